@@ -1,0 +1,92 @@
+use crate::{Error, ErrorKind, Operation, Result};
+
+/// Bytes of a [`FrameHeader`] on a byte stream.
+pub const FRAME_HEADER: usize = 8;
+
+/// What a frame is to the message it belongs to. Backends carry it beside the payload, unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// A whole message or the last fragment of one.
+    pub const NONE: Self = Self(0);
+    /// More fragments of the message follow.
+    pub const MORE: Self = Self(1);
+    /// The fragments so far are to be forgotten; the frame is empty.
+    pub const ABORT: Self = Self(2);
+
+    const KNOWN: u8 = 3;
+
+    /// The wire form.
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Reads the wire form; `None` if it has bits this version does not know.
+    pub const fn from_bits(bits: u8) -> Option<Self> {
+        if bits & !Self::KNOWN == 0 { Some(Self(bits)) } else { None }
+    }
+
+    /// True if everything in `other` is here.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+/// The header before each frame of a byte stream: payload length (u32, little-endian), flags (u8), three
+/// zero bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// Bytes of payload that follow.
+    pub len: u32,
+    /// The frame's flags.
+    pub flags: Flags,
+}
+
+impl FrameHeader {
+    /// The wire form.
+    pub const fn encode(self) -> [u8; FRAME_HEADER] {
+        let [a, b, c, d] = self.len.to_le_bytes();
+        [a, b, c, d, self.flags.0, 0, 0, 0]
+    }
+
+    /// Reads the wire form. A length over `max`, an unknown flag and a padding byte that is not zero are
+    /// `Corrupt`: whoever speaks on the other side does not speak this protocol.
+    pub fn decode(bytes: [u8; FRAME_HEADER], max: usize) -> Result<Self> {
+        let corrupt = |why: String| Error::new(Operation::Receive, ErrorKind::Corrupt).because(why);
+        let [a, b, c, d, flags, padding @ ..] = bytes;
+        let len = u32::from_le_bytes([a, b, c, d]);
+        if len as usize > max {
+            return Err(corrupt(format!("a frame claims {len} bytes; at most {max} are allowed")));
+        }
+        match Flags::from_bits(flags) {
+            Some(flags) if padding == [0; 3] => Ok(Self { len, flags }),
+            _ => Err(corrupt("a frame header has unknown flags".into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn headers_survive_the_wire(len in 0..1_000_000u32, bits in 0..4u8) {
+            let header = FrameHeader { len, flags: Flags::from_bits(bits).unwrap() };
+            prop_assert_eq!(FrameHeader::decode(header.encode(), 1_000_000).unwrap(), header);
+        }
+
+        #[test]
+        fn garbage_is_corrupt_or_faithful(bytes: [u8; 8], max in 0..100_000usize) {
+            match FrameHeader::decode(bytes, max) {
+                Ok(header) => {
+                    prop_assert!(header.len as usize <= max);
+                    prop_assert_eq!(header.encode(), bytes);
+                }
+                Err(error) => prop_assert_eq!(error.kind(), ErrorKind::Corrupt),
+            }
+        }
+    }
+}

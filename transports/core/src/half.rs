@@ -1,0 +1,136 @@
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::{Error, ErrorKind, Flags, Operation, Result};
+
+/// What a reactor registers: the file descriptor (on Windows the handle) that tells of readiness.
+///
+/// Shared, never duplicated: both halves of a channel may return the same one, and it is then registered
+/// once. It lives as long as anyone holds it.
+#[cfg(unix)]
+pub type Source = Arc<dyn std::os::fd::AsFd + Send + Sync>;
+/// What a reactor registers: the file descriptor (on Windows the handle) that tells of readiness.
+#[cfg(windows)]
+pub type Source = Arc<dyn std::os::windows::io::AsHandle + Send + Sync>;
+
+/// Which readiness of a [`Source`] to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    /// Readable, or hung up.
+    Readable,
+    /// Writable, or hung up.
+    Writable,
+}
+
+/// Who is about to wait.
+#[derive(Debug, Clone, Copy)]
+pub enum Waiter<'a> {
+    /// A thread that will call [`Wait::park`], or sleep on the source, and do nothing else.
+    Thread,
+    /// A task, or a thread that waits for many things: it sleeps on the source and on this waker.
+    Task(&'a Waker),
+}
+
+/// How to wait, after [`Wait::arm`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Armed {
+    /// Do not wait: try again now.
+    Ready,
+    /// Wait until the source is ready.
+    Source(Interest),
+    /// Call [`Wait::park`] (only ever said to [`Waiter::Thread`]).
+    Park,
+    /// Wait for the waker (only ever said to [`Waiter::Task`]).
+    Waker,
+    /// Try again after this time at the latest.
+    After(Duration),
+}
+
+/// Waiting, as one protocol for threads, tasks and selects.
+///
+/// The waiter tries, arms, tries once more (`arm` does that and says `Ready`), and only then sleeps. A
+/// backend sets its waiter flag, fences (`SeqCst`), and re-checks; the other side publishes, fences, and
+/// swaps the flag before it wakes: no wake-up is lost. One that is lost because the waker was killed is made
+/// good by the caller, who slices every sleep.
+pub trait Wait {
+    /// What to register with a reactor. The same for the half's whole life. `Unsupported` if the half only
+    /// ever answers [`Armed::Waker`] or [`Armed::After`] to tasks.
+    fn source(&self) -> Result<Source> {
+        Err(Error::new(Operation::Receive, ErrorKind::Unsupported))
+    }
+
+    /// Prepares to sleep: after this, whatever the half waits for wakes the waiter.
+    fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed>;
+
+    /// Sleeps until woken, for `timeout` at most. May return early without a reason. Called only after
+    /// [`Armed::Park`].
+    fn park(&mut self, timeout: Duration) {
+        std::thread::sleep(timeout);
+    }
+
+    /// Takes an arm back, so that the other side does not wake for nothing. Not calling it costs one
+    /// wake-up, no more.
+    fn disarm(&mut self) {}
+}
+
+/// The sending half of a channel. Dropping it closes the direction: the peer receives everything sent, then
+/// `Closed`.
+pub trait SendHalf: Wait + Debug + Send + 'static {
+    /// The longest frame, in bytes. Constant.
+    fn max_frame(&self) -> usize;
+
+    /// Sends one frame, written in place: `fill` gets `max` writable bytes of unspecified content and
+    /// returns how many it used; `None` or a panic sends nothing. All or nothing, never blocking.
+    ///
+    /// # Errors
+    /// `WouldBlock` (full), `Closed` (the receiver left), `PeerGone` (it died), `MessageTooLarge`
+    /// (`max` over [`max_frame`](Self::max_frame)), `Forked`. After an error `fill` was not called, or its
+    /// frame was not sent.
+    fn try_send_with(
+        &mut self,
+        max: usize,
+        flags: Flags,
+        fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()>;
+
+    /// Sends one frame.
+    fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
+        self.try_send_with(payload.len(), flags, &mut |frame| {
+            frame[..payload.len()].copy_from_slice(payload);
+            Some(payload.len())
+        })
+    }
+
+    /// Pushes on what an earlier call left unfinished; `WouldBlock` while some is left.
+    fn try_flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The receiving half of a channel. Dropping it tells the sender that nobody listens: `Closed`.
+pub trait RecvHalf: Wait + Debug + Send + 'static {
+    /// Receives one frame and shows it to `read`, exactly once on `Ok`, never otherwise. Never blocking.
+    ///
+    /// # Errors
+    /// `WouldBlock` (empty), `Closed` (orderly end, all delivered), `PeerGone` (all that arrived was
+    /// delivered), `Corrupt` (the peer broke the format), `Forked`.
+    fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()>;
+
+    /// Receives one frame, appending it to `buffer`: one copy for backends that would otherwise need two.
+    fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Flags> {
+        let mut got = Flags::NONE;
+        self.try_recv_with(&mut |flags, frame| {
+            buffer.extend_from_slice(frame);
+            got = flags;
+        })?;
+        Ok(got)
+    }
+
+    /// The number by which [`Endpoint::ready`](crate::Endpoint::ready) reports this half, where the backend
+    /// has such reports.
+    fn token(&self) -> Option<u64> {
+        None
+    }
+}

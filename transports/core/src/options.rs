@@ -1,0 +1,244 @@
+use std::time::Duration;
+
+use crate::{Error, ErrorKind, Operation, Result};
+
+/// The keys that several transports share.
+pub mod keys {
+    use super::{Key, KeyKind::*, Side::*};
+
+    /// `size`: bytes of the block.
+    pub const SIZE: Key = Key::new("size", Bytes, Owner, "bytes of the named block, 1 or more");
+    /// `capacity`: bytes in flight per direction.
+    pub const CAPACITY: Key =
+        Key::new("capacity", Bytes, Owner, "bytes in flight per direction of a channel");
+    /// `max_message`: the longest message.
+    pub const MAX_MESSAGE: Key =
+        Key::new("max_message", Bytes, Both, "longest message sent or accepted (default 16MiB)");
+    /// `wait`: how a call waits.
+    pub const WAIT: Key = Key::new(
+        "wait",
+        Choice(&["adaptive", "spin", "block"]),
+        Both,
+        "spin: never sleep; block: sleep at once; adaptive (default): spin while answers come quickly",
+    );
+    /// `timeout`: the longest wait for an owner.
+    pub const TIMEOUT: Key =
+        Key::new("timeout", Span, Both, "longest wait for an owner or a handshake (default 5s)");
+    /// `codec`: the codec of typed channels.
+    pub const CODEC: Key =
+        Key::new("codec", Choice(&["postcard", "bincode", "json"]), Both, "codec of typed channels");
+    /// `scope`: who may reach the object.
+    pub const SCOPE: Key = Key::new(
+        "scope",
+        Choice(&["user", "system"]),
+        Both,
+        "user (default): this user only; system: every user of the machine",
+    );
+    /// `create`: what an existing object means.
+    pub const CREATE: Key = Key::new(
+        "create",
+        Choice(&["new", "open_or_create"]),
+        Owner,
+        "new (default): an existing object is an error; open_or_create: adopt it",
+    );
+    /// `trust`: whether received bytes are read in place.
+    pub const TRUST: Key = Key::new(
+        "trust",
+        Choice(&["copy", "same-user"]),
+        Both,
+        "copy (default): the reader gets a private copy; same-user: it reads a peer of its own user in place",
+    );
+}
+
+/// The keys that the facade understands for every transport.
+pub const COMMON_KEYS: &[Key] = &[keys::MAX_MESSAGE, keys::WAIT, keys::TIMEOUT, keys::CODEC, keys::CREATE];
+
+/// An option that a transport understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// The word before `=`.
+    pub name: &'static str,
+    /// What may stand after it.
+    pub kind: KeyKind,
+    /// Who it is for. An opener ignores the keys of the owner, except where they contradict the object.
+    pub side: Side,
+    /// One line of help.
+    pub help: &'static str,
+}
+
+impl Key {
+    /// A key, in constant context.
+    pub const fn new(name: &'static str, kind: KeyKind, side: Side, help: &'static str) -> Self {
+        Self { name, kind, side, help }
+    }
+}
+
+/// What a key's value looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// A number of bytes: `4096`, `64KiB`, `16MiB`, `1GiB`.
+    Bytes,
+    /// A plain number.
+    Count,
+    /// A time: `250us`, `100ms`, `5s`, `1m`.
+    Span,
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Any text.
+    Text,
+}
+
+/// Who a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Only the owner decides.
+    Owner,
+    /// Each side decides for itself.
+    Both,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Value {
+    Number(u64),
+    Span(Duration),
+    Flag(bool),
+    Text(String),
+}
+
+/// The options of one address, checked against the keys of its transport.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options(Vec<(&'static str, Value)>);
+
+impl Options {
+    /// Reads `key=value` pairs. An unknown key, a value its key does not take, and a key given twice are
+    /// errors that name the choices.
+    pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, keys: &[&[Key]]) -> Result<Self> {
+        let fault = |text: String| Error::new(Operation::Address, ErrorKind::InvalidOption).because(text);
+        let mut options = Self::default();
+        for (name, text) in pairs {
+            let Some(key) = keys.iter().copied().flatten().find(|k| k.name == name) else {
+                let mut known: Vec<_> = keys.iter().copied().flatten().map(|k| k.name).collect();
+                known.sort_unstable();
+                return Err(fault(format!("unknown key {name:?}; choose from {}", known.join(", "))));
+            };
+            if options.0.iter().any(|(k, _)| *k == key.name) {
+                return Err(fault(format!("{name} is given twice")));
+            }
+            let value =
+                parse_value(key.kind, text).map_err(|why| fault(format!("{name}={text:?}: {why}")))?;
+            options.0.push((key.name, value));
+        }
+        Ok(options)
+    }
+
+    /// True if the key was given.
+    pub fn has(&self, key: Key) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// The number of a [`KeyKind::Bytes`] or [`KeyKind::Count`] key.
+    pub fn number(&self, key: Key) -> Option<u64> {
+        match self.value(key)? {
+            Value::Number(n) => Some(*n),
+            _ => None,
+        }
+    }
+
+    /// The time of a [`KeyKind::Span`] key.
+    pub fn span(&self, key: Key) -> Option<Duration> {
+        match self.value(key)? {
+            Value::Span(d) => Some(*d),
+            _ => None,
+        }
+    }
+
+    /// The truth of a [`KeyKind::Flag`] key; absent is false.
+    pub fn flag(&self, key: Key) -> bool {
+        matches!(self.value(key), Some(Value::Flag(true)))
+    }
+
+    /// The word of a [`KeyKind::Choice`] or [`KeyKind::Text`] key.
+    pub fn text(&self, key: Key) -> Option<&str> {
+        match self.value(key)? {
+            Value::Text(t) => Some(t),
+            _ => None,
+        }
+    }
+
+    fn value(&self, key: Key) -> Option<&Value> {
+        self.0.iter().find(|(k, _)| *k == key.name).map(|(_, v)| v)
+    }
+}
+
+fn parse_value(kind: KeyKind, text: &str) -> std::result::Result<Value, String> {
+    const BYTES: &[(&str, u64)] = &[("", 1), ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    const NANOS: &[(&str, u64)] =
+        &[("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000)];
+    match kind {
+        KeyKind::Bytes => scaled(text, BYTES)
+            .map(Value::Number)
+            .ok_or("not a number of bytes such as 4096, 64KiB or 16MiB".into()),
+        KeyKind::Count => {
+            scaled(text, &[("", 1)]).map(Value::Number).ok_or("not a whole number such as 16".into())
+        }
+        KeyKind::Span => scaled(text, NANOS)
+            .map(|n| Value::Span(Duration::from_nanos(n)))
+            .ok_or("not a time such as 250us, 100ms, 5s or 1m".into()),
+        KeyKind::Flag => match text {
+            "true" => Ok(Value::Flag(true)),
+            "false" => Ok(Value::Flag(false)),
+            _ => Err("choose true or false".into()),
+        },
+        KeyKind::Choice(words) if words.contains(&text) => Ok(Value::Text(text.into())),
+        KeyKind::Choice(words) => Err(format!("choose from {}", words.join(", "))),
+        KeyKind::Text => Ok(Value::Text(text.into())),
+    }
+}
+
+/// `digits` + unit; no sign, no fraction, no overflow.
+fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let (_, factor) = units.iter().find(|(u, _)| *u == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<Options> {
+        Options::parse(pairs.iter().copied(), &[COMMON_KEYS, &[keys::SIZE]])
+    }
+
+    #[test]
+    fn values_have_units() {
+        let options = parse(&[("size", "64KiB"), ("timeout", "250us"), ("wait", "spin")]).unwrap();
+        assert_eq!(options.number(keys::SIZE), Some(65536));
+        assert_eq!(options.span(keys::TIMEOUT), Some(Duration::from_micros(250)));
+        assert_eq!(options.text(keys::WAIT), Some("spin"));
+        assert!(!options.has(keys::CODEC));
+    }
+
+    #[test]
+    fn faults_name_the_choices() {
+        let text = |pairs: &[(&str, &str)]| parse(pairs).unwrap_err().to_string();
+        assert!(text(&[("siez", "1")]).contains("size"));
+        assert!(text(&[("wait", "hard")]).contains("adaptive, spin, block"));
+        assert!(text(&[("size", "1"), ("size", "1")]).contains("twice"));
+        for bad in ["", "-1", "1.5", "1kb", "99999999999999999999", "20000000000GiB", "KiB"] {
+            assert!(text(&[("size", bad)]).contains("bytes"), "{bad}");
+        }
+        assert!(text(&[("timeout", "5")]).contains("5s"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_panics(key in "size|timeout|wait|codec", value in "\\PC{0,20}") {
+            let _ = parse(&[(&key, &value)]);
+        }
+    }
+}
