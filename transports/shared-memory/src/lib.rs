@@ -1,1 +1,4 @@
-//! Under construction.
+//! Named shared memory and channels over it (`shm://`).
+#![allow(dead_code, unused_imports)]
+
+mod sys;

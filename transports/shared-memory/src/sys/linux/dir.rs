@@ -1,0 +1,163 @@
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, chmod, fchmod, fstat, linkat, mkdir, open, openat, statat, unlinkat,
+};
+use rustix::process::{geteuid, getuid};
+
+use super::super::{Scope, Status};
+use super::fd::{Fd, status};
+use super::memory::reserve;
+
+/// Where the directories lie unless `ANYIPC_DIR` says otherwise.
+const BASE: &str = "/dev/shm";
+
+/// The private directory of one user's objects: `/dev/shm/anyipc-<uid>`, or under the absolute path in
+/// `ANYIPC_DIR`. Nobody else can reach into it; it stays when it is empty.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    fd: Fd,
+    path: PathBuf,
+}
+
+impl Dir {
+    /// Opens the directory of a scope and makes it if need be.
+    ///
+    /// # Errors
+    /// `PermissionDenied` if what is there is not a private directory of this user; `Unsupported` for
+    /// `Scope::System`.
+    pub(crate) fn open(scope: Scope, op: Operation) -> Result<Self> {
+        match scope {
+            Scope::User => Self::under(&base(op)?, op),
+            // Whoever may write a named file may also truncate it, which kills all who map it.
+            Scope::System => Err(Error::new(op, ErrorKind::Unsupported).because(
+                "scope=system: other users could truncate the memory of this process; use scope=user",
+            )),
+        }
+    }
+
+    /// Opens this user's directory under `base`.
+    pub(crate) fn under(base: &Path, op: Operation) -> Result<Self> {
+        let path = base.join(format!("anyipc-{}", geteuid().as_raw()));
+        let fail = |what: &str, error: io::Error| {
+            Error::io(op, &format!("{what} {} (ANYIPC_DIR chooses another place)", path.display()), error)
+        };
+        match mkdir(&path, Mode::RWXU) {
+            // The umask may have taken bits away.
+            Ok(()) => chmod(&path, Mode::RWXU).map_err(|e| fail("preparing", e.into()))?,
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(fail("making", error.into())),
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = Fd::make(|| Ok(open(&path, flags, Mode::empty())?)).map_err(|e| fail("opening", e))?;
+        let stat = fstat(&fd).map_err(|e| fail("reading the status of", e.into()))?;
+        if stat.st_uid != geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
+            return Err(Error::new(op, ErrorKind::PermissionDenied).because(format!(
+                "{} must belong to user {} with mode 0700, but belongs to user {} with mode {:04o}; \
+                 remove it, or choose another place with ANYIPC_DIR",
+                path.display(),
+                geteuid().as_raw(),
+                stat.st_uid,
+                stat.st_mode & 0o7777,
+            )));
+        }
+        Ok(Self { fd, path })
+    }
+
+    /// The directory's path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens a file for reading and writing. Follows no link and waits for nothing: a FIFO opens at once.
+    pub(crate) fn open_file(&self, name: &str) -> io::Result<Fd> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        Fd::make(|| Ok(openat(&self.fd, name, flags, Mode::empty())?))
+    }
+
+    /// Makes a file of this name, mode 0600; `AlreadyExists` if there is one.
+    pub(crate) fn create_file(&self, name: &str) -> io::Result<Fd> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.fresh(name, flags)
+    }
+
+    /// Makes a file without a name, mode 0600. Fails where the file system has no `O_TMPFILE`.
+    pub(crate) fn nameless_file(&self) -> io::Result<Fd> {
+        self.fresh(".", OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC)
+    }
+
+    fn fresh(&self, name: &str, flags: OFlags) -> io::Result<Fd> {
+        let fd = Fd::make(|| Ok(openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?))?;
+        // The umask may have taken bits away.
+        fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
+        Ok(fd)
+    }
+
+    /// Gives a nameless file its name; `AlreadyExists` if it is taken. Needs `/proc`.
+    pub(crate) fn link_nameless(&self, fd: &Fd, name: &str) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        let from = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+        Ok(linkat(CWD, from, &self.fd, name, AtFlags::SYMLINK_FOLLOW)?)
+    }
+
+    /// Gives a file a second name; `AlreadyExists` if it is taken.
+    pub(crate) fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        Ok(linkat(&self.fd, from, &self.fd, to, AtFlags::empty())?)
+    }
+
+    /// Takes a name away.
+    pub(crate) fn unlink(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.fd, name, AtFlags::empty())?)
+    }
+
+    /// The status of what stands at a name, links not followed.
+    pub(crate) fn stat(&self, name: &str) -> io::Result<Status> {
+        Ok(status(&statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    /// All names in the directory, in order.
+    pub(crate) fn list(&self) -> io::Result<Vec<OsString>> {
+        use std::os::unix::ffi::OsStringExt;
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            let name = entry?.file_name().to_bytes().to_vec();
+            if name != b"." && name != b".." {
+                names.push(OsString::from_vec(name));
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Sets a file's size and reserves its space.
+    pub(crate) fn reserve(fd: &Fd, len: usize) -> io::Result<()> {
+        reserve(fd, len)
+    }
+}
+
+/// True if the name stands for the open file; false if it is gone or stands for another.
+pub(crate) fn same_file(dir: &Dir, name: &str, fd: &Fd) -> io::Result<bool> {
+    match dir.stat(name) {
+        Ok(there) => Ok(there.id == fd.status()?.id),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn base(op: Operation) -> Result<PathBuf> {
+    let Some(chosen) = std::env::var_os("ANYIPC_DIR").filter(|dir| !dir.is_empty()) else {
+        return Ok(BASE.into());
+    };
+    let refuse = |kind, why: &str| Err(Error::new(op, kind).because(format!("ANYIPC_DIR={chosen:?}: {why}")));
+    if getuid() != geteuid() {
+        return refuse(ErrorKind::PermissionDenied, "not honoured in a set-user-ID program");
+    }
+    if !Path::new(&chosen).is_absolute() {
+        return refuse(ErrorKind::InvalidOption, "an absolute path is needed");
+    }
+    Ok(chosen.into())
+}

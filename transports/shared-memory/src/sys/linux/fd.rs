@@ -1,0 +1,70 @@
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use super::super::{FileId, FileKind, Status};
+use super::fork::{self, Quiet, generation};
+
+/// An owned descriptor that a forked child does not inherit.
+#[derive(Debug)]
+pub(crate) struct Fd {
+    fd: ManuallyDrop<OwnedFd>,
+    generation: u32,
+}
+
+impl Fd {
+    /// Takes a descriptor over. Prefer [`Fd::make`]: a fork between opening and this call leaks it.
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        // Every `Fd` comes after a `Dir`, whose opening has reported a failure.
+        let _ = fork::register();
+        let _quiet = Quiet::new();
+        fork::enter(fd.as_raw_fd());
+        Self { fd: ManuallyDrop::new(fd), generation: generation() }
+    }
+
+    /// Opens and takes over, with no fork in between. `open` sets `CLOEXEC` and does not block.
+    pub(crate) fn make(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
+        fork::register()?;
+        let _quiet = Quiet::new();
+        open().map(Self::new)
+    }
+
+    pub(crate) fn status(&self) -> io::Result<Status> {
+        Ok(status(&rustix::fs::fstat(self)?))
+    }
+}
+
+impl AsFd for Fd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Fd {
+    fn drop(&mut self) {
+        // In a child the handler has closed it, and the number may be someone else's by now.
+        if self.generation == generation() {
+            let _quiet = Quiet::new();
+            fork::leave(self.fd.as_raw_fd());
+            // SAFETY: dropped here and never touched again.
+            unsafe { ManuallyDrop::drop(&mut self.fd) };
+        }
+    }
+}
+
+pub(super) fn status(stat: &rustix::fs::Stat) -> Status {
+    use rustix::fs::FileType;
+    Status {
+        kind: match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => FileKind::Regular,
+            FileType::Directory => FileKind::Directory,
+            FileType::Symlink => FileKind::Symlink,
+            FileType::Fifo => FileKind::Fifo,
+            FileType::Socket => FileKind::Socket,
+            _ => FileKind::Other,
+        },
+        ours: stat.st_uid == rustix::process::geteuid().as_raw(),
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        id: FileId { device: stat.st_dev, inode: stat.st_ino },
+    }
+}

@@ -1,0 +1,20 @@
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use rustix::thread::futex::{Flags, Timespec, wait, wake};
+
+/// Sleeps while `word` is `expected`: until a wake, a signal, a difference or the timeout; the caller looks
+/// at its condition again whatever it was. Works across processes.
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
+    let timeout = Timespec {
+        tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: timeout.subsec_nanos().into(),
+    };
+    // No `PRIVATE` flag: the word may lie in another process's mapping of the same memory.
+    let _ = wait(word, Flags::empty(), expected, Some(&timeout));
+}
+
+/// Wakes up to `count` sleepers on `word`, in all processes.
+pub(crate) fn futex_wake(word: &AtomicU32, count: u32) {
+    let _ = wake(word, Flags::empty(), count);
+}

@@ -1,0 +1,65 @@
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::super::{FileId, Lock};
+
+/// Takes the lock on the open file, without waiting; false if someone else holds it in the other way.
+/// A failed upgrade from shared to exclusive loses the shared lock.
+pub(crate) fn try_lock(fd: impl AsFd, lock: Lock) -> io::Result<bool> {
+    let operation = match lock {
+        Lock::Shared => FlockOperation::NonBlockingLockShared,
+        Lock::Exclusive => FlockOperation::NonBlockingLockExclusive,
+    };
+    loop {
+        match flock(&fd, operation) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Takes the writers' lock on the open file, which [`try_lock`] knows nothing of; false if another open
+/// file has it. Two threads sharing one descriptor share the lock too.
+pub(crate) fn try_write_lock(fd: impl AsFd) -> io::Result<bool> {
+    match record_lock(fd, libc::F_WRLCK) {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Gives the writers' lock back.
+pub(crate) fn write_unlock(fd: impl AsFd) {
+    let _ = record_lock(fd, libc::F_UNLCK);
+}
+
+fn record_lock(fd: impl AsFd, kind: i32) -> io::Result<()> {
+    // The whole file; `l_pid` must be 0 for a lock of the open file.
+    let lock =
+        libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 };
+    // SAFETY: the descriptor is open for the call and `lock` is a valid `flock` structure.
+    let code = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_OFD_SETLK, &lock) };
+    if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The processes that took a `flock` on the file and still run, as far as `/proc/locks` shows them.
+pub(crate) fn holders(id: FileId) -> Vec<u32> {
+    let file =
+        format!("{:02x}:{:02x}:{}", rustix::fs::major(id.device), rustix::fs::minor(id.device), id.inode);
+    let pid = |line: &str| {
+        // "1: FLOCK  ADVISORY  READ 1234 00:1a:5678 0 EOF"; waiters have "->" as the second word.
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let is_lock = words.next() == Some("FLOCK");
+        let pid = words.nth(2)?.parse().ok();
+        if is_lock && words.next() == Some(file.as_str()) { pid } else { None }
+    };
+    let mut pids: Vec<u32> =
+        std::fs::read_to_string("/proc/locks").unwrap_or_default().lines().filter_map(pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}

@@ -1,0 +1,63 @@
+use std::io;
+use std::os::fd::AsFd;
+use std::ptr::{self, NonNull};
+
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+
+use super::fork::{Quiet, generation, register};
+
+/// A shared mapping that a forked child does not have.
+#[derive(Debug)]
+pub(crate) struct Map {
+    start: NonNull<u8>,
+    len: usize,
+    generation: u32,
+}
+
+// SAFETY: it is an address range, unmapped only by `Drop`; what lies in it is reached through raw pointers
+// by code that says why its accesses may race.
+unsafe impl Send for Map {}
+// SAFETY: as above.
+unsafe impl Sync for Map {}
+
+impl Map {
+    /// Maps the first `len` bytes, rounded up to whole pages, for reading and writing.
+    pub(crate) fn new(fd: impl AsFd, len: usize) -> io::Result<Self> {
+        let page = rustix::param::page_size();
+        let len = len
+            .checked_next_multiple_of(page)
+            .filter(|&l| l > 0 && isize::try_from(l).is_ok())
+            .ok_or(io::ErrorKind::OutOfMemory)?;
+        register()?;
+        let _quiet = Quiet::new();
+        // SAFETY: the kernel chooses the address, so no existing mapping changes.
+        let start = unsafe {
+            mmap(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd.as_fd(), 0)?
+        };
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let map = Self { start, len, generation: generation() };
+        // SAFETY: the range is the mapping made above.
+        unsafe { madvise(start.as_ptr().cast(), len, Advice::LinuxDontFork)? };
+        Ok(map)
+    }
+
+    /// The first byte; page-aligned. Not mapped in a forked child: check the generation first.
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    /// The mapped bytes, a whole number of pages.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // A child has no such mapping; the range may hold something else there.
+        if self.generation == generation() {
+            // SAFETY: the range is ours since `new`, and no borrow outlives `self`.
+            let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };
+        }
+    }
+}

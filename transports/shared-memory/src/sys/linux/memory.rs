@@ -1,0 +1,47 @@
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, fstat, memfd_create,
+};
+
+use super::fd::Fd;
+
+/// What keeps a peer from shrinking memory under our feet.
+const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+
+/// Makes nameless memory of exactly `len` bytes, reserved, zeroed and sealed against resizing.
+pub(crate) fn anonymous(len: usize) -> io::Result<Fd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = Fd::make(|| Ok(memfd_create("anyipc", flags)?))?;
+    reserve(&fd, len)?;
+    fcntl_add_seals(&fd, SEALS)?;
+    Ok(fd)
+}
+
+/// Accepts memory from a peer only if it has `len` bytes and can never have fewer; else `InvalidData`.
+pub(crate) fn check_anonymous(fd: impl AsFd, len: usize) -> io::Result<()> {
+    let wrong = |what| Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    match fcntl_get_seals(&fd) {
+        Ok(seals) if seals.contains(SEALS) => {}
+        _ => return wrong("the memory is not sealed against resizing"),
+    }
+    if u64::try_from(fstat(&fd)?.st_size).ok() == u64::try_from(len).ok() {
+        Ok(())
+    } else {
+        wrong("the memory has not the announced size")
+    }
+}
+
+/// Sets the size and reserves the space, so that a full disk is an error here and no signal later.
+pub(super) fn reserve(fd: &Fd, len: usize) -> io::Result<()> {
+    // No `off_t` holds more: the kernel would call it invalid, but it is a lack of space.
+    let len =
+        u64::try_from(len).ok().filter(|&l| i64::try_from(l).is_ok()).ok_or(io::ErrorKind::OutOfMemory)?;
+    loop {
+        match fallocate(fd, FallocateFlags::empty(), 0, len) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Platforms that are not built yet: the names of `linux`, each call `Unsupported`.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+
+use super::{FileId, Lock, Scope, Status};
+
+fn no<T>() -> io::Result<T> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn generation() -> u32 {
+    0
+}
+
+/// No descriptor exists here.
+#[derive(Debug)]
+pub(crate) struct OwnedFd(Infallible);
+
+/// No descriptor exists here.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BorrowedFd<'a>(Infallible, std::marker::PhantomData<&'a ()>);
+
+pub(crate) trait AsFd {
+    fn as_fd(&self) -> BorrowedFd<'_>;
+}
+
+impl<T: AsFd + ?Sized> AsFd for &T {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        (**self).as_fd()
+    }
+}
+
+impl AsFd for BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        *self
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Fd(Infallible);
+
+impl Fd {
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        match fd.0 {}
+    }
+    pub(crate) fn make(_open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
+        no()
+    }
+    pub(crate) fn status(&self) -> io::Result<Status> {
+        match self.0 {}
+    }
+}
+
+impl AsFd for Fd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self.0 {}
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Map(Infallible);
+
+impl Map {
+    pub(crate) fn new(_fd: impl AsFd, _len: usize) -> io::Result<Self> {
+        no()
+    }
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        match self.0 {}
+    }
+    pub(crate) fn len(&self) -> usize {
+        match self.0 {}
+    }
+}
+
+pub(crate) fn anonymous(_len: usize) -> io::Result<Fd> {
+    no()
+}
+
+pub(crate) fn check_anonymous(_fd: impl AsFd, _len: usize) -> io::Result<()> {
+    no()
+}
+
+pub(crate) fn futex_wait(_word: &AtomicU32, _expected: u32, timeout: Duration) {
+    std::thread::sleep(timeout);
+}
+
+pub(crate) fn futex_wake(_word: &AtomicU32, _count: u32) {}
+
+#[derive(Debug)]
+pub(crate) struct Dir(Infallible);
+
+impl Dir {
+    pub(crate) fn open(_scope: Scope, op: Operation) -> Result<Self> {
+        Err(Error::new(op, ErrorKind::Unsupported)
+            .because("shm:// is not built for this platform yet, see ROADMAP.md; use inproc://"))
+    }
+    pub(crate) fn under(_base: &Path, op: Operation) -> Result<Self> {
+        Self::open(Scope::User, op)
+    }
+    pub(crate) fn path(&self) -> &Path {
+        match self.0 {}
+    }
+    pub(crate) fn open_file(&self, _name: &str) -> io::Result<Fd> {
+        match self.0 {}
+    }
+    pub(crate) fn create_file(&self, _name: &str) -> io::Result<Fd> {
+        match self.0 {}
+    }
+    pub(crate) fn nameless_file(&self) -> io::Result<Fd> {
+        match self.0 {}
+    }
+    pub(crate) fn link_nameless(&self, _fd: &Fd, _name: &str) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub(crate) fn link(&self, _from: &str, _to: &str) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub(crate) fn unlink(&self, _name: &str) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub(crate) fn stat(&self, _name: &str) -> io::Result<Status> {
+        match self.0 {}
+    }
+    pub(crate) fn list(&self) -> io::Result<Vec<OsString>> {
+        match self.0 {}
+    }
+    pub(crate) fn reserve(_fd: &Fd, _len: usize) -> io::Result<()> {
+        no()
+    }
+}
+
+pub(crate) fn same_file(dir: &Dir, _name: &str, _fd: &Fd) -> io::Result<bool> {
+    match dir.0 {}
+}
+
+pub(crate) fn try_lock(_fd: impl AsFd, _lock: Lock) -> io::Result<bool> {
+    no()
+}
+
+pub(crate) fn try_write_lock(_fd: impl AsFd) -> io::Result<bool> {
+    no()
+}
+
+pub(crate) fn write_unlock(_fd: impl AsFd) {}
+
+pub(crate) fn holders(_id: FileId) -> Vec<u32> {
+    Vec::new()
+}
