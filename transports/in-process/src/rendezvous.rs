@@ -1,0 +1,216 @@
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::{CStr, CString};
+use std::process;
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+use anyipc_core::{Attempt, Error, ErrorKind, Hello, Operation, Peer, Rejections, Reply, Result};
+
+use crate::channel::{Receiver, Sender, pair};
+use crate::lock;
+use crate::pipe::Hints;
+
+/// What `try_connect` hands out.
+pub(crate) type Connected = (Sender, Receiver, Peer);
+
+/// What stands behind a name while its owner lives.
+#[derive(Debug)]
+pub(crate) struct Rendezvous {
+    capacity: usize,
+    text: Option<CString>,
+    state: Mutex<State>,
+    hints: Arc<Hints>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The owner left, or the name was removed from under it.
+    gone: bool,
+    knocks: VecDeque<Arc<Knock>>,
+    /// The owner's sleeping attempts.
+    listeners: BTreeMap<u64, Waker>,
+    rejections: Rejections,
+    /// Numbers attempts and channels.
+    serial: u64,
+}
+
+/// An opener at the door.
+#[derive(Debug)]
+struct Knock {
+    hello: Hello,
+    answer: Mutex<Answer>,
+}
+
+#[derive(Debug, Default)]
+struct Answer {
+    outcome: Option<Result<Connected>>,
+    waker: Option<Waker>,
+}
+
+impl Knock {
+    fn answer(&self, outcome: Result<Connected>) {
+        let mut answer = lock(&self.answer);
+        answer.outcome = Some(outcome);
+        let waker = answer.waker.take();
+        drop(answer);
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+pub(crate) fn no_owner() -> Error {
+    Error::new(Operation::Connect, ErrorKind::NoOwner)
+}
+
+impl Rendezvous {
+    pub(crate) fn new(capacity: usize, text: Option<CString>) -> Self {
+        let hints = Arc::new(Mutex::new(BTreeSet::new()));
+        Self { capacity, text, state: Mutex::default(), hints }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(crate) fn text(&self) -> Option<&CStr> {
+        self.text.as_deref()
+    }
+
+    pub(crate) fn rejections(&self) -> Rejections {
+        lock(&self.state).rejections.clone()
+    }
+
+    /// No one is let in any more; whoever waits hears `NoOwner`.
+    pub(crate) fn end(&self) {
+        let mut state = lock(&self.state);
+        state.gone = true;
+        let knocks = std::mem::take(&mut state.knocks);
+        let listeners = std::mem::take(&mut state.listeners);
+        drop(state);
+        knocks.into_iter().for_each(|knock| knock.answer(Err(no_owner())));
+        listeners.into_values().for_each(Waker::wake);
+    }
+
+    /// Lets the first matching opener in; those that do not match are told so and counted.
+    pub(crate) fn accept(&self, attempt: &Attempt) -> Result<Connected> {
+        let ours = Hello { capacity: self.capacity as u64, ..attempt.hello.clone() };
+        loop {
+            let mut state = lock(&self.state);
+            if state.gone {
+                return Err(Error::new(Operation::Accept, ErrorKind::NotFound)
+                    .because("the name was removed from under its owner"));
+            }
+            let Some(knock) = state.knocks.pop_front() else {
+                return Err(Error::new(Operation::Accept, ErrorKind::WouldBlock));
+            };
+            if let Err(error) = ours.check(&knock.hello) {
+                state.rejections.count += 1;
+                state.rejections.last = Some(error.to_string());
+                drop(state);
+                knock.answer(Reply::reject(&error).into_result().and(Err(error)));
+                continue;
+            }
+            state.serial += 1;
+            let hint = attempt.inbox.then(|| (self.hints.clone(), state.serial));
+            drop(state);
+            let ((sender, receiver), (their_sender, their_receiver)) = pair(self.capacity, hint);
+            let them = knock.hello.clone();
+            knock.answer(Ok((their_sender, their_receiver, peer(ours))));
+            return Ok((sender, receiver, peer(them)));
+        }
+    }
+
+    /// Shows the tokens of the channels that may have something to receive.
+    pub(crate) fn ready(&self, visit: &mut dyn FnMut(u64)) {
+        let mut next = 0;
+        loop {
+            let Some(token) = lock(&self.hints).range(next..).next().copied() else { return };
+            visit(token);
+            next = token + 1;
+        }
+    }
+}
+
+fn peer(hello: Hello) -> Peer {
+    Peer { pid: Some(process::id()), uid: None, hello }
+}
+
+/// An opener's attempt. Dropping it leaves the queue.
+#[derive(Debug)]
+pub(crate) struct Connecting {
+    at: Arc<Rendezvous>,
+    knock: Arc<Knock>,
+}
+
+impl Connecting {
+    pub(crate) fn begin(at: Arc<Rendezvous>, hello: Hello) -> Result<Self> {
+        let knock = Arc::new(Knock { hello, answer: Mutex::default() });
+        let mut state = lock(&at.state);
+        if state.gone {
+            return Err(no_owner());
+        }
+        state.knocks.push_back(knock.clone());
+        let listeners = std::mem::take(&mut state.listeners);
+        drop(state);
+        listeners.into_values().for_each(Waker::wake);
+        Ok(Self { at, knock })
+    }
+
+    /// The owner's answer, once there is one.
+    pub(crate) fn take(&self) -> Option<Result<Connected>> {
+        lock(&self.knock.answer).outcome.take()
+    }
+
+    /// False if the answer is there already.
+    pub(crate) fn arm(&self, waker: &Waker) -> bool {
+        let waker = waker.clone();
+        let mut answer = lock(&self.knock.answer);
+        let waits = answer.outcome.is_none();
+        answer.waker = waits.then_some(waker);
+        waits
+    }
+
+    /// True if the answer is there.
+    pub(crate) fn answered(&self) -> bool {
+        lock(&self.knock.answer).outcome.is_some()
+    }
+}
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        lock(&self.at.state).knocks.retain(|knock| !Arc::ptr_eq(knock, &self.knock));
+    }
+}
+
+/// An owner's sleeping attempt. Dropping it forgets the waker.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    at: Arc<Rendezvous>,
+    id: u64,
+}
+
+impl Listening {
+    pub(crate) fn begin(at: Arc<Rendezvous>) -> Self {
+        let mut state = lock(&at.state);
+        state.serial += 1;
+        let id = state.serial;
+        drop(state);
+        Self { at, id }
+    }
+
+    /// False if there is someone to let in already. Without a waker it only looks.
+    pub(crate) fn arm(&self, waker: Option<&Waker>) -> bool {
+        let waker = waker.cloned();
+        let mut state = lock(&self.at.state);
+        if state.gone || !state.knocks.is_empty() {
+            return false;
+        }
+        waker.into_iter().for_each(|waker| drop(state.listeners.insert(self.id, waker)));
+        true
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        lock(&self.at.state).listeners.remove(&self.id);
+    }
+}

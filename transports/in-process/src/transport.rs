@@ -1,0 +1,173 @@
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ffi::CString;
+use std::process;
+use std::sync::{Arc, Mutex};
+
+use anyipc_core::{
+    Capabilities, Error, ErrorKind, Key, Name, Object, ObjectState, Operation, Options, Result, Transport,
+    keys,
+};
+
+use crate::endpoint::InProcessEndpoint;
+use crate::lock;
+use crate::rendezvous::Rendezvous;
+
+const DEFAULT_CAPACITY: usize = 64 << 10;
+
+/// Every live name of the process.
+static NAMES: Mutex<BTreeMap<Name, Arc<Rendezvous>>> = Mutex::new(BTreeMap::new());
+
+pub(crate) fn find(name: &Name) -> Option<Arc<Rendezvous>> {
+    lock(&NAMES).get(name).cloned()
+}
+
+/// Takes the name out if `which` agrees. Returns whether it did.
+pub(crate) fn remove(name: &Name, which: impl FnOnce(&Arc<Rendezvous>) -> bool) -> bool {
+    let mut names = lock(&NAMES);
+    let ours = names.get(name).is_some_and(which);
+    ours && names.remove(name).is_some()
+}
+
+/// The `inproc://` transport: names and channels shared by the threads of one process.
+///
+/// Options: `capacity` (bytes in flight per direction, 1 or more, default 64 KiB; frames are at most as long
+/// and at most 64 KiB) and the common ones. With `create=open_or_create`, `create` on a live name gives an
+/// opener.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InProcess;
+
+impl InProcess {
+    fn add(&self, name: &Name, text: Option<CString>, options: &Options) -> Result<InProcessEndpoint> {
+        let operation = if text.is_some() { Operation::AllocLpsz } else { Operation::Create };
+        if options.has(keys::SIZE) {
+            return Err(Error::new(operation, ErrorKind::Unsupported)
+                .because("inproc:// has no blocks of memory; shm:// takes size="));
+        }
+        let capacity = capacity(options, operation)?.unwrap_or(DEFAULT_CAPACITY);
+        let adopt = text.is_none() && options.text(keys::CREATE) == Some("open_or_create");
+        match lock(&NAMES).entry(name.clone()) {
+            Entry::Vacant(entry) => {
+                let rendezvous = entry.insert(Arc::new(Rendezvous::new(capacity, text)));
+                Ok(InProcessEndpoint::owner(name.clone(), rendezvous.clone()))
+            }
+            Entry::Occupied(entry) if adopt => attach(name, entry.get(), options, operation),
+            Entry::Occupied(_) => Err(Error::new(operation, ErrorKind::Exists)
+                .because("its owner is alive; open it, or create it with create=open_or_create")),
+        }
+    }
+}
+
+/// An opener of a live name, if the options agree with it.
+fn attach(
+    name: &Name,
+    rendezvous: &Rendezvous,
+    options: &Options,
+    operation: Operation,
+) -> Result<InProcessEndpoint> {
+    let wanted = capacity(options, operation)?;
+    let actual = rendezvous.capacity();
+    if wanted.is_some_and(|wanted| wanted != actual) {
+        return Err(Error::new(operation, ErrorKind::Mismatch)
+            .because(format!("the owner chose capacity={actual}; leave it out to take any")));
+    }
+    Ok(InProcessEndpoint::opener(name.clone(), wanted.unwrap_or(0)))
+}
+
+fn capacity(options: &Options, operation: Operation) -> Result<Option<usize>> {
+    let Some(bytes) = options.number(keys::CAPACITY) else { return Ok(None) };
+    match usize::try_from(bytes) {
+        Ok(bytes) if bytes > 0 => Ok(Some(bytes)),
+        _ => Err(Error::new(operation, ErrorKind::InvalidOption)
+            .because(format!("capacity={bytes}: choose 1 or more bytes that fit into memory"))),
+    }
+}
+
+impl Transport for InProcess {
+    type Endpoint = InProcessEndpoint;
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["inproc"]
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &[keys::CAPACITY, keys::SIZE]
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::CHANNEL.and(Capabilities::LPSZ).and(Capabilities::INVENTORY)
+    }
+
+    fn create(&self, name: &Name, options: &Options) -> Result<InProcessEndpoint> {
+        self.add(name, None, options)
+    }
+
+    fn open(&self, name: &Name, options: &Options) -> Result<InProcessEndpoint> {
+        if options.has(keys::SIZE) {
+            return Err(Error::new(Operation::Open, ErrorKind::Unsupported)
+                .because("inproc:// has no blocks of memory; shm:// takes size="));
+        }
+        match find(name) {
+            Some(rendezvous) => attach(name, &rendezvous, options, Operation::Open),
+            None => Err(Error::new(Operation::Open, ErrorKind::NotFound)
+                .because("no one in this process has created it")),
+        }
+    }
+
+    /// The text lives as long as the endpoint. `create=open_or_create` does not apply: a live name is `Exists`.
+    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<InProcessEndpoint> {
+        let text = CString::new(text).map_err(|error| {
+            Error::new(Operation::AllocLpsz, ErrorKind::InvalidOption)
+                .because("a NUL ends the text; leave it out")
+                .from_source(error)
+        })?;
+        self.add(name, Some(text), options)
+    }
+
+    fn close(&self, mut endpoint: InProcessEndpoint) -> Result<()> {
+        endpoint.release()
+    }
+
+    fn list(&self, _options: &Options) -> Result<Vec<Object>> {
+        Ok(lock(&NAMES).iter().flat_map(|(name, rendezvous)| describe(name, rendezvous)).collect())
+    }
+
+    fn inspect(&self, name: &Name, _options: &Options) -> Result<Vec<Object>> {
+        Ok(find(name).iter().flat_map(|rendezvous| describe(name, rendezvous)).collect())
+    }
+
+    /// With `force` the owner keeps its channels, but no one finds it any more.
+    fn remove(&self, name: &Name, _options: &Options, force: bool) -> Result<()> {
+        let Some(rendezvous) = find(name) else {
+            return Err(Error::new(Operation::Remove, ErrorKind::NotFound)
+                .because("no one in this process has created it"));
+        };
+        if !force {
+            return Err(Error::new(Operation::Remove, ErrorKind::Busy)
+                .because("its owner is alive; close it there, or use force"));
+        }
+        remove(name, |there| Arc::ptr_eq(there, &rendezvous));
+        rendezvous.end();
+        Ok(())
+    }
+
+    /// Nothing: a crash leaves nothing behind.
+    fn sweep(&self, _options: &Options, _fix: bool) -> Result<Vec<Object>> {
+        Ok(Vec::new())
+    }
+}
+
+fn describe(name: &Name, rendezvous: &Rendezvous) -> impl Iterator<Item = Object> {
+    let object = |kind, size, facts| Object {
+        name: Some(name.clone()),
+        kind,
+        state: ObjectState::Live,
+        path: "memory of this process".into(),
+        size,
+        holders: vec![process::id()],
+        facts,
+    };
+    let text = rendezvous.text().map(|text| object("block", Some(text.count_bytes() as u64 + 1), Vec::new()));
+    let facts = vec![("capacity", format!("{} bytes", rendezvous.capacity()))];
+    text.into_iter().chain([object("rendezvous", None, facts)])
+}
