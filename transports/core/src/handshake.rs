@@ -159,6 +159,16 @@ impl Reply {
         Ok(Some((reply, used)))
     }
 
+    /// How many bytes a reply that is not whole yet lacks, at least: who reads no more than that reads nothing
+    /// of what follows the reply.
+    pub fn missing(bytes: &[u8]) -> usize {
+        let whole = match bytes.first_chunk::<PREFIX>() {
+            Some(prefix) => PREFIX + usize::from(u16::from_le_bytes([prefix[6], prefix[7]])),
+            None => PREFIX,
+        };
+        whole.saturating_sub(bytes.len())
+    }
+
     /// The welcome's hello, or the rejection as the connector's error.
     pub fn into_result(self) -> Result<Hello> {
         match self {

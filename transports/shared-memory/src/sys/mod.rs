@@ -71,6 +71,22 @@ pub(crate) struct FileId {
     pub(crate) inode: u64,
 }
 
+/// The process and the user on the other side of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) pid: u32,
+    pub(crate) uid: u32,
+}
+
+/// What lay on a socket.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bells {
+    /// At least one bell.
+    pub(crate) rung: bool,
+    /// The end.
+    pub(crate) hung_up: bool,
+}
+
 /// `Forked` if the process is no longer the one in which [`generation`] gave this number.
 #[inline]
 pub(crate) fn check_generation(generation_then: u32, op: Operation) -> Result<()> {

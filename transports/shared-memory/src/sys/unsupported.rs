@@ -4,15 +4,20 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use anyipc_core::{Error, ErrorKind, Operation, Result};
+use anyipc_core::{Error, ErrorKind, Operation, Result, Source};
 
-use super::{FileId, Lock, Scope, Status};
+use super::{Bells, Credentials, FileId, Lock, Scope, Status};
 
 fn no<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn page_size() -> usize {
+    4096
 }
 
 pub(crate) fn generation() -> u32 {
@@ -54,6 +59,15 @@ impl Fd {
         no()
     }
     pub(crate) fn status(&self) -> io::Result<Status> {
+        match self.0 {}
+    }
+    pub(crate) fn reserve(&self, _len: usize) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub(crate) fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> io::Result<usize> {
+        match self.0 {}
+    }
+    pub(crate) fn write_all_at(&self, _bytes: &[u8], _offset: u64) -> io::Result<()> {
         match self.0 {}
     }
 }
@@ -131,9 +145,6 @@ impl Dir {
     pub(crate) fn list(&self) -> io::Result<Vec<OsString>> {
         match self.0 {}
     }
-    pub(crate) fn reserve(_fd: &Fd, _len: usize) -> io::Result<()> {
-        no()
-    }
 }
 
 pub(crate) fn same_file(dir: &Dir, _name: &str, _fd: &Fd) -> io::Result<bool> {
@@ -141,6 +152,10 @@ pub(crate) fn same_file(dir: &Dir, _name: &str, _fd: &Fd) -> io::Result<bool> {
 }
 
 pub(crate) fn try_lock(_fd: impl AsFd, _lock: Lock) -> io::Result<bool> {
+    no()
+}
+
+pub(crate) fn is_held(_fd: impl AsFd) -> io::Result<bool> {
     no()
 }
 
@@ -152,4 +167,71 @@ pub(crate) fn write_unlock(_fd: impl AsFd) {}
 
 pub(crate) fn holders(_id: FileId) -> Vec<u32> {
     Vec::new()
+}
+
+pub(crate) fn coarse_millis() -> u64 {
+    0
+}
+
+pub(crate) fn user() -> u32 {
+    0
+}
+
+#[derive(Debug)]
+pub(crate) struct Socket(Infallible);
+
+impl Socket {
+    pub(crate) fn connect(_dir: &Dir, _name: &str) -> io::Result<Self> {
+        no()
+    }
+    pub(crate) fn credentials(&self) -> io::Result<Credentials> {
+        match self.0 {}
+    }
+    pub(crate) fn send_with(&self, _bytes: &[u8], _fds: &[&Fd]) -> io::Result<usize> {
+        match self.0 {}
+    }
+    pub(crate) fn recv_with(&self, _bytes: &mut [u8], _fds: &mut Vec<Fd>) -> io::Result<usize> {
+        match self.0 {}
+    }
+    pub(crate) fn hung_up(&self) -> bool {
+        match self.0 {}
+    }
+    pub(crate) fn ring_bell(&self) -> bool {
+        match self.0 {}
+    }
+    pub(crate) fn take_bells(&self) -> Bells {
+        match self.0 {}
+    }
+    pub(crate) fn source(self: &Arc<Self>) -> Result<Source> {
+        match self.0 {}
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Listener(Infallible);
+
+impl Listener {
+    pub(crate) fn bind(_dir: &Dir, _name: &str) -> io::Result<Self> {
+        no()
+    }
+    pub(crate) fn accept(&self) -> io::Result<Option<Socket>> {
+        match self.0 {}
+    }
+    pub(crate) fn watch(&self, _socket: &Socket) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub(crate) fn clear(&self) {
+        match self.0 {}
+    }
+    pub(crate) fn source(&self) -> Result<Source> {
+        match self.0 {}
+    }
+}
+
+pub(crate) fn overwrite(_file: &Fd, _text: &[u8]) -> io::Result<()> {
+    no()
+}
+
+pub(crate) fn read_text(_file: &Fd, _max: usize) -> io::Result<String> {
+    no()
 }

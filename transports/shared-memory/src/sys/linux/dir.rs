@@ -1,6 +1,6 @@
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
@@ -11,7 +11,6 @@ use rustix::process::{geteuid, getuid};
 
 use super::super::{Scope, Status};
 use super::fd::{Fd, status};
-use super::memory::reserve;
 
 /// Where the directories lie unless `ANYIPC_DIR` says otherwise.
 const BASE: &str = "/dev/shm";
@@ -132,10 +131,11 @@ impl Dir {
         names.sort_unstable();
         Ok(names)
     }
+}
 
-    /// Sets a file's size and reserves its space.
-    pub(crate) fn reserve(fd: &Fd, len: usize) -> io::Result<()> {
-        reserve(fd, len)
+impl AsFd for Dir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

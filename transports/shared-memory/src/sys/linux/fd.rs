@@ -2,6 +2,10 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::{pread, pwrite, retry_on_intr as retry};
+use rustix::process::{Resource, getrlimit};
+
 use super::super::{FileId, FileKind, Status};
 use super::fork::{self, Quiet, generation};
 
@@ -31,6 +35,40 @@ impl Fd {
 
     pub(crate) fn status(&self) -> io::Result<Status> {
         Ok(status(&rustix::fs::fstat(self)?))
+    }
+
+    /// Sets the size and reserves the space, so that a full disk is an error here and no signal later.
+    pub(crate) fn reserve(&self, len: usize) -> io::Result<()> {
+        // What no file can hold is a lack of space; past the process's own limit the kernel would signal.
+        let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX).min(i64::MAX as u64);
+        let len = u64::try_from(len).ok().filter(|&l| l <= limit).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(retry(|| fallocate(self, FallocateFlags::empty(), 0, len))?)
+    }
+
+    /// Reads up to the buffer's end or the file's.
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match retry(|| pread(self, &mut *rest, offset + done as u64))? {
+                0 => break,
+                count => done += count,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Writes all bytes.
+    pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match retry(|| pwrite(self, bytes, offset))? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                count => {
+                    bytes = bytes.get(count..).unwrap_or_default();
+                    offset += count as u64;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

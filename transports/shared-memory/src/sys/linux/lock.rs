@@ -5,8 +5,14 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::super::{FileId, Lock};
 
+/// The byte that writers of a snapshot lock.
+const WRITER: i64 = 0;
+/// The byte that everyone who holds the `flock` locks for reading: unlike a `flock`, it can be asked for
+/// without taking it, so that who only looks never stands in the way.
+const HELD: i64 = 1;
+
 /// Takes the lock on the open file, without waiting; false if someone else holds it in the other way.
-/// A failed upgrade from shared to exclusive loses the shared lock.
+/// A failed upgrade from shared to exclusive loses the shared lock. Closing the file gives it back.
 pub(crate) fn try_lock(fd: impl AsFd, lock: Lock) -> io::Result<bool> {
     let operation = match lock {
         Lock::Shared => FlockOperation::NonBlockingLockShared,
@@ -14,7 +20,11 @@ pub(crate) fn try_lock(fd: impl AsFd, lock: Lock) -> io::Result<bool> {
     };
     loop {
         match flock(&fd, operation) {
-            Ok(()) => return Ok(true),
+            Ok(()) => {
+                // Only what `is_held` tells depends on it.
+                let _ = record_lock(&fd, libc::F_OFD_SETLK, libc::F_RDLCK, HELD);
+                return Ok(true);
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -22,11 +32,16 @@ pub(crate) fn try_lock(fd: impl AsFd, lock: Lock) -> io::Result<bool> {
     }
 }
 
+/// True if another open file holds the lock. Changes nothing; a holder shows an instant after it came.
+pub(crate) fn is_held(fd: impl AsFd) -> io::Result<bool> {
+    Ok(record_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, HELD)? != libc::F_UNLCK)
+}
+
 /// Takes the writers' lock on the open file, which [`try_lock`] knows nothing of; false if another open
 /// file has it. Two threads sharing one descriptor share the lock too.
 pub(crate) fn try_write_lock(fd: impl AsFd) -> io::Result<bool> {
-    match record_lock(fd, libc::F_WRLCK) {
-        Ok(()) => Ok(true),
+    match record_lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, WRITER) {
+        Ok(_) => Ok(true),
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
         Err(error) => Err(error),
     }
@@ -34,16 +49,22 @@ pub(crate) fn try_write_lock(fd: impl AsFd) -> io::Result<bool> {
 
 /// Gives the writers' lock back.
 pub(crate) fn write_unlock(fd: impl AsFd) {
-    let _ = record_lock(fd, libc::F_UNLCK);
+    let _ = record_lock(fd, libc::F_OFD_SETLK, libc::F_UNLCK, WRITER);
 }
 
-fn record_lock(fd: impl AsFd, kind: i32) -> io::Result<()> {
-    // The whole file; `l_pid` must be 0 for a lock of the open file.
-    let lock =
-        libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 };
-    // SAFETY: the descriptor is open for the call and `lock` is a valid `flock` structure.
-    let code = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_OFD_SETLK, &lock) };
-    if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+/// One call about a lock of one byte, owned by the open file. The kind comes back as the kernel left it.
+fn record_lock(fd: impl AsFd, command: i32, kind: i32, byte: i64) -> io::Result<i32> {
+    // `l_pid` must be 0 for a lock of the open file.
+    let mut lock = libc::flock {
+        l_type: kind as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: byte,
+        l_len: 1,
+        l_pid: 0,
+    };
+    // SAFETY: the descriptor is open for the call, and `lock` is a valid structure that `GETLK` may change.
+    let code = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), command, &mut lock) };
+    if code == 0 { Ok(lock.l_type.into()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The processes that took a `flock` on the file and still run, as far as `/proc/locks` shows them.

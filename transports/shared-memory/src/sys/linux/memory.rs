@@ -2,7 +2,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use rustix::fs::{
-    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, fstat, memfd_create,
+    MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, memfd_create,
 };
 
 use super::fd::Fd;
@@ -14,7 +14,7 @@ const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlag
 pub(crate) fn anonymous(len: usize) -> io::Result<Fd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = Fd::make(|| Ok(memfd_create("anyipc", flags)?))?;
-    reserve(&fd, len)?;
+    fd.reserve(len)?;
     fcntl_add_seals(&fd, SEALS)?;
     Ok(fd)
 }
@@ -30,18 +30,5 @@ pub(crate) fn check_anonymous(fd: impl AsFd, len: usize) -> io::Result<()> {
         Ok(())
     } else {
         wrong("the memory has not the announced size")
-    }
-}
-
-/// Sets the size and reserves the space, so that a full disk is an error here and no signal later.
-pub(super) fn reserve(fd: &Fd, len: usize) -> io::Result<()> {
-    // No `off_t` holds more: the kernel would call it invalid, but it is a lack of space.
-    let len =
-        u64::try_from(len).ok().filter(|&l| i64::try_from(l).is_ok()).ok_or(io::ErrorKind::OutOfMemory)?;
-    loop {
-        match fallocate(fd, FallocateFlags::empty(), 0, len) {
-            Err(rustix::io::Errno::INTR) => {}
-            result => return Ok(result?),
-        }
     }
 }

@@ -1,0 +1,45 @@
+use std::io;
+use std::sync::Arc;
+
+use crate::ring::{RING_CONTROL, SharedRing};
+use crate::sys::{self, Fd, Map};
+
+/// The smallest capacity of a direction, in bytes.
+pub(crate) const MIN_CAPACITY: usize = 4096;
+/// The largest capacity of a direction, in bytes.
+pub(crate) const MAX_CAPACITY: usize = 1 << 30;
+
+/// Where the arrays begin, behind both rings' control words.
+const DATA: usize = 4096;
+
+/// The two rings in a channel's memory.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) to_owner: SharedRing,
+    pub(crate) to_opener: SharedRing,
+}
+
+impl Layout {
+    /// Makes the memory, as the owner. The descriptor is for the opener.
+    pub(crate) fn create(capacity: usize) -> io::Result<(Self, Fd)> {
+        let fd = sys::anonymous(DATA + 2 * capacity)?;
+        let layout = Self::map(&fd, capacity)?;
+        Ok((layout, fd))
+    }
+
+    /// Maps the memory that the owner handed over: sealed, and of exactly the size that goes with
+    /// `capacity`, or it is refused.
+    pub(crate) fn open(fd: &Fd, capacity: usize) -> io::Result<Self> {
+        sys::check_anonymous(fd, DATA + 2 * capacity)?;
+        Self::map(fd, capacity)
+    }
+
+    fn map(fd: &Fd, capacity: usize) -> io::Result<Self> {
+        let map = Arc::new(Map::new(fd, DATA + 2 * capacity)?);
+        let ring = |index| SharedRing::new(&map, index * RING_CONTROL, DATA + index * capacity, capacity);
+        match (ring(0), ring(1)) {
+            (Some(to_owner), Some(to_opener)) => Ok(Self { to_owner, to_opener }),
+            _ => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Channels: one ring per direction in anonymous memory, and the socket over which it was handed over. The
+//! socket is also the doorbell for reactors and the news of the peer's death.
+
+mod layout;
+mod link;
+mod ready;
+mod receiver;
+mod sender;
+
+pub(crate) use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY};
+pub(crate) use link::Link;
+pub(crate) use ready::{ReadyPage, ReadySlot};
+pub use receiver::Receiver;
+pub use sender::Sender;
+
+use std::sync::Arc;
+
+use anyipc_core::Role;
+
+use crate::ring::{Consumer, Producer};
+
+/// Both halves over mapped memory. `slot` is the owner's or the opener's end of the inbox's ready page.
+pub(crate) fn halves(
+    layout: &Layout,
+    link: Link,
+    role: Role,
+    slot: Option<ReadySlot>,
+    in_place: bool,
+) -> (Sender, Receiver) {
+    let link = Arc::new(link);
+    let (out, back) = match role {
+        Role::Owner => (&layout.to_opener, &layout.to_owner),
+        Role::Opener => (&layout.to_owner, &layout.to_opener),
+    };
+    let (mark, token) = match role {
+        Role::Owner => (None, slot),
+        Role::Opener => (slot, None),
+    };
+    let sender = Sender::new(Producer::new(out.clone()), Arc::clone(&link), mark);
+    let receiver = Receiver::new(Consumer::new(back.clone()), link, token, in_place);
+    (sender, receiver)
+}

@@ -1,0 +1,165 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyipc_core::{
+    Armed, Error, ErrorKind, Flags, Interest, Operation, RecvHalf, Result, Source, Wait, Waiter,
+};
+
+use super::link::{Half, Link, Pulse};
+use super::ready::ReadySlot;
+use crate::ring::{Consumer, Refusal, SharedRing, Storage, Wake, state};
+use crate::sys;
+
+/// The receiving half of a shared-memory channel.
+#[derive(Debug)]
+pub struct Receiver {
+    ring: Consumer<SharedRing>,
+    link: Arc<Link>,
+    pulse: Pulse,
+    token: Option<ReadySlot>,
+    /// Whether frames are read where they stand, instead of in `copy`.
+    in_place: bool,
+    copy: Vec<u8>,
+    /// The value of our state word that a thread may sleep on.
+    parked: u32,
+}
+
+impl Receiver {
+    pub(super) fn new(
+        ring: Consumer<SharedRing>,
+        link: Arc<Link>,
+        token: Option<ReadySlot>,
+        in_place: bool,
+    ) -> Self {
+        Self { ring, link, pulse: Pulse::new(), token, in_place, copy: Vec::new(), parked: 0 }
+    }
+
+    #[inline]
+    fn pop<R>(&mut self, mut read: impl FnMut(Flags, &[u8]) -> R) -> Result<R> {
+        self.link.check_generation(Operation::Receive)?;
+        // An unknown flag cannot come from our sender; the frame is shown to nobody.
+        let mut show = |flags: u8, frame: &[u8]| Flags::from_bits(flags).map(|flags| read(flags, frame));
+        let mut popped = self.ring.pop(&mut show);
+        if let Err(refusal) = popped {
+            popped = match self.refuse(refusal) {
+                Some(error) => return Err(error),
+                // The peer has died meanwhile: what it sent before is all there now.
+                None => self.ring.pop(&mut show),
+            };
+        }
+        let (result, wake) = popped.map_err(|refusal| self.last(refusal))?;
+        if wake != Wake::Nobody {
+            self.link.wake(wake, self.ring.ring().producer());
+        }
+        result.ok_or_else(corrupt)
+    }
+
+    /// The error, or `None` if the ring deserves one more look before the peer is called gone.
+    #[cold]
+    fn refuse(&mut self, refusal: Refusal) -> Option<Error> {
+        let wake = self.ring.rest();
+        if wake != Wake::Nobody {
+            self.link.wake(wake, self.ring.ring().producer());
+        }
+        let waits = refusal == Refusal::WouldBlock;
+        if waits && (self.link.is_gone() || self.pulse.is_due() && self.link.look()) {
+            return None;
+        }
+        Some(match refusal {
+            Refusal::WouldBlock | Refusal::Cancelled => Error::new(Operation::Receive, ErrorKind::WouldBlock),
+            Refusal::Closed => Error::new(Operation::Receive, ErrorKind::Closed),
+            Refusal::Corrupt => corrupt(),
+        })
+    }
+
+    /// The error of a ring whose peer is known to be gone.
+    #[cold]
+    fn last(&self, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Closed => Error::new(Operation::Receive, ErrorKind::Closed),
+            Refusal::Corrupt => corrupt(),
+            Refusal::WouldBlock | Refusal::Cancelled => Error::new(Operation::Receive, ErrorKind::PeerGone),
+        }
+    }
+}
+
+#[cold]
+fn corrupt() -> Error {
+    Error::new(Operation::Receive, ErrorKind::Corrupt).because("the peer broke the format of the ring")
+}
+
+impl RecvHalf for Receiver {
+    fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
+        if self.in_place {
+            return self.pop(read);
+        }
+        let mut copy = std::mem::take(&mut self.copy);
+        let result = self.pop(|flags, frame| {
+            copy.clear();
+            copy.extend_from_slice(frame);
+            flags
+        });
+        self.copy = copy;
+        read(result?, &self.copy);
+        Ok(())
+    }
+
+    fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Flags> {
+        self.pop(|flags, frame| {
+            buffer.extend_from_slice(frame);
+            flags
+        })
+    }
+
+    fn token(&self) -> Option<u64> {
+        self.token.as_ref().map(|slot| slot.index().into())
+    }
+}
+
+impl Wait for Receiver {
+    fn source(&self) -> Result<Source> {
+        self.link.source()
+    }
+
+    fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
+        self.link.check_generation(Operation::Receive)?;
+        let waiting = match waiter {
+            Waiter::Thread => state::PARKED,
+            Waiter::Task(waker) => {
+                self.link.prepare(Half::Receiver, waker);
+                state::POLLING
+            }
+        };
+        if self.link.is_gone() {
+            return Ok(Armed::Ready);
+        }
+        Ok(match self.ring.arm(waiting) {
+            None => Armed::Ready,
+            Some(value) => {
+                self.parked = value;
+                if waiting == state::PARKED { Armed::Park } else { Armed::Source(Interest::Readable) }
+            }
+        })
+    }
+
+    fn park(&mut self, timeout: Duration) {
+        if self.link.is_ours() {
+            sys::futex_wait(self.ring.ring().consumer(), self.parked, timeout);
+        }
+    }
+
+    fn disarm(&mut self) {
+        if self.link.is_ours() {
+            self.ring.disarm();
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if self.link.is_ours() {
+            let wake = self.ring.close();
+            self.link.wake(wake, self.ring.ring().producer());
+        }
+    }
+}

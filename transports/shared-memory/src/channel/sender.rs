@@ -1,0 +1,170 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyipc_core::{
+    Armed, Error, ErrorKind, Flags, Interest, Operation, Result, SendHalf, Source, Wait, Waiter,
+};
+
+use super::link::{Half, Link, Pulse};
+use super::ready::ReadySlot;
+use crate::ring::{Producer, Refusal, SharedRing, Storage, Wake, state};
+use crate::sys;
+
+/// The sending half of a shared-memory channel.
+#[derive(Debug)]
+pub struct Sender {
+    ring: Producer<SharedRing>,
+    link: Arc<Link>,
+    pulse: Pulse,
+    ready: Option<ReadySlot>,
+    /// The value of our state word that a thread may sleep on.
+    parked: u32,
+}
+
+impl Sender {
+    pub(super) fn new(ring: Producer<SharedRing>, link: Arc<Link>, ready: Option<ReadySlot>) -> Self {
+        Self { ring, link, pulse: Pulse::new(), ready, parked: 0 }
+    }
+
+    #[inline]
+    fn push(
+        &mut self,
+        max: usize,
+        flags: Flags,
+        fill: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        self.link.check_generation(Operation::Send)?;
+        if max > self.ring.max_payload() {
+            return Err(self.too_large(max));
+        }
+        if self.link.is_gone() {
+            return Err(self.gone());
+        }
+        match self.ring.push(max, flags.bits(), fill) {
+            Ok(wake) => {
+                self.announce(wake);
+                Ok(())
+            }
+            Err(refusal) => Err(self.refuse(refusal)),
+        }
+    }
+
+    #[inline]
+    fn announce(&mut self, wake: Wake) {
+        if wake != Wake::Nobody {
+            self.link.wake(wake, self.ring.ring().consumer());
+        }
+        if let Some(ready) = &self.ready
+            && ready.mark()
+        {
+            self.link.ring_bell();
+        }
+        if self.pulse.is_due() {
+            self.link.look();
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::WouldBlock | Refusal::Cancelled if self.pulse.is_due() && self.link.look() => {
+                self.gone()
+            }
+            Refusal::WouldBlock | Refusal::Cancelled => Error::new(Operation::Send, ErrorKind::WouldBlock),
+            Refusal::Closed => Error::new(Operation::Send, ErrorKind::Closed),
+            Refusal::Corrupt => Error::new(Operation::Send, ErrorKind::Corrupt)
+                .because("the peer set the ring's cursor to where it cannot be"),
+        }
+    }
+
+    #[cold]
+    fn gone(&self) -> Error {
+        let closed =
+            self.ring.ring().consumer().load(std::sync::atomic::Ordering::Acquire) & state::CLOSED != 0;
+        Error::new(Operation::Send, if closed { ErrorKind::Closed } else { ErrorKind::PeerGone })
+    }
+
+    #[cold]
+    fn too_large(&self, len: usize) -> Error {
+        Error::new(Operation::Send, ErrorKind::MessageTooLarge).because(format!(
+            "a frame of {len} bytes is longer than the {} that a ring of this capacity takes",
+            self.ring.max_payload()
+        ))
+    }
+}
+
+impl SendHalf for Sender {
+    fn max_frame(&self) -> usize {
+        self.ring.max_payload()
+    }
+
+    fn try_send_with(
+        &mut self,
+        max: usize,
+        flags: Flags,
+        fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        let mut cancelled = false;
+        let result = self.push(max, flags, |frame| {
+            let used = fill(frame);
+            cancelled = used.is_none();
+            used
+        });
+        if cancelled { Ok(()) } else { result }
+    }
+
+    fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
+        self.push(payload.len(), flags, |frame| {
+            frame.copy_from_slice(payload);
+            Some(payload.len())
+        })
+    }
+}
+
+impl Wait for Sender {
+    fn source(&self) -> Result<Source> {
+        self.link.source()
+    }
+
+    fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
+        self.link.check_generation(Operation::Send)?;
+        let waiting = match waiter {
+            Waiter::Thread => state::PARKED,
+            Waiter::Task(waker) => {
+                self.link.prepare(Half::Sender, waker);
+                state::POLLING
+            }
+        };
+        if self.link.is_gone() {
+            return Ok(Armed::Ready);
+        }
+        match self.ring.arm(waiting).map_err(|refusal| self.refuse(refusal))? {
+            None => Ok(Armed::Ready),
+            Some(value) => {
+                self.parked = value;
+                Ok(if waiting == state::PARKED { Armed::Park } else { Armed::Source(Interest::Readable) })
+            }
+        }
+    }
+
+    fn park(&mut self, timeout: Duration) {
+        if self.link.is_ours() {
+            sys::futex_wait(self.ring.ring().producer(), self.parked, timeout);
+        }
+    }
+
+    fn disarm(&mut self) {
+        if self.link.is_ours() {
+            self.ring.disarm();
+        }
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if self.link.is_ours() {
+            let wake = self.ring.close();
+            self.announce(wake);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyipc_core::{
+    Armed, Attempt, Error, ErrorKind, Hello, Interest, MAX_HELLO, Operation, Peer, Rejections, Reply, Result,
+    Role, Source,
+};
+
+use super::Settings;
+use crate::channel::{Layout, Link, MAX_CAPACITY, MIN_CAPACITY, ReadyPage, Receiver, Sender, halves};
+use crate::rendezvous::Rendezvous;
+use crate::sys::{self, Credentials, Fd, Listener, Socket};
+
+/// The longest a begun handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(1);
+/// The most handshakes that are kept half-open; more wait in the listener's queue.
+const MAX_HALF_OPEN: usize = 256;
+/// The capacity of a direction, unless the address says otherwise: small, because every page of it is paid
+/// for when the channel is made.
+const DEFAULT_CAPACITY: usize = 64 << 10;
+
+/// The owner's side of the handshakes.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    rendezvous: Rendezvous,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    half_open: VecDeque<HalfOpen>,
+    rejections: Rejections,
+    ready: Option<ReadyPage>,
+}
+
+/// A connector that has not said its whole hello yet.
+#[derive(Debug)]
+struct HalfOpen {
+    socket: Socket,
+    who: Credentials,
+    said: Vec<u8>,
+    deadline: Instant,
+}
+
+/// What became of a half-open handshake.
+enum Step {
+    Waits,
+    Left,
+    Said(Hello),
+}
+
+impl Acceptor {
+    pub(super) fn new(rendezvous: Rendezvous) -> Self {
+        Self { rendezvous, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes every handshake a step further; gives the first that is complete.
+    pub(super) fn try_accept(&self, attempt: &Attempt, settings: &Settings) -> Result<(Sender, Receiver, Peer)> {
+        let state = &mut *self.state();
+        let listener = self.rendezvous.listener();
+        listener.clear();
+        self.welcome_newcomers(state)?;
+        let ours = Hello { capacity: settings.capacity().unwrap_or(DEFAULT_CAPACITY) as u64, ..attempt.hello.clone() };
+        for _ in 0..state.half_open.len() {
+            let Some(mut guest) = state.half_open.pop_front() else { break };
+            match guest.step(listener) {
+                Ok(Step::Waits) if Instant::now() < guest.deadline => state.half_open.push_back(guest),
+                Ok(Step::Waits) => state.reject(
+                    &guest,
+                    Error::new(Operation::Accept, ErrorKind::TimedOut)
+                        .because("the connector did not finish its hello within 1 s"),
+                ),
+                Ok(Step::Left) => {}
+                Ok(Step::Said(theirs)) => match ours.check(&theirs).and_then(|()| {
+                    admit(&guest, attempt.inbox, &ours, settings, state, listener)
+                }) {
+                    Ok((make, slot)) => {
+                        let peer = Peer { pid: Some(guest.who.pid), uid: Some(guest.who.uid), hello: theirs };
+                        let in_place = settings.reads_in_place(guest.who.uid);
+                        let link = Link::new(Arc::new(guest.socket));
+                        let (sender, receiver) = halves(&make, link, Role::Owner, slot, in_place);
+                        return Ok((sender, receiver, peer));
+                    }
+                    Err(error) => state.reject(&guest, error),
+                },
+                Err(error) => state.reject(&guest, error),
+            }
+        }
+        Err(Error::new(Operation::Accept, ErrorKind::WouldBlock))
+    }
+
+    fn welcome_newcomers(&self, state: &mut State) -> Result<()> {
+        while state.half_open.len() < MAX_HALF_OPEN {
+            let accepted = self.rendezvous.listener().accept();
+            let Some(socket) = accepted.map_err(|error| Error::io(Operation::Accept, "accepting", error))? else {
+                break;
+            };
+            let Ok(who) = socket.credentials() else { continue };
+            let guest = HalfOpen { socket, who, said: Vec::new(), deadline: Instant::now() + HANDSHAKE };
+            if who.uid != sys::user() {
+                let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied)
+                    .because(format!("user {} may not connect to user {}", who.uid, sys::user()));
+                state.reject(&guest, error);
+                continue;
+            }
+            state.half_open.push_back(guest);
+        }
+        Ok(())
+    }
+
+    pub(super) fn arm(&self, attempt: &Attempt) -> Result<Armed> {
+        let state = self.state();
+        // A half-open handshake is looked at again soon: its socket is not in the listener's set.
+        let soonest = state.half_open.iter().map(|guest| guest.deadline).min();
+        if let Some(ready) = state.ready.as_ref().filter(|_| attempt.inbox)
+            && !ready.arm()
+        {
+            return Ok(Armed::Ready);
+        }
+        Ok(match soonest {
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                Armed::After(left.min(Duration::from_millis(1)))
+            }
+            None => Armed::Source(Interest::Readable),
+        })
+    }
+
+    pub(super) fn source(&self) -> Result<Source> {
+        self.rendezvous.listener().source()
+    }
+
+    pub(super) fn ready(&self, visit: &mut dyn FnMut(u64)) -> bool {
+        if let Some(ready) = &self.state().ready {
+            ready.take(visit);
+        }
+        true
+    }
+
+    pub(super) fn rejections(&self) -> Rejections {
+        self.state().rejections.clone()
+    }
+}
+
+impl State {
+    /// Counts and logs the rejection and tells the connector, as far as its socket takes it.
+    fn reject(&mut self, guest: &HalfOpen, error: Error) {
+        tracing::warn!(pid = guest.who.pid, uid = guest.who.uid, %error, "connector rejected");
+        if let Ok(reply) = Reply::reject(&error).encode() {
+            let _ = guest.socket.send_with(&reply, &[]);
+        }
+        self.rejections.count += 1;
+        self.rejections.last = Some(error.to_string());
+    }
+}
+
+impl HalfOpen {
+    fn step(&mut self, _listener: &Listener) -> Result<Step> {
+        let mut strangers = Vec::new();
+        loop {
+            let mut bytes = [0; 512];
+            match self.socket.recv_with(&mut bytes, &mut strangers) {
+                // A prober that says nothing is no offence.
+                Ok(0) if self.said.is_empty() => return Ok(Step::Left),
+                Ok(0) => {
+                    return Err(Error::new(Operation::Accept, ErrorKind::PeerGone)
+                        .because("the connector left in the middle of its hello"));
+                }
+                Ok(got) => self.said.extend_from_slice(&bytes[..got]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Waits),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io(Operation::Accept, "reading a hello", error)),
+            }
+            if let Some((hello, used)) = Hello::decode(&self.said)? {
+                if used == self.said.len() && strangers.is_empty() {
+                    return Ok(Step::Said(hello));
+                }
+                return Err(Error::new(Operation::Accept, ErrorKind::Corrupt)
+                    .because("the connector said more than its hello"));
+            }
+            if self.said.len() >= MAX_HELLO {
+                return Err(Error::new(Operation::Accept, ErrorKind::Corrupt).because("the hello is too long"));
+            }
+        }
+    }
+}
+
+/// Makes the channel's memory and hands it over.
+fn admit(
+    guest: &HalfOpen,
+    inbox: bool,
+    ours: &Hello,
+    settings: &Settings,
+    state: &mut State,
+    listener: &Listener,
+) -> Result<(Layout, Option<crate::channel::ReadySlot>)> {
+    let fail = |what: &'static str| move |error: io::Error| Error::io(Operation::Accept, what, error);
+    let capacity = settings.capacity().unwrap_or(DEFAULT_CAPACITY).clamp(MIN_CAPACITY, MAX_CAPACITY);
+    let (layout, memory) = Layout::create(capacity).map_err(fail("making the channel's memory"))?;
+    let mut slot = None;
+    if inbox {
+        listener.watch(&guest.socket).map_err(fail("watching the channel's socket"))?;
+        if state.ready.is_none() {
+            state.ready = Some(ReadyPage::new().map_err(fail("making the ready page"))?);
+        }
+        slot = state.ready.as_ref().and_then(ReadyPage::take_slot);
+    }
+    let welcome = Reply::Welcome(ours.clone()).encode()?;
+    let index = slot.as_ref().map_or(u32::MAX, crate::channel::ReadySlot::index);
+    let mut bytes = welcome;
+    bytes.extend(index.to_le_bytes());
+    let mut fds: Vec<&Fd> = vec![&memory];
+    if let (Some(_), Some(ready)) = (&slot, &state.ready) {
+        fds.push(ready.fd());
+    }
+    match guest.socket.send_with(&bytes, &fds) {
+        Ok(sent) if sent == bytes.len() => Ok((layout, slot)),
+        Ok(_) => Err(Error::new(Operation::Accept, ErrorKind::Io).because("the welcome went out in part")),
+        Err(error) => Err(fail("sending the welcome")(error)),
+    }
+}

@@ -1,0 +1,159 @@
+use std::io;
+use std::sync::Arc;
+
+use anyipc_core::{
+    Armed, Attempt, Error, ErrorKind, Hello, Interest, Name, Operation, Peer, Reply, Result, Role, Source,
+};
+use std::time::Duration;
+
+use super::Settings;
+use crate::channel::{Layout, Link, MAX_CAPACITY, MIN_CAPACITY, ReadySlot, Receiver, Sender, halves};
+use crate::rendezvous::SOCKET;
+use crate::sys::{Dir, Fd, Socket, user};
+
+/// How soon to look again for an owner or for room in its queue.
+const SOON: Duration = Duration::from_millis(1);
+/// The ready slot behind a welcome.
+const SLOT: usize = 4;
+
+/// A handshake that waits for the owner's answer.
+#[derive(Debug)]
+struct Asked {
+    socket: Arc<Socket>,
+    heard: Vec<u8>,
+    fds: Vec<Fd>,
+}
+
+/// Takes one step of the handshake with the owner of the name.
+pub(super) fn try_connect(
+    dir: &Dir,
+    name: &Name,
+    attempt: &mut Attempt,
+    settings: &Settings,
+) -> Result<(Sender, Receiver, Peer)> {
+    let hello = Hello { capacity: settings.capacity().unwrap_or(0) as u64, ..attempt.hello.clone() };
+    let asked = attempt.progress(|| ask(dir, name, &hello))?;
+    let result = asked.listen().and_then(|answer| match answer {
+        None => Err(Error::new(Operation::Connect, ErrorKind::WouldBlock)),
+        Some((theirs, slot)) => asked.enter(&hello, theirs, slot, settings),
+    });
+    // Whatever it came to, the next call begins anew.
+    if !result.as_ref().is_err_and(Error::is_would_block) {
+        attempt.reset();
+    }
+    result
+}
+
+pub(super) fn arm(attempt: &Attempt) -> Armed {
+    if attempt.stored::<Asked>().is_some() { Armed::Source(Interest::Readable) } else { Armed::After(SOON) }
+}
+
+pub(super) fn source(attempt: &Attempt) -> Result<Source> {
+    match attempt.stored::<Asked>() {
+        Some(asked) => asked.socket.source(),
+        None => Err(Error::new(Operation::Connect, ErrorKind::Unsupported)),
+    }
+}
+
+fn ask(dir: &Dir, name: &Name, hello: &Hello) -> Result<Asked> {
+    let fail = |error| Error::io(Operation::Connect, "reaching the owner", error);
+    let bytes = hello.encode()?;
+    let socket = match Socket::connect(dir, &format!("{}{SOCKET}", name.os_name())) {
+        Ok(socket) => socket,
+        Err(error) => {
+            return Err(match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => no_owner(),
+                io::ErrorKind::WouldBlock => Error::new(Operation::Connect, ErrorKind::WouldBlock),
+                _ => fail(error),
+            });
+        }
+    };
+    let owner = socket.credentials().map_err(fail)?;
+    if owner.uid != user() {
+        return Err(Error::new(Operation::Connect, ErrorKind::PermissionDenied)
+            .because(format!("the owner is user {}, not {}", owner.uid, user())));
+    }
+    match socket.send_with(&bytes, &[]) {
+        Ok(sent) if sent == bytes.len() => Ok(Asked { socket: Arc::new(socket), heard: Vec::new(), fds: Vec::new() }),
+        Ok(_) => Err(Error::new(Operation::Connect, ErrorKind::Io).because("the hello went out in part")),
+        Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => Err(no_owner()),
+        Err(error) => Err(fail(error)),
+    }
+}
+
+fn no_owner() -> Error {
+    Error::new(Operation::Connect, ErrorKind::NoOwner)
+}
+
+impl Asked {
+    /// The owner's answer, once it is all there.
+    fn listen(&mut self) -> Result<Option<(Hello, u32)>> {
+        loop {
+            let mut bytes = [0; 512];
+            // Nothing may be read beyond the answer: what follows are bells.
+            let wanted = self.missing()?.min(bytes.len());
+            match self.socket.recv_with(&mut bytes[..wanted], &mut self.fds) {
+                // The owner died, or closed with our question in its queue.
+                Ok(0) => return Err(no_owner()),
+                Ok(got) => self.heard.extend_from_slice(&bytes[..got]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => return Err(no_owner()),
+                Err(error) => return Err(Error::io(Operation::Connect, "reading the owner's answer", error)),
+            }
+            if self.fds.len() > 2 {
+                return Err(strange("it sent too many descriptors"));
+            }
+            if let Some((reply, used)) = Reply::decode(&self.heard)? {
+                let theirs = reply.into_result()?;
+                if let Some(slot) = self.heard.get(used..used + SLOT).and_then(|s| s.try_into().ok()) {
+                    return Ok(Some((theirs, u32::from_le_bytes(slot))));
+                }
+            }
+        }
+    }
+
+    /// How many bytes the answer still lacks, at least.
+    fn missing(&self) -> Result<usize> {
+        Ok(match Reply::decode(&self.heard)? {
+            Some((_, used)) => used + SLOT - self.heard.len(),
+            None => Reply::missing(&self.heard),
+        })
+    }
+
+    /// Checks what the owner said and handed over, and maps it.
+    fn enter(
+        &mut self,
+        ours: &Hello,
+        theirs: Hello,
+        slot: u32,
+        settings: &Settings,
+    ) -> Result<(Sender, Receiver, Peer)> {
+        ours.check(&theirs)?;
+        let owner = self.socket.credentials().map_err(|e| Error::io(Operation::Connect, "asking for the owner", e))?;
+        let capacity = usize::try_from(theirs.capacity).unwrap_or(0);
+        if !capacity.is_power_of_two() || !(MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity) {
+            return Err(strange("its capacity is out of range"));
+        }
+        let mut fds = self.fds.drain(..);
+        let memory = fds.next().ok_or_else(|| strange("it handed over no memory"))?;
+        let unfit = |error: io::Error| match error.kind() {
+            io::ErrorKind::InvalidData => strange(&error.to_string()),
+            _ => Error::io(Operation::Connect, "mapping the channel's memory", error),
+        };
+        let layout = Layout::open(&memory, capacity).map_err(unfit)?;
+        let ready = match fds.next() {
+            Some(page) => Some(ReadySlot::open(&page, slot).map_err(unfit)?),
+            None => None,
+        };
+        let peer = Peer { pid: Some(owner.pid), uid: Some(owner.uid), hello: theirs };
+        let link = Link::new(Arc::clone(&self.socket));
+        let in_place = settings.reads_in_place(owner.uid);
+        let (sender, receiver) = halves(&layout, link, Role::Opener, ready, in_place);
+        Ok((sender, receiver, peer))
+    }
+}
+
+fn strange(why: &str) -> Error {
+    Error::new(Operation::Connect, ErrorKind::Corrupt).because(format!("the owner's welcome is not sound: {why}"))
+}

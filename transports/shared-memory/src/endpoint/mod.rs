@@ -1,0 +1,110 @@
+//! A handle of a name: its block, its rendezvous, or both.
+
+mod accept;
+mod connect;
+mod settings;
+
+use std::any::Any;
+use std::ffi::CStr;
+
+use anyipc_core::{
+    Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
+};
+
+use crate::block::Block;
+use crate::channel::{Receiver, Sender};
+use crate::rendezvous::Rendezvous;
+use crate::sys::{self, Dir};
+use accept::Acceptor;
+pub(crate) use settings::Settings;
+
+/// A handle of a shared-memory name.
+#[derive(Debug)]
+pub struct Endpoint {
+    name: Name,
+    dir: Dir,
+    settings: Settings,
+    acceptor: Option<Acceptor>,
+    block: Option<Block>,
+    generation: u32,
+}
+
+impl Endpoint {
+    pub(crate) fn new(
+        name: &Name,
+        dir: Dir,
+        settings: Settings,
+        owner: Option<Rendezvous>,
+        block: Option<Block>,
+    ) -> Self {
+        let acceptor = owner.map(Acceptor::new);
+        Self { name: name.clone(), dir, settings, acceptor, block, generation: sys::generation() }
+    }
+
+    /// The named block, if the name has one.
+    pub fn block(&self) -> Option<&Block> {
+        self.block.as_ref()
+    }
+
+    /// Gives everything up; reports what the block's status says.
+    pub(crate) fn close(mut self) -> Result<()> {
+        sys::check_generation(self.generation, Operation::Close)?;
+        self.acceptor = None;
+        match self.block.take() {
+            Some(block) => block.close(),
+            None => Ok(()),
+        }
+    }
+}
+
+impl anyipc_core::Endpoint for Endpoint {
+    type Sender = Sender;
+    type Receiver = Receiver;
+
+    fn role(&self) -> Role {
+        if self.acceptor.is_some() { Role::Owner } else { Role::Opener }
+    }
+
+    fn try_connect(&self, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
+        let operation = if self.acceptor.is_some() { Operation::Accept } else { Operation::Connect };
+        sys::check_generation(self.generation, operation)?;
+        match &self.acceptor {
+            Some(acceptor) => acceptor.try_accept(attempt, &self.settings),
+            None => connect::try_connect(&self.dir, &self.name, attempt, &self.settings),
+        }
+    }
+
+    fn arm(&self, attempt: &mut Attempt, _waiter: Waiter<'_>) -> Result<Armed> {
+        match &self.acceptor {
+            Some(acceptor) => acceptor.arm(attempt),
+            None => Ok(connect::arm(attempt)),
+        }
+    }
+
+    fn source(&self, attempt: &Attempt) -> Result<Source> {
+        match &self.acceptor {
+            Some(acceptor) => acceptor.source(),
+            None => connect::source(attempt),
+        }
+    }
+
+    fn ready(&self, visit: &mut dyn FnMut(u64)) -> bool {
+        self.acceptor.as_ref().is_some_and(|acceptor| acceptor.ready(visit))
+    }
+
+    fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
+        match &self.block {
+            Some(block) => block.read_lpsz(read),
+            None => Err(Error::new(Operation::ReadLpsz, ErrorKind::NotFound)
+                .because("the name has no block; alloc_lpsz makes one that holds a text")),
+        }
+    }
+
+    fn rejections(&self) -> Rejections {
+        self.acceptor.as_ref().map(Acceptor::rejections).unwrap_or_default()
+    }
+
+    fn extension(&self) -> Option<&dyn Any> {
+        self.block.as_ref().map(|block| block as &dyn Any)
+    }
+}

@@ -1,0 +1,56 @@
+use anyipc_core::{Error, ErrorKind, Operation, Options, Result, keys};
+
+use crate::channel::{MAX_CAPACITY, MIN_CAPACITY};
+use crate::sys::{Scope, user};
+
+/// What the address says, checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    capacity: Option<usize>,
+    trusting: bool,
+    pub(crate) scope: Scope,
+    pub(crate) size: Option<usize>,
+    pub(crate) adopt: bool,
+}
+
+impl Settings {
+    pub(crate) fn read(options: &Options, operation: Operation) -> Result<Self> {
+        let invalid = |text: String| Error::new(operation, ErrorKind::InvalidOption).because(text);
+        let capacity = match options.number(keys::CAPACITY) {
+            None => None,
+            Some(bytes) => {
+                let rounded = usize::try_from(bytes).ok().and_then(usize::checked_next_power_of_two);
+                let fits = rounded.filter(|_| bytes > 0).map(|r| r.max(MIN_CAPACITY)).filter(|r| *r <= MAX_CAPACITY);
+                let capacity = fits.ok_or_else(|| {
+                    invalid(format!("capacity={bytes} is out of range: 1 to {MAX_CAPACITY} bytes, rounded up to a power of two of {MIN_CAPACITY} or more"))
+                })?;
+                Some(capacity)
+            }
+        };
+        let size = match options.number(keys::SIZE) {
+            Some(0) => return Err(invalid("size=0: a block has at least 1 byte".into())),
+            Some(bytes) => Some(usize::try_from(bytes).map_err(|_| {
+                Error::new(operation, ErrorKind::OutOfMemory)
+                    .because(format!("size={bytes} is more than this machine can address"))
+            })?),
+            None => None,
+        };
+        Ok(Self {
+            capacity,
+            trusting: options.text(keys::TRUST) == Some("same-user"),
+            scope: if options.text(keys::SCOPE) == Some("system") { Scope::System } else { Scope::User },
+            size,
+            adopt: options.text(keys::CREATE) == Some("open_or_create"),
+        })
+    }
+
+    /// Bytes of a direction, a power of two; `None` leaves it to the owner, or to the default.
+    pub(crate) fn capacity(&self) -> Option<usize> {
+        self.capacity
+    }
+
+    /// Whether messages of a peer of this user are read where they stand.
+    pub(crate) fn reads_in_place(&self, uid: u32) -> bool {
+        self.trusting && uid == user()
+    }
+}

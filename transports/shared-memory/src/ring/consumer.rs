@@ -1,0 +1,108 @@
+use super::{
+    DATA, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload, state, wake,
+};
+use crate::primitive::Ordering;
+
+/// The receiving side of a ring.
+#[derive(Debug)]
+pub(crate) struct Consumer<S: Storage> {
+    ring: S,
+    /// Where the next record is expected.
+    head: u64,
+    /// The cursor as the producer may know it.
+    given_back: u64,
+}
+
+impl<S: Storage> Consumer<S> {
+    /// Over fresh, zeroed memory.
+    pub(crate) fn new(ring: S) -> Self {
+        Self { ring, head: 0, given_back: 0 }
+    }
+
+    pub(crate) fn ring(&self) -> &S {
+        &self.ring
+    }
+
+    /// Shows the next record to `read`. If `read` panics, the record stays. The wake is due in both cases
+    /// of `Ok`, and also, by [`rest`](Self::rest), after a refusal.
+    #[inline]
+    pub(crate) fn pop<R>(&mut self, read: impl FnOnce(u8, &[u8]) -> R) -> Result<(R, Wake), Refusal> {
+        let mut header = self.ring.header(self.head).load(Ordering::Acquire);
+        if header == 0 {
+            header = self.look_again()?;
+        }
+        let mut word = self.check(header)?;
+        if word.kind == PADDING {
+            let size = self.ring.lines();
+            self.head += size - (self.head & (size - 1));
+            // Padding is published after the record behind it.
+            word = self.check(self.ring.header(self.head).load(Ordering::Acquire))?;
+            if word.kind != DATA {
+                return Err(Refusal::Corrupt);
+            }
+        }
+        let result = self.ring.read(self.head, word.len, |payload| read(word.flags, payload));
+        self.head += lines_for(word.len);
+        let wake = if self.head - self.given_back >= self.ring.lines() / 8 {
+            self.give_back()
+        } else {
+            Wake::Nobody
+        };
+        Ok((result, wake))
+    }
+
+    /// Accepts only a header that our producer could have written here.
+    #[inline]
+    fn check(&self, header: u64) -> Result<Word, Refusal> {
+        let word = Word::unpack(header);
+        let size = self.ring.lines();
+        let room = size - (self.head & (size - 1));
+        let fits = word.len <= max_payload(size) && lines_for(word.len) <= room;
+        let known = word.kind == DATA || word.kind == PADDING;
+        if fits && known && word.position == self.head as u16 { Ok(word) } else { Err(Refusal::Corrupt) }
+    }
+
+    /// Nothing is there: is that for good?
+    #[cold]
+    fn look_again(&mut self) -> Result<u64, Refusal> {
+        if self.ring.producer().load(Ordering::Acquire) & state::CLOSED == 0 {
+            return Err(Refusal::WouldBlock);
+        }
+        match self.ring.header(self.head).load(Ordering::Acquire) {
+            0 => Err(Refusal::Closed),
+            header => Ok(header),
+        }
+    }
+
+    /// Gives back what is consumed, if anything is: called when there is nothing more to do.
+    #[inline]
+    pub(crate) fn rest(&mut self) -> Wake {
+        if self.head == self.given_back { Wake::Nobody } else { self.give_back() }
+    }
+
+    fn give_back(&mut self) -> Wake {
+        self.given_back = self.head;
+        self.ring.head().store(self.head, Ordering::Release);
+        wake(self.ring.producer())
+    }
+
+    /// Announces that we wait for a record. `None`: there is one now, or news.
+    pub(crate) fn arm(&mut self, waiting: u32) -> Option<u32> {
+        let value = announce(self.ring.consumer(), waiting);
+        let closed = self.ring.producer().load(Ordering::Acquire) & state::CLOSED != 0;
+        if closed || self.ring.header(self.head).load(Ordering::Acquire) != 0 {
+            self.disarm();
+            return None;
+        }
+        Some(value)
+    }
+
+    pub(crate) fn disarm(&mut self) {
+        self.ring.consumer().fetch_and(!state::WAITING, Ordering::Relaxed);
+    }
+
+    /// Tells the producer that nobody listens.
+    pub(crate) fn close(&mut self) -> Wake {
+        leave(self.ring.consumer(), self.ring.producer())
+    }
+}

@@ -1,0 +1,206 @@
+//! Every interleaving of small rings: `RUSTFLAGS="--cfg loom" cargo test -p anyipc-shared-memory --release --lib`.
+
+use loom::cell::UnsafeCell;
+use loom::sync::{Arc, Notify};
+use loom::thread;
+
+use super::*;
+
+const LINES: usize = 8;
+
+#[derive(Clone)]
+struct Modelled(Arc<Memory>);
+
+struct Memory {
+    head: AtomicU64,
+    consumer: AtomicU32,
+    producer: AtomicU32,
+    headers: Vec<AtomicU64>,
+    payloads: Vec<UnsafeCell<[u8; LINE]>>,
+}
+
+impl Storage for Modelled {
+    fn lines(&self) -> u64 {
+        LINES as u64
+    }
+    fn head(&self) -> &AtomicU64 {
+        &self.0.head
+    }
+    fn consumer(&self) -> &AtomicU32 {
+        &self.0.consumer
+    }
+    fn producer(&self) -> &AtomicU32 {
+        &self.0.producer
+    }
+    fn header(&self, position: u64) -> &AtomicU64 {
+        &self.0.headers[position as usize % LINES]
+    }
+    fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        self.0.payloads[position as usize % LINES].with_mut(|cell| {
+            // SAFETY: loom checks that this access is exclusive; the records of these tests fit a line.
+            f(unsafe { &mut (&mut *cell)[..len] })
+        })
+    }
+    fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> R {
+        self.0.payloads[position as usize % LINES].with(|cell| {
+            // SAFETY: loom checks that nobody writes meanwhile.
+            f(unsafe { &(&*cell)[..len] })
+        })
+    }
+}
+
+/// A pair whose cursors stand `turned` lines into the ring, single-threaded until then.
+fn pair(turned: u64) -> (Producer<Modelled>, Consumer<Modelled>) {
+    let memory = Modelled(Arc::new(Memory {
+        head: AtomicU64::new(0),
+        consumer: AtomicU32::new(0),
+        producer: AtomicU32::new(0),
+        headers: (0..LINES).map(|_| AtomicU64::new(0)).collect(),
+        payloads: (0..LINES).map(|_| UnsafeCell::new([0xff; LINE])).collect(),
+    }));
+    let (mut producer, mut consumer) = (Producer::new(memory.clone()), Consumer::new(memory));
+    for _ in 0..turned {
+        push(&mut producer, 0).unwrap();
+        consumer.pop(|_, _| ()).unwrap();
+        consumer.rest();
+    }
+    (producer, consumer)
+}
+
+fn push(producer: &mut Producer<Modelled>, value: u8) -> Result<Wake, Refusal> {
+    producer.push(1, 0, |frame| {
+        frame[0] = value;
+        Some(1)
+    })
+}
+
+fn model(f: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(f);
+}
+
+#[test]
+fn records_are_whole_and_in_order_across_the_turn() {
+    model(|| {
+        let (mut producer, mut consumer) = pair(7);
+        let sender = thread::spawn(move || {
+            for value in 1..=3 {
+                push(&mut producer, value).unwrap();
+            }
+        });
+        let mut next = 1;
+        for _ in 0..4 {
+            match consumer.pop(|_, payload| payload[0]) {
+                Ok((value, _)) => {
+                    assert_eq!(value, next);
+                    next += 1;
+                }
+                Err(refusal) => {
+                    assert_eq!(refusal, Refusal::WouldBlock);
+                    consumer.rest();
+                    thread::yield_now();
+                }
+            }
+        }
+        sender.join().unwrap();
+        while let Ok((value, _)) = consumer.pop(|_, payload| payload[0]) {
+            assert_eq!(value, next);
+            next += 1;
+        }
+        assert_eq!(next, 4);
+    });
+}
+
+/// A sleeping receiver is always woken: a lost wake-up is a deadlock, which loom reports.
+#[test]
+fn no_wake_is_lost_by_a_receiver() {
+    model(|| {
+        let (mut producer, mut consumer) = pair(0);
+        let bell = Arc::new(Notify::new());
+        let ringer = Arc::clone(&bell);
+        let sender = thread::spawn(move || {
+            for value in 1..=2 {
+                if push(&mut producer, value).unwrap() != Wake::Nobody {
+                    ringer.notify();
+                }
+            }
+        });
+        for expected in 1..=2 {
+            let value = loop {
+                match consumer.pop(|_, payload| payload[0]) {
+                    Ok((value, _)) => break value,
+                    Err(_) => {
+                        if consumer.arm(state::PARKED).is_some() {
+                            bell.wait();
+                        }
+                    }
+                }
+            };
+            assert_eq!(value, expected);
+        }
+        sender.join().unwrap();
+    });
+}
+
+/// A sender that sleeps on a full ring is always woken.
+#[test]
+fn no_wake_is_lost_by_a_sender() {
+    model(|| {
+        let (mut producer, mut consumer) = pair(0);
+        while push(&mut producer, 1).is_ok() {}
+        let bell = Arc::new(Notify::new());
+        let ringer = Arc::clone(&bell);
+        let receiver = thread::spawn(move || {
+            for _ in 0..2 {
+                if consumer.pop(|_, _| ()).unwrap().1 != Wake::Nobody {
+                    ringer.notify();
+                }
+            }
+            if consumer.rest() != Wake::Nobody {
+                ringer.notify();
+            }
+            consumer
+        });
+        while push(&mut producer, 2).is_err() {
+            if producer.arm(state::PARKED).unwrap().is_some() {
+                bell.wait();
+            }
+        }
+        drop(receiver.join().unwrap());
+    });
+}
+
+/// A close is noticed by a sleeping receiver, after everything that was sent.
+#[test]
+fn a_close_comes_after_the_last_record() {
+    model(|| {
+        let (mut producer, mut consumer) = pair(0);
+        let bell = Arc::new(Notify::new());
+        let ringer = Arc::clone(&bell);
+        let sender = thread::spawn(move || {
+            for wake in [push(&mut producer, 9).unwrap(), producer.close()] {
+                if wake != Wake::Nobody {
+                    ringer.notify();
+                }
+            }
+        });
+        let mut got = Vec::new();
+        loop {
+            match consumer.pop(|_, payload| payload[0]) {
+                Ok((value, _)) => got.push(value),
+                Err(Refusal::WouldBlock) => {
+                    if consumer.arm(state::PARKED).is_some() {
+                        bell.wait();
+                    }
+                }
+                Err(refusal) => {
+                    assert_eq!(refusal, Refusal::Closed);
+                    break;
+                }
+            }
+        }
+        assert_eq!(got, [9]);
+        sender.join().unwrap();
+    });
+}

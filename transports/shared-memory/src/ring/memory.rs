@@ -1,0 +1,114 @@
+use std::slice;
+use std::sync::Arc;
+
+use super::{HEADER, LINE, Storage};
+use crate::primitive::{AtomicU32, AtomicU64};
+use crate::sys::Map;
+
+/// Bytes of a ring's control words. Each stands on its own pair of cache lines: neighbouring lines are
+/// prefetched together.
+pub(crate) const RING_CONTROL: usize = 512;
+const HEAD: usize = 0;
+const CONSUMER: usize = 128;
+const PRODUCER: usize = 256;
+
+/// A ring in mapped memory.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedRing {
+    control: *const u8,
+    data: *mut u8,
+    lines: u64,
+    /// Keeps the memory behind the pointers.
+    _map: Arc<Map>,
+}
+
+// SAFETY: the pointers lead into the mapping that `_map` keeps; all shared words are atomics, and payload is
+// touched by one side at a time, as the ring's protocol says.
+unsafe impl Send for SharedRing {}
+
+impl SharedRing {
+    /// The ring whose control words are at `control` and whose array of `capacity` bytes is at `data`.
+    /// `None` if that does not lie in the mapping, aligned, or `capacity` is not a power of two of 8 lines
+    /// or more.
+    pub(crate) fn new(map: &Arc<Map>, control: usize, data: usize, capacity: usize) -> Option<Self> {
+        let inside = |offset: usize, len: usize| offset.checked_add(len).is_some_and(|end| end <= map.len());
+        let aligned = control % LINE == 0 && data % LINE == 0;
+        let sized = capacity.is_power_of_two() && capacity >= 8 * LINE;
+        if !(aligned && sized && inside(control, RING_CONTROL) && inside(data, capacity)) {
+            return None;
+        }
+        // SAFETY: both offsets were found inside the mapping just now.
+        let (control, data) = unsafe { (map.as_ptr().add(control), map.as_ptr().add(data)) };
+        Some(Self { control, data, lines: (capacity / LINE) as u64, _map: Arc::clone(map) })
+    }
+
+    #[inline]
+    fn word(&self, offset: usize) -> &AtomicU32 {
+        // SAFETY: the three offsets lie inside the control words, aligned; the mapping outlives `self`; the
+        // word is only ever used as an atomic.
+        unsafe { &*self.control.add(offset).cast() }
+    }
+
+    #[inline]
+    fn line(&self, position: u64) -> *mut u8 {
+        let index = (position & (self.lines - 1)) as usize;
+        // SAFETY: `index` is below `lines`, so the line lies in the array.
+        unsafe { self.data.add(index * LINE) }
+    }
+
+    /// The payload behind a header, cut to the array's end: the callers stay inside it, this makes sure.
+    #[inline]
+    fn payload(&self, position: u64, len: usize) -> (*mut u8, usize) {
+        let room = (self.lines - (position & (self.lines - 1))) as usize * LINE - HEADER;
+        // SAFETY: a line is longer than its header.
+        (unsafe { self.line(position).add(HEADER) }, len.min(room))
+    }
+}
+
+impl Storage for SharedRing {
+    #[inline]
+    fn lines(&self) -> u64 {
+        self.lines
+    }
+
+    #[inline]
+    fn head(&self) -> &AtomicU64 {
+        // SAFETY: as in `word`; the offset is aligned for 64 bits.
+        unsafe { &*self.control.add(HEAD).cast() }
+    }
+
+    #[inline]
+    fn consumer(&self) -> &AtomicU32 {
+        self.word(CONSUMER)
+    }
+
+    #[inline]
+    fn producer(&self) -> &AtomicU32 {
+        self.word(PRODUCER)
+    }
+
+    #[inline]
+    fn header(&self, position: u64) -> &AtomicU64 {
+        // SAFETY: the line lies in the array and is aligned for 64 bits; while a record covers the line, the
+        // protocol lets nobody use its header word.
+        unsafe { &*self.line(position).cast() }
+    }
+
+    #[inline]
+    fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        let (start, len) = self.payload(position, len);
+        // SAFETY: the bytes lie in the array and are initialised (the memory began as zeros). The consumer
+        // has given the lines back and gets them again by the publication that follows, so this process is
+        // their only user; a hostile peer can change the bytes, which are plain integers, but nothing else.
+        f(unsafe { slice::from_raw_parts_mut(start, len) })
+    }
+
+    #[inline]
+    fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> R {
+        let (start, len) = self.payload(position, len);
+        // SAFETY: the bytes lie in the array and were published to us (acquire); the producer does not write
+        // them again before our cursor passes them. A hostile peer can: then the bytes, plain integers, are
+        // whatever it wrote; callers that do not trust the peer copy them out before they look at them.
+        f(unsafe { slice::from_raw_parts(start, len) })
+    }
+}

@@ -1,0 +1,162 @@
+//! A ring of records for one producer and one consumer that share memory and nothing else.
+//!
+//! The ring is an array of 64-byte lines. A record begins on a line: eight bytes of header, then the payload,
+//! contiguous, over as many lines as it takes. The header word is also the publication: the producer stores
+//! it last, the consumer polls it where it stands, so that a small message and the news of it travel in one
+//! cache line. Two rules make that sound:
+//!
+//! - *The word after the last record is zero.* Before a record is published, the header word of the line
+//!   behind it is zero, so that old payload is never taken for a header. Words are cleared a few lines
+//!   ahead, after the previous publication, where nobody waits for it.
+//! - *The consumer gives lines back by its cursor* (`head`), lazily: an eighth of the ring at a time, or when
+//!   it finds nothing more to do. The producer re-reads the cursor only when it has run out of lines.
+//!
+//! A record that would not fit before the end of the array is preceded by padding up to the end.
+//!
+//! Each side keeps its own cursor private and checks whatever the other side wrote before it is used: a
+//! hostile peer can make a call fail with `Corrupt`, never reach outside the array.
+
+mod consumer;
+#[cfg(all(test, loom))]
+mod loom_tests;
+#[cfg(not(loom))]
+mod memory;
+mod producer;
+#[cfg(all(test, not(loom)))]
+mod tests;
+
+pub(crate) use consumer::Consumer;
+#[cfg(not(loom))]
+pub(crate) use memory::{RING_CONTROL, SharedRing};
+pub(crate) use producer::Producer;
+
+use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence};
+
+/// Bytes of a line, the unit of allocation.
+pub(crate) const LINE: usize = 64;
+/// Bytes of a record's header.
+const HEADER: usize = 8;
+
+/// Bits of a side's state word.
+pub(crate) mod state {
+    /// A thread sleeps on the word itself.
+    pub(crate) const PARKED: u32 = 1;
+    /// A reactor sleeps on the socket.
+    pub(crate) const POLLING: u32 = 2;
+    /// Either.
+    pub(crate) const WAITING: u32 = PARKED | POLLING;
+    /// The side has left for good.
+    pub(crate) const CLOSED: u32 = 4;
+}
+
+/// The memory that the two sides share. Implementations hand out atomics for every word that both sides
+/// touch, and payload only inside the array.
+pub(crate) trait Storage {
+    /// Lines in the array: a power of two, at least 8. Private, constant.
+    fn lines(&self) -> u64;
+    /// Lines given back by the consumer.
+    fn head(&self) -> &AtomicU64;
+    /// The consumer's state word, written by both sides.
+    fn consumer(&self) -> &AtomicU32;
+    /// The producer's state word, written by both sides.
+    fn producer(&self) -> &AtomicU32;
+    /// The header word of a line; positions wrap.
+    fn header(&self, position: u64) -> &AtomicU64;
+    /// Calls `f` with `len` payload bytes of the record at `position`, which the caller has to itself.
+    fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R;
+    /// Calls `f` with `len` payload bytes of the record at `position`, which is published.
+    fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> R;
+}
+
+/// Why a ring operation did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Full or empty: wait.
+    WouldBlock,
+    /// The other side has left, and everything it sent has been consumed.
+    Closed,
+    /// The other side wrote what cannot be.
+    Corrupt,
+    /// The caller's closure wanted nothing sent.
+    Cancelled,
+}
+
+/// Whom to wake after an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wake {
+    Nobody,
+    /// A thread on the peer's state word.
+    Thread,
+    /// A reactor on the peer's socket.
+    Reactor,
+}
+
+/// Lines that a payload of `len` bytes takes, header included.
+pub(crate) const fn lines_for(len: usize) -> u64 {
+    ((HEADER + len).div_ceil(LINE)) as u64
+}
+
+/// The longest payload: a quarter of the array, so that copying in overlaps copying out.
+pub(crate) const fn max_payload(lines: u64) -> usize {
+    (lines / 4) as usize * LINE - HEADER
+}
+
+/// A header word: payload length (32 bits), flags (8), kind (8), the low bits of the position (16).
+#[derive(Clone, Copy)]
+struct Word {
+    len: usize,
+    flags: u8,
+    kind: u8,
+    position: u16,
+}
+
+/// The record carries a payload.
+const DATA: u8 = 1;
+/// The rest of the array is skipped.
+const PADDING: u8 = 2;
+
+impl Word {
+    const fn pack(len: usize, flags: u8, kind: u8, position: u64) -> u64 {
+        len as u64 | (flags as u64) << 32 | (kind as u64) << 40 | (position & 0xffff) << 48
+    }
+
+    const fn unpack(word: u64) -> Self {
+        Self {
+            len: word as u32 as usize,
+            flags: (word >> 32) as u8,
+            kind: (word >> 40) as u8,
+            position: (word >> 48) as u16,
+        }
+    }
+}
+
+/// Takes the waiting bits out of the peer's state word, if there are any: the second half of the wait
+/// protocol. The caller has published before; the fence orders that against the peer's re-check.
+#[inline]
+fn wake(word: &AtomicU32) -> Wake {
+    fence(Ordering::SeqCst);
+    if word.load(Ordering::Relaxed) & state::WAITING == 0 { Wake::Nobody } else { take_waiter(word) }
+}
+
+#[cold]
+fn take_waiter(word: &AtomicU32) -> Wake {
+    match word.fetch_and(!state::WAITING, Ordering::SeqCst) {
+        was if was & state::PARKED != 0 => Wake::Thread,
+        was if was & state::POLLING != 0 => Wake::Reactor,
+        _ => Wake::Nobody,
+    }
+}
+
+/// Sets a waiting bit in our own state word: the first half of the wait protocol. The caller re-checks.
+/// Returns the value a thread may sleep on.
+fn announce(word: &AtomicU32, waiting: u32) -> u32 {
+    let before = word.fetch_or(waiting, Ordering::SeqCst);
+    fence(Ordering::SeqCst);
+    before | waiting
+}
+
+/// Marks our side as gone.
+fn leave(ours: &AtomicU32, theirs: &AtomicU32) -> Wake {
+    ours.fetch_or(state::CLOSED, Ordering::SeqCst);
+    wake(theirs)
+}

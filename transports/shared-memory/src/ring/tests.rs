@@ -1,0 +1,231 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::thread;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A ring on the heap, of words, so that Miri can watch it.
+#[derive(Clone, Debug)]
+struct Heap(Arc<Memory>);
+
+#[derive(Debug)]
+struct Memory {
+    head: AtomicU64,
+    consumer: AtomicU32,
+    producer: AtomicU32,
+    words: Box<[AtomicU64]>,
+}
+
+const WORDS: usize = LINE / 8;
+
+impl Heap {
+    fn new(lines: usize) -> Self {
+        Self(Arc::new(Memory {
+            head: AtomicU64::new(0),
+            consumer: AtomicU32::new(0),
+            producer: AtomicU32::new(0),
+            words: (0..lines * WORDS).map(|_| AtomicU64::new(0)).collect(),
+        }))
+    }
+
+    fn words(&self, position: u64, len: usize) -> &[AtomicU64] {
+        let first = (position % self.lines()) as usize * WORDS + 1;
+        &self.0.words[first..first + len.div_ceil(8)]
+    }
+}
+
+impl Storage for Heap {
+    fn lines(&self) -> u64 {
+        (self.0.words.len() / WORDS) as u64
+    }
+    fn head(&self) -> &AtomicU64 {
+        &self.0.head
+    }
+    fn consumer(&self) -> &AtomicU32 {
+        &self.0.consumer
+    }
+    fn producer(&self) -> &AtomicU32 {
+        &self.0.producer
+    }
+    fn header(&self, position: u64) -> &AtomicU64 {
+        &self.0.words[(position % self.lines()) as usize * WORDS]
+    }
+    fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
+        let words = self.words(position, len);
+        let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.load(Ordering::Relaxed).to_ne_bytes()).collect();
+        let result = f(&mut bytes[..len]);
+        for (word, chunk) in words.iter().zip(bytes.chunks_exact(8)) {
+            word.store(u64::from_ne_bytes(chunk.try_into().unwrap()), Ordering::Relaxed);
+        }
+        result
+    }
+    fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> R {
+        let bytes: Vec<u8> =
+            self.words(position, len).iter().flat_map(|w| w.load(Ordering::Relaxed).to_ne_bytes()).collect();
+        f(&bytes[..len])
+    }
+}
+
+fn pair(lines: usize) -> (Producer<Heap>, Consumer<Heap>) {
+    let heap = Heap::new(lines);
+    (Producer::new(heap.clone()), Consumer::new(heap))
+}
+
+fn send(producer: &mut Producer<Heap>, payload: &[u8]) -> Result<Wake, Refusal> {
+    producer.push(payload.len(), 0, |frame| {
+        frame.copy_from_slice(payload);
+        Some(payload.len())
+    })
+}
+
+#[test]
+fn a_full_ring_refuses_and_recovers() {
+    let (mut producer, mut consumer) = pair(8);
+    for round in 0..100u8 {
+        let mut sent = 0;
+        while send(&mut producer, &[round, sent]).is_ok() {
+            sent += 1;
+        }
+        assert_eq!(sent, 7, "one line stays free");
+        for i in 0..sent {
+            let (got, _) = consumer.pop(|_, p| p.to_vec()).unwrap();
+            assert_eq!(got, [round, i]);
+        }
+        assert_eq!(consumer.pop(|_, _| ()).unwrap_err(), Refusal::WouldBlock);
+        consumer.rest();
+    }
+}
+
+#[test]
+fn payload_that_looks_like_headers_stays_payload() {
+    let (mut producer, mut consumer) = pair(16);
+    for position in 0..2000u64 {
+        // A record full of words that would each be a valid header somewhere near.
+        let fake: Vec<u8> =
+            (0..30).flat_map(|i| Word::pack(3, 0, DATA, position + i).to_ne_bytes()).collect();
+        send(&mut producer, &fake).unwrap();
+        assert_eq!(consumer.pop(|_, p| p.to_vec()).unwrap().0, fake);
+        assert_eq!(consumer.pop(|_, _| ()).unwrap_err(), Refusal::WouldBlock);
+        consumer.rest();
+        let dirty = producer.push(200, 0, |frame| {
+            frame.copy_from_slice(&fake[..200]);
+            None
+        });
+        assert_eq!(dirty.unwrap_err(), Refusal::Cancelled);
+        let short = producer.push(200, 0, |frame| {
+            frame.copy_from_slice(&fake[..200]);
+            Some(1)
+        });
+        short.unwrap();
+        assert_eq!(consumer.pop(|_, p| p.len()).unwrap().0, 1);
+        assert_eq!(consumer.pop(|_, _| ()).unwrap_err(), Refusal::WouldBlock);
+        consumer.rest();
+    }
+}
+
+#[test]
+fn a_close_delivers_what_was_sent() {
+    let (mut producer, mut consumer) = pair(8);
+    send(&mut producer, b"last").unwrap();
+    producer.close();
+    assert_eq!(consumer.pop(|_, p| p.to_vec()).unwrap().0, b"last");
+    assert_eq!(consumer.pop(|_, _| ()).unwrap_err(), Refusal::Closed);
+
+    let (mut producer, mut consumer) = pair(8);
+    consumer.close();
+    assert_eq!(send(&mut producer, b"x").unwrap_err(), Refusal::Closed);
+}
+
+#[test]
+fn a_waiting_side_is_woken_once() {
+    let (mut producer, mut consumer) = pair(8);
+    assert_eq!(consumer.arm(state::PARKED), Some(state::PARKED));
+    assert_eq!(send(&mut producer, b"x").unwrap(), Wake::Thread);
+    assert_eq!(send(&mut producer, b"x").unwrap(), Wake::Nobody);
+    assert_eq!(consumer.arm(state::PARKED), None, "there is something to receive");
+    while send(&mut producer, b"x").is_ok() {}
+    assert!(producer.arm(state::POLLING).unwrap().is_some());
+    let mut wakes = Vec::new();
+    while let Ok((_, wake)) = consumer.pop(|_, _| ()) {
+        wakes.push(wake);
+    }
+    wakes.push(consumer.rest());
+    assert_eq!(wakes.iter().filter(|w| **w == Wake::Reactor).count(), 1);
+}
+
+proptest! {
+    #[test]
+    fn everything_arrives_in_order(sizes in proptest::collection::vec(0..250usize, 1..200), lines in 4..6u32) {
+        let (mut producer, mut consumer) = pair(1 << lines);
+        let max = producer.max_payload();
+        let messages: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(i, n)| vec![i as u8; (*n).min(max)]).collect();
+        let (mut next_in, mut next_out) = (0, 0);
+        while next_out < messages.len() {
+            while next_in < messages.len() && send(&mut producer, &messages[next_in]).is_ok() {
+                next_in += 1;
+            }
+            while let Ok((got, _)) = consumer.pop(|_, p| p.to_vec()) {
+                prop_assert_eq!(&got, &messages[next_out]);
+                next_out += 1;
+            }
+            consumer.rest();
+        }
+    }
+
+    #[test]
+    fn scribbled_control_words_end_in_an_error(
+        words in proptest::collection::vec(any::<u64>(), 64), head: u64, states: [u32; 2], rounds in 1..40usize,
+    ) {
+        let (mut producer, mut consumer) = pair(8);
+        let _ = send(&mut producer, b"one");
+        for (i, word) in words.iter().enumerate() {
+            consumer.ring().0.words[i].store(*word, Ordering::Relaxed);
+        }
+        consumer.ring().head().store(head, Ordering::Relaxed);
+        consumer.ring().consumer().store(states[0], Ordering::Relaxed);
+        consumer.ring().producer().store(states[1], Ordering::Relaxed);
+        for _ in 0..rounds {
+            let _ = consumer.pop(|_, p| assert!(p.len() <= max_payload(8)));
+            let _ = send(&mut producer, &[0; 120]);
+            let _ = producer.arm(state::PARKED);
+            let _ = consumer.arm(state::PARKED);
+        }
+    }
+}
+
+#[test]
+fn two_threads_lose_nothing() {
+    let count: u32 = if cfg!(miri) { 200 } else { 200_000 };
+    let (mut producer, mut consumer) = pair(16);
+    let sender = thread::spawn(move || {
+        for i in 0..count {
+            let payload = vec![i as u8; 4 + (i % 200) as usize];
+            let message = [&i.to_le_bytes()[..], &payload].concat();
+            while send(&mut producer, &message).is_err() {
+                thread::yield_now();
+            }
+        }
+        producer.close();
+    });
+    let mut expected = 0u32;
+    loop {
+        match consumer.pop(|_, p| {
+            assert_eq!(p[..4], expected.to_le_bytes());
+            assert!(p[4..].iter().all(|b| *b == expected as u8) && p.len() == 8 + (expected % 200) as usize);
+        }) {
+            Ok(_) => expected += 1,
+            Err(Refusal::WouldBlock) => {
+                consumer.rest();
+                thread::yield_now();
+            }
+            Err(other) => {
+                assert_eq!(other, Refusal::Closed);
+                break;
+            }
+        }
+    }
+    assert_eq!(expected, count);
+    sender.join().unwrap();
+}

@@ -1,0 +1,196 @@
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Arc;
+
+use anyipc_core::{Result, Source};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
+    listen, recv, recvmsg, send, sendmsg, socket_with,
+};
+
+use super::super::{Bells, Credentials};
+use super::dir::Dir;
+use super::fd::Fd;
+use super::fork::Quiet;
+
+/// How many connectors may queue before the owner looks.
+const BACKLOG: i32 = 1024;
+/// The most descriptors one message carries.
+const MAX_FDS: usize = 2;
+const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+
+/// A non-blocking local stream socket.
+#[derive(Debug)]
+pub(crate) struct Socket(Fd);
+
+impl Socket {
+    /// Connects to the listener at a name. `NotFound` or `ConnectionRefused`: nobody listens; `WouldBlock`:
+    /// its queue is full.
+    pub(crate) fn connect(dir: &Dir, name: &str) -> io::Result<Self> {
+        let fd = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
+        connect(&fd, &address(dir, name)?)?;
+        Ok(Self(fd))
+    }
+
+    /// Who the kernel says is on the other side: who called `connect` or `listen`.
+    pub(crate) fn credentials(&self) -> io::Result<Credentials> {
+        let peer = socket_peercred(&self.0)?;
+        Ok(Credentials { pid: peer.pid.as_raw_nonzero().get() as u32, uid: peer.uid.as_raw() })
+    }
+
+    /// Sends bytes and, with the first of them, descriptors.
+    pub(crate) fn send_with(&self, bytes: &[u8], fds: &[&Fd]) -> io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds: Vec<BorrowedFd<'_>> = fds.iter().map(|fd| fd.as_fd()).collect();
+        if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        Ok(sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, flags)?)
+    }
+
+    /// Receives bytes, and appends the descriptors that came with them. 0: the other side hung up.
+    pub(crate) fn recv_with(&self, bytes: &mut [u8], fds: &mut Vec<Fd>) -> io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        let _quiet = Quiet::new();
+        let got = recvmsg(&self.0, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(received) = message {
+                fds.extend(received.map(Fd::new));
+            }
+        }
+        Ok(got.bytes)
+    }
+
+    /// Whether the other side has hung up or died.
+    pub(crate) fn hung_up(&self) -> bool {
+        let mut fds = [PollFd::new(&self.0, PollFlags::RDHUP)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(poll(&mut fds, Some(&now)), Ok(1..))
+    }
+
+    /// Wakes the other side's reactor. False if there is no other side.
+    pub(crate) fn ring_bell(&self) -> bool {
+        match send(&self.0, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            // A full socket is full of bells.
+            Ok(_) | Err(Errno::WOULDBLOCK | Errno::INTR) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Takes all bells that were rung.
+    pub(crate) fn take_bells(&self) -> Bells {
+        let mut bells = Bells::default();
+        let mut bytes = [0; 256];
+        loop {
+            match recv(&self.0, &mut bytes, RecvFlags::DONTWAIT) {
+                Ok((_, 0)) => bells.hung_up = true,
+                Ok((_, got)) => {
+                    bells.rung = true;
+                    if got == bytes.len() {
+                        continue;
+                    }
+                }
+                Err(Errno::INTR) => continue,
+                Err(Errno::WOULDBLOCK) => {}
+                Err(_) => bells.hung_up = true,
+            }
+            return bells;
+        }
+    }
+
+    /// What a reactor registers.
+    pub(crate) fn source(self: &Arc<Self>) -> Result<Source> {
+        Ok(Arc::clone(self) as Source)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// A listening local socket and the set of sockets its owner waits for.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: Fd,
+    set: Arc<Set>,
+}
+
+#[derive(Debug)]
+struct Set(Fd);
+
+impl AsFd for Set {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Listener {
+    /// Listens at a name; `AddrInUse` if something stands there.
+    pub(crate) fn bind(dir: &Dir, name: &str) -> io::Result<Self> {
+        let socket = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
+        bind(&socket, &address(dir, name)?)?;
+        listen(&socket, BACKLOG)?;
+        let set = Fd::make(|| Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?))?;
+        epoll::add(&set, &socket, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+        Ok(Self { socket, set: Arc::new(Set(set)) })
+    }
+
+    /// The next connector, if one is waiting.
+    pub(crate) fn accept(&self) -> io::Result<Option<Socket>> {
+        loop {
+            match Fd::make(|| Ok(accept_with(&self.socket, FLAGS)?)) {
+                Ok(fd) => return Ok(Some(Socket(fd))),
+                Err(error) => match Errno::from_io_error(&error) {
+                    Some(Errno::WOULDBLOCK) => return Ok(None),
+                    Some(Errno::INTR | Errno::CONNABORTED) => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// From now on the source is ready when something new arrives on this socket.
+    pub(crate) fn watch(&self, socket: &Socket) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        Ok(epoll::add(&self.set, socket, epoll::EventData::new_u64(1), flags)?)
+    }
+
+    /// Forgets what the watched sockets have told so far; a waiting connector stays told.
+    pub(crate) fn clear(&self) {
+        let mut events = [const { MaybeUninit::uninit() }; 64];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        loop {
+            match epoll::wait(&self.set.0, &mut events, Some(&now)) {
+                Ok((some, _)) if some.len() == 64 => {}
+                Err(Errno::INTR) => {}
+                _ => return,
+            }
+        }
+    }
+
+    /// What a reactor registers.
+    pub(crate) fn source(&self) -> Result<Source> {
+        Ok(Arc::clone(&self.set) as Source)
+    }
+}
+
+/// This process's effective user.
+pub(crate) fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The directory by descriptor: as long as a path may be, the address stays short, and means this directory.
+fn address(dir: &Dir, name: &str) -> io::Result<SocketAddrUnix> {
+    Ok(SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", dir.as_fd().as_raw_fd()))?)
+}

@@ -1,0 +1,128 @@
+use anyipc_core::{
+    Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport, keys,
+};
+
+use crate::block::Block;
+use crate::endpoint::{Endpoint, Settings};
+use crate::inventory;
+use crate::rendezvous::{self, Rendezvous};
+use crate::segment::{Flags, Segment};
+use crate::sys::Dir;
+
+/// `shm://`: named blocks of shared memory, and channels over rings in shared memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SharedMemory;
+
+impl Transport for SharedMemory {
+    type Endpoint = Endpoint;
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["shm"]
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &[keys::SIZE, keys::CAPACITY, keys::SCOPE, keys::TRUST]
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::CROSS_PROCESS
+            | Capabilities::BLOCK
+            | Capabilities::OUTLIVES_CREATOR
+            | Capabilities::LPSZ
+            | Capabilities::CHANNEL
+            | Capabilities::DELIVERS_AFTER_DEATH
+            | Capabilities::PEER_CREDENTIALS
+            | Capabilities::INVENTORY
+    }
+
+    fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+        let settings = Settings::read(options, Operation::Create)?;
+        let dir = || Dir::open(settings.scope, Operation::Create);
+        let Some(owner) = Rendezvous::claim(dir()?, name, Operation::Create)? else {
+            return if settings.adopt {
+                self.open(name, options).map_err(|error| error.during(Operation::Create))
+            } else {
+                Err(exists("it has a live owner; open it, or say create=open_or_create"))
+            };
+        };
+        let block = match settings.size {
+            Some(size) if settings.adopt => Some(Segment::open_or_create(dir()?, name, size, Flags::NONE)?),
+            Some(size) => Some(Segment::create(dir()?, name, size, Flags::NONE)?),
+            None => match Segment::open(dir()?, name) {
+                Ok(segment) if settings.adopt => Some(segment),
+                Ok(_) => {
+                    return Err(exists(
+                        "its block is alive though its owner is gone; say create=open_or_create to adopt it",
+                    ));
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(error.during(Operation::Create)),
+            },
+        };
+        Ok(Endpoint::new(name, dir()?, settings, Some(owner), block.map(Block::new)))
+    }
+
+    fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+        let settings = Settings::read(options, Operation::Open)?;
+        let dir = || Dir::open(settings.scope, Operation::Open);
+        let block = match Segment::open(dir()?, name) {
+            Ok(segment) => Some(Block::new(segment)),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if block.is_none() && !rendezvous::is_live(&dir()?, name, Operation::Open)? {
+            return Err(Error::new(Operation::Open, ErrorKind::NotFound)
+                .because("nobody holds an object of this name; create it first"));
+        }
+        let actual = block.as_ref().map(Block::len);
+        match settings.size {
+            Some(wanted) if actual != Some(wanted) => {
+                let has = actual.map_or("no block".to_owned(), |size| format!("a block of {size} bytes"));
+                Err(Error::new(Operation::Open, ErrorKind::Mismatch)
+                    .because(format!("size={wanted} was asked for, but the object has {has}")))
+            }
+            _ => Ok(Endpoint::new(name, dir()?, settings, None, block)),
+        }
+    }
+
+    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
+        let operation = Operation::AllocLpsz;
+        let settings = Settings::read(options, operation)?;
+        let dir = || Dir::open(settings.scope, operation);
+        let Some(owner) = Rendezvous::claim(dir()?, name, operation)? else {
+            return Err(exists("it has a live owner").during(operation));
+        };
+        let segment = Segment::create_with_text(dir()?, name, text).map_err(|error| error.during(operation))?;
+        Ok(Endpoint::new(name, dir()?, settings, Some(owner), Some(Block::new(segment))))
+    }
+
+    fn close(&self, endpoint: Endpoint) -> Result<()> {
+        endpoint.close()
+    }
+
+    fn list(&self, options: &Options) -> Result<Vec<Object>> {
+        inventory::list(&self.dir(options, Operation::List)?)
+    }
+
+    fn inspect(&self, name: &Name, options: &Options) -> Result<Vec<Object>> {
+        inventory::inspect(&self.dir(options, Operation::Stat)?, name)
+    }
+
+    fn remove(&self, name: &Name, options: &Options, force: bool) -> Result<()> {
+        inventory::remove(&self.dir(options, Operation::Remove)?, name, force)
+    }
+
+    fn sweep(&self, options: &Options, fix: bool) -> Result<Vec<Object>> {
+        inventory::sweep(&self.dir(options, Operation::List)?, fix)
+    }
+}
+
+impl SharedMemory {
+    fn dir(&self, options: &Options, operation: Operation) -> Result<Dir> {
+        Dir::open(Settings::read(options, operation)?.scope, operation)
+    }
+}
+
+fn exists(why: &str) -> Error {
+    Error::new(Operation::Create, ErrorKind::Exists).because(why)
+}
