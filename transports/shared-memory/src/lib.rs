@@ -2,10 +2,33 @@
 #![allow(dead_code, unused_imports)]
 
 #[cfg(not(loom))]
+mod block;
+#[cfg(not(loom))]
+mod bytes;
+#[cfg(not(loom))]
 mod channel;
+#[cfg(not(loom))]
+mod endpoint;
+#[cfg(not(loom))]
+mod header;
 mod primitive;
 #[cfg(not(loom))]
 mod rendezvous;
 mod ring;
 #[cfg(not(loom))]
+mod segment;
+#[cfg(not(loom))]
+mod snapshot;
+#[cfg(not(loom))]
 mod sys;
+#[cfg(not(loom))]
+mod transport;
+
+#[cfg(not(loom))]
+pub use block::Block;
+#[cfg(not(loom))]
+pub use channel::{Receiver, Sender};
+#[cfg(not(loom))]
+pub use endpoint::Endpoint;
+#[cfg(not(loom))]
+pub use transport::SharedMemory;

@@ -1,0 +1,83 @@
+//! Copying to and from memory that other processes write at the same time.
+//!
+//! Every access is a relaxed atomic one, of an aligned word where it can be and of a byte at the ends: a
+//! racing writer makes the bytes a mixture, never undefined.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+const WORD: usize = size_of::<u64>();
+
+/// Copies `to.len()` bytes out of shared memory.
+///
+/// # Safety
+/// `from` is valid for that many bytes, which no one accesses but atomically, now and in this process.
+pub(crate) unsafe fn load(from: *const u8, to: &mut [u8]) {
+    let head = from.align_offset(WORD).min(to.len());
+    let (head, rest) = to.split_at_mut(head);
+    let words = rest.len() / WORD;
+    let (body, tail) = rest.split_at_mut(words * WORD);
+    // SAFETY: each pointer lies in the range that the caller vouches for; the words start aligned.
+    unsafe {
+        let start = from.add(head.len());
+        let end = start.add(body.len());
+        for (i, byte) in head.iter_mut().enumerate() {
+            *byte = AtomicU8::from_ptr(from.add(i).cast_mut()).load(Relaxed);
+        }
+        for (i, word) in body.chunks_exact_mut(WORD).enumerate() {
+            let value = AtomicU64::from_ptr(start.add(i * WORD).cast_mut().cast()).load(Relaxed);
+            word.copy_from_slice(&value.to_ne_bytes());
+        }
+        for (i, byte) in tail.iter_mut().enumerate() {
+            *byte = AtomicU8::from_ptr(end.add(i).cast_mut()).load(Relaxed);
+        }
+    }
+}
+
+/// Copies the bytes into shared memory.
+///
+/// # Safety
+/// `to` is valid for that many bytes, which no one accesses but atomically, now and in this process.
+pub(crate) unsafe fn store(to: *mut u8, from: &[u8]) {
+    let head = to.align_offset(WORD).min(from.len());
+    let (head, rest) = from.split_at(head);
+    let (body, tail) = rest.split_at(rest.len() / WORD * WORD);
+    // SAFETY: as in `load`.
+    unsafe {
+        let start = to.add(head.len());
+        let end = start.add(body.len());
+        for (i, byte) in head.iter().enumerate() {
+            AtomicU8::from_ptr(to.add(i)).store(*byte, Relaxed);
+        }
+        for (i, word) in body.chunks_exact(WORD).enumerate() {
+            let mut value = [0; WORD];
+            value.copy_from_slice(word);
+            AtomicU64::from_ptr(start.add(i * WORD).cast()).store(u64::from_ne_bytes(value), Relaxed);
+        }
+        for (i, byte) in tail.iter().enumerate() {
+            AtomicU8::from_ptr(end.add(i)).store(*byte, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_alignment_and_length() {
+        let mut memory = [0u64; 8];
+        let base = memory.as_mut_ptr().cast::<u8>();
+        for offset in 0..16 {
+            for len in 0..40 {
+                let bytes: Vec<u8> = (0..len).map(|i| (i + offset) as u8 | 0x80).collect();
+                let mut back = vec![0; len];
+                // SAFETY: 16 + 40 bytes are fewer than 64, and no other thread knows the memory.
+                unsafe {
+                    store(base.add(offset), &bytes);
+                    load(base.add(offset), &mut back);
+                }
+                assert_eq!(bytes, back, "{offset} {len}");
+            }
+        }
+    }
+}

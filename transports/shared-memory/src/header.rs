@@ -1,0 +1,139 @@
+//! The first page of a segment's file.
+
+use anyipc_core::{Error, ErrorKind, MAX_NAME, Name, Operation, Result};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+
+use crate::sys::{self, Fd};
+
+/// The object stays when nobody holds it.
+pub(crate) const PERSIST: u32 = 1;
+/// The contents are a text and a NUL.
+pub(crate) const LPSZ: u32 = 2;
+
+const MAGIC: [u8; 8] = *b"anyipc\0B";
+const LAYOUT: u32 = 1;
+
+/// Where the snapshot's control words lie in the first page: behind the header, in every page size.
+pub(crate) const SNAPSHOT: usize = 1024;
+
+/// As stored, in the machine's byte order: the file never leaves the machine.
+#[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Raw {
+    magic: [u8; 8],
+    layout: u32,
+    flags: u32,
+    /// The page size, where the contents start.
+    start: u64,
+    /// Exact bytes of contents.
+    size: u64,
+    name_len: u64,
+    name: [u8; MAX_NAME + 1],
+}
+
+/// What a valid header says.
+#[derive(Debug, Clone)]
+pub(crate) struct Header {
+    pub(crate) name: Name,
+    /// Bytes of contents.
+    pub(crate) size: usize,
+    pub(crate) flags: u32,
+}
+
+/// Why a file is not a segment of this layout.
+#[derive(Debug)]
+pub(crate) struct BadHeader {
+    pub(crate) kind: ErrorKind,
+    pub(crate) why: String,
+    /// It starts like one of ours.
+    pub(crate) ours: bool,
+}
+
+impl Header {
+    /// Bytes of the file: the header's page and whole pages of contents.
+    pub(crate) fn file_size(size: usize) -> Option<usize> {
+        let page = sys::page_size();
+        size.checked_next_multiple_of(page)?.checked_add(page).filter(|&n| isize::try_from(n).is_ok())
+    }
+
+    /// Writes the header into a fresh file of [`Header::file_size`].
+    pub(crate) fn write(&self, fd: &Fd) -> std::io::Result<()> {
+        let mut raw = Raw::new_zeroed();
+        raw.magic = MAGIC;
+        raw.layout = LAYOUT;
+        raw.flags = self.flags;
+        raw.start = sys::page_size() as u64;
+        raw.size = self.size as u64;
+        let name = self.name.as_str().as_bytes();
+        raw.name_len = name.len() as u64;
+        for (to, from) in raw.name.iter_mut().zip(name) {
+            *to = *from;
+        }
+        fd.write_all_at(raw.as_bytes(), 0)
+    }
+
+    /// Reads a private copy and believes nothing of it.
+    pub(crate) fn read(fd: &Fd) -> std::result::Result<Self, BadHeader> {
+        let mut raw = Raw::new_zeroed();
+        let io =
+            |e: std::io::Error| BadHeader { kind: ErrorKind::StatFailed, why: e.to_string(), ours: false };
+        let read = fd.read_at(raw.as_mut_bytes(), 0).map_err(io)?;
+        let ours = raw.magic == MAGIC;
+        let bad = |kind, why: String| Err(BadHeader { kind, why, ours });
+        if !ours {
+            return bad(ErrorKind::Corrupt, "it does not start like a segment".into());
+        }
+        if raw.layout != LAYOUT {
+            let why = format!("it has layout {}, this program speaks layout {LAYOUT}", raw.layout);
+            return bad(ErrorKind::Mismatch, why);
+        }
+        let corrupt = |why: &str| bad(ErrorKind::Corrupt, why.into());
+        if read < size_of::<Raw>() {
+            return corrupt("its header is cut off");
+        }
+        if raw.start != sys::page_size() as u64 {
+            return corrupt("its page size is not this machine's");
+        }
+        if raw.flags & !(PERSIST | LPSZ) != 0 {
+            return corrupt("it has unknown flags");
+        }
+        let name = usize::try_from(raw.name_len).ok().and_then(|len| raw.name.get(..len));
+        let name = name.and_then(|n| std::str::from_utf8(n).ok()).and_then(|n| Name::new(n).ok());
+        let Some(name) = name else { return corrupt("it stores no valid name") };
+        let size = usize::try_from(raw.size).ok().filter(|&size| size > 0);
+        let Some((size, file_size)) = size.and_then(|s| Some((s, Self::file_size(s)?))) else {
+            return corrupt("it stores no valid size");
+        };
+        match fd.status() {
+            Err(error) => Err(io(error)),
+            Ok(status) if status.size != file_size as u64 => {
+                corrupt(&format!("it has {} bytes where its header says {file_size}", status.size))
+            }
+            Ok(_) => Ok(Self { name, size, flags: raw.flags }),
+        }
+    }
+}
+
+impl BadHeader {
+    /// The error for a user of the name.
+    pub(crate) fn error(self, op: Operation, path: &str) -> Error {
+        Error::new(op, self.kind).because(format!("{path}: {}; {}", self.why, advice(path)))
+    }
+}
+
+/// What helps against a file that is in the way and may be someone else's.
+pub(crate) fn advice(path: &str) -> String {
+    format!(
+        "it is never removed for you: look at it with `anyipc doctor`, or `rm {path}` if nothing needs it"
+    )
+}
+
+/// The size as a block can have it.
+pub(crate) fn check_size(size: usize, op: Operation) -> Result<usize> {
+    match Header::file_size(size) {
+        _ if size == 0 => Err(Error::new(op, ErrorKind::InvalidOption).because("a block has 1 byte or more")),
+        None => Err(Error::new(op, ErrorKind::OutOfMemory)
+            .because(format!("a block of {size} bytes fits into no address space"))),
+        Some(file_size) => Ok(file_size),
+    }
+}

@@ -1,0 +1,417 @@
+//! Attaching to a named piece of shared memory, and leaving it.
+//!
+//! Attached means holding a shared `flock` on the segment's own file, so that the kernel tells who lives,
+//! after any crash. A file that nobody holds is what a crash left behind: the next one who comes removes
+//! it. Whoever holds the lock leaves by [`Held::detach`] and in no other way.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
+
+use crate::header::{Header, LPSZ, PERSIST, advice, check_size};
+use crate::sys::{self, Dir, Fd, FileKind, Lock, Map, same_file, try_lock};
+
+/// The end of the file names of blocks.
+pub(crate) const BLOCK: &str = ".block";
+/// The end of the names of files that are not published yet.
+pub(crate) const TEMPORARY: &str = ".tmp";
+
+/// A segment to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct New<'a> {
+    /// Bytes of contents, 1 or more.
+    pub(crate) size: usize,
+    /// `PERSIST`, `LPSZ`.
+    pub(crate) flags: u32,
+    /// The first contents; the rest is zero.
+    pub(crate) contents: &'a [u8],
+}
+
+impl<'a> New<'a> {
+    /// A zeroed block.
+    pub(crate) fn block(size: usize) -> Self {
+        Self { size, flags: 0, contents: &[] }
+    }
+
+    /// A block that holds a text and a NUL.
+    pub(crate) fn lpsz(text: &'a [u8]) -> Self {
+        Self { size: text.len().saturating_add(1), flags: LPSZ, contents: text }
+    }
+}
+
+/// A mapped segment. Dropping it detaches.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    // Unmapped before the lock goes.
+    map: Map,
+    held: Held,
+    header: Header,
+    generation: u32,
+}
+
+impl Segment {
+    /// Makes the segment; `Exists` if one of the name is alive.
+    pub(crate) fn create(
+        dir: &Arc<Dir>,
+        name: &Name,
+        new: New<'_>,
+        timeout: Duration,
+        op: Operation,
+    ) -> Result<Self> {
+        check_size(new.size, op)?;
+        let attach = Attach::new(dir, name, timeout, op);
+        attach.run(Some(new), |_| Err(Error::new(op, ErrorKind::Exists))).map(|(segment, _)| segment)
+    }
+
+    /// Attaches to a live segment, or to one that persists; `NotFound` if there is none.
+    pub(crate) fn open(dir: &Arc<Dir>, name: &Name, timeout: Duration, op: Operation) -> Result<Self> {
+        Attach::new(dir, name, timeout, op).run(None, |_| Ok(())).map(|(segment, _)| segment)
+    }
+
+    /// Attaches to the live segment of this size, or makes it. True if it was made.
+    pub(crate) fn open_or_create(
+        dir: &Arc<Dir>,
+        name: &Name,
+        new: New<'_>,
+        timeout: Duration,
+        op: Operation,
+    ) -> Result<(Self, bool)> {
+        check_size(new.size, op)?;
+        Attach::new(dir, name, timeout, op).run(Some(new), |header| header.check_size(new.size, op))
+    }
+
+    /// Detaches. The segment is released whatever the result.
+    ///
+    /// # Errors
+    /// `StatFailed` if the object's status cannot be read, as when its file was removed or replaced.
+    pub(crate) fn close(self) -> Result<()> {
+        sys::check_generation(self.generation, Operation::Close)?;
+        let Self { map, mut held, .. } = self;
+        drop(map);
+        held.detach()
+    }
+
+    /// The first byte of contents; page-aligned.
+    pub(crate) fn contents(&self) -> *mut u8 {
+        // In bounds: the mapping has the header's page and at least one more.
+        self.map.as_ptr().wrapping_add(sys::page_size())
+    }
+
+    /// The first byte of the header's page.
+    pub(crate) fn page(&self) -> *mut u8 {
+        self.map.as_ptr()
+    }
+
+    /// Mapped bytes of contents: whole pages.
+    pub(crate) fn mapped(&self) -> usize {
+        self.map.len() - sys::page_size()
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// The open file, for the writers' lock.
+    pub(crate) fn fd(&self) -> &Fd {
+        &self.held.fd
+    }
+}
+
+impl Header {
+    /// `Mismatch` unless the segment has `size` bytes.
+    pub(crate) fn check_size(&self, size: usize, op: Operation) -> Result<()> {
+        if self.size == size {
+            return Ok(());
+        }
+        Err(Error::new(op, ErrorKind::Mismatch)
+            .because(format!("size={size} was asked for, but the block has {} bytes", self.size)))
+    }
+}
+
+/// The lock that keeps a segment alive. Dropping it detaches.
+#[derive(Debug)]
+struct Held {
+    dir: Arc<Dir>,
+    file: String,
+    fd: Fd,
+    generation: u32,
+    /// The last to leave removes the file.
+    removes: bool,
+    left: bool,
+}
+
+impl Held {
+    /// Leaves: the last one, and only the last one, removes the file.
+    fn detach(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.left, true) {
+            return Ok(());
+        }
+        if self.generation != sys::generation() {
+            return Err(Error::new(Operation::Close, ErrorKind::Forked));
+        }
+        // While we hold the lock nobody may remove the name: if it is not ours, someone broke in.
+        let there = same_file(&self.dir, &self.file, &self.fd);
+        if self.removes && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false) {
+            // Checked again: the upgrade lets go for an instant, and the name may be another's by now.
+            if same_file(&self.dir, &self.file, &self.fd).unwrap_or(false) {
+                let _ = self.dir.unlink(&self.file);
+            }
+        }
+        let fail = |why: &str| {
+            let path = self.dir.path().join(&self.file);
+            Error::new(Operation::Close, ErrorKind::StatFailed).because(format!("{}: {why}", path.display()))
+        };
+        match there {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(fail("the object was removed or replaced while it was held; it is released")),
+            Err(error) => Err(fail("it is released, but its status cannot be read").from_source(error)),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.detach();
+    }
+}
+
+enum Found {
+    Absent,
+    /// Between two states: look again.
+    Changing,
+    Live(Held, Header),
+}
+
+/// One call of create, open or both.
+struct Attach<'a> {
+    dir: &'a Arc<Dir>,
+    name: &'a Name,
+    file: String,
+    op: Operation,
+    deadline: Option<Instant>,
+}
+
+impl<'a> Attach<'a> {
+    fn new(dir: &'a Arc<Dir>, name: &'a Name, timeout: Duration, op: Operation) -> Self {
+        let file = name.os_name() + BLOCK;
+        Self { dir, name, file, op, deadline: Instant::now().checked_add(timeout) }
+    }
+
+    /// `accept` says whether a live segment will do; `new` is what to make where there is none.
+    fn run(&self, new: Option<New<'_>>, accept: impl Fn(&Header) -> Result<()>) -> Result<(Segment, bool)> {
+        let mut rounds = 0u32;
+        loop {
+            match (self.find()?, new) {
+                (Found::Live(held, header), _) => {
+                    self.check_name(&header)?;
+                    accept(&header)?;
+                    return Ok((self.map(held, header)?, false));
+                }
+                (Found::Absent, None) => return Err(Error::new(self.op, ErrorKind::NotFound)),
+                (Found::Absent, Some(new)) => {
+                    if let Some(segment) = self.make(new)? {
+                        return Ok((segment, true));
+                    }
+                }
+                (Found::Changing, _) => {}
+            }
+            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Error::new(self.op, ErrorKind::Busy).because(format!(
+                    "{} is being created or reclaimed by others all the time",
+                    self.path()
+                )));
+            }
+            // The others need a few system calls; whoever was stopped in between needs longer.
+            rounds += 1;
+            if rounds < 20 { std::thread::yield_now() } else { std::thread::sleep(Duration::from_millis(1)) }
+        }
+    }
+
+    fn find(&self) -> Result<Found> {
+        let fd = match self.dir.open_file(&self.file) {
+            Ok(fd) => fd,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
+            Err(error) => return Err(self.refused(error)),
+        };
+        let status = fd.status().map_err(|e| self.failed("reading the status of", e))?;
+        if status.kind != FileKind::Regular {
+            return Err(self.foreign(ErrorKind::Corrupt, status.kind.as_str()));
+        }
+        if !status.ours {
+            return Err(self.foreign(ErrorKind::PermissionDenied, "another user's file"));
+        }
+        let lock = |lock| try_lock(&fd, lock).map_err(|e| self.failed("locking", e));
+        let exclusive = lock(Lock::Exclusive)?;
+        if exclusive {
+            // Nobody lives there.
+            if !self.is_named(&fd)? {
+                return Ok(Found::Changing);
+            }
+            let header = Header::read(&fd).map_err(|bad| bad.error(self.op, &self.path()))?;
+            if header.flags & PERSIST == 0 {
+                self.dir.unlink(&self.file).map_err(|e| self.failed("removing the stale", e))?;
+                return Ok(Found::Changing);
+            }
+        }
+        // Also after the exclusive lock: going down to the shared one lets go for an instant.
+        if !lock(Lock::Shared)? {
+            return Ok(Found::Changing);
+        }
+        let mut held = self.hold(fd);
+        if !self.is_named(&held.fd)? {
+            return Ok(Found::Changing);
+        }
+        match Header::read(&held.fd) {
+            Ok(header) => {
+                held.removes = header.flags & PERSIST == 0;
+                Ok(Found::Live(held, header))
+            }
+            Err(bad) => {
+                held.removes = bad.ours;
+                Err(bad.error(self.op, &self.path()))
+            }
+        }
+    }
+
+    /// Makes the segment in full, then gives it its name; `None` if someone else was faster.
+    fn make(&self, new: New<'_>) -> Result<Option<Segment>> {
+        match self.dir.nameless_file() {
+            Ok(fd) => {
+                let segment = self.fill(fd, new)?;
+                match self.dir.link_nameless(segment.fd(), &self.file) {
+                    Ok(()) => Ok(Some(segment)),
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+                    // No `/proc`.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_temporary(new),
+                    Err(error) => Err(self.failed("naming", error)),
+                }
+            }
+            // No `O_TMPFILE` on this file system; or a full one, which the other way reports as well.
+            Err(_) => self.make_temporary(new),
+        }
+    }
+
+    /// The same with a temporary name, which a sweep knows by its free lock if we die here.
+    fn make_temporary(&self, new: New<'_>) -> Result<Option<Segment>> {
+        let name = temporary_name();
+        let fd = self.dir.create_file(&name).map_err(|e| self.failed("making", e))?;
+        let _name = TemporaryName { dir: self.dir, name: &name };
+        let segment = match try_lock(&fd, Lock::Shared) {
+            Ok(true) => self.fill(fd, new)?,
+            // A sweep was here.
+            Ok(false) => return Ok(None),
+            Err(error) => return Err(self.failed("locking", error)),
+        };
+        match self.dir.link(&name, &self.file) {
+            Ok(()) => Ok(Some(segment)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            // A sweep was here before we had the lock.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed("naming", error)),
+        }
+    }
+
+    /// Takes the lock, reserves the space, writes header and contents, and maps.
+    fn fill(&self, fd: Fd, new: New<'_>) -> Result<Segment> {
+        if !try_lock(&fd, Lock::Shared).map_err(|e| self.failed("locking", e))? {
+            return Err(self.failed("locking", io::ErrorKind::ResourceBusy.into()));
+        }
+        let header = Header { name: self.name.clone(), size: new.size, flags: new.flags };
+        let bytes = check_size(new.size, self.op)?;
+        fd.reserve(bytes).map_err(|e| self.failed(&format!("reserving {bytes} bytes for"), e))?;
+        header
+            .write(&fd)
+            .and_then(|()| fd.write_all_at(new.contents, sys::page_size() as u64))
+            .map_err(|e| self.failed("writing", e))?;
+        let mut held = self.hold(fd);
+        held.removes = new.flags & PERSIST == 0;
+        self.map(held, header)
+    }
+
+    fn map(&self, held: Held, header: Header) -> Result<Segment> {
+        let bytes = check_size(header.size, self.op)?;
+        let map =
+            Map::new(&held.fd, bytes).map_err(|e| self.failed(&format!("mapping {bytes} bytes of"), e))?;
+        let generation = held.generation;
+        Ok(Segment { map, held, header, generation })
+    }
+
+    fn hold(&self, fd: Fd) -> Held {
+        Held {
+            dir: self.dir.clone(),
+            file: self.file.clone(),
+            fd,
+            generation: sys::generation(),
+            removes: true,
+            left: false,
+        }
+    }
+
+    fn is_named(&self, fd: &Fd) -> Result<bool> {
+        same_file(self.dir, &self.file, fd).map_err(|e| self.failed("reading the status of", e))
+    }
+
+    fn check_name(&self, header: &Header) -> Result<()> {
+        if header.name == *self.name {
+            return Ok(());
+        }
+        Err(Error::new(self.op, ErrorKind::NameCollision).because(format!(
+            "{} belongs to the name {:?}, whose hash is the same; choose another name",
+            self.path(),
+            header.name
+        )))
+    }
+
+    fn path(&self) -> String {
+        self.dir.path().join(&self.file).display().to_string()
+    }
+
+    fn failed(&self, what: &str, error: io::Error) -> Error {
+        Error::io(self.op, &format!("{what} {}", self.path()), error)
+    }
+
+    /// The error for a file that does not open.
+    fn refused(&self, error: io::Error) -> Error {
+        match self.dir.stat(&self.file) {
+            Ok(there) if there.kind != FileKind::Regular => {
+                self.foreign(ErrorKind::Corrupt, there.kind.as_str())
+            }
+            Ok(there) if !there.ours => self.foreign(ErrorKind::PermissionDenied, "another user's file"),
+            _ => self.failed("opening", error),
+        }
+    }
+
+    fn foreign(&self, kind: ErrorKind, what: &str) -> Error {
+        let path = self.path();
+        Error::new(self.op, kind).because(format!("{path}: {what} is in the way; {}", advice(&path)))
+    }
+}
+
+/// Takes the name away when it has served.
+struct TemporaryName<'a> {
+    dir: &'a Dir,
+    name: &'a str,
+}
+
+impl Drop for TemporaryName<'_> {
+    fn drop(&mut self) {
+        let _ = self.dir.unlink(self.name);
+    }
+}
+
+/// A file name that no other process or thread makes.
+fn temporary_name() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Relaxed);
+    // The random keys of two processes differ, and so do two counts of one process.
+    let random = RandomState::new().hash_one((std::process::id(), count));
+    format!("{random:016x}-{count:x}{TEMPORARY}")
+}

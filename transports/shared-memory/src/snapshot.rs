@@ -1,0 +1,166 @@
+//! A value that no reader ever sees torn and no kill ever wedges.
+//!
+//! There are two copies and an index. A writer fills the copy that the index does not name, then moves the
+//! index: killed anywhere, it leaves the old value or the new one. Writers exclude each other by a lock
+//! that the kernel takes from the dead.
+
+use std::sync::atomic::{AtomicU64, Ordering::*, fence};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+
+use crate::bytes;
+use crate::sys::{Fd, try_write_lock, write_unlock};
+
+/// How often a reader is overtaken by writers before it makes them wait.
+const ATTEMPTS: usize = 32;
+
+/// Where the two copies and their control words lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Snapshot<'a> {
+    control: &'a Control,
+    copies: *mut u8,
+    capacity: usize,
+}
+
+/// The control words; zeroed memory means that nothing is stored.
+#[derive(Debug)]
+#[repr(C)]
+struct Control {
+    /// Counts the stores; its lowest bit names the current copy.
+    index: AtomicU64,
+    lengths: [AtomicU64; 2],
+}
+
+impl<'a> Snapshot<'a> {
+    /// A snapshot of values of up to `capacity` bytes.
+    ///
+    /// # Safety
+    /// For `'a`, `control` is valid and aligned for 24 bytes, and `copies` for twice `capacity` rounded up
+    /// to 8; this process accesses them only atomically.
+    pub(crate) unsafe fn new(control: *mut u8, copies: *mut u8, capacity: usize) -> Self {
+        // SAFETY: the caller vouches for the memory, and `Control` is all atomics.
+        Self { control: unsafe { &*control.cast::<Control>() }, copies, capacity }
+    }
+
+    fn copy(&self, index: u64) -> (*mut u8, &AtomicU64) {
+        let second = index & 1 == 1;
+        let offset = if second { self.capacity.next_multiple_of(8) } else { 0 };
+        let [even, odd] = &self.control.lengths;
+        (self.copies.wrapping_add(offset), if second { odd } else { even })
+    }
+
+    /// Replaces the value. The caller is the only writer.
+    fn store(&self, value: &[u8]) {
+        let next = self.control.index.load(Acquire).wrapping_add(1).max(1);
+        let (copy, length) = self.copy(next);
+        // A reader that sees any of the bytes below also sees that the index has left this copy.
+        fence(Release);
+        length.store(value.len() as u64, Relaxed);
+        // SAFETY: `value` is no longer than `capacity` (checked by `store` of `Writers`), and the memory is
+        // valid by `new`.
+        unsafe { bytes::store(copy, value) };
+        self.control.index.store(next, Release);
+    }
+
+    /// The value; `None` if a writer overtook us.
+    fn load(&self) -> Option<Result<Option<Vec<u8>>>> {
+        let index = self.control.index.load(Acquire);
+        if index == 0 {
+            return Some(Ok(None));
+        }
+        let (copy, length) = self.copy(index);
+        let length = length.load(Relaxed);
+        let fits = usize::try_from(length).ok().filter(|&l| l <= self.capacity);
+        let mut value = Vec::new();
+        let full = value.try_reserve_exact(fits.unwrap_or(0)).is_err();
+        if let (Some(length), false) = (fits, full) {
+            value.resize(length, 0);
+            // SAFETY: the length was checked against `capacity`, and the memory is valid by `new`.
+            unsafe { bytes::load(copy, &mut value) };
+        }
+        fence(Acquire);
+        if self.control.index.load(Relaxed) != index {
+            return None;
+        }
+        let error = |kind, why: String| Some(Err(Error::new(Operation::Block, kind).because(why)));
+        match fits {
+            None => error(
+                ErrorKind::Corrupt,
+                format!("the stored value claims {length} bytes, a value has {} at most", self.capacity),
+            ),
+            Some(length) if full => error(ErrorKind::OutOfMemory, format!("no memory for {length} bytes")),
+            Some(_) => Some(Ok(Some(value))),
+        }
+    }
+}
+
+/// Lets one writer in at a time, across processes and threads.
+#[derive(Debug, Default)]
+pub(crate) struct Writers(Mutex<()>);
+
+impl Writers {
+    /// Replaces the value.
+    pub(crate) fn store(
+        &self,
+        snapshot: Snapshot<'_>,
+        fd: &Fd,
+        value: &[u8],
+        timeout: Duration,
+    ) -> Result<()> {
+        if value.len() > snapshot.capacity {
+            return Err(Error::new(Operation::Block, ErrorKind::MessageTooLarge).because(format!(
+                "the value has {} bytes, but this block stores {} at most (half its size, for the two \
+                 copies); create it with size={} or more",
+                value.len(),
+                snapshot.capacity,
+                value.len().saturating_mul(2),
+            )));
+        }
+        self.alone(fd, timeout, || snapshot.store(value))
+    }
+
+    /// The value, or `None` if nothing is stored yet.
+    pub(crate) fn load(&self, snapshot: Snapshot<'_>, fd: &Fd, timeout: Duration) -> Result<Option<Vec<u8>>> {
+        for _ in 0..ATTEMPTS {
+            if let Some(value) = snapshot.load() {
+                return value;
+            }
+        }
+        // Writers come faster than we read: have them wait.
+        self.alone(fd, timeout, || snapshot.load())?.unwrap_or_else(|| {
+            Err(Error::new(Operation::Block, ErrorKind::Corrupt)
+                .because("the value changes while its lock is held: someone writes without the lock"))
+        })
+    }
+
+    fn alone<T>(&self, fd: &Fd, timeout: Duration, act: impl FnOnce() -> T) -> Result<T> {
+        let deadline = Instant::now().checked_add(timeout);
+        // The kernel's lock belongs to the open file, which the threads of this process share.
+        let _threads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rounds = 0u32;
+        while !try_write_lock(fd).map_err(|e| Error::io(Operation::Block, "taking the writers' lock", e))? {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Error::new(Operation::Block, ErrorKind::Busy)
+                    .because(format!("another process has been writing for {timeout:?}")));
+            }
+            rounds += 1;
+            if rounds < 20 {
+                std::thread::yield_now();
+            } else {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+        let _lock = WriteLock(fd);
+        Ok(act())
+    }
+}
+
+struct WriteLock<'a>(&'a Fd);
+
+impl Drop for WriteLock<'_> {
+    fn drop(&mut self) {
+        write_unlock(self.0);
+    }
+}
