@@ -11,6 +11,8 @@ mod channel;
 mod endpoint;
 #[cfg(not(loom))]
 mod header;
+#[cfg(not(loom))]
+mod inventory;
 mod primitive;
 #[cfg(not(loom))]
 mod rendezvous;

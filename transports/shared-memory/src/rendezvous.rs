@@ -5,6 +5,7 @@
 //! `<os name>.sock` is the listener. Whoever holds the lock may replace both; nobody else touches them.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The owner's side, until dropped or killed.
 #[derive(Debug)]
 pub(crate) struct Rendezvous {
-    dir: Dir,
+    dir: Arc<Dir>,
     os_name: String,
     lock: Fd,
     listener: Listener,
@@ -33,7 +34,7 @@ pub(crate) struct Rendezvous {
 
 impl Rendezvous {
     /// Becomes the owner of the name. `None` if someone else is.
-    pub(crate) fn claim(dir: Dir, name: &Name, operation: Operation) -> Result<Option<Self>> {
+    pub(crate) fn claim(dir: Arc<Dir>, name: &Name, operation: Operation) -> Result<Option<Self>> {
         let os_name = name.os_name();
         let Some(lock) = take_lock(&dir, &os_name, name, operation)? else { return Ok(None) };
         let socket = format!("{os_name}{SOCKET}");

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use anyipc_core::{
     Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport, keys,
 };
@@ -6,7 +8,7 @@ use crate::block::Block;
 use crate::endpoint::{Endpoint, Settings};
 use crate::inventory;
 use crate::rendezvous::{self, Rendezvous};
-use crate::segment::{Flags, Segment};
+use crate::segment::{New, Segment};
 use crate::sys::Dir;
 
 /// `shm://`: named blocks of shared memory, and channels over rings in shared memory.
@@ -37,8 +39,9 @@ impl Transport for SharedMemory {
 
     fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
         let settings = Settings::read(options, Operation::Create)?;
-        let dir = || Dir::open(settings.scope, Operation::Create);
-        let Some(owner) = Rendezvous::claim(dir()?, name, Operation::Create)? else {
+        let dir = Arc::new(Dir::open(settings.scope, Operation::Create)?);
+        let patience = settings.patience;
+        let Some(owner) = Rendezvous::claim(Arc::clone(&dir), name, Operation::Create)? else {
             return if settings.adopt {
                 self.open(name, options).map_err(|error| error.during(Operation::Create))
             } else {
@@ -46,9 +49,12 @@ impl Transport for SharedMemory {
             };
         };
         let block = match settings.size {
-            Some(size) if settings.adopt => Some(Segment::open_or_create(dir()?, name, size, Flags::NONE)?),
-            Some(size) => Some(Segment::create(dir()?, name, size, Flags::NONE)?),
-            None => match Segment::open(dir()?, name) {
+            Some(size) if settings.adopt => {
+                let new = New::block(size);
+                Some(Segment::open_or_create(&dir, name, new, patience, Operation::Create)?.0)
+            }
+            Some(size) => Some(Segment::create(&dir, name, New::block(size), patience, Operation::Create)?),
+            None => match Segment::open(&dir, name, patience, Operation::Create) {
                 Ok(segment) if settings.adopt => Some(segment),
                 Ok(_) => {
                     return Err(exists(
@@ -56,21 +62,27 @@ impl Transport for SharedMemory {
                     ));
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => None,
-                Err(error) => return Err(error.during(Operation::Create)),
+                Err(error) => return Err(error),
             },
         };
-        Ok(Endpoint::new(name, dir()?, settings, Some(owner), block.map(Block::new)))
+        Ok(Endpoint::new(
+            name,
+            dir,
+            settings,
+            Some(owner),
+            block.map(|segment| Block::new(segment, patience)),
+        ))
     }
 
     fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
         let settings = Settings::read(options, Operation::Open)?;
-        let dir = || Dir::open(settings.scope, Operation::Open);
-        let block = match Segment::open(dir()?, name) {
-            Ok(segment) => Some(Block::new(segment)),
+        let dir = Arc::new(Dir::open(settings.scope, Operation::Open)?);
+        let block = match Segment::open(&dir, name, settings.patience, Operation::Open) {
+            Ok(segment) => Some(Block::new(segment, settings.patience)),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if block.is_none() && !rendezvous::is_live(&dir()?, name, Operation::Open)? {
+        if block.is_none() && !rendezvous::is_live(&dir, name, Operation::Open)? {
             return Err(Error::new(Operation::Open, ErrorKind::NotFound)
                 .because("nobody holds an object of this name; create it first"));
         }
@@ -81,19 +93,19 @@ impl Transport for SharedMemory {
                 Err(Error::new(Operation::Open, ErrorKind::Mismatch)
                     .because(format!("size={wanted} was asked for, but the object has {has}")))
             }
-            _ => Ok(Endpoint::new(name, dir()?, settings, None, block)),
+            _ => Ok(Endpoint::new(name, dir, settings, None, block)),
         }
     }
 
     fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
         let operation = Operation::AllocLpsz;
         let settings = Settings::read(options, operation)?;
-        let dir = || Dir::open(settings.scope, operation);
-        let Some(owner) = Rendezvous::claim(dir()?, name, operation)? else {
+        let dir = Arc::new(Dir::open(settings.scope, operation)?);
+        let Some(owner) = Rendezvous::claim(Arc::clone(&dir), name, operation)? else {
             return Err(exists("it has a live owner").during(operation));
         };
-        let segment = Segment::create_with_text(dir()?, name, text).map_err(|error| error.during(operation))?;
-        Ok(Endpoint::new(name, dir()?, settings, Some(owner), Some(Block::new(segment))))
+        let segment = Segment::create(&dir, name, New::lpsz(text), settings.patience, operation)?;
+        Ok(Endpoint::new(name, dir, settings, Some(owner), Some(Block::new(segment, settings.patience))))
     }
 
     fn close(&self, endpoint: Endpoint) -> Result<()> {

@@ -77,6 +77,11 @@ impl Link {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn hang_up(&self) {
+        self.socket.hang_up();
+    }
+
     /// What a reactor registers, for both halves.
     pub(crate) fn source(&self) -> Result<Source> {
         self.socket.source()

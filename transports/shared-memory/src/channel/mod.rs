@@ -6,6 +6,8 @@ mod link;
 mod ready;
 mod receiver;
 mod sender;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY};
 pub(crate) use link::Link;

@@ -93,6 +93,15 @@ impl Sender {
     }
 }
 
+#[cfg(test)]
+impl Sender {
+    /// Ends as a killed process does: the socket hangs up, and nobody marks the ring.
+    pub(super) fn abandon(self) {
+        self.link.hang_up();
+        std::mem::forget(self);
+    }
+}
+
 impl SendHalf for Sender {
     fn max_frame(&self) -> usize {
         self.ring.max_payload()

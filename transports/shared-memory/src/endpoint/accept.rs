@@ -61,12 +61,19 @@ impl Acceptor {
     }
 
     /// Takes every handshake a step further; gives the first that is complete.
-    pub(super) fn try_accept(&self, attempt: &Attempt, settings: &Settings) -> Result<(Sender, Receiver, Peer)> {
+    pub(super) fn try_accept(
+        &self,
+        attempt: &Attempt,
+        settings: &Settings,
+    ) -> Result<(Sender, Receiver, Peer)> {
         let state = &mut *self.state();
         let listener = self.rendezvous.listener();
         listener.clear();
         self.welcome_newcomers(state)?;
-        let ours = Hello { capacity: settings.capacity().unwrap_or(DEFAULT_CAPACITY) as u64, ..attempt.hello.clone() };
+        let ours = Hello {
+            capacity: settings.capacity().unwrap_or(DEFAULT_CAPACITY) as u64,
+            ..attempt.hello.clone()
+        };
         for _ in 0..state.half_open.len() {
             let Some(mut guest) = state.half_open.pop_front() else { break };
             match guest.step(listener) {
@@ -77,9 +84,10 @@ impl Acceptor {
                         .because("the connector did not finish its hello within 1 s"),
                 ),
                 Ok(Step::Left) => {}
-                Ok(Step::Said(theirs)) => match ours.check(&theirs).and_then(|()| {
-                    admit(&guest, attempt.inbox, &ours, settings, state, listener)
-                }) {
+                Ok(Step::Said(theirs)) => match ours
+                    .check(&theirs)
+                    .and_then(|()| admit(&guest, attempt.inbox, &ours, settings, state, listener))
+                {
                     Ok((make, slot)) => {
                         let peer = Peer { pid: Some(guest.who.pid), uid: Some(guest.who.uid), hello: theirs };
                         let in_place = settings.reads_in_place(guest.who.uid);
@@ -98,14 +106,18 @@ impl Acceptor {
     fn welcome_newcomers(&self, state: &mut State) -> Result<()> {
         while state.half_open.len() < MAX_HALF_OPEN {
             let accepted = self.rendezvous.listener().accept();
-            let Some(socket) = accepted.map_err(|error| Error::io(Operation::Accept, "accepting", error))? else {
+            let Some(socket) = accepted.map_err(|error| Error::io(Operation::Accept, "accepting", error))?
+            else {
                 break;
             };
             let Ok(who) = socket.credentials() else { continue };
             let guest = HalfOpen { socket, who, said: Vec::new(), deadline: Instant::now() + HANDSHAKE };
             if who.uid != sys::user() {
-                let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied)
-                    .because(format!("user {} may not connect to user {}", who.uid, sys::user()));
+                let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(format!(
+                    "user {} may not connect to user {}",
+                    who.uid,
+                    sys::user()
+                ));
                 state.reject(&guest, error);
                 continue;
             }
@@ -185,7 +197,9 @@ impl HalfOpen {
                     .because("the connector said more than its hello"));
             }
             if self.said.len() >= MAX_HELLO {
-                return Err(Error::new(Operation::Accept, ErrorKind::Corrupt).because("the hello is too long"));
+                return Err(
+                    Error::new(Operation::Accept, ErrorKind::Corrupt).because("the hello is too long")
+                );
             }
         }
     }

@@ -70,11 +70,16 @@ fn ask(dir: &Dir, name: &Name, hello: &Hello) -> Result<Asked> {
     };
     let owner = socket.credentials().map_err(fail)?;
     if owner.uid != user() {
-        return Err(Error::new(Operation::Connect, ErrorKind::PermissionDenied)
-            .because(format!("the owner is user {}, not {}", owner.uid, user())));
+        return Err(Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(format!(
+            "the owner is user {}, not {}",
+            owner.uid,
+            user()
+        )));
     }
     match socket.send_with(&bytes, &[]) {
-        Ok(sent) if sent == bytes.len() => Ok(Asked { socket: Arc::new(socket), heard: Vec::new(), fds: Vec::new() }),
+        Ok(sent) if sent == bytes.len() => {
+            Ok(Asked { socket: Arc::new(socket), heard: Vec::new(), fds: Vec::new() })
+        }
         Ok(_) => Err(Error::new(Operation::Connect, ErrorKind::Io).because("the hello went out in part")),
         Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => Err(no_owner()),
         Err(error) => Err(fail(error)),
@@ -130,7 +135,10 @@ impl Asked {
         settings: &Settings,
     ) -> Result<(Sender, Receiver, Peer)> {
         ours.check(&theirs)?;
-        let owner = self.socket.credentials().map_err(|e| Error::io(Operation::Connect, "asking for the owner", e))?;
+        let owner = self
+            .socket
+            .credentials()
+            .map_err(|e| Error::io(Operation::Connect, "asking for the owner", e))?;
         let capacity = usize::try_from(theirs.capacity).unwrap_or(0);
         if !capacity.is_power_of_two() || !(MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity) {
             return Err(strange("its capacity is out of range"));
@@ -155,5 +163,6 @@ impl Asked {
 }
 
 fn strange(why: &str) -> Error {
-    Error::new(Operation::Connect, ErrorKind::Corrupt).because(format!("the owner's welcome is not sound: {why}"))
+    Error::new(Operation::Connect, ErrorKind::Corrupt)
+        .because(format!("the owner's welcome is not sound: {why}"))
 }

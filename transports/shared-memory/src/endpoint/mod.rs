@@ -6,6 +6,7 @@ mod settings;
 
 use std::any::Any;
 use std::ffi::CStr;
+use std::sync::Arc;
 
 use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
@@ -22,7 +23,7 @@ pub(crate) use settings::Settings;
 #[derive(Debug)]
 pub struct Endpoint {
     name: Name,
-    dir: Dir,
+    dir: Arc<Dir>,
     settings: Settings,
     acceptor: Option<Acceptor>,
     block: Option<Block>,
@@ -32,7 +33,7 @@ pub struct Endpoint {
 impl Endpoint {
     pub(crate) fn new(
         name: &Name,
-        dir: Dir,
+        dir: Arc<Dir>,
         settings: Settings,
         owner: Option<Rendezvous>,
         block: Option<Block>,
@@ -94,7 +95,10 @@ impl anyipc_core::Endpoint for Endpoint {
 
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
         match &self.block {
-            Some(block) => block.read_lpsz(read),
+            Some(block) => {
+                read(&block.lpsz()?);
+                Ok(())
+            }
             None => Err(Error::new(Operation::ReadLpsz, ErrorKind::NotFound)
                 .because("the name has no block; alloc_lpsz makes one that holds a text")),
         }

@@ -1,7 +1,12 @@
+use std::time::Duration;
+
 use anyipc_core::{Error, ErrorKind, Operation, Options, Result, keys};
 
 use crate::channel::{MAX_CAPACITY, MIN_CAPACITY};
 use crate::sys::{Scope, user};
+
+/// How long an object may be between two states, unless the address has a `timeout`.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the address says, checked.
 #[derive(Debug, Clone, Copy)]
@@ -11,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) scope: Scope,
     pub(crate) size: Option<usize>,
     pub(crate) adopt: bool,
+    /// How long to wait for an object that is being made or reclaimed.
+    pub(crate) patience: Duration,
 }
 
 impl Settings {
@@ -20,7 +27,8 @@ impl Settings {
             None => None,
             Some(bytes) => {
                 let rounded = usize::try_from(bytes).ok().and_then(usize::checked_next_power_of_two);
-                let fits = rounded.filter(|_| bytes > 0).map(|r| r.max(MIN_CAPACITY)).filter(|r| *r <= MAX_CAPACITY);
+                let fits =
+                    rounded.filter(|_| bytes > 0).map(|r| r.max(MIN_CAPACITY)).filter(|r| *r <= MAX_CAPACITY);
                 let capacity = fits.ok_or_else(|| {
                     invalid(format!("capacity={bytes} is out of range: 1 to {MAX_CAPACITY} bytes, rounded up to a power of two of {MIN_CAPACITY} or more"))
                 })?;
@@ -40,6 +48,7 @@ impl Settings {
             trusting: options.text(keys::TRUST) == Some("same-user"),
             scope: if options.text(keys::SCOPE) == Some("system") { Scope::System } else { Scope::User },
             size,
+            patience: options.span(keys::TIMEOUT).unwrap_or(PATIENCE),
             adopt: options.text(keys::CREATE) == Some("open_or_create"),
         })
     }

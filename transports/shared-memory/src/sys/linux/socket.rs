@@ -107,6 +107,11 @@ impl Socket {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn hang_up(&self) {
+        rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both).unwrap();
+    }
+
     /// What a reactor registers.
     pub(crate) fn source(self: &Arc<Self>) -> Result<Source> {
         Ok(Arc::clone(self) as Source)

@@ -1,0 +1,141 @@
+//! Channels against a peer that breaks the rules. The rings' memory is written directly, as a hostile
+//! process would.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Armed, ErrorKind, Flags, Name, Operation, RecvHalf, Role, SendHalf, Wait, Waiter};
+use proptest::prelude::*;
+
+use super::*;
+use crate::ring::{SharedRing, Storage};
+use crate::sys::{Dir, Listener, Socket};
+
+fn pair(capacity: usize, in_place: bool) -> (Layout, (Sender, Receiver), Option<(Sender, Receiver)>) {
+    let base = std::env::temp_dir();
+    let dir = Dir::under(&base, Operation::Create).unwrap();
+    let path = format!("channel-test-{}-{:?}.sock", std::process::id(), std::thread::current().id());
+    let name = Name::new(&path).unwrap().os_name();
+    let listener = Listener::bind(&dir, &name).unwrap();
+    let ours = Socket::connect(&dir, &name).unwrap();
+    dir.unlink(&name).unwrap();
+    let theirs = listener.accept().unwrap().unwrap();
+    let (layout, memory) = Layout::create(capacity).unwrap();
+    let mapped = Layout::open(&memory, capacity).unwrap();
+    let a = halves(&layout, Link::new(Arc::new(ours)), Role::Owner, None, in_place);
+    let b = halves(&mapped, Link::new(Arc::new(theirs)), Role::Opener, None, in_place);
+    (mapped, a, Some(b))
+}
+
+fn bytes(receiver: &mut Receiver) -> anyipc_core::Result<Vec<u8>> {
+    let mut buffer = Vec::new();
+    receiver.try_recv_into(&mut buffer)?;
+    Ok(buffer)
+}
+
+#[test]
+fn frames_cross_in_both_directions() {
+    for in_place in [false, true] {
+        let (_, (mut send_a, mut recv_a), b) = pair(4096, in_place);
+        let (mut send_b, mut recv_b) = b.unwrap();
+        let max = send_a.max_frame();
+        for i in 0..1000usize {
+            let message = vec![i as u8; i % (max + 1)];
+            send_a.try_send(Flags::MORE, &message).unwrap();
+            let mut got = None;
+            recv_b.try_recv_with(&mut |flags, frame| got = Some((flags, frame.to_vec()))).unwrap();
+            assert_eq!(got, Some((Flags::MORE, message)));
+            send_b.try_send(Flags::NONE, b"ok").unwrap();
+            assert_eq!(bytes(&mut recv_a).unwrap(), b"ok");
+        }
+        assert_eq!(
+            send_a.try_send(Flags::NONE, &vec![0; max + 1]).unwrap_err().kind(),
+            ErrorKind::MessageTooLarge
+        );
+    }
+}
+
+#[test]
+fn a_dead_peer_is_gone_after_the_last_message() {
+    let (_, (mut send_a, mut recv_a), b) = pair(4096, false);
+    let (mut send_b, recv_b) = b.unwrap();
+    send_b.try_send(Flags::NONE, b"last words").unwrap();
+    // What a kill does: the socket closes, nobody sets a closing mark.
+    send_b.abandon();
+    recv_b.abandon();
+    assert_eq!(bytes(&mut recv_a).unwrap(), b"last words");
+    let start = Instant::now();
+    let error = loop {
+        match bytes(&mut recv_a) {
+            Err(error) if error.is_would_block() => std::thread::yield_now(),
+            other => break other.unwrap_err(),
+        }
+        assert!(start.elapsed() < Duration::from_secs(1));
+    };
+    assert_eq!(error.kind(), ErrorKind::PeerGone);
+    assert_eq!(send_a.try_send(Flags::NONE, b"x").unwrap_err().kind(), ErrorKind::PeerGone);
+}
+
+#[test]
+fn an_orderly_end_is_closed_not_gone() {
+    let (_, (mut send_a, mut recv_a), b) = pair(4096, false);
+    let (mut send_b, recv_b) = b.unwrap();
+    send_b.try_send(Flags::NONE, b"bye").unwrap();
+    drop((send_b, recv_b));
+    assert_eq!(bytes(&mut recv_a).unwrap(), b"bye");
+    assert_eq!(bytes(&mut recv_a).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(send_a.try_send(Flags::NONE, b"x").unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn arming_after_the_news_does_not_sleep() {
+    let (_, (_send_a, mut recv_a), b) = pair(4096, false);
+    let (mut send_b, _recv_b) = b.unwrap();
+    assert_eq!(recv_a.arm(Waiter::Thread).unwrap(), Armed::Park);
+    send_b.try_send(Flags::NONE, b"x").unwrap();
+    let start = Instant::now();
+    recv_a.park(Duration::from_secs(20));
+    assert!(start.elapsed() < Duration::from_secs(10), "the sender took the flag, so the futex differs");
+    assert_eq!(recv_a.arm(Waiter::Thread).unwrap(), Armed::Ready);
+}
+
+/// What a hostile peer can write: any word of the control lines and of the array.
+fn scribble(ring: &SharedRing, word: u64, place: u64) {
+    match place % 4 {
+        0 => ring.head().store(word, Ordering::Relaxed),
+        1 => ring.consumer().store(word as u32, Ordering::Relaxed),
+        2 => ring.producer().store(word as u32, Ordering::Relaxed),
+        _ => ring.header(place / 4).store(word, Ordering::Relaxed),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn scribbling_ends_in_an_error_not_in_a_crash(
+        writes in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 1..60),
+        near in any::<bool>(), in_place in any::<bool>(),
+    ) {
+        let (layout, (mut sender, mut receiver), peer) = pair(4096, in_place);
+        for (mut word, place, inbound) in writes {
+            if near {
+                // Plausible values find more than random ones.
+                word = (word & 0x7f) | (word & 0x3) << 40 | (word & 0xff) << 48;
+            }
+            scribble(if inbound { &layout.to_owner } else { &layout.to_opener }, word, place);
+            for _ in 0..3 {
+                if let Err(error) = receiver.try_recv_with(&mut |_, frame| assert!(frame.len() <= 4096)) {
+                    prop_assert!(matches!(
+                        error.kind(),
+                        ErrorKind::WouldBlock | ErrorKind::Corrupt | ErrorKind::Closed | ErrorKind::PeerGone
+                    ));
+                }
+                let _ = sender.try_send(Flags::NONE, &[7; 700]);
+                let _ = sender.arm(Waiter::Thread);
+                let _ = receiver.arm(Waiter::Thread);
+            }
+        }
+        drop(peer);
+    }
+}
