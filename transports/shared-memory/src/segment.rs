@@ -195,17 +195,18 @@ struct Attach<'a> {
     name: &'a Name,
     file: String,
     op: Operation,
-    deadline: Option<Instant>,
+    timeout: Duration,
 }
 
 impl<'a> Attach<'a> {
     fn new(dir: &'a Arc<Dir>, name: &'a Name, timeout: Duration, op: Operation) -> Self {
         let file = name.os_name() + BLOCK;
-        Self { dir, name, file, op, deadline: Instant::now().checked_add(timeout) }
+        Self { dir, name, file, op, timeout }
     }
 
     /// `accept` says whether a live segment will do; `new` is what to make where there is none.
     fn run(&self, new: Option<New<'_>>, accept: impl Fn(&Header) -> Result<()>) -> Result<(Segment, bool)> {
+        let start = Instant::now();
         let mut rounds = 0u32;
         loop {
             match (self.find()?, new) {
@@ -222,15 +223,18 @@ impl<'a> Attach<'a> {
                 }
                 (Found::Changing, _) => {}
             }
-            if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            // The others need a few system calls; whoever was stopped in between needs longer.
+            rounds += 1;
+            if rounds < 20 {
+                std::thread::yield_now();
+            } else if start.elapsed() < self.timeout {
+                std::thread::sleep(Duration::from_millis(1));
+            } else {
                 return Err(Error::new(self.op, ErrorKind::Busy).because(format!(
                     "{} is being created or reclaimed by others all the time",
                     self.path()
                 )));
             }
-            // The others need a few system calls; whoever was stopped in between needs longer.
-            rounds += 1;
-            if rounds < 20 { std::thread::yield_now() } else { std::thread::sleep(Duration::from_millis(1)) }
         }
     }
 
