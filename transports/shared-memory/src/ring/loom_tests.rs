@@ -6,7 +6,7 @@ use loom::thread;
 
 use super::*;
 
-const LINES: usize = 8;
+const LINES: usize = 16;
 
 #[derive(Clone)]
 struct Modelled(Arc<Memory>);
@@ -83,7 +83,7 @@ fn model(f: impl Fn() + Sync + Send + 'static) {
 #[test]
 fn records_are_whole_and_in_order_across_the_turn() {
     model(|| {
-        let (mut producer, mut consumer) = pair(7);
+        let (mut producer, mut consumer) = pair(15);
         let sender = thread::spawn(move || {
             for value in 1..=3 {
                 push(&mut producer, value).unwrap();
