@@ -31,7 +31,7 @@ pub(super) fn try_connect(
     attempt: &mut Attempt,
     settings: &Settings,
 ) -> Result<(Sender, Receiver, Peer)> {
-    let hello = Hello { capacity: settings.capacity().unwrap_or(0) as u64, ..attempt.hello.clone() };
+    let hello = Hello { capacity: settings.insists(&attempt.hello), ..attempt.hello.clone() };
     let asked = attempt.progress(|| ask(dir, name, &hello))?;
     let result = asked.listen().and_then(|answer| match answer {
         None => Err(Error::new(Operation::Connect, ErrorKind::WouldBlock)),

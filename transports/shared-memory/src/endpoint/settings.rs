@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use anyipc_core::{Error, ErrorKind, Operation, Options, Result, keys};
+use anyipc_core::{Error, ErrorKind, Hello, Operation, Options, Result, keys};
 
 use crate::channel::{MAX_CAPACITY, MIN_CAPACITY};
 use crate::sys::{Scope, user};
@@ -56,6 +56,14 @@ impl Settings {
     /// Bytes of a direction, a power of two; `None` leaves it to the owner, or to the default.
     pub(crate) fn capacity(&self) -> Option<usize> {
         self.capacity
+    }
+
+    /// The capacity that an opener insists on, as the owner would round it; 0 is any.
+    pub(crate) fn insists(&self, hello: &Hello) -> u64 {
+        match (hello.capacity, self.capacity) {
+            (0, ours) => ours.unwrap_or(0) as u64,
+            (asked, _) => asked.checked_next_power_of_two().unwrap_or(asked).max(MIN_CAPACITY as u64),
+        }
     }
 
     /// Whether messages of a peer of this user are read where they stand.
