@@ -1,0 +1,280 @@
+//! The async calls, for tokio. They use the transports' own non-blocking calls: no thread is added.
+
+mod reactor;
+mod wait;
+
+use std::time::Instant;
+
+use anyipc_core::{Operation, Peer, Result, Role};
+
+use crate::connect::Attempting;
+use crate::wait::deadline;
+use crate::{Address, Channel, Endpoint, IntoAddress, Receiver, Registry, Sender, Stats};
+pub(crate) use reactor::SharedReactor;
+use reactor::{Reactor, check_runtime};
+use wait::wait;
+
+/// A [`Channel`] whose waiting calls are async.
+///
+/// Its calls need a tokio runtime with I/O and time enabled, and panic in one without.
+#[derive(Debug)]
+pub struct AsyncChannel {
+    sender: AsyncSender,
+    receiver: AsyncReceiver,
+}
+
+/// The sending half of an [`AsyncChannel`].
+#[derive(Debug)]
+pub struct AsyncSender {
+    inner: Sender,
+    reactor: Reactor,
+}
+
+/// The receiving half of an [`AsyncChannel`].
+#[derive(Debug)]
+pub struct AsyncReceiver {
+    inner: Receiver,
+    reactor: Reactor,
+}
+
+impl Channel {
+    /// The same channel, async.
+    ///
+    /// # Errors
+    /// `Unsupported` outside of a tokio runtime.
+    pub fn into_async(self) -> Result<AsyncChannel> {
+        check_runtime().map_err(|e| e.at(self.address()))?;
+        let reactor = Reactor::default();
+        let (sender, receiver) = self.split();
+        Ok(AsyncChannel {
+            sender: AsyncSender { inner: sender, reactor: reactor.clone() },
+            receiver: AsyncReceiver { inner: receiver, reactor },
+        })
+    }
+}
+
+impl AsyncChannel {
+    /// See [`AsyncSender::send`].
+    pub async fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.sender.send(message).await
+    }
+
+    /// See [`AsyncSender::send_with`].
+    pub async fn send_with(
+        &mut self,
+        max: usize,
+        fill: impl FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        self.sender.send_with(max, fill).await
+    }
+
+    /// See [`AsyncSender::flush`].
+    pub async fn flush(&mut self) -> Result<()> {
+        self.sender.flush().await
+    }
+
+    /// See [`AsyncReceiver::recv`].
+    pub async fn recv(&mut self) -> Result<Vec<u8>> {
+        self.receiver.recv().await
+    }
+
+    /// See [`AsyncReceiver::recv_into`].
+    pub async fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
+        self.receiver.recv_into(buffer).await
+    }
+
+    /// See [`AsyncReceiver::recv_with`].
+    pub async fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        self.receiver.recv_with(read).await
+    }
+
+    /// The two halves, for two tasks.
+    pub fn split(self) -> (AsyncSender, AsyncReceiver) {
+        (self.sender, self.receiver)
+    }
+
+    /// The same channel, blocking.
+    pub fn into_sync(self) -> Channel {
+        Channel::join(self.sender.inner, self.receiver.inner)
+    }
+
+    /// Who is on the other side, as far as the transport tells.
+    pub fn peer(&self) -> &Peer {
+        self.sender.inner.peer()
+    }
+
+    /// The address it came from.
+    pub fn address(&self) -> &Address {
+        self.sender.inner.address()
+    }
+
+    /// What went through so far.
+    pub fn stats(&self) -> Stats {
+        self.sender.inner.stats() + self.receiver.inner.stats()
+    }
+
+    /// Finishes what is left to send and closes.
+    ///
+    /// # Errors
+    /// Those of [`flush`](Self::flush).
+    pub async fn close(mut self) -> Result<()> {
+        self.flush().await
+    }
+}
+
+impl AsyncSender {
+    /// Sends one message; waits while there is no room.
+    ///
+    /// Cancel safety: a future dropped before the first frame went out sends nothing; one dropped later
+    /// has its fragments called off before the next send, and the peer never sees the message.
+    ///
+    /// # Errors
+    /// Those of [`Sender::send`].
+    pub async fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.inner.check(message.len())?;
+        let mut offset = 0;
+        let sent = wait(&mut self.inner, &self.reactor, Operation::Send, None, |sender| {
+            sender.try_rest(message, &mut offset)
+        });
+        sent.await.map_err(|e| self.inner.explain(e))
+    }
+
+    /// Sends one message that `fill` writes in place; see [`Sender::send_with`]. Cancel-safe as
+    /// [`send`](Self::send).
+    ///
+    /// # Errors
+    /// Those of [`Sender::send_with`].
+    pub async fn send_with(
+        &mut self,
+        max: usize,
+        mut fill: impl FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        if max > self.inner.direct() {
+            let Some(message) = self.inner.write_scratch(max, &mut fill)? else { return Ok(()) };
+            let sent = self.send(&message).await;
+            self.inner.keep_scratch(message);
+            return sent;
+        }
+        let sent = wait(&mut self.inner, &self.reactor, Operation::Send, None, |sender| {
+            sender.try_fill(max, &mut fill)
+        });
+        sent.await.map_err(|e| self.inner.explain(e))
+    }
+
+    /// See [`Sender::try_send`].
+    pub fn try_send(&mut self, message: &[u8]) -> Result<()> {
+        self.inner.try_send(message)
+    }
+
+    /// Waits until everything sent has left this process. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of [`Sender::flush`].
+    pub async fn flush(&mut self) -> Result<()> {
+        let flushed = wait(&mut self.inner, &self.reactor, Operation::Send, None, Sender::try_flush);
+        flushed.await.map_err(|e| self.inner.explain(e))
+    }
+
+    /// What went out so far.
+    pub fn stats(&self) -> Stats {
+        self.inner.stats()
+    }
+}
+
+impl AsyncReceiver {
+    /// Receives one message; waits for it. Cancel-safe: a dropped future takes no message.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::recv`].
+    pub async fn recv(&mut self) -> Result<Vec<u8>> {
+        let mut message = Vec::new();
+        self.recv_into(&mut message).await?;
+        Ok(message)
+    }
+
+    /// Receives one message into `buffer`; see [`Receiver::recv_into`]. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::recv`].
+    pub async fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
+        let got = wait(&mut self.inner, &self.reactor, Operation::Receive, None, |receiver| {
+            receiver.try_into(buffer)?;
+            Ok(buffer.len())
+        });
+        got.await.map_err(|e| self.inner.explain(e))
+    }
+
+    /// Receives one message and shows it to `read`; see [`Receiver::recv_with`]. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::recv`].
+    pub async fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        let mut read = Some(read);
+        let got = wait(&mut self.inner, &self.reactor, Operation::Receive, None, |receiver| {
+            receiver.try_with(&mut read)
+        });
+        got.await.map_err(|e| self.inner.explain(e))
+    }
+
+    /// See [`Receiver::try_recv_into`].
+    pub fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
+        self.inner.try_recv_into(buffer)
+    }
+
+    /// What came in so far.
+    pub fn stats(&self) -> Stats {
+        self.inner.stats()
+    }
+}
+
+impl Endpoint {
+    /// As [`accept`](Self::accept), async. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of `accept`; `Unsupported` outside of a tokio runtime.
+    pub async fn accept_async(&self) -> Result<AsyncChannel> {
+        self.attempt_async(Role::Owner, None).await
+    }
+
+    /// As [`connect`](Self::connect), async. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of `connect`; `Unsupported` outside of a tokio runtime.
+    pub async fn connect_async(&self) -> Result<AsyncChannel> {
+        self.attempt_async(Role::Opener, deadline(Some(self.settings().timeout))).await
+    }
+
+    async fn attempt_async(&self, role: Role, deadline: Option<Instant>) -> Result<AsyncChannel> {
+        check_runtime().map_err(|e| e.at(self.address()))?;
+        let mut attempting = Attempting::new(self, role, self.hello())?;
+        let operation = attempting.operation();
+        wait(&mut attempting, &self.reactor, operation, deadline, Attempting::attempt)
+            .await
+            .map_err(|error| attempting.explain(error))?
+            .into_async()
+    }
+}
+
+impl Registry {
+    /// Opens and connects, async; see [`connect_async`].
+    pub async fn connect_async(&self, address: impl IntoAddress) -> Result<AsyncChannel> {
+        check_runtime()?;
+        let mut opening = self.opening(address)?;
+        let deadline = deadline(Some(opening.timeout()));
+        // It waits by time alone; nothing is registered.
+        let reactor = Reactor::default();
+        let endpoint =
+            wait(&mut opening, &reactor, Operation::Connect, deadline, crate::connect::Opening::attempt)
+                .await
+                .map_err(|error| opening.explain(error))?;
+        endpoint.attempt_async(Role::Opener, deadline).await
+    }
+}
+
+/// As [`connect`](crate::connect()), async. Cancel-safe.
+///
+/// # Errors
+/// Those of `connect`; `Unsupported` outside of a tokio runtime.
+pub async fn connect_async(address: impl IntoAddress) -> Result<AsyncChannel> {
+    Registry::global().connect_async(address).await
+}

@@ -1,0 +1,145 @@
+//! Sources as the runtime's reactor knows them. A source is registered once and shared by all who wait.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use anyipc_core::{Error, ErrorKind, Operation, Result, Source};
+
+pub(super) use fd::{Registered, wait_ready};
+
+/// Where a waiting call finds its registered source.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reactor(Arc<Mutex<Option<Arc<Registered>>>>);
+
+/// The sources of an endpoint's attempts: registered only while one waits, because a finished attempt's
+/// source goes on as its channel's.
+#[derive(Debug, Default)]
+pub(crate) struct SharedReactor(Mutex<Weak<Registered>>);
+
+/// Either of the two.
+pub(super) trait Register {
+    fn register(&self, source: Source) -> Result<Arc<Registered>>;
+}
+
+impl Register for Reactor {
+    fn register(&self, source: Source) -> Result<Arc<Registered>> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match slot.as_ref().filter(|registered| registered.is(&source)) {
+            Some(registered) => Ok(Arc::clone(registered)),
+            None => {
+                // The old one goes first: two registrations of one descriptor are an error.
+                *slot = None;
+                Ok(Arc::clone(slot.insert(Arc::new(Registered::new(source)?))))
+            }
+        }
+    }
+}
+
+impl Register for SharedReactor {
+    fn register(&self, source: Source) -> Result<Arc<Registered>> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(registered) = slot.upgrade().filter(|registered| registered.is(&source)) {
+            return Ok(registered);
+        }
+        let registered = Arc::new(Registered::new(source)?);
+        *slot = Arc::downgrade(&registered);
+        Ok(registered)
+    }
+}
+
+/// There must be a runtime to register with.
+pub(super) fn check_runtime() -> Result<()> {
+    tokio::runtime::Handle::try_current().map(drop).map_err(|error| {
+        Error::new(Operation::Connect, ErrorKind::Unsupported)
+            .because("async calls need a tokio runtime around them")
+            .from_source(error)
+    })
+}
+
+#[cfg(unix)]
+mod fd {
+    use std::os::fd::{AsRawFd, RawFd};
+    use std::sync::Arc;
+
+    use anyipc_core::{Error, Interest, Operation, Result, Source};
+    use tokio::io::unix::AsyncFd;
+
+    #[derive(Debug)]
+    pub(in super::super) struct Registered(AsyncFd<Fd>);
+
+    /// Holds the source, and with it the descriptor, for as long as it is registered.
+    struct Fd {
+        raw: RawFd,
+        _source: Source,
+    }
+
+    impl AsRawFd for Fd {
+        fn as_raw_fd(&self) -> RawFd {
+            self.raw
+        }
+    }
+
+    impl std::fmt::Debug for Fd {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.raw.fmt(f)
+        }
+    }
+
+    impl Registered {
+        pub(super) fn new(source: Source) -> Result<Self> {
+            super::check_runtime()?;
+            let fd = Fd { raw: source.as_fd().as_raw_fd(), _source: source };
+            // Deprecated because it trusts `as_raw_fd`: ours gives the same number at every call, and the
+            // source that it borrows stays whole until the `AsyncFd` drops it. Its successor asks for the
+            // same promise by an unsafe block, which this crate forbids.
+            #[allow(deprecated)]
+            let registered = AsyncFd::new(fd);
+            registered
+                .map(Self)
+                .map_err(|error| Error::io(Operation::Connect, "registering with the runtime", error))
+        }
+
+        pub(super) fn is(&self, source: &Source) -> bool {
+            self.0.as_raw_fd() == source.as_fd().as_raw_fd()
+        }
+    }
+
+    /// Waits for a readiness and takes it, so that the next wait is for a new one.
+    pub(in super::super) async fn wait_ready(registered: Arc<Registered>, interest: Interest) -> Result<()> {
+        let guard = match interest {
+            Interest::Readable => registered.0.readable().await,
+            Interest::Writable => registered.0.writable().await,
+        };
+        match guard {
+            Ok(mut guard) => {
+                guard.clear_ready();
+                Ok(())
+            }
+            Err(error) => Err(Error::io(Operation::Connect, "waiting in the runtime", error)),
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod fd {
+    use std::sync::Arc;
+
+    use anyipc_core::{Error, ErrorKind, Interest, Operation, Result, Source};
+
+    #[derive(Debug)]
+    pub(in super::super) enum Registered {}
+
+    impl Registered {
+        pub(super) fn new(_source: Source) -> Result<Self> {
+            Err(Error::new(Operation::Connect, ErrorKind::Unsupported)
+                .because("async waiting for handles is not built for this platform yet"))
+        }
+
+        pub(super) fn is(&self, _source: &Source) -> bool {
+            match *self {}
+        }
+    }
+
+    pub(in super::super) async fn wait_ready(registered: Arc<Registered>, _interest: Interest) -> Result<()> {
+        match *registered {}
+    }
+}

@@ -1,0 +1,94 @@
+//! The wait loop of tasks: try, arm, await.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Armed, Error, ErrorKind, Interest, Operation, Result, Waiter};
+
+use super::reactor::{Register, Registered, wait_ready};
+use crate::wait::Waitable;
+
+/// Rounds after which a task that is told "try again" each time lets others run.
+const ROUNDS: u32 = 16;
+
+/// Room for the future of an async function, which has no name.
+fn none_of<F: Future>(_: impl FnOnce(Arc<Registered>, Interest) -> F) -> Option<F> {
+    None
+}
+
+/// Tries until `attempt` gives something else than `WouldBlock`.
+pub(super) async fn wait<W: Waitable + ?Sized, R>(
+    on: &mut W,
+    reactor: &impl Register,
+    operation: Operation,
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut(&mut W) -> Result<R>,
+) -> Result<R> {
+    // A task that always finds something would never let others run otherwise.
+    tokio::task::consume_budget().await;
+    match attempt(on) {
+        Err(error) if error.is_would_block() => {}
+        done => return done,
+    }
+    on.spinner().waits += 1;
+    let mut readiness = pin!(none_of(wait_ready));
+    let mut awaited = None;
+    let mut pause = pin!(None);
+    let mut timeout = pin!(deadline.map(|at| tokio::time::sleep_until(at.into())));
+    poll_fn(move |cx| {
+        for _ in 0..ROUNDS {
+            match attempt(on) {
+                Err(error) if error.is_would_block() => {}
+                done => return Poll::Ready(done),
+            }
+            if timeout.as_mut().as_pin_mut().is_some_and(|timeout| timeout.poll(cx).is_ready()) {
+                on.wait().disarm();
+                return Poll::Ready(Err(Error::new(operation, ErrorKind::TimedOut)));
+            }
+            // Listening to the reactor comes before arming: the other half of the channel shares the
+            // source, and may take a readiness that comes in between.
+            if let Some(waiting) = readiness.as_mut().as_pin_mut()
+                && let Poll::Ready(result) = waiting.poll(cx)
+            {
+                readiness.set(None);
+                awaited = None;
+                if let Err(error) = result {
+                    return Poll::Ready(Err(error));
+                }
+                continue;
+            }
+            match on.wait().arm(Waiter::Task(cx.waker())) {
+                Err(error) => return Poll::Ready(Err(error)),
+                Ok(Armed::Ready) => on.wait().disarm(),
+                Ok(Armed::Waker) => return Poll::Pending,
+                Ok(Armed::Source(interest)) if awaited == Some(interest) => return Poll::Pending,
+                Ok(Armed::Source(interest)) => {
+                    match on.wait().source().and_then(|source| reactor.register(source)) {
+                        Ok(source) => readiness.set(Some(wait_ready(source, interest))),
+                        Err(error) => return Poll::Ready(Err(error)),
+                    }
+                    awaited = Some(interest);
+                }
+                Ok(Armed::After(time)) => {
+                    pause.set(Some(tokio::time::sleep(time)));
+                    if pause.as_mut().as_pin_mut().is_some_and(|pause| pause.poll(cx).is_pending()) {
+                        return Poll::Pending;
+                    }
+                }
+                // Never said to a task; if it is, stay correct.
+                Ok(Armed::Park) => {
+                    pause.set(Some(tokio::time::sleep(Duration::from_millis(1))));
+                    if pause.as_mut().as_pin_mut().is_some_and(|pause| pause.poll(cx).is_pending()) {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,51 @@
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+use anyipc_shared_memory::Block;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::Endpoint;
+use crate::codec::CodecId;
+
+impl Endpoint {
+    /// The named block of memory behind this handle.
+    ///
+    /// # Errors
+    /// `Unsupported` if there is none: only shm:// has blocks, made with `size=`.
+    pub fn block(&self) -> Result<&Block> {
+        self.get().ok_or_else(|| {
+            Error::new(Operation::Block, ErrorKind::Unsupported)
+                .because("there is no block; create one with shm://name?size=4096")
+                .at(self.address())
+        })
+    }
+}
+
+/// A block that holds one value of any serde type, in the default codec (`postcard`).
+///
+/// A reader never sees half of one, and a writer that is killed leaves the value before it.
+pub trait BlockExt {
+    /// Replaces the value. Writers exclude each other; this waits for another one.
+    ///
+    /// # Errors
+    /// `Codec` if it cannot be written, `OutOfBounds` if it is too long for the block, `Unsupported` without
+    /// the `postcard` feature.
+    fn store<T: Serialize + ?Sized>(&self, value: &T) -> Result<()>;
+
+    /// The value, or `None` if none was stored yet.
+    ///
+    /// # Errors
+    /// `Codec` if it does not read as a `T`, `Unsupported` without the `postcard` feature.
+    fn load<T: DeserializeOwned>(&self) -> Result<Option<T>>;
+}
+
+impl BlockExt for Block {
+    fn store<T: Serialize + ?Sized>(&self, value: &T) -> Result<()> {
+        let mut bytes = Vec::new();
+        CodecId::default().encode(value, &mut bytes).map_err(|e| e.during(Operation::Block))?;
+        self.store_bytes(&bytes)
+    }
+
+    fn load<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let Some(bytes) = self.load_bytes()? else { return Ok(None) };
+        CodecId::default().decode(&bytes).map(Some).map_err(|e| e.during(Operation::Block))
+    }
+}

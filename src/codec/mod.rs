@@ -1,0 +1,179 @@
+//! How typed values become bytes. Each codec has an id that travels in the handshake, so that two sides
+//! with different codecs refuse each other by name instead of misreading.
+
+use std::fmt;
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+
+#[cfg(feature = "bincode")]
+mod bincode;
+#[cfg(feature = "json")]
+mod json;
+#[cfg(feature = "postcard")]
+mod postcard;
+
+#[cfg(feature = "bincode")]
+pub use self::bincode::Bincode;
+#[cfg(feature = "json")]
+pub use self::json::Json;
+#[cfg(feature = "postcard")]
+pub use self::postcard::Postcard;
+
+/// A way to write values as bytes.
+#[cfg(feature = "serde")]
+pub trait Codec {
+    /// Its number in the handshake.
+    const ID: u8;
+    /// Its name in addresses.
+    const NAME: &'static str;
+
+    /// Appends the bytes of `value` to `out`.
+    ///
+    /// # Errors
+    /// `Codec` if the value cannot be written.
+    fn encode<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()>;
+
+    /// Reads a value from exactly these bytes: some left over are an error. Bytes from a stranger cost no
+    /// more memory than a small multiple of their length.
+    ///
+    /// # Errors
+    /// `Codec` if they do not read as one `T`.
+    fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T>;
+}
+
+/// The codecs by name; each needs the feature of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CodecId {
+    /// `postcard`, compact; the default.
+    #[default]
+    Postcard,
+    /// `bincode` 2, its standard configuration.
+    Bincode,
+    /// `json`, readable.
+    Json,
+}
+
+impl CodecId {
+    /// Its number in the handshake.
+    pub const fn id(self) -> u8 {
+        match self {
+            Self::Postcard => 1,
+            Self::Bincode => 2,
+            Self::Json => 3,
+        }
+    }
+
+    /// Its name in addresses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postcard => "postcard",
+            Self::Bincode => "bincode",
+            Self::Json => "json",
+        }
+    }
+
+    /// The codec of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Postcard, Self::Bincode, Self::Json].into_iter().find(|codec| codec.as_str() == name)
+    }
+
+    /// Whether it was compiled in.
+    pub const fn is_available(self) -> bool {
+        match self {
+            Self::Postcard => cfg!(feature = "postcard"),
+            Self::Bincode => cfg!(feature = "bincode"),
+            Self::Json => cfg!(feature = "json"),
+        }
+    }
+
+    /// Itself, if it was compiled in.
+    ///
+    /// # Errors
+    /// `Unsupported`, naming the codec and those that are there.
+    pub fn available(self) -> Result<Self> {
+        if self.is_available() { Ok(self) } else { Err(missing(self)) }
+    }
+
+    /// Appends the bytes of `value` to `out`.
+    ///
+    /// # Errors
+    /// `Codec` if the value cannot be written, `Unsupported` if the codec was not compiled in.
+    #[cfg(feature = "serde")]
+    pub fn encode<T: serde::Serialize + ?Sized>(self, value: &T, out: &mut Vec<u8>) -> Result<()> {
+        match self {
+            #[cfg(feature = "postcard")]
+            Self::Postcard => Postcard::encode(value, out),
+            #[cfg(feature = "bincode")]
+            Self::Bincode => Bincode::encode(value, out),
+            #[cfg(feature = "json")]
+            Self::Json => Json::encode(value, out),
+            #[allow(unreachable_patterns, reason = "reachable when a codec is not compiled in")]
+            other => {
+                let _ = (value, out);
+                Err(missing(other))
+            }
+        }
+    }
+
+    /// Reads a value from exactly these bytes.
+    ///
+    /// # Errors
+    /// `Codec` if they do not read as one `T`, `Unsupported` if the codec was not compiled in.
+    #[cfg(feature = "serde")]
+    pub fn decode<T: serde::de::DeserializeOwned>(self, bytes: &[u8]) -> Result<T> {
+        match self {
+            #[cfg(feature = "postcard")]
+            Self::Postcard => Postcard::decode(bytes),
+            #[cfg(feature = "bincode")]
+            Self::Bincode => Bincode::decode(bytes),
+            #[cfg(feature = "json")]
+            Self::Json => Json::decode(bytes),
+            #[allow(unreachable_patterns, reason = "reachable when a codec is not compiled in")]
+            other => {
+                let _ = bytes;
+                Err(missing(other))
+            }
+        }
+    }
+}
+
+impl fmt::Display for CodecId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+fn missing(codec: CodecId) -> Error {
+    let there: Vec<_> = [CodecId::Postcard, CodecId::Bincode, CodecId::Json]
+        .into_iter()
+        .filter(|c| c.is_available())
+        .map(CodecId::as_str)
+        .collect();
+    let there = if there.is_empty() { "none".into() } else { there.join(", ") };
+    Error::new(Operation::Address, ErrorKind::Unsupported).because(format!(
+        "the codec {codec} is not compiled in: enable the feature {codec}, or choose with codec= from: {there}"
+    ))
+}
+
+#[cfg(any(feature = "postcard", feature = "bincode", feature = "json"))]
+fn encoding(codec: CodecId, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Operation::Send, ErrorKind::Codec)
+        .because(format!("{codec} cannot write the value"))
+        .from_source(error)
+}
+
+#[cfg(any(feature = "postcard", feature = "bincode", feature = "json"))]
+fn decoding(codec: CodecId, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(Operation::Receive, ErrorKind::Codec)
+        .because(format!("{codec} cannot read the value; both sides need the same type"))
+        .from_source(error)
+}
+
+#[cfg(any(feature = "postcard", feature = "bincode"))]
+fn left_over(codec: CodecId, count: usize) -> Error {
+    Error::new(Operation::Receive, ErrorKind::Codec)
+        .because(format!("{count} bytes follow the value; both sides need the same {codec} type"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+use super::*;
+#[allow(unused_imports, reason = "unused without a codec")]
+use serde::{Deserialize, Serialize};
+
+#[test]
+fn ids_are_fixed() {
+    for (codec, id, name) in
+        [(CodecId::Postcard, 1, "postcard"), (CodecId::Bincode, 2, "bincode"), (CodecId::Json, 3, "json")]
+    {
+        assert_eq!((codec.id(), codec.as_str()), (id, name));
+        assert_eq!(CodecId::from_name(name), Some(codec));
+        assert_eq!(codec.available().is_ok(), codec.is_available());
+    }
+    let text = missing(CodecId::Json).to_string();
+    assert!(text.contains("feature json"), "{text}");
+}
+
+#[cfg(any(feature = "postcard", feature = "bincode", feature = "json"))]
+mod with_codecs {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Diagnostic {
+        path: String,
+        line: u32,
+        delta: i16,
+        fatal: bool,
+        notes: Vec<String>,
+        hint: Option<char>,
+        place: Place,
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Place {
+        Nowhere,
+        Column(u64),
+        Span { from: u8, to: u128 },
+    }
+
+    fn sample() -> Diagnostic {
+        Diagnostic {
+            path: "C:\\é".into(),
+            line: 300,
+            delta: -2,
+            fatal: true,
+            notes: vec!["a".into(), String::new()],
+            hint: Some('x'),
+            place: Place::Span { from: 1, to: 1 << 100 },
+        }
+    }
+
+    fn golden(codec: CodecId, bytes: &[u8]) {
+        let mut out = vec![];
+        codec.encode(&sample(), &mut out).unwrap();
+        assert_eq!(out, bytes, "{codec}: {}", out.escape_ascii());
+        assert_eq!(codec.decode::<Diagnostic>(&out).unwrap(), sample());
+        assert_eq!(codec.decode::<Place>(&out[..0]).unwrap_err().kind(), ErrorKind::Codec);
+        out.push(7);
+        assert_eq!(codec.decode::<Diagnostic>(&out).unwrap_err().kind(), ErrorKind::Codec);
+    }
+
+    #[cfg(feature = "postcard")]
+    #[test]
+    fn postcard_bytes_are_golden() {
+        golden(CodecId::Postcard, b"\x05C:\\\xc3\xa9\xac\x02\x03\x01\x02\x01a\x00\x01\x01x\x02\x01\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x04");
+    }
+
+    #[cfg(feature = "bincode")]
+    #[test]
+    fn bincode_bytes_are_golden() {
+        golden(CodecId::Bincode, b"\x05C:\\\xc3\xa9\xfb,\x01\x03\x01\x02\x01a\x00\x01x\x02\x01\xfe\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00");
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn json_bytes_are_golden() {
+        golden(
+            CodecId::Json,
+            "{\"path\":\"C:\\\\é\",\"line\":300,\"delta\":-2,\"fatal\":true,\"notes\":[\"a\",\"\"],\"hint\":\"x\",\"place\":{\"Span\":{\"from\":1,\"to\":1267650600228229401496703205376}}}".as_bytes(),
+        );
+    }
+
+    #[test]
+    fn a_claimed_length_reserves_nothing() {
+        for codec in [CodecId::Postcard, CodecId::Bincode, CodecId::Json] {
+            if codec.is_available() {
+                let hostile = [0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0x01];
+                for hostile in [&hostile[..9], &hostile[1..]] {
+                    assert_eq!(codec.decode::<String>(hostile).unwrap_err().kind(), ErrorKind::Codec);
+                    assert_eq!(codec.decode::<Vec<u64>>(hostile).unwrap_err().kind(), ErrorKind::Codec);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_small_numbers_are_no_large_claim() {
+        for codec in [CodecId::Postcard, CodecId::Bincode, CodecId::Json] {
+            if codec.is_available() {
+                let value: Vec<u128> = vec![1; 100_000];
+                let mut out = vec![];
+                codec.encode(&value, &mut out).unwrap();
+                assert_eq!(codec.decode::<Vec<u128>>(&out).unwrap(), value);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(bytes: Vec<u8>) {
+            for codec in [CodecId::Postcard, CodecId::Bincode, CodecId::Json] {
+                if let Err(error) = codec.decode::<Diagnostic>(&bytes) {
+                    let expected = if codec.is_available() { ErrorKind::Codec } else { ErrorKind::Unsupported };
+                    prop_assert_eq!(error.kind(), expected);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Connecting and accepting as something to wait for, by threads and tasks alike.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Armed, Attempt, Error, ErrorKind, Hello, Operation, Result, Role, Source, Wait, Waiter};
+
+use crate::settings::WaitMode;
+use crate::wait::{Spinner, Waitable, wait};
+use crate::{Address, Channel, Endpoint, Registry};
+
+/// First and longest pause between two looks for an owner.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
+
+/// What is not there yet is waited for: remembers the last such error and how long to pause.
+#[derive(Debug)]
+struct Absence {
+    pause: Duration,
+    last: Option<Error>,
+}
+
+impl Absence {
+    fn new() -> Self {
+        Self { pause: BACKOFF.0, last: None }
+    }
+
+    /// Turns "nobody there (yet)" into `WouldBlock`.
+    fn defer<T>(&mut self, result: Result<T>, operation: Operation) -> Result<T> {
+        match result {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoOwner) => {
+                self.last = Some(error);
+                Err(Error::new(operation, ErrorKind::WouldBlock))
+            }
+            other => {
+                if !matches!(&other, Err(error) if error.is_would_block()) {
+                    self.last = None;
+                }
+                other
+            }
+        }
+    }
+
+    fn pause(&mut self) -> Option<Armed> {
+        self.last.as_ref()?;
+        let pause = self.pause;
+        self.pause = (pause * 2).min(BACKOFF.1);
+        Some(Armed::After(pause))
+    }
+
+    /// At the deadline: nobody came, which says more than `TimedOut`.
+    fn explain(&mut self, error: Error) -> Error {
+        match self.last.take() {
+            Some(last) if error.kind() == ErrorKind::TimedOut => {
+                let why =
+                    format!("nobody created it in time; start the owner first, or raise timeout= ({last})");
+                Error::new(Operation::Connect, ErrorKind::NoOwner).because(why)
+            }
+            _ => error,
+        }
+    }
+}
+
+/// One attempt of an endpoint to connect or to accept.
+pub(crate) struct Attempting<'a> {
+    endpoint: &'a Endpoint,
+    attempt: Attempt,
+    absence: Absence,
+    spinner: Spinner,
+    waker: Option<Waker>,
+}
+
+impl<'a> Attempting<'a> {
+    pub(crate) fn new(endpoint: &'a Endpoint, role: Role, hello: Hello) -> Result<Self> {
+        let operation = operation(role);
+        if endpoint.role() != role {
+            let other = match role {
+                Role::Owner => "an opener connects",
+                Role::Opener => "the owner accepts",
+            };
+            return Err(Error::new(operation, ErrorKind::WrongRole)
+                .because(format!("this handle is the {}'s: {other}", endpoint.role().as_str()))
+                .at(endpoint.address()));
+        }
+        Ok(Self {
+            endpoint,
+            attempt: Attempt::new(hello),
+            absence: Absence::new(),
+            spinner: Spinner::new(WaitMode::Block),
+            waker: None,
+        })
+    }
+
+    pub(crate) fn operation(&self) -> Operation {
+        operation(self.endpoint.role())
+    }
+
+    /// One step; `WouldBlock` until a peer is there.
+    pub(crate) fn attempt(&mut self) -> Result<Channel> {
+        let halves = self.endpoint.raw().try_connect(&mut self.attempt);
+        let halves = match self.endpoint.role() {
+            Role::Opener => self.absence.defer(halves, Operation::Connect)?,
+            Role::Owner => halves?,
+        };
+        Ok(Channel::new(halves, self.endpoint.address(), self.endpoint.settings()))
+    }
+
+    pub(crate) fn explain(&mut self, error: Error) -> Error {
+        let error = self.absence.explain(error).during(self.operation());
+        if error.is_would_block() { error } else { error.at(self.endpoint.address()) }
+    }
+
+    /// Steps until a peer is there.
+    pub(crate) fn run(&mut self, deadline: Option<Instant>) -> Result<Channel> {
+        let operation = self.operation();
+        match self.attempt() {
+            Err(error) if error.is_would_block() => wait(self, operation, deadline, Self::attempt),
+            done => done,
+        }
+        .map_err(|error| self.explain(error))
+    }
+}
+
+fn operation(role: Role) -> Operation {
+    match role {
+        Role::Owner => Operation::Accept,
+        Role::Opener => Operation::Connect,
+    }
+}
+
+/// Unparks a thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl Wait for Attempting<'_> {
+    fn source(&self) -> Result<Source> {
+        self.endpoint.raw().source(&self.attempt)
+    }
+
+    fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
+        if let Some(pause) = self.absence.pause() {
+            return Ok(pause);
+        }
+        match waiter {
+            Waiter::Task(_) => self.endpoint.raw().arm(&mut self.attempt, waiter),
+            // Endpoints never park, but they may know how to wake: a thread waits as a task of its own.
+            Waiter::Thread => {
+                let waker =
+                    self.waker.get_or_insert_with(|| Waker::from(Arc::new(Unpark(std::thread::current()))));
+                match self.endpoint.raw().arm(&mut self.attempt, Waiter::Task(waker))? {
+                    Armed::Waker => Ok(Armed::Park),
+                    armed => Ok(armed),
+                }
+            }
+        }
+    }
+
+    fn park(&mut self, timeout: Duration) {
+        std::thread::park_timeout(timeout);
+    }
+}
+
+impl Waitable for Attempting<'_> {
+    fn wait(&mut self) -> &mut dyn Wait {
+        self
+    }
+    fn spinner(&mut self) -> &mut Spinner {
+        &mut self.spinner
+    }
+}
+
+impl fmt::Debug for Attempting<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempting").field("attempt", &self.attempt).finish_non_exhaustive()
+    }
+}
+
+/// Opening an object that may not be there yet.
+pub(crate) struct Opening<'a> {
+    registry: &'a Registry,
+    address: Address,
+    timeout: Duration,
+    absence: Absence,
+    spinner: Spinner,
+}
+
+impl<'a> Opening<'a> {
+    pub(crate) fn new(registry: &'a Registry, address: Address, timeout: Duration) -> Self {
+        let (absence, spinner) = (Absence::new(), Spinner::new(WaitMode::Block));
+        Self { registry, address, timeout, absence, spinner }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    pub(crate) fn attempt(&mut self) -> Result<Endpoint> {
+        self.absence.defer(self.registry.open(&self.address), Operation::Connect)
+    }
+
+    pub(crate) fn explain(&mut self, error: Error) -> Error {
+        self.absence.explain(error).during(Operation::Connect).at(&self.address)
+    }
+}
+
+impl Wait for Opening<'_> {
+    fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
+        Ok(self.absence.pause().unwrap_or(Armed::Ready))
+    }
+}
+
+impl Waitable for Opening<'_> {
+    fn wait(&mut self) -> &mut dyn Wait {
+        self
+    }
+    fn spinner(&mut self) -> &mut Spinner {
+        &mut self.spinner
+    }
+}
+
+/// Opens and connects, both within the address's timeout.
+pub(crate) fn open_then_connect(opening: &mut Opening<'_>) -> Result<Channel> {
+    let deadline = crate::wait::deadline(Some(opening.timeout));
+    let endpoint = match opening.attempt() {
+        Err(error) if error.is_would_block() => wait(opening, Operation::Connect, deadline, Opening::attempt),
+        done => done,
+    }
+    .map_err(|error| opening.explain(error))?;
+    endpoint.dial(endpoint.hello(), deadline)
+}

@@ -1,0 +1,206 @@
+use std::sync::{Arc, LazyLock};
+
+use anyipc_core::{
+    COMMON_KEYS, Capabilities, DynEndpoint, DynTransport, Error, ErrorKind, Name, Object, Operation, Options,
+    Result, Transport,
+};
+
+use crate::connect::{Opening, open_then_connect};
+use crate::settings::Settings;
+use crate::{Address, Channel, Endpoint, IntoAddress};
+
+/// Schemes that have a name and no backend yet.
+const PLANNED: &[&str] = &["mq", "pipe", "local", "tcp"];
+
+/// The transports that addresses can name.
+///
+/// The functions of this crate ([`create`](crate::create), [`open`](crate::open), …) use
+/// [`Registry::global`]. A registry of one's own adds transports from elsewhere:
+///
+/// ```ignore
+/// let registry = anyipc::Registry::new().with(MyTransport);
+/// let endpoint = registry.create("mine://name")?;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Registry {
+    transports: Vec<Arc<dyn DynTransport>>,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Registry {
+    /// The transports that were compiled in.
+    pub fn new() -> Self {
+        let registry = Self::empty();
+        #[cfg(feature = "in-process")]
+        let registry = registry.with(anyipc_in_process::InProcess);
+        #[cfg(feature = "shared-memory")]
+        let registry = registry.with(anyipc_shared_memory::SharedMemory);
+        registry
+    }
+
+    /// No transport at all.
+    pub const fn empty() -> Self {
+        Self { transports: Vec::new() }
+    }
+
+    /// The registry behind the functions of this crate.
+    pub fn global() -> &'static Self {
+        static GLOBAL: LazyLock<Registry> = LazyLock::new(Registry::new);
+        &GLOBAL
+    }
+
+    /// Adds a transport. The schemes it shares with earlier ones are its own from now on.
+    #[must_use]
+    pub fn with(mut self, transport: impl Transport) -> Self {
+        self.transports.insert(0, Arc::new(transport));
+        self
+    }
+
+    /// The transports, with their schemes, keys and capabilities.
+    pub fn transports(&self) -> impl Iterator<Item = &dyn DynTransport> {
+        self.transports.iter().map(|t| &**t)
+    }
+
+    /// The transport that an address names, and its options as that transport understands them.
+    ///
+    /// # Errors
+    /// `InvalidAddress` for an unknown scheme, `Unsupported` for one that is planned, `InvalidOption` for a
+    /// key or value the transport does not take. Each names the choices.
+    pub fn resolve(&self, address: &Address) -> Result<(&dyn DynTransport, Options)> {
+        self.find(address).map(|(transport, options)| (&**transport, options)).map_err(|e| e.at(address))
+    }
+
+    fn find(&self, address: &Address) -> Result<(&Arc<dyn DynTransport>, Options)> {
+        let scheme = address.scheme();
+        let Some(transport) = self.transports.iter().find(|t| t.schemes().contains(&scheme)) else {
+            let known: Vec<_> = self.transports().flat_map(|t| t.schemes()).copied().collect();
+            let known = if known.is_empty() { "(none is compiled in)".into() } else { known.join(", ") };
+            let (kind, why) = if PLANNED.contains(&scheme) {
+                (
+                    ErrorKind::Unsupported,
+                    format!("{scheme}:// is planned, see ROADMAP.md; until then choose from {known}"),
+                )
+            } else {
+                (ErrorKind::InvalidAddress, format!("unknown scheme {scheme:.40?}; choose from {known}"))
+            };
+            return Err(Error::new(Operation::Address, kind).because(why));
+        };
+        let options = Options::parse(address.pairs(), &[COMMON_KEYS, transport.keys()])?;
+        Ok((transport, options))
+    }
+
+    /// Creates the named object and becomes its owner; see [`create`](crate::create).
+    pub fn create(&self, address: impl IntoAddress) -> Result<Endpoint> {
+        self.make(address, Operation::Create, |t, name, options| t.create(name, options))
+    }
+
+    /// Opens a live object; see [`open`](crate::open).
+    pub fn open(&self, address: impl IntoAddress) -> Result<Endpoint> {
+        self.make(address, Operation::Open, |t, name, options| t.open(name, options))
+    }
+
+    /// Creates an object that holds a text; see [`alloc_lpsz`](crate::alloc_lpsz).
+    pub fn alloc_lpsz(&self, address: impl IntoAddress, text: impl AsRef<[u8]>) -> Result<Endpoint> {
+        let text = text.as_ref();
+        self.make(address, Operation::AllocLpsz, |t, name, options| match text.iter().position(|b| *b == 0) {
+            Some(at) => Err(Error::new(Operation::AllocLpsz, ErrorKind::InvalidOption)
+                .because(format!("the text has a NUL at byte {at}; a NUL ends it, so it cannot hold one"))),
+            None => t.alloc_lpsz(name, text, options),
+        })
+    }
+
+    fn make(
+        &self,
+        address: impl IntoAddress,
+        operation: Operation,
+        make: impl FnOnce(&dyn DynTransport, &Name, &Options) -> Result<Box<dyn DynEndpoint>>,
+    ) -> Result<Endpoint> {
+        let address = address.into_address().map_err(|e| e.during(operation))?;
+        let made = self.find(&address).and_then(|(transport, options)| {
+            let settings = Settings::new(&options)?;
+            let endpoint = make(&**transport, address.name(), &options)?;
+            Ok((transport, endpoint, settings))
+        });
+        match made {
+            Ok((transport, endpoint, settings)) => {
+                Ok(Endpoint::new(endpoint, Arc::clone(transport), address, settings))
+            }
+            Err(error) => Err(error.during(operation).at(address)),
+        }
+    }
+
+    /// Opens and connects; see [`connect`](crate::connect).
+    pub fn connect(&self, address: impl IntoAddress) -> Result<Channel> {
+        open_then_connect(&mut self.opening(address)?)
+    }
+
+    pub(crate) fn opening(&self, address: impl IntoAddress) -> Result<Opening<'_>> {
+        let address = address.into_address().map_err(|e| e.during(Operation::Connect))?;
+        let settings = self
+            .find(&address)
+            .and_then(|(_, options)| Settings::new(&options))
+            .map_err(|e| e.during(Operation::Connect).at(&address))?;
+        Ok(Opening::new(self, address, settings.timeout))
+    }
+
+    /// All objects of all transports that keep an inventory, each with its scheme.
+    ///
+    /// # Errors
+    /// The first error of a transport.
+    pub fn list(&self) -> Result<Vec<(&'static str, Object)>> {
+        self.gather(|t| t.list(&Options::default()))
+    }
+
+    /// What crashes left behind, of all transports; with `fix` it is gone afterwards.
+    ///
+    /// # Errors
+    /// The first error of a transport.
+    pub fn sweep(&self, fix: bool) -> Result<Vec<(&'static str, Object)>> {
+        self.gather(|t| t.sweep(&Options::default(), fix))
+    }
+
+    fn gather(
+        &self,
+        look: impl Fn(&dyn DynTransport) -> Result<Vec<Object>>,
+    ) -> Result<Vec<(&'static str, Object)>> {
+        let mut all = Vec::new();
+        for transport in self.transports().filter(|t| t.capabilities().contains(Capabilities::INVENTORY)) {
+            let scheme = transport.schemes().first().copied().unwrap_or_default();
+            all.extend(look(transport)?.into_iter().map(|object| (scheme, object)));
+        }
+        Ok(all)
+    }
+
+    /// The objects of one name: a block and a rendezvous are two.
+    ///
+    /// # Errors
+    /// `NotFound`, `StatFailed` (−5), `Unsupported` for a transport without an inventory.
+    pub fn inspect(&self, address: impl IntoAddress) -> Result<Vec<Object>> {
+        self.look(address, Operation::Stat, |t, name, options| t.inspect(name, options))
+    }
+
+    /// Removes the objects of one name.
+    ///
+    /// # Errors
+    /// `Busy` for what is alive, unless `force`; `NotFound`; `Unsupported`.
+    pub fn remove(&self, address: impl IntoAddress, force: bool) -> Result<()> {
+        self.look(address, Operation::Remove, |t, name, options| t.remove(name, options, force))
+    }
+
+    fn look<T>(
+        &self,
+        address: impl IntoAddress,
+        operation: Operation,
+        look: impl FnOnce(&dyn DynTransport, &Name, &Options) -> Result<T>,
+    ) -> Result<T> {
+        let address = address.into_address().map_err(|e| e.during(operation))?;
+        self.find(&address)
+            .and_then(|(transport, options)| look(&**transport, address.name(), &options))
+            .map_err(|e| e.during(operation).at(&address))
+    }
+}

@@ -1,0 +1,246 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use anyipc_core::{Error, Hello, Operation, Peer, Result};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::codec::CodecId;
+use crate::wait::deadline;
+use crate::{Channel, Endpoint, Message, Receiver, Sender, Stats};
+
+/// A channel that sends values of one type and receives values of another.
+#[derive(Debug)]
+pub struct TypedChannel<Out, In> {
+    sender: TypedSender<Out>,
+    receiver: TypedReceiver<In>,
+}
+
+/// The sending half of a [`TypedChannel`].
+pub struct TypedSender<Out> {
+    inner: Sender,
+    codec: CodecId,
+    buffer: Vec<u8>,
+    marker: PhantomData<fn(&Out)>,
+}
+
+/// The receiving half of a [`TypedChannel`].
+pub struct TypedReceiver<In> {
+    inner: Receiver,
+    codec: CodecId,
+    marker: PhantomData<fn() -> In>,
+}
+
+impl Channel {
+    /// The same channel for values, with the codec of the address (`codec=`, by default `postcard`).
+    /// Unchecked: the other side was not asked about the types. See
+    /// [`Endpoint::connect_typed`] for the checked way.
+    ///
+    /// # Errors
+    /// `Unsupported` if the codec was not compiled in.
+    pub fn typed<Out: Serialize, In: DeserializeOwned>(self) -> Result<TypedChannel<Out, In>> {
+        let (inner, receiver) = self.split();
+        let codec = inner.link().settings.codec.unwrap_or_default();
+        let codec = codec.available().map_err(|e| e.at(inner.address()))?;
+        Ok(TypedChannel {
+            sender: TypedSender { inner, codec, buffer: Vec::new(), marker: PhantomData },
+            receiver: TypedReceiver { inner: receiver, codec, marker: PhantomData },
+        })
+    }
+}
+
+impl Endpoint {
+    /// As [`accept`](Self::accept), for values: a connector whose types or codec differ is turned away.
+    ///
+    /// # Errors
+    /// Those of `accept`; `Unsupported` if the codec was not compiled in.
+    pub fn accept_typed<Out, In>(&self) -> Result<TypedChannel<Out, In>>
+    where
+        Out: Message + Serialize,
+        In: Message + DeserializeOwned,
+    {
+        self.answer(self.typed_hello::<Out, In>(Operation::Accept)?, None)?.typed()
+    }
+
+    /// As [`accept_typed`](Self::accept_typed), for this long.
+    ///
+    /// # Errors
+    /// `TimedOut`, and those of `accept_typed`.
+    pub fn accept_typed_timeout<Out, In>(&self, timeout: Duration) -> Result<TypedChannel<Out, In>>
+    where
+        Out: Message + Serialize,
+        In: Message + DeserializeOwned,
+    {
+        self.answer(self.typed_hello::<Out, In>(Operation::Accept)?, deadline(Some(timeout)))?.typed()
+    }
+
+    /// As [`connect`](Self::connect), for values.
+    ///
+    /// # Errors
+    /// Those of `connect`; `Mismatch` if the owner's types or codec differ; `Unsupported` if the codec was
+    /// not compiled in.
+    pub fn connect_typed<Out, In>(&self) -> Result<TypedChannel<Out, In>>
+    where
+        Out: Message + Serialize,
+        In: Message + DeserializeOwned,
+    {
+        let hello = self.typed_hello::<Out, In>(Operation::Connect)?;
+        self.dial(hello, deadline(Some(self.settings().timeout)))?.typed()
+    }
+
+    pub(crate) fn typed_hello<Out: Message, In: Message>(&self, operation: Operation) -> Result<Hello> {
+        let codec = self.settings().codec.unwrap_or_default();
+        let codec = codec.available().map_err(|e| e.during(operation).at(self.address()))?;
+        Ok(Hello {
+            codec: codec.id(),
+            sends: Some(Out::NAME.into()),
+            receives: Some(In::NAME.into()),
+            ..self.hello()
+        })
+    }
+}
+
+impl<Out: Serialize, In: DeserializeOwned> TypedChannel<Out, In> {
+    /// See [`TypedSender::send`].
+    pub fn send(&mut self, value: &Out) -> Result<()> {
+        self.sender.send(value)
+    }
+
+    /// See [`TypedSender::try_send`].
+    pub fn try_send(&mut self, value: &Out) -> Result<()> {
+        self.sender.try_send(value)
+    }
+
+    /// See [`TypedSender::send_timeout`].
+    pub fn send_timeout(&mut self, value: &Out, timeout: Duration) -> Result<()> {
+        self.sender.send_timeout(value, timeout)
+    }
+
+    /// See [`TypedReceiver::recv`].
+    pub fn recv(&mut self) -> Result<In> {
+        self.receiver.recv()
+    }
+
+    /// See [`TypedReceiver::try_recv`].
+    pub fn try_recv(&mut self) -> Result<In> {
+        self.receiver.try_recv()
+    }
+
+    /// See [`TypedReceiver::recv_timeout`].
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<In> {
+        self.receiver.recv_timeout(timeout)
+    }
+
+    /// The two halves, for two threads.
+    pub fn split(self) -> (TypedSender<Out>, TypedReceiver<In>) {
+        (self.sender, self.receiver)
+    }
+
+    /// Who is on the other side, as far as the transport tells.
+    pub fn peer(&self) -> &Peer {
+        self.sender.inner.peer()
+    }
+
+    /// The codec in use.
+    pub fn codec(&self) -> CodecId {
+        self.sender.codec
+    }
+
+    /// What went through so far.
+    pub fn stats(&self) -> Stats {
+        self.sender.inner.stats() + self.receiver.inner.stats()
+    }
+
+    /// See [`Channel::close`].
+    pub fn close(self) -> Result<()> {
+        self.sender.close()
+    }
+}
+
+impl<Out: Serialize> TypedSender<Out> {
+    /// Sends one value; waits while there is no room.
+    ///
+    /// # Errors
+    /// `Codec` if the value cannot be written, and those of [`Sender::send`].
+    pub fn send(&mut self, value: &Out) -> Result<()> {
+        self.encode(value)?;
+        self.inner.send(&self.buffer)
+    }
+
+    /// Sends one value of one frame, without waiting.
+    ///
+    /// # Errors
+    /// `Codec`, and those of [`Sender::try_send`].
+    pub fn try_send(&mut self, value: &Out) -> Result<()> {
+        self.encode(value)?;
+        self.inner.try_send(&self.buffer)
+    }
+
+    /// As [`send`](Self::send), waiting this long at most.
+    ///
+    /// # Errors
+    /// `TimedOut`, and those of `send`.
+    pub fn send_timeout(&mut self, value: &Out, timeout: Duration) -> Result<()> {
+        self.encode(value)?;
+        self.inner.send_timeout(&self.buffer, timeout)
+    }
+
+    /// See [`Sender::close`].
+    pub fn close(self) -> Result<()> {
+        self.inner.close()
+    }
+
+    fn encode(&mut self, value: &Out) -> Result<()> {
+        self.buffer.clear();
+        self.codec.encode(value, &mut self.buffer).map_err(|e| self.inner.explain(e))
+    }
+}
+
+impl<In: DeserializeOwned> TypedReceiver<In> {
+    /// Receives one value; waits for it.
+    ///
+    /// # Errors
+    /// `Codec` if the message does not read as an `In` (it is used up; the next call goes on), and those of
+    /// [`Receiver::recv`].
+    pub fn recv(&mut self) -> Result<In> {
+        let codec = self.codec;
+        let value = self.inner.recv_with(|bytes| codec.decode(bytes))?;
+        value.map_err(|e| self.explain(e))
+    }
+
+    /// Receives one value if there is one.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none, and those of [`recv`](Self::recv).
+    pub fn try_recv(&mut self) -> Result<In> {
+        let codec = self.codec;
+        let value = self.inner.try_recv_with(|bytes| codec.decode(bytes))?;
+        value.map_err(|e| self.explain(e))
+    }
+
+    /// As [`recv`](Self::recv), waiting this long at most.
+    ///
+    /// # Errors
+    /// `TimedOut`, and those of `recv`.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<In> {
+        let codec = self.codec;
+        let value = self.inner.recv_with_timeout(timeout, |bytes| codec.decode(bytes))?;
+        value.map_err(|e| self.explain(e))
+    }
+
+    fn explain(&self, error: Error) -> Error {
+        self.inner.explain(error)
+    }
+}
+
+impl<Out> fmt::Debug for TypedSender<Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedSender").field("inner", &self.inner).field("codec", &self.codec).finish()
+    }
+}
+
+impl<In> fmt::Debug for TypedReceiver<In> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedReceiver").field("inner", &self.inner).field("codec", &self.codec).finish()
+    }
+}

@@ -1,0 +1,156 @@
+//! The wait loop: try, spin, arm, try again, sleep. The only place that blocks.
+
+use std::hint::spin_loop;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Armed, Error, ErrorKind, Operation, Result, Wait, Waiter};
+
+use crate::settings::WaitMode;
+use crate::sys;
+
+/// The longest uninterrupted sleep: a wake-up that its sender was killed before is made good after it.
+pub(crate) const SLICE: Duration = Duration::from_millis(100);
+
+/// About what a wake-up costs: a spin that takes longer was not worth it.
+const SPIN: Duration = Duration::from_micros(50);
+/// The longest spin, for the largest messages.
+const MAX_SPIN: Duration = Duration::from_micros(200);
+/// Failed spins in a row after which spinning stops.
+const MISSES: u8 = 4;
+/// Waits without spinning after which one spin looks whether it pays again.
+const PROBE_EVERY: u8 = 32;
+/// Tries between two looks at the clock.
+const TRIES: u32 = 64;
+
+static ALONE: LazyLock<bool> =
+    LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1));
+
+/// What the loop waits for.
+pub(crate) trait Waitable {
+    fn wait(&mut self) -> &mut dyn Wait;
+    fn spinner(&mut self) -> &mut Spinner;
+}
+
+/// Learns whether answers come quickly enough to spin for them.
+#[derive(Debug)]
+pub(crate) struct Spinner {
+    mode: WaitMode,
+    misses: u8,
+    skipped: u8,
+    /// Length of the last message, in bytes: the next one is taken to be alike.
+    pub(crate) last_len: usize,
+    /// How many calls had to wait.
+    pub(crate) waits: u64,
+}
+
+impl Spinner {
+    pub(crate) fn new(mode: WaitMode) -> Self {
+        Self { mode, misses: 0, skipped: 0, last_len: 0, waits: 0 }
+    }
+
+    /// How long to spin this time; zero is not at all.
+    fn budget(&mut self) -> Duration {
+        match self.mode {
+            WaitMode::Spin => return Duration::MAX,
+            WaitMode::Block => return Duration::ZERO,
+            WaitMode::Adaptive if *ALONE => return Duration::ZERO,
+            WaitMode::Adaptive => {}
+        }
+        if self.misses >= MISSES {
+            self.skipped += 1;
+            if self.skipped < PROBE_EVERY {
+                return Duration::ZERO;
+            }
+            self.skipped = 0;
+        }
+        self.worth()
+    }
+
+    /// Answers within this time are worth a spin: a wake-up, and copying the message at 4 bytes per ns.
+    fn worth(&self) -> Duration {
+        (SPIN + Duration::from_nanos(self.last_len as u64 / 4)).min(MAX_SPIN)
+    }
+
+    fn learn(&mut self, waited: Duration, spun: bool) {
+        if waited <= self.worth() {
+            self.misses = 0;
+        } else if spun {
+            self.misses = (self.misses + 1).min(MISSES);
+        }
+    }
+}
+
+/// The moment after which a call gives up; `None` is never.
+pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+}
+
+/// Waits until `attempt` gives something else than `WouldBlock`. Called after it gave that once.
+///
+/// # Errors
+/// `TimedOut` at the deadline, and whatever `attempt` and arming give.
+#[cold]
+pub(crate) fn wait<W: Waitable + ?Sized, R>(
+    on: &mut W,
+    operation: Operation,
+    deadline: Option<Instant>,
+    mut attempt: impl FnMut(&mut W) -> Result<R>,
+) -> Result<R> {
+    let mut attempt = |on: &mut W| match attempt(on) {
+        Err(error) if error.is_would_block() => None,
+        done => Some(done),
+    };
+    on.spinner().waits += 1;
+    let started = Instant::now();
+    let timed_out = || Err(Error::new(operation, ErrorKind::TimedOut));
+
+    let budget = on.spinner().budget();
+    let mut now = started;
+    while now - started < budget {
+        for _ in 0..TRIES {
+            spin_loop();
+            if let Some(done) = attempt(on) {
+                // Learning costs a look at the clock; a success in spin is within the budget anyway.
+                on.spinner().learn(Duration::ZERO, true);
+                return done;
+            }
+        }
+        now = Instant::now();
+        if deadline.is_some_and(|deadline| now >= deadline) {
+            return timed_out();
+        }
+        // Only `wait=spin` comes this far: let others run who may have to answer.
+        if *ALONE || now - started > MAX_SPIN {
+            std::thread::yield_now();
+        }
+    }
+    let spun = !budget.is_zero();
+
+    loop {
+        let slice = match deadline {
+            Some(deadline) => SLICE.min(deadline.saturating_duration_since(Instant::now())),
+            None => SLICE,
+        };
+        match on.wait().arm(Waiter::Thread)? {
+            Armed::Ready => on.wait().disarm(),
+            Armed::Park => on.wait().park(slice),
+            Armed::Source(interest) => {
+                let source = on.wait().source()?;
+                sys::poll(&[(source, interest)], slice);
+            }
+            Armed::After(time) => std::thread::sleep(time.min(slice)),
+            // Never said to a thread; if it is, stay correct.
+            Armed::Waker => std::thread::sleep(slice.min(Duration::from_millis(1))),
+        }
+        if let Some(done) = attempt(on) {
+            on.spinner().learn(started.elapsed(), spun);
+            return done;
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            on.wait().disarm();
+            on.spinner().learn(started.elapsed(), spun);
+            return timed_out();
+        }
+    }
+}
