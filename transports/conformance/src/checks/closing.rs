@@ -1,0 +1,158 @@
+use std::thread;
+
+use anyipc_core::{Capabilities, ErrorKind, Flags};
+
+use super::connect::{expect, talk};
+use super::failed;
+use super::frames::fill_up;
+use crate::Fixture;
+use crate::fixture::{End, Pair};
+use crate::noise::{Noise, bytes};
+use crate::patience::{Patience, Watchdog};
+
+/// The end of the stream, every time one asks.
+fn assert_closed(fixture: &Fixture, end: &mut End) {
+    for _ in 0..3 {
+        let error = failed(Patience::thread(fixture).recv(&mut *end.receiver, &mut Vec::new()));
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+    }
+}
+
+pub fn the_rest_arrives_then_closed(fixture: &Fixture) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    for count in [0, 1, 50, 1000] {
+        let Pair { here, mut there, .. } = fixture.pair();
+        let patience = Patience::thread(fixture);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut sender = here.sender;
+                for i in 0..count {
+                    patience.send(&mut *sender, Flags::NONE, &bytes(i, i as usize % 100)).expect("send");
+                }
+                patience.flush(&mut *sender).expect("flush");
+            });
+            for i in 0..count {
+                expect(patience, &mut there, &bytes(i, i as usize % 100));
+            }
+            assert_closed(fixture, &mut there);
+        });
+    }
+}
+
+pub fn a_full_queue_arrives_then_closed(fixture: &Fixture) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let Pair { mut here, mut there, .. } = fixture.pair();
+    let len = here.sender.max_frame().min(1000);
+    let sent = fill_up(&mut here, len);
+    let watchdog = Watchdog::new("flushing");
+    let mut received = 0;
+    while failed_softly(here.sender.try_flush()) {
+        if !failed_softly(
+            there.receiver.try_recv_with(&mut |_, frame| assert!(frame == bytes(received, len))),
+        ) {
+            received += 1;
+        }
+        watchdog.look();
+    }
+    drop(here);
+    for i in received..sent {
+        expect(Patience::thread(fixture), &mut there, &bytes(i, len));
+    }
+    assert_closed(fixture, &mut there);
+}
+
+/// True for `WouldBlock`; other errors fail the check.
+fn failed_softly(result: anyipc_core::Result<()>) -> bool {
+    let Err(error) = result else { return false };
+    assert!(error.is_would_block(), "{error}");
+    true
+}
+
+pub fn the_sender_hears_that_nobody_listens(fixture: &Fixture) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    for unread in [0, 10] {
+        let Pair { mut here, there, .. } = fixture.pair();
+        let patience = Patience::thread(fixture);
+        for _ in 0..unread {
+            patience.send(&mut *here.sender, Flags::NONE, b"never read").expect("send");
+        }
+        drop(there);
+        let watchdog = Watchdog::new("Closed");
+        let error = loop {
+            match here.sender.try_send(Flags::NONE, b"nobody listens") {
+                Err(error) if !error.is_would_block() => break error,
+                _ => watchdog.look(),
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+        let again = failed(here.sender.try_send_with(1, Flags::NONE, &mut |_| Some(1)));
+        assert_eq!(again.kind(), ErrorKind::Closed, "{again}");
+    }
+}
+
+pub fn one_direction_closes_alone(fixture: &Fixture) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let Pair { mut here, mut there, .. } = fixture.pair();
+    talk(fixture, &mut here, &mut there);
+    let End { sender, mut receiver, .. } = here;
+    drop(sender);
+    assert_closed(fixture, &mut there);
+    let patience = Patience::thread(fixture);
+    let mut buffer = Vec::new();
+    for i in 0..100u64 {
+        patience.send(&mut *there.sender, Flags::NONE, &bytes(i, 30)).expect("the other direction is open");
+        patience.flush(&mut *there.sender).expect("flush");
+        patience.recv(&mut *receiver, &mut buffer).expect("the other direction is open");
+        assert_eq!(buffer, bytes(i, 30));
+    }
+    drop(there);
+    let error = failed(patience.recv(&mut *receiver, &mut buffer));
+    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
+}
+
+pub fn a_waiting_receiver_wakes(fixture: &Fixture) {
+    wakes_with_closed(fixture, |patience, mut end| {
+        loop {
+            if let Err(error) = patience.recv(&mut *end.receiver, &mut Vec::new()) {
+                return error.kind();
+            }
+        }
+    });
+}
+
+pub fn a_waiting_sender_wakes(fixture: &Fixture) {
+    wakes_with_closed(fixture, |patience, mut end| {
+        let frame = vec![1; end.sender.max_frame().min(64 << 10)];
+        loop {
+            if let Err(error) = patience.send(&mut *end.sender, Flags::NONE, &frame) {
+                return error.kind();
+            }
+        }
+    });
+}
+
+/// Lets one end wait, as threads and as tasks do, while the other goes.
+fn wakes_with_closed(fixture: &Fixture, wait: fn(Patience<'_>, End) -> ErrorKind) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let mut noise = Noise::new(1);
+    for round in 0..100 {
+        let patience = if round % 2 == 0 { Patience::thread(fixture) } else { Patience::task(fixture) };
+        let Pair { here, there, .. } = fixture.pair();
+        thread::scope(|scope| {
+            let waiter = scope.spawn(move || wait(patience, there));
+            noise.dawdle();
+            drop(here);
+            assert_eq!(waiter.join().expect("waiter"), ErrorKind::Closed);
+        });
+    }
+}

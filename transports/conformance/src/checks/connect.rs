@@ -1,0 +1,172 @@
+use std::thread;
+
+use anyipc_core::{Attempt, Capabilities, ErrorKind, Flags, SmCode};
+
+use super::{assert_unsupported, failed};
+use crate::Fixture;
+use crate::fixture::{End, Pair};
+use crate::noise::bytes;
+use crate::patience::Patience;
+
+/// Receives one frame and compares it.
+pub(super) fn expect(patience: Patience<'_>, end: &mut End, payload: &[u8]) {
+    let mut buffer = Vec::new();
+    let flags = patience.recv(&mut *end.receiver, &mut buffer).expect("receive");
+    assert_eq!((flags, buffer.as_slice()), (Flags::NONE, payload));
+}
+
+/// Sends one frame each way and compares.
+pub(super) fn talk(fixture: &Fixture, here: &mut End, there: &mut End) {
+    tell(fixture, here, there);
+    tell(fixture, there, here);
+}
+
+fn tell(fixture: &Fixture, from: &mut End, to: &mut End) {
+    let patience = Patience::thread(fixture);
+    patience.send(&mut *from.sender, Flags::NONE, b"this way").expect("send");
+    patience.flush(&mut *from.sender).expect("flush");
+    expect(patience, to, b"this way");
+}
+
+pub fn both_sides_meet(fixture: &Fixture) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let Pair { mut here, mut there, owner, opener } = fixture.pair();
+    talk(fixture, &mut here, &mut there);
+    let (mut second, mut other) = fixture.meet(&*owner, &*opener);
+    talk(fixture, &mut second, &mut other);
+    talk(fixture, &mut here, &mut there);
+    if fixture.can(Capabilities::PEER_CREDENTIALS) {
+        for end in [&here, &there] {
+            assert_eq!(end.peer.pid, Some(std::process::id()));
+            assert!(end.peer.uid.is_some() || cfg!(not(unix)), "peer-credentials without a uid");
+        }
+    }
+    assert_eq!(owner.rejections().count, 0);
+}
+
+pub fn channels_outlive_their_endpoints(fixture: &Fixture) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let Pair { mut here, mut there, owner, opener } = fixture.pair();
+    fixture.close(opener);
+    talk(fixture, &mut here, &mut there);
+    fixture.close(owner);
+    talk(fixture, &mut here, &mut there);
+}
+
+pub fn many_clients_share_an_owner(fixture: &Fixture) {
+    const CLIENTS: u64 = 8;
+    const MESSAGES: u64 = 100;
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let name = fixture.name();
+    let owner = fixture.create(&name);
+    let patience = Patience::thread(fixture);
+    let message = |client: u64, i: u64| bytes(client * MESSAGES + i, i as usize % 50);
+    thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let opener = fixture.open(&name);
+            scope.spawn(move || {
+                let mut end = End::from(patience.connect(&*opener, fixture.hello()).expect("connect"));
+                for i in 0..MESSAGES {
+                    patience.send(&mut *end.sender, Flags::NONE, &message(client, i)).expect("send");
+                    expect(patience, &mut end, &message(client, i));
+                }
+            });
+        }
+        for _ in 0..CLIENTS {
+            let mut end = End::from(patience.connect(&*owner, fixture.hello()).expect("accept"));
+            scope.spawn(move || {
+                let mut buffer = Vec::new();
+                for _ in 0..MESSAGES {
+                    patience.recv(&mut *end.receiver, &mut buffer).expect("receive");
+                    patience.send(&mut *end.sender, Flags::NONE, &buffer).expect("send");
+                }
+                patience.flush(&mut *end.sender).expect("flush");
+            });
+        }
+    });
+}
+
+pub fn nobody_there_would_block(fixture: &Fixture) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let name = fixture.name();
+    let (owner, opener) = (fixture.create(&name), fixture.open(&name));
+    let (mut accept, mut connect) = (Attempt::new(fixture.hello()), Attempt::new(fixture.hello()));
+    assert_eq!(failed(owner.try_connect(&mut accept)).kind(), ErrorKind::WouldBlock);
+    assert_eq!(failed(opener.try_connect(&mut connect)).kind(), ErrorKind::WouldBlock);
+    let patience = Patience::thread(fixture);
+    thread::scope(|scope| {
+        let there = scope.spawn(|| patience.attempt(&*opener, &mut connect).expect("connect"));
+        let mut here = patience.attempt(&*owner, &mut accept).expect("accept").into();
+        talk(fixture, &mut here, &mut there.join().expect("connect").into());
+    });
+}
+
+pub fn no_owner_until_one_comes(fixture: &Fixture) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let name = fixture.name();
+    let (owner, opener) = (fixture.create(&name), fixture.open(&name));
+    let mut begun = Attempt::new(fixture.hello());
+    assert_eq!(failed(opener.try_connect(&mut begun)).kind(), ErrorKind::WouldBlock);
+    fixture.close(owner);
+    let patience = Patience::thread(fixture);
+    for attempt in [&mut begun, &mut Attempt::new(fixture.hello())] {
+        let error = failed(patience.attempt(&*opener, attempt));
+        assert_eq!((error.kind(), error.code()), (ErrorKind::NoOwner, Some(SmCode::OpenFail)), "{error}");
+    }
+    let owner = fixture.create(&name);
+    thread::scope(|scope| {
+        let there = scope.spawn(|| patience.attempt(&*opener, &mut begun).expect("connect to the new owner"));
+        let mut here = patience.connect(&*owner, fixture.hello()).expect("accept").into();
+        talk(fixture, &mut here, &mut there.join().expect("connect").into());
+    });
+}
+
+pub fn an_abandoned_attempt_harms_no_one(fixture: &Fixture) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let name = fixture.name();
+    let (owner, opener) = (fixture.create(&name), fixture.open(&name));
+    for _ in 0..20 {
+        let _ = opener.try_connect(&mut Attempt::new(fixture.hello()));
+        let _ = owner.try_connect(&mut Attempt::new(fixture.hello()));
+    }
+    let patience = Patience::thread(fixture);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut end = End::from(patience.connect(&*opener, fixture.hello()).expect("connect"));
+            patience.send(&mut *end.sender, Flags::NONE, b"here").expect("send");
+            expect(patience, &mut end, b"here");
+        });
+        let mut buffer = Vec::new();
+        loop {
+            let mut end = End::from(patience.connect(&*owner, fixture.hello()).expect("accept"));
+            match patience.recv(&mut *end.receiver, &mut buffer) {
+                Ok(_) => return patience.send(&mut *end.sender, Flags::NONE, &buffer).expect("answer"),
+                Err(error) => {
+                    assert!(matches!(error.kind(), ErrorKind::Closed | ErrorKind::PeerGone), "{error}")
+                }
+            }
+        }
+    });
+}
+
+pub fn without_channels_it_is_unsupported(fixture: &Fixture) {
+    if fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let name = fixture.name();
+    let (owner, opener) = (fixture.create(&name), fixture.open(&name));
+    assert_unsupported(owner.try_connect(&mut Attempt::new(fixture.hello())));
+    assert_unsupported(opener.try_connect(&mut Attempt::new(fixture.hello())));
+}

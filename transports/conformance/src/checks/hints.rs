@@ -1,0 +1,52 @@
+use std::collections::BTreeSet;
+use std::thread;
+
+use anyipc_core::{Attempt, Capabilities, Flags};
+
+use super::connect::expect;
+use crate::Fixture;
+use crate::fixture::End;
+use crate::patience::{Patience, Watchdog};
+
+/// Where the transport has hints, a channel with something to receive is among them.
+pub fn ready_names_the_channel(fixture: &Fixture) {
+    const CHANNELS: usize = 5;
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let name = fixture.name();
+    let owner = fixture.create(&name);
+    if !owner.ready(&mut |_| {}) {
+        return;
+    }
+    let patience = Patience::thread(fixture);
+    let mut pairs: Vec<(End, End)> = (0..CHANNELS)
+        .map(|_| {
+            let opener = fixture.open(&name);
+            thread::scope(|scope| {
+                let there = scope.spawn(|| patience.connect(&*opener, fixture.hello()).expect("connect"));
+                let mut attempt = Attempt::new(fixture.hello());
+                attempt.inbox = true;
+                let here = patience.attempt(&*owner, &mut attempt).expect("accept");
+                (here.into(), there.join().expect("connect").into())
+            })
+        })
+        .collect();
+    let tokens: Vec<u64> = pairs
+        .iter()
+        .map(|(here, _)| here.receiver.token().expect("a channel of an inbox has a token"))
+        .collect();
+    assert_eq!(tokens.iter().collect::<BTreeSet<_>>().len(), CHANNELS, "tokens are unique: {tokens:?}");
+    for i in (0..CHANNELS).chain((0..CHANNELS).rev()) {
+        let (here, there) = &mut pairs[i];
+        patience.send(&mut *there.sender, Flags::NONE, b"ready").expect("send");
+        patience.flush(&mut *there.sender).expect("flush");
+        let watchdog = Watchdog::new("the hint");
+        let mut named = false;
+        while !named {
+            assert!(owner.ready(&mut |token| named |= token == tokens[i]));
+            watchdog.look();
+        }
+        expect(patience, here, b"ready");
+    }
+}

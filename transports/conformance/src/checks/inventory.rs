@@ -1,0 +1,52 @@
+use anyipc_core::{Capabilities, ErrorKind, Name, Object, ObjectState, Result};
+
+use super::{assert_gone, assert_unsupported, failed};
+use crate::Fixture;
+
+/// The objects of this name, of those given.
+fn of(name: &Name, objects: Result<Vec<Object>>) -> Vec<Object> {
+    let mut objects = objects.expect("a list of objects");
+    objects.retain(|object| object.name.as_ref() == Some(name));
+    objects
+}
+
+pub fn what_lives_is_listed(fixture: &Fixture) {
+    let (name, options, transport) = (fixture.name(), fixture.options(&[]), fixture.transport());
+    if !fixture.can(Capabilities::INVENTORY) {
+        assert_unsupported(transport.list(&options));
+        assert_unsupported(transport.inspect(&name, &options));
+        assert_unsupported(transport.remove(&name, &options, false));
+        assert_unsupported(transport.sweep(&options, false));
+        return;
+    }
+    let owner = fixture.create(&name);
+    for objects in [of(&name, transport.list(&options)), of(&name, transport.inspect(&name, &options))] {
+        assert!(!objects.is_empty(), "{name} is alive, but not listed");
+        for object in objects {
+            assert_eq!(object.state, ObjectState::Live, "{object:?}");
+            assert!(!object.kind.is_empty() && !object.path.is_empty(), "{object:?}");
+        }
+    }
+    assert!(of(&name, transport.sweep(&options, false)).is_empty(), "a live object is not a leftover");
+    fixture.close(owner);
+    assert!(of(&name, transport.list(&options)).is_empty(), "{name} is listed after the last close");
+    match transport.inspect(&name, &options) {
+        Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
+        objects => assert!(of(&name, objects).is_empty(), "{name} is known after the last close"),
+    }
+}
+
+pub fn what_lives_is_not_removed(fixture: &Fixture) {
+    if !fixture.can(Capabilities::INVENTORY) {
+        return;
+    }
+    let (name, options, transport) = (fixture.name(), fixture.options(&[]), fixture.transport());
+    let owner = fixture.create(&name);
+    let error = failed(transport.remove(&name, &options, false));
+    assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+    fixture.close(fixture.open(&name));
+    fixture.close(owner);
+    assert_gone(fixture, &name);
+    let error = failed(transport.remove(&name, &options, false));
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}

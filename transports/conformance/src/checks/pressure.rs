@@ -1,0 +1,81 @@
+use std::thread;
+
+use anyipc_core::{Capabilities, Flags, RecvHalf, SendHalf};
+
+use crate::Fixture;
+use crate::fixture::Pair;
+use crate::noise::Noise;
+use crate::patience::Patience;
+
+const MESSAGES: u64 = 20_000;
+
+/// What travels: both sides make the same frames from the same seed. Mostly short, some long.
+struct Script {
+    noise: Noise,
+    longest: usize,
+    frame: Vec<u8>,
+}
+
+impl Script {
+    fn new(seed: u64, max_frame: usize) -> Self {
+        Self { noise: Noise::new(seed), longest: max_frame.min(16 << 10), frame: Vec::new() }
+    }
+
+    fn next(&mut self) -> &[u8] {
+        let longest = if self.noise.up_to(15) == 0 { self.longest } else { self.longest.min(300) };
+        let len = self.noise.up_to(longest);
+        self.noise.fill(&mut self.frame, len);
+        &self.frame
+    }
+}
+
+fn send_all(patience: Patience<'_>, mut half: Box<dyn SendHalf>, mut script: Script, count: u64) {
+    for _ in 0..count {
+        patience.send(&mut *half, Flags::NONE, script.next()).expect("send");
+    }
+    patience.flush(&mut *half).expect("flush");
+}
+
+fn receive_all(patience: Patience<'_>, mut half: Box<dyn RecvHalf>, mut script: Script, count: u64) {
+    let mut buffer = Vec::new();
+    for i in 0..count {
+        patience.recv(&mut *half, &mut buffer).expect("receive");
+        assert!(buffer == script.next(), "message {i} is lost, doubled, out of order or changed");
+    }
+    assert!(patience.recv(&mut *half, &mut buffer).is_err(), "more arrived than was sent");
+}
+
+fn stream(fixture: &Fixture, patience: Patience<'_>) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let Pair { here, there, .. } = fixture.pair();
+    let max = here.sender.max_frame();
+    thread::scope(|scope| {
+        scope.spawn(|| send_all(patience, here.sender, Script::new(1, max), MESSAGES));
+        receive_all(patience, there.receiver, Script::new(1, max), MESSAGES);
+    });
+}
+
+pub fn threads_stream(fixture: &Fixture) {
+    stream(fixture, Patience::thread(fixture));
+}
+
+pub fn tasks_stream(fixture: &Fixture) {
+    stream(fixture, Patience::task(fixture));
+}
+
+pub fn both_directions_stream(fixture: &Fixture) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let (threads, tasks) = (Patience::thread(fixture), Patience::task(fixture));
+    let Pair { here, there, .. } = fixture.pair();
+    let (out, back) = (here.sender.max_frame(), there.sender.max_frame());
+    thread::scope(|scope| {
+        scope.spawn(|| send_all(threads, here.sender, Script::new(2, out), MESSAGES / 4));
+        scope.spawn(|| send_all(tasks, there.sender, Script::new(3, back), MESSAGES / 4));
+        scope.spawn(|| receive_all(tasks, there.receiver, Script::new(2, out), MESSAGES / 4));
+        receive_all(threads, here.receiver, Script::new(3, back), MESSAGES / 4);
+    });
+}

@@ -1,0 +1,107 @@
+//! Waiting: whoever sleeps is woken by what it waits for, in whatever order the two sides meet.
+
+use std::thread;
+
+use anyipc_core::{Capabilities, Flags};
+
+use super::connect::talk;
+use crate::Fixture;
+use crate::fixture::{End, Pair};
+use crate::noise::Noise;
+use crate::patience::Patience;
+
+const ROUNDS: usize = 1000;
+
+pub fn data_wakes_threads(fixture: &Fixture) {
+    data_wakes(fixture, Patience::thread(fixture));
+}
+
+pub fn data_wakes_tasks(fixture: &Fixture) {
+    data_wakes(fixture, Patience::task(fixture));
+}
+
+/// One message to and fro: every receive may have to sleep.
+fn data_wakes(fixture: &Fixture, patience: Patience<'_>) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let Pair { mut here, mut there, .. } = fixture.pair();
+    let turn = |end: &mut End, noise: &mut Noise| {
+        noise.dawdle();
+        patience.send(&mut *end.sender, Flags::NONE, b"your turn").expect("send");
+        patience.flush(&mut *end.sender).expect("flush");
+    };
+    let wait = |end: &mut End| patience.recv(&mut *end.receiver, &mut Vec::new()).expect("receive");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut noise = Noise::new(1);
+            for _ in 0..ROUNDS {
+                wait(&mut there);
+                turn(&mut there, &mut noise);
+            }
+        });
+        let mut noise = Noise::new(2);
+        for _ in 0..ROUNDS {
+            turn(&mut here, &mut noise);
+            wait(&mut here);
+        }
+    });
+}
+
+pub fn space_wakes_threads(fixture: &Fixture) {
+    space_wakes(fixture, Patience::thread(fixture));
+}
+
+pub fn space_wakes_tasks(fixture: &Fixture) {
+    space_wakes(fixture, Patience::task(fixture));
+}
+
+/// Frames so long that few fit: every send may have to sleep.
+fn space_wakes(fixture: &Fixture, patience: Patience<'_>) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let Pair { mut here, mut there, .. } = fixture.pair();
+    let frame = vec![5; here.sender.max_frame().min(64 << 10)];
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut noise = Noise::new(3);
+            for _ in 0..ROUNDS {
+                patience.send(&mut *here.sender, Flags::NONE, &frame).expect("send");
+                noise.dawdle();
+            }
+            patience.flush(&mut *here.sender).expect("flush");
+        });
+        let mut noise = Noise::new(4);
+        let mut buffer = Vec::new();
+        for _ in 0..ROUNDS {
+            noise.dawdle();
+            patience.recv(&mut *there.receiver, &mut buffer).expect("receive");
+            assert_eq!(buffer.len(), frame.len());
+        }
+    });
+}
+
+pub fn connectors_wake_the_owner(fixture: &Fixture) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let name = fixture.name();
+    let (owner, opener) = (fixture.create(&name), fixture.open(&name));
+    let mut noise = Noise::new(5);
+    for round in 0..100 {
+        let (task, thread) = (Patience::task(fixture), Patience::thread(fixture));
+        let (accepts, connects) = if round % 2 == 0 { (task, thread) } else { (thread, task) };
+        let (late, early) = (noise.clone(), round % 4 < 2);
+        noise.next();
+        thread::scope(|scope| {
+            let there = scope.spawn(|| {
+                let mut late = late;
+                (0..if early { 0 } else { 20 }).for_each(|_| late.dawdle());
+                End::from(connects.connect(&*opener, fixture.hello()).expect("connect"))
+            });
+            let mut here = End::from(accepts.connect(&*owner, fixture.hello()).expect("accept"));
+            talk(fixture, &mut here, &mut there.join().expect("connect"));
+        });
+    }
+}

@@ -1,0 +1,152 @@
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyipc_core::{
+    COMMON_KEYS, Capabilities, DynEndpoint, DynHalves, DynTransport, Hello, Interest, Name, Options, Peer,
+    RecvHalf, SendHalf, Source, Transport,
+};
+
+use crate::patience::Patience;
+
+/// Sleeps until the source is ready, for this time at most; returns whether to look again.
+pub type Sleeper = fn(&Source, Interest, Duration) -> bool;
+
+/// A transport under test, and what it takes to test it.
+#[derive(Debug)]
+pub struct Fixture {
+    transport: Box<dyn DynTransport>,
+    options: Vec<(&'static str, &'static str)>,
+    pub(crate) sleeper: Sleeper,
+}
+
+impl<T: Transport> From<T> for Fixture {
+    fn from(transport: T) -> Self {
+        Self::new(transport)
+    }
+}
+
+impl Fixture {
+    /// Over a transport, without options.
+    pub fn new(transport: impl Transport) -> Self {
+        Self::of(Box::new(transport))
+    }
+
+    /// Over a transport chosen at run time.
+    pub fn of(transport: Box<dyn DynTransport>) -> Self {
+        Self { transport, options: Vec::new(), sleeper: look_again_soon }
+    }
+
+    /// Adds an option that every object is created and opened with.
+    #[must_use]
+    pub fn option(mut self, key: &'static str, value: &'static str) -> Self {
+        self.options.push((key, value));
+        self
+    }
+
+    /// How to sleep on a [`Source`]. Without it the suite looks again every 200 µs, which passes correct
+    /// transports but cannot notice a source that is never ready: give a `poll` of the platform.
+    #[must_use]
+    pub fn sleeper(mut self, sleeper: Sleeper) -> Self {
+        self.sleeper = sleeper;
+        self
+    }
+
+    pub(crate) fn transport(&self) -> &dyn DynTransport {
+        &*self.transport
+    }
+
+    pub(crate) fn can(&self, capability: Capabilities) -> bool {
+        self.transport.capabilities().contains(capability)
+    }
+
+    pub(crate) fn has_key(&self, name: &str) -> bool {
+        self.transport.keys().iter().any(|key| key.name == name)
+    }
+
+    /// A name that no other test uses.
+    pub(crate) fn name(&self) -> Name {
+        self.name_like("")
+    }
+
+    /// A name that no other test uses, beginning with `like`.
+    pub(crate) fn name_like(&self, like: &str) -> Name {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        Name::new(&format!("{like}conformance-{}-{serial}", process::id())).expect("a legal name")
+    }
+
+    /// The fixture's options and these; of two for one key the later counts.
+    pub(crate) fn options(&self, more: &[(&'static str, &'static str)]) -> Options {
+        let mut pairs = self.options.clone();
+        pairs.retain(|(key, _)| !more.iter().any(|(other, _)| other == key));
+        pairs.extend(more);
+        Options::parse(pairs, &[self.transport.keys(), COMMON_KEYS])
+            .expect("options that the transport declares")
+    }
+
+    pub(crate) fn create(&self, name: &Name) -> Box<dyn DynEndpoint> {
+        self.transport.create(name, &self.options(&[])).expect("create of a free name")
+    }
+
+    pub(crate) fn open(&self, name: &Name) -> Box<dyn DynEndpoint> {
+        self.transport.open(name, &self.options(&[])).expect("open of a live name")
+    }
+
+    pub(crate) fn close(&self, endpoint: Box<dyn DynEndpoint>) {
+        self.transport.close(endpoint).expect("close");
+    }
+
+    /// What an untyped side says.
+    pub(crate) fn hello(&self) -> Hello {
+        let transport = self.transport.schemes().first().copied().unwrap_or_default().to_owned();
+        Hello { transport, max_message: 16 << 20, ..Hello::default() }
+    }
+
+    /// A fresh name with one channel.
+    pub(crate) fn pair(&self) -> Pair {
+        let name = self.name();
+        let (owner, opener) = (self.create(&name), self.open(&name));
+        let (here, there) = self.meet(&*owner, &*opener);
+        Pair { here, there, owner, opener }
+    }
+
+    /// Connects and accepts one channel.
+    pub(crate) fn meet(&self, owner: &dyn DynEndpoint, opener: &dyn DynEndpoint) -> (End, End) {
+        let patience = Patience::thread(self);
+        thread::scope(|scope| {
+            let there = scope.spawn(|| patience.connect(opener, self.hello()).expect("connect"));
+            let here = patience.connect(owner, self.hello()).expect("accept");
+            (here.into(), there.join().expect("connect").into())
+        })
+    }
+}
+
+fn look_again_soon(_: &Source, _: Interest, timeout: Duration) -> bool {
+    thread::sleep(timeout.min(Duration::from_micros(200)));
+    true
+}
+
+/// One side of a channel.
+pub(crate) struct End {
+    pub(crate) sender: Box<dyn SendHalf>,
+    pub(crate) receiver: Box<dyn RecvHalf>,
+    pub(crate) peer: Peer,
+}
+
+impl From<DynHalves> for End {
+    fn from((sender, receiver, peer): DynHalves) -> Self {
+        Self { sender, receiver, peer }
+    }
+}
+
+/// Both sides of a channel, and the endpoints they came from.
+pub(crate) struct Pair {
+    /// The owner's.
+    pub(crate) here: End,
+    /// The opener's.
+    pub(crate) there: End,
+    pub(crate) owner: Box<dyn DynEndpoint>,
+    pub(crate) opener: Box<dyn DynEndpoint>,
+}

@@ -1,0 +1,190 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use anyipc_core::{
+    Armed, Attempt, DynEndpoint, DynHalves, Flags, Hello, RecvHalf, Result, SendHalf, Source, Wait, Waiter,
+};
+
+use crate::Fixture;
+
+/// How long one call may wait before its check fails.
+pub const WATCHDOG: Duration = Duration::from_secs(20);
+
+/// The loop that waits: try, arm, sleep, try again.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience<'f> {
+    fixture: &'f Fixture,
+    task: bool,
+}
+
+impl<'f> Patience<'f> {
+    /// Waits as a thread does.
+    pub(crate) fn thread(fixture: &'f Fixture) -> Self {
+        Self { fixture, task: false }
+    }
+
+    /// Waits as a task does.
+    pub(crate) fn task(fixture: &'f Fixture) -> Self {
+        Self { fixture, task: true }
+    }
+
+    /// Connects or accepts.
+    pub(crate) fn connect(self, endpoint: &dyn DynEndpoint, hello: Hello) -> Result<DynHalves> {
+        self.attempt(endpoint, &mut Attempt::new(hello))
+    }
+
+    /// Connects or accepts, going on with this attempt.
+    pub(crate) fn attempt(self, endpoint: &dyn DynEndpoint, attempt: &mut Attempt) -> Result<DynHalves> {
+        let sleep = self.sleep("try_connect");
+        loop {
+            match endpoint.try_connect(attempt) {
+                Err(error) if error.is_would_block() => {}
+                outcome => return outcome,
+            }
+            let armed = sleep.arm(|waiter| endpoint.arm(attempt, waiter));
+            assert_ne!(armed, Armed::Park, "an endpoint has no park");
+            sleep.sleep(armed, || endpoint.source(attempt));
+        }
+    }
+
+    /// Sends one frame.
+    pub(crate) fn send(self, half: &mut dyn SendHalf, flags: Flags, payload: &[u8]) -> Result<()> {
+        self.until("try_send", half, |half| half.try_send(flags, payload))
+    }
+
+    /// Finishes what earlier sends left.
+    pub(crate) fn flush(self, half: &mut dyn SendHalf) -> Result<()> {
+        self.until("try_flush", half, |half| half.try_flush())
+    }
+
+    /// Receives one frame into the emptied buffer.
+    pub(crate) fn recv(self, half: &mut dyn RecvHalf, buffer: &mut Vec<u8>) -> Result<Flags> {
+        buffer.clear();
+        let mut got = None;
+        self.until("try_recv", half, |half| {
+            half.try_recv_with(&mut |flags, frame| {
+                assert!(got.replace(flags).is_none(), "one call showed two frames");
+                buffer.extend_from_slice(frame);
+            })
+        })?;
+        Ok(got.expect("Ok came without a frame"))
+    }
+
+    fn until<H: Wait + ?Sized>(
+        self,
+        what: &'static str,
+        half: &mut H,
+        mut step: impl FnMut(&mut H) -> Result<()>,
+    ) -> Result<()> {
+        let sleep = self.sleep(what);
+        loop {
+            match step(half) {
+                Err(error) if error.is_would_block() => {}
+                outcome => return outcome,
+            }
+            match sleep.arm(|waiter| half.arm(waiter)) {
+                Armed::Park => half.park(sleep.left()),
+                armed => sleep.sleep(armed, || half.source()),
+            }
+        }
+    }
+
+    fn sleep(self, what: &'static str) -> Sleep<'f> {
+        let alarm = Arc::new(Alarm { thread: thread::current(), rung: AtomicBool::new(false) });
+        let waker = self.task.then(|| Waker::from(alarm.clone()));
+        Sleep { fixture: self.fixture, what, deadline: Instant::now() + WATCHDOG, alarm, waker }
+    }
+}
+
+/// One wait: its deadline, and its waker if it waits as a task does.
+struct Sleep<'f> {
+    fixture: &'f Fixture,
+    what: &'static str,
+    deadline: Instant,
+    alarm: Arc<Alarm>,
+    waker: Option<Waker>,
+}
+
+impl Sleep<'_> {
+    /// Arms, and checks that the answer suits the waiter.
+    fn arm(&self, arm: impl FnOnce(Waiter<'_>) -> Result<Armed>) -> Armed {
+        self.alarm.rung.store(false, Ordering::Relaxed);
+        let waiter = self.waker.as_ref().map_or(Waiter::Thread, Waiter::Task);
+        let armed = arm(waiter).expect("arm");
+        let task = self.waker.is_some();
+        assert!(armed != if task { Armed::Park } else { Armed::Waker }, "task={task} was told {armed:?}");
+        armed
+    }
+
+    fn sleep(&self, armed: Armed, source: impl FnOnce() -> Result<Source>) {
+        match armed {
+            Armed::Ready | Armed::Park => drop(self.left()),
+            Armed::After(time) => self.doze(time),
+            Armed::Waker => {
+                while !self.alarm.rung() {
+                    self.doze(self.left());
+                }
+            }
+            Armed::Source(interest) => {
+                let source = source().expect("armed for a source, but there is none");
+                let slice = if self.waker.is_some() { Duration::from_millis(10) } else { WATCHDOG };
+                while !(self.fixture.sleeper)(&source, interest, self.left().min(slice)) && !self.alarm.rung()
+                {
+                }
+            }
+        }
+    }
+
+    /// Sleeps until the alarm rings, for `time` at most.
+    fn doze(&self, time: Duration) {
+        if !self.alarm.rung() {
+            thread::park_timeout(time.min(self.left()));
+        }
+    }
+
+    /// The time until the watchdog barks.
+    fn left(&self) -> Duration {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        assert!(!left.is_zero(), "{} was not woken within {WATCHDOG:?}", self.what);
+        left
+    }
+}
+
+/// A deadline for loops that look again and again.
+pub(crate) struct Watchdog {
+    what: &'static str,
+    deadline: Instant,
+}
+
+impl Watchdog {
+    pub(crate) fn new(what: &'static str) -> Self {
+        Self { what, deadline: Instant::now() + WATCHDOG }
+    }
+
+    /// Lets others run before the next look.
+    pub(crate) fn look(&self) {
+        assert!(Instant::now() < self.deadline, "{} did not come within {WATCHDOG:?}", self.what);
+        thread::yield_now();
+    }
+}
+
+struct Alarm {
+    thread: Thread,
+    rung: AtomicBool,
+}
+
+impl Alarm {
+    fn rung(&self) -> bool {
+        self.rung.load(Ordering::Acquire)
+    }
+}
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.rung.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
