@@ -38,7 +38,8 @@ impl Fixture {
         Self { transport, options: Vec::new(), sleeper: look_again_soon }
     }
 
-    /// Adds an option that every object is created and opened with.
+    /// Adds an option that every object is created and opened with. The checks need frames of at least
+    /// 128 bytes.
     #[must_use]
     pub fn option(mut self, key: &'static str, value: &'static str) -> Self {
         self.options.push((key, value));

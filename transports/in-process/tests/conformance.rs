@@ -7,5 +7,5 @@ mod tiny {
     use anyipc_conformance::Fixture;
     use anyipc_in_process::InProcess;
 
-    anyipc_conformance::suite!(Fixture::new(InProcess).option("capacity", "20"));
+    anyipc_conformance::suite!(Fixture::new(InProcess).option("capacity", "128"));
 }

@@ -76,7 +76,7 @@ pub fn the_sender_hears_that_nobody_listens(fixture: &Fixture) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
-    for unread in [0, 10] {
+    for unread in [0, 3] {
         let Pair { mut here, there, .. } = fixture.pair();
         let patience = Patience::thread(fixture);
         for _ in 0..unread {
