@@ -4,6 +4,8 @@
 //! one test in a new process, where it reads commands until its input ends.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod alone;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +32,11 @@ impl Place {
         let path = Path::new("/dev/shm").join(format!("anyipc-test-{}-{number}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         Self(path)
+    }
+
+    /// The one that `ANYIPC_DIR` names.
+    fn of_environment() -> Self {
+        Self(std::env::var_os("ANYIPC_DIR").unwrap().into())
     }
 
     pub(crate) fn base(&self) -> &Path {
