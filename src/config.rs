@@ -84,7 +84,7 @@ impl Config {
         let fault = |why: String| Error::new(Operation::Address, ErrorKind::InvalidAddress).because(why);
         if let Some(url) = environment(&variable) {
             let url = url.into_string().map_err(|_| fault(format!("{variable} is not UTF-8")))?;
-            return url.parse().map_err(|error: Error| fault(format!("{variable}")).from_source(error));
+            return url.parse().map_err(|error: Error| fault(variable).from_source(error));
         }
         self.addresses.get(name).cloned().ok_or_else(|| {
             let known: Vec<_> = self.names().collect();

@@ -197,6 +197,7 @@ impl<'a> Opening<'a> {
         Self { registry, address, timeout, absence, spinner }
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
     }

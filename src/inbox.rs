@@ -266,7 +266,7 @@ impl Inbox {
     fn turn<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<Turn<R>> {
         self.turn = self.turn.wrapping_add(1);
         let mut scan = false;
-        if self.turn % TURNS == 0 {
+        if self.turn.is_multiple_of(TURNS) {
             self.accept_due = true;
             scan = self.scanned.elapsed() >= SLICE;
         }

@@ -17,9 +17,13 @@ const PLANNED: &[&str] = &["mq", "pipe", "local", "tcp"];
 /// The functions of this crate ([`create`](crate::create), [`open`](crate::open), …) use
 /// [`Registry::global`]. A registry of one's own adds transports from elsewhere:
 ///
-/// ```ignore
-/// let registry = anyipc::Registry::new().with(MyTransport);
-/// let endpoint = registry.create("mine://name")?;
+/// ```
+/// # #[cfg(feature = "in-process")] {
+/// # use anyipc_in_process::InProcess as MyTransport;
+/// let registry = anyipc::Registry::empty().with(MyTransport);
+/// let endpoint = registry.create("inproc://registry.example")?;
+/// # }
+/// # Ok::<(), anyipc::Error>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct Registry {

@@ -187,10 +187,12 @@ impl Sender {
         }
     }
 
-    pub(crate) fn link(&self) -> &Arc<Link> {
-        &self.link
+    #[cfg(feature = "serde")]
+    pub(crate) fn settings(&self) -> &crate::settings::Settings {
+        &self.link.settings
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn direct(&self) -> usize {
         self.direct
     }

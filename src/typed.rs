@@ -40,7 +40,7 @@ impl Channel {
     /// `Unsupported` if the codec was not compiled in.
     pub fn typed<Out: Serialize, In: DeserializeOwned>(self) -> Result<TypedChannel<Out, In>> {
         let (inner, receiver) = self.split();
-        let codec = inner.link().settings.codec.unwrap_or_default();
+        let codec = inner.settings().codec.unwrap_or_default();
         let codec = codec.available().map_err(|e| e.at(inner.address()))?;
         Ok(TypedChannel {
             sender: TypedSender { inner, codec, buffer: Vec::new(), marker: PhantomData },
