@@ -26,7 +26,7 @@ pub trait BlockExt {
     /// Replaces the value. Writers exclude each other; this waits for another one.
     ///
     /// # Errors
-    /// `Codec` if it cannot be written, `OutOfBounds` if it is too long for the block, `Unsupported` without
+    /// `Codec` if it cannot be written, `MessageTooLarge` if it is too long for the block, `Unsupported` without
     /// the `postcard` feature.
     fn store<T: Serialize + ?Sized>(&self, value: &T) -> Result<()>;
 

@@ -1,0 +1,238 @@
+//! The async calls.
+#![cfg(all(feature = "in-process", feature = "tokio"))]
+
+mod common;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use anyipc::{ErrorKind, Result};
+use common::{each, pattern};
+
+/// Runs a test's future in a runtime of several threads.
+fn run(future: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(3)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future);
+}
+
+async fn pair(url: &str) -> (anyipc::AsyncChannel, anyipc::AsyncChannel) {
+    let owner = anyipc::create(url).unwrap();
+    let (a, b) = tokio::join!(owner.accept_async(), anyipc::connect_async(url));
+    (a.unwrap(), b.unwrap())
+}
+
+#[test]
+fn messages_go_both_ways() {
+    each("async", |url| {
+        run(async {
+            let (mut a, mut b) = pair(url).await;
+            let echo = tokio::spawn(async move {
+                let mut buffer = Vec::new();
+                while b.recv_into(&mut buffer).await.is_ok() {
+                    b.send(&buffer).await.unwrap();
+                }
+            });
+            for (seed, len) in [0, 1, 100, 65_536, 65_537, 2 << 20].into_iter().enumerate() {
+                let message = pattern(len, seed as u8);
+                a.send(&message).await.unwrap();
+                assert!(a.recv().await.unwrap() == message);
+            }
+            for i in 0..2000u32 {
+                a.send_with(4, |frame| {
+                    frame.copy_from_slice(&i.to_le_bytes());
+                    Some(4)
+                })
+                .await
+                .unwrap();
+                assert!(a.recv_with(|message| message == i.to_le_bytes()).await.unwrap());
+            }
+            assert_eq!(a.stats().messages_received, 2006);
+            a.close().await.unwrap();
+            echo.await.unwrap();
+        });
+    });
+}
+
+#[test]
+fn both_halves_wait_at_once() {
+    each("halves", |url| {
+        run(async {
+            let (a, b) = pair(url).await;
+            let (mut to_b, mut from_b) = a.split();
+            let (mut to_a, mut from_a) = b.split();
+            let stream = |mut to: anyipc::AsyncSender, count: u32| {
+                tokio::spawn(async move {
+                    for i in 0..count {
+                        to.send(&pattern(200 + (i % 7) as usize, i as u8)).await.unwrap();
+                    }
+                    to.flush().await.unwrap();
+                    to
+                })
+            };
+            // Pushed until full, so that senders wait, too.
+            while to_b.try_send(b"fill").is_ok() {}
+            while to_a.try_send(b"fill").is_ok() {}
+            let senders = [stream(to_b, 5000), stream(to_a, 5000)];
+            let check = |mut from: anyipc::AsyncReceiver| {
+                tokio::spawn(async move {
+                    let mut next = 0;
+                    while next < 5000u32 {
+                        let message = from.recv().await.unwrap();
+                        if message != b"fill" {
+                            assert_eq!(message, pattern(200 + (next % 7) as usize, next as u8));
+                            next += 1;
+                        }
+                    }
+                    from
+                })
+            };
+            let mut got = Vec::new();
+            assert_eq!(from_a.try_recv_into(&mut got).unwrap(), 4);
+            assert_eq!(from_b.try_recv_into(&mut got).unwrap(), 4);
+            let receivers = [check(from_a), check(from_b)];
+            for receiver in receivers {
+                receiver.await.unwrap();
+            }
+            for sender in senders {
+                sender.await.unwrap();
+            }
+        });
+    });
+}
+
+#[test]
+fn a_dropped_future_sends_nothing_or_calls_off() {
+    each("cancel", |url| {
+        run(async {
+            let (mut a, mut b) = pair(url).await;
+            let cut = tokio::time::timeout(Duration::from_millis(30), a.send(&pattern(4 << 20, 1))).await;
+            assert!(cut.is_err());
+            let receiver = tokio::spawn(async move { (b.recv().await.unwrap(), b) });
+            a.send(b"whole").await.unwrap();
+            let (message, mut b) = receiver.await.unwrap();
+            assert_eq!(message, b"whole");
+            // A dropped receive takes nothing.
+            assert!(tokio::time::timeout(Duration::from_millis(30), b.recv()).await.is_err());
+            a.send(b"kept").await.unwrap();
+            assert_eq!(b.recv().await.unwrap(), b"kept");
+        });
+    });
+}
+
+#[test]
+fn the_end_wakes_a_task() {
+    each("end", |url| {
+        run(async {
+            let (a, mut b) = pair(url).await;
+            let waiting = tokio::spawn(async move { b.recv().await.unwrap_err().kind() });
+            tokio::task::yield_now().await;
+            drop(a);
+            assert_eq!(waiting.await.unwrap(), ErrorKind::Closed);
+            let (a, mut b) = pair(&format!("{url}.2")).await;
+            let waiting = tokio::spawn(async move { b.send(&vec![0; 8 << 20]).await.unwrap_err().kind() });
+            tokio::task::yield_now().await;
+            drop(a);
+            assert_eq!(waiting.await.unwrap(), ErrorKind::Closed);
+        });
+    });
+}
+
+#[test]
+fn many_connect_at_once() {
+    each("crowd", |url| {
+        run(async {
+            let owner = std::sync::Arc::new(anyipc::create(url).unwrap());
+            let acceptors: Vec<_> = (0..4)
+                .map(|_| {
+                    let owner = owner.clone();
+                    tokio::spawn(async move {
+                        for _ in 0..10 {
+                            let mut channel = owner.accept_async().await.unwrap();
+                            let message = channel.recv().await.unwrap();
+                            channel.send(&message).await.unwrap();
+                            assert_eq!(channel.recv().await.unwrap_err().kind(), ErrorKind::Closed);
+                        }
+                    })
+                })
+                .collect();
+            let clients: Vec<_> = (0..40u8)
+                .map(|i| {
+                    let url = url.to_owned();
+                    tokio::spawn(async move {
+                        let mut channel = anyipc::connect_async(&url).await.unwrap();
+                        channel.send(&[i]).await.unwrap();
+                        assert_eq!(channel.recv().await.unwrap(), [i]);
+                    })
+                })
+                .collect();
+            for task in clients.into_iter().chain(acceptors) {
+                task.await.unwrap();
+            }
+        });
+    });
+}
+
+#[test]
+fn connecting_waits_and_gives_up() {
+    each("late", |url| {
+        run(async {
+            let started = Instant::now();
+            let error = anyipc::connect_async(format!("{url}?timeout=100ms")).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoOwner);
+            assert!(started.elapsed() < Duration::from_secs(1));
+            let late = url.to_owned();
+            let client = tokio::spawn(async move { anyipc::connect_async(&late).await.map(drop) });
+            tokio::task::yield_now().await;
+            let owner = anyipc::create(url).unwrap();
+            owner.accept_async().await.unwrap();
+            client.await.unwrap().unwrap();
+            let opener = anyipc::open(url).unwrap();
+            assert_eq!(opener.accept_async().await.unwrap_err().kind(), ErrorKind::WrongRole);
+            let silent = anyipc::open(format!("{url}?timeout=50ms")).unwrap();
+            assert_eq!(silent.connect_async().await.unwrap_err().kind(), ErrorKind::TimedOut);
+        });
+    });
+}
+
+#[test]
+fn there_and_back_again() {
+    each("sync", |url| {
+        let (_owner, a, mut b) = common::pair(url);
+        let error = a.into_async().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("tokio runtime"), "{error}");
+        assert_eq!(b.recv().unwrap_err().kind(), ErrorKind::Closed);
+        let url = format!("{url}.2");
+        let (_owner, a, mut b) = common::pair(&url);
+        run(async move {
+            let mut a = a.into_async().unwrap();
+            a.send(b"async").await.unwrap();
+            let mut a = a.into_sync();
+            a.send(b"sync").unwrap();
+            a.into_async().unwrap().send(b"async").await.unwrap();
+            for expected in ["async", "sync", "async"] {
+                assert_eq!(b.recv().unwrap(), expected.as_bytes());
+            }
+        });
+    });
+}
+
+#[test]
+fn futures_can_move_between_threads() {
+    fn send<T: Send>(_: T) {}
+    #[allow(unused, reason = "only its type is checked")]
+    async fn all(owner: &anyipc::Endpoint, channel: &mut anyipc::AsyncChannel) -> Result<()> {
+        send(owner.accept_async());
+        send(owner.connect_async());
+        send(anyipc::connect_async("inproc://x"));
+        send(channel.send(b""));
+        send(channel.recv());
+        send(channel.recv_with(|_| ()));
+        send(channel.flush());
+        Ok(())
+    }
+}

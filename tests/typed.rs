@@ -1,0 +1,138 @@
+//! Values over channels.
+#![cfg(all(feature = "in-process", feature = "postcard"))]
+
+mod common;
+
+use std::thread;
+use std::time::Duration;
+
+use anyipc::{ErrorKind, Message, TypedChannel};
+use common::each;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Diagnostic {
+    path: String,
+    line: u32,
+}
+
+impl Message for Diagnostic {
+    const NAME: &'static str = "test.Diagnostic/1";
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Edit {
+    Insert { at: u64, text: String },
+    Undo,
+}
+
+impl Message for Edit {
+    const NAME: &'static str = "test.Edit/1";
+}
+
+fn sample(line: u32) -> Diagnostic {
+    Diagnostic { path: "C:\\Users\\Me\\myfile.exw".into(), line }
+}
+
+#[test]
+fn values_go_both_ways_in_every_codec() {
+    each("codecs", |url| {
+        for codec in ["postcard", "bincode", "json"] {
+            if !anyipc::codec::CodecId::from_name(codec).unwrap().is_available() {
+                continue;
+            }
+            let url = format!("{url}.{codec}?codec={codec}");
+            let owner = anyipc::create(&url).unwrap();
+            let client = thread::spawn(move || {
+                let opener = anyipc::open(&url).unwrap();
+                let mut channel: TypedChannel<Diagnostic, Edit> = opener.connect_typed().unwrap();
+                channel.send(&sample(1)).unwrap();
+                channel.try_send(&sample(2)).unwrap();
+                channel.send_timeout(&sample(3), Duration::from_secs(1)).unwrap();
+                let edit = channel.recv().unwrap();
+                channel.close().unwrap();
+                edit
+            });
+            let mut channel = owner.accept_typed::<Edit, Diagnostic>().unwrap();
+            assert_eq!(channel.codec().as_str(), codec);
+            assert_eq!(channel.recv().unwrap(), sample(1));
+            assert_eq!(channel.recv_timeout(Duration::from_secs(5)).unwrap(), sample(2));
+            assert_eq!(channel.peer().hello.sends.as_deref(), Some("test.Diagnostic/1"));
+            let (mut sender, mut receiver) = channel.split();
+            assert_eq!(receiver.recv().unwrap(), sample(3));
+            let edit = Edit::Insert { at: 1 << 40, text: "é".into() };
+            sender.send(&edit).unwrap();
+            assert_eq!(client.join().unwrap(), edit);
+            assert_eq!(receiver.recv().unwrap_err().kind(), ErrorKind::Closed);
+        }
+    });
+}
+
+#[test]
+fn other_types_are_turned_away() {
+    each("types", |url| {
+        let owner = anyipc::create(url).unwrap();
+        let theirs = url.to_owned();
+        let client = thread::spawn(move || {
+            let opener = anyipc::open(&theirs).unwrap();
+            let swapped = opener.connect_typed::<Edit, Diagnostic>().unwrap_err();
+            drop(opener.connect().unwrap());
+            swapped
+        });
+        // Turned away, then the untyped one that matches anything.
+        owner.accept_typed_timeout::<Edit, Diagnostic>(Duration::from_secs(5)).unwrap();
+        let error = client.join().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Mismatch);
+        let text = error.to_string();
+        assert!(text.contains("test.Edit/1") && text.contains("test.Diagnostic/1"), "{text}");
+        assert_eq!(owner.rejections().count, 1);
+    });
+}
+
+#[test]
+fn what_does_not_read_is_an_error_and_no_more() {
+    each("unchecked", |url| {
+        let (_owner, mut bytes, typed) = common::pair(url);
+        let mut typed = typed.typed::<Diagnostic, Diagnostic>().unwrap();
+        bytes.send(&[0xff; 20]).unwrap();
+        bytes.send(b"\x01a\x05trailing").unwrap();
+        bytes.send(b"\x01a\x05").unwrap();
+        assert_eq!(typed.recv().unwrap_err().kind(), ErrorKind::Codec);
+        assert_eq!(typed.recv().unwrap_err().kind(), ErrorKind::Codec);
+        assert_eq!(typed.recv().unwrap(), Diagnostic { path: "a".into(), line: 5 });
+        assert_eq!(typed.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(typed.stats().messages_received, 3);
+    });
+}
+
+#[cfg(not(feature = "json"))]
+#[test]
+fn a_codec_that_is_not_there_is_named() {
+    let owner = anyipc::create(format!("{}?codec=json", common::url("inproc", "nojson"))).unwrap();
+    let error = owner.accept_typed::<Edit, Edit>().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("json"), "{error}");
+}
+
+#[cfg(all(feature = "shared-memory", target_os = "linux"))]
+#[test]
+fn blocks_hold_values() {
+    use anyipc::BlockExt;
+    let url = common::url("shm", "block");
+    let owner = anyipc::create(format!("{url}?size=4KiB")).unwrap();
+    let opener = anyipc::open(&url).unwrap();
+    assert_eq!(opener.block().unwrap().load::<Diagnostic>().unwrap(), None);
+    for line in 0..10 {
+        owner.block().unwrap().store(&sample(line)).unwrap();
+        assert_eq!(opener.block().unwrap().load::<Diagnostic>().unwrap(), Some(sample(line)));
+    }
+    assert_eq!(opener.block().unwrap().load::<String>().unwrap_err().kind(), ErrorKind::Codec);
+    let long = "x".repeat(5000);
+    assert_eq!(owner.block().unwrap().store(&long).unwrap_err().kind(), ErrorKind::MessageTooLarge);
+    assert_eq!(opener.block().unwrap().load::<Diagnostic>().unwrap(), Some(sample(9)));
+    for url in [common::url("inproc", "block"), common::url("shm", "noblock")] {
+        let error = anyipc::create(url).unwrap().block().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("shm://name?size="), "{error}");
+    }
+}
