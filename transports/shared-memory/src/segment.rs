@@ -419,3 +419,6 @@ fn temporary_name() -> String {
     let random = RandomState::new().hash_one((std::process::id(), count));
     format!("{random:016x}-{count:x}{TEMPORARY}")
 }
+
+#[cfg(test)]
+mod tests;

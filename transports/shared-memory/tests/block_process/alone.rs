@@ -64,8 +64,12 @@ pub(crate) fn fork(body: impl FnOnce() -> bool) -> Forked {
 impl Forked {
     /// Sends SIGKILL and does not wait.
     pub(crate) fn shoot(&self) {
+        self.signal(libc::SIGKILL);
+    }
+
+    pub(crate) fn signal(&self, signal: i32) {
         // SAFETY: our child, not waited for yet.
-        unsafe { libc::kill(self.pid, libc::SIGKILL) };
+        unsafe { libc::kill(self.pid, signal) };
     }
 
     pub(crate) fn wait(mut self) -> ExitStatus {

@@ -1,0 +1,189 @@
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::inventory;
+
+const WAIT: Duration = Duration::from_secs(20);
+
+struct Place {
+    base: PathBuf,
+    dir: Arc<Dir>,
+}
+
+impl Place {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, SeqCst);
+        let base = PathBuf::from(format!("/dev/shm/anyipc-unit-{}-{number}", std::process::id()));
+        std::fs::create_dir(&base).unwrap();
+        let dir = Arc::new(Dir::under(&base, Operation::Create).unwrap());
+        Self { base, dir }
+    }
+
+    fn files(&self) -> Vec<std::ffi::OsString> {
+        self.dir.list().unwrap()
+    }
+
+    fn attach<'a>(&'a self, name: &'a Name, op: Operation) -> Attach<'a> {
+        Attach::new(&self.dir, name, WAIT, op)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.base);
+    }
+}
+
+fn name() -> Name {
+    Name::new("block").unwrap()
+}
+
+impl Segment {
+    /// What the kernel does to a killed process: closes its files.
+    fn abandon(mut self) {
+        self.held.left = true;
+    }
+}
+
+#[test]
+fn without_nameless_files_a_temporary_name_serves() {
+    let place = Place::new();
+    let name = name();
+    let attach = place.attach(&name, Operation::Create);
+    let segment = attach.make_temporary(New::lpsz(b"text")).unwrap().unwrap();
+    assert_eq!(place.files(), [attach.file.as_str()], "the temporary name is gone");
+    assert!(attach.make_temporary(New::block(1)).unwrap().is_none(), "the name is taken");
+    assert_eq!(place.files(), [attach.file.as_str()]);
+    let other = Segment::open(&place.dir, &name, WAIT, Operation::Open).unwrap();
+    assert_eq!((other.header().size, other.header().flags), (5, LPSZ));
+    segment.close().unwrap();
+    other.close().unwrap();
+    assert!(place.files().is_empty());
+}
+
+#[test]
+fn a_sweep_knows_abandoned_temporary_files_by_their_free_lock() {
+    let place = Place::new();
+    let dead = temporary_name();
+    drop(place.dir.create_file(&dead).unwrap());
+    let alive = temporary_name();
+    let fd = place.dir.create_file(&alive).unwrap();
+    assert!(try_lock(&fd, Lock::Shared).unwrap());
+    assert!(inventory::list(&place.dir).unwrap().is_empty());
+    assert_eq!(inventory::sweep(&place.dir, false).unwrap().len(), 1);
+    assert_eq!(place.files().len(), 2);
+    assert_eq!(inventory::sweep(&place.dir, true).unwrap().len(), 1);
+    assert_eq!(place.files(), [alive.as_str()]);
+}
+
+#[test]
+fn what_persists_stays_without_holders() {
+    let place = Place::new();
+    let new = New { flags: PERSIST, contents: b"here", ..New::block(100) };
+    let segment = Segment::create(&place.dir, &name(), new, WAIT, Operation::Create).unwrap();
+    segment.close().unwrap();
+    let state = || inventory::inspect(&place.dir, &name()).unwrap()[0].state;
+    assert_eq!(state(), anyipc_core::ObjectState::Persistent);
+    assert!(inventory::sweep(&place.dir, true).unwrap().is_empty());
+    let again = Segment::open(&place.dir, &name(), WAIT, Operation::Open).unwrap();
+    let mut bytes = [0; 4];
+    again.fd().read_at(&mut bytes, sys::page_size() as u64).unwrap();
+    assert_eq!(&bytes, b"here");
+    let error = Segment::create(&place.dir, &name(), New::block(1), WAIT, Operation::Create).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Exists);
+    again.abandon();
+    assert_eq!(state(), anyipc_core::ObjectState::Persistent);
+    inventory::remove(&place.dir, &name(), false).unwrap();
+    assert!(place.files().is_empty());
+}
+
+/// Threads race as processes do: each open file has a lock of its own.
+fn race(temporary: bool) {
+    let place = Place::new();
+    let stop = AtomicBool::new(false);
+    let live = |found: &Segment| same_file(&place.dir, &(name().os_name() + BLOCK), found.fd()).unwrap();
+    let work = |seed: u64| {
+        let name = name();
+        let attach = place.attach(&name, Operation::Create);
+        let mut random = seed;
+        for _ in 0..400 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let segment = if temporary && (random >> 33) & 1 == 0 {
+                match attach.find().unwrap() {
+                    Found::Live(held, header) => Some(attach.map(held, header).unwrap()),
+                    Found::Absent => attach.make_temporary(New::block(64)).unwrap(),
+                    Found::Changing => None,
+                }
+            } else {
+                let made =
+                    Segment::open_or_create(&place.dir, &name, New::block(64), WAIT, Operation::Create);
+                Some(made.unwrap().0)
+            };
+            let Some(segment) = segment else { continue };
+            assert!(live(&segment), "the name is ours as long as we hold it");
+            if (random >> 40) & 7 == 0 { segment.abandon() } else { segment.close().unwrap() }
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..6).map(|seed| scope.spawn(move || work(seed + 1))).collect();
+        let sweeper = scope.spawn(|| {
+            while !stop.load(SeqCst) {
+                inventory::sweep(&place.dir, true).unwrap();
+            }
+        });
+        let results: Vec<_> = workers.into_iter().map(|w| w.join()).collect();
+        stop.store(true, SeqCst);
+        sweeper.join().unwrap();
+        results.into_iter().for_each(|r| r.unwrap());
+    });
+    inventory::sweep(&place.dir, true).unwrap();
+    assert!(place.files().is_empty());
+}
+
+#[test]
+fn a_race_with_nameless_files_and_a_sweeper() {
+    race(false);
+}
+
+#[test]
+fn a_race_with_temporary_names_and_a_sweeper() {
+    race(true);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn no_file_harms_whoever_opens_it(
+        start in prop::option::of(0usize..64),
+        noise in prop::collection::vec(any::<u8>(), 0..400),
+        len in 0u64..20_000,
+        held in any::<bool>(),
+    ) {
+        // Noise over a good header, from some byte on, in a file of any length.
+        let place = Place::new();
+        let good = Segment::create(&place.dir, &name(), New::block(5000), WAIT, Operation::Create).unwrap();
+        let path = place.dir.path().join(name().os_name() + BLOCK);
+        let mut bytes = std::fs::read(&path).unwrap();
+        good.abandon();
+        let start = start.unwrap_or(0);
+        bytes[start..start + noise.len()].copy_from_slice(&noise);
+        bytes.resize(len as usize, 0);
+        std::fs::write(&path, &bytes).unwrap();
+        let holder = std::fs::File::open(&path).unwrap();
+        if held {
+            holder.lock_shared().unwrap();
+        }
+        if let Err(error) = Segment::open(&place.dir, &name(), WAIT, Operation::Open) {
+            let expected = [ErrorKind::Corrupt, ErrorKind::Mismatch, ErrorKind::NotFound, ErrorKind::NameCollision];
+            prop_assert!(expected.contains(&error.kind()), "{error}");
+        }
+        let _ = Segment::create(&place.dir, &name(), New::block(1), WAIT, Operation::Create);
+        let _ = inventory::list(&place.dir).unwrap();
+        inventory::sweep(&place.dir, true).unwrap();
+    }
+}
