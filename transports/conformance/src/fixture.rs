@@ -15,26 +15,36 @@ pub type Sleeper = fn(&Source, Interest, Duration) -> bool;
 
 /// A transport under test, and what it takes to test it.
 #[derive(Debug)]
-pub struct Fixture {
-    transport: Box<dyn DynTransport>,
+pub struct Fixture<'t> {
+    transport: Held<'t>,
     options: Vec<(&'static str, &'static str)>,
     pub(crate) sleeper: Sleeper,
 }
 
-impl<T: Transport> From<T> for Fixture {
+#[derive(Debug)]
+enum Held<'t> {
+    Owned(Box<dyn DynTransport>),
+    Borrowed(&'t dyn DynTransport),
+}
+
+impl<T: Transport> From<T> for Fixture<'_> {
     fn from(transport: T) -> Self {
         Self::new(transport)
     }
 }
 
-impl Fixture {
+impl<'t> Fixture<'t> {
     /// Over a transport, without options.
     pub fn new(transport: impl Transport) -> Self {
-        Self::of(Box::new(transport))
+        Self::over(Held::Owned(Box::new(transport)))
     }
 
-    /// Over a transport chosen at run time.
-    pub fn of(transport: Box<dyn DynTransport>) -> Self {
+    /// Over a transport chosen at run time, such as the one a registry finds for an address.
+    pub fn of(transport: &'t dyn DynTransport) -> Self {
+        Self::over(Held::Borrowed(transport))
+    }
+
+    fn over(transport: Held<'t>) -> Self {
         Self { transport, options: Vec::new(), sleeper: look_again_soon }
     }
 
@@ -55,15 +65,18 @@ impl Fixture {
     }
 
     pub(crate) fn transport(&self) -> &dyn DynTransport {
-        &*self.transport
+        match &self.transport {
+            Held::Owned(transport) => &**transport,
+            Held::Borrowed(transport) => *transport,
+        }
     }
 
     pub(crate) fn can(&self, capability: Capabilities) -> bool {
-        self.transport.capabilities().contains(capability)
+        self.transport().capabilities().contains(capability)
     }
 
     pub(crate) fn has_key(&self, name: &str) -> bool {
-        self.transport.keys().iter().any(|key| key.name == name)
+        self.transport().keys().iter().any(|key| key.name == name)
     }
 
     /// A name that no other test uses.
@@ -83,25 +96,25 @@ impl Fixture {
         let mut pairs = self.options.clone();
         pairs.retain(|(key, _)| !more.iter().any(|(other, _)| other == key));
         pairs.extend(more);
-        Options::parse(pairs, &[self.transport.keys(), COMMON_KEYS])
+        Options::parse(pairs, &[self.transport().keys(), COMMON_KEYS])
             .expect("options that the transport declares")
     }
 
     pub(crate) fn create(&self, name: &Name) -> Box<dyn DynEndpoint> {
-        self.transport.create(name, &self.options(&[])).expect("create of a free name")
+        self.transport().create(name, &self.options(&[])).expect("create of a free name")
     }
 
     pub(crate) fn open(&self, name: &Name) -> Box<dyn DynEndpoint> {
-        self.transport.open(name, &self.options(&[])).expect("open of a live name")
+        self.transport().open(name, &self.options(&[])).expect("open of a live name")
     }
 
     pub(crate) fn close(&self, endpoint: Box<dyn DynEndpoint>) {
-        self.transport.close(endpoint).expect("close");
+        self.transport().close(endpoint).expect("close");
     }
 
     /// What an untyped side says.
     pub(crate) fn hello(&self) -> Hello {
-        let transport = self.transport.schemes().first().copied().unwrap_or_default().to_owned();
+        let transport = self.transport().schemes().first().copied().unwrap_or_default().to_owned();
         Hello { transport, max_message: 16 << 20, ..Hello::default() }
     }
 

@@ -32,7 +32,7 @@ pub use fixture::{Fixture, Sleeper};
 pub use patience::WATCHDOG;
 
 /// One check: its name and what to call.
-pub type Check = (&'static str, fn(&Fixture));
+pub type Check = (&'static str, fn(&Fixture<'_>));
 
 /// Every check of the suite.
 pub const CHECKS: &[Check] = suite!(@table);
@@ -41,7 +41,7 @@ pub const CHECKS: &[Check] = suite!(@table);
 ///
 /// # Panics
 /// When a check fails.
-pub fn run_all(fixture: &Fixture) {
+pub fn run_all(fixture: &Fixture<'_>) {
     for (name, check) in CHECKS {
         println!("conformance: {name}");
         check(fixture);

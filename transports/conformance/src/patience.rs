@@ -16,18 +16,18 @@ pub const WATCHDOG: Duration = Duration::from_secs(20);
 /// The loop that waits: try, arm, sleep, try again.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience<'f> {
-    fixture: &'f Fixture,
+    fixture: &'f Fixture<'f>,
     task: bool,
 }
 
 impl<'f> Patience<'f> {
     /// Waits as a thread does.
-    pub(crate) fn thread(fixture: &'f Fixture) -> Self {
+    pub(crate) fn thread(fixture: &'f Fixture<'f>) -> Self {
         Self { fixture, task: false }
     }
 
     /// Waits as a task does.
-    pub(crate) fn task(fixture: &'f Fixture) -> Self {
+    pub(crate) fn task(fixture: &'f Fixture<'f>) -> Self {
         Self { fixture, task: true }
     }
 
@@ -101,7 +101,7 @@ impl<'f> Patience<'f> {
 
 /// One wait: its deadline, and its waker if it waits as a task does.
 struct Sleep<'f> {
-    fixture: &'f Fixture,
+    fixture: &'f Fixture<'f>,
     what: &'static str,
     deadline: Instant,
     alarm: Arc<Alarm>,

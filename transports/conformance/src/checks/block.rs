@@ -3,11 +3,11 @@ use anyipc_core::{COMMON_KEYS, Capabilities, DynEndpoint, ErrorKind, Name, Optio
 use super::{assert_exists, assert_gone, assert_unsupported, failed};
 use crate::Fixture;
 
-fn create(fixture: &Fixture, name: &Name, size: &'static str) -> Result<Box<dyn DynEndpoint>> {
+fn create(fixture: &Fixture<'_>, name: &Name, size: &'static str) -> Result<Box<dyn DynEndpoint>> {
     fixture.transport().create(name, &fixture.options(&[("size", size)]))
 }
 
-pub fn sizes_from_one_byte(fixture: &Fixture) {
+pub fn sizes_from_one_byte(fixture: &Fixture<'_>) {
     let name = fixture.name();
     if !fixture.can(Capabilities::BLOCK) {
         // Whether the transport knows the key or not, it never ignores it.
@@ -31,7 +31,7 @@ pub fn sizes_from_one_byte(fixture: &Fixture) {
     }
 }
 
-pub fn impossible_sizes_fail(fixture: &Fixture) {
+pub fn impossible_sizes_fail(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::BLOCK) {
         return;
     }
@@ -43,7 +43,7 @@ pub fn impossible_sizes_fail(fixture: &Fixture) {
     }
 }
 
-pub fn another_size_is_a_mismatch(fixture: &Fixture) {
+pub fn another_size_is_a_mismatch(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::BLOCK) {
         return;
     }
@@ -59,7 +59,7 @@ pub fn another_size_is_a_mismatch(fixture: &Fixture) {
 }
 
 /// With `outlives-creator` a block stays until its last holder goes.
-pub fn a_block_lives_with_its_holders(fixture: &Fixture) {
+pub fn a_block_lives_with_its_holders(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::BLOCK.and(Capabilities::OUTLIVES_CREATOR)) {
         return;
     }

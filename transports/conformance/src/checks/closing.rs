@@ -11,14 +11,14 @@ use crate::noise::{Noise, bytes};
 use crate::patience::{Patience, Watchdog};
 
 /// The end of the stream, every time one asks.
-fn assert_closed(fixture: &Fixture, end: &mut End) {
+fn assert_closed(fixture: &Fixture<'_>, end: &mut End) {
     for _ in 0..3 {
         let error = failed(Patience::thread(fixture).recv(&mut *end.receiver, &mut Vec::new()));
         assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
     }
 }
 
-pub fn the_rest_arrives_then_closed(fixture: &Fixture) {
+pub fn the_rest_arrives_then_closed(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -41,7 +41,7 @@ pub fn the_rest_arrives_then_closed(fixture: &Fixture) {
     }
 }
 
-pub fn a_full_queue_arrives_then_closed(fixture: &Fixture) {
+pub fn a_full_queue_arrives_then_closed(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -72,15 +72,14 @@ fn failed_softly(result: anyipc_core::Result<()>) -> bool {
     true
 }
 
-pub fn the_sender_hears_that_nobody_listens(fixture: &Fixture) {
+pub fn the_sender_hears_that_nobody_listens(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
     for unread in [0, 3] {
         let Pair { mut here, there, .. } = fixture.pair();
-        let patience = Patience::thread(fixture);
         for _ in 0..unread {
-            patience.send(&mut *here.sender, Flags::NONE, b"never read").expect("send");
+            let _ = here.sender.try_send(Flags::NONE, b"never read");
         }
         drop(there);
         let watchdog = Watchdog::new("Closed");
@@ -96,7 +95,7 @@ pub fn the_sender_hears_that_nobody_listens(fixture: &Fixture) {
     }
 }
 
-pub fn one_direction_closes_alone(fixture: &Fixture) {
+pub fn one_direction_closes_alone(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -118,7 +117,7 @@ pub fn one_direction_closes_alone(fixture: &Fixture) {
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
 }
 
-pub fn a_waiting_receiver_wakes(fixture: &Fixture) {
+pub fn a_waiting_receiver_wakes(fixture: &Fixture<'_>) {
     wakes_with_closed(fixture, |patience, mut end| {
         loop {
             if let Err(error) = patience.recv(&mut *end.receiver, &mut Vec::new()) {
@@ -128,7 +127,7 @@ pub fn a_waiting_receiver_wakes(fixture: &Fixture) {
     });
 }
 
-pub fn a_waiting_sender_wakes(fixture: &Fixture) {
+pub fn a_waiting_sender_wakes(fixture: &Fixture<'_>) {
     wakes_with_closed(fixture, |patience, mut end| {
         let frame = vec![1; end.sender.max_frame().min(64 << 10)];
         loop {
@@ -140,7 +139,7 @@ pub fn a_waiting_sender_wakes(fixture: &Fixture) {
 }
 
 /// Lets one end wait, as threads and as tasks do, while the other goes.
-fn wakes_with_closed(fixture: &Fixture, wait: fn(Patience<'_>, End) -> ErrorKind) {
+fn wakes_with_closed(fixture: &Fixture<'_>, wait: fn(Patience<'_>, End) -> ErrorKind) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }

@@ -16,19 +16,19 @@ pub(super) fn expect(patience: Patience<'_>, end: &mut End, payload: &[u8]) {
 }
 
 /// Sends one frame each way and compares.
-pub(super) fn talk(fixture: &Fixture, here: &mut End, there: &mut End) {
+pub(super) fn talk(fixture: &Fixture<'_>, here: &mut End, there: &mut End) {
     tell(fixture, here, there);
     tell(fixture, there, here);
 }
 
-fn tell(fixture: &Fixture, from: &mut End, to: &mut End) {
+fn tell(fixture: &Fixture<'_>, from: &mut End, to: &mut End) {
     let patience = Patience::thread(fixture);
     patience.send(&mut *from.sender, Flags::NONE, b"this way").expect("send");
     patience.flush(&mut *from.sender).expect("flush");
     expect(patience, to, b"this way");
 }
 
-pub fn both_sides_meet(fixture: &Fixture) {
+pub fn both_sides_meet(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -46,7 +46,7 @@ pub fn both_sides_meet(fixture: &Fixture) {
     assert_eq!(owner.rejections().count, 0);
 }
 
-pub fn channels_outlive_their_endpoints(fixture: &Fixture) {
+pub fn channels_outlive_their_endpoints(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -57,7 +57,7 @@ pub fn channels_outlive_their_endpoints(fixture: &Fixture) {
     talk(fixture, &mut here, &mut there);
 }
 
-pub fn many_clients_share_an_owner(fixture: &Fixture) {
+pub fn many_clients_share_an_owner(fixture: &Fixture<'_>) {
     const CLIENTS: u64 = 8;
     const MESSAGES: u64 = 100;
     if !fixture.can(Capabilities::CHANNEL) {
@@ -92,7 +92,7 @@ pub fn many_clients_share_an_owner(fixture: &Fixture) {
     });
 }
 
-pub fn nobody_there_would_block(fixture: &Fixture) {
+pub fn nobody_there_would_block(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -109,7 +109,7 @@ pub fn nobody_there_would_block(fixture: &Fixture) {
     });
 }
 
-pub fn no_owner_until_one_comes(fixture: &Fixture) {
+pub fn no_owner_until_one_comes(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -131,7 +131,7 @@ pub fn no_owner_until_one_comes(fixture: &Fixture) {
     });
 }
 
-pub fn an_abandoned_attempt_harms_no_one(fixture: &Fixture) {
+pub fn an_abandoned_attempt_harms_no_one(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -161,7 +161,7 @@ pub fn an_abandoned_attempt_harms_no_one(fixture: &Fixture) {
     });
 }
 
-pub fn without_channels_it_is_unsupported(fixture: &Fixture) {
+pub fn without_channels_it_is_unsupported(fixture: &Fixture<'_>) {
     if fixture.can(Capabilities::CHANNEL) {
         return;
     }

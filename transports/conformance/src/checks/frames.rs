@@ -16,7 +16,7 @@ const LONGEST: usize = 16 << 20;
 type Frame = (Flags, Vec<u8>);
 
 /// Sends the frames from a thread of their own and compares what arrives.
-fn exchange(fixture: &Fixture, from: &mut End, to: &mut End, frames: &[Frame]) {
+fn exchange(fixture: &Fixture<'_>, from: &mut End, to: &mut End, frames: &[Frame]) {
     let patience = Patience::thread(fixture);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -35,7 +35,7 @@ fn exchange(fixture: &Fixture, from: &mut End, to: &mut End, frames: &[Frame]) {
 }
 
 /// Proves that nothing is under way: the next frame to arrive is a fresh one.
-fn assert_silent(fixture: &Fixture, from: &mut End, to: &mut End) {
+fn assert_silent(fixture: &Fixture<'_>, from: &mut End, to: &mut End) {
     exchange(fixture, from, to, &[(Flags::NONE, b"the next frame".to_vec())]);
     let mut seen = false;
     let error = failed(to.receiver.try_recv_with(&mut |_, _| seen = true));
@@ -43,7 +43,7 @@ fn assert_silent(fixture: &Fixture, from: &mut End, to: &mut End) {
     assert!(!seen, "an empty channel showed a frame");
 }
 
-pub fn every_length_arrives_whole(fixture: &Fixture) {
+pub fn every_length_arrives_whole(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -59,7 +59,7 @@ pub fn every_length_arrives_whole(fixture: &Fixture) {
     exchange(fixture, &mut there, &mut here, &frames);
 }
 
-pub fn too_long_is_refused(fixture: &Fixture) {
+pub fn too_long_is_refused(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -85,7 +85,7 @@ pub fn too_long_is_refused(fixture: &Fixture) {
     assert_silent(fixture, &mut there, &mut here);
 }
 
-pub fn flags_are_carried(fixture: &Fixture) {
+pub fn flags_are_carried(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -99,7 +99,7 @@ pub fn flags_are_carried(fixture: &Fixture) {
     exchange(fixture, &mut there, &mut here, &frames);
 }
 
-pub fn order_is_kept(fixture: &Fixture) {
+pub fn order_is_kept(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -109,7 +109,7 @@ pub fn order_is_kept(fixture: &Fixture) {
     exchange(fixture, &mut there, &mut here, &frames);
 }
 
-pub fn filling_less_sends_less(fixture: &Fixture) {
+pub fn filling_less_sends_less(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -130,7 +130,7 @@ pub fn filling_less_sends_less(fixture: &Fixture) {
     assert_silent(fixture, &mut here, &mut there);
 }
 
-pub fn filling_nothing_sends_nothing(fixture: &Fixture) {
+pub fn filling_nothing_sends_nothing(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -146,7 +146,7 @@ pub fn filling_nothing_sends_nothing(fixture: &Fixture) {
     }
 }
 
-pub fn a_panic_sends_nothing(fixture: &Fixture) {
+pub fn a_panic_sends_nothing(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -165,7 +165,7 @@ pub fn a_panic_sends_nothing(fixture: &Fixture) {
     assert_silent(fixture, &mut there, &mut here);
 }
 
-pub fn receiving_appends(fixture: &Fixture) {
+pub fn receiving_appends(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -205,7 +205,7 @@ pub(super) fn fill_up(end: &mut End, len: usize) -> u64 {
     unreachable!("{limit} frames of {len} bytes did not fill the channel: it has no bound");
 }
 
-pub fn full_would_block_and_drains(fixture: &Fixture) {
+pub fn full_would_block_and_drains(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }

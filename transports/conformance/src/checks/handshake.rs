@@ -7,7 +7,7 @@ use super::failed;
 use crate::Fixture;
 use crate::patience::Patience;
 
-pub fn what_each_said_is_known(fixture: &Fixture) {
+pub fn what_each_said_is_known(fixture: &Fixture<'_>) {
     let sides = |name: &str| {
         let (a, b) = (Some(name.to_owned()), Some("Answer/2".to_owned()));
         let ours =
@@ -21,7 +21,7 @@ pub fn what_each_said_is_known(fixture: &Fixture) {
     }
 }
 
-pub fn untyped_matches_anything(fixture: &Fixture) {
+pub fn untyped_matches_anything(fixture: &Fixture<'_>) {
     let typed =
         Hello { codec: 1, sends: Some("Ask/1".into()), receives: Some("Answer/1".into()), ..fixture.hello() };
     admitted(fixture, fixture.hello(), typed.clone());
@@ -33,12 +33,12 @@ pub fn untyped_matches_anything(fixture: &Fixture) {
     );
 }
 
-pub fn another_codec_is_refused(fixture: &Fixture) {
+pub fn another_codec_is_refused(fixture: &Fixture<'_>) {
     let codec = |codec| Hello { codec, ..fixture.hello() };
     refused(fixture, codec(1), codec(2), "codec");
 }
 
-pub fn another_type_is_refused(fixture: &Fixture) {
+pub fn another_type_is_refused(fixture: &Fixture<'_>) {
     let sends = |name: &str| Hello { sends: Some(name.into()), ..fixture.hello() };
     let receives = |name: &str| Hello { receives: Some(name.into()), ..fixture.hello() };
     refused(fixture, sends("Ask/1"), receives("Ask/2"), "Ask/1 on one side, Ask/2");
@@ -46,7 +46,7 @@ pub fn another_type_is_refused(fixture: &Fixture) {
 }
 
 /// By the handshake, and where the transport has the key, by what was opened.
-pub fn another_capacity_is_refused(fixture: &Fixture) {
+pub fn another_capacity_is_refused(fixture: &Fixture<'_>) {
     let capacity = |capacity| Hello { capacity, ..fixture.hello() };
     refused(fixture, capacity(32 << 10), capacity(64 << 10), "capacities");
     if !fixture.has_key("capacity") || !fixture.can(Capabilities::CHANNEL) {
@@ -72,7 +72,7 @@ pub fn another_capacity_is_refused(fixture: &Fixture) {
 }
 
 /// Connects with these hellos, talks, and checks what each side knows of the other.
-fn admitted(fixture: &Fixture, ours: Hello, theirs: Hello) {
+fn admitted(fixture: &Fixture<'_>, ours: Hello, theirs: Hello) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -96,7 +96,7 @@ fn admitted(fixture: &Fixture, ours: Hello, theirs: Hello) {
 }
 
 /// The connector gets `Mismatch`, the owner counts it and goes on to let the next one in.
-fn refused(fixture: &Fixture, ours: Hello, theirs: Hello, word: &str) {
+fn refused(fixture: &Fixture<'_>, ours: Hello, theirs: Hello, word: &str) {
     const STRANGERS: u64 = 3;
     if !fixture.can(Capabilities::CHANNEL) {
         return;

@@ -9,7 +9,7 @@ use crate::fixture::End;
 use crate::patience::{Patience, Watchdog};
 
 /// Where the transport has hints, a channel with something to receive is among them.
-pub fn ready_names_the_channel(fixture: &Fixture) {
+pub fn ready_names_the_channel(fixture: &Fixture<'_>) {
     const CHANNELS: usize = 5;
     if !fixture.can(Capabilities::CHANNEL) {
         return;

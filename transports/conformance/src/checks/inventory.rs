@@ -10,7 +10,7 @@ fn of(name: &Name, objects: Result<Vec<Object>>) -> Vec<Object> {
     objects
 }
 
-pub fn what_lives_is_listed(fixture: &Fixture) {
+pub fn what_lives_is_listed(fixture: &Fixture<'_>) {
     let (name, options, transport) = (fixture.name(), fixture.options(&[]), fixture.transport());
     if !fixture.can(Capabilities::INVENTORY) {
         assert_unsupported(transport.list(&options));
@@ -36,7 +36,7 @@ pub fn what_lives_is_listed(fixture: &Fixture) {
     }
 }
 
-pub fn what_lives_is_not_removed(fixture: &Fixture) {
+pub fn what_lives_is_not_removed(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::INVENTORY) {
         return;
     }

@@ -7,7 +7,7 @@ use anyipc_core::{COMMON_KEYS, Error, ErrorKind, Role};
 use super::{assert_exists, assert_gone};
 use crate::Fixture;
 
-pub fn describes_itself(fixture: &Fixture) {
+pub fn describes_itself(fixture: &Fixture<'_>) {
     let schemes = fixture.transport().schemes();
     assert!(!schemes.is_empty(), "a transport answers to at least one scheme");
     for scheme in schemes {
@@ -26,7 +26,7 @@ pub fn describes_itself(fixture: &Fixture) {
     }
 }
 
-pub fn create_open_close(fixture: &Fixture) {
+pub fn create_open_close(fixture: &Fixture<'_>) {
     let name = fixture.name();
     assert_gone(fixture, &name);
     let owner = fixture.create(&name);
@@ -40,7 +40,7 @@ pub fn create_open_close(fixture: &Fixture) {
     assert_gone(fixture, &name);
 }
 
-pub fn dropping_is_closing(fixture: &Fixture) {
+pub fn dropping_is_closing(fixture: &Fixture<'_>) {
     let name = fixture.name();
     let owner = fixture.create(&name);
     drop(fixture.open(&name));
@@ -49,7 +49,7 @@ pub fn dropping_is_closing(fixture: &Fixture) {
     fixture.close(fixture.create(&name));
 }
 
-pub fn a_second_create_exists(fixture: &Fixture) {
+pub fn a_second_create_exists(fixture: &Fixture<'_>) {
     let name = fixture.name();
     let owner = fixture.create(&name);
     for _ in 0..3 {
@@ -59,7 +59,7 @@ pub fn a_second_create_exists(fixture: &Fixture) {
     fixture.close(owner);
 }
 
-pub fn open_of_nothing_fails(fixture: &Fixture) {
+pub fn open_of_nothing_fails(fixture: &Fixture<'_>) {
     let name = fixture.name();
     for _ in 0..3 {
         assert_gone(fixture, &name);
@@ -67,7 +67,7 @@ pub fn open_of_nothing_fails(fixture: &Fixture) {
     fixture.close(fixture.create(&name));
 }
 
-pub fn the_name_is_free_after_the_close(fixture: &Fixture) {
+pub fn the_name_is_free_after_the_close(fixture: &Fixture<'_>) {
     let name = fixture.name();
     for _ in 0..100 {
         let owner = fixture.create(&name);
@@ -78,7 +78,7 @@ pub fn the_name_is_free_after_the_close(fixture: &Fixture) {
     }
 }
 
-pub fn open_or_create_adopts(fixture: &Fixture) {
+pub fn open_or_create_adopts(fixture: &Fixture<'_>) {
     let name = fixture.name();
     let options = fixture.options(&[("create", "open_or_create")]);
     let create = || fixture.transport().create(&name, &options).expect("open_or_create");
@@ -94,7 +94,7 @@ pub fn open_or_create_adopts(fixture: &Fixture) {
     assert_gone(fixture, &name);
 }
 
-pub fn races_have_one_winner(fixture: &Fixture) {
+pub fn races_have_one_winner(fixture: &Fixture<'_>) {
     const RACERS: usize = 8;
     let gate = Barrier::new(RACERS);
     for adopt in [false, true] {
@@ -124,7 +124,7 @@ pub fn races_have_one_winner(fixture: &Fixture) {
     }
 }
 
-pub fn one_owner_at_a_time(fixture: &Fixture) {
+pub fn one_owner_at_a_time(fixture: &Fixture<'_>) {
     let name = fixture.name();
     let options = fixture.options(&[]);
     let owned = AtomicBool::new(false);

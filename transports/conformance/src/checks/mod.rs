@@ -44,7 +44,7 @@ fn assert_unsupported<T: Debug>(result: Result<T>) {
 }
 
 /// Nothing of this name is left.
-fn assert_gone(fixture: &Fixture, name: &Name) {
+fn assert_gone(fixture: &Fixture<'_>, name: &Name) {
     let error = failed(fixture.transport().open(name, &fixture.options(&[])));
     assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoOwner), "{error}");
     assert_eq!((error.operation(), error.code()), (Operation::Open, Some(SmCode::OpenFail)), "{error}");

@@ -3,7 +3,7 @@ use anyipc_core::{MAX_NAME, Name};
 use super::assert_gone;
 use crate::Fixture;
 
-pub fn every_legal_name_works(fixture: &Fixture) {
+pub fn every_legal_name_works(fixture: &Fixture<'_>) {
     let long = "x".repeat(MAX_NAME - 60);
     for like in
         ["...", ".hidden", "with space ", "ä日本語🦀", "~$%&*?|<>:;\"'`", "-rf", "a?b=c&d#e%20", &long]
@@ -21,7 +21,7 @@ pub fn every_legal_name_works(fixture: &Fixture) {
     assert_gone(fixture, &name);
 }
 
-pub fn similar_names_are_different(fixture: &Fixture) {
+pub fn similar_names_are_different(fixture: &Fixture<'_>) {
     let base = fixture.name();
     let long = format!("{base}{}", "z".repeat(150));
     let names = [

@@ -45,7 +45,7 @@ fn receive_all(patience: Patience<'_>, mut half: Box<dyn RecvHalf>, mut script: 
     assert!(patience.recv(&mut *half, &mut buffer).is_err(), "more arrived than was sent");
 }
 
-fn stream(fixture: &Fixture, patience: Patience<'_>) {
+fn stream(fixture: &Fixture<'_>, patience: Patience<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -57,15 +57,15 @@ fn stream(fixture: &Fixture, patience: Patience<'_>) {
     });
 }
 
-pub fn threads_stream(fixture: &Fixture) {
+pub fn threads_stream(fixture: &Fixture<'_>) {
     stream(fixture, Patience::thread(fixture));
 }
 
-pub fn tasks_stream(fixture: &Fixture) {
+pub fn tasks_stream(fixture: &Fixture<'_>) {
     stream(fixture, Patience::task(fixture));
 }
 
-pub fn both_directions_stream(fixture: &Fixture) {
+pub fn both_directions_stream(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }

@@ -10,7 +10,7 @@ fn read(endpoint: &dyn DynEndpoint) -> Result<Vec<u8>> {
     Ok(texts.concat())
 }
 
-pub fn texts_of_any_length(fixture: &Fixture) {
+pub fn texts_of_any_length(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::LPSZ) {
         return;
     }
@@ -33,7 +33,7 @@ pub fn texts_of_any_length(fixture: &Fixture) {
     }
 }
 
-pub fn only_texts_are_read(fixture: &Fixture) {
+pub fn only_texts_are_read(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::LPSZ) {
         return;
     }
@@ -44,7 +44,7 @@ pub fn only_texts_are_read(fixture: &Fixture) {
 }
 
 /// With `outlives-creator` to the last holder, without it no longer than the creator.
-pub fn a_text_lives_with_its_holders(fixture: &Fixture) {
+pub fn a_text_lives_with_its_holders(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::LPSZ) {
         return;
     }
@@ -64,7 +64,7 @@ pub fn a_text_lives_with_its_holders(fixture: &Fixture) {
     assert_gone(fixture, &name);
 }
 
-pub fn without_lpsz_it_is_unsupported(fixture: &Fixture) {
+pub fn without_lpsz_it_is_unsupported(fixture: &Fixture<'_>) {
     if fixture.can(Capabilities::LPSZ) {
         return;
     }

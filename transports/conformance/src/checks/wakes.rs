@@ -12,16 +12,16 @@ use crate::patience::Patience;
 
 const ROUNDS: usize = 1000;
 
-pub fn data_wakes_threads(fixture: &Fixture) {
+pub fn data_wakes_threads(fixture: &Fixture<'_>) {
     data_wakes(fixture, Patience::thread(fixture));
 }
 
-pub fn data_wakes_tasks(fixture: &Fixture) {
+pub fn data_wakes_tasks(fixture: &Fixture<'_>) {
     data_wakes(fixture, Patience::task(fixture));
 }
 
 /// One message to and fro: every receive may have to sleep.
-fn data_wakes(fixture: &Fixture, patience: Patience<'_>) {
+fn data_wakes(fixture: &Fixture<'_>, patience: Patience<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -48,16 +48,16 @@ fn data_wakes(fixture: &Fixture, patience: Patience<'_>) {
     });
 }
 
-pub fn space_wakes_threads(fixture: &Fixture) {
+pub fn space_wakes_threads(fixture: &Fixture<'_>) {
     space_wakes(fixture, Patience::thread(fixture));
 }
 
-pub fn space_wakes_tasks(fixture: &Fixture) {
+pub fn space_wakes_tasks(fixture: &Fixture<'_>) {
     space_wakes(fixture, Patience::task(fixture));
 }
 
 /// Frames so long that few fit: every send may have to sleep.
-fn space_wakes(fixture: &Fixture, patience: Patience<'_>) {
+fn space_wakes(fixture: &Fixture<'_>, patience: Patience<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -82,7 +82,7 @@ fn space_wakes(fixture: &Fixture, patience: Patience<'_>) {
     });
 }
 
-pub fn connectors_wake_the_owner(fixture: &Fixture) {
+pub fn connectors_wake_the_owner(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }

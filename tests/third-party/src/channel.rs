@@ -1,0 +1,175 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use std::sync::mpsc::{self, TryRecvError};
+
+use anyipc_core::{
+    Armed, Error, ErrorKind, Flags, Operation, RecvHalf, Result, SendHalf, Source, Wait, Waiter,
+};
+
+use crate::bell::Bell;
+
+type Frame = (Flags, Vec<u8>);
+
+/// What both ends of one direction see.
+#[derive(Debug, Default)]
+struct Flow {
+    /// Frames on their way.
+    taken: AtomicUsize,
+    receiver_left: AtomicBool,
+    sender_sleeps: AtomicBool,
+    receiver_sleeps: AtomicBool,
+}
+
+/// One direction of a channel.
+pub(crate) fn direction(slots: usize, max_frame: usize) -> Result<(Inlet, Outlet)> {
+    let (frames, arrivals) = mpsc::channel();
+    let flow = Arc::new(Flow::default());
+    let (here, there) = Bell::pair()?;
+    let inlet = Inlet { frames, flow: flow.clone(), bell: here, slots, max_frame };
+    Ok((inlet, Outlet { arrivals, next: None, flow, bell: there }))
+}
+
+/// The waiter's half of the protocol: after this, either the re-check sees the change, or the bell rings.
+fn fall_asleep(flag: &AtomicBool, bell: &Bell) {
+    bell.hush();
+    flag.store(true, Ordering::Relaxed);
+    fence(Ordering::SeqCst);
+}
+
+/// The other half, after the change.
+fn wake(flag: &AtomicBool, bell: &Bell) {
+    fence(Ordering::SeqCst);
+    if flag.swap(false, Ordering::Relaxed) {
+        bell.ring();
+    }
+}
+
+/// The sending half.
+#[derive(Debug)]
+pub struct Inlet {
+    frames: mpsc::Sender<Frame>,
+    flow: Arc<Flow>,
+    bell: Bell,
+    slots: usize,
+    max_frame: usize,
+}
+
+impl Inlet {
+    fn check(&self) -> Result<()> {
+        if self.flow.receiver_left.load(Ordering::Acquire) {
+            Err(Error::new(Operation::Send, ErrorKind::Closed))
+        } else if self.flow.taken.load(Ordering::Acquire) >= self.slots {
+            Err(Error::new(Operation::Send, ErrorKind::WouldBlock))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl SendHalf for Inlet {
+    fn max_frame(&self) -> usize {
+        self.max_frame
+    }
+
+    fn try_send_with(
+        &mut self,
+        max: usize,
+        flags: Flags,
+        fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        if max > self.max_frame {
+            return Err(Error::new(Operation::Send, ErrorKind::MessageTooLarge)
+                .because(format!("a frame of {max} bytes; at most {} are carried", self.max_frame)));
+        }
+        self.check()?;
+        let mut frame = vec![0; max];
+        let Some(used) = fill(&mut frame) else { return Ok(()) };
+        frame.truncate(used);
+        self.flow.taken.fetch_add(1, Ordering::AcqRel);
+        self.frames.send((flags, frame)).map_err(|_| Error::new(Operation::Send, ErrorKind::Closed))?;
+        wake(&self.flow.receiver_sleeps, &self.bell);
+        Ok(())
+    }
+}
+
+impl Wait for Inlet {
+    fn source(&self) -> Result<Source> {
+        self.bell.source()
+    }
+
+    fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
+        fall_asleep(&self.flow.sender_sleeps, &self.bell);
+        Ok(if self.check().is_err_and(|error| error.is_would_block()) {
+            self.bell.armed()
+        } else {
+            Armed::Ready
+        })
+    }
+
+    fn disarm(&mut self) {
+        self.flow.sender_sleeps.store(false, Ordering::Relaxed);
+    }
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub struct Outlet {
+    arrivals: mpsc::Receiver<Frame>,
+    /// What a look found; `mpsc` cannot look without taking.
+    next: Option<Frame>,
+    flow: Arc<Flow>,
+    bell: Bell,
+}
+
+impl Outlet {
+    /// Makes `next` hold the next frame.
+    fn look(&mut self) -> Result<()> {
+        if self.next.is_some() {
+            return Ok(());
+        }
+        let kind = match self.arrivals.try_recv() {
+            Ok(frame) => {
+                self.next = Some(frame);
+                return Ok(());
+            }
+            Err(TryRecvError::Empty) => ErrorKind::WouldBlock,
+            Err(TryRecvError::Disconnected) => ErrorKind::Closed,
+        };
+        Err(Error::new(Operation::Receive, kind))
+    }
+}
+
+impl RecvHalf for Outlet {
+    fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
+        self.look()?;
+        if let Some((flags, frame)) = self.next.take() {
+            self.flow.taken.fetch_sub(1, Ordering::AcqRel);
+            wake(&self.flow.sender_sleeps, &self.bell);
+            read(flags, &frame);
+        }
+        Ok(())
+    }
+}
+
+impl Wait for Outlet {
+    fn source(&self) -> Result<Source> {
+        self.bell.source()
+    }
+
+    fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
+        fall_asleep(&self.flow.receiver_sleeps, &self.bell);
+        let nothing = self.look().is_err_and(|error| error.is_would_block());
+        Ok(if nothing { self.bell.armed() } else { Armed::Ready })
+    }
+
+    fn disarm(&mut self) {
+        self.flow.receiver_sleeps.store(false, Ordering::Relaxed);
+    }
+}
+
+// The sender's bell hangs up after `frames`, declared before it, is gone: that wakes a sleeping receiver.
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        self.flow.receiver_left.store(true, Ordering::Release);
+    }
+}

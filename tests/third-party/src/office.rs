@@ -1,0 +1,206 @@
+use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::sync::mpsc::{self, TryRecvError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyipc_core::{
+    Armed, Attempt, Capabilities, Endpoint, Error, ErrorKind, Hello, Key, KeyKind, Name, Operation, Options,
+    Peer, Rejections, Reply, Result, Role, Side, Transport, Waiter, keys,
+};
+
+use crate::channel::{Inlet, Outlet, direction};
+
+/// `slots`: how many frames may be on their way.
+pub const SLOTS: Key =
+    Key::new("slots", KeyKind::Count, Side::Owner, "frames in flight per direction, 1 to 1024 (default 16)");
+
+const MAX_FRAME: usize = 4 << 10;
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+type Halves = (Inlet, Outlet, Peer);
+
+/// Someone who wants in.
+#[derive(Debug)]
+struct Letter {
+    hello: Hello,
+    reply: mpsc::Sender<Result<Halves>>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    slots: u64,
+    letters: mpsc::Sender<Letter>,
+}
+
+/// Every live name. An owner's entry is removed by the owner.
+static OFFICES: Mutex<BTreeMap<Name, Entry>> = Mutex::new(BTreeMap::new());
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The `mailbox://` transport.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mailbox;
+
+impl Mailbox {
+    fn slots(options: &Options, operation: Operation) -> Result<Option<u64>> {
+        match options.number(SLOTS) {
+            Some(slots) if !(1..=1024).contains(&slots) => {
+                Err(Error::new(operation, ErrorKind::InvalidOption)
+                    .because(format!("slots={slots}: choose from 1 to 1024")))
+            }
+            slots => Ok(slots),
+        }
+    }
+
+    fn opener(name: &Name, entry: &Entry, slots: Option<u64>, operation: Operation) -> Result<Office> {
+        if slots.is_some_and(|slots| slots != entry.slots) {
+            return Err(Error::new(operation, ErrorKind::Mismatch)
+                .because(format!("the owner chose slots={}", entry.slots)));
+        }
+        Ok(Office { name: name.clone(), owned: None })
+    }
+}
+
+impl Transport for Mailbox {
+    type Endpoint = Office;
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["mailbox"]
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &[SLOTS]
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::CHANNEL
+    }
+
+    fn create(&self, name: &Name, options: &Options) -> Result<Office> {
+        let slots = Self::slots(options, Operation::Create)?;
+        let mut offices = lock(&OFFICES);
+        match offices.get(name) {
+            Some(entry) if options.text(keys::CREATE) == Some("open_or_create") => {
+                Self::opener(name, entry, slots, Operation::Create)
+            }
+            Some(_) => Err(Error::new(Operation::Create, ErrorKind::Exists).because("its owner is alive")),
+            None => {
+                let (letters, slot) = mpsc::channel();
+                let slots = slots.unwrap_or(16);
+                offices.insert(name.clone(), Entry { slots, letters });
+                let owned =
+                    Owned { slots: slots as usize, letters: Mutex::new(slot), rejections: Mutex::default() };
+                Ok(Office { name: name.clone(), owned: Some(owned) })
+            }
+        }
+    }
+
+    fn open(&self, name: &Name, options: &Options) -> Result<Office> {
+        let slots = Self::slots(options, Operation::Open)?;
+        match lock(&OFFICES).get(name) {
+            Some(entry) => Self::opener(name, entry, slots, Operation::Open),
+            None => Err(Error::new(Operation::Open, ErrorKind::NotFound)),
+        }
+    }
+
+    fn alloc_lpsz(&self, _name: &Name, _text: &[u8], _options: &Options) -> Result<Office> {
+        Err(Error::new(Operation::AllocLpsz, ErrorKind::Unsupported).because("mailbox:// carries no texts"))
+    }
+
+    fn close(&self, endpoint: Office) -> Result<()> {
+        drop(endpoint);
+        Ok(())
+    }
+}
+
+/// The handle of a name.
+#[derive(Debug)]
+pub struct Office {
+    name: Name,
+    owned: Option<Owned>,
+}
+
+#[derive(Debug)]
+struct Owned {
+    slots: usize,
+    letters: Mutex<mpsc::Receiver<Letter>>,
+    rejections: Mutex<Rejections>,
+}
+
+impl Owned {
+    fn accept(&self, hello: &Hello) -> Result<Halves> {
+        loop {
+            let letter = lock(&self.letters).try_recv();
+            let letter = letter.map_err(|_| Error::new(Operation::Accept, ErrorKind::WouldBlock))?;
+            if let Err(error) = hello.check(&letter.hello) {
+                let mut rejections = lock(&self.rejections);
+                rejections.count += 1;
+                rejections.last = Some(error.to_string());
+                drop(rejections);
+                let _ = letter.reply.send(Reply::reject(&error).into_result().and(Err(error)));
+                continue;
+            }
+            let (our_inlet, their_outlet) = direction(self.slots, MAX_FRAME)?;
+            let (their_inlet, our_outlet) = direction(self.slots, MAX_FRAME)?;
+            let us = Peer { hello: hello.clone(), ..Peer::default() };
+            // One who no longer waits for the answer is forgotten.
+            if letter.reply.send(Ok((their_inlet, their_outlet, us))).is_ok() {
+                return Ok((our_inlet, our_outlet, Peer { hello: letter.hello, ..Peer::default() }));
+            }
+        }
+    }
+}
+
+impl Drop for Office {
+    fn drop(&mut self) {
+        if self.owned.is_some() {
+            lock(&OFFICES).remove(&self.name);
+        }
+    }
+}
+
+impl Endpoint for Office {
+    type Sender = Inlet;
+    type Receiver = Outlet;
+
+    fn role(&self) -> Role {
+        if self.owned.is_some() { Role::Owner } else { Role::Opener }
+    }
+
+    fn try_connect(&self, attempt: &mut Attempt) -> Result<Halves> {
+        if let Some(owned) = &self.owned {
+            return owned.accept(&attempt.hello);
+        }
+        let no_owner = || Error::new(Operation::Connect, ErrorKind::NoOwner);
+        let hello = attempt.hello.clone();
+        let answer = attempt.progress(|| {
+            let entry = lock(&OFFICES).get(&self.name).cloned().ok_or_else(no_owner)?;
+            let (reply, answer) = mpsc::channel();
+            entry.letters.send(Letter { hello, reply }).map_err(|_| no_owner())?;
+            Ok(answer)
+        })?;
+        let outcome = match answer.try_recv() {
+            Ok(outcome) => outcome,
+            Err(TryRecvError::Empty) => return Err(Error::new(Operation::Connect, ErrorKind::WouldBlock)),
+            // The owner left and took the letter along.
+            Err(TryRecvError::Disconnected) => Err(no_owner()),
+        };
+        attempt.reset();
+        outcome
+    }
+
+    fn arm(&self, _attempt: &mut Attempt, _waiter: Waiter<'_>) -> Result<Armed> {
+        Ok(Armed::After(LOOK_AGAIN))
+    }
+
+    fn read_lpsz(&self, _read: &mut dyn FnMut(&CStr)) -> Result<()> {
+        Err(Error::new(Operation::ReadLpsz, ErrorKind::Unsupported).because("mailbox:// carries no texts"))
+    }
+
+    fn rejections(&self) -> Rejections {
+        self.owned.as_ref().map(|owned| lock(&owned.rejections).clone()).unwrap_or_default()
+    }
+}
