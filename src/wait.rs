@@ -1,7 +1,6 @@
 //! The wait loop: try, spin, arm, try again, sleep. The only place that blocks.
 
 use std::hint::spin_loop;
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Error, ErrorKind, Operation, Result, Wait, Waiter};
@@ -23,16 +22,15 @@ const PROBE_EVERY: u8 = 32;
 /// Tries between two looks at the clock.
 const TRIES: u32 = 64;
 
-static ALONE: LazyLock<bool> =
-    LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1));
-
 /// What the loop waits for.
 pub(crate) trait Waitable {
     fn wait(&mut self) -> &mut dyn Wait;
     fn spinner(&mut self) -> &mut Spinner;
 }
 
-/// Learns whether answers come quickly enough to spin for them.
+/// Learns whether answers come quickly enough to spin for them. On a single core, or when the peer shares
+/// ours, they never do, and the spinning ends after a few misses; how many cores there are says less, since a
+/// pinned process sees one and may well have its peer on another.
 #[derive(Debug)]
 pub(crate) struct Spinner {
     mode: WaitMode,
@@ -54,7 +52,6 @@ impl Spinner {
         match self.mode {
             WaitMode::Spin => return Duration::MAX,
             WaitMode::Block => return Duration::ZERO,
-            WaitMode::Adaptive if *ALONE => return Duration::ZERO,
             WaitMode::Adaptive => {}
         }
         if self.misses >= MISSES {
@@ -121,7 +118,7 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
             return timed_out();
         }
         // Only `wait=spin` comes this far: let others run who may have to answer.
-        if *ALONE || now - started > MAX_SPIN {
+        if now - started > MAX_SPIN {
             std::thread::yield_now();
         }
     }
