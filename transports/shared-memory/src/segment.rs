@@ -286,19 +286,18 @@ impl<'a> Attach<'a> {
 
     /// Makes the segment in full, then gives it its name; `None` if someone else was faster.
     fn make(&self, new: New<'_>) -> Result<Option<Segment>> {
-        match self.dir.nameless_file() {
-            Ok(fd) => {
-                let segment = self.fill(fd, new)?;
-                match self.dir.link_nameless(segment.fd(), &self.file) {
-                    Ok(()) => Ok(Some(segment)),
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
-                    // No `/proc`.
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => self.make_temporary(new),
-                    Err(error) => Err(self.failed("naming", error)),
-                }
+        // No `O_TMPFILE` on this file system; or a full one, which the other way reports as well.
+        let Ok(fd) = self.dir.nameless_file() else { return self.make_temporary(new) };
+        let segment = self.fill(fd, new)?;
+        match self.dir.link_nameless(segment.fd(), &self.file) {
+            Ok(()) => Ok(Some(segment)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+            // No `/proc`.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                drop(segment);
+                self.make_temporary(new)
             }
-            // No `O_TMPFILE` on this file system; or a full one, which the other way reports as well.
-            Err(_) => self.make_temporary(new),
+            Err(error) => Err(self.failed("naming", error)),
         }
     }
 

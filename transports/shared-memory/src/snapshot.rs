@@ -5,7 +5,7 @@
 //! that the kernel takes from the dead.
 
 use std::sync::atomic::{AtomicU64, Ordering::*, fence};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
@@ -136,24 +136,31 @@ impl Writers {
     }
 
     fn alone<T>(&self, fd: &Fd, timeout: Duration, act: impl FnOnce() -> T) -> Result<T> {
-        let deadline = Instant::now().checked_add(timeout);
-        // The kernel's lock belongs to the open file, which the threads of this process share.
-        let _threads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = Instant::now();
         let mut rounds = 0u32;
-        while !try_write_lock(fd).map_err(|e| Error::io(Operation::Block, "taking the writers' lock", e))? {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Err(Error::new(Operation::Block, ErrorKind::Busy)
-                    .because(format!("another process has been writing for {timeout:?}")));
+        loop {
+            // The kernel's lock belongs to the open file, which the threads of this process share.
+            let threads = match self.0.try_lock() {
+                Ok(guard) => Some(guard),
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            };
+            let failed = |e| Error::io(Operation::Block, "taking the writers' lock", e);
+            if threads.is_some() && try_write_lock(fd).map_err(failed)? {
+                let _lock = WriteLock(fd);
+                return Ok(act());
             }
+            drop(threads);
             rounds += 1;
             if rounds < 20 {
                 std::thread::yield_now();
-            } else {
+            } else if start.elapsed() < timeout {
                 std::thread::sleep(Duration::from_micros(200));
+            } else {
+                return Err(Error::new(Operation::Block, ErrorKind::Busy)
+                    .because(format!("others have been writing for {timeout:?}")));
             }
         }
-        let _lock = WriteLock(fd);
-        Ok(act())
     }
 }
 

@@ -26,38 +26,9 @@ pub(crate) fn generation() -> u32 {
 
 /// No descriptor exists here.
 #[derive(Debug)]
-pub(crate) struct OwnedFd(Infallible);
-
-/// No descriptor exists here.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct BorrowedFd<'a>(Infallible, std::marker::PhantomData<&'a ()>);
-
-pub(crate) trait AsFd {
-    fn as_fd(&self) -> BorrowedFd<'_>;
-}
-
-impl<T: AsFd + ?Sized> AsFd for &T {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        (**self).as_fd()
-    }
-}
-
-impl AsFd for BorrowedFd<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        *self
-    }
-}
-
-#[derive(Debug)]
 pub(crate) struct Fd(Infallible);
 
 impl Fd {
-    pub(crate) fn new(fd: OwnedFd) -> Self {
-        match fd.0 {}
-    }
-    pub(crate) fn make(_open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
-        no()
-    }
     pub(crate) fn status(&self) -> io::Result<Status> {
         match self.0 {}
     }
@@ -72,17 +43,11 @@ impl Fd {
     }
 }
 
-impl AsFd for Fd {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self.0 {}
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Map(Infallible);
 
 impl Map {
-    pub(crate) fn new(_fd: impl AsFd, _len: usize) -> io::Result<Self> {
+    pub(crate) fn new(_fd: &Fd, _len: usize) -> io::Result<Self> {
         no()
     }
     pub(crate) fn as_ptr(&self) -> *mut u8 {
@@ -97,7 +62,7 @@ pub(crate) fn anonymous(_len: usize) -> io::Result<Fd> {
     no()
 }
 
-pub(crate) fn check_anonymous(_fd: impl AsFd, _len: usize) -> io::Result<()> {
+pub(crate) fn check_anonymous(_fd: &Fd, _len: usize) -> io::Result<()> {
     no()
 }
 
@@ -151,19 +116,19 @@ pub(crate) fn same_file(dir: &Dir, _name: &str, _fd: &Fd) -> io::Result<bool> {
     match dir.0 {}
 }
 
-pub(crate) fn try_lock(_fd: impl AsFd, _lock: Lock) -> io::Result<bool> {
+pub(crate) fn try_lock(_fd: &Fd, _lock: Lock) -> io::Result<bool> {
     no()
 }
 
-pub(crate) fn is_held(_fd: impl AsFd) -> io::Result<bool> {
+pub(crate) fn is_held(_fd: &Fd) -> io::Result<bool> {
     no()
 }
 
-pub(crate) fn try_write_lock(_fd: impl AsFd) -> io::Result<bool> {
+pub(crate) fn try_write_lock(_fd: &Fd) -> io::Result<bool> {
     no()
 }
 
-pub(crate) fn write_unlock(_fd: impl AsFd) {}
+pub(crate) fn write_unlock(_fd: &Fd) {}
 
 pub(crate) fn holders(_id: FileId) -> Vec<u32> {
     Vec::new()

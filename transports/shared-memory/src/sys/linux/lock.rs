@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use rustix::fs::{FlockOperation, flock};
 
 use super::super::{FileId, Lock};
+use super::fd::Fd;
 
 /// The byte that writers of a snapshot lock.
 const WRITER: i64 = 0;
@@ -13,16 +14,16 @@ const HELD: i64 = 1;
 
 /// Takes the lock on the open file, without waiting; false if someone else holds it in the other way.
 /// A failed upgrade from shared to exclusive loses the shared lock. Closing the file gives it back.
-pub(crate) fn try_lock(fd: impl AsFd, lock: Lock) -> io::Result<bool> {
+pub(crate) fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     let operation = match lock {
         Lock::Shared => FlockOperation::NonBlockingLockShared,
         Lock::Exclusive => FlockOperation::NonBlockingLockExclusive,
     };
     loop {
-        match flock(&fd, operation) {
+        match flock(fd, operation) {
             Ok(()) => {
                 // Only what `is_held` tells depends on it.
-                let _ = record_lock(&fd, libc::F_OFD_SETLK, libc::F_RDLCK, HELD);
+                let _ = record_lock(fd, libc::F_OFD_SETLK, libc::F_RDLCK, HELD);
                 return Ok(true);
             }
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
@@ -33,13 +34,13 @@ pub(crate) fn try_lock(fd: impl AsFd, lock: Lock) -> io::Result<bool> {
 }
 
 /// True if another open file holds the lock. Changes nothing; a holder shows an instant after it came.
-pub(crate) fn is_held(fd: impl AsFd) -> io::Result<bool> {
+pub(crate) fn is_held(fd: &Fd) -> io::Result<bool> {
     Ok(record_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, HELD)? != libc::F_UNLCK)
 }
 
 /// Takes the writers' lock on the open file, which [`try_lock`] knows nothing of; false if another open
 /// file has it. Two threads sharing one descriptor share the lock too.
-pub(crate) fn try_write_lock(fd: impl AsFd) -> io::Result<bool> {
+pub(crate) fn try_write_lock(fd: &Fd) -> io::Result<bool> {
     match record_lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, WRITER) {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
@@ -48,12 +49,12 @@ pub(crate) fn try_write_lock(fd: impl AsFd) -> io::Result<bool> {
 }
 
 /// Gives the writers' lock back.
-pub(crate) fn write_unlock(fd: impl AsFd) {
+pub(crate) fn write_unlock(fd: &Fd) {
     let _ = record_lock(fd, libc::F_OFD_SETLK, libc::F_UNLCK, WRITER);
 }
 
 /// One call about a lock of one byte, owned by the open file. The kind comes back as the kernel left it.
-fn record_lock(fd: impl AsFd, command: i32, kind: i32, byte: i64) -> io::Result<i32> {
+fn record_lock(fd: &Fd, command: i32, kind: i32, byte: i64) -> io::Result<i32> {
     // `l_pid` must be 0 for a lock of the open file.
     let mut lock = libc::flock {
         l_type: kind as i16,

@@ -1,9 +1,9 @@
 use std::io;
-use std::os::fd::AsFd;
 use std::ptr::{self, NonNull};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
+use super::fd::Fd;
 use super::fork::{Quiet, generation, register};
 
 /// A shared mapping that a forked child does not have.
@@ -22,7 +22,7 @@ unsafe impl Sync for Map {}
 
 impl Map {
     /// Maps the first `len` bytes, rounded up to whole pages, for reading and writing.
-    pub(crate) fn new(fd: impl AsFd, len: usize) -> io::Result<Self> {
+    pub(crate) fn new(fd: &Fd, len: usize) -> io::Result<Self> {
         let page = rustix::param::page_size();
         let len = len
             .checked_next_multiple_of(page)
@@ -32,7 +32,7 @@ impl Map {
         let _quiet = Quiet::new();
         // SAFETY: the kernel chooses the address, so no existing mapping changes.
         let start = unsafe {
-            mmap(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd.as_fd(), 0)?
+            mmap(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)?
         };
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         let map = Self { start, len, generation: generation() };

@@ -1,5 +1,4 @@
 use std::io;
-use std::os::fd::AsFd;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, memfd_create};
 
@@ -18,13 +17,13 @@ pub(crate) fn anonymous(len: usize) -> io::Result<Fd> {
 }
 
 /// Accepts memory from a peer only if it has `len` bytes and can never have fewer; else `InvalidData`.
-pub(crate) fn check_anonymous(fd: impl AsFd, len: usize) -> io::Result<()> {
+pub(crate) fn check_anonymous(fd: &Fd, len: usize) -> io::Result<()> {
     let wrong = |what| Err(io::Error::new(io::ErrorKind::InvalidData, what));
-    match fcntl_get_seals(&fd) {
+    match fcntl_get_seals(fd) {
         Ok(seals) if seals.contains(SEALS) => {}
         _ => return wrong("the memory is not sealed against resizing"),
     }
-    if u64::try_from(fstat(&fd)?.st_size).ok() == u64::try_from(len).ok() {
+    if u64::try_from(fstat(fd)?.st_size).ok() == u64::try_from(len).ok() {
         Ok(())
     } else {
         wrong("the memory has not the announced size")

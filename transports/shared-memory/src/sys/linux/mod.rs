@@ -23,4 +23,3 @@ pub(crate) use socket::{Listener, Socket, user};
 pub(crate) use text::{overwrite, read_text};
 
 pub(crate) use rustix::param::page_size;
-pub(crate) use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
