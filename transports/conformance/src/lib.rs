@@ -105,6 +105,12 @@ macro_rules! suite {
             closing one_direction_closes_alone
             closing a_waiting_receiver_wakes
             closing a_waiting_sender_wakes
+            arming a_message_ends_the_sleep
+            arming room_ends_the_sleep
+            arming the_senders_leaving_ends_the_sleep
+            arming the_receivers_leaving_ends_the_sleep
+            arming a_connector_ends_the_owners_sleep
+            arming the_owner_ends_the_connectors_sleep
             pressure threads_stream
             pressure tasks_stream
             pressure both_directions_stream

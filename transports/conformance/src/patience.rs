@@ -38,16 +38,9 @@ impl<'f> Patience<'f> {
 
     /// Connects or accepts, going on with this attempt.
     pub(crate) fn attempt(self, endpoint: &dyn DynEndpoint, attempt: &mut Attempt) -> Result<DynHalves> {
-        let sleep = self.sleep("try_connect");
-        loop {
-            match endpoint.try_connect(attempt) {
-                Err(error) if error.is_would_block() => {}
-                outcome => return outcome,
-            }
-            let armed = sleep.arm(|waiter| endpoint.arm(attempt, waiter));
-            assert_ne!(armed, Armed::Park, "an endpoint has no park");
-            sleep.sleep(armed, || endpoint.source(attempt));
-        }
+        self.until("try_connect", &mut Trying { endpoint, attempt }, |trying| {
+            trying.endpoint.try_connect(trying.attempt)
+        })
     }
 
     /// Sends one frame.
@@ -73,29 +66,61 @@ impl<'f> Patience<'f> {
         Ok(got.expect("Ok came without a frame"))
     }
 
-    fn until<H: Wait + ?Sized>(
+    /// Repeats the step until it gives something else than `WouldBlock`.
+    pub(crate) fn until<H: Wait + ?Sized, T>(
         self,
         what: &'static str,
         half: &mut H,
-        mut step: impl FnMut(&mut H) -> Result<()>,
-    ) -> Result<()> {
+        mut step: impl FnMut(&mut H) -> Result<T>,
+    ) -> Result<T> {
         let sleep = self.sleep(what);
         loop {
             match step(half) {
                 Err(error) if error.is_would_block() => {}
                 outcome => return outcome,
             }
-            match sleep.arm(|waiter| half.arm(waiter)) {
-                Armed::Park => half.park(sleep.left()),
-                armed => sleep.sleep(armed, || half.source()),
-            }
+            let armed = sleep.arm(half);
+            sleep.sleep(half, armed);
         }
+    }
+
+    /// Arms and sleeps once; the event, which must end the sleep, comes before arming (`early`) or after it.
+    pub(crate) fn sleep_once<H: Wait + ?Sized>(self, half: &mut H, early: bool, event: impl FnOnce()) {
+        let sleep = self.sleep("a sleep around an event");
+        let armed = if early {
+            event();
+            sleep.arm(half)
+        } else {
+            let armed = sleep.arm(half);
+            event();
+            armed
+        };
+        sleep.sleep(half, armed);
+        sleep.left();
     }
 
     fn sleep(self, what: &'static str) -> Sleep<'f> {
         let alarm = Arc::new(Alarm { thread: thread::current(), rung: AtomicBool::new(false) });
         let waker = self.task.then(|| Waker::from(alarm.clone()));
         Sleep { fixture: self.fixture, what, deadline: Instant::now() + WATCHDOG, alarm, waker }
+    }
+}
+
+/// An attempt as something to wait for.
+pub(crate) struct Trying<'a> {
+    pub(crate) endpoint: &'a dyn DynEndpoint,
+    pub(crate) attempt: &'a mut Attempt,
+}
+
+impl Wait for Trying<'_> {
+    fn source(&self) -> Result<Source> {
+        self.endpoint.source(self.attempt)
+    }
+
+    fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
+        let armed = self.endpoint.arm(self.attempt, waiter)?;
+        assert_ne!(armed, Armed::Park, "an endpoint has no park");
+        Ok(armed)
     }
 }
 
@@ -110,18 +135,19 @@ struct Sleep<'f> {
 
 impl Sleep<'_> {
     /// Arms, and checks that the answer suits the waiter.
-    fn arm(&self, arm: impl FnOnce(Waiter<'_>) -> Result<Armed>) -> Armed {
+    fn arm(&self, half: &mut (impl Wait + ?Sized)) -> Armed {
         self.alarm.rung.store(false, Ordering::Relaxed);
         let waiter = self.waker.as_ref().map_or(Waiter::Thread, Waiter::Task);
-        let armed = arm(waiter).expect("arm");
+        let armed = half.arm(waiter).expect("arm");
         let task = self.waker.is_some();
         assert!(armed != if task { Armed::Park } else { Armed::Waker }, "task={task} was told {armed:?}");
         armed
     }
 
-    fn sleep(&self, armed: Armed, source: impl FnOnce() -> Result<Source>) {
+    fn sleep(&self, half: &mut (impl Wait + ?Sized), armed: Armed) {
         match armed {
-            Armed::Ready | Armed::Park => drop(self.left()),
+            Armed::Ready => drop(self.left()),
+            Armed::Park => half.park(self.left()),
             Armed::After(time) => self.doze(time),
             Armed::Waker => {
                 while !self.alarm.rung() {
@@ -129,7 +155,7 @@ impl Sleep<'_> {
                 }
             }
             Armed::Source(interest) => {
-                let source = source().expect("armed for a source, but there is none");
+                let source = half.source().expect("armed for a source, but there is none");
                 let slice = if self.waker.is_some() { Duration::from_millis(10) } else { WATCHDOG };
                 while !(self.fixture.sleeper)(&source, interest, self.left().min(slice)) && !self.alarm.rung()
                 {

@@ -219,3 +219,45 @@ fn take_header(bytes: &mut VecDeque<u8>, max: usize) -> Result<Option<FrameHeade
     }
     FrameHeader::decode(header, max).map(Some)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_reused() {
+        let pipe = Pipe::new(1000, None);
+        let mut buffer = Vec::new();
+        let mut grown = Vec::new();
+        for round in 0..10_000 {
+            while pipe.push(Flags::NONE, &[7; 100]).is_ok() {}
+            for _ in 0..round % 9 + 1 {
+                buffer.clear();
+                pipe.pop(&mut buffer).unwrap();
+                assert_eq!(buffer, [7; 100]);
+            }
+            let capacity = lock(&pipe.state).bytes.capacity();
+            if grown.last() != Some(&capacity) {
+                grown.push(capacity);
+            }
+        }
+        assert!(grown.len() == 1 && grown[0] <= 2048, "{grown:?}");
+    }
+
+    #[test]
+    fn only_enough_room_wakes_the_sender() {
+        let pipe = Pipe::new(100, None);
+        for _ in 0..5 {
+            pipe.push(Flags::NONE, &[0; 10]).unwrap();
+        }
+        assert_eq!(pipe.arm_writer(Waiter::Thread, 10), Armed::Park);
+        assert_eq!(pipe.arm_writer(Waiter::Thread, 50), Armed::Park);
+        let sleeps = || lock(&pipe.state).writer.is_some();
+        let pop = || pipe.pop(&mut Vec::new()).unwrap();
+        pop();
+        pop();
+        assert!(sleeps(), "46 bytes are free, 58 are needed");
+        pop();
+        assert!(!sleeps());
+    }
+}

@@ -214,3 +214,21 @@ impl Drop for Listening {
         lock(&self.at.state).listeners.remove(&self.id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_leaves_nothing_behind() {
+        let rendezvous = Arc::new(Rendezvous::new(100, None));
+        for _ in 0..10 {
+            let listening = Listening::begin(rendezvous.clone());
+            assert!(listening.arm(Some(Waker::noop())));
+            drop(listening);
+            drop(Connecting::begin(rendezvous.clone(), Hello::default()).unwrap());
+        }
+        let state = lock(&rendezvous.state);
+        assert!(state.knocks.is_empty() && state.listeners.is_empty());
+    }
+}

@@ -2,6 +2,7 @@
 //! transport does not claim the capability it is about.
 #![expect(missing_docs, reason = "a check's name says what it checks")]
 
+pub mod arming;
 pub mod block;
 pub mod closing;
 pub mod connect;

@@ -1,0 +1,137 @@
+//! Whatever ends a sleep may come before arming or between arming and sleeping: neither is lost.
+
+use std::thread;
+
+use anyipc_core::{Attempt, Capabilities, ErrorKind, Flags, Result, Wait};
+
+use super::connect::talk;
+use super::failed;
+use super::frames::fill_up;
+use crate::Fixture;
+use crate::fixture::Pair;
+use crate::patience::{Patience, Trying};
+
+/// Runs the scene for threads and tasks, with the event before arming and after it.
+fn in_every_order(fixture: &Fixture<'_>, scene: fn(&Fixture<'_>, Order<'_>)) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    for patience in [Patience::thread(fixture), Patience::task(fixture)] {
+        for early in [true, false] {
+            for _ in 0..10 {
+                scene(fixture, Order { patience, early });
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Order<'f> {
+    patience: Patience<'f>,
+    /// The event comes before arming.
+    early: bool,
+}
+
+impl Order<'_> {
+    /// Has the half sleep once around the event, then go on until it is done.
+    fn sleep<H: Wait + ?Sized>(
+        self,
+        half: &mut H,
+        mut step: impl FnMut(&mut H) -> Result<()>,
+        event: impl FnOnce(),
+    ) -> Result<()> {
+        assert!(failed(step(half)).is_would_block(), "there is nothing to wait for");
+        self.patience.sleep_once(half, self.early, event);
+        self.patience.until("the call after the sleep", half, step)
+    }
+}
+
+pub fn a_message_ends_the_sleep(fixture: &Fixture<'_>) {
+    in_every_order(fixture, |fixture, order| {
+        let Pair { mut here, mut there, .. } = fixture.pair();
+        for _ in 0..3 {
+            let send = || {
+                order.patience.send(&mut *here.sender, Flags::NONE, b"wake up").expect("send");
+                order.patience.flush(&mut *here.sender).expect("flush");
+            };
+            let receive = order.sleep(&mut *there.receiver, |half| half.try_recv_with(&mut |_, _| {}), send);
+            receive.expect("receive");
+        }
+    });
+}
+
+pub fn room_ends_the_sleep(fixture: &Fixture<'_>) {
+    in_every_order(fixture, |fixture, order| {
+        let Pair { mut here, mut there, .. } = fixture.pair();
+        let len = here.sender.max_frame().min(64 << 10);
+        fill_up(&mut here, len);
+        let drain = || while there.receiver.try_recv_with(&mut |_, _| {}).is_ok() {};
+        let frame = vec![1; len];
+        order.sleep(&mut *here.sender, |half| half.try_send(Flags::NONE, &frame), drain).expect("send");
+    });
+}
+
+pub fn the_senders_leaving_ends_the_sleep(fixture: &Fixture<'_>) {
+    in_every_order(fixture, |fixture, order| {
+        let Pair { here, mut there, .. } = fixture.pair();
+        let receive = order.sleep(
+            &mut *there.receiver,
+            |half| half.try_recv_with(&mut |_, _| {}),
+            || drop(here.sender),
+        );
+        assert_eq!(failed(receive).kind(), ErrorKind::Closed);
+    });
+}
+
+pub fn the_receivers_leaving_ends_the_sleep(fixture: &Fixture<'_>) {
+    in_every_order(fixture, |fixture, order| {
+        let Pair { mut here, there, .. } = fixture.pair();
+        let len = here.sender.max_frame().min(64 << 10);
+        fill_up(&mut here, len);
+        let frame = vec![1; len];
+        let send = order.sleep(
+            &mut *here.sender,
+            |half| half.try_send(Flags::NONE, &frame),
+            || drop(there.receiver),
+        );
+        assert_eq!(failed(send).kind(), ErrorKind::Closed);
+    });
+}
+
+pub fn a_connector_ends_the_owners_sleep(fixture: &Fixture<'_>) {
+    in_every_order(fixture, |fixture, order| {
+        let name = fixture.name();
+        let (owner, opener) = (fixture.create(&name), fixture.open(&name));
+        let (mut accept, mut connect) = (Attempt::new(fixture.hello()), Attempt::new(fixture.hello()));
+        assert!(failed(owner.try_connect(&mut accept)).is_would_block());
+        let mut trying = Trying { endpoint: &*owner, attempt: &mut accept };
+        order.patience.sleep_once(&mut trying, order.early, || {
+            assert!(failed(opener.try_connect(&mut connect)).is_would_block());
+        });
+        thread::scope(|scope| {
+            let here = scope.spawn(|| order.patience.attempt(&*owner, &mut accept).expect("accept"));
+            let mut there = order.patience.attempt(&*opener, &mut connect).expect("connect").into();
+            talk(fixture, &mut here.join().expect("accept").into(), &mut there);
+        });
+    });
+}
+
+pub fn the_owner_ends_the_connectors_sleep(fixture: &Fixture<'_>) {
+    in_every_order(fixture, |fixture, order| {
+        let name = fixture.name();
+        let (owner, opener) = (fixture.create(&name), fixture.open(&name));
+        let mut connect = Attempt::new(fixture.hello());
+        assert!(failed(opener.try_connect(&mut connect)).is_would_block());
+        thread::scope(|scope| {
+            let mut here = None;
+            let mut trying = Trying { endpoint: &*opener, attempt: &mut connect };
+            order.patience.sleep_once(&mut trying, order.early, || {
+                here =
+                    Some(scope.spawn(|| order.patience.connect(&*owner, fixture.hello()).expect("accept")));
+            });
+            let mut there = order.patience.attempt(&*opener, &mut connect).expect("connect").into();
+            let here = here.and_then(|here| here.join().ok()).expect("accept");
+            talk(fixture, &mut here.into(), &mut there);
+        });
+    });
+}
