@@ -3,6 +3,10 @@
 //! Attached means holding a shared `flock` on the segment's own file, so that the kernel tells who lives,
 //! after any crash. A file that nobody holds is what a crash left behind: the next one who comes removes
 //! it. Whoever holds the lock leaves by [`Held::detach`] and in no other way.
+//!
+//! Only a whole segment of this layout is ever removed. Everything else at the path (a damaged file, another
+//! version's, another user's, a directory, a FIFO, a link) is an error that names the path, and stays: it
+//! may be someone's, and no crash of ours leaves such a thing.
 
 use std::io;
 use std::sync::Arc;
@@ -260,7 +264,12 @@ impl<'a> Attach<'a> {
             }
             let header = Header::read(&fd).map_err(|bad| bad.error(self.op, &self.path()))?;
             if header.flags & PERSIST == 0 {
-                self.dir.unlink(&self.file).map_err(|e| self.failed("removing the stale", e))?;
+                match self.dir.unlink(&self.file) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                        return Err(self.failed("removing the stale", e));
+                    }
+                    _ => {}
+                }
                 return Ok(Found::Changing);
             }
         }
