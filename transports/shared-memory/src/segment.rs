@@ -287,6 +287,7 @@ impl<'a> Attach<'a> {
                 Ok(Found::Live(held, header))
             }
             Err(bad) => {
+                // Someone damaged it while it was held: the last one to leave takes it away, as ever.
                 held.removes = bad.ours;
                 Err(bad.error(self.op, &self.path()))
             }
