@@ -74,6 +74,11 @@ pub use anyipc_core::{
 #[cfg(feature = "shared-memory")]
 pub use anyipc_shared_memory::Block;
 
+/// The examples of the README are tests.
+#[cfg(all(doctest, target_os = "linux", feature = "config", feature = "postcard", feature = "shared-memory"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// Creates the named object and becomes its owner.
 ///
 /// # Errors
