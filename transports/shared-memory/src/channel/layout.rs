@@ -34,6 +34,23 @@ impl Layout {
         Self::map(fd, capacity)
     }
 
+    /// Makes a larger array for a ring that goes on in it. The descriptor is for the consumer.
+    pub(crate) fn enlarge(ring: &SharedRing, capacity: usize) -> io::Result<(SharedRing, Fd)> {
+        let fd = sys::anonymous(capacity)?;
+        let ring = ring.with_array(Map::new(&fd, capacity)?, capacity);
+        Ok((ring.ok_or(io::ErrorKind::InvalidInput)?, fd))
+    }
+
+    /// Maps the array that a ring's producer has moved to: sealed and of a permitted size, or it is refused.
+    pub(crate) fn follow(ring: &SharedRing, fd: &Fd) -> io::Result<SharedRing> {
+        let capacity = usize::try_from(fd.status()?.size).unwrap_or(0);
+        if !(MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        sys::check_anonymous(fd, capacity)?;
+        ring.with_array(Map::new(fd, capacity)?, capacity).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    }
+
     fn map(fd: &Fd, capacity: usize) -> io::Result<Self> {
         let map = Arc::new(Map::new(fd, DATA + 2 * capacity)?);
         let ring = |index| SharedRing::new(&map, index * RING_CONTROL, DATA + index * capacity, capacity);

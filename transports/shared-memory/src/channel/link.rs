@@ -1,11 +1,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use anyipc_core::{Operation, Result, Source};
 
 use crate::ring::Wake;
-use crate::sys::{self, Socket};
+use crate::sys::{self, Fd, Socket};
 
 /// The socket of a channel, shared by its two halves.
 #[derive(Debug)]
@@ -13,10 +13,20 @@ pub(crate) struct Link {
     socket: Arc<Socket>,
     generation: u32,
     gone: AtomicBool,
+    shared: Mutex<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
     /// The tasks that sleep on the socket: the sender's, the receiver's. Whoever empties the socket may have
     /// taken the other's bell away and wakes it.
-    wakers: Mutex<[Option<Waker>; 2]>,
+    wakers: [Option<Waker>; 2],
+    /// Memory that the peer has handed over and the receiver has not asked for yet.
+    handed: Vec<Fd>,
 }
+
+/// The most memory that a peer may hand over ahead of the receiver.
+const MAX_HANDED: usize = 4;
 
 /// Which half of the channel speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +37,7 @@ pub(crate) enum Half {
 
 impl Link {
     pub(crate) fn new(socket: Arc<Socket>) -> Self {
-        Self {
-            socket,
-            generation: sys::generation(),
-            gone: AtomicBool::new(false),
-            wakers: Mutex::new([None, None]),
-        }
+        Self { socket, generation: sys::generation(), gone: AtomicBool::new(false), shared: Mutex::default() }
     }
 
     /// `Forked` in a child of the process that made the channel, whose memory is not there any more.
@@ -89,24 +94,45 @@ impl Link {
 
     /// Before a task sleeps: remembers its waker and empties the socket of old bells.
     pub(crate) fn prepare(&self, half: Half, waker: &Waker) {
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-        let [sender, receiver] = &mut *wakers;
-        let (mine, other) = match half {
-            Half::Sender => (sender, receiver),
-            Half::Receiver => (receiver, sender),
-        };
+        let shared = &mut *self.shared();
+        let mine = &mut shared.wakers[half as usize];
         if !mine.as_ref().is_some_and(|w| w.will_wake(waker)) {
             *mine = Some(waker.clone());
         }
-        let bells = self.socket.take_bells();
-        if bells.hung_up {
+        self.empty(shared, half);
+    }
+
+    /// Takes everything off the socket, and wakes the other half's task if it slept on that.
+    fn empty(&self, shared: &mut Shared, half: Half) {
+        let bells = self.socket.take_bells(&mut shared.handed);
+        // Nobody honest is that far ahead.
+        if bells.hung_up || shared.handed.len() > MAX_HANDED {
+            shared.handed.truncate(MAX_HANDED);
             self.gone.store(true, Ordering::Relaxed);
         }
         if (bells.rung || bells.hung_up)
-            && let Some(other) = other.take()
+            && let Some(other) = shared.wakers[1 - half as usize].take()
         {
             other.wake();
         }
+    }
+
+    /// Hands memory over to the peer. False if the socket is full or gone: not now.
+    pub(crate) fn hand_over(&self, memory: &Fd) -> bool {
+        matches!(self.socket.send_with(&[1], &[memory]), Ok(1))
+    }
+
+    /// The memory that the peer handed over next, for the receiver.
+    pub(crate) fn handed_over(&self) -> Option<Fd> {
+        let shared = &mut *self.shared();
+        if shared.handed.is_empty() {
+            self.empty(shared, Half::Receiver);
+        }
+        if shared.handed.is_empty() { None } else { Some(shared.handed.remove(0)) }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -21,13 +21,14 @@ use anyipc_core::Role;
 
 use crate::ring::{Consumer, Producer};
 
-/// Both halves over mapped memory. `slot` is the owner's or the opener's end of the inbox's ready page.
+/// Both halves over mapped memory, whose rings may grow to `limit` bytes. `slot` is the owner's or the opener's end of the inbox's ready page.
 pub(crate) fn halves(
     layout: &Layout,
     link: Link,
     role: Role,
     slot: Option<ReadySlot>,
     in_place: bool,
+    limit: usize,
 ) -> (Sender, Receiver) {
     let link = Arc::new(link);
     let (out, back) = match role {
@@ -38,7 +39,7 @@ pub(crate) fn halves(
         Role::Owner => (None, slot),
         Role::Opener => (slot, None),
     };
-    let sender = Sender::new(Producer::new(out.clone()), Arc::clone(&link), mark);
+    let sender = Sender::new(Producer::new(out.clone()), Arc::clone(&link), mark, limit);
     let receiver = Receiver::new(Consumer::new(back.clone()), link, token, in_place);
     (sender, receiver)
 }

@@ -5,6 +5,7 @@ use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Interest, Operation, RecvHalf, Result, Source, Wait, Waiter,
 };
 
+use super::layout::Layout;
 use super::link::{Half, Link, Pulse};
 use super::ready::ReadySlot;
 use crate::ring::{Consumer, Refusal, SharedRing, Storage, Wake, state};
@@ -39,19 +40,35 @@ impl Receiver {
         self.link.check_generation(Operation::Receive)?;
         // An unknown flag cannot come from our sender; the frame is shown to nobody.
         let mut show = |flags: u8, frame: &[u8]| Flags::from_bits(flags).map(|flags| read(flags, frame));
-        let mut popped = self.ring.pop(&mut show);
-        if let Err(refusal) = popped {
-            popped = match self.refuse(refusal) {
-                Some(error) => return Err(error),
-                // The peer has died meanwhile: what it sent before is all there now.
-                None => self.ring.pop(&mut show),
-            };
-        }
-        let (result, wake) = popped.map_err(|refusal| self.last(refusal))?;
+        let mut gone = false;
+        let (result, wake) = loop {
+            match self.ring.pop(&mut show) {
+                Ok(popped) => break popped,
+                Err(Refusal::Moved) => self.follow()?,
+                Err(refusal) if gone => return Err(self.last(refusal)),
+                Err(refusal) => match self.refuse(refusal) {
+                    Some(error) => return Err(error),
+                    // The peer has died meanwhile: what it sent before is all there now.
+                    None => gone = true,
+                },
+            }
+        };
         if wake != Wake::Nobody {
             self.link.wake(wake, self.ring.ring().producer());
         }
         result.ok_or_else(corrupt)
+    }
+
+    /// Goes on in the array that the sender has handed over.
+    #[cold]
+    fn follow(&mut self) -> Result<()> {
+        let memory = self.link.handed_over().ok_or_else(corrupt)?;
+        let ring = Layout::follow(self.ring.ring(), &memory).map_err(|error| match error.kind() {
+            std::io::ErrorKind::InvalidData => corrupt(),
+            _ => Error::io(Operation::Receive, "mapping the ring's larger memory", error),
+        })?;
+        self.ring.follow(ring);
+        Ok(())
     }
 
     /// The error, or `None` if the ring deserves one more look before the peer is called gone.
@@ -68,7 +85,7 @@ impl Receiver {
         Some(match refusal {
             Refusal::WouldBlock | Refusal::Cancelled => Error::new(Operation::Receive, ErrorKind::WouldBlock),
             Refusal::Closed => Error::new(Operation::Receive, ErrorKind::Closed),
-            Refusal::Corrupt => corrupt(),
+            Refusal::Corrupt | Refusal::Moved => corrupt(),
         })
     }
 
@@ -77,7 +94,7 @@ impl Receiver {
     fn last(&self, refusal: Refusal) -> Error {
         match refusal {
             Refusal::Closed => Error::new(Operation::Receive, ErrorKind::Closed),
-            Refusal::Corrupt => corrupt(),
+            Refusal::Corrupt | Refusal::Moved => corrupt(),
             Refusal::WouldBlock | Refusal::Cancelled => Error::new(Operation::Receive, ErrorKind::PeerGone),
         }
     }

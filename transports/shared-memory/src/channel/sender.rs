@@ -5,6 +5,7 @@ use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Interest, Operation, Result, SendHalf, Source, Wait, Waiter,
 };
 
+use super::layout::Layout;
 use super::link::{Half, Link, Pulse};
 use super::ready::ReadySlot;
 use crate::ring::{Producer, Refusal, SharedRing, Storage, Wake, state};
@@ -19,11 +20,53 @@ pub struct Sender {
     ready: Option<ReadySlot>,
     /// The value of our state word that a thread may sleep on.
     parked: u32,
+    max_frame: usize,
+    growth: Growth,
 }
 
+/// A ring begins small, which is kind to memory and to the caches. While its two sides are awake that is
+/// enough; a sender that has to sleep for room again and again wants a larger one.
+#[derive(Debug)]
+struct Growth {
+    /// Bytes of the array.
+    capacity: usize,
+    /// The most bytes it may get.
+    limit: usize,
+    sleeps: u32,
+}
+
+/// Sleeps for room after which the ring grows.
+const CROWDED: u32 = 8;
+/// How much larger each array is than the one before.
+const FACTOR: usize = 4;
+
 impl Sender {
-    pub(super) fn new(ring: Producer<SharedRing>, link: Arc<Link>, ready: Option<ReadySlot>) -> Self {
-        Self { ring, link, pulse: Pulse::new(), ready, parked: 0 }
+    /// `limit`: how many bytes the ring may grow to.
+    pub(super) fn new(
+        ring: Producer<SharedRing>,
+        link: Arc<Link>,
+        ready: Option<ReadySlot>,
+        limit: usize,
+    ) -> Self {
+        let growth = Growth { capacity: ring.ring().capacity(), limit, sleeps: 0 };
+        let max_frame = ring.max_payload();
+        Self { ring, link, pulse: Pulse::new(), ready, parked: 0, max_frame, growth }
+    }
+
+    /// Moves to a larger array, if that is due and possible. If not, the ring stays as it is.
+    fn grow(&mut self) {
+        let growth = &mut self.growth;
+        let capacity = growth.capacity.saturating_mul(FACTOR).min(growth.limit);
+        if growth.sleeps < CROWDED || capacity <= growth.capacity {
+            return;
+        }
+        growth.sleeps = 0;
+        let Ok((ring, memory)) = Layout::enlarge(self.ring.ring(), capacity) else { return };
+        if self.link.hand_over(&memory) {
+            growth.capacity = capacity;
+            let wake = self.ring.move_to(ring);
+            self.announce(wake);
+        }
     }
 
     #[inline]
@@ -34,7 +77,7 @@ impl Sender {
         fill: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
         self.link.check_generation(Operation::Send)?;
-        if max > self.ring.max_payload() {
+        if max > self.max_frame {
             return Err(self.too_large(max));
         }
         if self.link.is_gone() {
@@ -70,9 +113,13 @@ impl Sender {
             Refusal::WouldBlock | Refusal::Cancelled if self.pulse.is_due() && self.link.look() => {
                 self.gone()
             }
-            Refusal::WouldBlock | Refusal::Cancelled => Error::new(Operation::Send, ErrorKind::WouldBlock),
+            Refusal::WouldBlock => {
+                self.grow();
+                Error::new(Operation::Send, ErrorKind::WouldBlock)
+            }
+            Refusal::Cancelled => Error::new(Operation::Send, ErrorKind::WouldBlock),
             Refusal::Closed => Error::new(Operation::Send, ErrorKind::Closed),
-            Refusal::Corrupt => Error::new(Operation::Send, ErrorKind::Corrupt)
+            Refusal::Corrupt | Refusal::Moved => Error::new(Operation::Send, ErrorKind::Corrupt)
                 .because("the peer set the ring's cursor to where it cannot be"),
         }
     }
@@ -88,7 +135,7 @@ impl Sender {
     fn too_large(&self, len: usize) -> Error {
         Error::new(Operation::Send, ErrorKind::MessageTooLarge).because(format!(
             "a frame of {len} bytes is longer than the {} that a ring of this capacity takes",
-            self.ring.max_payload()
+            self.max_frame
         ))
     }
 }
@@ -100,11 +147,17 @@ impl Sender {
         self.link.hang_up();
         std::mem::forget(self);
     }
+
+    /// Says that the ring has moved, and hands nothing over.
+    pub(super) fn announce_move_to_nowhere(mut self) {
+        let (ring, _memory) = Layout::enlarge(self.ring.ring(), 1 << 16).unwrap();
+        self.ring.move_to(ring);
+    }
 }
 
 impl SendHalf for Sender {
     fn max_frame(&self) -> usize {
-        self.ring.max_payload()
+        self.max_frame
     }
 
     fn try_send_with(
@@ -151,6 +204,7 @@ impl Wait for Sender {
             None => Ok(Armed::Ready),
             Some(value) => {
                 self.parked = value;
+                self.growth.sleeps += 1;
                 Ok(if waiting == state::PARKED { Armed::Park } else { Armed::Source(Interest::Readable) })
             }
         }

@@ -12,7 +12,13 @@ use super::*;
 use crate::ring::{SharedRing, Storage};
 use crate::sys::{Dir, Listener, Socket};
 
-fn pair(capacity: usize, in_place: bool) -> (Layout, (Sender, Receiver), Option<(Sender, Receiver)>) {
+type Halves = (Sender, Receiver);
+
+fn pair(capacity: usize, in_place: bool) -> (Layout, Halves, Option<Halves>) {
+    growing_pair(capacity, in_place, capacity)
+}
+
+fn growing_pair(capacity: usize, in_place: bool, limit: usize) -> (Layout, Halves, Option<Halves>) {
     let base = std::env::temp_dir();
     let dir = Dir::under(&base, Operation::Create).unwrap();
     let path = format!("channel-test-{}-{:?}.sock", std::process::id(), std::thread::current().id());
@@ -23,8 +29,8 @@ fn pair(capacity: usize, in_place: bool) -> (Layout, (Sender, Receiver), Option<
     let theirs = listener.accept().unwrap().unwrap();
     let (layout, memory) = Layout::create(capacity).unwrap();
     let mapped = Layout::open(&memory, capacity).unwrap();
-    let a = halves(&layout, Link::new(Arc::new(ours)), Role::Owner, None, in_place);
-    let b = halves(&mapped, Link::new(Arc::new(theirs)), Role::Opener, None, in_place);
+    let a = halves(&layout, Link::new(Arc::new(ours)), Role::Owner, None, in_place, limit);
+    let b = halves(&mapped, Link::new(Arc::new(theirs)), Role::Opener, None, in_place, limit);
     (mapped, a, Some(b))
 }
 
@@ -98,6 +104,51 @@ fn arming_after_the_news_does_not_sleep() {
     recv_a.park(Duration::from_secs(20));
     assert!(start.elapsed() < Duration::from_secs(10), "the sender took the flag, so the futex differs");
     assert_eq!(recv_a.arm(Waiter::Thread).unwrap(), Armed::Ready);
+}
+
+#[test]
+fn a_sender_that_sleeps_gets_more_room_and_loses_nothing() {
+    let (_, (mut sender, _recv), b) = growing_pair(4096, false, 1 << 20);
+    let (_send, mut receiver) = b.unwrap();
+    let max = sender.max_frame();
+    let message = |i: u32| i.to_le_bytes().repeat(i as usize % (max / 4));
+    let (mut sent, mut received, mut most) = (0u32, 0u32, 0);
+    for round in 0..200u32 {
+        // Fills the ring, sleeps for room, is given a little.
+        loop {
+            match sender.try_send(Flags::NONE, &message(sent)) {
+                Ok(()) => sent += 1,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    if sender.arm(Waiter::Thread).unwrap() == Armed::Park {
+                        break;
+                    }
+                }
+            }
+        }
+        most = most.max(sent - received);
+        for _ in 0..if round % 2 == 0 { 3 } else { sent - received } {
+            assert_eq!(bytes(&mut receiver).unwrap(), message(received));
+            received += 1;
+        }
+        let _ = receiver.arm(Waiter::Thread);
+    }
+    assert!(most > 1000, "at most {most} messages were in flight");
+    assert_eq!(sender.max_frame(), max, "the frame's size stays");
+    drop(sender);
+    while received < sent {
+        assert_eq!(bytes(&mut receiver).unwrap(), message(received));
+        received += 1;
+    }
+    assert_eq!(bytes(&mut receiver).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[test]
+fn a_move_without_memory_is_corrupt() {
+    let (_, (sender, _recv), b) = growing_pair(4096, false, 1 << 20);
+    let (_send, mut receiver) = b.unwrap();
+    sender.announce_move_to_nowhere();
+    assert_eq!(bytes(&mut receiver).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 /// What a hostile peer can write: any word of the control lines and of the array.

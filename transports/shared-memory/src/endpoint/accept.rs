@@ -20,6 +20,8 @@ const MAX_HALF_OPEN: usize = 256;
 /// The capacity of a direction, unless the address says otherwise: small, because every page of it is paid
 /// for when the channel is made.
 const DEFAULT_CAPACITY: usize = 64 << 10;
+/// What it may grow to, unless the address says otherwise.
+const DEFAULT_LIMIT: usize = 4 << 20;
 
 /// The owner's side of the handshakes.
 #[derive(Debug)]
@@ -92,7 +94,8 @@ impl Acceptor {
                         let peer = Peer { pid: Some(guest.who.pid), uid: Some(guest.who.uid), hello: theirs };
                         let in_place = settings.reads_in_place(guest.who.uid);
                         let link = Link::new(Arc::new(guest.socket));
-                        let (sender, receiver) = halves(&make, link, Role::Owner, slot, in_place);
+                        let (sender, receiver) =
+                            halves(&make, link, Role::Owner, slot, in_place, limit(settings));
                         return Ok((sender, receiver, peer));
                     }
                     Err(error) => state.reject(&guest, error),
@@ -205,6 +208,11 @@ impl HalfOpen {
     }
 }
 
+/// What a ring may grow to: a capacity that was asked for is what it stays at.
+fn limit(settings: &Settings) -> usize {
+    settings.capacity().unwrap_or(DEFAULT_LIMIT)
+}
+
 /// Makes the channel's memory and hands it over.
 fn admit(
     guest: &HalfOpen,
@@ -229,6 +237,7 @@ fn admit(
     let index = slot.as_ref().map_or(u32::MAX, crate::channel::ReadySlot::index);
     let mut bytes = welcome;
     bytes.extend(index.to_le_bytes());
+    bytes.extend((limit(settings) as u64).to_le_bytes());
     let mut fds: Vec<&Fd> = vec![&memory];
     if let (Some(_), Some(ready)) = (&slot, &state.ready) {
         fds.push(ready.fd());

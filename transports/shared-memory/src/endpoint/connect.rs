@@ -13,8 +13,8 @@ use crate::sys::{Dir, Fd, Socket, user};
 
 /// How soon to look again for an owner or for room in its queue.
 const SOON: Duration = Duration::from_millis(1);
-/// The ready slot behind a welcome.
-const SLOT: usize = 4;
+/// Behind a welcome: the ready slot (u32) and what a ring may grow to (u64).
+const TRAILER: usize = 12;
 
 /// A handshake that waits for the owner's answer.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) fn try_connect(
     let asked = attempt.progress(|| ask(dir, name, &hello))?;
     let result = asked.listen().and_then(|answer| match answer {
         None => Err(Error::new(Operation::Connect, ErrorKind::WouldBlock)),
-        Some((theirs, slot)) => asked.enter(&hello, theirs, slot, settings),
+        Some((theirs, slot, limit)) => asked.enter(&hello, theirs, slot, limit, settings),
     });
     // Whatever it came to, the next call begins anew.
     if !result.as_ref().is_err_and(Error::is_would_block) {
@@ -92,7 +92,7 @@ fn no_owner() -> Error {
 
 impl Asked {
     /// The owner's answer, once it is all there.
-    fn listen(&mut self) -> Result<Option<(Hello, u32)>> {
+    fn listen(&mut self) -> Result<Option<(Hello, u32, u64)>> {
         loop {
             let mut bytes = [0; 512];
             // Nothing may be read beyond the answer: what follows are bells.
@@ -111,8 +111,12 @@ impl Asked {
             }
             if let Some((reply, used)) = Reply::decode(&self.heard)? {
                 let theirs = reply.into_result()?;
-                if let Some(slot) = self.heard.get(used..used + SLOT).and_then(|s| s.try_into().ok()) {
-                    return Ok(Some((theirs, u32::from_le_bytes(slot))));
+                if let Some([a, b, c, d, limit @ ..]) = self.heard[used..].first_chunk::<TRAILER>() {
+                    return Ok(Some((
+                        theirs,
+                        u32::from_le_bytes([*a, *b, *c, *d]),
+                        u64::from_le_bytes(*limit),
+                    )));
                 }
             }
         }
@@ -121,7 +125,7 @@ impl Asked {
     /// How many bytes the answer still lacks, at least.
     fn missing(&self) -> Result<usize> {
         Ok(match Reply::decode(&self.heard)? {
-            Some((_, used)) => used + SLOT - self.heard.len(),
+            Some((_, used)) => used + TRAILER - self.heard.len(),
             None => Reply::missing(&self.heard),
         })
     }
@@ -132,6 +136,7 @@ impl Asked {
         ours: &Hello,
         theirs: Hello,
         slot: u32,
+        limit: u64,
         settings: &Settings,
     ) -> Result<(Sender, Receiver, Peer)> {
         ours.check(&theirs)?;
@@ -157,7 +162,8 @@ impl Asked {
         let peer = Peer { pid: Some(owner.pid), uid: Some(owner.uid), hello: theirs };
         let link = Link::new(Arc::clone(&self.socket));
         let in_place = settings.reads_in_place(owner.uid);
-        let (sender, receiver) = halves(&layout, link, Role::Opener, ready, in_place);
+        let limit = usize::try_from(limit).unwrap_or(MAX_CAPACITY).min(MAX_CAPACITY);
+        let (sender, receiver) = halves(&layout, link, Role::Opener, ready, in_place, limit);
         Ok((sender, receiver, peer))
     }
 }

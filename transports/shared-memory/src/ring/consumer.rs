@@ -1,5 +1,5 @@
 use super::{
-    DATA, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload, state, wake,
+    DATA, MOVED, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload, state, wake,
 };
 use crate::primitive::Ordering;
 
@@ -40,6 +40,8 @@ impl<S: Storage> Consumer<S> {
             if word.kind != DATA {
                 return Err(Refusal::Corrupt);
             }
+        } else if word.kind == MOVED {
+            return Err(Refusal::Moved);
         }
         let result = self.ring.read(self.head, word.len, |payload| read(word.flags, payload));
         self.head += lines_for(word.len);
@@ -58,7 +60,7 @@ impl<S: Storage> Consumer<S> {
         let size = self.ring.lines();
         let room = size - (self.head & (size - 1));
         let fits = word.len <= max_payload(size) && lines_for(word.len) <= room;
-        let known = word.kind == DATA || word.kind == PADDING;
+        let known = matches!(word.kind, DATA | PADDING | MOVED);
         if fits && known && word.position == self.head as u16 { Ok(word) } else { Err(Refusal::Corrupt) }
     }
 
@@ -72,6 +74,12 @@ impl<S: Storage> Consumer<S> {
             0 => Err(Refusal::Closed),
             header => Ok(header),
         }
+    }
+
+    /// Goes on in the array that the producer has moved to, after `Moved`.
+    pub(crate) fn follow(&mut self, ring: S) {
+        self.ring = ring;
+        self.head += 1;
     }
 
     /// Gives back what is consumed, if anything is: called when there is nothing more to do.

@@ -18,11 +18,12 @@ pub(crate) struct SharedRing {
     control: *const u8,
     data: *mut u8,
     lines: u64,
-    /// Keeps the memory behind the pointers.
-    _map: Arc<Map>,
+    /// Keep the memory behind the pointers.
+    _control_map: Arc<Map>,
+    _data_map: Arc<Map>,
 }
 
-// SAFETY: the pointers lead into the mapping that `_map` keeps; all shared words are atomics, and payload is
+// SAFETY: the pointers lead into the mappings that the ring keeps; all shared words are atomics, and payload is
 // touched by one side at a time, as the ring's protocol says.
 unsafe impl Send for SharedRing {}
 
@@ -39,7 +40,23 @@ impl SharedRing {
         }
         // SAFETY: both offsets were found inside the mapping just now.
         let (control, data) = unsafe { (map.as_ptr().add(control), map.as_ptr().add(data)) };
-        Some(Self { control, data, lines: (capacity / LINE) as u64, _map: Arc::clone(map) })
+        let lines = (capacity / LINE) as u64;
+        Some(Self { control, data, lines, _control_map: Arc::clone(map), _data_map: Arc::clone(map) })
+    }
+
+    /// The same ring over another array: `capacity` bytes at the start of `map`, of the same rules.
+    pub(crate) fn with_array(&self, map: Map, capacity: usize) -> Option<Self> {
+        if capacity > map.len() || !capacity.is_power_of_two() || capacity < 8 * LINE {
+            return None;
+        }
+        let data = map.as_ptr();
+        let lines = (capacity / LINE) as u64;
+        Some(Self { data, lines, _data_map: Arc::new(map), ..self.clone() })
+    }
+
+    /// Bytes of the array.
+    pub(crate) fn capacity(&self) -> usize {
+        self.lines as usize * LINE
     }
 
     #[inline]

@@ -13,6 +13,9 @@
 //!
 //! A record that would not fit before the end of the array is preceded by padding up to the end.
 //!
+//! A ring can move to a larger array: the producer's last record in the old one says so, and both go on in
+//! the new one with the same control words and the same positions. One line is always left for that record.
+//!
 //! Each side keeps its own cursor private and checks whatever the other side wrote before it is used: a
 //! hostile peer can make a call fail with `Corrupt`, never reach outside the array.
 
@@ -79,6 +82,8 @@ pub(crate) enum Refusal {
     Corrupt,
     /// The caller's closure wanted nothing sent.
     Cancelled,
+    /// The ring goes on in another array, see [`Consumer::follow`].
+    Moved,
 }
 
 /// Whom to wake after an operation.
@@ -114,6 +119,8 @@ struct Word {
 const DATA: u8 = 1;
 /// The rest of the array is skipped.
 const PADDING: u8 = 2;
+/// The next record is in another array.
+const MOVED: u8 = 3;
 
 impl Word {
     const fn pack(len: usize, flags: u8, kind: u8, position: u64) -> u64 {

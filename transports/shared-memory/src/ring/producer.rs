@@ -1,5 +1,5 @@
 use super::{
-    DATA, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload, state, wake,
+    DATA, MOVED, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload, state, wake,
 };
 use crate::primitive::Ordering;
 
@@ -91,6 +91,15 @@ impl<S: Storage> Producer<S> {
         }
         self.head = head;
         if self.tail + self.wanted > head + self.ring.lines() { Err(Refusal::WouldBlock) } else { Ok(()) }
+    }
+
+    /// Goes on in another array, fresh and zeroed. The line that every push leaves free takes the news.
+    pub(crate) fn move_to(&mut self, ring: S) -> Wake {
+        self.ring.header(self.tail).store(Word::pack(0, 0, MOVED, self.tail), Ordering::Release);
+        self.ring = ring;
+        self.tail += 1;
+        self.cleared = self.tail + self.ring.lines();
+        wake(self.ring.consumer())
     }
 
     #[inline]

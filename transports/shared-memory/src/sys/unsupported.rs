@@ -168,7 +168,7 @@ impl Socket {
     pub(crate) fn ring_bell(&self) -> bool {
         match self.0 {}
     }
-    pub(crate) fn take_bells(&self) -> Bells {
+    pub(crate) fn take_bells(&self, _fds: &mut Vec<Fd>) -> Bells {
         match self.0 {}
     }
     pub(crate) fn source(self: &Arc<Self>) -> Result<Source> {

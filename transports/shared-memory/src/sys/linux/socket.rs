@@ -10,7 +10,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
-    listen, recv, recvmsg, send, sendmsg, socket_with,
+    listen, recvmsg, send, sendmsg, socket_with,
 };
 
 use super::super::{Bells, Credentials};
@@ -86,21 +86,19 @@ impl Socket {
         }
     }
 
-    /// Takes all bells that were rung.
-    pub(crate) fn take_bells(&self) -> Bells {
+    /// Takes all bells that were rung, and appends the descriptors that came with them.
+    pub(crate) fn take_bells(&self, fds: &mut Vec<Fd>) -> Bells {
         let mut bells = Bells::default();
         let mut bytes = [0; 256];
         loop {
-            match recv(&self.0, &mut bytes, RecvFlags::DONTWAIT) {
-                Ok((_, 0)) => bells.hung_up = true,
-                Ok((_, got)) => {
+            match self.recv_with(&mut bytes, fds) {
+                Ok(0) => bells.hung_up = true,
+                Ok(_) => {
                     bells.rung = true;
-                    if got == bytes.len() {
-                        continue;
-                    }
+                    continue;
                 }
-                Err(Errno::INTR) => continue,
-                Err(Errno::WOULDBLOCK) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => bells.hung_up = true,
             }
             return bells;
