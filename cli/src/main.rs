@@ -1,2 +1,75 @@
-//! Under construction.
-fn main() {}
+//! The `anyipc` command.
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod failure;
+mod hold;
+mod interrupt;
+mod message;
+mod objects;
+mod output;
+mod owner;
+mod sys;
+mod table;
+mod target;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::commands::{block, call, doctor, explain, generate, inspect, lpsz, ls, recv, rm, send, serve};
+use crate::failure::{Failure, Result};
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return unparsed(&error),
+    };
+    let out = Output::new(cli.json, cli.quiet);
+    let done = run(&cli.command, &out).and_then(|code| out.flush().map(|()| code));
+    done.unwrap_or_else(|failure| {
+        // What was printed before the failure is still wanted.
+        let _ = out.flush();
+        out.failure(&failure);
+        ExitCode::from(failure.exit_code())
+    })
+}
+
+fn run(command: &Command, out: &Output) -> Result<ExitCode> {
+    match command {
+        Command::Send(args) => send::run(args, out),
+        Command::Recv(args) => recv::run(args, out),
+        Command::Serve(args) => serve::run(args, out),
+        Command::Call(args) => call::run(args, out),
+        Command::Block(args) => block::run(args, out),
+        Command::Lpsz(args) => lpsz::run(args, out),
+        Command::Ls(args) => ls::run(args, out),
+        Command::Inspect(args) => inspect::run(args, out),
+        Command::Rm(args) => rm::run(args, out),
+        Command::Explain(args) => explain::run(args, out),
+        Command::Doctor(args) => doctor::run(args, out),
+        Command::Completions(args) => generate::completions(args, out),
+        Command::Man(args) => generate::man(args, out),
+    }
+}
+
+/// The help, the version, or what is wrong with the command line.
+fn unparsed(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nobody to tell if the reader left.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args_os().any(|arg| arg == "--json") {
+        let text = error.to_string();
+        Output::new(true, false)
+            .failure(&Failure::Usage(text.trim_start_matches("error: ").trim_end().into()));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(2)
+}

@@ -1,0 +1,60 @@
+use clap::{Parser, Subcommand};
+
+use crate::commands::{block, call, doctor, explain, generate, inspect, lpsz, ls, recv, rm, send, serve};
+
+const AFTER: &str = "\
+Exit codes: 0 done; 1 failed; 2 the command line or an address cannot be understood; 130 ended by a signal.
+Data goes to the standard output, everything else to the standard error. With --json data and errors are
+JSON lines with a \"schema\" version; NO_COLOR and pipes are respected.
+What flags say comes first, then ANYIPC_* variables, then the configuration file, then the defaults.
+
+Examples:
+  anyipc recv shm://hello                  # in one terminal
+  echo hi | anyipc send shm://hello        # in another
+  anyipc explain 'shm://hello?wait=block'
+  anyipc doctor";
+
+/// Send, receive, inspect and benchmark over every local transport, chosen by an address.
+#[derive(Parser, Debug)]
+#[command(name = "anyipc", version, after_help = AFTER, arg_required_else_help = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print data and errors as JSON lines
+    #[arg(long, global = true, env = "ANYIPC_JSON", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    pub(crate) json: bool,
+
+    /// Print no remarks on the standard error
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    Send(send::Args),
+    Recv(recv::Args),
+    Serve(serve::Args),
+    Call(call::Args),
+    Block(block::Args),
+    Lpsz(lpsz::Args),
+    Ls(ls::Args),
+    Inspect(inspect::Args),
+    Rm(rm::Args),
+    Explain(explain::Args),
+    Doctor(doctor::Args),
+    Completions(generate::CompletionsArgs),
+    Man(generate::ManArgs),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

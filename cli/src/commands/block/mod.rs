@@ -1,0 +1,48 @@
+//! `anyipc block …`: named blocks of shared memory.
+
+mod cat;
+mod create;
+mod open;
+mod stat;
+mod write;
+
+use std::process::ExitCode;
+
+use crate::failure::Result;
+use crate::output::Output;
+
+const EXAMPLES: &str = "\
+A block lives until its last holder closes it or dies; its creator may leave before.
+
+Examples:
+  anyipc block create shm://scratch --size 64KiB --hold     # in one terminal
+  echo hello | anyipc block write shm://scratch --offset 16 # in another
+  anyipc block cat shm://scratch --offset 16 --len 6
+  anyipc block stat shm://scratch";
+
+/// Create, open, read and write named blocks of memory
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    Create(create::Args),
+    Open(open::Args),
+    Write(write::Args),
+    Cat(cat::Args),
+    Stat(stat::Args),
+}
+
+pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
+    match &args.command {
+        Command::Create(args) => create::run(args, out),
+        Command::Open(args) => open::run(args, out),
+        Command::Write(args) => write::run(args, out),
+        Command::Cat(args) => cat::run(args, out),
+        Command::Stat(args) => stat::run(args, out),
+    }
+}

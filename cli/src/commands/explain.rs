@@ -1,0 +1,211 @@
+use std::process::ExitCode;
+
+use anyipc::transport::{COMMON_KEYS, KeyKind, Side};
+use anyipc::{Address, Capabilities, Key, Object, ObjectState, Operation, Registry};
+use serde::Serialize;
+
+use crate::failure::Result;
+use crate::objects::{Record, details};
+use crate::output::Output;
+use crate::table;
+use crate::target::Target;
+
+/// What is in force where the address says nothing.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("max_message", "16MiB"),
+    ("wait", "adaptive"),
+    ("timeout", "5s"),
+    ("codec", "postcard"),
+    ("create", "new"),
+    ("capacity", "64KiB"),
+    ("scope", "user"),
+    ("trust", "copy"),
+];
+
+const EXAMPLES: &str = "\
+Says what an address means without creating or holding anything: its transport and what that can do, every
+option with the value in force, whether messages are read in place, and which objects of the operating
+system there are and who holds them.
+
+Examples:
+  anyipc explain shm://hello
+  anyipc explain 'shm://hello?trust=same-user&wait=spin' --json";
+
+/// Explain what an address means, and who is behind it
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Serialize)]
+struct Explanation<'a> {
+    address: String,
+    scheme: &'a str,
+    name: &'a str,
+    system_name: String,
+    capabilities: Vec<&'static str>,
+    reading: Reading,
+    options: Vec<Choice<'a>>,
+    objects: Vec<Record<'a>>,
+}
+
+/// Where a receiver reads messages.
+#[derive(Serialize)]
+struct Reading {
+    in_place: bool,
+    why: &'static str,
+}
+
+/// An option, and what is chosen.
+#[derive(Serialize)]
+struct Choice<'a> {
+    name: &'static str,
+    value: Option<&'a str>,
+    given: bool,
+    side: &'static str,
+    choices: Vec<&'static str>,
+    help: &'static str,
+}
+
+pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
+    let address = args.target.address(Operation::Address)?;
+    let (transport, options) = Registry::global().resolve(&address)?;
+    let capabilities = transport.capabilities();
+    let objects = if capabilities.contains(Capabilities::INVENTORY) {
+        transport
+            .inspect(address.name(), &options)
+            .map_err(|error| error.during(Operation::Stat).at(&address))?
+    } else {
+        Vec::new()
+    };
+    let explanation = Explanation {
+        address: address.to_string(),
+        scheme: address.scheme(),
+        name: address.name().as_str(),
+        system_name: address.name().os_name(),
+        capabilities: capabilities.names().collect(),
+        reading: reading(&address, transport.keys()),
+        options: COMMON_KEYS.iter().chain(transport.keys()).map(|key| choice(&address, key)).collect(),
+        objects: objects.iter().map(|object| Record::new(address.scheme(), object)).collect(),
+    };
+    if out.json() {
+        out.record(explanation)?;
+    } else {
+        print(&explanation, &address, &objects, out)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reading(address: &Address, keys: &[Key]) -> Reading {
+    let trusts = keys.iter().any(|key| key.name == "trust");
+    let (in_place, why) = match address.get("trust") {
+        _ if !trusts => (false, "this transport has no trust= option"),
+        Some("same-user") => {
+            (true, "trust=same-user: in place where the peer has the same user, else copied")
+        }
+        _ => (false, "trust=copy: the peer cannot change what is being read; trust=same-user reads in place"),
+    };
+    Reading { in_place, why }
+}
+
+fn choice<'a>(address: &'a Address, key: &Key) -> Choice<'a> {
+    let given = address.get(key.name);
+    let default = DEFAULTS.iter().find(|(name, _)| *name == key.name).map(|(_, value)| *value);
+    Choice {
+        name: key.name,
+        value: given.or(default),
+        given: given.is_some(),
+        side: match key.side {
+            Side::Owner => "owner",
+            Side::Both => "both",
+        },
+        choices: match key.kind {
+            KeyKind::Choice(words) => words.to_vec(),
+            KeyKind::Flag => vec!["true", "false"],
+            _ => Vec::new(),
+        },
+        help: key.help,
+    }
+}
+
+fn print(explanation: &Explanation<'_>, address: &Address, objects: &[Object], out: &Output) -> Result<()> {
+    let facts = [
+        ("address", explanation.address.clone()),
+        ("transport", explanation.scheme.to_owned()),
+        ("can", explanation.capabilities.join(", ")),
+        ("system name", explanation.system_name.clone()),
+        (
+            "reading",
+            format!(
+                "{}: {}",
+                if explanation.reading.in_place { "in place" } else { "copied" },
+                explanation.reading.why
+            ),
+        ),
+    ];
+    out.line(table::columns(["", ""], facts.map(|(label, value)| [label.into(), value])))?;
+    out.line("")?;
+    let rows = explanation.options.iter().map(|option| {
+        [
+            option.name.to_owned(),
+            option.value.unwrap_or("-").to_owned(),
+            if option.given { "address" } else { "default" }.to_owned(),
+            option.side.to_owned(),
+            option.help.to_owned(),
+        ]
+    });
+    out.line(table::columns(["OPTION", "VALUE", "FROM", "SIDE", "MEANING"], rows))?;
+    for object in objects {
+        out.line("")?;
+        let rows = details(address.scheme(), object).into_iter().map(|(label, value)| [label.into(), value]);
+        out.line(table::columns(["", ""], rows))?;
+    }
+    out.line("")?;
+    out.line(verdict(objects))
+}
+
+/// What would happen now, and why.
+fn verdict(objects: &[Object]) -> &'static str {
+    let live = |kind: &str| objects.iter().any(|o| o.kind == kind && o.state == ObjectState::Live);
+    let invalid = objects.iter().any(|o| o.state == ObjectState::Invalid);
+    match (live("rendezvous"), live("block")) {
+        _ if invalid => {
+            "Something of this name is damaged or not an object of ours: create and open fail until it is removed."
+        }
+        (true, _) => "It has a live owner: open and connect work, create fails with -1.",
+        (false, true) => {
+            "It has a live block and no owner: open works, connect waits for an owner, create needs create=open_or_create."
+        }
+        (false, false) if objects.is_empty() => {
+            "Nobody has created it: create works, open fails with -3, connect waits for an owner."
+        }
+        (false, false) => {
+            "Only leftovers of a crash are there: create works and reclaims them, open fails with -3."
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_help() {
+        let keys = Registry::global().transports().flat_map(|transport| transport.keys()).chain(COMMON_KEYS);
+        for key in keys {
+            let default = DEFAULTS.iter().find(|(name, _)| *name == key.name).map(|(_, value)| *value);
+            if key.help.contains("default") {
+                let Some(value) = default else { panic!("{} has a default", key.name) };
+                assert!(
+                    key.help.contains(&format!("default {value}"))
+                        || key.help.contains(&format!("{value} (default)")),
+                    "{}={value}: {}",
+                    key.name,
+                    key.help
+                );
+            }
+        }
+    }
+}

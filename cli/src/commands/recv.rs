@@ -1,0 +1,72 @@
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyipc::Operation;
+use serde::Serialize;
+
+use crate::failure::Result;
+use crate::message::{Payload, PeerInfo};
+use crate::output::Output;
+use crate::owner::Owner;
+use crate::target::Target;
+use crate::values;
+
+const EXAMPLES: &str = "\
+Creates the object and is its owner: anyone may connect, also several at once. Prints each message as its
+bytes and a line end. Messages that may contain line ends or bytes that are not UTF-8 are told apart with
+--json: {\"schema\":1,\"peer\":{\"id\",\"pid\",\"uid\"},\"len\",\"text\"}, or \"data_hex\" for what is not UTF-8.
+
+Ends when all who connected have left (at least one must have come), after --count messages, or never with
+--follow. What is still under way after --count messages is lost, and its senders are told.
+
+Examples:
+  anyipc recv shm://hello
+  anyipc recv shm://hello --follow --json | jq .text
+  anyipc recv shm://hello --count 1 --timeout 10s";
+
+/// Receive messages, as the owner, from all who connect
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    target: Target,
+
+    /// End after this many messages
+    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    count: Option<u64>,
+
+    /// Go on after everyone has left
+    #[arg(short, long)]
+    follow: bool,
+
+    /// Fail if no message comes for this long, such as 10s
+    #[arg(long, value_name = "TIME", value_parser = values::span)]
+    timeout: Option<Duration>,
+}
+
+#[derive(Serialize)]
+struct Received<'a> {
+    peer: Option<&'a PeerInfo>,
+    #[serde(flatten)]
+    message: Payload<'a>,
+}
+
+pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
+    let address = args.target.address(Operation::Create)?;
+    let mut owner = Owner::create(&address, out)?;
+    let forever = args.follow || args.count.is_some();
+    let mut received = 0;
+    while args.count.is_none_or(|count| received < count) {
+        let Some((id, message)) = owner.next_message(forever, args.timeout)? else { break };
+        received += 1;
+        if out.json() {
+            out.record(Received { peer: owner.peer(id), message: Payload::new(&message) })?;
+        } else {
+            out.bytes(&message)?;
+            out.bytes(b"\n")?;
+        }
+    }
+    out.flush()?;
+    owner.close()?;
+    Ok(ExitCode::SUCCESS)
+}

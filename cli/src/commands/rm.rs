@@ -1,0 +1,43 @@
+use std::process::ExitCode;
+
+use anyipc::{Operation, Registry};
+use serde::Serialize;
+
+use crate::failure::Result;
+use crate::output::Output;
+use crate::target::Target;
+
+const EXAMPLES: &str = "\
+What is alive is refused (exit code 1) unless --force says otherwise. Its holders keep their memory and their
+channels then, but no one finds them by name, and their close reports an error.
+There is rarely a reason: what a crash left is reclaimed by the next create or open.
+
+Examples:
+  anyipc rm shm://hello
+  anyipc rm shm://hello --force";
+
+/// Remove the objects of one name
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    target: Target,
+
+    /// Remove also what is alive or damaged
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Serialize)]
+struct Removed {
+    removed: String,
+}
+
+pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
+    let address = args.target.address(Operation::Remove)?;
+    Registry::global().remove(&address, args.force)?;
+    if out.json() {
+        out.record(Removed { removed: address.to_string() })?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,136 @@
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::io::{self, BufWriter, Stdout, Write};
+
+use serde::Serialize;
+
+use crate::failure::{Failure, Result};
+
+/// The version of the shape of everything that `--json` prints.
+const SCHEMA: u32 = 1;
+
+/// Where a command writes: data to the standard output, everything else to the standard error.
+///
+/// Data is buffered; [`flush`](Self::flush) before waiting. A reader that left ends the command quietly.
+#[derive(Debug)]
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+    data: RefCell<BufWriter<Stdout>>,
+}
+
+/// A JSON line, its schema first.
+#[derive(Serialize)]
+struct Line<T> {
+    schema: u32,
+    #[serde(flatten)]
+    body: T,
+}
+
+#[derive(Serialize)]
+struct ErrorLine<T> {
+    error: T,
+}
+
+impl Output {
+    /// `json`: data and errors are JSON lines. `quiet`: no notes.
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet, data: RefCell::new(BufWriter::new(io::stdout())) }
+    }
+
+    /// Whether data is to be JSON lines.
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// One JSON line of data: the fields of `body` after `"schema":1`. `body` serializes as a map.
+    pub(crate) fn record(&self, body: impl Serialize) -> Result<()> {
+        let line = json_line(body).map_err(|e| Failure::Io("writing JSON".into(), e))?;
+        self.bytes(&line)
+    }
+
+    /// One line of text, control characters made visible.
+    pub(crate) fn line(&self, text: impl Display) -> Result<()> {
+        let text = text.to_string();
+        self.bytes(visible(&text).as_bytes())?;
+        self.bytes(b"\n")
+    }
+
+    /// Bytes as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        self.data.borrow_mut().write_all(bytes).map_err(stdout_failed)
+    }
+
+    /// Hands everything over to whoever reads.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.data.borrow_mut().flush().map_err(stdout_failed)
+    }
+
+    /// A remark on the standard error, unless `--quiet`.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.quiet {
+            // Nobody to tell if even this fails.
+            let _ = writeln!(io::stderr(), "{}", visible(&text.to_string()));
+        }
+    }
+
+    /// The reason of a failure on the standard error; with `--json` as one line of JSON.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        let Some(error) = failure.body() else { return };
+        if self.json
+            && let Ok(line) = json_line(ErrorLine { error })
+        {
+            let _ = io::stderr().write_all(&line);
+            return;
+        }
+        if matches!(failure, Failure::Interrupted) {
+            return;
+        }
+        // Colour only on a terminal without NO_COLOR.
+        let _ = writeln!(anstream::stderr(), "\x1b[1;31merror:\x1b[0m {}", visible(&failure.to_string()));
+    }
+}
+
+/// A whole JSON line, line end included.
+pub(crate) fn json_line(body: impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(&Line { schema: SCHEMA, body })?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+fn stdout_failed(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
+        _ => Failure::Io("writing to the standard output".into(), error),
+    }
+}
+
+/// Text from elsewhere must not steer the terminal.
+fn visible(text: &str) -> Cow<'_, str> {
+    let hidden = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(hidden) {
+        return text.into();
+    }
+    text.chars().map(|c| if hidden(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_made_visible() {
+        assert_eq!(visible("a\x1b[31m\tb\nü"), "a\\u{1b}[31m\tb\nü");
+    }
+
+    #[test]
+    fn the_schema_comes_first() {
+        #[derive(Serialize)]
+        struct Body {
+            b: u8,
+            a: u8,
+        }
+        assert_eq!(json_line(Body { b: 1, a: 2 }).unwrap(), b"{\"schema\":1,\"b\":1,\"a\":2}\n");
+    }
+}

@@ -1,0 +1,49 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyipc::{Address, Config, Error, ErrorKind, Operation};
+
+use crate::failure::Result;
+
+/// Which object a command is about.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Target {
+    /// Address such as `shm://name?wait=block`, or a name from the configuration file
+    ///
+    /// What has no `://` is a name (an `@` before it is allowed): the environment variable
+    /// ANYIPC_<NAME>_URL has its address, else [addresses] of the configuration file.
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+
+    /// TOML file whose [addresses] give addresses names
+    #[arg(long, value_name = "FILE", env = "ANYIPC_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl Target {
+    /// The address; what is wrong with it counts as a failure of `operation`.
+    pub(crate) fn address(&self, operation: Operation) -> Result<Address> {
+        let address = if self.url.contains("://") { self.url.parse() } else { self.look_up() };
+        Ok(address.map_err(|error: Error| error.during(operation))?)
+    }
+
+    /// The address, waiting this long if a flag says so.
+    pub(crate) fn address_within(&self, operation: Operation, timeout: Option<Duration>) -> Result<Address> {
+        let address = self.address(operation)?;
+        Ok(match timeout {
+            Some(timeout) => address.with("timeout", &format!("{}ns", timeout.as_nanos())),
+            None => address,
+        })
+    }
+
+    fn look_up(&self) -> anyipc::Result<Address> {
+        let name = self.url.strip_prefix('@').unwrap_or(&self.url);
+        if let Some(path) = &self.config {
+            return Config::from_file(path)?.address(name);
+        }
+        Config::default().address(name).map_err(|error| {
+            let why = "an address reads scheme://name?key=value; anything else is a name, which needs --config FILE";
+            Error::new(Operation::Address, ErrorKind::InvalidAddress).because(why).from_source(error).at(&self.url)
+        })
+    }
+}
