@@ -109,11 +109,6 @@ impl Segment {
         self.map.as_ptr()
     }
 
-    /// Mapped bytes of contents: whole pages.
-    pub(crate) fn mapped(&self) -> usize {
-        self.map.len() - sys::page_size()
-    }
-
     pub(crate) fn header(&self) -> &Header {
         &self.header
     }
