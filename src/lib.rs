@@ -75,7 +75,13 @@ pub use anyipc_core::{
 pub use anyipc_shared_memory::Block;
 
 /// The examples of the README are tests.
-#[cfg(all(doctest, target_os = "linux", feature = "config", feature = "postcard", feature = "shared-memory"))]
+#[cfg(all(
+    doctest,
+    target_os = "linux",
+    feature = "config",
+    feature = "postcard",
+    feature = "shared-memory"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
