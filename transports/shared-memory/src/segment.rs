@@ -424,5 +424,5 @@ fn temporary_name() -> String {
     format!("{random:016x}-{count:x}{TEMPORARY}")
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;

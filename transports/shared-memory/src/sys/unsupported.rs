@@ -80,9 +80,6 @@ impl Dir {
         Err(Error::new(op, ErrorKind::Unsupported)
             .because("shm:// is not built for this platform yet, see ROADMAP.md; use inproc://"))
     }
-    pub(crate) fn under(_base: &Path, op: Operation) -> Result<Self> {
-        Self::open(Scope::User, op)
-    }
     pub(crate) fn path(&self) -> &Path {
         match self.0 {}
     }
