@@ -1,0 +1,185 @@
+//! The rounds of the kill test: what a victim does until it is killed, and what its survivor sees.
+
+pub(crate) mod survivor;
+pub(crate) mod victim;
+
+use std::time::Instant;
+
+use anyipc::ErrorKind;
+
+use crate::support::counters::Counters;
+use crate::support::halves::{Mode, Rx, Tx};
+use crate::support::message::Stream;
+use crate::support::random::Random;
+
+/// What the two sides do when the kill comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    /// The victim streams.
+    In,
+    /// Both stream.
+    Both,
+    /// The survivor asks, the victim answers.
+    Ask,
+    /// The victim asks, the survivor answers.
+    Answer,
+    /// Nothing; the survivor sleeps in a receive.
+    Idle,
+    /// The survivor sleeps in a send: the victim does not receive.
+    Full,
+    /// One short connection after the other.
+    Connect,
+}
+
+impl Pattern {
+    const ALL: [Self; 7] =
+        [Self::In, Self::Both, Self::Ask, Self::Answer, Self::Idle, Self::Full, Self::Connect];
+}
+
+/// One round. Both sides make the same of its number and seed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Round {
+    pub(crate) index: u64,
+    pub(crate) seed: u64,
+    pub(crate) pattern: Pattern,
+    /// How the survivor waits.
+    pub(crate) survivor: Mode,
+    /// How the victim waits.
+    pub(crate) victim: Mode,
+    /// Whether the owner is killed, or the opener.
+    pub(crate) kills_owner: bool,
+    pub(crate) capacity: usize,
+    pub(crate) longest: usize,
+}
+
+impl Round {
+    pub(crate) fn new(index: u64, seed: u64) -> Self {
+        let mut random = Random::new(seed ^ (index << 20));
+        // Every combination comes in turn; the rest is chance.
+        let modes = Mode::ALL.len() as u64;
+        let patterns = Pattern::ALL.len() as u64;
+        Self {
+            index,
+            seed,
+            survivor: Mode::ALL[(index % modes) as usize],
+            pattern: Pattern::ALL[(index / modes % patterns) as usize],
+            kills_owner: index / modes / patterns % 2 == 0,
+            victim: random.pick(Mode::ALL),
+            capacity: random.pick(&[4096, 4096, 16384, 65536]),
+            // Above a quarter of the capacity a message is sent in fragments.
+            longest: random.pick(&[8, 100, 1000, 6000, 70_000]),
+        }
+    }
+
+    pub(crate) fn url(&self, mode: Mode) -> String {
+        format!("shm://kill?capacity={}&wait={}&timeout=20s", self.capacity, mode.wait())
+    }
+
+    fn to_victim(self) -> Stream {
+        Stream::new(1, 8, self.longest)
+    }
+
+    fn to_survivor(self) -> Stream {
+        Stream::new(2, 8, self.longest)
+    }
+}
+
+/// How a loop over a half ended.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) half: &'static str,
+    pub(crate) kind: ErrorKind,
+    pub(crate) text: String,
+    pub(crate) at: Instant,
+}
+
+impl Ending {
+    fn new(half: &'static str, error: &anyipc::Error) -> Self {
+        Self { half, kind: error.kind(), text: error.to_string(), at: Instant::now() }
+    }
+}
+
+/// The victim's numbers: sends begun, and sends that were `Ok`.
+const BEGUN: usize = 0;
+const SENT: usize = 1;
+
+async fn send_one(
+    tx: &mut Tx,
+    stream: &mut Stream,
+    log: Option<&Counters>,
+    buffer: &mut Vec<u8>,
+) -> Result<(), Ending> {
+    stream.write(buffer);
+    if let Some(log) = log {
+        log.set(BEGUN, stream.count());
+    }
+    tx.send(buffer).await.map_err(|error| Ending::new("send", &error))?;
+    if let Some(log) = log {
+        log.set(SENT, stream.count());
+    }
+    Ok(())
+}
+
+async fn receive_one(rx: &mut Rx, stream: &mut Stream, buffer: &mut Vec<u8>) -> Result<(), Ending> {
+    rx.recv(buffer).await.map_err(|error| Ending::new("recv", &error))?;
+    stream.check(buffer);
+    Ok(())
+}
+
+/// Sends until that fails.
+async fn send_all(tx: &mut Tx, stream: &mut Stream, log: Option<&Counters>) -> Ending {
+    let mut buffer = Vec::new();
+    loop {
+        if let Err(ending) = send_one(tx, stream, log, &mut buffer).await {
+            return ending;
+        }
+    }
+}
+
+/// Receives until that fails.
+async fn receive_all(rx: &mut Rx, stream: &mut Stream) -> Ending {
+    let mut buffer = Vec::new();
+    loop {
+        if let Err(ending) = receive_one(rx, stream, &mut buffer).await {
+            return ending;
+        }
+    }
+}
+
+/// Asks and waits for the answer, until one of the two fails.
+async fn ask(
+    tx: &mut Tx,
+    out: &mut Stream,
+    rx: &mut Rx,
+    back: &mut Stream,
+    log: Option<&Counters>,
+) -> Ending {
+    let mut buffer = Vec::new();
+    loop {
+        if let Err(ending) = send_one(tx, out, log, &mut buffer).await {
+            return ending;
+        }
+        if let Err(ending) = receive_one(rx, back, &mut buffer).await {
+            return ending;
+        }
+    }
+}
+
+/// Waits for a question and answers it, until one of the two fails.
+async fn answer(
+    tx: &mut Tx,
+    out: &mut Stream,
+    rx: &mut Rx,
+    back: &mut Stream,
+    log: Option<&Counters>,
+) -> Ending {
+    let mut buffer = Vec::new();
+    loop {
+        if let Err(ending) = receive_one(rx, back, &mut buffer).await {
+            return ending;
+        }
+        if let Err(ending) = send_one(tx, out, log, &mut buffer).await {
+            return ending;
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The side that must notice, and lose nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use anyipc::{Channel, Endpoint, ErrorKind, Registry};
+
+use super::{BEGUN, Ending, Pattern, Round, SENT, answer, ask, receive_all, send_all};
+use crate::support::counters::Counters;
+use crate::support::halves::{Mode, Rx, Tx, run, run_both, split};
+use crate::support::process::{Process, end_with_parent, say, spawn};
+use crate::support::random::Random;
+use crate::support::{channel_mappings, descriptors, eventually, files, watchdog};
+
+/// The promise.
+const SOON: Duration = Duration::from_secs(1);
+
+/// `survivor <first> <step> <end> <seed> <dir>`: plays the rounds `first`, `first + step`, … below `end`,
+/// and says `ok <milliseconds>` or `failed …` for each.
+pub(crate) fn survivor(words: &[&str]) {
+    end_with_parent();
+    let number = |index: usize| words[index].parse::<u64>().unwrap();
+    let (first, step, end, seed, dir) = (number(0), number(1), number(2), number(3), Path::new(words[4]));
+    // What is made once and kept does not count as a leak.
+    drop(anyipc::create("shm://warm-up").unwrap());
+    let before = descriptors();
+    for index in (first..end).step_by(step as usize) {
+        let round = Round::new(index, seed);
+        let _watchdog = watchdog(&format!("{round:?}"), Duration::from_secs(40));
+        match play(round, dir).and_then(|slowest| tidy(dir, &before).map(|()| slowest)) {
+            Ok(slowest) => say(&format!("ok {}", slowest.as_millis())),
+            Err(why) => say(&format!("failed {round:?}: {why}")),
+        }
+    }
+    say("done");
+}
+
+/// Everything is as it was before the round; the name is free at once.
+fn tidy(dir: &Path, before: &[String]) -> Result<(), String> {
+    let start = Instant::now();
+    let next = anyipc::create("shm://kill").map_err(|error| format!("no new owner: {error}"))?;
+    if start.elapsed() > SOON {
+        return Err(format!("a new owner took {:?}", start.elapsed()));
+    }
+    next.close().map_err(|error| format!("closing the new owner: {error}"))?;
+    let left = files(dir);
+    if !left.is_empty() {
+        return Err(format!("files are left: {left:?}"));
+    }
+    let swept = Registry::global().sweep(false).map_err(|error| error.to_string())?;
+    if !swept.is_empty() {
+        return Err(format!("a sweep finds {swept:?}"));
+    }
+    let after = descriptors();
+    let kinds =
+        |all: &[String]| all.iter().map(|t| t.split(':').next().unwrap().to_owned()).collect::<Vec<_>>();
+    if kinds(&after) != kinds(before) {
+        return Err(format!("descriptors before {before:?}, after {after:?}"));
+    }
+    match channel_mappings() {
+        0 => Ok(()),
+        left => Err(format!("{left} mappings are left")),
+    }
+}
+
+fn play(round: Round, dir: &Path) -> Result<Duration, String> {
+    let path = dir.join("counters");
+    let log = Arc::new(Counters::create(&path));
+    let url = round.url(round.survivor);
+    let owner = (!round.kills_owner).then(|| anyipc::create(&url).unwrap());
+    let role = format!("victim {} {} {}", round.index, round.seed, path.display());
+    let mut victim = spawn(dir, &role);
+    let delay = Random::new(round.seed ^ !round.index).instant();
+    let result = if round.pattern == Pattern::Connect {
+        connect_until_killed(round, owner, &mut victim, delay, &log)
+    } else {
+        let channel = match &owner {
+            Some(owner) => owner.accept_timeout(Duration::from_secs(20)),
+            None => anyipc::connect(&url),
+        };
+        channel.map_err(|e| format!("no channel: {e}")).and_then(|channel| {
+            let killer = std::thread::spawn(move || kill(victim, delay));
+            let (endings, received) = work(round, channel);
+            let killed = killer.join().unwrap();
+            judge(round, &endings, received, killed, &log)
+        })
+    };
+    std::fs::remove_file(&path).unwrap();
+    result
+}
+
+/// Kills at a random instant; gives the instant.
+fn kill(mut victim: Process, delay: Duration) -> Instant {
+    std::thread::sleep(delay);
+    let at = Instant::now();
+    victim.kill();
+    victim.wait();
+    at
+}
+
+/// Plays the survivor's part until the channel is over. How every call ended, and how many messages came.
+fn work(round: Round, channel: Channel) -> (Vec<Ending>, u64) {
+    let mode = round.survivor;
+    let (mut out, mut back) = (round.to_victim(), round.to_survivor());
+    if round.pattern == Pattern::Both {
+        let (sent, received) = run_both(
+            mode,
+            channel,
+            move |mut tx| async move {
+                [send_all(&mut tx, &mut out, None).await, send_all(&mut tx, &mut out, None).await]
+            },
+            async |mut rx| [receive_all(&mut rx, &mut back).await, receive_all(&mut rx, &mut back).await],
+        );
+        return (sent.into_iter().chain(received).collect(), back.count());
+    }
+    let endings = run(mode, async {
+        let (mut tx, mut rx): (Tx, Rx) = split(channel, mode);
+        let first = match round.pattern {
+            Pattern::Ask => ask(&mut tx, &mut out, &mut rx, &mut back, None).await,
+            Pattern::Answer => answer(&mut tx, &mut out, &mut rx, &mut back, None).await,
+            Pattern::Full => send_all(&mut tx, &mut out, None).await,
+            _ => receive_all(&mut rx, &mut back).await,
+        };
+        // Whatever is called afterwards says the same.
+        let last = [receive_all(&mut rx, &mut back).await, send_all(&mut tx, &mut out, None).await];
+        [first].into_iter().chain(last).collect()
+    });
+    (endings, back.count())
+}
+
+fn judge(
+    round: Round,
+    endings: &[Ending],
+    received: u64,
+    killed: Instant,
+    log: &Counters,
+) -> Result<Duration, String> {
+    let mut slowest = Duration::ZERO;
+    for ending in endings {
+        let took = ending.at.saturating_duration_since(killed);
+        slowest = slowest.max(took);
+        if ending.kind != ErrorKind::PeerGone {
+            return Err(format!("{} ended with {}", ending.half, ending.text));
+        }
+        if took > SOON {
+            return Err(format!("{} said PeerGone only after {took:?}", ending.half));
+        }
+        if ending.at < killed {
+            return Err(format!("{} said PeerGone while the victim lived", ending.half));
+        }
+    }
+    let (begun, sent) = (log.get(BEGUN), log.get(SENT));
+    if received < sent || received > begun {
+        return Err(format!("{received} messages came; {sent} were sent Ok, {begun} were begun"));
+    }
+    if matches!(round.pattern, Pattern::Idle | Pattern::Full) && received != 0 {
+        return Err(format!("{received} messages came out of nowhere"));
+    }
+    Ok(slowest)
+}
+
+/// One short connection after the other, until the victim is dead for sure.
+fn connect_until_killed(
+    round: Round,
+    owner: Option<Endpoint>,
+    victim: &mut Process,
+    delay: Duration,
+    log: &Counters,
+) -> Result<Duration, String> {
+    let dead = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let peer = scope.spawn(|| {
+            let mut slowest = Duration::ZERO;
+            loop {
+                let certain = dead.load(SeqCst);
+                let start = Instant::now();
+                let met = meet(round, owner.as_ref());
+                slowest = slowest.max(start.elapsed());
+                match met {
+                    Ok(channel) => greeted(round, channel)?,
+                    Err(error) => match error.kind() {
+                        ErrorKind::TimedOut | ErrorKind::NoOwner if certain => return Ok(slowest),
+                        // The victim has not begun yet, or just died.
+                        ErrorKind::TimedOut | ErrorKind::NoOwner => {}
+                        _ => return Err(format!("{error}")),
+                    },
+                }
+                if slowest > SOON {
+                    return Err(format!("a call took {slowest:?}"));
+                }
+            }
+        });
+        eventually("the victim has begun", || log.get(BEGUN) == 1 || peer.is_finished());
+        std::thread::sleep(delay);
+        victim.kill();
+        victim.wait();
+        dead.store(true, SeqCst);
+        peer.join().unwrap()
+    })
+}
+
+const PATIENCE: Duration = Duration::from_millis(100);
+
+fn meet(round: Round, owner: Option<&Endpoint>) -> anyipc::Result<Channel> {
+    let impatient = || round.url(round.survivor).replace("timeout=20s", "timeout=100ms");
+    #[cfg(feature = "tokio")]
+    if round.survivor == Mode::Async {
+        return run(Mode::Async, async {
+            let channel = match owner {
+                // Giving up is dropping the future.
+                Some(owner) => match tokio::time::timeout(PATIENCE, owner.accept_async()).await {
+                    Ok(channel) => channel?,
+                    Err(_) => return Err(anyipc::Error::new(anyipc::Operation::Accept, ErrorKind::TimedOut)),
+                },
+                None => anyipc::connect_async(impatient()).await?,
+            };
+            Ok(channel.into_sync())
+        });
+    }
+    match owner {
+        Some(owner) => owner.accept_timeout(PATIENCE),
+        None => anyipc::connect(impatient()),
+    }
+}
+
+/// A connection brings its one message and an orderly end, unless the victim died in between.
+fn greeted(round: Round, channel: Channel) -> Result<(), String> {
+    let mode = round.survivor;
+    let mut stream = round.to_survivor();
+    let ending = run(mode, async {
+        let (_tx, mut rx) = split(channel, mode);
+        receive_all(&mut rx, &mut stream).await
+    });
+    match (ending.kind, stream.count()) {
+        (ErrorKind::Closed, 1) | (ErrorKind::PeerGone, 0 | 1) => Ok(()),
+        (_, count) => Err(format!("a connection ended after {count} messages with {}", ending.text)),
+    }
+}

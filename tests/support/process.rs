@@ -1,0 +1,147 @@
+//! A second process: this test binary again. Each binary declares `#[test] fn child()` that calls [`serve`]
+//! with the roles it knows; [`spawn`] runs that one test, with a role, in a new process. They talk in lines,
+//! by the child's standard input and error.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const ROLE: &str = "ANYIPC_TORTURE_ROLE";
+/// What a line to the parent begins with; others are for people.
+const MARK: &str = "@ ";
+/// The longest a process may take for one line before the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a child does, with its arguments.
+pub(crate) type Role = fn(&[&str]);
+
+/// The child's side: plays the role it was spawned for. Nothing in the parent.
+pub(crate) fn serve(roles: &[(&str, Role)]) {
+    let Ok(text) = std::env::var(ROLE) else { return };
+    let words: Vec<&str> = text.split(' ').collect();
+    let (role, arguments) = words.split_first().unwrap();
+    let play = roles.iter().find(|(name, _)| name == role).unwrap_or_else(|| panic!("no role {role}")).1;
+    play(arguments);
+    // The parent may be waiting for the descriptors to close: not through the harness's summary.
+    std::process::exit(0);
+}
+
+/// The child's side: one line to the parent. Also safe in a forked child: one system call, no lock.
+pub(crate) fn say(line: &str) {
+    let _ = rustix::io::write(std::io::stderr(), format!("{MARK}{line}\n").as_bytes());
+}
+
+/// The child's side: the next line of the parent; `None` when it has ended.
+pub(crate) fn hear() -> Option<String> {
+    let mut line = String::new();
+    match std::io::stdin().lock().read_line(&mut line) {
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(line.trim_end().to_owned()),
+    }
+}
+
+/// The child's side: stays until the parent ends or closes our input.
+pub(crate) fn linger() {
+    while hear().is_some() {}
+}
+
+/// The child's side: ends this process when the parent ends or closes our input.
+pub(crate) fn end_with_parent() {
+    std::thread::spawn(|| {
+        linger();
+        std::process::exit(1);
+    });
+}
+
+/// A running child. Dropped, it is killed.
+pub(crate) struct Process {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// Starts this binary as `role`, words separated by spaces, its objects under `dir`.
+pub(crate) fn spawn(dir: &Path, role: &str) -> Process {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child", "--nocapture", "--test-threads=1"]);
+    command.env(ROLE, role).env("ANYIPC_DIR", dir).env("RUST_BACKTRACE", "0");
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let errors = child.stderr.take().unwrap();
+    let (send, lines) = channel();
+    let reader = std::thread::spawn(move || {
+        for line in BufReader::new(errors).lines() {
+            let Ok(line) = line else { return };
+            match line.strip_prefix(MARK) {
+                Some(line) => drop(send.send(line.to_owned())),
+                None => eprintln!("{line}"),
+            }
+        }
+    });
+    Process { input: child.stdin.take(), child, lines, reader: Some(reader) }
+}
+
+impl Process {
+    /// The next line of the child.
+    #[track_caller]
+    pub(crate) fn hear(&mut self) -> String {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => line,
+            Err(error) => {
+                let _ = self.child.kill();
+                panic!("no word from the child: {error}; {:?}", self.child.wait());
+            }
+        }
+    }
+
+    /// The next line of the child must be this.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, line: &str) {
+        assert_eq!(self.hear(), line);
+    }
+
+    pub(crate) fn say(&mut self, line: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Ends the child's input.
+    pub(crate) fn hush(&mut self) {
+        self.input = None;
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`; does not wait.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let status = self.child.wait().unwrap();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        status
+    }
+
+    /// Waits for an end that must be good.
+    #[track_caller]
+    pub(crate) fn finish(&mut self) {
+        let status = self.wait();
+        assert!(status.success(), "the child ended with {status}");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        self.wait();
+    }
+}
