@@ -32,6 +32,8 @@ mod one_slot {
 
 /// The registry finds the transport by the address; what it finds is what is checked.
 mod by_url {
+    #![expect(clippy::unwrap_used, reason = "these are tests")]
+
     use std::sync::LazyLock;
 
     use anyipc::{Address, Registry};
