@@ -424,5 +424,6 @@ fn temporary_name() -> String {
     format!("{random:016x}-{count:x}{TEMPORARY}")
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;
