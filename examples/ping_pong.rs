@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyipc::ErrorKind;
 
-const ROUNDS: usize = 20_000;
+const ROUNDS: usize = 10_000;
 const SIZES: [usize; 3] = [64, 1 << 10, 64 << 10];
 
 fn main() -> Result<(), Box<dyn Error>> {
