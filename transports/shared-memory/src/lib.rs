@@ -1,5 +1,5 @@
 //! Named shared memory and channels over it (`shm://`).
-#![allow(dead_code, unused_imports)]
+#![cfg_attr(loom, allow(dead_code, reason = "loom builds the ring alone"))]
 
 #[cfg(not(loom))]
 mod block;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 
-use crate::sys::{self, Dir, Fd, FileKind, Listener, Lock, same_file, try_lock};
+use crate::sys::{self, Dir, Fd, FileKind, Listener, Lock, Socket, same_file, try_lock};
 
 /// The suffix of the lock file.
 pub(crate) const LOCK: &str = ".lock";
@@ -127,7 +127,9 @@ fn take_lock(dir: &Dir, os_name: &str, name: &Name, operation: Operation) -> Res
                 return Ok(Some(file));
             }
         } else if !locked(Lock::Shared)? {
-            if same_file(dir, &path, &file).unwrap_or(false) {
+            // An owner listens; a sweeper, which has the lock for an instant, does not.
+            let there = same_file(dir, &path, &file).unwrap_or(false);
+            if there && (listens(dir, os_name) || Instant::now() > deadline) {
                 return check_name(&file, name, operation).map(|()| None);
             }
         } else if Instant::now() > deadline {
@@ -137,6 +139,14 @@ fn take_lock(dir: &Dir, os_name: &str, name: &Name, operation: Operation) -> Res
         // Someone is looking at the lock or leaving it: it takes them microseconds.
         drop(file);
         std::thread::yield_now();
+    }
+}
+
+/// Whether an owner answers at the socket. It sees a connector that leaves without a word.
+fn listens(dir: &Dir, os_name: &str) -> bool {
+    match Socket::connect(dir, &format!("{os_name}{SOCKET}")) {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     }
 }
 

@@ -40,38 +40,13 @@ impl Transport for SharedMemory {
     fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
         let settings = Settings::read(options, Operation::Create)?;
         let dir = Arc::new(Dir::open(settings.scope, Operation::Create)?);
-        let patience = settings.patience;
-        let Some(owner) = Rendezvous::claim(Arc::clone(&dir), name, Operation::Create)? else {
-            return if settings.adopt {
-                self.open(name, options).map_err(|error| error.during(Operation::Create))
-            } else {
-                Err(exists("it has a live owner; open it, or say create=open_or_create"))
-            };
-        };
-        let block = match settings.size {
-            Some(size) if settings.adopt => {
-                let new = New::block(size);
-                Some(Segment::open_or_create(&dir, name, new, patience, Operation::Create)?.0)
-            }
-            Some(size) => Some(Segment::create(&dir, name, New::block(size), patience, Operation::Create)?),
-            None => match Segment::open(&dir, name, patience, Operation::Create) {
-                Ok(segment) if settings.adopt => Some(segment),
-                Ok(_) => {
-                    return Err(exists(
-                        "its block is alive though its owner is gone; say create=open_or_create to adopt it",
-                    ));
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
-                Err(error) => return Err(error),
-            },
-        };
-        Ok(Endpoint::new(
-            name,
-            dir,
-            settings,
-            Some(owner),
-            block.map(|segment| Block::new(segment, patience)),
-        ))
+        // The block comes before the owner: nobody finds an owner whose block is still to come.
+        let block = block_for_create(&dir, name, &settings)?;
+        let owner = Rendezvous::claim(Arc::clone(&dir), name, Operation::Create)?;
+        if owner.is_none() && !settings.adopt {
+            return Err(owned(Operation::Create));
+        }
+        Ok(Endpoint::new(name, dir, settings, owner, block))
     }
 
     fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
@@ -101,10 +76,13 @@ impl Transport for SharedMemory {
         let operation = Operation::AllocLpsz;
         let settings = Settings::read(options, operation)?;
         let dir = Arc::new(Dir::open(settings.scope, operation)?);
-        let Some(owner) = Rendezvous::claim(Arc::clone(&dir), name, operation)? else {
-            return Err(exists("it has a live owner").during(operation));
-        };
+        if rendezvous::is_live(&dir, name, operation)? {
+            return Err(owned(operation));
+        }
         let segment = Segment::create(&dir, name, New::lpsz(text), settings.patience, operation)?;
+        let Some(owner) = Rendezvous::claim(Arc::clone(&dir), name, operation)? else {
+            return Err(owned(operation));
+        };
         Ok(Endpoint::new(name, dir, settings, Some(owner), Some(Block::new(segment, settings.patience))))
     }
 
@@ -135,6 +113,29 @@ impl SharedMemory {
     }
 }
 
-fn exists(why: &str) -> Error {
-    Error::new(Operation::Create, ErrorKind::Exists).because(why)
+/// The block that `create` makes or adopts, if it is to have one.
+fn block_for_create(dir: &Arc<Dir>, name: &Name, settings: &Settings) -> Result<Option<Block>> {
+    let (operation, patience) = (Operation::Create, settings.patience);
+    let segment = match settings.size {
+        Some(size) if settings.adopt => {
+            Segment::open_or_create(dir, name, New::block(size), patience, operation)?.0
+        }
+        Some(_) if rendezvous::is_live(dir, name, operation)? => return Err(owned(operation)),
+        Some(size) => Segment::create(dir, name, New::block(size), patience, operation)?,
+        None => match Segment::open(dir, name, patience, operation) {
+            Ok(segment) if settings.adopt => segment,
+            Ok(_) => {
+                return Err(Error::new(operation, ErrorKind::Exists)
+                    .because("its block is alive; open it, or say create=open_or_create to adopt it"));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        },
+    };
+    Ok(Some(Block::new(segment, patience)))
+}
+
+fn owned(operation: Operation) -> Error {
+    Error::new(operation, ErrorKind::Exists)
+        .because("it has a live owner; open it, or say create=open_or_create")
 }

@@ -113,8 +113,7 @@ fn work(me: usize, round: u32, board: &Board) -> Result<(), String> {
                 board.seen[3].fetch_add(1, SeqCst);
                 let expected = match kind {
                     0 => error.kind() == ErrorKind::Exists,
-                    // Between the owner's coming and its block's; the block may also be gone by now.
-                    1 => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Mismatch),
+                    1 => false,
                     _ => matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Mismatch),
                 };
                 if !expected {

@@ -9,40 +9,55 @@ use super::*;
 const LINES: usize = 16;
 
 #[derive(Clone)]
-struct Modelled(Arc<Memory>);
+struct Modelled {
+    control: Arc<Control>,
+    array: Arc<Array>,
+}
 
-struct Memory {
+struct Control {
     head: AtomicU64,
     consumer: AtomicU32,
     producer: AtomicU32,
+}
+
+struct Array {
     headers: Vec<AtomicU64>,
     payloads: Vec<UnsafeCell<[u8; LINE]>>,
 }
 
+impl Array {
+    fn new(lines: usize) -> Arc<Self> {
+        Arc::new(Self {
+            headers: (0..lines).map(|_| AtomicU64::new(0)).collect(),
+            payloads: (0..lines).map(|_| UnsafeCell::new([0xff; LINE])).collect(),
+        })
+    }
+}
+
 impl Storage for Modelled {
     fn lines(&self) -> u64 {
-        LINES as u64
+        self.array.headers.len() as u64
     }
     fn head(&self) -> &AtomicU64 {
-        &self.0.head
+        &self.control.head
     }
     fn consumer(&self) -> &AtomicU32 {
-        &self.0.consumer
+        &self.control.consumer
     }
     fn producer(&self) -> &AtomicU32 {
-        &self.0.producer
+        &self.control.producer
     }
     fn header(&self, position: u64) -> &AtomicU64 {
-        &self.0.headers[position as usize % LINES]
+        &self.control.headers[position as usize % LINES]
     }
     fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
-        self.0.payloads[position as usize % LINES].with_mut(|cell| {
+        self.array.payloads[position as usize % self.array.payloads.len()].with_mut(|cell| {
             // SAFETY: loom checks that this access is exclusive; the records of these tests fit a line.
             f(unsafe { &mut (&mut *cell)[..len] })
         })
     }
     fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> R {
-        self.0.payloads[position as usize % LINES].with(|cell| {
+        self.array.payloads[position as usize % self.array.payloads.len()].with(|cell| {
             // SAFETY: loom checks that nobody writes meanwhile.
             f(unsafe { &(&*cell)[..len] })
         })
@@ -51,13 +66,9 @@ impl Storage for Modelled {
 
 /// A pair whose cursors stand `turned` lines into the ring, single-threaded until then.
 fn pair(turned: u64) -> (Producer<Modelled>, Consumer<Modelled>) {
-    let memory = Modelled(Arc::new(Memory {
-        head: AtomicU64::new(0),
-        consumer: AtomicU32::new(0),
-        producer: AtomicU32::new(0),
-        headers: (0..LINES).map(|_| AtomicU64::new(0)).collect(),
-        payloads: (0..LINES).map(|_| UnsafeCell::new([0xff; LINE])).collect(),
-    }));
+    let control =
+        Control { head: AtomicU64::new(0), consumer: AtomicU32::new(0), producer: AtomicU32::new(0) };
+    let memory = Modelled { control: Arc::new(control), array: Array::new(LINES) };
     let (mut producer, mut consumer) = (Producer::new(memory.clone()), Consumer::new(memory));
     for _ in 0..turned {
         push(&mut producer, 0).unwrap();
@@ -203,6 +214,44 @@ fn a_close_comes_after_the_last_record() {
             }
         }
         assert_eq!(got, [9]);
+        sender.join().unwrap();
+    });
+}
+
+/// A ring that moves to a larger array loses nothing, and nobody writes where someone reads.
+#[test]
+fn a_move_keeps_every_record() {
+    model(|| {
+        let (mut producer, mut consumer) = pair(15);
+        let larger = Array::new(2 * LINES);
+        let handed = Modelled { array: Arc::clone(&larger), ..consumer.ring().clone() };
+        let bell = Arc::new(Notify::new());
+        let ringer = Arc::clone(&bell);
+        let sender = thread::spawn(move || {
+            let moved = Modelled { array: larger, ..producer.ring().clone() };
+            for wake in
+                [push(&mut producer, 1).unwrap(), producer.move_to(moved), push(&mut producer, 2).unwrap()]
+            {
+                if wake != Wake::Nobody {
+                    ringer.notify();
+                }
+            }
+        });
+        let mut next = 1;
+        while next < 3 {
+            match consumer.pop(|_, payload| payload[0]) {
+                Ok((value, _)) => {
+                    assert_eq!(value, next);
+                    next += 1;
+                }
+                Err(Refusal::Moved) => consumer.follow(handed.clone()),
+                Err(_) => {
+                    if consumer.arm(state::PARKED).is_some() {
+                        bell.wait();
+                    }
+                }
+            }
+        }
         sender.join().unwrap();
     });
 }

@@ -33,7 +33,7 @@ impl SharedRing {
     /// or more.
     pub(crate) fn new(map: &Arc<Map>, control: usize, data: usize, capacity: usize) -> Option<Self> {
         let inside = |offset: usize, len: usize| offset.checked_add(len).is_some_and(|end| end <= map.len());
-        let aligned = control % LINE == 0 && data % LINE == 0;
+        let aligned = control.is_multiple_of(LINE) && data.is_multiple_of(LINE);
         let sized = capacity.is_power_of_two() && capacity >= 8 * LINE;
         if !(aligned && sized && inside(control, RING_CONTROL) && inside(data, capacity)) {
             return None;

@@ -57,7 +57,8 @@ impl Storage for Heap {
         let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.load(Ordering::Relaxed).to_ne_bytes()).collect();
         let result = f(&mut bytes[..len]);
         for (word, chunk) in words.iter().zip(bytes.chunks_exact(8)) {
-            word.store(u64::from_ne_bytes(chunk.try_into().unwrap()), Ordering::Relaxed);
+            let chunk = std::array::from_fn(|i| chunk[i]);
+            word.store(u64::from_ne_bytes(chunk), Ordering::Relaxed);
         }
         result
     }
