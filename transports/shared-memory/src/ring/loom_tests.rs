@@ -48,7 +48,7 @@ impl Storage for Modelled {
         &self.control.producer
     }
     fn header(&self, position: u64) -> &AtomicU64 {
-        &self.control.headers[position as usize % LINES]
+        &self.array.headers[position as usize % self.array.headers.len()]
     }
     fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
         self.array.payloads[position as usize % self.array.payloads.len()].with_mut(|cell| {
