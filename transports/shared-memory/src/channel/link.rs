@@ -99,21 +99,32 @@ impl Link {
         if !mine.as_ref().is_some_and(|w| w.will_wake(waker)) {
             *mine = Some(waker.clone());
         }
-        self.empty(shared, half);
+        self.empty(shared, Some(half));
     }
 
-    /// Takes everything off the socket, and wakes the other half's task if it slept on that.
-    fn empty(&self, shared: &mut Shared, half: Half) {
+    /// Takes everything off the socket, for who sleeps on many of them. True if the peer is gone.
+    pub(crate) fn drain(&self) -> bool {
+        let shared = &mut *self.shared();
+        self.empty(shared, None);
+        self.is_gone()
+    }
+
+    /// Takes everything off the socket, and wakes the tasks that slept on that, but for the caller's own.
+    fn empty(&self, shared: &mut Shared, own: Option<Half>) {
         let bells = self.socket.take_bells(&mut shared.handed);
         // Nobody honest is that far ahead.
         if bells.hung_up || shared.handed.len() > MAX_HANDED {
             shared.handed.truncate(MAX_HANDED);
             self.gone.store(true, Ordering::Relaxed);
         }
-        if (bells.rung || bells.hung_up)
-            && let Some(other) = shared.wakers[1 - half as usize].take()
-        {
-            other.wake();
+        if bells.rung || bells.hung_up {
+            for half in [Half::Sender, Half::Receiver] {
+                if own != Some(half)
+                    && let Some(other) = shared.wakers[half as usize].take()
+                {
+                    other.wake();
+                }
+            }
         }
     }
 
@@ -126,7 +137,7 @@ impl Link {
     pub(crate) fn handed_over(&self) -> Option<Fd> {
         let shared = &mut *self.shared();
         if shared.handed.is_empty() {
-            self.empty(shared, Half::Receiver);
+            self.empty(shared, Some(Half::Receiver));
         }
         if shared.handed.is_empty() { None } else { Some(shared.handed.remove(0)) }
     }

@@ -24,13 +24,12 @@ use crate::ring::{Consumer, Producer};
 /// Both halves over mapped memory, whose rings may grow to `limit` bytes. `slot` is the owner's or the opener's end of the inbox's ready page.
 pub(crate) fn halves(
     layout: &Layout,
-    link: Link,
+    link: Arc<Link>,
     role: Role,
     slot: Option<ReadySlot>,
     in_place: bool,
     limit: usize,
 ) -> (Sender, Receiver) {
-    let link = Arc::new(link);
     let (out, back) = match role {
         Role::Owner => (&layout.to_opener, &layout.to_owner),
         Role::Opener => (&layout.to_owner, &layout.to_opener),

@@ -79,6 +79,13 @@ impl ReadyPage {
         }
     }
 
+    /// Sets a bit for a sender that cannot do it any more.
+    pub(crate) fn mark(&self, slot: u32) {
+        if let Some(word) = self.words.bits().get(slot as usize / 64) {
+            word.fetch_or(1 << (slot % 64), Ordering::SeqCst);
+        }
+    }
+
     /// Announces that the owner sleeps until a sender rings its socket. False: something is ready now.
     pub(crate) fn arm(&self) -> bool {
         self.words.waiting().store(1, Ordering::SeqCst);

@@ -29,8 +29,8 @@ fn growing_pair(capacity: usize, in_place: bool, limit: usize) -> (Layout, Halve
     let theirs = listener.accept().unwrap().unwrap();
     let (layout, memory) = Layout::create(capacity).unwrap();
     let mapped = Layout::open(&memory, capacity).unwrap();
-    let a = halves(&layout, Link::new(Arc::new(ours)), Role::Owner, None, in_place, limit);
-    let b = halves(&mapped, Link::new(Arc::new(theirs)), Role::Opener, None, in_place, limit);
+    let a = halves(&layout, Arc::new(Link::new(Arc::new(ours))), Role::Owner, None, in_place, limit);
+    let b = halves(&mapped, Arc::new(Link::new(Arc::new(theirs))), Role::Opener, None, in_place, limit);
     (mapped, a, Some(b))
 }
 

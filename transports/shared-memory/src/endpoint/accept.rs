@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{
@@ -35,6 +35,8 @@ struct State {
     half_open: VecDeque<HalfOpen>,
     rejections: Rejections,
     ready: Option<ReadyPage>,
+    /// The inbox's channels by their slot in the page.
+    watched: Vec<Weak<Link>>,
 }
 
 /// A connector that has not said its whole hello yet.
@@ -70,7 +72,7 @@ impl Acceptor {
     ) -> Result<(Sender, Receiver, Peer)> {
         let state = &mut *self.state();
         let listener = self.rendezvous.listener();
-        listener.clear();
+        listener.clear(&mut |slot| state.told(slot));
         self.welcome_newcomers(state)?;
         let ours = Hello {
             capacity: settings.capacity().unwrap_or(DEFAULT_CAPACITY) as u64,
@@ -93,7 +95,10 @@ impl Acceptor {
                     Ok((make, slot)) => {
                         let peer = Peer { pid: Some(guest.who.pid), uid: Some(guest.who.uid), hello: theirs };
                         let in_place = settings.reads_in_place(guest.who.uid);
-                        let link = Link::new(Arc::new(guest.socket));
+                        let link = Arc::new(Link::new(Arc::new(guest.socket)));
+                        if let Some(slot) = &slot {
+                            state.watch(slot.index(), &link);
+                        }
                         let (sender, receiver) =
                             halves(&make, link, Role::Owner, slot, in_place, limit(settings));
                         return Ok((sender, receiver, peer));
@@ -164,6 +169,28 @@ impl Acceptor {
 }
 
 impl State {
+    /// Remembers whose socket tells under this number.
+    fn watch(&mut self, slot: u32, link: &Arc<Link>) {
+        let slot = slot as usize;
+        if self.watched.len() <= slot {
+            self.watched.resize_with(slot + 1, Weak::new);
+        }
+        if let Some(place) = self.watched.get_mut(slot) {
+            *place = Arc::downgrade(link);
+        }
+    }
+
+    /// A watched socket has rung or hung up. Bells must be taken off: a socket full of them cannot ring. Who
+    /// hung up has something to say: that it is gone.
+    fn told(&self, slot: u32) {
+        if let Some(link) = self.watched.get(slot as usize).and_then(Weak::upgrade)
+            && link.drain()
+            && let Some(ready) = &self.ready
+        {
+            ready.mark(slot);
+        }
+    }
+
     /// Counts and logs the rejection and tells the connector, as far as its socket takes it.
     fn reject(&mut self, guest: &HalfOpen, error: Error) {
         tracing::warn!(pid = guest.who.pid, uid = guest.who.uid, %error, "connector rejected");
@@ -227,11 +254,14 @@ fn admit(
     let (layout, memory) = Layout::create(capacity).map_err(fail("making the channel's memory"))?;
     let mut slot = None;
     if inbox {
-        listener.watch(&guest.socket).map_err(fail("watching the channel's socket"))?;
         if state.ready.is_none() {
             state.ready = Some(ReadyPage::new().map_err(fail("making the ready page"))?);
         }
         slot = state.ready.as_ref().and_then(ReadyPage::take_slot);
+        if let Some(slot) = &slot {
+            let watching = listener.watch(&guest.socket, slot.index());
+            watching.map_err(fail("watching the channel's socket"))?;
+        }
     }
     let welcome = Reply::Welcome(ours.clone()).encode()?;
     let index = slot.as_ref().map_or(u32::MAX, crate::channel::ReadySlot::index);

@@ -160,7 +160,7 @@ impl Asked {
             None => None,
         };
         let peer = Peer { pid: Some(owner.pid), uid: Some(owner.uid), hello: theirs };
-        let link = Link::new(Arc::clone(&self.socket));
+        let link = Arc::new(Link::new(Arc::clone(&self.socket)));
         let in_place = settings.reads_in_place(owner.uid);
         let limit = usize::try_from(limit).unwrap_or(MAX_CAPACITY).min(MAX_CAPACITY);
         let (sender, receiver) = halves(&layout, link, Role::Opener, ready, in_place, limit);

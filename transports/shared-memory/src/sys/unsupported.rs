@@ -179,10 +179,10 @@ impl Listener {
     pub(crate) fn accept(&self) -> io::Result<Option<Socket>> {
         match self.0 {}
     }
-    pub(crate) fn watch(&self, _socket: &Socket) -> io::Result<()> {
+    pub(crate) fn watch(&self, _socket: &Socket, _number: u32) -> io::Result<()> {
         match self.0 {}
     }
-    pub(crate) fn clear(&self) {
+    pub(crate) fn clear(&self, _told: &mut dyn FnMut(u32)) {
         match self.0 {}
     }
     pub(crate) fn source(&self) -> Result<Source> {

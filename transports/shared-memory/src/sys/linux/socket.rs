@@ -22,6 +22,8 @@ use super::fork::Quiet;
 const BACKLOG: i32 = 1024;
 /// The most descriptors one message carries.
 const MAX_FDS: usize = 2;
+/// What the set calls the listening socket; the watched ones have smaller numbers.
+const CONNECTOR: u64 = u64::MAX;
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// A non-blocking local stream socket.
@@ -86,11 +88,12 @@ impl Socket {
         }
     }
 
-    /// Takes all bells that were rung, and appends the descriptors that came with them.
+    /// Takes the bells that were rung, and appends the descriptors that came with them. More than a socket
+    /// holds of them are left: a peer that never stops ringing must not hold us.
     pub(crate) fn take_bells(&self, fds: &mut Vec<Fd>) -> Bells {
         let mut bells = Bells::default();
         let mut bytes = [0; 256];
-        loop {
+        for _ in 0..64 {
             match self.recv_with(&mut bytes, fds) {
                 Ok(0) => bells.hung_up = true,
                 Ok(_) => {
@@ -101,8 +104,9 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => bells.hung_up = true,
             }
-            return bells;
+            break;
         }
+        bells
     }
 
     #[cfg(test)]
@@ -145,7 +149,7 @@ impl Listener {
         bind(&socket, &address(dir, name)?)?;
         listen(&socket, BACKLOG)?;
         let set = Fd::make(|| Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?))?;
-        epoll::add(&set, &socket, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+        epoll::add(&set, &socket, epoll::EventData::new_u64(CONNECTOR), epoll::EventFlags::IN)?;
         Ok(Self { socket, set: Arc::new(Set(set)) })
     }
 
@@ -163,21 +167,27 @@ impl Listener {
         }
     }
 
-    /// From now on the source is ready when something new arrives on this socket.
-    pub(crate) fn watch(&self, socket: &Socket) -> io::Result<()> {
+    /// From now on the source is ready when something new arrives on this socket, under this number.
+    pub(crate) fn watch(&self, socket: &Socket, number: u32) -> io::Result<()> {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
-        Ok(epoll::add(&self.set, socket, epoll::EventData::new_u64(1), flags)?)
+        Ok(epoll::add(&self.set, socket, epoll::EventData::new_u64(number.into()), flags)?)
     }
 
-    /// Forgets what the watched sockets have told so far; a waiting connector stays told.
-    pub(crate) fn clear(&self) {
+    /// Names the watched sockets that have told something since; a waiting connector stays told.
+    pub(crate) fn clear(&self, told: &mut dyn FnMut(u32)) {
         let mut events = [const { MaybeUninit::uninit() }; 64];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        loop {
+        // Not without end: peers may ring faster than we look.
+        for _ in 0..16 {
             match epoll::wait(&self.set.0, &mut events, Some(&now)) {
-                Ok((some, _)) if some.len() == 64 => {}
+                Ok((some, _)) => {
+                    some.iter().filter_map(|event| event.data.u64().try_into().ok()).for_each(&mut *told);
+                    if some.len() < 64 {
+                        return;
+                    }
+                }
                 Err(Errno::INTR) => {}
-                _ => return,
+                Err(_) => return,
             }
         }
     }
