@@ -103,14 +103,15 @@ pub(crate) fn run<F: Future>(mode: Mode, work: F) -> F::Output {
 }
 
 /// Runs two loops at once: on two threads, or as two tasks of one thread.
-pub(crate) fn run_both<A: Future, B: Future>(
+pub(crate) fn run_both<A, B>(
     mode: Mode,
     channel: Channel,
     a: impl FnOnce(Tx) -> A + Send + 'static,
     b: impl FnOnce(Rx) -> B,
 ) -> (A::Output, B::Output)
 where
-    A: Send + 'static,
+    A: Future + Send + 'static,
+    B: Future,
     A::Output: Send + 'static,
 {
     #[cfg(feature = "tokio")]

@@ -63,7 +63,7 @@ impl Round {
             seed,
             survivor: Mode::ALL[(index % modes) as usize],
             pattern: Pattern::ALL[(index / modes % patterns) as usize],
-            kills_owner: index / modes / patterns % 2 == 0,
+            kills_owner: (index / modes / patterns).is_multiple_of(2),
             victim: random.pick(Mode::ALL),
             capacity: random.pick(&[4096, 4096, 16384, 65536]),
             // Above a quarter of the capacity a message is sent in fragments.
