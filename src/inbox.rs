@@ -12,6 +12,9 @@ use crate::sys::{self, Bell};
 use crate::wait::{SLICE, Spinner, Waitable, deadline, wait};
 use crate::{Channel, Endpoint, Receiver, Sender};
 
+/// Messages of the queued peers, at least, between two looks at who else has some.
+const ROUND: usize = 8;
+
 /// Turns between two looks at the door and at the clock while there is always something to do.
 const TURNS: u32 = 64;
 
@@ -49,6 +52,8 @@ pub struct Inbox {
     tokens: HashMap<u64, PeerId>,
     /// Whom to try, in this order.
     queue: VecDeque<PeerId>,
+    /// Messages left until the next look at who else has some.
+    round: usize,
     last_id: u64,
     turn: u32,
     accept_due: bool,
@@ -95,6 +100,7 @@ impl Inbox {
             peers: BTreeMap::new(),
             tokens: HashMap::new(),
             queue: VecDeque::new(),
+            round: 0,
             last_id: 0,
             turn: 0,
             accept_due: true,
@@ -277,8 +283,9 @@ impl Inbox {
             self.accept_due = true;
             return Ok(Turn::Connected(id));
         }
-        if self.queue.is_empty() || scan {
+        if self.queue.is_empty() || self.round == 0 || scan {
             self.refill(scan);
+            self.round = self.queue.len().max(ROUND);
         }
         while let Some(id) = self.queue.pop_front() {
             let Some(connection) = self.peers.get_mut(&id) else { continue };
@@ -286,6 +293,7 @@ impl Inbox {
             match connection.receiver.try_with(&mut show) {
                 Ok(result) => {
                     self.queue.push_back(id);
+                    self.round = self.round.saturating_sub(1);
                     if let Some(result) = result {
                         return Ok(Turn::Message(result));
                     }

