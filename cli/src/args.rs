@@ -1,11 +1,13 @@
 use clap::{Parser, Subcommand};
 
+use crate::bench;
 use crate::commands::{block, call, doctor, explain, generate, inspect, lpsz, ls, recv, rm, send, serve};
 
 const AFTER: &str = "\
-Exit codes: 0 done; 1 failed; 2 the command line or an address cannot be understood; 130 ended by a signal.
-Data goes to the standard output, everything else to the standard error. With --json data and errors are
-JSON lines with a \"schema\" version; NO_COLOR and pipes are respected.
+Exit codes: 0 done; 1 failed; 2 the command line or an address cannot be understood; 130 ended by a \
+signal.
+Data goes to the standard output, everything else to the standard error. With --json data and errors \
+are JSON lines with a \"schema\" version. NO_COLOR is respected.
 What flags say comes first, then ANYIPC_* variables, then the configuration file, then the defaults.
 
 Examples:
@@ -19,11 +21,11 @@ Examples:
 #[command(name = "anyipc", version, after_help = AFTER, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Print data and errors as JSON lines
-    #[arg(long, global = true, env = "ANYIPC_JSON", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    #[arg(long, global = true, env = "ANYIPC_JSON", help_heading = "Global options", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     pub(crate) json: bool,
 
     /// Print no remarks on the standard error
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Global options")]
     pub(crate) quiet: bool,
 
     #[command(subcommand)]
@@ -44,6 +46,7 @@ pub(crate) enum Command {
     Rm(rm::Args),
     Explain(explain::Args),
     Doctor(doctor::Args),
+    Bench(bench::Args),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod commands;
 mod failure;
 mod hold;
@@ -52,6 +53,7 @@ fn run(command: &Command, out: &Output) -> Result<ExitCode> {
         Command::Rm(args) => rm::run(args, out),
         Command::Explain(args) => explain::run(args, out),
         Command::Doctor(args) => doctor::run(args, out),
+        Command::Bench(args) => bench::run(args, out),
         Command::Completions(args) => generate::completions(args, out),
         Command::Man(args) => generate::man(args, out),
     }

@@ -1,0 +1,198 @@
+//! The figures of a row and what is made of its repetitions.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::pattern::{Pattern, Timed};
+use super::plan::Case;
+use super::stats::{Histogram, median, spread};
+
+/// The figures of one repetition, or the medians of all.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Figures {
+    /// Time of a round trip that half of them do not exceed, in ns. A stream has none.
+    pub(super) p50_ns: Option<f64>,
+    /// … 99 of 100.
+    pub(super) p99_ns: Option<f64>,
+    /// … 999 of 1000. None if too few were measured to tell.
+    pub(super) p999_ns: Option<f64>,
+    /// A round trip is two messages.
+    pub(super) messages_per_second: Option<f64>,
+    /// Of payload, both directions together.
+    pub(super) gib_per_second: Option<f64>,
+    /// CPU time of both sides, in user and kernel.
+    pub(super) cpu_ns_per_message: Option<f64>,
+    /// The part of the side that measures.
+    pub(super) driver_cpu_ns_per_message: Option<f64>,
+    /// The part of its peer.
+    pub(super) peer_cpu_ns_per_message: Option<f64>,
+    /// How many messages that is from.
+    pub(super) messages: u64,
+    /// Every round trip.
+    #[serde(skip)]
+    pub(super) latencies: Option<Histogram>,
+}
+
+impl Figures {
+    /// Of one phase with the driver's CPU time in it.
+    pub(super) fn new(timed: Timed, size: usize, driver_cpu: Option<Duration>) -> Self {
+        let quantile = |share| timed.latencies.as_ref()?.quantile(share);
+        let rate = timed.timed_messages as f64 / timed.elapsed.as_secs_f64().max(1e-9);
+        Self {
+            p50_ns: quantile(0.5),
+            p99_ns: quantile(0.99),
+            p999_ns: quantile(0.999),
+            messages_per_second: Some(rate),
+            gib_per_second: Some(rate * size as f64 / (1u64 << 30) as f64),
+            driver_cpu_ns_per_message: per_message(driver_cpu, timed.messages),
+            messages: timed.messages,
+            latencies: timed.latencies,
+            ..Self::default()
+        }
+    }
+
+    /// With the peer's CPU time of the same phase.
+    pub(super) fn with_peer_cpu(self, cpu: Option<Duration>) -> Self {
+        let peer = per_message(cpu, self.messages);
+        let both = self.driver_cpu_ns_per_message.zip(peer).map(|(driver, peer)| driver + peer);
+        Self { peer_cpu_ns_per_message: peer, cpu_ns_per_message: both, ..self }
+    }
+
+    /// Each figure's median. A share of which some repetition had too few samples is that of all together.
+    fn medians(of: &[Self]) -> Self {
+        let middle = |figure: fn(&Self) -> Option<f64>| median(of.iter().filter_map(figure));
+        let mut all = Histogram::new();
+        of.iter().filter_map(|f| f.latencies.as_ref()).for_each(|latencies| all.add(latencies));
+        let quantile = |share, figure: fn(&Self) -> Option<f64>| {
+            if of.iter().all(|f| figure(f).is_some()) { middle(figure) } else { all.quantile(share) }
+        };
+        Self {
+            p50_ns: quantile(0.5, |f| f.p50_ns),
+            p99_ns: quantile(0.99, |f| f.p99_ns),
+            p999_ns: quantile(0.999, |f| f.p999_ns),
+            messages_per_second: middle(|f| f.messages_per_second),
+            gib_per_second: middle(|f| f.gib_per_second),
+            cpu_ns_per_message: middle(|f| f.cpu_ns_per_message),
+            driver_cpu_ns_per_message: middle(|f| f.driver_cpu_ns_per_message),
+            peer_cpu_ns_per_message: middle(|f| f.peer_cpu_ns_per_message),
+            messages: of.iter().map(|f| f.messages).sum(),
+            latencies: None,
+        }
+    }
+
+    /// What rows are compared by, in ns: the round trip's median, or the stream's time per message.
+    fn cost(&self, pattern: Pattern) -> Option<f64> {
+        match pattern {
+            Pattern::RoundTrip => self.p50_ns,
+            Pattern::Stream => self.messages_per_second.map(|rate| 1e9 / rate),
+        }
+    }
+}
+
+fn per_message(cpu: Option<Duration>, messages: u64) -> Option<f64> {
+    cpu.map(|cpu| cpu.as_nanos() as f64 / messages.max(1) as f64)
+}
+
+/// A measured row.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    #[serde(flatten)]
+    pub(super) case: Case,
+    /// Medians of the repetitions.
+    pub(super) median: Figures,
+    /// How many times the fastest row of the same pattern and size takes: 1 is the fastest.
+    pub(super) ratio: Option<f64>,
+    /// How far the repetitions are apart, as a share of their median.
+    pub(super) spread: Option<f64>,
+    /// Each repetition.
+    pub(super) repetitions: Vec<Figures>,
+}
+
+/// Rows with medians and ratios, the fastest of each pattern and size first.
+pub(super) fn rank(measured: Vec<(Case, Vec<Figures>)>) -> Vec<Row> {
+    let mut rows: Vec<Row> = measured
+        .into_iter()
+        .map(|(case, repetitions)| {
+            let costs: Vec<f64> = repetitions.iter().filter_map(|f| f.cost(case.pattern)).collect();
+            let spread = spread(costs.iter().copied());
+            Row { median: Figures::medians(&repetitions), case, ratio: None, spread, repetitions }
+        })
+        .collect();
+    let cost = |row: &Row| row.median.cost(row.case.pattern).unwrap_or(f64::INFINITY);
+    rows.sort_by(|a, b| {
+        let group = |row: &Row| (row.case.pattern, row.case.size);
+        group(a).cmp(&group(b)).then(cost(a).total_cmp(&cost(b)))
+    });
+    for group in rows.chunk_by_mut(|a, b| (a.case.pattern, a.case.size) == (b.case.pattern, b.case.size)) {
+        let fastest = group.first().map_or(f64::INFINITY, cost);
+        for row in group {
+            row.ratio = Some(cost(row) / fastest).filter(|ratio| ratio.is_finite());
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::plan::PeerKind;
+
+    fn case(transport: &'static str, pattern: Pattern, size: usize) -> Case {
+        Case { transport, peer: PeerKind::Process, pattern, size, options: Vec::new() }
+    }
+
+    fn round_trip(nanos: f64) -> Figures {
+        Figures { p50_ns: Some(nanos), ..Figures::default() }
+    }
+
+    #[test]
+    fn the_fastest_of_a_group_is_one() {
+        let stream = Figures { messages_per_second: Some(1e6), ..Figures::default() };
+        let rows = rank(vec![
+            (case("b", Pattern::Stream, 64), vec![stream]),
+            (
+                case("b", Pattern::RoundTrip, 64),
+                vec![round_trip(900.0), round_trip(300.0), round_trip(400.0)],
+            ),
+            (case("a", Pattern::RoundTrip, 64), vec![round_trip(200.0)]),
+            (case("a", Pattern::RoundTrip, 1024), vec![round_trip(800.0)]),
+        ]);
+        let seen: Vec<_> = rows.iter().map(|r| (r.case.transport, r.ratio)).collect();
+        assert_eq!(seen, [("a", Some(1.0)), ("b", Some(2.0)), ("a", Some(1.0)), ("b", Some(1.0))]);
+        assert_eq!(rows[1].spread, Some(1.5));
+    }
+
+    #[test]
+    fn figures_of_a_phase() {
+        let mut latencies = Histogram::new();
+        (0..10_000).for_each(|_| latencies.record(Duration::from_nanos(500)));
+        let timed = Timed {
+            latencies: Some(latencies),
+            timed_messages: 20_000,
+            elapsed: Duration::from_millis(5),
+            messages: 20_002,
+        };
+        let figures = Figures::new(timed, 1 << 20, Some(Duration::from_nanos(20_002)))
+            .with_peer_cpu(Some(Duration::from_nanos(40_004)));
+        assert_eq!((figures.p50_ns, figures.p999_ns), (Some(500.0), Some(500.0)));
+        assert_eq!(figures.messages_per_second, Some(4e6));
+        assert_eq!(figures.gib_per_second, Some(3906.25));
+        assert_eq!(figures.cpu_ns_per_message, Some(3.0));
+    }
+
+    #[test]
+    fn few_samples_are_put_together() {
+        let repetition = || {
+            let mut latencies = Histogram::new();
+            (1..=1000).for_each(|nanos| latencies.record(Duration::from_nanos(nanos)));
+            let elapsed = Duration::from_millis(1);
+            let timed = Timed { latencies: Some(latencies), timed_messages: 2000, elapsed, messages: 2002 };
+            Figures::new(timed, 64, None)
+        };
+        let once = repetition();
+        assert_eq!((once.p99_ns, once.p999_ns), (Some(990.0), None));
+        let all = Figures::medians(&[(); 10].map(|()| repetition()));
+        assert_eq!((all.p99_ns, all.p999_ns), (Some(990.0), Some(999.0)));
+    }
+}

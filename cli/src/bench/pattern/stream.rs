@@ -1,0 +1,40 @@
+//! One-way stream: messages one after the other, as fast as they are taken.
+
+use std::time::{Duration, Instant};
+
+use super::super::link::{Failure, Link, Received, left_early};
+use super::super::payload::LAST;
+
+/// Length of the receiver's confirmation, in bytes.
+const CONFIRMATION: usize = 64;
+
+/// Sends `count` messages. The clock stops when the receiver has confirmed the last one.
+pub(crate) fn pour(link: &mut impl Link, size: usize, count: u64) -> Result<Duration, Failure> {
+    let start = Instant::now();
+    let last = count.saturating_sub(1);
+    for sequence in 0..last {
+        link.send(size, sequence)?;
+    }
+    link.send(size, last | LAST)?;
+    match link.receive(CONFIRMATION, last)? {
+        Received::Message | Received::Last => Ok(start.elapsed()),
+        Received::End => Err(left_early()),
+    }
+}
+
+/// The peer's side of one phase: takes everything and confirms the last. False if the other side closed
+/// before it began.
+pub(crate) fn drain(link: &mut impl Link, size: usize) -> Result<bool, Failure> {
+    let mut sequence = 0;
+    loop {
+        match link.receive(size, sequence)? {
+            Received::Message => sequence += 1,
+            Received::Last => {
+                link.send(CONFIRMATION, sequence | LAST)?;
+                return Ok(true);
+            }
+            Received::End if sequence == 0 => return Ok(false),
+            Received::End => return Err(left_early()),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The second process as the driver holds it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::guard::Guard;
+use super::link::Failure;
+use super::peer::{self, Order, Report};
+use super::plan::PeerKind;
+use super::sys::{self, Whose};
+
+/// The second process. The [`Guard`] ends it with the benchmark.
+#[derive(Debug)]
+pub(super) struct Process {
+    orders: ChildStdin,
+    reports: BufReader<ChildStdout>,
+}
+
+impl Process {
+    fn start(guard: &Guard) -> Result<Self, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["bench", "--peer"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        sys::keep_signals_off(&mut command);
+        let mut child = command.spawn()?;
+        let (orders, reports) = (child.stdin.take(), child.stdout.take());
+        guard.watch(child);
+        match (orders, reports) {
+            (Some(orders), Some(reports)) => Ok(Self { orders, reports: BufReader::new(reports) }),
+            _ => Err("the second process has no pipes".into()),
+        }
+    }
+
+    fn order(&mut self, order: &Order) -> Result<(), Failure> {
+        writeln!(self.orders, "{}", serde_json::to_string(order)?)?;
+        Ok(self.orders.flush()?)
+    }
+
+    fn report(&mut self) -> Result<Option<Duration>, Failure> {
+        let mut line = String::new();
+        if self.reports.read_line(&mut line)? == 0 {
+            return Err("the second process ended".into());
+        }
+        match serde_json::from_str(&line)? {
+            Report::Done { cpu_ns } => Ok(cpu_ns.map(Duration::from_nanos)),
+            Report::Failed(why) => Err(why.into()),
+        }
+    }
+}
+
+/// The other sides of all rows: the process is started when first needed and serves one row after the other.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    process: Option<Process>,
+    thread: Option<JoinHandle<Result<Option<Duration>, Failure>>>,
+}
+
+impl Peers {
+    /// Tells the other side to connect.
+    pub(super) fn order(&mut self, kind: PeerKind, order: Order, guard: &Guard) -> Result<(), Failure> {
+        match kind {
+            PeerKind::Thread => {
+                self.thread = Some(thread::spawn(move || peer::serve(&order, Whose::Thread)));
+                Ok(())
+            }
+            PeerKind::Process => match &mut self.process {
+                Some(process) => process.order(&order),
+                none => none.insert(Process::start(guard)?).order(&order),
+            },
+        }
+    }
+
+    /// Waits until it is done; returns the CPU time of its last phase. Call it once for every order.
+    pub(super) fn report(&mut self, kind: PeerKind) -> Result<Option<Duration>, Failure> {
+        match (kind, &mut self.process, self.thread.take()) {
+            (PeerKind::Process, Some(process), _) => process.report(),
+            (PeerKind::Thread, _, Some(thread)) => {
+                thread.join().unwrap_or_else(|_| Err("the second thread panicked".into()))
+            }
+            _ => Err("nothing was ordered".into()),
+        }
+    }
+}

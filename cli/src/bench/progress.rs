@@ -1,0 +1,34 @@
+//! The bar on stderr; nothing where that is no terminal.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::plan::{Case, Plan};
+
+/// Drawn between rows only, so that drawing takes no time from a measurement.
+#[derive(Debug)]
+pub(super) struct Progress(ProgressBar);
+
+impl Progress {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let bar = ProgressBar::new((plan.cases.len() * plan.repetitions) as u64);
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} ({eta} left)");
+        Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+
+    /// Says what is measured now.
+    pub(super) fn show(&self, case: &Case) {
+        self.0.set_message(case.to_string());
+    }
+
+    /// One row is done.
+    pub(super) fn step(&self) {
+        self.0.inc(1);
+    }
+}
+
+/// Also after an error, the bar leaves no trace.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
