@@ -4,6 +4,7 @@ use std::time::Duration;
 use anyipc::{Address, Config, Error, ErrorKind, Operation};
 
 use crate::failure::Result;
+use crate::values;
 
 /// Which object a command is about.
 #[derive(clap::Args, Debug)]
@@ -31,7 +32,7 @@ impl Target {
     pub(crate) fn address_within(&self, operation: Operation, timeout: Option<Duration>) -> Result<Address> {
         let address = self.address(operation)?;
         Ok(match timeout {
-            Some(timeout) => address.with("timeout", &format!("{}ns", timeout.as_nanos())),
+            Some(timeout) => address.with("timeout", &values::span_text(timeout)),
             None => address,
         })
     }

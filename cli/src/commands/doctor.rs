@@ -15,9 +15,9 @@ use crate::sys;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
-Looks at the directory of the objects, its permissions and its file system, tries each transport once, and
-searches for what crashes left behind. --fix repairs what it can: it removes stale objects, and makes the
-directory private again. What is alive, or not provably ours and dead, is never touched.
+Looks at the directory of the objects, its permissions and its file system, tries each transport once, and \
+searches for what crashes left behind. --fix repairs what it can: it removes stale objects, and makes the \
+directory private again. What is alive, or not provably ours and dead, is never touched. \
 Exit code 1 if problems remain.
 
 Examples:
@@ -70,6 +70,8 @@ impl Finding {
 }
 
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
+    // Makes the directory if there is none; what is wrong with it is found out below.
+    let _ = Registry::global().list();
     let mut findings = sys::check_directory(args.fix);
     findings.extend(leftovers(args.fix));
     findings.extend(trials());

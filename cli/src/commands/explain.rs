@@ -23,8 +23,8 @@ const DEFAULTS: &[(&str, &str)] = &[
 ];
 
 const EXAMPLES: &str = "\
-Says what an address means without creating or holding anything: its transport and what that can do, every
-option with the value in force, whether messages are read in place, and which objects of the operating
+Says what an address means without creating or holding anything: its transport and what that can do, every \
+option with the value in force, whether messages are read in place, and which objects of the operating \
 system there are and who holds them.
 
 Examples:

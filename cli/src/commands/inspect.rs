@@ -9,7 +9,7 @@ use crate::table;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-A name has up to two objects: a block of memory and the rendezvous of its owner. Looking changes nothing and
+A name has up to two objects: a block of memory and the rendezvous of its owner. Looking changes nothing and \
 holds nothing. With --json one line per object, shaped like those of `anyipc ls`.
 
 Example:

@@ -11,7 +11,7 @@ use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-With TEXT: creates an object of its length + 1 bytes that holds the text and a NUL. It lives until its last
+With TEXT: creates an object of its length + 1 bytes that holds the text and a NUL. It lives until its last \
 holder leaves: --hold keeps it, and prints `ready` once it is there. Without TEXT: prints the text.
 
 Examples:

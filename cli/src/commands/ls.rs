@@ -8,8 +8,8 @@ use crate::output::Output;
 use crate::table;
 
 const EXAMPLES: &str = "\
-States: `live` has a holder; `stale` was left by a crash and is reclaimed by the next create or open, or by
-`anyipc doctor --fix`; `persistent` is meant to stay; `invalid` is damaged or not an object of ours.
+States: `live` has a holder; `stale` was left by a crash and is reclaimed by the next create or open, or by \
+`anyipc doctor --fix`; `persistent` is meant to stay; `invalid` is damaged or not an object of ours. \
 With --json one line per object.
 
 Examples:

@@ -12,11 +12,11 @@ use crate::target::Target;
 use crate::values;
 
 const EXAMPLES: &str = "\
-Creates the object and is its owner: anyone may connect, also several at once. Prints each message as its
-bytes and a line end. Messages that may contain line ends or bytes that are not UTF-8 are told apart with
+Creates the object and is its owner: anyone may connect, also several at once. Prints each message as its \
+bytes and a line end. Messages that may contain line ends or bytes that are not UTF-8 are told apart with \
 --json: {\"schema\":1,\"peer\":{\"id\",\"pid\",\"uid\"},\"len\",\"text\"}, or \"data_hex\" for what is not UTF-8.
 
-Ends when all who connected have left (at least one must have come), after --count messages, or never with
+Ends when all who connected have left (at least one must have come), after --count messages, or never with \
 --follow. What is still under way after --count messages is lost, and its senders are told.
 
 Examples:

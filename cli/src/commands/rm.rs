@@ -8,8 +8,8 @@ use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-What is alive is refused (exit code 1) unless --force says otherwise. Its holders keep their memory and their
-channels then, but no one finds them by name, and their close reports an error.
+What is alive is refused (exit code 1) unless --force says otherwise. Its holders keep their memory and their \
+channels then, but no one finds them by name, and their close reports an error. \
 There is rarely a reason: what a crash left is reclaimed by the next create or open.
 
 Examples:

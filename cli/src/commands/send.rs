@@ -14,8 +14,8 @@ use crate::target::Target;
 use crate::values;
 
 const EXAMPLES: &str = "\
-Without TEXT, or with `-`, each line of the standard input is one message, without its line end.
-Ends when everything has been handed over; it arrives even if the receiver reads it later. Answers are not
+Without TEXT, or with `-`, each line of the standard input is one message, without its line end. \
+Ends when everything has been handed over; it arrives even if the receiver reads it later. Answers are not \
 waited for: use `anyipc call` for those.
 
 Examples:

@@ -13,7 +13,7 @@ use crate::target::Target;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
-Creates the object and answers everyone who connects until a signal ends it, or --count answers are given.
+Creates the object and answers everyone who connects until a signal ends it, or --count answers are given. \
 A peer that does not take its answer for 5 s is disconnected.
 
 Examples:

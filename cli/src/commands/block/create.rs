@@ -8,7 +8,7 @@ use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-The block holds zeroes. It lives until its last holder leaves: --hold keeps it, and prints `ready` once it is
+The block holds zeroes. It lives until its last holder leaves: --hold keeps it, and prints `ready` once it is \
 there. In a script, keep the standard input open: `sleep infinity | anyipc block create … --hold &`.
 
 Example:

@@ -1,0 +1,246 @@
+//! Real processes of the real binary, each test in a directory of its own.
+#![allow(dead_code, reason = "not every test uses everything")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Ends a test that hangs.
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// A private place for objects.
+pub(crate) struct Place {
+    dir: TempDir,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let memory = Path::new("/dev/shm");
+        let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        Self { dir: TempDir::with_prefix_in("anyipc-cli-", base).unwrap() }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The command, with an environment that says nothing else.
+    pub(crate) fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("anyipc"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("ANYIPC_") || name == "NO_COLOR" || name == "CLICOLOR_FORCE"
+            {
+                command.env_remove(name);
+            }
+        }
+        command.env("ANYIPC_DIR", self.path()).args(args);
+        command
+    }
+
+    /// Runs to the end, with nothing on the standard input.
+    pub(crate) fn run<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Done {
+        self.run_with(args, b"")
+    }
+
+    /// Runs to the end, with this on the standard input.
+    pub(crate) fn run_with<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>, input: &[u8]) -> Done {
+        finish(self.command(args), input)
+    }
+
+    /// Starts, and goes on.
+    pub(crate) fn start<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
+        Running::new(self.command(args))
+    }
+
+    /// Starts something that says on the standard error that it waits.
+    pub(crate) fn start_owner<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
+        let mut owner = self.start(args);
+        let line = owner.errors.line();
+        assert!(line.starts_with("waiting at "), "{line}");
+        owner
+    }
+
+    /// Starts something with `--hold` and waits until it is ready.
+    pub(crate) fn hold<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
+        let mut holder = self.start(args);
+        assert_eq!(holder.data.line(), "ready");
+        holder
+    }
+
+    /// Every file that objects have left or have now.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let mut files: Vec<_> = std::fs::read_dir(self.path())
+            .unwrap()
+            .flat_map(|user| std::fs::read_dir(user.unwrap().path()).unwrap())
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.sort();
+        files
+    }
+}
+
+/// Runs a command to the end.
+pub(crate) fn finish(command: Command, input: &[u8]) -> Done {
+    let output =
+        assert_cmd::Command::from_std(command).write_stdin(input).timeout(WATCHDOG).output().unwrap();
+    Done(output)
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub(crate) struct Done(pub(crate) Output);
+
+impl Done {
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.0.status.code()
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8(self.0.stdout.clone()).unwrap()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8(self.0.stderr.clone()).unwrap()
+    }
+
+    /// What it printed, if it succeeded.
+    #[track_caller]
+    pub(crate) fn ok(&self) -> String {
+        assert_eq!(self.code(), Some(0), "{}", self.stderr());
+        self.stdout()
+    }
+
+    /// The JSON lines it printed, whatever came of it.
+    #[track_caller]
+    pub(crate) fn records(&self) -> Vec<Value> {
+        self.stdout().lines().map(parse).collect()
+    }
+
+    /// The one line of JSON with the reason of its failure.
+    #[track_caller]
+    pub(crate) fn error(&self) -> Value {
+        let text = self.stderr();
+        let error = text.lines().filter(|line| line.starts_with('{')).map(parse).collect::<Vec<_>>();
+        assert_eq!(error.len(), 1, "{text}");
+        error[0]["error"].clone()
+    }
+
+    /// The exit code, the kind and the classic value of its failure, as `--json` tells them.
+    #[track_caller]
+    pub(crate) fn failure(&self) -> (i32, String, Option<i64>) {
+        let error = self.error();
+        (self.code().unwrap(), error["kind"].as_str().unwrap().into(), error["code"].as_i64())
+    }
+}
+
+/// A line of JSON that starts with the schema.
+#[track_caller]
+pub(crate) fn parse(line: &str) -> Value {
+    assert!(line.starts_with("{\"schema\":1"), "{line}");
+    serde_json::from_str(line).unwrap()
+}
+
+/// A process that still runs. Killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) stdin: Option<ChildStdin>,
+    pub(crate) data: Lines,
+    pub(crate) errors: Lines,
+}
+
+impl Running {
+    pub(crate) fn new(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let data = Lines::of(child.stdout.take().unwrap());
+        let errors = Lines::of(child.stderr.take().unwrap());
+        Self { stdin: child.stdin.take(), child, data, errors }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        let stdin = self.stdin.as_mut().unwrap();
+        stdin.write_all(bytes).unwrap();
+        stdin.flush().unwrap();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Closes its standard input and waits for its end.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>, Vec<String>) {
+        self.stdin = None;
+        let started = Instant::now();
+        let (data, errors) = (self.data.rest(), self.errors.rest());
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status, data, errors);
+            }
+            assert!(started.elapsed() < WATCHDOG, "it does not end");
+            thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The lines of a stream, read as they come.
+pub(crate) struct Lines(Receiver<String>);
+
+impl Lines {
+    fn of(stream: impl Read + Send + 'static) -> Self {
+        let (lines, receiver) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                if lines.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// The next line.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        self.0.recv_timeout(WATCHDOG).expect("a line")
+    }
+
+    /// All lines until the end of the stream.
+    #[track_caller]
+    pub(crate) fn rest(&mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        loop {
+            match self.0.recv_timeout(WATCHDOG) {
+                Ok(line) => rest.push(line),
+                Err(RecvTimeoutError::Disconnected) => return rest,
+                Err(RecvTimeoutError::Timeout) => panic!("the stream does not end"),
+            }
+        }
+    }
+}
