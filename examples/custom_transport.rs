@@ -18,7 +18,7 @@ use anyipc::transport::{
 use anyipc::{Capabilities, Error, ErrorKind, Key, Name, Operation, Options, Peer, Registry, Result, Role};
 
 const DEPTH: Key =
-    Key::new("depth", KeyKind::Count, Side::Owner, "frames in flight per direction (default 8)");
+    Key::new("depth", KeyKind::Count, Side::Owner, "frames in flight per direction, 1 to 1024 (default 8)");
 const MAX_FRAME: usize = 4096;
 /// How often a waiting call looks again.
 const PAUSE: Duration = Duration::from_micros(100);
@@ -62,7 +62,7 @@ impl Transport for Queue {
         if doors.get(name).is_some_and(|door| door.strong_count() > 0) {
             return Err(Error::new(Operation::Create, ErrorKind::Exists));
         }
-        let depth = options.number(DEPTH).unwrap_or(8) as usize;
+        let depth = options.number(DEPTH).unwrap_or(8).clamp(1, 1024) as usize;
         let door = Arc::new(Door { depth, waiting: Mutex::default() });
         doors.insert(name.clone(), Arc::downgrade(&door));
         Ok(Handle::Owner(door))
