@@ -89,7 +89,13 @@ impl Process {
     /// The next line of the child.
     #[track_caller]
     pub(crate) fn hear(&mut self) -> String {
-        match self.lines.recv_timeout(PATIENCE) {
+        self.hear_within(PATIENCE)
+    }
+
+    /// As `hear`, for a child that takes its time.
+    #[track_caller]
+    pub(crate) fn hear_within(&mut self, patience: Duration) -> String {
+        match self.lines.recv_timeout(patience) {
             Ok(line) => line,
             Err(error) => {
                 let _ = self.child.kill();

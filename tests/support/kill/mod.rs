@@ -48,7 +48,8 @@ pub(crate) struct Round {
     pub(crate) victim: Mode,
     /// Whether the owner is killed, or the opener.
     pub(crate) kills_owner: bool,
-    pub(crate) capacity: usize,
+    /// `None`: the ring grows as it needs.
+    pub(crate) capacity: Option<usize>,
     pub(crate) longest: usize,
 }
 
@@ -65,14 +66,15 @@ impl Round {
             pattern: Pattern::ALL[(index / modes % patterns) as usize],
             kills_owner: (index / modes / patterns).is_multiple_of(2),
             victim: random.pick(Mode::ALL),
-            capacity: random.pick(&[4096, 4096, 16384, 65536]),
+            capacity: random.pick(&[None, None, Some(4096), Some(4096), Some(65536)]),
             // Above a quarter of the capacity a message is sent in fragments.
             longest: random.pick(&[8, 100, 1000, 6000, 70_000]),
         }
     }
 
     pub(crate) fn url(&self, mode: Mode) -> String {
-        format!("shm://kill?capacity={}&wait={}&timeout=20s", self.capacity, mode.wait())
+        let capacity = self.capacity.map_or(String::new(), |bytes| format!("capacity={bytes}&"));
+        format!("shm://kill?{capacity}wait={}&timeout=20s", mode.wait())
     }
 
     fn to_victim(self) -> Stream {

@@ -1,0 +1,133 @@
+//! Who waits does next to nothing.
+#![cfg(all(target_os = "linux", feature = "shared-memory"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use anyipc::{ErrorKind, Inbox};
+use rustix::time::{ClockId, clock_gettime};
+use support::process::{Process, end_with_parent, linger, say, serve, spawn};
+use support::{Scratch, kind, watchdog};
+
+/// How long everybody sleeps.
+const NAP: Duration = Duration::from_secs(2);
+
+#[test]
+fn child() {
+    serve(&[("receiver", receiver), ("sender", sender), ("inbox", inbox), ("peer", peer), ("task", task)]);
+}
+
+/// The processor time of this process, all threads.
+fn consumed() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Says what a call costs that waits in vain, in millionths of the time it took.
+fn measure(call: impl FnOnce()) {
+    let (before, start) = (consumed(), Instant::now());
+    call();
+    let (cost, took) = (consumed() - before, start.elapsed());
+    assert!(took >= NAP, "it waited only {took:?}");
+    say(&(cost.as_nanos() * 1_000_000 / took.as_nanos()).to_string());
+}
+
+/// `receiver URL`: an owner's channel from which nothing comes.
+fn receiver(words: &[&str]) {
+    end_with_parent();
+    let owner = anyipc::create(words[0]).unwrap();
+    say("ready");
+    let mut channel = owner.accept().unwrap();
+    measure(|| assert_eq!(kind(channel.recv_timeout(NAP)), ErrorKind::TimedOut));
+}
+
+/// `sender URL`: an owner's channel into which nothing more goes.
+fn sender(words: &[&str]) {
+    end_with_parent();
+    let owner = anyipc::create(words[0]).unwrap();
+    say("ready");
+    let mut channel = owner.accept().unwrap();
+    while channel.try_send(&[0; 1000]).is_ok() {}
+    measure(|| assert_eq!(kind(channel.send_timeout(&[0; 1000], NAP)), ErrorKind::TimedOut));
+}
+
+/// `inbox URL <peers>`
+fn inbox(words: &[&str]) {
+    end_with_parent();
+    let mut inbox = Inbox::new(anyipc::create(words[0]).unwrap()).unwrap();
+    say("ready");
+    let peers: usize = words[1].parse().unwrap();
+    while inbox.peers().count() < peers {
+        inbox.next_event().unwrap();
+    }
+    measure(|| assert_eq!(kind(inbox.recv_timeout(NAP)), ErrorKind::TimedOut));
+}
+
+/// `task URL`: a receiver that is a task, and another that accepts.
+fn task(words: &[&str]) {
+    end_with_parent();
+    #[cfg(feature = "tokio")]
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let owner = anyipc::create(words[0]).unwrap();
+        say("ready");
+        let mut channel = owner.accept_async().await.unwrap();
+        let (before, start) = (consumed(), Instant::now());
+        tokio::select! {
+            message = channel.recv() => panic!("{message:?}"),
+            other = owner.accept_async() => panic!("{other:?}"),
+            () = tokio::time::sleep(NAP) => {}
+        }
+        let cost = consumed() - before;
+        say(&(cost.as_nanos() * 1_000_000 / start.elapsed().as_nanos()).to_string());
+    });
+    let _ = words;
+}
+
+/// `peer URL <count>`: connects and says nothing, ever.
+fn peer(words: &[&str]) {
+    let count: usize = words[1].parse().unwrap();
+    let _silent: Vec<_> = (0..count).map(|_| anyipc::connect(words[0]).unwrap()).collect();
+    linger();
+}
+
+/// One process that waits, and one that keeps it waiting.
+struct Pair {
+    what: String,
+    waits: Process,
+    _silent: Process,
+}
+
+impl Pair {
+    fn new(place: &Scratch, what: &str, role: &str, wait: &str, peers: usize) -> Self {
+        // A fixed capacity: a sender that sleeps again and again would get a larger ring.
+        let url = format!("shm://idle.{role}.{wait}.{peers}?wait={wait}&capacity=64KiB");
+        let mut waits = spawn(place.path(), &format!("{role} {url} {peers}"));
+        waits.expect("ready");
+        let silent = spawn(place.path(), &format!("peer {url} {peers}"));
+        Self { what: format!("{what}, wait={wait}"), waits, _silent: silent }
+    }
+}
+
+#[test]
+fn whoever_waits_uses_less_than_a_hundredth_of_a_core() {
+    let _watchdog = watchdog("the sleepers", Duration::from_secs(60));
+    let place = Scratch::new("idle");
+    let mut pairs = Vec::new();
+    for wait in ["block", "adaptive"] {
+        pairs.push(Pair::new(&place, "a receiver", "receiver", wait, 1));
+        pairs.push(Pair::new(&place, "a sender with a full ring", "sender", wait, 1));
+        pairs.push(Pair::new(&place, "an inbox with one peer", "inbox", wait, 1));
+        pairs.push(Pair::new(&place, "an inbox with 50 peers", "inbox", wait, 50));
+        if cfg!(feature = "tokio") {
+            pairs.push(Pair::new(&place, "two tasks", "task", wait, 1));
+        }
+    }
+    for pair in &mut pairs {
+        let ppm: u64 = pair.waits.hear().parse().unwrap();
+        eprintln!("{}: {:.3} % of a core", pair.what, ppm as f64 / 1e4);
+        assert!(ppm < 10_000, "{} uses {ppm} millionths of a core", pair.what);
+        pair.waits.finish();
+    }
+}
