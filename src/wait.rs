@@ -23,7 +23,7 @@ const WORST: u8 = 8;
 /// Waits without spinning after which one spin looks whether it pays again.
 const PROBE_EVERY: u8 = 32;
 /// A spin that is longer than this lets others run now and then.
-const YIELD: Duration = Duration::from_micros(5);
+const YIELD: Duration = Duration::from_micros(2);
 /// Pauses between two looks at the clock.
 const PAUSES: u32 = 64;
 /// The most pauses between two tries: each try costs the other side a cache line.
@@ -76,12 +76,8 @@ impl Spinner {
         (SPIN + Duration::from_nanos(self.last_len as u64 / 4)).min(MAX_SPIN)
     }
 
-    fn learn(&mut self, waited: Duration, spun: bool) {
-        if waited <= self.worth() {
-            self.balance = self.balance.saturating_sub(1);
-        } else if spun {
-            self.balance = (self.balance + 2).min(WORST);
-        }
+    fn learn(&mut self, paid: bool) {
+        self.balance = if paid { self.balance.saturating_sub(1) } else { (self.balance + 2).min(WORST) };
     }
 }
 
@@ -106,18 +102,17 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
         done => Some(done),
     };
     on.spinner().waits += 1;
-    let started = Instant::now();
     let timed_out = || Err(Error::new(operation, ErrorKind::TimedOut));
 
     let budget = on.spinner().budget();
+    let started = Instant::now();
     let mut now = started;
     let mut pauses = 1;
     while now - started < budget {
         for _ in 0..PAUSES / pauses {
             (0..pauses).for_each(|_| spin_loop());
             if let Some(done) = attempt(on) {
-                // Learning costs a look at the clock; a success in spin is within the budget anyway.
-                on.spinner().learn(Duration::ZERO, true);
+                on.spinner().learn(true);
                 return done;
             }
         }
@@ -131,7 +126,9 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
             std::thread::yield_now();
         }
     }
-    let spun = !budget.is_zero();
+    if !budget.is_zero() {
+        on.spinner().learn(false);
+    }
 
     loop {
         let slice = match deadline {
@@ -150,12 +147,10 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
             Armed::Waker => std::thread::sleep(slice.min(Duration::from_millis(1))),
         }
         if let Some(done) = attempt(on) {
-            on.spinner().learn(started.elapsed(), spun);
             return done;
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             on.wait().disarm();
-            on.spinner().learn(started.elapsed(), spun);
             return timed_out();
         }
     }

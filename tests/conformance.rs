@@ -1,0 +1,34 @@
+//! Every compiled-in transport, chosen by URL through the registry, passes the suite.
+#![cfg(all(unix, any(feature = "in-process", feature = "shared-memory")))]
+
+use std::time::Duration;
+
+use anyipc::Registry;
+use anyipc::transport::{Interest, Source};
+use anyipc_conformance::Fixture;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+fn chosen_by(url: &str) -> Fixture<'static> {
+    let (transport, _) = Registry::global().resolve(&url.parse().unwrap()).unwrap();
+    Fixture::of(transport).sleeper(sleep)
+}
+
+fn sleep(source: &Source, interest: Interest, timeout: Duration) -> bool {
+    let flags = match interest {
+        Interest::Readable => PollFlags::IN,
+        Interest::Writable => PollFlags::OUT,
+    };
+    let limit = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
+    let mut fds = [PollFd::from_borrowed_fd(source.as_fd(), flags)];
+    poll(&mut fds, Some(&limit)).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(feature = "in-process")]
+mod inproc {
+    anyipc_conformance::suite!(super::chosen_by("inproc://any"));
+}
+
+#[cfg(all(feature = "shared-memory", target_os = "linux"))]
+mod shm {
+    anyipc_conformance::suite!(super::chosen_by("shm://any"));
+}

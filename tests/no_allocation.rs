@@ -1,0 +1,54 @@
+//! While both sides keep up, a message costs no allocation, at neither end.
+#![cfg(feature = "in-process")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use common::each;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn messages_allocate_nothing() {
+    each("alloc", |url| {
+        let (_owner, mut a, mut b) = common::pair(url);
+        let mut buffer = Vec::new();
+        let mut rounds = |count: u32| {
+            for i in 0..count {
+                a.send(&i.to_le_bytes()).unwrap();
+                assert_eq!(b.recv_into(&mut buffer).unwrap(), 4);
+                b.try_send(&buffer).unwrap();
+                a.recv_with(|message| assert_eq!(message, i.to_le_bytes())).unwrap();
+                a.send_with(100, |frame| Some(frame.len())).unwrap();
+                assert_eq!(b.try_recv_into(&mut buffer).unwrap(), 100);
+                assert!(b.try_recv_into(&mut buffer).unwrap_err().is_would_block());
+            }
+        };
+        rounds(100);
+        let before = COUNT.get();
+        rounds(10_000);
+        assert_eq!(COUNT.get() - before, 0, "{url}");
+    });
+}
