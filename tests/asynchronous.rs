@@ -1,5 +1,6 @@
 //! The async calls.
 #![cfg(all(feature = "in-process", feature = "tokio"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 mod common;
 

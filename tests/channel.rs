@@ -1,5 +1,6 @@
 //! Channels of every transport, through the facade.
 #![cfg(feature = "in-process")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 mod common;
 

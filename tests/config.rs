@@ -1,5 +1,6 @@
 //! Addresses from a file, overridden by the environment of a real process.
 #![cfg(feature = "config")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 use std::process::Command;
 

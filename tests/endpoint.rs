@@ -1,5 +1,6 @@
 //! Addresses, endpoints and their errors, through the facade.
 #![cfg(feature = "in-process")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 mod common;
 

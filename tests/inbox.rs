@@ -1,5 +1,6 @@
 //! The owner's side of many connections.
 #![cfg(feature = "in-process")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! While both sides keep up, a message costs no allocation, at neither end.
 #![cfg(feature = "in-process")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Values over channels.
 #![cfg(all(feature = "in-process", feature = "postcard"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 mod common;
 
