@@ -238,7 +238,9 @@ fn ctrl_c_ends_a_wait_for_an_owner() {
         let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).map(str::trim);
         mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask & 2 != 0)
     };
+    let started = std::time::Instant::now();
     while !caught(std::fs::read_to_string(&status).unwrap()) {
+        assert!(started.elapsed() < common::WATCHDOG);
         std::thread::yield_now();
     }
     sender.signal(Signal::INT);
