@@ -5,7 +5,7 @@
 //! - `pattern`: which messages go where and what of it is timed, one file per pattern
 //! - `peer`, `process`, `guard`: the other side, as itself and as the driver holds it, and its end
 //! - `measure`: one row, once; `figures`, `stats`: what is made of it
-//! - `machine`, `sys`: where it ran
+//! - `machine`, `placement`, `sys`: where it ran
 //! - `report`: table, JSON and notes
 
 mod args;
@@ -17,6 +17,7 @@ mod measure;
 mod pattern;
 mod payload;
 mod peer;
+mod placement;
 mod plan;
 mod process;
 mod progress;
@@ -39,6 +40,7 @@ use figures::rank;
 use guard::Guard;
 use machine::{Machine, Pinning, clock_cost};
 use measure::Bench;
+use placement::cache_line_round_trip;
 use plan::Plan;
 use progress::Progress;
 use report::{Report, heading, notes, record, save, table};
@@ -77,8 +79,10 @@ fn measure_all(args: &Args, plan: &Plan, guard: &Guard) -> Result<Report> {
     let mut measured: Vec<_> = plan.cases.iter().map(|case| (case.clone(), Vec::new())).collect();
     let progress = Progress::new(plan);
     let mut repetitions = 0;
+    let mut placement = Vec::new();
     while repetitions < plan.repetitions {
         let began = Instant::now();
+        placement.extend(pinning.and_then(cache_line_round_trip));
         for (case, figures) in &mut measured {
             interrupt::check()?;
             progress.show(case);
@@ -97,7 +101,7 @@ fn measure_all(args: &Args, plan: &Plan, guard: &Guard) -> Result<Report> {
         }
     }
     let (wait, slice, rows) = (args.wait, plan.slice, rank(measured));
-    Ok(Report { machine, wait, pinning, repetitions, slice, clock, rows })
+    Ok(Report { machine, wait, pinning, placement, repetitions, slice, clock, rows })
 }
 
 fn failed(why: link::Failure) -> Failure {

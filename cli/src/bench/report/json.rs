@@ -24,6 +24,8 @@ struct Settings {
     wait: &'static str,
     /// Cores of the two sides, if they were pinned.
     pinned: Option<Pinning>,
+    /// A bare cache line from core to core and back, before each repetition.
+    cache_line_ns: Vec<f64>,
     repetitions: usize,
     slice_ms: f64,
     /// Cost of one reading of the clock, taken off each round trip.
@@ -38,6 +40,7 @@ pub(in super::super) fn record(report: &Report) -> Record<'_> {
         settings: Settings {
             wait: report.wait.name(),
             pinned: report.pinning,
+            cache_line_ns: report.placement.iter().map(|time| time.as_nanos() as f64).collect(),
             repetitions: report.repetitions,
             slice_ms: report.slice.as_secs_f64() * 1e3,
             clock_ns: report.clock.as_nanos() as f64,
@@ -81,6 +84,7 @@ mod tests {
             machine: Machine::look(),
             wait: Wait::Adaptive,
             pinning: None,
+            placement: Vec::new(),
             repetitions: 1,
             slice: Duration::from_millis(100),
             clock: Duration::from_nanos(25),
@@ -106,6 +110,7 @@ mod tests {
             machine: Machine::look(),
             wait: Wait::Spin,
             pinning: None,
+            placement: Vec::new(),
             repetitions: 0,
             slice: Duration::ZERO,
             clock: Duration::ZERO,

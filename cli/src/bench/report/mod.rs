@@ -20,6 +20,8 @@ pub(super) struct Report {
     pub(super) machine: Machine,
     pub(super) wait: Wait,
     pub(super) pinning: Option<Pinning>,
+    /// A bare cache line from core to core and back, before each repetition.
+    pub(super) placement: Vec<Duration>,
     /// How often each row was measured.
     pub(super) repetitions: usize,
     /// Time of one row in one repetition.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::Report;
 use crate::bench::plan::PeerKind;
 
@@ -25,9 +27,11 @@ pub(in super::super) fn notes(report: &Report) -> Vec<String> {
     }
     notes.push(match report.pinning {
         Some(pinning) => format!(
-            "The sides were pinned to cores {} and {}. Not shown: how near these are to each other, which alone \
-             changes small messages 2 to 8 times (a virtual machine may move them), and other pairs.",
-            pinning.driver, pinning.peer
+            "The sides were pinned to cores {} and {}{}. No transport beats that, and it changes with the cores: a \
+             virtual machine may move them, other pairs are not shown.",
+            pinning.driver,
+            pinning.peer,
+            distance(&report.placement)
         ),
         None => "The sides were not pinned: the system may have moved them, also onto one core.".to_owned(),
     });
@@ -37,6 +41,18 @@ pub(in super::super) fn notes(report: &Report) -> Vec<String> {
             .to_owned(),
     );
     notes
+}
+
+/// The range of the bare cache line's times.
+fn distance(times: &[Duration]) -> String {
+    match (times.iter().min(), times.iter().max()) {
+        (Some(least), Some(greatest)) => format!(
+            "; a bare cache line takes {} to {} ns there and back between these",
+            least.as_nanos(),
+            greatest.as_nanos()
+        ),
+        _ => String::new(),
+    }
 }
 
 fn names(report: &Report) -> String {
@@ -49,8 +65,6 @@ fn names(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::bench::args::Wait;
     use crate::bench::figures::{Figures, rank};
@@ -65,6 +79,7 @@ mod tests {
             machine: Machine::look(),
             wait: Wait::Adaptive,
             pinning,
+            placement: vec![Duration::from_nanos(480), Duration::from_nanos(120)],
             repetitions: 1,
             slice: Duration::ZERO,
             clock: Duration::from_nanos(25),
@@ -78,6 +93,9 @@ mod tests {
         let text = said(PeerKind::Thread, None);
         assert!(text.contains("inproc:// reaches no other process") && text.contains("not pinned"), "{text}");
         let text = said(PeerKind::Process, Some(Pinning { driver: 2, peer: 5 }));
-        assert!(!text.contains("inproc") && text.contains("cores 2 and 5"), "{text}");
+        assert!(
+            !text.contains("inproc") && text.contains("cores 2 and 5; a bare cache line takes 120 to 480 ns"),
+            "{text}"
+        );
     }
 }
