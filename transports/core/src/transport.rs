@@ -168,7 +168,8 @@ pub trait Endpoint: Debug + Send + Sync + 'static {
 
     /// Names the channels (by [`RecvHalf::token`]) that may have something to receive, of those accepted
     /// with [`Attempt::inbox`]. A hint: look at all of them now and then. False if the backend has no such
-    /// hints.
+    /// hints. A backend that has them and a [`source`](Self::source) lets that source tell of these channels,
+    /// too, so that their halves need no arming; without a source each half is armed by itself.
     fn ready(&self, _visit: &mut dyn FnMut(u64)) -> bool {
         false
     }
@@ -179,6 +180,12 @@ pub trait Endpoint: Debug + Send + Sync + 'static {
     /// How often this owner turned a connector away.
     fn rejections(&self) -> Rejections {
         Rejections::default()
+    }
+
+    /// The name under which others reach this object, where it differs from the one it was made with: a port
+    /// that the system chose.
+    fn local_name(&self) -> Option<Name> {
+        None
     }
 
     /// What only this transport has (a block, a queue): found again by `Endpoint::get` of the facade.
