@@ -3,7 +3,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyipc::transport::Options;
-use anyipc::{Capabilities, ObjectState, Registry};
+use anyipc::{Capabilities, ErrorKind, ObjectState, Registry};
 use serde::Serialize;
 
 use crate::failure::Result;
@@ -110,14 +110,16 @@ fn leftovers(fix: bool) -> Vec<Finding> {
         let scheme = transport.schemes().first().copied().unwrap_or_default();
         let sweep = |fix| transport.sweep(&Options::default(), fix);
         let swept = sweep(false).and_then(|before| {
-            // With `fix` it returns what it found; what is still there is asked for again.
-            let after = if fix && sweep(true).is_ok() { sweep(false)? } else { before.clone() };
-            Ok((before, after))
+            if !fix {
+                return Ok((before.clone(), before));
+            }
+            sweep(true)?;
+            Ok((before, sweep(false)?))
         });
         let (before, after) = match swept {
             Ok(found) => found,
             Err(error) => {
-                findings.push(Finding::new(CHECK, Status::Problem, format!("{scheme}://: {error}")));
+                findings.push(Finding::new(CHECK, severity(&error), format!("{scheme}://: {error}")));
                 continue;
             }
         };
@@ -133,7 +135,11 @@ fn leftovers(fix: bool) -> Vec<Finding> {
                     format!("{what}: {}; remove it by hand", problem(object)),
                 )
             } else {
-                Finding::new(CHECK, Status::Problem, format!("{what}: --fix removes it"))
+                Finding::new(
+                    CHECK,
+                    Status::Problem,
+                    format!("{what}: {}", if fix { "still there" } else { "--fix removes it" }),
+                )
             });
         }
         if before.is_empty() {
@@ -141,6 +147,11 @@ fn leftovers(fix: bool) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// What a platform cannot do is nothing to repair.
+fn severity(error: &anyipc::Error) -> Status {
+    if error.kind() == ErrorKind::Unsupported { Status::Info } else { Status::Problem }
 }
 
 fn problem(object: &anyipc::Object) -> &str {
@@ -157,7 +168,7 @@ fn trials() -> Vec<Finding> {
             if transport.capabilities().contains(capability) {
                 findings.push(match attempt(&url) {
                     Ok(()) => Finding::new(check, Status::Ok, format!("{scheme}:// works")),
-                    Err(error) => Finding::new(check, Status::Problem, error.to_string()),
+                    Err(error) => Finding::new(check, severity(&error), error.to_string()),
                 });
             }
         };
