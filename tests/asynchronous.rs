@@ -20,6 +20,11 @@ fn run(future: impl Future<Output = ()>) {
         .block_on(future);
 }
 
+/// Runs a test's future in a runtime of one thread: whoever blocks it, hangs it.
+fn run_alone(future: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+}
+
 async fn pair(url: &str) -> (anyipc::AsyncChannel, anyipc::AsyncChannel) {
     let owner = anyipc::create(url).unwrap();
     let (a, b) = tokio::join!(owner.accept_async(), anyipc::connect_async(url));
@@ -29,33 +34,36 @@ async fn pair(url: &str) -> (anyipc::AsyncChannel, anyipc::AsyncChannel) {
 #[test]
 fn messages_go_both_ways() {
     each("async", |url| {
-        run(async {
-            let (mut a, mut b) = pair(url).await;
-            let echo = tokio::spawn(async move {
-                let mut buffer = Vec::new();
-                while b.recv_into(&mut buffer).await.is_ok() {
-                    b.send(&buffer).await.unwrap();
-                }
-            });
-            for (seed, len) in [0, 1, 100, 65_536, 65_537, 2 << 20].into_iter().enumerate() {
-                let message = pattern(len, seed as u8);
-                a.send(&message).await.unwrap();
-                assert!(a.recv().await.unwrap() == message);
-            }
-            for i in 0..2000u32 {
-                a.send_with(4, |frame| {
-                    frame.copy_from_slice(&i.to_le_bytes());
-                    Some(4)
-                })
-                .await
-                .unwrap();
-                assert!(a.recv_with(|message| message == i.to_le_bytes()).await.unwrap());
-            }
-            assert_eq!(a.stats().messages_received, 2006);
-            a.close().await.unwrap();
-            echo.await.unwrap();
-        });
+        run(echo(url));
+        run_alone(echo(url));
     });
+}
+
+async fn echo(url: &str) {
+    let (mut a, mut b) = pair(url).await;
+    let echoing = tokio::spawn(async move {
+        let mut buffer = Vec::new();
+        while b.recv_into(&mut buffer).await.is_ok() {
+            b.send(&buffer).await.unwrap();
+        }
+    });
+    for (seed, len) in [0, 1, 100, 65_536, 65_537, 2 << 20].into_iter().enumerate() {
+        let message = pattern(len, seed as u8);
+        a.send(&message).await.unwrap();
+        assert!(a.recv().await.unwrap() == message);
+    }
+    for i in 0..2000u32 {
+        a.send_with(4, |frame| {
+            frame.copy_from_slice(&i.to_le_bytes());
+            Some(4)
+        })
+        .await
+        .unwrap();
+        assert!(a.recv_with(|message| message == i.to_le_bytes()).await.unwrap());
+    }
+    assert_eq!(a.stats().messages_received, 2006);
+    a.close().await.unwrap();
+    echoing.await.unwrap();
 }
 
 #[test]
