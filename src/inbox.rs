@@ -299,6 +299,11 @@ impl Inbox {
                     }
                 }
                 Err(error) if error.is_would_block() => connection.queued = false,
+                // Our own fault, not the peer's.
+                Err(error) if error.kind() == ErrorKind::Forked => {
+                    self.queue.push_back(id);
+                    return Err(error);
+                }
                 Err(error) => {
                     let reason = connection.receiver.explain(error);
                     self.remove(id);

@@ -186,6 +186,9 @@ impl Drop for Receiver {
         if self.link.is_ours() {
             let wake = self.ring.close();
             self.link.wake(wake, self.ring.ring().producer());
+        } else {
+            // Giving the slot back takes a lock, which a thread of the parent may have held when we forked.
+            std::mem::forget(self.token.take());
         }
     }
 }

@@ -181,6 +181,10 @@ impl SendHalf for Sender {
             Some(payload.len())
         })
     }
+
+    fn try_flush(&mut self) -> Result<()> {
+        self.link.check_generation(Operation::Send)
+    }
 }
 
 impl Wait for Sender {

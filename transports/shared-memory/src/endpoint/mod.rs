@@ -47,6 +47,11 @@ impl Endpoint {
         self.block.as_ref()
     }
 
+    /// What `try_connect` is for this handle.
+    fn operation(&self) -> Operation {
+        if self.acceptor.is_some() { Operation::Accept } else { Operation::Connect }
+    }
+
     /// Gives everything up; reports what the block's status says.
     pub(crate) fn close(mut self) -> Result<()> {
         sys::check_generation(self.generation, Operation::Close)?;
@@ -67,8 +72,7 @@ impl anyipc_core::Endpoint for Endpoint {
     }
 
     fn try_connect(&self, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
-        let operation = if self.acceptor.is_some() { Operation::Accept } else { Operation::Connect };
-        sys::check_generation(self.generation, operation)?;
+        sys::check_generation(self.generation, self.operation())?;
         match &self.acceptor {
             Some(acceptor) => acceptor.try_accept(attempt, &self.settings),
             None => connect::try_connect(&self.dir, &self.name, attempt, &self.settings),
@@ -76,6 +80,7 @@ impl anyipc_core::Endpoint for Endpoint {
     }
 
     fn arm(&self, attempt: &mut Attempt, _waiter: Waiter<'_>) -> Result<Armed> {
+        sys::check_generation(self.generation, self.operation())?;
         match &self.acceptor {
             Some(acceptor) => acceptor.arm(attempt),
             None => Ok(connect::arm(attempt)),
@@ -90,7 +95,9 @@ impl anyipc_core::Endpoint for Endpoint {
     }
 
     fn ready(&self, visit: &mut dyn FnMut(u64)) -> bool {
-        self.acceptor.as_ref().is_some_and(|acceptor| acceptor.ready(visit))
+        // A forked child does not have the page.
+        let ours = self.generation == sys::generation();
+        self.acceptor.as_ref().is_some_and(|acceptor| ours && acceptor.ready(visit))
     }
 
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
@@ -105,7 +112,9 @@ impl anyipc_core::Endpoint for Endpoint {
     }
 
     fn rejections(&self) -> Rejections {
-        self.acceptor.as_ref().map(Acceptor::rejections).unwrap_or_default()
+        // A forked child does not know whether a thread of its parent held the lock on them.
+        let ours = self.generation == sys::generation();
+        self.acceptor.as_ref().filter(|_| ours).map(Acceptor::rejections).unwrap_or_default()
     }
 
     fn extension(&self) -> Option<&dyn Any> {
