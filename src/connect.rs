@@ -15,28 +15,28 @@ use crate::{Address, Channel, Endpoint, Registry};
 /// First and longest pause between two looks for an owner.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 
-/// What is not there yet is waited for: remembers the last such error and how long to pause.
+/// What is not there yet is waited for: remembers whether nobody was there last, and how long to pause.
 #[derive(Debug)]
 struct Absence {
     pause: Duration,
-    last: Option<Error>,
+    nobody: bool,
 }
 
 impl Absence {
     fn new() -> Self {
-        Self { pause: BACKOFF.0, last: None }
+        Self { pause: BACKOFF.0, nobody: false }
     }
 
     /// Turns "nobody there (yet)" into `WouldBlock`.
     fn defer<T>(&mut self, result: Result<T>, operation: Operation) -> Result<T> {
         match result {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoOwner) => {
-                self.last = Some(error);
+                self.nobody = true;
                 Err(Error::new(operation, ErrorKind::WouldBlock))
             }
             other => {
                 if !matches!(&other, Err(error) if error.is_would_block()) {
-                    self.last = None;
+                    self.nobody = false;
                 }
                 other
             }
@@ -44,22 +44,20 @@ impl Absence {
     }
 
     fn pause(&mut self) -> Option<Armed> {
-        self.last.as_ref()?;
         let pause = self.pause;
-        self.pause = (pause * 2).min(BACKOFF.1);
-        Some(Armed::After(pause))
+        self.nobody.then(|| {
+            self.pause = (pause * 2).min(BACKOFF.1);
+            Armed::After(pause)
+        })
     }
 
     /// At the deadline: nobody came, which says more than `TimedOut`.
     fn explain(&mut self, error: Error) -> Error {
-        match self.last.take() {
-            Some(last) if error.kind() == ErrorKind::TimedOut => {
-                let why =
-                    format!("nobody created it in time; start the owner first, or raise timeout= ({last})");
-                Error::new(Operation::Connect, ErrorKind::NoOwner).because(why)
-            }
-            _ => error,
+        if !std::mem::take(&mut self.nobody) || error.kind() != ErrorKind::TimedOut {
+            return error;
         }
+        Error::new(Operation::Connect, ErrorKind::NoOwner)
+            .because("nobody accepts there; start the owner first, or raise timeout=")
     }
 }
 

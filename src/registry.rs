@@ -175,7 +175,12 @@ impl Registry {
         let mut all = Vec::new();
         for transport in self.transports().filter(|t| t.capabilities().contains(Capabilities::INVENTORY)) {
             let scheme = transport.schemes().first().copied().unwrap_or_default();
-            all.extend(look(transport)?.into_iter().map(|object| (scheme, object)));
+            match look(transport) {
+                Ok(objects) => all.extend(objects.into_iter().map(|object| (scheme, object))),
+                // Not on this platform: then it has no objects here.
+                Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(all)
     }
