@@ -66,9 +66,21 @@ pub(crate) struct Process {
 
 /// Starts this binary as `role`, words separated by spaces, its objects under `dir`.
 pub(crate) fn spawn(dir: &Path, role: &str) -> Process {
+    start(role, Some(dir))
+}
+
+/// As [`spawn`], where this process's objects lie.
+pub(crate) fn spawn_here(role: &str) -> Process {
+    start(role, None)
+}
+
+fn start(role: &str, dir: Option<&Path>) -> Process {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child", "--nocapture", "--test-threads=1"]);
-    command.env(ROLE, role).env("ANYIPC_DIR", dir).env("RUST_BACKTRACE", "0");
+    command.env(ROLE, role).env("RUST_BACKTRACE", "0");
+    if let Some(dir) = dir {
+        command.env("ANYIPC_DIR", dir);
+    }
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let errors = child.stderr.take().unwrap();
