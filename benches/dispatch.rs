@@ -1,0 +1,90 @@
+//! What choosing a transport at run time costs: the same message sent and received by one thread, through
+//! the transport's own types, through boxed traits, and through the facade.
+//!
+//! `cargo bench --bench dispatch`
+#![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
+
+mod support;
+
+use std::hint::black_box;
+use std::thread;
+
+use anyipc::transport::{Attempt, Endpoint, Flags, Hello, RecvHalf, SendHalf, Transport};
+use anyipc::{Channel, Name, Options};
+use anyipc_in_process::InProcess;
+use anyipc_shared_memory::SharedMemory;
+use criterion::{Criterion, Throughput};
+
+const SIZE: usize = 64;
+
+/// Both ends of the transport's own types: one sender, and the receiver of the other end.
+fn ends<T: Transport>(
+    transport: &T,
+    name: &str,
+) -> (<T::Endpoint as Endpoint>::Sender, <T::Endpoint as Endpoint>::Receiver, impl Sized) {
+    let name = Name::new(name).unwrap();
+    let options = Options::default();
+    let owner = transport.create(&name, &options).unwrap();
+    let opener = transport.open(&name, &options).unwrap();
+    let attempt = || {
+        let transport = transport.schemes()[0].into();
+        Attempt::new(Hello { transport, max_message: 1 << 20, ..Hello::default() })
+    };
+    let (mut accepting, mut connecting) = (attempt(), attempt());
+    let (mut here, mut there) = (None, None);
+    while here.is_none() || there.is_none() {
+        here = here.or_else(|| owner.try_connect(&mut accepting).ok());
+        there = there.or_else(|| opener.try_connect(&mut connecting).ok());
+    }
+    let (sender, unused_receiver, _) = here.unwrap();
+    let (unused_sender, receiver, _) = there.unwrap();
+    (sender, receiver, (owner, opener, unused_receiver, unused_sender))
+}
+
+fn facade_ends(url: String) -> (Channel, Channel) {
+    let owner = anyipc::create(&url).unwrap();
+    let opener = thread::spawn(move || anyipc::connect(url).unwrap());
+    (owner.accept().unwrap(), opener.join().unwrap())
+}
+
+fn pass<S: SendHalf + ?Sized, R: RecvHalf + ?Sized>(sender: &mut S, receiver: &mut R, message: &[u8]) {
+    sender.try_send(Flags::NONE, message).unwrap();
+    receiver.try_recv_with(&mut |_, message| assert_eq!(black_box(message).len(), SIZE)).unwrap();
+}
+
+fn compare<T: Transport>(criterion: &mut Criterion, transport: &T) {
+    let scheme = transport.schemes()[0];
+    let name = format!("dispatch.{}", std::process::id());
+    let mut group = criterion.benchmark_group(format!("dispatch/{scheme}"));
+    group.throughput(Throughput::Elements(1));
+    let message = [7; SIZE];
+
+    let (mut sender, mut receiver, rest) = ends(transport, &name);
+    group.bench_function("static", |bench| {
+        bench.iter(|| pass(&mut sender, &mut receiver, black_box(&message)));
+    });
+    let (mut sender, mut receiver): (Box<dyn SendHalf>, Box<dyn RecvHalf>) =
+        (Box::new(sender), Box::new(receiver));
+    group.bench_function("dyn", |bench| {
+        bench.iter(|| pass(&mut *sender, &mut *receiver, black_box(&message)));
+    });
+    drop((sender, receiver, rest));
+
+    let (mut here, mut there) = facade_ends(format!("{scheme}://{name}.facade"));
+    group.bench_function("facade", |bench| {
+        bench.iter(|| {
+            here.send(black_box(&message)).unwrap();
+            there.recv_with(|message| assert_eq!(black_box(message).len(), SIZE)).unwrap();
+        });
+    });
+    group.finish();
+}
+
+fn benches(criterion: &mut Criterion) {
+    compare(criterion, &SharedMemory);
+    compare(criterion, &InProcess);
+}
+
+fn main() {
+    support::main(benches);
+}

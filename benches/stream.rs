@@ -1,0 +1,29 @@
+//! Messages to another process, one after the other, over each transport. The clock stops when the receiver
+//! has confirmed the last one.
+//!
+//! `cargo bench --bench stream`
+#![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
+
+mod support;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use support::pattern::stream::pour;
+use support::peer::{Connection, Role};
+
+fn benches(criterion: &mut Criterion) {
+    for size in support::SIZES {
+        let mut group = criterion.benchmark_group(format!("stream/{size}"));
+        group.throughput(Throughput::Bytes(size as u64));
+        for subject in support::subjects() {
+            let mut connection = Connection::new(&subject, Role::Drain, size);
+            group.bench_function(BenchmarkId::from_parameter(subject.scheme), |bench| {
+                bench.iter_custom(|count| pour(connection.channel(), size, count).unwrap());
+            });
+        }
+        group.finish();
+    }
+}
+
+fn main() {
+    support::main(benches);
+}

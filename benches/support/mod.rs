@@ -1,0 +1,54 @@
+//! What the benches share: the peer, and the same checked messages as those of `anyipc bench`.
+#![allow(dead_code, reason = "not every bench uses everything")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a bench fails by panicking")]
+
+#[path = "../../cli/src/bench/link.rs"]
+pub(crate) mod link;
+pub(crate) mod pattern;
+#[path = "../../cli/src/bench/payload.rs"]
+#[allow(unused_imports, reason = "its tests run with the command line")]
+pub(crate) mod payload;
+pub(crate) mod peer;
+mod pin;
+
+use std::time::Duration;
+
+use anyipc::{Capabilities, Registry};
+use criterion::Criterion;
+
+/// Lengths of messages, in bytes.
+pub(crate) const SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
+
+/// A transport that has channels.
+pub(crate) struct Subject {
+    /// Its scheme.
+    pub(crate) scheme: &'static str,
+    /// It reaches another process; otherwise the peer is a thread.
+    pub(crate) across: bool,
+}
+
+/// All transports that have channels.
+pub(crate) fn subjects() -> Vec<Subject> {
+    Registry::global()
+        .transports()
+        .filter(|t| t.capabilities().contains(Capabilities::CHANNEL))
+        .map(|t| Subject {
+            scheme: t.schemes()[0],
+            across: t.capabilities().contains(Capabilities::CROSS_PROCESS),
+        })
+        .collect()
+}
+
+/// Runs the benches, unless this process is the peer of one.
+pub(crate) fn main(benches: impl FnOnce(&mut Criterion)) {
+    if peer::serve() {
+        return;
+    }
+    let defaults = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2));
+    let mut criterion = defaults.configure_from_args();
+    benches(&mut criterion);
+    criterion.final_summary();
+}
