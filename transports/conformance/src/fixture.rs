@@ -19,6 +19,7 @@ pub struct Fixture<'t> {
     transport: Held<'t>,
     options: Vec<(&'static str, &'static str)>,
     pub(crate) sleeper: Sleeper,
+    namer: Option<fn(u64) -> String>,
 }
 
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl<'t> Fixture<'t> {
     }
 
     fn over(transport: Held<'t>) -> Self {
-        Self { transport, options: Vec::new(), sleeper: look_again_soon }
+        Self { transport, options: Vec::new(), sleeper: look_again_soon, namer: None }
     }
 
     /// Adds an option that every object is created and opened with. The checks need frames of at least
@@ -62,6 +63,19 @@ impl<'t> Fixture<'t> {
     pub fn sleeper(mut self, sleeper: Sleeper) -> Self {
         self.sleeper = sleeper;
         self
+    }
+
+    /// How names are made, for a transport whose names have a form of their own, such as `host:port`. The
+    /// number differs with every call in this process; the names must differ between processes, too.
+    #[must_use]
+    pub fn names(mut self, namer: fn(u64) -> String) -> Self {
+        self.namer = Some(namer);
+        self
+    }
+
+    /// True if the transport takes any legal name.
+    pub(crate) fn takes_any_name(&self) -> bool {
+        self.namer.is_none()
     }
 
     pub(crate) fn transport(&self) -> &dyn DynTransport {
@@ -88,7 +102,11 @@ impl<'t> Fixture<'t> {
     pub(crate) fn name_like(&self, like: &str) -> Name {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        Name::new(&format!("{like}conformance-{}-{serial}", process::id())).expect("a legal name")
+        let name = match self.namer {
+            Some(namer) => namer(serial),
+            None => format!("{like}conformance-{}-{serial}", process::id()),
+        };
+        Name::new(&name).expect("a legal name")
     }
 
     /// The fixture's options and these; of two for one key the later counts.

@@ -78,6 +78,7 @@ pub trait DynEndpoint: Debug + Send + Sync {
     fn ready(&self, visit: &mut dyn FnMut(u64)) -> bool;
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()>;
     fn rejections(&self) -> Rejections;
+    fn local_name(&self) -> Option<Name>;
     fn extension(&self) -> Option<&dyn Any>;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
@@ -104,6 +105,9 @@ impl<E: Endpoint> DynEndpoint for E {
     }
     fn rejections(&self) -> Rejections {
         Endpoint::rejections(self)
+    }
+    fn local_name(&self) -> Option<Name> {
+        Endpoint::local_name(self)
     }
     fn extension(&self) -> Option<&dyn Any> {
         Endpoint::extension(self)
