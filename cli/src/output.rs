@@ -44,6 +44,11 @@ impl Output {
         self.json
     }
 
+    /// Whether remarks are unwanted.
+    pub(crate) fn quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// One JSON line of data: the fields of `body` after `"schema":1`. `body` serializes as a map.
     pub(crate) fn record(&self, body: impl Serialize) -> Result<()> {
         let line = json_line(body).map_err(|e| Failure::Io("writing JSON".into(), e))?;

@@ -1,4 +1,5 @@
 //! `anyipc bench`: what it measures is for people; here it must work and leave nothing behind.
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod common;
@@ -54,7 +55,6 @@ fn an_unknown_transport_is_a_usage_error() {
 }
 
 /// The second process of a benchmark that has begun.
-#[cfg(target_os = "linux")]
 fn second_process(first: u32) -> u32 {
     let started = Instant::now();
     loop {
@@ -67,14 +67,12 @@ fn second_process(first: u32) -> u32 {
     }
 }
 
-#[cfg(target_os = "linux")]
 fn is_gone(process: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/stat"));
     // Where nobody reaps orphans, one that has ended stays as a zombie.
     status.map_or(true, |stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn signals_leave_nothing_behind() {
     for signal in [Signal::INT, Signal::TERM] {
@@ -90,7 +88,6 @@ fn signals_leave_nothing_behind() {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn the_second_process_ends_with_the_first() {
     let place = Place::new();
@@ -104,7 +101,6 @@ fn the_second_process_ends_with_the_first() {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn the_death_of_the_second_process_is_an_error() {
     let place = Place::new();

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let plan = Plan::new(args, Registry::global())?;
     interrupt::install()?;
     let guard = Guard::new().map_err(failed)?;
-    let report = measure_all(args, &plan, &guard)?;
+    let report = measure_all(args, &plan, &guard, out.quiet())?;
     if let Some(path) = &args.file {
         save(&report, path)?;
     } else if out.json() {
@@ -70,14 +70,14 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure_all(args: &Args, plan: &Plan, guard: &Guard) -> Result<Report> {
+fn measure_all(args: &Args, plan: &Plan, guard: &Guard, quiet: bool) -> Result<Report> {
     let started = Instant::now();
     let machine = Machine::look();
     let clock = clock_cost();
     let pinning = if args.no_pin { None } else { Pinning::choose() };
     let mut bench = Bench::new(Registry::global(), guard, pinning, clock);
     let mut measured: Vec<_> = plan.cases.iter().map(|case| (case.clone(), Vec::new())).collect();
-    let progress = Progress::new(plan);
+    let progress = Progress::new(plan, quiet);
     let mut repetitions = 0;
     let mut placement = Vec::new();
     while repetitions < plan.repetitions {

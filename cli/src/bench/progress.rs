@@ -9,8 +9,10 @@ use super::plan::{Case, Plan};
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    pub(super) fn new(plan: &Plan) -> Self {
-        let bar = ProgressBar::new((plan.cases.len() * plan.repetitions) as u64);
+    /// `quiet`: draws nothing.
+    pub(super) fn new(plan: &Plan, quiet: bool) -> Self {
+        let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
+        bar.set_length((plan.cases.len() * plan.repetitions) as u64);
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} ({eta} left)");
         Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
