@@ -7,7 +7,7 @@ use std::io;
 use anyipc_core::{Error, ErrorKind, Name, Object, ObjectState, Operation, Result};
 
 use crate::header::{Header, LPSZ, PERSIST};
-use crate::rendezvous::{LOCK, SOCKET, owner_of};
+use crate::rendezvous::{LOCK, MARKS, SOCKET};
 use crate::segment::{BLOCK, TEMPORARY};
 use crate::sys::{Dir, Fd, FileKind, Lock, Status, holders, is_held, same_file, try_lock};
 
@@ -84,7 +84,9 @@ fn files(dir: &Dir) -> Result<Vec<String>> {
     let names = dir
         .list()
         .map_err(|e| Error::io(Operation::List, &format!("reading {}", dir.path().display()), e))?;
-    Ok(names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect())
+    let names = names.into_iter().map(|name| name.to_string_lossy().into_owned());
+    // What has a `+` is another transport's, see `Name::os_name`.
+    Ok(names.filter(|name| !name.contains('+')).collect())
 }
 
 fn path(dir: &Dir, file: &str) -> String {
@@ -166,7 +168,7 @@ fn fill(object: &mut Object, fd: &Fd, status: Status) {
             }
             Err(bad) => object.facts.push(("problem", bad.why)),
         },
-        "rendezvous" => match owner_of(fd) {
+        "rendezvous" => match MARKS.owner_of(fd) {
             Some((pid, name)) => {
                 object.state = state(false);
                 object.name = Name::new(&name).ok();

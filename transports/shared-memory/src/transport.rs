@@ -7,7 +7,7 @@ use anyipc_core::{
 use crate::block::Block;
 use crate::endpoint::{Endpoint, Settings};
 use crate::inventory;
-use crate::rendezvous::{self, Rendezvous};
+use crate::rendezvous::{MARKS, Rendezvous};
 use crate::segment::{New, Segment};
 use crate::sys::Dir;
 
@@ -57,7 +57,7 @@ impl Transport for SharedMemory {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if block.is_none() && !rendezvous::is_live(&dir, name, Operation::Open)? {
+        if block.is_none() && !MARKS.is_live(&dir, name, Operation::Open)? {
             return Err(Error::new(Operation::Open, ErrorKind::NotFound)
                 .because("nobody holds an object of this name; create it first"));
         }
@@ -76,7 +76,7 @@ impl Transport for SharedMemory {
         let operation = Operation::AllocLpsz;
         let settings = Settings::read(options, operation)?;
         let dir = Arc::new(Dir::open(settings.scope, operation)?);
-        if rendezvous::is_live(&dir, name, operation)? {
+        if MARKS.is_live(&dir, name, operation)? {
             return Err(owned(operation));
         }
         let segment = Segment::create(&dir, name, New::lpsz(text), settings.patience, operation)?;
@@ -120,7 +120,7 @@ fn block_for_create(dir: &Arc<Dir>, name: &Name, settings: &Settings) -> Result<
         Some(size) if settings.adopt => {
             Segment::open_or_create(dir, name, New::block(size), patience, operation)?.0
         }
-        Some(_) if rendezvous::is_live(dir, name, operation)? => return Err(owned(operation)),
+        Some(_) if MARKS.is_live(dir, name, operation)? => return Err(owned(operation)),
         Some(size) => Segment::create(dir, name, New::block(size), patience, operation)?,
         None => match Segment::open(dir, name, patience, operation) {
             Ok(segment) if settings.adopt => segment,

@@ -10,67 +10,10 @@ pub(crate) use linux::*;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unsupported::*;
 
-use anyipc_core::{Error, ErrorKind, Operation, Result};
-
-/// Who may reach an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
-    /// The user of this process.
-    User,
-    /// Every user of the machine.
-    System,
-}
-
-/// The two ways to hold a file's lock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lock {
-    Shared,
-    Exclusive,
-}
-
-/// What a directory entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "no file is looked at there yet"))]
-pub(crate) enum FileKind {
-    Regular,
-    Directory,
-    Symlink,
-    Fifo,
-    Socket,
-    Other,
-}
-
-impl FileKind {
-    /// The kind in words.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Regular => "a file",
-            Self::Directory => "a directory",
-            Self::Symlink => "a symbolic link",
-            Self::Fifo => "a FIFO",
-            Self::Socket => "a socket",
-            Self::Other => "a device",
-        }
-    }
-}
-
-/// The status of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Status {
-    pub(crate) kind: FileKind,
-    /// True if the owner is this process's effective user.
-    pub(crate) ours: bool,
-    pub(crate) size: u64,
-    /// Device and inode: what makes two names one file.
-    pub(crate) id: FileId,
-}
-
-/// The identity of a file while someone holds it open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct FileId {
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
-}
+pub(crate) use anyipc_os::{
+    Claim, Dir, Fd, FileKind, Lock, Marks, Scope, Status, check_generation, generation, holders, is_held,
+    same_file, try_lock, try_write_lock, user, write_unlock,
+};
 
 /// The process and the user on the other side of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,10 +29,4 @@ pub(crate) struct Bells {
     pub(crate) rung: bool,
     /// The end.
     pub(crate) hung_up: bool,
-}
-
-/// `Forked` if the process is no longer the one in which [`generation`] gave this number.
-#[inline]
-pub(crate) fn check_generation(generation_then: u32, op: Operation) -> Result<()> {
-    if generation_then == generation() { Ok(()) } else { Err(Error::new(op, ErrorKind::Forked)) }
 }

@@ -3,8 +3,7 @@ use std::ptr::{self, NonNull};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
-use super::fd::Fd;
-use super::fork::{Quiet, generation, register};
+use anyipc_os::{Fd, Quiet, generation, register};
 
 /// A shared mapping that a forked child does not have.
 #[derive(Debug)]

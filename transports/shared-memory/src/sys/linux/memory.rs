@@ -2,7 +2,7 @@ use std::io;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, memfd_create};
 
-use super::fd::Fd;
+use anyipc_os::Fd;
 
 /// What keeps a peer from shrinking memory under our feet.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);

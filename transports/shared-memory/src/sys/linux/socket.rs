@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use anyipc_core::{Result, Source};
+use anyipc_os::{Dir, Fd, Quiet};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
@@ -14,9 +15,6 @@ use rustix::net::{
 };
 
 use super::super::{Bells, Credentials};
-use super::dir::Dir;
-use super::fd::Fd;
-use super::fork::Quiet;
 
 /// How many connectors may queue before the owner looks.
 const BACKLOG: i32 = 1024;
@@ -196,11 +194,6 @@ impl Listener {
     pub(crate) fn source(&self) -> Result<Source> {
         Ok(Arc::clone(&self.set) as Source)
     }
-}
-
-/// This process's effective user.
-pub(crate) fn user() -> u32 {
-    rustix::process::geteuid().as_raw()
 }
 
 /// The directory by descriptor: as long as a path may be, the address stays short, and means this directory.

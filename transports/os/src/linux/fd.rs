@@ -6,19 +6,19 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::{pread, pwrite, retry_on_intr as retry};
 use rustix::process::{Resource, getrlimit};
 
-use super::super::{FileId, FileKind, Status};
 use super::fork::{self, Quiet, generation};
+use crate::{FileId, FileKind, Status};
 
 /// An owned descriptor that a forked child does not inherit.
 #[derive(Debug)]
-pub(crate) struct Fd {
+pub struct Fd {
     fd: ManuallyDrop<OwnedFd>,
     generation: u32,
 }
 
 impl Fd {
     /// Takes a descriptor over. Prefer [`Fd::make`]: a fork between opening and this call leaks it.
-    pub(crate) fn new(fd: OwnedFd) -> Self {
+    pub fn new(fd: OwnedFd) -> Self {
         // Every `Fd` comes after a `Dir`, whose opening has reported a failure.
         let _ = fork::register();
         let _quiet = Quiet::new();
@@ -27,18 +27,19 @@ impl Fd {
     }
 
     /// Opens and takes over, with no fork in between. `open` sets `CLOEXEC` and does not block.
-    pub(crate) fn make(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
+    pub fn make(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
         fork::register()?;
         let _quiet = Quiet::new();
         open().map(Self::new)
     }
 
-    pub(crate) fn status(&self) -> io::Result<Status> {
+    /// What kind of file it is, whose and how large.
+    pub fn status(&self) -> io::Result<Status> {
         Ok(status(&rustix::fs::fstat(self)?))
     }
 
     /// Sets the size and reserves the space, so that a full disk is an error here and no signal later.
-    pub(crate) fn reserve(&self, len: usize) -> io::Result<()> {
+    pub fn reserve(&self, len: usize) -> io::Result<()> {
         // What no file can hold is a lack of space; past the process's own limit the kernel would signal.
         let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX).min(i64::MAX as u64);
         let len = u64::try_from(len).ok().filter(|&l| l <= limit).ok_or(io::ErrorKind::FileTooLarge)?;
@@ -46,7 +47,7 @@ impl Fd {
     }
 
     /// Reads up to the buffer's end or the file's.
-    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
             match retry(|| pread(self, &mut *rest, offset + done as u64))? {
@@ -58,7 +59,7 @@ impl Fd {
     }
 
     /// Writes all bytes.
-    pub(crate) fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    pub fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         while !bytes.is_empty() {
             match retry(|| pwrite(self, bytes, offset))? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
@@ -102,6 +103,7 @@ pub(super) fn status(stat: &rustix::fs::Stat) -> Status {
             _ => FileKind::Other,
         },
         ours: stat.st_uid == rustix::process::geteuid().as_raw(),
+        private: stat.st_mode & 0o077 == 0,
         size: u64::try_from(stat.st_size).unwrap_or(0),
         id: FileId { device: stat.st_dev, inode: stat.st_ino },
     }

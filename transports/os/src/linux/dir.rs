@@ -9,8 +9,8 @@ use rustix::fs::{
 };
 use rustix::process::{geteuid, getuid};
 
-use super::super::{Scope, Status};
 use super::fd::{Fd, status};
+use crate::{Scope, Status};
 
 /// Where the directories lie unless `ANYIPC_DIR` says otherwise.
 const BASE: &str = "/dev/shm";
@@ -18,7 +18,7 @@ const BASE: &str = "/dev/shm";
 /// The private directory of one user's objects: `/dev/shm/anyipc-<uid>`, or under the absolute path in
 /// `ANYIPC_DIR`. Nobody else can reach into it; it stays when it is empty.
 #[derive(Debug)]
-pub(crate) struct Dir {
+pub struct Dir {
     fd: Fd,
     path: PathBuf,
 }
@@ -29,7 +29,7 @@ impl Dir {
     /// # Errors
     /// `PermissionDenied` if what is there is not a private directory of this user; `Unsupported` for
     /// `Scope::System`.
-    pub(crate) fn open(scope: Scope, op: Operation) -> Result<Self> {
+    pub fn open(scope: Scope, op: Operation) -> Result<Self> {
         match scope {
             Scope::User => Self::under(&base(op)?, op),
             // Whoever may write a named file may also truncate it, which kills all who map it.
@@ -40,7 +40,7 @@ impl Dir {
     }
 
     /// Opens this user's directory under `base`.
-    pub(crate) fn under(base: &Path, op: Operation) -> Result<Self> {
+    pub fn under(base: &Path, op: Operation) -> Result<Self> {
         let path = base.join(format!("anyipc-{}", geteuid().as_raw()));
         let fail = |what: &str, error: io::Error| {
             Error::io(op, &format!("{what} {} (ANYIPC_DIR chooses another place)", path.display()), error)
@@ -68,24 +68,24 @@ impl Dir {
     }
 
     /// The directory's path.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Opens a file for reading and writing. Follows no link and waits for nothing: a FIFO opens at once.
-    pub(crate) fn open_file(&self, name: &str) -> io::Result<Fd> {
+    pub fn open_file(&self, name: &str) -> io::Result<Fd> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         Fd::make(|| Ok(openat(&self.fd, name, flags, Mode::empty())?))
     }
 
     /// Makes a file of this name, mode 0600; `AlreadyExists` if there is one.
-    pub(crate) fn create_file(&self, name: &str) -> io::Result<Fd> {
+    pub fn create_file(&self, name: &str) -> io::Result<Fd> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         self.fresh(name, flags)
     }
 
     /// Makes a file without a name, mode 0600. Fails where the file system has no `O_TMPFILE`.
-    pub(crate) fn nameless_file(&self) -> io::Result<Fd> {
+    pub fn nameless_file(&self) -> io::Result<Fd> {
         self.fresh(".", OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC)
     }
 
@@ -97,29 +97,29 @@ impl Dir {
     }
 
     /// Gives a nameless file its name; `AlreadyExists` if it is taken. Needs `/proc`.
-    pub(crate) fn link_nameless(&self, fd: &Fd, name: &str) -> io::Result<()> {
+    pub fn link_nameless(&self, fd: &Fd, name: &str) -> io::Result<()> {
         use std::os::fd::AsRawFd;
         let from = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
         Ok(linkat(CWD, from, &self.fd, name, AtFlags::SYMLINK_FOLLOW)?)
     }
 
     /// Gives a file a second name; `AlreadyExists` if it is taken.
-    pub(crate) fn link(&self, from: &str, to: &str) -> io::Result<()> {
+    pub fn link(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(linkat(&self.fd, from, &self.fd, to, AtFlags::empty())?)
     }
 
     /// Takes a name away.
-    pub(crate) fn unlink(&self, name: &str) -> io::Result<()> {
+    pub fn unlink(&self, name: &str) -> io::Result<()> {
         Ok(unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
     /// The status of what stands at a name, links not followed.
-    pub(crate) fn stat(&self, name: &str) -> io::Result<Status> {
+    pub fn stat(&self, name: &str) -> io::Result<Status> {
         Ok(status(&statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     /// All names in the directory, in order.
-    pub(crate) fn list(&self) -> io::Result<Vec<OsString>> {
+    pub fn list(&self) -> io::Result<Vec<OsString>> {
         use std::os::unix::ffi::OsStringExt;
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.fd)? {
@@ -140,7 +140,7 @@ impl AsFd for Dir {
 }
 
 /// True if the name stands for the open file; false if it is gone or stands for another.
-pub(crate) fn same_file(dir: &Dir, name: &str, fd: &Fd) -> io::Result<bool> {
+pub fn same_file(dir: &Dir, name: &str, fd: &Fd) -> io::Result<bool> {
     match dir.stat(name) {
         Ok(there) => Ok(there.id == fd.status()?.id),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

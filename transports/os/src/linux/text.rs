@@ -6,14 +6,14 @@ use rustix::io::{pread, pwrite};
 use super::fd::Fd;
 
 /// Replaces a small file's contents.
-pub(crate) fn overwrite(file: &Fd, text: &[u8]) -> io::Result<()> {
+pub fn overwrite(file: &Fd, text: &[u8]) -> io::Result<()> {
     ftruncate(file, 0)?;
     let written = pwrite(file, text, 0)?;
     if written == text.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
 /// Reads a small file, at most `max` bytes of it.
-pub(crate) fn read_text(file: &Fd, max: usize) -> io::Result<String> {
+pub fn read_text(file: &Fd, max: usize) -> io::Result<String> {
     let mut bytes = vec![0; max];
     let got = pread(file, &mut bytes, 0)?;
     bytes.truncate(got);

@@ -23,21 +23,29 @@ const FORKING: u32 = u32::MAX;
 
 /// The fork generation: it differs between a process and its forked children.
 #[inline]
-pub(crate) fn generation() -> u32 {
+pub fn generation() -> u32 {
     GENERATION.load(Relaxed)
 }
 
 /// While it lives no thread forks: the table and the descriptors change together. Hold it for a few
 /// non-blocking system calls at most; it may nest.
-pub(super) struct Quiet;
+#[derive(Debug)]
+pub struct Quiet(());
+
+impl Default for Quiet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Quiet {
-    pub(super) fn new() -> Self {
+    /// Waits out a fork that is under way.
+    pub fn new() -> Self {
         let enter = |n| (n != FORKING).then(|| n + 1);
         while GATE.fetch_update(Acquire, Relaxed, enter).is_err() {
             std::thread::yield_now();
         }
-        Self
+        Self(())
     }
 }
 
@@ -47,8 +55,8 @@ impl Drop for Quiet {
     }
 }
 
-/// Makes sure that the handlers are in place.
-pub(super) fn register() -> io::Result<()> {
+/// Makes sure that the handlers are in place: after this, [`generation`] tells a child from its parent.
+pub fn register() -> io::Result<()> {
     static DONE: OnceLock<i32> = OnceLock::new();
     // SAFETY: the handlers are functions of this program, which is never unloaded while it can fork, and
     // they do only what a child of a multi-threaded process may do: atomics and system calls.

@@ -3,8 +3,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::super::{FileId, Lock};
 use super::fd::Fd;
+use crate::{FileId, Lock};
 
 /// The byte that writers of a snapshot lock.
 const WRITER: i64 = 0;
@@ -14,7 +14,7 @@ const HELD: i64 = 1;
 
 /// Takes the lock on the open file, without waiting; false if someone else holds it in the other way.
 /// A failed upgrade from shared to exclusive loses the shared lock. Closing the file gives it back.
-pub(crate) fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
+pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     let operation = match lock {
         Lock::Shared => FlockOperation::NonBlockingLockShared,
         Lock::Exclusive => FlockOperation::NonBlockingLockExclusive,
@@ -34,13 +34,13 @@ pub(crate) fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
 }
 
 /// True if another open file holds the lock. Changes nothing; a holder shows an instant after it came.
-pub(crate) fn is_held(fd: &Fd) -> io::Result<bool> {
+pub fn is_held(fd: &Fd) -> io::Result<bool> {
     Ok(record_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, HELD)? != libc::F_UNLCK)
 }
 
 /// Takes the writers' lock on the open file, which [`try_lock`] knows nothing of; false if another open
 /// file has it. Two threads sharing one descriptor share the lock too.
-pub(crate) fn try_write_lock(fd: &Fd) -> io::Result<bool> {
+pub fn try_write_lock(fd: &Fd) -> io::Result<bool> {
     match record_lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, WRITER) {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
@@ -49,7 +49,7 @@ pub(crate) fn try_write_lock(fd: &Fd) -> io::Result<bool> {
 }
 
 /// Gives the writers' lock back.
-pub(crate) fn write_unlock(fd: &Fd) {
+pub fn write_unlock(fd: &Fd) {
     let _ = record_lock(fd, libc::F_OFD_SETLK, libc::F_UNLCK, WRITER);
 }
 
@@ -69,7 +69,7 @@ fn record_lock(fd: &Fd, command: i32, kind: i32, byte: i64) -> io::Result<i32> {
 }
 
 /// The processes that took a `flock` on the file and still run, as far as `/proc/locks` shows them.
-pub(crate) fn holders(id: FileId) -> Vec<u32> {
+pub fn holders(id: FileId) -> Vec<u32> {
     let file =
         format!("{:02x}:{:02x}:{}", rustix::fs::major(id.device), rustix::fs::minor(id.device), id.inode);
     let pid = |line: &str| {

@@ -1,0 +1,155 @@
+//! Who owns a name: a lock file, held exclusively by the owner for as long as it lives, so that the kernel
+//! says whether there is one. It contains a heading, the owner's process id and the full name. Whoever holds
+//! the lock may replace what stands beside it; nobody else touches that.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
+
+use crate::{Dir, Fd, FileKind, Lock, generation, overwrite, read_text, same_file, try_lock};
+
+/// How long an object may be between two states before that is an error.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a transport's lock files look like.
+#[derive(Debug, Clone, Copy)]
+pub struct Marks {
+    /// Before the name's system name.
+    pub prefix: &'static str,
+    /// After it.
+    pub suffix: &'static str,
+    /// The first line.
+    pub heading: &'static str,
+}
+
+impl Marks {
+    /// The lock file of a name.
+    pub fn file(&self, name: &Name) -> String {
+        format!("{}{}{}", self.prefix, name.os_name(), self.suffix)
+    }
+
+    /// Whether the name has an owner. Takes no lock that a claimant could mistake for an owner's.
+    pub fn is_live(&self, dir: &Dir, name: &Name, operation: Operation) -> Result<bool> {
+        let path = self.file(name);
+        match dir.open_file(&path) {
+            // A shared lock is refused only by an owner.
+            Ok(fd) => match try_lock(&fd, Lock::Shared) {
+                Ok(true) => Ok(false),
+                Ok(false) => self.check_name(&fd, name, operation).map(|()| true),
+                Err(error) => Err(unusable(dir, &path, operation, error)),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(unusable(dir, &path, operation, error)),
+        }
+    }
+
+    /// The process id and the full name in a lock file.
+    pub fn owner_of(&self, lock: &Fd) -> Option<(u32, String)> {
+        let text = read_text(lock, 1024).ok()?;
+        let mut lines = text.lines();
+        if lines.next() != Some(self.heading) {
+            return None;
+        }
+        let pid = lines.next()?.parse().ok()?;
+        Some((pid, lines.next()?.to_owned()))
+    }
+
+    /// Compares the full name of a live owner, unless the owner has not written it yet.
+    fn check_name(&self, lock: &Fd, name: &Name, operation: Operation) -> Result<()> {
+        match self.owner_of(lock) {
+            Some((_, full)) if full != name.as_str() => Err(Error::new(operation, ErrorKind::NameCollision)
+                .because(format!("the live object is called {full:?}; choose another name"))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The owner's claim on a name, until dropped or killed.
+#[derive(Debug)]
+pub struct Claim {
+    dir: Arc<Dir>,
+    path: String,
+    lock: Fd,
+    generation: u32,
+}
+
+impl Claim {
+    /// Becomes the owner of the name. `None` if someone else is; `answers` tells an owner, who listens, from
+    /// a sweeper, who holds the lock for an instant.
+    pub fn take(
+        dir: &Arc<Dir>,
+        marks: &Marks,
+        name: &Name,
+        operation: Operation,
+        answers: impl Fn() -> bool,
+    ) -> Result<Option<Self>> {
+        let path = marks.file(name);
+        let fail = |error| unusable(dir, &path, operation, error);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let file = match dir.open_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => dir.create_file(&path),
+                other => other,
+            };
+            let file = match file {
+                Ok(file) => file,
+                // Made by another claimant just now.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(fail(error)),
+            };
+            let status = file.status().map_err(fail)?;
+            if status.kind != FileKind::Regular || !status.ours {
+                return Err(fail(io::ErrorKind::InvalidData.into()));
+            }
+            if try_lock(&file, Lock::Exclusive).map_err(fail)? {
+                // The previous owner may have removed the name between our open and our lock.
+                if same_file(dir, &path, &file).map_err(fail)? {
+                    let text = format!("{}\n{}\n{name}\n", marks.heading, std::process::id());
+                    overwrite(&file, text.as_bytes()).map_err(|error| {
+                        let _ = dir.unlink(&path);
+                        fail(error)
+                    })?;
+                    let dir = Arc::clone(dir);
+                    return Ok(Some(Self { dir, path, lock: file, generation: generation() }));
+                }
+            } else if !try_lock(&file, Lock::Shared).map_err(fail)? {
+                let there = same_file(dir, &path, &file).unwrap_or(false);
+                if there && (answers() || Instant::now() > deadline) {
+                    return marks.check_name(&file, name, operation).map(|()| None);
+                }
+            } else if Instant::now() > deadline {
+                return Err(Error::new(operation, ErrorKind::Busy).because(format!(
+                    "{} is being looked at without end",
+                    dir.path().join(&path).display()
+                )));
+            }
+            // Someone is looking at the lock or leaving it: it takes them microseconds.
+            drop(file);
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether the name is still this claim's: no one removed it by force, and this is no forked child.
+    pub fn holds(&self) -> bool {
+        self.generation == generation() && same_file(&self.dir, &self.path, &self.lock).unwrap_or(false)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.holds() {
+            let _ = self.dir.unlink(&self.path);
+        }
+    }
+}
+
+fn unusable(dir: &Dir, path: &str, operation: Operation, error: io::Error) -> Error {
+    let what = dir.path().join(path);
+    if error.kind() == io::ErrorKind::InvalidData || error.kind() == io::ErrorKind::IsADirectory {
+        return Error::new(operation, ErrorKind::Corrupt)
+            .because(format!("{} is not a file of ours; remove it", what.display()));
+    }
+    Error::io(operation, &format!("the owner's lock {}", what.display()), error)
+}

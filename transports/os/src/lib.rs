@@ -1,0 +1,93 @@
+//! What several `anyipc` transports need of the operating system: the private directory, files and locks that
+//! tell who lives, descriptors that a forked child does not inherit, and the claim on a name.
+//!
+//! An internal crate: it follows no semantic versioning. Use a transport.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod unsupported;
+
+mod claim;
+
+#[cfg(target_os = "linux")]
+pub use linux::*;
+#[cfg(not(target_os = "linux"))]
+pub use unsupported::*;
+
+pub use claim::{Claim, Marks};
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+
+/// Who may reach an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The user of this process.
+    User,
+    /// Every user of the machine.
+    System,
+}
+
+/// The two ways to hold a file's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// Together with others.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// What a directory entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as_str says it")]
+pub enum FileKind {
+    Regular,
+    Directory,
+    Symlink,
+    Fifo,
+    Socket,
+    Other,
+}
+
+impl FileKind {
+    /// The kind in words.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Regular => "a file",
+            Self::Directory => "a directory",
+            Self::Symlink => "a symbolic link",
+            Self::Fifo => "a FIFO",
+            Self::Socket => "a socket",
+            Self::Other => "a device",
+        }
+    }
+}
+
+/// The status of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Status {
+    /// What it is.
+    pub kind: FileKind,
+    /// True if the owner is this process's effective user.
+    pub ours: bool,
+    /// True if neither group nor others may do anything with it.
+    pub private: bool,
+    /// Bytes of content.
+    pub size: u64,
+    /// Device and inode: what makes two names one file.
+    pub id: FileId,
+}
+
+/// The identity of a file while someone holds it open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct FileId {
+    pub device: u64,
+    pub inode: u64,
+}
+
+/// `Forked` if the process is no longer the one in which [`generation`] gave this number.
+#[inline]
+pub fn check_generation(generation_then: u32, op: Operation) -> Result<()> {
+    if generation_then == generation() { Ok(()) } else { Err(Error::new(op, ErrorKind::Forked)) }
+}

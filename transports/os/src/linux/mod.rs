@@ -1,0 +1,25 @@
+//! Linux: `flock`, open-file locks, `O_TMPFILE`, `pthread_atfork`.
+
+mod dir;
+mod fd;
+mod fork;
+mod lock;
+mod text;
+
+pub use dir::{Dir, same_file};
+pub use fd::Fd;
+pub use fork::{Quiet, generation, register};
+pub use lock::{holders, is_held, try_lock, try_write_lock, write_unlock};
+pub use text::{overwrite, read_text};
+
+/// Opens a file of the user's choice for reading. Waits for nothing: a FIFO opens at once.
+pub fn open_read(path: &std::path::Path) -> std::io::Result<Fd> {
+    use rustix::fs::{Mode, OFlags, open};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Fd::make(|| Ok(open(path, flags, Mode::empty())?))
+}
+
+/// This process's effective user.
+pub fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}

@@ -1,0 +1,112 @@
+//! Platforms that are not built yet: the names of `linux`, each call `Unsupported`.
+
+#![expect(missing_docs, reason = "documented in linux")]
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+
+use crate::{FileId, Lock, Scope, Status};
+
+pub fn generation() -> u32 {
+    0
+}
+
+pub fn user() -> u32 {
+    0
+}
+
+/// No descriptor exists here.
+#[derive(Debug)]
+pub struct Fd(Infallible);
+
+impl Fd {
+    pub fn status(&self) -> io::Result<Status> {
+        match self.0 {}
+    }
+    pub fn reserve(&self, _len: usize) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> io::Result<usize> {
+        match self.0 {}
+    }
+    pub fn write_all_at(&self, _bytes: &[u8], _offset: u64) -> io::Result<()> {
+        match self.0 {}
+    }
+}
+
+#[derive(Debug)]
+pub struct Dir(Infallible);
+
+impl Dir {
+    pub fn open(_scope: Scope, op: Operation) -> Result<Self> {
+        Err(Error::new(op, ErrorKind::Unsupported)
+            .because("this transport is not built for this platform yet, see ROADMAP.md; use inproc://"))
+    }
+    pub fn path(&self) -> &Path {
+        match self.0 {}
+    }
+    pub fn open_file(&self, _name: &str) -> io::Result<Fd> {
+        match self.0 {}
+    }
+    pub fn create_file(&self, _name: &str) -> io::Result<Fd> {
+        match self.0 {}
+    }
+    pub fn nameless_file(&self) -> io::Result<Fd> {
+        match self.0 {}
+    }
+    pub fn link_nameless(&self, _fd: &Fd, _name: &str) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub fn link(&self, _from: &str, _to: &str) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub fn unlink(&self, _name: &str) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub fn stat(&self, _name: &str) -> io::Result<Status> {
+        match self.0 {}
+    }
+    pub fn list(&self) -> io::Result<Vec<OsString>> {
+        match self.0 {}
+    }
+}
+
+pub fn open_read(_path: &Path) -> io::Result<Fd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub fn same_file(dir: &Dir, _name: &str, _fd: &Fd) -> io::Result<bool> {
+    match dir.0 {}
+}
+
+pub fn try_lock(fd: &Fd, _lock: Lock) -> io::Result<bool> {
+    match fd.0 {}
+}
+
+pub fn is_held(fd: &Fd) -> io::Result<bool> {
+    match fd.0 {}
+}
+
+pub fn try_write_lock(fd: &Fd) -> io::Result<bool> {
+    match fd.0 {}
+}
+
+pub fn write_unlock(fd: &Fd) {
+    match fd.0 {}
+}
+
+pub fn holders(_id: FileId) -> Vec<u32> {
+    Vec::new()
+}
+
+pub fn overwrite(file: &Fd, _text: &[u8]) -> io::Result<()> {
+    match file.0 {}
+}
+
+pub fn read_text(file: &Fd, _max: usize) -> io::Result<String> {
+    match file.0 {}
+}
