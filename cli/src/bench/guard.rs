@@ -53,6 +53,11 @@ impl Guard {
         *lock(&self.child) = Some(child);
     }
 
+    /// True if the second process was there and has ended.
+    pub(super) fn is_over(&self) -> bool {
+        lock(&self.child).as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_some()))
+    }
+
     /// Says that things move.
     pub(super) fn beat(&self) {
         // Full means that the last beat was not even seen.

@@ -33,8 +33,10 @@ impl Process {
     }
 
     fn order(&mut self, order: &Order) -> Result<(), Failure> {
-        writeln!(self.orders, "{}", serde_json::to_string(order)?)?;
-        Ok(self.orders.flush()?)
+        let line = serde_json::to_string(order)?;
+        writeln!(self.orders, "{line}")
+            .and_then(|()| self.orders.flush())
+            .map_err(|why| format!("the second process ended: {why}").into())
     }
 
     fn report(&mut self) -> Result<Option<Duration>, Failure> {
