@@ -292,9 +292,13 @@ impl Echo {
         Self { stop, ends, thread: Some(thread) }
     }
 
-    /// How the connections of a process ended.
-    fn ends_of(&self, pid: u32) -> Vec<End> {
-        self.ends.lock().unwrap().iter().filter(|end| end.0 == Some(pid)).copied().collect()
+    /// When connections of a process ended because it was dead. All others must have been closed by it.
+    #[track_caller]
+    fn deaths_of(&self, pid: u32) -> Vec<Instant> {
+        let ends = self.ends.lock().unwrap();
+        let of_it = || ends.iter().filter(|end| end.0 == Some(pid));
+        assert!(of_it().all(|end| matches!(end.1, ErrorKind::Closed | ErrorKind::PeerGone)), "{ends:?}");
+        of_it().filter(|end| end.1 == ErrorKind::PeerGone).map(|end| end.2).collect()
     }
 }
 
@@ -329,9 +333,7 @@ fn a_fork_takes_nothing_along_and_hides_no_death() {
         call(&mut posted, b"to the inbox").unwrap();
         holder.expect("going on");
     }
-    // All that ended so far were the children's own channels, and those that the parent closed.
-    assert!(echo.ends_of(holder.pid()).iter().all(|end| end.1 == ErrorKind::Closed));
-    let closed = echo.ends_of(holder.pid()).len();
+    assert_eq!(echo.deaths_of(holder.pid()), [], "the children's channels are not their parent's");
 
     // The child of the last fork still lives.
     let killed = Instant::now();
@@ -339,11 +341,9 @@ fn a_fork_takes_nothing_along_and_hides_no_death() {
     is_gone(&mut asked, killed);
     is_gone(&mut posted, killed);
     let connections = if cfg!(feature = "tokio") { 2 } else { 1 };
-    eventually("the echo knows", || echo.ends_of(holder.pid()).len() == closed + connections);
-    for (_, reason, at) in &echo.ends_of(holder.pid())[closed..] {
-        assert_eq!(*reason, ErrorKind::PeerGone);
-        assert!(*at < killed + SOON, "the death was news after {:?}", *at - killed);
-    }
+    eventually("the echo knows", || echo.deaths_of(holder.pid()).len() == connections);
+    let latest = echo.deaths_of(holder.pid()).into_iter().max().unwrap();
+    assert!(latest < killed + SOON, "the death was news after {:?}", latest - killed);
     // Its names are free at once: the child holds none of them.
     for (name, options) in [("b", "?size=4096"), ("c", ""), ("d", "")] {
         let url = format!("shm://{tag}.{name}");

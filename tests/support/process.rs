@@ -160,6 +160,6 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        self.wait();
+        let _ = self.child.wait();
     }
 }
