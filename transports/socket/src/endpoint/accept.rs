@@ -1,0 +1,232 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyipc_core::{
+    Armed, Attempt, Error, ErrorKind, Hello, Interest, Operation, Peer, Rejections, Reply, Result, Source,
+};
+use anyipc_os::user;
+
+use super::guest::{Guest, Step};
+use crate::receiver::Receiver;
+use crate::sender::Sender;
+use crate::sys::{Listener, Set, Stream};
+use crate::tcp::{Key, Nonce, nonce};
+
+/// The longest that a handshake may take.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
+/// The most handshakes that are kept half-open; more wait in the listener's queue.
+const MAX_HALF_OPEN: usize = 256;
+/// How soon to look again while no more can be taken in.
+const CROWDED: Duration = Duration::from_millis(5);
+
+/// What a connector has to show.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// The kernel vouches for its user.
+    User,
+    /// It proves to know a secret.
+    Secret(Arc<Key>),
+}
+
+/// The owner's side of the handshakes.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    listener: Listener,
+    set: Arc<Set>,
+    entry: Entry,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    half_open: VecDeque<Guest>,
+    /// The clock of the set is running.
+    ticking: bool,
+    rejections: Rejections,
+}
+
+impl Acceptor {
+    pub(crate) fn new(listener: Listener, entry: Entry, operation: Operation) -> Result<Self> {
+        let fail = |error| Error::io(operation, "preparing to accept", error);
+        let set = Set::new().map_err(fail)?;
+        set.watch(&listener).map_err(fail)?;
+        Ok(Self { listener, set, entry, state: Mutex::default() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes every handshake a step further; gives the first that is complete.
+    pub(crate) fn try_accept(&self, attempt: &Attempt) -> Result<(Sender, Receiver, Peer)> {
+        let state = &mut *self.state();
+        self.welcome_newcomers(state)?;
+        for _ in 0..state.half_open.len() {
+            let Some(guest) = state.half_open.pop_front() else { break };
+            if let Some(done) = self.attend(guest, &attempt.hello, state)? {
+                return Ok(done);
+            }
+        }
+        Err(Error::new(Operation::Accept, ErrorKind::WouldBlock))
+    }
+
+    fn welcome_newcomers(&self, state: &mut State) -> Result<()> {
+        while state.half_open.len() < MAX_HALF_OPEN {
+            let accepted = self.listener.accept();
+            let Some(stream) = accepted.map_err(|e| Error::io(Operation::Accept, "accepting", e))? else {
+                break;
+            };
+            let who = match self.entry {
+                Entry::User => match stream.credentials() {
+                    Ok(who) => Some(who),
+                    Err(_) => continue,
+                },
+                Entry::Secret(_) => None,
+            };
+            let guest = Guest::new(stream, who, Instant::now() + HANDSHAKE);
+            if let Some(who) = who.filter(|who| who.uid != user()) {
+                let why = format!("user {} may not connect to user {}", who.uid, user());
+                let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(why);
+                state.reject(&guest, error);
+                continue;
+            }
+            self.set
+                .watch(guest.stream())
+                .map_err(|e| Error::io(Operation::Accept, "watching a connector", e))?;
+            state.half_open.push_back(guest);
+        }
+        Ok(())
+    }
+
+    /// One guest's next step; a channel if that was the last.
+    fn attend(
+        &self,
+        mut guest: Guest,
+        ours: &Hello,
+        state: &mut State,
+    ) -> Result<Option<(Sender, Receiver, Peer)>> {
+        match guest.step(&self.entry) {
+            Ok(Step::Waits) if Instant::now() < guest.deadline() => state.half_open.push_back(guest),
+            Ok(Step::Waits) => state.reject(
+                &guest,
+                Error::new(Operation::Accept, ErrorKind::TimedOut)
+                    .because("the connector did not finish its handshake within 1 s"),
+            ),
+            Ok(Step::Left) => {}
+            Ok(Step::Said(theirs)) => match ours.check(&theirs) {
+                Ok(()) => return self.admit(guest, theirs, ours, state),
+                Err(error) => state.reject(&guest, error),
+            },
+            Ok(Step::Joins(ticket)) => {
+                let whose = state.half_open.iter().position(|other| other.expects(&ticket));
+                match whose.and_then(|at| state.half_open.remove(at)) {
+                    Some(first) => {
+                        self.set.forget(guest.stream());
+                        return Ok(Some(channel(first, guest.into_stream())));
+                    }
+                    None => state.reject(
+                        &guest,
+                        Error::new(Operation::Accept, ErrorKind::PermissionDenied)
+                            .because("the connector's ticket is not one of ours"),
+                    ),
+                }
+            }
+            Err(error) => state.reject(&guest, error),
+        }
+        Ok(None)
+    }
+
+    /// Welcomes a guest. A local one gets the stream of the other direction at once; one that came over TCP gets
+    /// a ticket for it.
+    fn admit(
+        &self,
+        mut guest: Guest,
+        theirs: Hello,
+        ours: &Hello,
+        state: &mut State,
+    ) -> Result<Option<(Sender, Receiver, Peer)>> {
+        let mut welcome = Reply::Welcome(ours.clone()).encode()?;
+        let gone = |error| Error::io(Operation::Accept, "sending the welcome", error);
+        self.set.forget(guest.stream());
+        match self.entry {
+            Entry::User => {
+                let made = Stream::pair().map_err(|e| Error::io(Operation::Accept, "making a channel", e));
+                let sent = made.and_then(|(mine, other)| {
+                    whole(guest.stream().send_with(&welcome, &other).map_err(gone)?, &welcome)?;
+                    Ok(mine)
+                });
+                guest.welcome(theirs, None);
+                match sent {
+                    Ok(mine) => return Ok(Some(channel(guest, mine))),
+                    Err(error) => state.reject(&guest, error),
+                }
+            }
+            Entry::Secret(_) => {
+                let ticket: Nonce = nonce().map_err(|error| error.during(Operation::Accept))?;
+                welcome.extend(ticket);
+                let sent = guest.stream().send(&welcome).map_err(gone);
+                match sent.and_then(|sent| whole(sent, &welcome)) {
+                    Ok(()) => {
+                        guest.welcome(theirs, Some(ticket));
+                        state.half_open.push_back(guest);
+                    }
+                    Err(error) => state.reject(&guest, error),
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    pub(crate) fn arm(&self) -> Result<Armed> {
+        let state = &mut *self.state();
+        if state.half_open.len() >= MAX_HALF_OPEN {
+            return Ok(Armed::After(CROWDED));
+        }
+        let soonest = state.half_open.iter().map(Guest::deadline).min();
+        if soonest.is_some() || state.ticking {
+            let left = soonest.map(|at| at.saturating_duration_since(Instant::now()));
+            self.set
+                .ring_after(left)
+                .map_err(|error| Error::io(Operation::Accept, "setting the clock", error))?;
+            state.ticking = soonest.is_some();
+        }
+        Ok(Armed::Source(Interest::Readable))
+    }
+
+    pub(crate) fn source(&self) -> Source {
+        self.set.source()
+    }
+
+    pub(crate) fn rejections(&self) -> Rejections {
+        self.state().rejections.clone()
+    }
+}
+
+impl State {
+    /// Counts and logs the rejection and tells the connector, if it has shown that it may know.
+    fn reject(&mut self, guest: &Guest, error: Error) {
+        tracing::warn!(who = ?guest.who(), %error, "connector rejected");
+        if guest.is_known()
+            && let Ok(reply) = Reply::reject(&error).encode()
+        {
+            let _ = guest.stream().send(&reply);
+        }
+        self.rejections.count += 1;
+        self.rejections.last = Some(error.to_string());
+    }
+}
+
+/// The channel of a welcomed guest and the stream of the other direction.
+fn channel(guest: Guest, other: Stream) -> (Sender, Receiver, Peer) {
+    let (stream, peer) = guest.into_peer();
+    (Sender::new(other), Receiver::new(stream), peer)
+}
+
+/// What is sent on a fresh connection has room.
+fn whole(sent: usize, bytes: &[u8]) -> Result<()> {
+    if sent == bytes.len() {
+        return Ok(());
+    }
+    Err(Error::new(Operation::Accept, ErrorKind::Io).because("the welcome went out in part"))
+}

@@ -1,0 +1,268 @@
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyipc_core::{
+    Armed, Attempt, Error, ErrorKind, Hello, Interest, Operation, Peer, Reply, Result, Source,
+};
+use anyipc_os::user;
+
+use super::Place;
+use super::accept::HANDSHAKE;
+use crate::local;
+use crate::receiver::Receiver;
+use crate::sender::Sender;
+use crate::sys::{Credentials, Set, Stream};
+use crate::tcp::{self, Nonce, OPENING, Opening, PROOF, Side};
+
+/// How soon to look again for an owner, for room in its queue, or for a connection to stand.
+const SOON: Duration = Duration::from_millis(1);
+
+/// What an attempt keeps: taken out when it is complete.
+type Progress = Option<Asked>;
+
+/// A handshake on its way.
+#[derive(Debug)]
+struct Asked {
+    stream: Stream,
+    set: Arc<Set>,
+    who: Option<Credentials>,
+    /// What was heard of the present stage.
+    heard: Vec<u8>,
+    /// The other direction, once there is one.
+    other: Option<Stream>,
+    stage: Stage,
+    /// Set by the owner's first byte.
+    deadline: Option<Instant>,
+}
+
+/// What is awaited.
+#[derive(Debug)]
+enum Stage {
+    /// The TCP connection.
+    Connection,
+    /// The owner's nonce.
+    Challenge { ours: Nonce },
+    /// The owner's proof.
+    Proof { ours: Nonce, theirs: Nonce },
+    /// The owner's welcome or rejection.
+    Reply,
+    /// The TCP connection of the other direction, which then shows the ticket.
+    Other { hello: Hello, ticket: Nonce },
+}
+
+/// Takes one step of the handshake with the owner.
+pub(super) fn try_connect(place: &Place, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
+    let hello = attempt.hello.clone();
+    let progress: &mut Progress = attempt.progress(|| Asked::begin(place, &hello).map(Some))?;
+    let Some(asked) = progress else { return Err(no_owner()) };
+    let result = match asked.step(place, &hello) {
+        Ok(Some(theirs)) => hello.check(&theirs).and_then(|()| {
+            let asked = progress.take().ok_or_else(no_owner)?;
+            asked.enter(theirs)
+        }),
+        Ok(None) if asked.deadline.is_none_or(|deadline| Instant::now() < deadline) => {
+            return Err(Error::new(Operation::Connect, ErrorKind::WouldBlock));
+        }
+        Ok(None) => Err(Error::new(Operation::Connect, ErrorKind::TimedOut)
+            .because("the owner began to answer, then said no more for 1 s")),
+        Err(error) => Err(error),
+    };
+    // Whatever it came to, the next call begins anew.
+    attempt.reset();
+    result
+}
+
+fn stored(attempt: &Attempt) -> Option<&Asked> {
+    attempt.stored::<Progress>()?.as_ref()
+}
+
+pub(super) fn arm(attempt: &Attempt) -> Result<Armed> {
+    match stored(attempt) {
+        Some(asked) if !matches!(asked.stage, Stage::Connection | Stage::Other { .. }) => {
+            let left = asked.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left.is_some() {
+                asked
+                    .set
+                    .ring_after(left)
+                    .map_err(|error| Error::io(Operation::Connect, "setting the clock", error))?;
+            }
+            Ok(Armed::Source(Interest::Readable))
+        }
+        _ => Ok(Armed::After(SOON)),
+    }
+}
+
+pub(super) fn source(attempt: &Attempt) -> Result<Source> {
+    match stored(attempt) {
+        Some(asked) => Ok(asked.set.source()),
+        None => Err(Error::new(Operation::Connect, ErrorKind::Unsupported)),
+    }
+}
+
+impl Asked {
+    fn begin(place: &Place, hello: &Hello) -> Result<Self> {
+        let fail = |error: io::Error| match error.kind() {
+            io::ErrorKind::WouldBlock => Error::new(Operation::Connect, ErrorKind::WouldBlock),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => no_owner(),
+            _ => Error::io(Operation::Connect, "reaching the owner", error),
+        };
+        let stream = match place {
+            Place::Local { dir, name } => Stream::local(dir, &local::socket_of(name)),
+            Place::Tcp { address, .. } => Stream::tcp(address),
+        }
+        .map_err(fail)?;
+        let set = Set::new().map_err(fail)?;
+        set.watch(&stream).map_err(fail)?;
+        let (heard, other, deadline) = (Vec::new(), None, None);
+        let mut asked = Self { stream, set, who: None, heard, other, stage: Stage::Connection, deadline };
+        if let Place::Local { .. } = place {
+            let owner = asked.stream.credentials().map_err(fail)?;
+            if owner.uid != user() {
+                return Err(Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(format!(
+                    "the owner is user {}, not {}",
+                    owner.uid,
+                    user()
+                )));
+            }
+            asked.who = Some(owner);
+            asked.say(&hello.encode()?)?;
+            asked.stage = Stage::Reply;
+        }
+        Ok(asked)
+    }
+
+    /// The halves, when both directions stand.
+    fn enter(self, theirs: Hello) -> Result<(Sender, Receiver, Peer)> {
+        let other = self.other.ok_or_else(|| strange("it gave no stream for the way back"))?;
+        let peer = Peer { pid: self.who.map(|who| who.pid), uid: self.who.map(|who| who.uid), hello: theirs };
+        Ok((Sender::new(self.stream), Receiver::new(other), peer))
+    }
+
+    /// Goes as far as what has arrived allows; the owner's hello when both directions stand.
+    fn step(&mut self, place: &Place, hello: &Hello) -> Result<Option<Hello>> {
+        loop {
+            let missing = match &self.stage {
+                Stage::Connection => {
+                    if !self.stands(&self.stream)? {
+                        return Ok(None);
+                    }
+                    let ours = tcp::nonce()?;
+                    self.say(&Opening::Challenge(ours).encode())?;
+                    self.stage = Stage::Challenge { ours };
+                    continue;
+                }
+                Stage::Other { hello, ticket } => return self.join(hello, ticket),
+                Stage::Challenge { .. } => OPENING.saturating_sub(self.heard.len()),
+                Stage::Proof { .. } => PROOF.saturating_sub(self.heard.len()),
+                Stage::Reply => self.missing_reply(place)?,
+            };
+            let mut bytes = [0; 512];
+            // Nothing may be read beyond the answer: the stream goes on as the channel's.
+            let room = bytes.get_mut(..missing.min(512)).unwrap_or_default();
+            match self.stream.recv_with(room, &mut self.other) {
+                Ok(0) => return Err(no_owner()),
+                Ok(got) => {
+                    self.heard.extend_from_slice(room.get(..got).unwrap_or_default());
+                    self.deadline.get_or_insert_with(|| Instant::now() + HANDSHAKE);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => return Err(no_owner()),
+                Err(error) => return Err(Error::io(Operation::Connect, "reading the owner's answer", error)),
+            }
+            if let Some(theirs) = self.advance(place, hello)? {
+                return Ok(Some(theirs));
+            }
+        }
+    }
+
+    /// Reads what the owner said, and answers.
+    fn advance(&mut self, place: &Place, hello: &Hello) -> Result<Option<Hello>> {
+        match (&self.stage, place) {
+            (Stage::Challenge { ours }, Place::Tcp { key, .. }) => match Opening::decode(&self.heard)? {
+                None => return Ok(None),
+                Some(Opening::Join(_)) => return Err(strange("it began with a ticket")),
+                Some(Opening::Challenge(theirs)) => {
+                    let ours = *ours;
+                    self.say(&tcp::prove(key, Side::Opener, &ours, &theirs)?)?;
+                    self.stage = Stage::Proof { ours, theirs };
+                }
+            },
+            (Stage::Proof { ours, theirs }, Place::Tcp { key, .. }) => {
+                if self.heard.len() < PROOF {
+                    return Ok(None);
+                }
+                tcp::verify(key, Side::Owner, ours, theirs, &self.heard)?;
+                self.say(&hello.encode()?)?;
+                self.stage = Stage::Reply;
+            }
+            (Stage::Reply, _) => {
+                let Some((reply, used)) = Reply::decode(&self.heard)? else { return Ok(None) };
+                let theirs = reply.into_result()?;
+                let Place::Tcp { address, .. } = place else { return Ok(Some(theirs)) };
+                let Some(ticket) = self.heard.get(used..).and_then(|rest| rest.first_chunk()).copied() else {
+                    return Ok(None);
+                };
+                self.other =
+                    Some(Stream::tcp(address).map_err(|error| {
+                        Error::io(Operation::Connect, "connecting for the way back", error)
+                    })?);
+                self.stage = Stage::Other { hello: theirs, ticket };
+            }
+            _ => return Ok(None),
+        }
+        self.heard.clear();
+        Ok(None)
+    }
+
+    /// How many bytes the reply still lacks, at least.
+    fn missing_reply(&self, place: &Place) -> Result<usize> {
+        Ok(match (Reply::decode(&self.heard)?, place) {
+            (Some((_, used)), Place::Tcp { .. }) => {
+                (used + size_of::<Nonce>()).saturating_sub(self.heard.len())
+            }
+            (Some(_), Place::Local { .. }) => 0,
+            (None, _) => Reply::missing(&self.heard),
+        })
+    }
+
+    /// Shows the ticket on the other connection, once it stands.
+    fn join(&self, hello: &Hello, ticket: &Nonce) -> Result<Option<Hello>> {
+        let Some(other) = &self.other else { return Err(no_owner()) };
+        if !self.stands(other)? {
+            return Ok(None);
+        }
+        let bytes = Opening::Join(*ticket).encode();
+        match other.send(&bytes) {
+            Ok(sent) if sent == bytes.len() => Ok(Some(hello.clone())),
+            _ => Err(no_owner()),
+        }
+    }
+
+    fn stands(&self, stream: &Stream) -> Result<bool> {
+        stream.connected().map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => no_owner(),
+            _ => Error::io(Operation::Connect, "reaching the owner", error),
+        })
+    }
+
+    fn say(&self, bytes: &[u8]) -> Result<()> {
+        match self.stream.send(bytes) {
+            Ok(sent) if sent == bytes.len() => Ok(()),
+            Ok(_) => Err(Error::new(Operation::Connect, ErrorKind::Io).because("the hello went out in part")),
+            Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => Err(no_owner()),
+            Err(error) => Err(Error::io(Operation::Connect, "speaking to the owner", error)),
+        }
+    }
+}
+
+/// The owner died, or closed with our question in its queue.
+fn no_owner() -> Error {
+    Error::new(Operation::Connect, ErrorKind::NoOwner)
+}
+
+fn strange(why: &str) -> Error {
+    Error::new(Operation::Connect, ErrorKind::Corrupt)
+        .because(format!("the owner's welcome is not sound: {why}"))
+}

@@ -1,0 +1,161 @@
+use std::io;
+use std::time::Instant;
+
+use anyipc_core::{Error, ErrorKind, Hello, Operation, Peer, Reply, Result};
+
+use super::accept::Entry;
+use crate::sys::{Credentials, Stream};
+use crate::tcp::{self, Nonce, OPENING, Opening, PROOF, Side};
+
+/// A connector on its way in. What it makes the owner keep is bounded: a stream, and the longest hello.
+#[derive(Debug)]
+pub(super) struct Guest {
+    stream: Stream,
+    who: Option<Credentials>,
+    /// What it said of the present stage.
+    said: Vec<u8>,
+    stage: Stage,
+    deadline: Instant,
+}
+
+/// What is awaited.
+#[derive(Debug)]
+enum Stage {
+    /// The first bytes of a TCP connection.
+    Opening,
+    /// The proof that belongs to these nonces.
+    Proof { theirs: Nonce, ours: Nonce },
+    /// The hello of one that may come in.
+    Hello,
+    /// The stream of the other direction, if it has this ticket.
+    Welcomed { hello: Hello, ticket: Option<Nonce> },
+}
+
+/// What came of a step.
+pub(super) enum Step {
+    /// It has to say more.
+    Waits,
+    /// It left without a word: a prober.
+    Left,
+    /// Its hello is here.
+    Said(Hello),
+    /// It is the other direction of the guest that holds this ticket.
+    Joins(Nonce),
+}
+
+impl Guest {
+    pub(super) fn new(stream: Stream, who: Option<Credentials>, deadline: Instant) -> Self {
+        let stage = if who.is_some() { Stage::Hello } else { Stage::Opening };
+        Self { stream, who, said: Vec::new(), stage, deadline }
+    }
+
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    pub(super) fn who(&self) -> Option<Credentials> {
+        self.who
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Whether it has shown who it is.
+    pub(super) fn is_known(&self) -> bool {
+        matches!(self.stage, Stage::Hello | Stage::Welcomed { .. })
+    }
+
+    pub(super) fn expects(&self, shown: &Nonce) -> bool {
+        matches!(&self.stage, Stage::Welcomed { ticket: Some(ticket), .. } if ticket == shown)
+    }
+
+    /// Has been welcomed; with a ticket, the other direction is still to come.
+    pub(super) fn welcome(&mut self, hello: Hello, ticket: Option<Nonce>) {
+        self.stage = Stage::Welcomed { hello, ticket };
+    }
+
+    /// The stream, and who is at its other end.
+    pub(super) fn into_peer(self) -> (Stream, Peer) {
+        let hello = match self.stage {
+            Stage::Welcomed { hello, .. } => hello,
+            _ => Hello::default(),
+        };
+        let peer = Peer { pid: self.who.map(|who| who.pid), uid: self.who.map(|who| who.uid), hello };
+        (self.stream, peer)
+    }
+
+    /// Goes as far as what has arrived allows.
+    pub(super) fn step(&mut self, entry: &Entry) -> Result<Step> {
+        loop {
+            let missing = match self.stage {
+                Stage::Opening => OPENING.saturating_sub(self.said.len()),
+                Stage::Proof { .. } => PROOF.saturating_sub(self.said.len()),
+                Stage::Hello => Reply::missing(&self.said),
+                Stage::Welcomed { .. } => return Ok(Step::Waits),
+            };
+            let mut bytes = [0; 512];
+            let room = bytes.get_mut(..missing.min(512)).unwrap_or_default();
+            match self.stream.recv(room) {
+                Ok(0) => return self.left(),
+                Ok(got) => self.said.extend_from_slice(room.get(..got).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Waits),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => return self.left(),
+                Err(error) => return Err(Error::io(Operation::Accept, "reading a handshake", error)),
+            }
+            if let Some(step) = self.advance(entry)? {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// Reads what it said, and answers.
+    fn advance(&mut self, entry: &Entry) -> Result<Option<Step>> {
+        self.stage = match (&self.stage, entry) {
+            (Stage::Opening, _) => match Opening::decode(&self.said)? {
+                None => return Ok(None),
+                Some(Opening::Join(ticket)) => return Ok(Some(Step::Joins(ticket))),
+                Some(Opening::Challenge(theirs)) => {
+                    let ours = tcp::nonce()?;
+                    self.answer(&Opening::Challenge(ours).encode())?;
+                    Stage::Proof { theirs, ours }
+                }
+            },
+            (Stage::Proof { theirs, ours }, Entry::Secret(key)) if self.said.len() == PROOF => {
+                if let Err(error) = tcp::verify(key, Side::Opener, theirs, ours, &self.said) {
+                    // A proof of nothing: an honest opener knows from it why it is turned away.
+                    let _ = self.answer(&[0; PROOF]);
+                    return Err(error);
+                }
+                self.answer(&tcp::prove(key, Side::Owner, theirs, ours)?)?;
+                Stage::Hello
+            }
+            (Stage::Hello, _) => return Ok(Hello::decode(&self.said)?.map(|(hello, _)| Step::Said(hello))),
+            _ => return Ok(None),
+        };
+        self.said.clear();
+        Ok(None)
+    }
+
+    fn answer(&self, bytes: &[u8]) -> Result<()> {
+        match self.stream.send(bytes) {
+            Ok(sent) if sent == bytes.len() => Ok(()),
+            Ok(_) => Err(Error::new(Operation::Accept, ErrorKind::Io).because("an answer went out in part")),
+            Err(error) => Err(Error::io(Operation::Accept, "answering a connector", error)),
+        }
+    }
+
+    /// A prober that says nothing is no offence.
+    fn left(&self) -> Result<Step> {
+        if self.said.is_empty() {
+            return Ok(Step::Left);
+        }
+        Err(Error::new(Operation::Accept, ErrorKind::PeerGone)
+            .because("the connector left in the middle of its handshake"))
+    }
+}

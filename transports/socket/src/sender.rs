@@ -1,0 +1,202 @@
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use anyipc_core::{
+    Armed, Error, ErrorKind, FRAME_HEADER, Flags, FrameHeader, Interest, Operation, Result, SendHalf, Source,
+    Wait, Waiter,
+};
+use anyipc_os::{check_generation, generation};
+
+use crate::sys::Stream;
+use crate::wire::{BYE, MAX_FRAME, ROOM};
+
+/// The sending half of a socket channel.
+#[derive(Debug)]
+pub struct Sender {
+    stream: Arc<Stream>,
+    generation: u32,
+    /// One frame at most. Made on first use, then reused.
+    buffer: Vec<u8>,
+    /// The part of `buffer` that the kernel has not taken yet.
+    tail: Range<usize>,
+    /// The last send found no room.
+    full: bool,
+    /// Why nothing can be sent any more.
+    end: Option<ErrorKind>,
+}
+
+impl Sender {
+    pub(crate) fn new(stream: Stream) -> Self {
+        let stream = Arc::new(stream);
+        Self { stream, generation: generation(), buffer: Vec::new(), tail: 0..0, full: false, end: None }
+    }
+
+    /// What every send begins with: checks, and the tail of the frame before.
+    fn begin(&mut self, len: usize) -> Result<()> {
+        if len > MAX_FRAME {
+            check_generation(self.generation, Operation::Send)?;
+            return Err(Error::new(Operation::Send, ErrorKind::MessageTooLarge)
+                .because(format!("a frame of {len} bytes; at most {MAX_FRAME} fit")));
+        }
+        self.push()
+    }
+
+    /// Sends the tail as far as the kernel takes it.
+    fn push(&mut self) -> Result<()> {
+        check_generation(self.generation, Operation::Send)?;
+        if let Some(end) = self.end {
+            return Err(Error::new(Operation::Send, end));
+        }
+        while let Some(rest) = self.buffer.get(self.tail.clone()).filter(|rest| !rest.is_empty()) {
+            match self.stream.send(rest) {
+                Ok(sent) => self.tail.start += sent,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// After a send of a frame that ends at `end` of the buffer: what is left becomes the tail.
+    fn sent(&mut self, sent: usize, end: usize) -> Result<()> {
+        if sent == end {
+            return Ok(());
+        }
+        self.tail = sent..end;
+        // Room for this one frame, so that what was sent outlives this process. Without it the tail stays.
+        self.stream.stretch(true);
+        let pushed = self.push();
+        self.stream.stretch(false);
+        match pushed {
+            Err(error) if error.is_would_block() => Ok(()),
+            done => done,
+        }
+    }
+
+    /// The contract's error for one of the kernel's.
+    #[cold]
+    fn failed(&mut self, error: io::Error) -> Error {
+        let kind = match ErrorKind::of_io(&error) {
+            ErrorKind::WouldBlock => {
+                self.full = true;
+                return Error::new(Operation::Send, ErrorKind::WouldBlock);
+            }
+            // A connection that timed out is a peer that fell silent.
+            ErrorKind::PeerGone | ErrorKind::TimedOut => self.last_word(),
+            _ => return Error::io(Operation::Send, "sending on the socket", error),
+        };
+        self.end = Some(kind);
+        self.tail = 0..0;
+        Error::new(Operation::Send, kind)
+    }
+
+    /// Whether the receiver said that it leaves.
+    fn last_word(&self) -> ErrorKind {
+        loop {
+            match self.stream.recv(&mut [0]) {
+                Ok(1..) => return ErrorKind::Closed,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => return ErrorKind::PeerGone,
+            }
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+impl Sender {
+    /// Bytes of the buffer.
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+}
+
+impl SendHalf for Sender {
+    fn max_frame(&self) -> usize {
+        MAX_FRAME
+    }
+
+    fn try_send_with(
+        &mut self,
+        max: usize,
+        flags: Flags,
+        fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        self.begin(max)?;
+        // Nothing is filled in vain while there is no room.
+        if self.full && !self.stream.writable() {
+            return Err(Error::new(Operation::Send, ErrorKind::WouldBlock));
+        }
+        self.full = false;
+        if self.buffer.len() < FRAME_HEADER + max {
+            self.buffer.resize(FRAME_HEADER + max, 0);
+        }
+        let Some((header, payload)) = self.buffer.split_first_chunk_mut::<FRAME_HEADER>() else {
+            return Err(Error::new(Operation::Send, ErrorKind::OutOfMemory));
+        };
+        let Some(used) = payload.get_mut(..max).and_then(fill) else { return Ok(()) };
+        let used = used.min(max);
+        *header = FrameHeader { len: used as u32, flags }.encode();
+        let end = FRAME_HEADER + used;
+        loop {
+            match self.stream.send(self.buffer.get(..end).unwrap_or_default()) {
+                Ok(sent) => return self.sent(sent, end),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    /// Without a copy, unless the kernel takes only a part.
+    fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
+        self.begin(payload.len())?;
+        let header = FrameHeader { len: payload.len() as u32, flags }.encode();
+        let end = FRAME_HEADER + payload.len();
+        loop {
+            match self.stream.send_two(&header, payload) {
+                Ok(sent) if sent == end => return Ok(()),
+                Ok(sent) => {
+                    self.buffer.clear();
+                    self.buffer.reserve(ROOM);
+                    self.buffer.extend_from_slice(&header);
+                    self.buffer.extend_from_slice(payload);
+                    return self.sent(sent, end);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    fn try_flush(&mut self) -> Result<()> {
+        self.push()
+    }
+}
+
+impl Wait for Sender {
+    fn source(&self) -> Result<Source> {
+        Ok(self.stream.source())
+    }
+
+    fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
+        check_generation(self.generation, Operation::Send)?;
+        Ok(if self.end.is_some() { Armed::Ready } else { Armed::Source(Interest::Writable) })
+    }
+}
+
+impl Drop for Sender {
+    /// Hands the tail and the goodbye to the kernel, which is given the room for them.
+    fn drop(&mut self) {
+        if self.generation != generation() || self.end.is_some() {
+            return;
+        }
+        self.buffer.drain(..self.tail.start.min(self.buffer.len()));
+        self.buffer.truncate(self.tail.len());
+        self.buffer.extend_from_slice(&BYE);
+        self.tail = 0..self.buffer.len();
+        if self.push().is_err_and(|error| error.is_would_block()) {
+            self.stream.stretch(true);
+            let _ = self.push();
+        }
+    }
+}

@@ -1,0 +1,76 @@
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyipc_os::{Dir, Fd};
+use rustix::io::Errno;
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
+use rustix::net::{AddressFamily, SocketType, accept_with, bind, getsockname, listen, socket_with};
+
+use super::stream::address;
+use super::{FLAGS, Stream};
+
+/// How many connectors may queue before the owner looks.
+const BACKLOG: i32 = 1024;
+
+/// A listening socket.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: Fd,
+    tcp: bool,
+}
+
+impl Listener {
+    /// Listens at a name; `AddrInUse` if something stands there.
+    pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
+        let socket = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
+        bind(&socket, &address(dir, name)?)?;
+        listen(&socket, BACKLOG)?;
+        Ok(Self { socket, tcp: false })
+    }
+
+    /// Listens at a port; `AddrInUse` if someone else does.
+    pub(crate) fn tcp(at: &SocketAddr) -> io::Result<Self> {
+        let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = Fd::make(|| Ok(socket_with(family, SocketType::STREAM, FLAGS, None)?))?;
+        // What is left of an earlier owner's connections is in nobody's way.
+        set_socket_reuseaddr(&socket, true)?;
+        if at.is_ipv6() {
+            set_ipv6_v6only(&socket, true)?;
+        }
+        bind(&socket, at)?;
+        listen(&socket, BACKLOG)?;
+        Ok(Self { socket, tcp: true })
+    }
+
+    /// Where a TCP listener listens.
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        Ok(SocketAddr::try_from(getsockname(&self.socket)?)?)
+    }
+
+    /// The next connector, if one is waiting.
+    pub(crate) fn accept(&self) -> io::Result<Option<Stream>> {
+        loop {
+            match Fd::make(|| Ok(accept_with(&self.socket, FLAGS)?)) {
+                Ok(fd) => {
+                    let stream = if self.tcp { Stream::tcp_ready(fd) } else { Stream::ready(fd) };
+                    // One that is gone already cannot be set up.
+                    if let Ok(stream) = stream {
+                        return Ok(Some(stream));
+                    }
+                }
+                Err(error) => match Errno::from_io_error(&error) {
+                    Some(Errno::WOULDBLOCK) => return Ok(None),
+                    Some(Errno::INTR | Errno::CONNABORTED | Errno::PROTO | Errno::CONNRESET) => {}
+                    _ => return Err(error),
+                },
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

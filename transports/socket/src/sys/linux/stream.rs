@@ -1,0 +1,165 @@
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyipc_core::Source;
+use anyipc_os::{Dir, Fd, Quiet};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::sockopt;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketType, connect, getpeername, getsockname, recv,
+    recvmsg, send, sendmsg, socket_with, socketpair,
+};
+
+use super::FLAGS;
+use crate::sys::Credentials;
+
+const SEND: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+/// The kernel doubles it. What a stretched buffer has more must take a whole frame and a goodbye.
+const BUFFER: usize = 104 << 10;
+/// The most that the kernel grants without privilege (`net.core.wmem_max`).
+const STRETCHED: usize = 208 << 10;
+
+/// A non-blocking byte stream: a local socket or a TCP connection.
+#[derive(Debug)]
+pub(crate) struct Stream(Fd);
+
+impl Stream {
+    /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: nobody listens;
+    /// `WouldBlock`: its queue is full.
+    pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
+        let fd = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
+        connect(&fd, &address(dir, name)?)?;
+        Self::ready(fd)
+    }
+
+    /// Two ends of a local stream.
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+        let _quiet = Quiet::new();
+        let (a, b) = socketpair(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+        Ok((Self::ready(Fd::new(a))?, Self::ready(Fd::new(b))?))
+    }
+
+    /// Begins to connect over TCP; [`connected`](Self::connected) tells when it is done.
+    pub(crate) fn tcp(to: &SocketAddr) -> io::Result<Self> {
+        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let fd = Fd::make(|| Ok(socket_with(family, SocketType::STREAM, FLAGS, None)?))?;
+        match connect(&fd, to) {
+            Ok(()) | Err(Errno::INPROGRESS) => Self::tcp_ready(fd),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a TCP connection stands. A socket that met itself, where nobody listens, is refused.
+    pub(crate) fn connected(&self) -> io::Result<bool> {
+        if !self.writable() {
+            return Ok(false);
+        }
+        sockopt::socket_error(&self.0)??;
+        match getpeername(&self.0)? {
+            Some(peer) if getsockname(&self.0)? == peer => Err(io::ErrorKind::ConnectionRefused.into()),
+            Some(_) => Ok(true),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    pub(super) fn ready(fd: Fd) -> io::Result<Self> {
+        sockopt::set_socket_send_buffer_size(&fd, BUFFER)?;
+        Ok(Self(fd))
+    }
+
+    /// A TCP connection sends at once, and notices within half a minute that the other machine is gone.
+    pub(super) fn tcp_ready(fd: Fd) -> io::Result<Self> {
+        sockopt::set_tcp_nodelay(&fd, true)?;
+        sockopt::set_socket_keepalive(&fd, true)?;
+        sockopt::set_tcp_keepidle(&fd, Duration::from_secs(10))?;
+        sockopt::set_tcp_keepintvl(&fd, Duration::from_secs(3))?;
+        sockopt::set_tcp_keepcnt(&fd, 3)?;
+        Self::ready(fd)
+    }
+
+    /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
+    pub(crate) fn credentials(&self) -> io::Result<Credentials> {
+        let peer = sockopt::socket_peercred(&self.0)?;
+        Ok(Credentials { pid: peer.pid.as_raw_nonzero().get() as u32, uid: peer.uid.as_raw() })
+    }
+
+    /// Sends as much as the kernel takes now.
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(send(&self.0, bytes, SEND)?)
+    }
+
+    /// As [`send`](Self::send), two pieces in one call.
+    pub(crate) fn send_two(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        let pieces = [IoSlice::new(first), IoSlice::new(second)];
+        Ok(sendmsg(&self.0, &pieces, &mut SendAncillaryBuffer::default(), SEND)?)
+    }
+
+    /// Sends bytes and, with the first of them, the end of another stream.
+    pub(crate) fn send_with(&self, bytes: &[u8], other: &Self) -> io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = [other.as_fd()];
+        if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SEND)?)
+    }
+
+    /// Receives what is there. 0: the other side hung up.
+    pub(crate) fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(&self.0, bytes, RecvFlags::DONTWAIT)?.0)
+    }
+
+    /// As [`recv`](Self::recv); a stream that came along replaces `other`.
+    pub(crate) fn recv_with(&self, bytes: &mut [u8], other: &mut Option<Self>) -> io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        let _quiet = Quiet::new();
+        let got = recvmsg(&self.0, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(received) = message {
+                for fd in received.map(Fd::new) {
+                    // Whoever sent it: our calls never wait for it.
+                    rustix::io::ioctl_fionbio(&fd, true)?;
+                    *other = Some(Self(fd));
+                }
+            }
+        }
+        Ok(got.bytes)
+    }
+
+    /// Whether the kernel takes more, or knows that it never will.
+    pub(crate) fn writable(&self) -> bool {
+        let mut fds = [PollFd::new(&self.0, PollFlags::OUT)];
+        matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+    }
+
+    /// Makes room for one frame more than usual, or takes it back.
+    pub(crate) fn stretch(&self, more: bool) {
+        let size = if more { STRETCHED } else { BUFFER };
+        let _ = sockopt::set_socket_send_buffer_size(&self.0, size);
+    }
+
+    /// What a reactor registers.
+    pub(crate) fn source(self: &Arc<Self>) -> Source {
+        Arc::clone(self) as Source
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The directory by descriptor: as long as a path may be, the address stays short, and means this directory.
+pub(super) fn address(dir: &Dir, name: &str) -> io::Result<SocketAddrUnix> {
+    Ok(SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", dir.as_fd().as_raw_fd()))?)
+}

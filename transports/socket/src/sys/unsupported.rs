@@ -1,0 +1,103 @@
+//! Platforms that are not built yet: the names of `linux`, each call `Unsupported`.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyipc_core::Source;
+use anyipc_os::Dir;
+
+use super::Credentials;
+
+fn no<T>() -> io::Result<T> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "sockets are not built for this platform yet, see ROADMAP.md; use inproc://",
+    ))
+}
+
+#[derive(Debug)]
+pub(crate) struct Stream(Infallible);
+
+impl Stream {
+    pub(crate) fn local(_dir: &Dir, _name: &str) -> io::Result<Self> {
+        no()
+    }
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+        no()
+    }
+    pub(crate) fn tcp(_to: &SocketAddr) -> io::Result<Self> {
+        no()
+    }
+    pub(crate) fn connected(&self) -> io::Result<bool> {
+        match self.0 {}
+    }
+    pub(crate) fn credentials(&self) -> io::Result<Credentials> {
+        match self.0 {}
+    }
+    pub(crate) fn send(&self, _bytes: &[u8]) -> io::Result<usize> {
+        match self.0 {}
+    }
+    pub(crate) fn send_two(&self, _first: &[u8], _second: &[u8]) -> io::Result<usize> {
+        match self.0 {}
+    }
+    pub(crate) fn send_with(&self, _bytes: &[u8], _other: &Self) -> io::Result<usize> {
+        match self.0 {}
+    }
+    pub(crate) fn recv(&self, _bytes: &mut [u8]) -> io::Result<usize> {
+        match self.0 {}
+    }
+    pub(crate) fn recv_with(&self, _bytes: &mut [u8], _other: &mut Option<Self>) -> io::Result<usize> {
+        match self.0 {}
+    }
+    pub(crate) fn writable(&self) -> bool {
+        match self.0 {}
+    }
+    pub(crate) fn stretch(&self, _more: bool) {
+        match self.0 {}
+    }
+    pub(crate) fn source(self: &Arc<Self>) -> Source {
+        match self.0 {}
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Set(Infallible);
+
+impl Set {
+    pub(crate) fn new() -> io::Result<Arc<Self>> {
+        no()
+    }
+    pub(crate) fn watch<T>(&self, _what: &T) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub(crate) fn forget<T>(&self, _what: &T) {
+        match self.0 {}
+    }
+    pub(crate) fn ring_after(&self, _time: Option<Duration>) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub(crate) fn source(self: &Arc<Self>) -> Source {
+        match self.0 {}
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Listener(Infallible);
+
+impl Listener {
+    pub(crate) fn local(_dir: &Dir, _name: &str) -> io::Result<Self> {
+        no()
+    }
+    pub(crate) fn tcp(_at: &SocketAddr) -> io::Result<Self> {
+        no()
+    }
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        match self.0 {}
+    }
+    pub(crate) fn accept(&self) -> io::Result<Option<Stream>> {
+        match self.0 {}
+    }
+}

@@ -1,0 +1,97 @@
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+use anyipc_os::{Dir, Fd, FileKind, Scope};
+
+/// The file of the per-user key in the private directory.
+const FILE: &str = "tcp+key";
+/// Bytes of a fresh key.
+const FRESH: usize = 32;
+/// What a key file may have: fewer bytes are guessed, more are no key.
+const LENGTHS: std::ops::RangeInclusive<u64> = 16..=4096;
+
+/// The secret that both sides of a TCP channel prove to know.
+pub(crate) struct Key(Box<[u8]>);
+
+impl Key {
+    #[cfg(test)]
+    pub(crate) fn of(bytes: Box<[u8]>) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads the key of a file, or this user's, which is made on first use.
+    pub(crate) fn load(file: Option<&str>, operation: Operation) -> Result<Self> {
+        match file {
+            Some(path) => from_file(Path::new(path), operation),
+            None => of_user(operation),
+        }
+    }
+}
+
+fn of_user(operation: Operation) -> Result<Key> {
+    let dir = Dir::open(Scope::User, operation)?;
+    let path = dir.path().join(FILE);
+    let fail = |error| Error::io(operation, &format!("the key file {}", path.display()), error);
+    loop {
+        match dir.open_file(FILE) {
+            Ok(file) => return read(&file, &path, operation),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(fail(error)),
+        }
+        let mut bytes = [0; FRESH];
+        getrandom::fill(&mut bytes).map_err(|error| fail(io::Error::other(error)))?;
+        // Whoever sees the name sees the whole key.
+        let file = dir.nameless_file().map_err(fail)?;
+        file.write_all_at(&bytes, 0).map_err(fail)?;
+        match dir.link_nameless(&file, FILE) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(error)),
+            // Made just now, by us or by another; the same key for all.
+            _ => {}
+        }
+    }
+}
+
+fn from_file(path: &Path, operation: Operation) -> Result<Key> {
+    let file = anyipc_os::open_read(path).map_err(|error| {
+        let what = format!(
+            "the key file {} (make one with: (umask 077; head -c 32 /dev/urandom > {0}))",
+            path.display()
+        );
+        Error::io(operation, &what, error)
+    })?;
+    read(&file, path, operation)
+}
+
+fn read(file: &Fd, path: &Path, operation: Operation) -> Result<Key> {
+    let fail = |error| Error::io(operation, &format!("the key file {}", path.display()), error);
+    let status = file.status().map_err(fail)?;
+    let refuse =
+        |kind, why: &str| Err(Error::new(operation, kind).because(format!("{}: {why}", path.display())));
+    if status.kind != FileKind::Regular || !status.ours || !status.private {
+        return refuse(
+            ErrorKind::PermissionDenied,
+            "a key is a file of this user that no one else may read (chmod 600)",
+        );
+    }
+    if !LENGTHS.contains(&status.size) {
+        return refuse(ErrorKind::InvalidOption, "a key has 16 to 4096 bytes; 32 random ones are good");
+    }
+    let mut bytes = vec![0; status.size as usize];
+    let got = file.read_at(&mut bytes, 0).map_err(fail)?;
+    if got != bytes.len() {
+        return refuse(ErrorKind::InvalidOption, "it became shorter while it was read");
+    }
+    Ok(Key(bytes.into()))
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(secret)")
+    }
+}

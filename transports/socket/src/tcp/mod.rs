@@ -1,0 +1,146 @@
+//! `tcp://host:port`.
+
+mod auth;
+mod key;
+mod place;
+
+pub(crate) use auth::{Nonce, OPENING, Opening, PROOF, Side, nonce, prove, verify};
+pub(crate) use key::Key;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyipc_core::{
+    Capabilities, Error, ErrorKind, Key as OptionKey, KeyKind, Name, Operation, Options, Result, Side as For,
+    Transport, keys,
+};
+
+use crate::endpoint::{Acceptor, Endpoint, Entry, Place};
+use crate::sys::{Listener, Stream};
+
+/// `allow_remote`: reach beyond this machine.
+const ALLOW_REMOTE: OptionKey = OptionKey::new(
+    "allow_remote",
+    KeyKind::Flag,
+    For::Both,
+    "true: other addresses than this machine's loopback, too; authenticated, not encrypted (default false)",
+);
+/// `key_file`: the shared secret.
+const KEY_FILE: OptionKey = OptionKey::new(
+    "key_file",
+    KeyKind::Text,
+    For::Both,
+    "file of the secret that both sides share, mode 0600 (default: one of this user, made on first use)",
+);
+
+/// How long a port may be between two owners, and how long a port that answers nothing is asked.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// `tcp://host:port`: channels over TCP, for those who know the secret.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tcp;
+
+impl Transport for Tcp {
+    type Endpoint = Endpoint;
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["tcp"]
+    }
+
+    fn keys(&self) -> &'static [OptionKey] {
+        &[ALLOW_REMOTE, KEY_FILE]
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::CROSS_PROCESS | Capabilities::CHANNEL
+    }
+
+    fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+        let operation = Operation::Create;
+        let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation)?;
+        let key = Arc::new(Key::load(options.text(KEY_FILE), operation)?);
+        let mut last = None;
+        for address in addresses {
+            match listen(&address) {
+                Ok(listener) => {
+                    let real =
+                        listener.address().map_err(|e| Error::io(operation, "asking for the port", e))?;
+                    let acceptor = Acceptor::new(listener, Entry::Secret(Arc::clone(&key)), operation)?;
+                    return Ok(Endpoint::owner(Place::Tcp { address: real, key }, acceptor, None));
+                }
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    if options.text(keys::CREATE) == Some("open_or_create") {
+                        return Ok(Endpoint::opener(Place::Tcp { address, key }));
+                    }
+                    return Err(Error::new(operation, ErrorKind::Exists)
+                        .because(format!("someone listens at {address}; open it, or choose another port")));
+                }
+                Err(error) => last = Some(Error::io(operation, &format!("listening at {address}"), error)),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::new(operation, ErrorKind::InvalidName)))
+    }
+
+    fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+        let operation = Operation::Open;
+        let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation)?;
+        let key = Arc::new(Key::load(options.text(KEY_FILE), operation)?);
+        for address in addresses {
+            if answers(&address).map_err(|e| Error::io(operation, &format!("reaching {address}"), e))? {
+                return Ok(Endpoint::opener(Place::Tcp { address, key }));
+            }
+        }
+        Err(Error::new(operation, ErrorKind::NotFound)
+            .because(format!("nobody listens at {name}; create it first")))
+    }
+
+    fn alloc_lpsz(&self, _name: &Name, _text: &[u8], _options: &Options) -> Result<Endpoint> {
+        Err(Error::new(Operation::AllocLpsz, ErrorKind::Unsupported)
+            .because("tcp:// keeps no text; use local:// or shm://"))
+    }
+
+    fn close(&self, endpoint: Endpoint) -> Result<()> {
+        endpoint.close()
+    }
+}
+
+/// Listens, once whoever is about to leave the port has left.
+fn listen(address: &SocketAddr) -> io::Result<Listener> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match Listener::tcp(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                // Of two that begin at the same instant the kernel may refuse both.
+                if answers(address)? || Instant::now() >= deadline {
+                    return Err(error);
+                }
+                thread::yield_now();
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether someone listens. The owner sees a connector that leaves without a word.
+fn answers(address: &SocketAddr) -> io::Result<bool> {
+    let deadline = Instant::now() + PATIENCE;
+    let refused = |error: io::Error| match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Ok(false),
+        _ => Err(error),
+    };
+    let stream = match Stream::tcp(address) {
+        Ok(stream) => stream,
+        Err(error) => return refused(error),
+    };
+    loop {
+        match stream.connected() {
+            Ok(true) => return Ok(true),
+            Err(error) => return refused(error),
+            Ok(false) if Instant::now() >= deadline => return Err(io::ErrorKind::TimedOut.into()),
+            Ok(false) => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}

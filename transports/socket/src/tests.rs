@@ -1,0 +1,201 @@
+//! The halves against a raw stream: bytes that come one by one, end too early, or mean nothing.
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+use anyipc_core::{ErrorKind, Flags, FrameHeader, RecvHalf, Result, SendHalf};
+use proptest::prelude::*;
+
+use crate::sys::Stream;
+use crate::wire::{BYE, MAX_FRAME, ROOM, STOP};
+use crate::{Receiver, Sender};
+
+fn receiver() -> (Stream, Receiver) {
+    let (raw, end) = Stream::pair().unwrap();
+    (raw, Receiver::new(end))
+}
+
+fn sender() -> (Sender, Stream) {
+    let (raw, end) = Stream::pair().unwrap();
+    (Sender::new(end), raw)
+}
+
+fn recv(half: &mut Receiver) -> Result<(Flags, Vec<u8>)> {
+    let mut got = None;
+    half.try_recv_with(&mut |flags, frame| got = Some((flags, frame.to_vec())))?;
+    Ok(got.unwrap())
+}
+
+fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = FrameHeader { len: payload.len() as u32, flags: Flags::MORE }.encode().to_vec();
+    bytes.extend(payload);
+    bytes
+}
+
+fn noise(len: usize, seed: usize) -> Vec<u8> {
+    (0..len).map(|i| (i.wrapping_mul(31) ^ (i >> 8) ^ seed) as u8).collect()
+}
+
+#[test]
+fn frames_arrive_byte_by_byte() {
+    let (raw, mut half) = receiver();
+    for payload in [&b""[..], b"x", b"a frame in pieces", &noise(300, 1)] {
+        let bytes = frame(payload);
+        for (at, byte) in bytes.iter().enumerate() {
+            assert_eq!(kind(recv(&mut half)), ErrorKind::WouldBlock, "after {at} bytes");
+            assert_eq!(raw.send(&[*byte]).unwrap(), 1);
+        }
+        assert_eq!(recv(&mut half).unwrap(), (Flags::MORE, payload.to_vec()));
+    }
+    for byte in BYE {
+        assert_eq!(kind(recv(&mut half)), ErrorKind::WouldBlock);
+        raw.send(&[byte]).unwrap();
+    }
+    for _ in 0..3 {
+        assert_eq!(kind(recv(&mut half)), ErrorKind::Closed);
+    }
+}
+
+#[test]
+fn frames_leave_byte_by_byte() {
+    let (mut half, raw) = sender();
+    let mut expected = Vec::new();
+    let mut got = Vec::new();
+    let mut blocked = 0;
+    for i in 0..40 {
+        let payload = noise(MAX_FRAME - i, i);
+        while let Err(error) = half.try_send(Flags::MORE, &payload) {
+            assert!(error.is_would_block(), "{error}");
+            blocked += 1;
+            // One byte at a time until there is room again.
+            for _ in 0..50_000 {
+                let mut byte = [0];
+                raw.recv(&mut byte).unwrap();
+                got.extend(byte);
+            }
+        }
+        expected.extend(frame(&payload));
+    }
+    assert!(blocked > 0);
+    drop(half);
+    expected.extend(BYE);
+    let mut byte = [0];
+    while raw.recv(&mut byte).unwrap() == 1 {
+        got.extend(byte);
+    }
+    assert!(got == expected);
+}
+
+#[test]
+fn the_goodbye_always_has_room() {
+    for len in [0, 1, 100, 5000, MAX_FRAME] {
+        let (end, other) = Stream::pair().unwrap();
+        let (mut sender, mut half) = (Sender::new(end), Receiver::new(other));
+        let mut sent = 0;
+        while sender.try_send(Flags::NONE, &noise(len, sent)).is_ok() {
+            sent += 1;
+        }
+        assert!(sent > 0);
+        drop(sender);
+        for i in 0..sent {
+            assert!(recv(&mut half).unwrap().1 == noise(len, i), "{len} {i} of {sent}");
+        }
+        assert_eq!(kind(recv(&mut half)), ErrorKind::Closed, "{len}");
+    }
+}
+
+#[test]
+fn an_end_without_goodbye_is_a_death() {
+    for cut in [0, 3, 8, 15] {
+        let (raw, mut half) = receiver();
+        raw.send(&frame(b"whole")).unwrap();
+        raw.send(&frame(b"half of it")[..cut]).unwrap();
+        drop(raw);
+        assert_eq!(recv(&mut half).unwrap().1, b"whole");
+        for _ in 0..3 {
+            assert_eq!(kind(recv(&mut half)), ErrorKind::PeerGone);
+        }
+    }
+}
+
+#[test]
+fn a_receiver_that_says_stop_is_closed_and_one_that_does_not_is_gone() {
+    for (says, expected) in [(true, ErrorKind::Closed), (false, ErrorKind::PeerGone)] {
+        let (mut half, raw) = sender();
+        half.try_send(Flags::NONE, b"unread").unwrap();
+        if says {
+            raw.send(&[STOP]).unwrap();
+        }
+        drop(raw);
+        for _ in 0..3 {
+            assert_eq!(kind(half.try_send(Flags::NONE, b"x")), expected);
+            assert_eq!(kind(half.try_flush()), expected);
+        }
+    }
+}
+
+#[test]
+fn a_length_is_checked_before_it_is_believed() {
+    for len in [MAX_FRAME as u32 + 1, u32::MAX, u32::MAX - 1] {
+        let (raw, mut half) = receiver();
+        let mut header = len.to_le_bytes().to_vec();
+        header.extend([1, 0, 0, 0]);
+        raw.send(&header).unwrap();
+        for _ in 0..3 {
+            assert_eq!(kind(recv(&mut half)), ErrorKind::Corrupt);
+        }
+        assert_eq!(half.capacity(), ROOM);
+    }
+}
+
+#[test]
+fn buffers_are_made_once() {
+    let (end, other) = Stream::pair().unwrap();
+    let (mut sender, mut half) = (Sender::new(end), Receiver::new(other));
+    let round = |sender: &mut Sender, half: &mut Receiver, i: usize| {
+        let payload = noise(i * 7919 % MAX_FRAME, i);
+        sender.try_send(Flags::NONE, &payload).unwrap();
+        let mut fill = |frame: &mut [u8]| {
+            frame.copy_from_slice(&payload);
+            Some(payload.len())
+        };
+        sender.try_send_with(payload.len(), Flags::NONE, &mut fill).unwrap();
+        for _ in 0..2 {
+            half.try_recv_with(&mut |_, frame| assert!(frame == payload)).unwrap();
+        }
+    };
+    sender.try_send_with(MAX_FRAME, Flags::NONE, &mut |_| None).unwrap();
+    round(&mut sender, &mut half, 1);
+    let made = (sender.capacity(), half.capacity());
+    for i in 0..5000 {
+        round(&mut sender, &mut half, i);
+    }
+    assert_eq!((sender.capacity(), half.capacity()), made);
+    assert!(made.0 <= 2 * ROOM && made.1 == ROOM);
+}
+
+proptest! {
+    #[test]
+    fn garbage_is_an_error_or_frames_never_a_panic(mut bytes: Vec<u8>, lead in 0..3u8) {
+        if lead == 0 {
+            bytes.splice(0..0, frame(b"first"));
+        }
+        let (raw, mut half) = receiver();
+        raw.send(&bytes).unwrap();
+        drop(raw);
+        let mut frames = 0;
+        let end = loop {
+            match recv(&mut half) {
+                Ok((_, payload)) => {
+                    frames += 1;
+                    prop_assert!(payload.len() <= bytes.len());
+                }
+                Err(error) => break error.kind(),
+            }
+        };
+        prop_assert!(frames <= bytes.len() / 8);
+        prop_assert!(matches!(end, ErrorKind::PeerGone | ErrorKind::Corrupt | ErrorKind::Closed), "{end:?}");
+    }
+}

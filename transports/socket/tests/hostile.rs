@@ -1,0 +1,322 @@
+//! Strangers at the door: garbage, silence, dawdling, crowds, wrong secrets, other protocols.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Endpoint as _, ErrorKind, Name, Transport};
+use anyipc_socket::{Endpoint, Local, Tcp};
+use common::{accept_for, any_port, failed, hello, meet, name, options, recv, send};
+
+/// What a connection is to a stranger.
+trait Wire: Read + Write {
+    fn patience(&self, time: Duration);
+    fn done(&self);
+}
+
+impl Wire for UnixStream {
+    fn patience(&self, time: Duration) {
+        self.set_read_timeout(Some(time)).unwrap();
+    }
+    fn done(&self) {
+        let _ = self.shutdown(std::net::Shutdown::Write);
+    }
+}
+
+impl Wire for TcpStream {
+    fn patience(&self, time: Duration) {
+        self.set_read_timeout(Some(time)).unwrap();
+    }
+    fn done(&self) {
+        let _ = self.shutdown(std::net::Shutdown::Write);
+    }
+}
+
+/// An owner, and how strangers and friends reach it.
+struct Door {
+    owner: Endpoint,
+    scheme: &'static str,
+    knock: Box<dyn Fn() -> Box<dyn Wire> + Sync>,
+    open: Box<dyn Fn() -> Endpoint + Sync>,
+}
+
+fn local_door(tag: &str) -> Door {
+    let name = name(tag);
+    let owner = Local.create(&name, &options(&Local, &[])).unwrap();
+    let path = PathBuf::from(Local.inspect(&name, &options(&Local, &[])).unwrap().remove(0).path);
+    Door {
+        owner,
+        scheme: "local",
+        knock: Box::new(move || Box::new(UnixStream::connect(&path).unwrap())),
+        open: Box::new(move || Local.open(&name, &options(&Local, &[])).unwrap()),
+    }
+}
+
+fn tcp_door() -> Door {
+    let owner = Tcp.create(&any_port(), &options(&Tcp, &[])).unwrap();
+    let name = owner.local_name().unwrap();
+    let address: SocketAddr = name.as_str().parse().unwrap();
+    assert_ne!(address.port(), 0, "the real port is told");
+    Door {
+        owner,
+        scheme: "tcp",
+        knock: Box::new(move || Box::new(TcpStream::connect(address).unwrap())),
+        open: Box::new(move || Tcp.open(&name, &options(&Tcp, &[])).unwrap()),
+    }
+}
+
+fn both(tag: &str, scene: fn(&Door)) {
+    scene(&local_door(tag));
+    scene(&tcp_door());
+}
+
+/// One message each way between the owner and a friend who comes while the owner accepts.
+fn friends_meet(door: &Door) {
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let endpoint = (door.open)();
+            let (mut sender, mut receiver, _) = meet(&endpoint, hello(door.scheme)).unwrap();
+            send(&mut sender, b"ping").unwrap();
+            assert_eq!(recv(&mut receiver).unwrap(), b"pong");
+        });
+        let (mut sender, mut receiver, _) = meet(&door.owner, hello(door.scheme)).unwrap();
+        assert_eq!(recv(&mut receiver).unwrap(), b"ping");
+        send(&mut sender, b"pong").unwrap();
+    });
+}
+
+#[test]
+fn garbage_is_turned_away_and_counted() {
+    both("garbage", |door| {
+        let garbage: [&[u8]; 6] = [
+            b"GET / HTTP/1.1\r\n\r\n",
+            &[0; 4096],
+            &[0xff; 100],
+            b"AIPC\x01\x00\xff\xff and so on",
+            b"AIPC\r\n\r\nthe right beginning, and then nothing that proves anything at all.............",
+            b"AIPC\x01\x00\x00\x00",
+        ];
+        for (i, bytes) in garbage.into_iter().enumerate() {
+            let mut stranger = (door.knock)();
+            stranger.write_all(bytes).unwrap();
+            stranger.done();
+            friends_meet(door);
+            let rejections = door.owner.rejections();
+            assert_eq!(rejections.count, i as u64 + 1, "{:?}", rejections.last);
+        }
+    });
+}
+
+#[test]
+fn who_dawdles_is_dropped_within_a_second_and_delays_nobody() {
+    const STRANGERS: usize = 100;
+    both("dawdle", |door| {
+        let lead: &[u8] = if door.scheme == "local" { b"A" } else { b"AIPC\r\n\r\n12345" };
+        let mut strangers: Vec<_> = (0..STRANGERS).map(|_| (door.knock)()).collect();
+        strangers.iter_mut().step_by(2).for_each(|stranger| stranger.write_all(lead).unwrap());
+        let begun = Instant::now();
+        friends_meet(door);
+        assert!(begun.elapsed() < Duration::from_secs(1), "friends came in after {:?}", begun.elapsed());
+        assert!(!accept_for(&door.owner, door.scheme, Duration::from_millis(1300)));
+        let rejections = door.owner.rejections();
+        assert_eq!(rejections.count, STRANGERS as u64, "{:?}", rejections.last);
+        assert!(rejections.last.unwrap().contains("1 s"));
+        for stranger in &mut strangers {
+            // Hung up on: no more than a word, then the end.
+            stranger.patience(Duration::from_secs(5));
+            let mut said = Vec::new();
+            let _ = stranger.read_to_end(&mut said);
+            assert!(said.len() < 2048);
+        }
+        friends_meet(door);
+    });
+}
+
+#[test]
+fn a_crowd_that_only_knocks_is_no_offence() {
+    both("knock", |door| {
+        for _ in 0..300 {
+            drop((door.knock)());
+        }
+        friends_meet(door);
+        assert_eq!(door.owner.rejections().count, 0);
+    });
+}
+
+#[test]
+fn fifty_clients_at_once() {
+    const CLIENTS: usize = 50;
+    const MESSAGES: u64 = 200;
+    both("fifty", |door| {
+        thread::scope(|scope| {
+            for client in 0..CLIENTS {
+                scope.spawn(move || {
+                    let endpoint = (door.open)();
+                    let (mut sender, mut receiver, _) = meet(&endpoint, hello(door.scheme)).unwrap();
+                    for i in 0..MESSAGES {
+                        let text = format!("{client}/{i}");
+                        send(&mut sender, text.as_bytes()).unwrap();
+                        assert_eq!(recv(&mut receiver).unwrap(), text.as_bytes());
+                    }
+                });
+            }
+            for _ in 0..CLIENTS {
+                let (mut sender, mut receiver, _) = meet(&door.owner, hello(door.scheme)).unwrap();
+                scope.spawn(move || {
+                    let mut count = 0;
+                    let end = loop {
+                        match recv(&mut receiver) {
+                            Ok(text) => send(&mut sender, &text).unwrap(),
+                            Err(error) => break error,
+                        }
+                        count += 1;
+                    };
+                    assert_eq!((count, end.kind()), (MESSAGES, ErrorKind::Closed));
+                });
+            }
+        });
+        assert_eq!(door.owner.rejections().count, 0, "{:?}", door.owner.rejections().last);
+    });
+}
+
+fn key_file(tag: &str, bytes: &[u8]) -> PathBuf {
+    use std::os::unix::fs::OpenOptionsExt;
+    let path = std::env::temp_dir().join(format!("anyipc-{tag}-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path).unwrap();
+    file.write_all(bytes).unwrap();
+    path
+}
+
+#[test]
+fn a_wrong_secret_is_permission_denied_on_both_sides() {
+    let (ours, theirs) = (key_file("ours", &[1; 32]), key_file("theirs", &[2; 32]));
+    let with = |path: &PathBuf| options(&Tcp, &[("key_file", path.to_str().unwrap())]);
+    let owner = Tcp.create(&any_port(), &with(&ours)).unwrap();
+    let name = owner.local_name().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for other in [with(&theirs), options(&Tcp, &[])] {
+                let begun = Instant::now();
+                let error = failed(meet(&Tcp.open(&name, &other).unwrap(), hello("tcp")));
+                assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+                assert!(error.to_string().contains("key_file"), "{error}");
+                assert!(begun.elapsed() < Duration::from_secs(1));
+            }
+            let (mut sender, ..) = meet(&Tcp.open(&name, &with(&ours)).unwrap(), hello("tcp")).unwrap();
+            send(&mut sender, b"it is me").unwrap();
+        });
+        let (_, mut receiver, peer) = meet(&owner, hello("tcp")).unwrap();
+        assert_eq!(recv(&mut receiver).unwrap(), b"it is me");
+        assert_eq!((peer.pid, peer.uid), (None, None));
+        assert_eq!(owner.rejections().count, 2);
+    });
+    // An owner that does not know the secret does not get in, either.
+    let impostor = Tcp.create(&any_port(), &with(&theirs)).unwrap();
+    let name = impostor.local_name().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let error = failed(meet(&Tcp.open(&name, &with(&ours)).unwrap(), hello("tcp")));
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+        });
+        assert!(!accept_for(&impostor, "tcp", Duration::from_millis(500)));
+    });
+    for path in [ours, theirs] {
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn a_key_that_others_may_read_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let path = key_file("open", &[3; 32]);
+    let create = || Tcp.create(&any_port(), &options(&Tcp, &[("key_file", path.to_str().unwrap())]));
+    create().unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(failed(create()).kind(), ErrorKind::PermissionDenied);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(&path, b"short").unwrap();
+    assert_eq!(failed(create()).kind(), ErrorKind::InvalidOption);
+    std::fs::remove_file(&path).unwrap();
+    let error = failed(create());
+    assert!(error.to_string().contains("make one"), "{error}");
+}
+
+/// A server of another protocol: what it answers is no welcome.
+#[test]
+fn another_servers_answer_is_corrupt_within_a_second() {
+    for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"SSH-2.0-x\r\n", &[0; 100]] {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let name = Name::new(&server.local_addr().unwrap().to_string()).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // The first only asks whether someone listens.
+                drop(server.accept().unwrap());
+                let (mut stream, _) = server.accept().unwrap();
+                let mut asked = [0; 8];
+                stream.read_exact(&mut asked).unwrap();
+                stream.write_all(answer).unwrap();
+                let _ = stream.read(&mut [0; 1024]);
+            });
+            let begun = Instant::now();
+            let endpoint = Tcp.open(&name, &options(&Tcp, &[])).unwrap();
+            let error = failed(meet(&endpoint, hello("tcp")));
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            assert!(begun.elapsed() < Duration::from_secs(1));
+        });
+    }
+}
+
+#[test]
+fn an_owner_that_stops_in_the_middle_is_timed_out() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = Name::new(&server.local_addr().unwrap().to_string()).unwrap();
+    let endpoint = Tcp.open(&name, &options(&Tcp, &[])).unwrap();
+    thread::scope(|scope| {
+        let server = scope.spawn(|| {
+            drop(server.accept().unwrap());
+            let (mut stream, _) = server.accept().unwrap();
+            stream.write_all(b"AIPC\r\n").unwrap();
+            stream
+        });
+        let begun = Instant::now();
+        let error = failed(meet(&endpoint, hello("tcp")));
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        assert!((900..2000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+        drop(server.join());
+    });
+}
+
+#[test]
+fn what_is_beyond_this_machine_wants_a_word() {
+    for outside in ["0.0.0.0:0", "[::]:0"] {
+        let name = Name::new(outside).unwrap();
+        let error = failed(Tcp.create(&name, &options(&Tcp, &[])));
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        assert!(error.to_string().contains("allow_remote=true"), "{error}");
+    }
+    let name = Name::new("0.0.0.0:0").unwrap();
+    let owner = Tcp.create(&name, &options(&Tcp, &[("allow_remote", "true")])).unwrap();
+    assert_eq!(
+        failed(Tcp.create(&owner.local_name().unwrap(), &options(&Tcp, &[("allow_remote", "true")]))).kind(),
+        ErrorKind::Exists
+    );
+}
+
+#[test]
+fn over_ipv6() {
+    let Ok(owner) = Tcp.create(&Name::new("[::1]:0").unwrap(), &options(&Tcp, &[])) else {
+        println!("this machine has no IPv6 loopback");
+        return;
+    };
+    let name = owner.local_name().unwrap();
+    let open = Box::new(move || Tcp.open(&name, &options(&Tcp, &[])).unwrap());
+    friends_meet(&Door { owner, scheme: "tcp", knock: Box::new(|| panic!("no stranger comes")), open });
+}
