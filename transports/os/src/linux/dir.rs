@@ -43,7 +43,13 @@ impl Dir {
     pub fn under(base: &Path, op: Operation) -> Result<Self> {
         let path = base.join(format!("anyipc-{}", geteuid().as_raw()));
         let fail = |what: &str, error: io::Error| {
-            Error::io(op, &format!("{what} {} (ANYIPC_DIR chooses another place)", path.display()), error)
+            let error = Error::io(
+                op,
+                &format!("{what} {} (ANYIPC_DIR chooses another place)", path.display()),
+                error,
+            );
+            // Nobody can come to a directory that cannot be: it is no use to wait for them.
+            if error.kind() == ErrorKind::NotFound { error.as_kind(ErrorKind::Io) } else { error }
         };
         match mkdir(&path, Mode::RWXU) {
             // The umask may have taken bits away.

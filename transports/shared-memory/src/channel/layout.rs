@@ -41,10 +41,11 @@ impl Layout {
         Ok((ring.ok_or(io::ErrorKind::InvalidInput)?, fd))
     }
 
-    /// Maps the array that a ring's producer has moved to: sealed and of a permitted size, or it is refused.
-    pub(crate) fn follow(ring: &SharedRing, fd: &Fd) -> io::Result<SharedRing> {
+    /// Maps the array that a ring's producer offers: sealed, larger than the present one, and of `limit` bytes
+    /// at most, or it is refused.
+    pub(crate) fn follow(ring: &SharedRing, fd: &Fd, limit: usize) -> io::Result<SharedRing> {
         let capacity = usize::try_from(fd.status()?.size).unwrap_or(0);
-        if !(MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity) {
+        if capacity <= ring.capacity() || capacity > limit {
             return Err(io::ErrorKind::InvalidData.into());
         }
         sys::check_anonymous(fd, capacity)?;

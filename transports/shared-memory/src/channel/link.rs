@@ -72,6 +72,10 @@ impl Link {
             Wake::Nobody => {}
             Wake::Thread => sys::futex_wake(word, 1),
             Wake::Reactor => self.ring_bell(),
+            Wake::Both => {
+                sys::futex_wake(word, 1);
+                self.ring_bell();
+            }
         }
     }
 
@@ -158,6 +162,11 @@ const LOOK_EVERY_MS: u64 = 100;
 impl Pulse {
     pub(crate) fn new() -> Self {
         Self { looked: sys::coarse_millis() }
+    }
+
+    #[cfg(test)]
+    pub(super) fn long_ago() -> Self {
+        Self { looked: 0 }
     }
 
     #[inline]

@@ -39,6 +39,6 @@ pub(crate) fn halves(
         Role::Opener => (slot, None),
     };
     let sender = Sender::new(Producer::new(out.clone()), Arc::clone(&link), mark, limit);
-    let receiver = Receiver::new(Consumer::new(back.clone()), link, token, in_place);
+    let receiver = Receiver::new(Consumer::new(back.clone()), link, token, in_place, limit);
     (sender, receiver)
 }

@@ -23,6 +23,12 @@ pub struct Receiver {
     copy: Vec<u8>,
     /// The value of our state word that a thread may sleep on.
     parked: u32,
+    /// How many bytes the ring may grow to.
+    limit: usize,
+    /// The larger array that the sender has offered.
+    larger: Option<SharedRing>,
+    /// The peer broke the format: nothing of it is believed any more.
+    broken: bool,
 }
 
 impl Receiver {
@@ -31,19 +37,35 @@ impl Receiver {
         link: Arc<Link>,
         token: Option<ReadySlot>,
         in_place: bool,
+        limit: usize,
     ) -> Self {
-        Self { ring, link, pulse: Pulse::new(), token, in_place, copy: Vec::new(), parked: 0 }
+        Self {
+            ring,
+            link,
+            pulse: Pulse::new(),
+            token,
+            in_place,
+            copy: Vec::new(),
+            parked: 0,
+            limit,
+            larger: None,
+            broken: false,
+        }
     }
 
     #[inline]
     fn pop<R>(&mut self, mut read: impl FnMut(Flags, &[u8]) -> R) -> Result<R> {
         self.link.check_generation(Operation::Receive)?;
+        if self.broken {
+            return Err(corrupt());
+        }
         // An unknown flag cannot come from our sender; the frame is shown to nobody.
         let mut show = |flags: u8, frame: &[u8]| Flags::from_bits(flags).map(|flags| read(flags, frame));
         let mut gone = false;
         let (result, wake) = loop {
             match self.ring.pop(&mut show) {
                 Ok(popped) => break popped,
+                Err(Refusal::Offered) => self.consider(),
                 Err(Refusal::Moved) => self.follow()?,
                 Err(refusal) if gone => return Err(self.last(refusal)),
                 Err(refusal) => match self.refuse(refusal) {
@@ -56,19 +78,31 @@ impl Receiver {
         if wake != Wake::Nobody {
             self.link.wake(wake, self.ring.ring().producer());
         }
-        result.ok_or_else(corrupt)
+        result.ok_or_else(|| self.condemn())
     }
 
-    /// Goes on in the array that the sender has handed over.
+    /// Takes the larger array that the sender has handed over, if it arrived (descriptors may have run out),
+    /// is sound and can be mapped; else the ring stays as it is.
+    #[cold]
+    fn consider(&mut self) {
+        let memory = self.link.handed_over();
+        self.larger = memory.and_then(|memory| Layout::follow(self.ring.ring(), &memory, self.limit).ok());
+        let wake = self.ring.answer(self.larger.is_some());
+        self.link.wake(wake, self.ring.ring().producer());
+    }
+
+    /// Goes on in the array that was accepted.
     #[cold]
     fn follow(&mut self) -> Result<()> {
-        let memory = self.link.handed_over().ok_or_else(corrupt)?;
-        let ring = Layout::follow(self.ring.ring(), &memory).map_err(|error| match error.kind() {
-            std::io::ErrorKind::InvalidData => corrupt(),
-            _ => Error::io(Operation::Receive, "mapping the ring's larger memory", error),
-        })?;
+        let ring = self.larger.take().ok_or_else(|| self.condemn())?;
         self.ring.follow(ring);
         Ok(())
+    }
+
+    #[cold]
+    fn condemn(&mut self) -> Error {
+        self.broken = true;
+        corrupt()
     }
 
     /// The error, or `None` if the ring deserves one more look before the peer is called gone.
@@ -85,16 +119,16 @@ impl Receiver {
         Some(match refusal {
             Refusal::WouldBlock | Refusal::Cancelled => Error::new(Operation::Receive, ErrorKind::WouldBlock),
             Refusal::Closed => Error::new(Operation::Receive, ErrorKind::Closed),
-            Refusal::Corrupt | Refusal::Moved => corrupt(),
+            Refusal::Corrupt | Refusal::Offered | Refusal::Moved => self.condemn(),
         })
     }
 
     /// The error of a ring whose peer is known to be gone.
     #[cold]
-    fn last(&self, refusal: Refusal) -> Error {
+    fn last(&mut self, refusal: Refusal) -> Error {
         match refusal {
             Refusal::Closed => Error::new(Operation::Receive, ErrorKind::Closed),
-            Refusal::Corrupt | Refusal::Moved => corrupt(),
+            Refusal::Corrupt | Refusal::Offered | Refusal::Moved => self.condemn(),
             Refusal::WouldBlock | Refusal::Cancelled => Error::new(Operation::Receive, ErrorKind::PeerGone),
         }
     }
@@ -107,6 +141,10 @@ fn corrupt() -> Error {
 
 #[cfg(test)]
 impl Receiver {
+    pub(super) fn refuse_offers(&mut self) {
+        self.limit = 0;
+    }
+
     /// Ends as a killed process does: the socket hangs up, and nobody marks the ring.
     pub(super) fn abandon(self) {
         self.link.hang_up();

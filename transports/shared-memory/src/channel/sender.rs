@@ -33,6 +33,8 @@ struct Growth {
     /// The most bytes it may get.
     limit: usize,
     sleeps: u32,
+    /// What the receiver has been offered and not answered yet.
+    offered: Option<SharedRing>,
 }
 
 /// Sleeps for room after which the ring grows.
@@ -48,14 +50,29 @@ impl Sender {
         ready: Option<ReadySlot>,
         limit: usize,
     ) -> Self {
-        let growth = Growth { capacity: ring.ring().capacity(), limit, sleeps: 0 };
+        let growth = Growth { capacity: ring.ring().capacity(), limit, sleeps: 0, offered: None };
         let max_frame = ring.max_payload();
         Self { ring, link, pulse: Pulse::new(), ready, parked: 0, max_frame, growth }
     }
 
-    /// Moves to a larger array, if that is due and possible. If not, the ring stays as it is.
+    /// Offers a larger array, if that is due; moves to one that was accepted. If anything fails, the ring
+    /// stays as it is.
     fn grow(&mut self) {
         let growth = &mut self.growth;
+        if let Some(ring) = growth.offered.take() {
+            match self.ring.answer() {
+                None => growth.offered = Some(ring),
+                Some(false) => growth.limit = 0,
+                Some(true) => {
+                    growth.capacity = ring.capacity();
+                    match self.ring.move_to(ring) {
+                        Ok(wake) => self.announce(wake),
+                        Err(_) => growth.limit = 0,
+                    }
+                }
+            }
+            return;
+        }
         let capacity = growth.capacity.saturating_mul(FACTOR).min(growth.limit);
         if growth.sleeps < CROWDED || capacity <= growth.capacity {
             return;
@@ -63,9 +80,13 @@ impl Sender {
         growth.sleeps = 0;
         let Ok((ring, memory)) = Layout::enlarge(self.ring.ring(), capacity) else { return };
         if self.link.hand_over(&memory) {
-            growth.capacity = capacity;
-            let wake = self.ring.move_to(ring);
-            self.announce(wake);
+            match self.ring.offer() {
+                Ok(wake) => {
+                    growth.offered = Some(ring);
+                    self.announce(wake);
+                }
+                Err(_) => growth.limit = 0,
+            }
         }
     }
 
@@ -80,7 +101,8 @@ impl Sender {
         if max > self.max_frame {
             return Err(self.too_large(max));
         }
-        if self.link.is_gone() {
+        // Before, not after: a caller that comes once a minute must not send into the void first.
+        if self.link.is_gone() || self.pulse.is_due() && self.link.look() {
             return Err(self.gone());
         }
         match self.ring.push(max, flags.bits(), fill) {
@@ -102,9 +124,6 @@ impl Sender {
         {
             self.link.ring_bell();
         }
-        if self.pulse.is_due() {
-            self.link.look();
-        }
     }
 
     #[cold]
@@ -119,8 +138,10 @@ impl Sender {
             }
             Refusal::Cancelled => Error::new(Operation::Send, ErrorKind::WouldBlock),
             Refusal::Closed => Error::new(Operation::Send, ErrorKind::Closed),
-            Refusal::Corrupt | Refusal::Moved => Error::new(Operation::Send, ErrorKind::Corrupt)
-                .because("the peer set the ring's cursor to where it cannot be"),
+            Refusal::Corrupt | Refusal::Offered | Refusal::Moved => {
+                Error::new(Operation::Send, ErrorKind::Corrupt)
+                    .because("the peer set the ring's cursor to where it cannot be")
+            }
         }
     }
 
@@ -142,16 +163,21 @@ impl Sender {
 
 #[cfg(test)]
 impl Sender {
+    pub(super) fn was_last_called_long_ago(&mut self) {
+        self.pulse = Pulse::long_ago();
+    }
+
     /// Ends as a killed process does: the socket hangs up, and nobody marks the ring.
     pub(super) fn abandon(self) {
         self.link.hang_up();
         std::mem::forget(self);
     }
 
-    /// Says that the ring has moved, and hands nothing over.
-    pub(super) fn announce_move_to_nowhere(mut self) {
+    /// Offers memory that it does not hand over, and moves to it whatever the answer is.
+    pub(super) fn move_to_nowhere(mut self) {
         let (ring, _memory) = Layout::enlarge(self.ring.ring(), 1 << 16).unwrap();
-        self.ring.move_to(ring);
+        self.ring.offer().unwrap();
+        self.ring.move_to(ring).unwrap();
     }
 }
 

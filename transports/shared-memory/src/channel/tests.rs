@@ -143,12 +143,60 @@ fn a_sender_that_sleeps_gets_more_room_and_loses_nothing() {
     assert_eq!(bytes(&mut receiver).unwrap_err().kind(), ErrorKind::Closed);
 }
 
+/// The receiver has no descriptor or no memory left: the ring stays small, the channel whole.
+#[test]
+fn an_offer_that_is_declined_changes_nothing() {
+    let (_, (mut sender, _recv), b) = growing_pair(4096, false, 1 << 20);
+    let (_send, mut receiver) = b.unwrap();
+    receiver.refuse_offers();
+    let (mut sent, mut received) = (0u32, 0u32);
+    for _ in 0..200 {
+        while sender.try_send(Flags::NONE, &sent.to_le_bytes()).is_ok() {
+            sent += 1;
+        }
+        let _ = sender.arm(Waiter::Thread);
+        assert!(sent - received < 64, "the ring has 64 lines");
+        while received < sent {
+            assert_eq!(bytes(&mut receiver).unwrap(), received.to_le_bytes());
+            received += 1;
+        }
+        assert!(bytes(&mut receiver).unwrap_err().is_would_block());
+    }
+}
+
+#[test]
+fn a_panicking_reader_uses_the_message_up() {
+    for in_place in [false, true] {
+        let (_, (mut sender, _recv), b) = pair(4096, in_place);
+        let (_send, mut receiver) = b.unwrap();
+        sender.try_send(Flags::NONE, b"poison").unwrap();
+        sender.try_send(Flags::NONE, b"next").unwrap();
+        let read = std::panic::AssertUnwindSafe(|| receiver.try_recv_with(&mut |_, _| panic!("poisoned")));
+        assert!(std::panic::catch_unwind(read).is_err());
+        assert_eq!(bytes(&mut receiver).unwrap(), b"next");
+    }
+}
+
+/// The first call after the death says so, however long the caller has been away.
+#[test]
+fn a_slow_sender_does_not_send_into_the_void() {
+    let (_, (mut sender, _recv), b) = pair(4096, false);
+    let (peer, receiver) = b.unwrap();
+    sender.try_send(Flags::NONE, b"heard").unwrap();
+    peer.abandon();
+    receiver.abandon();
+    sender.was_last_called_long_ago();
+    assert_eq!(sender.try_send(Flags::NONE, b"void").unwrap_err().kind(), ErrorKind::PeerGone);
+}
+
 #[test]
 fn a_move_without_memory_is_corrupt() {
     let (_, (sender, _recv), b) = growing_pair(4096, false, 1 << 20);
     let (_send, mut receiver) = b.unwrap();
-    sender.announce_move_to_nowhere();
-    assert_eq!(bytes(&mut receiver).unwrap_err().kind(), ErrorKind::Corrupt);
+    sender.move_to_nowhere();
+    for _ in 0..3 {
+        assert_eq!(bytes(&mut receiver).unwrap_err().kind(), ErrorKind::Corrupt, "for good");
+    }
 }
 
 /// What a hostile peer can write: any word of the control lines and of the array.

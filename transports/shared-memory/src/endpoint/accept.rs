@@ -8,20 +8,18 @@ use anyipc_core::{
     Role, Source,
 };
 
-use super::Settings;
+use super::{DEFAULT_LIMIT, HANDSHAKE, Settings};
 use crate::channel::{Layout, Link, MAX_CAPACITY, MIN_CAPACITY, ReadyPage, Receiver, Sender, halves};
 use crate::rendezvous::Rendezvous;
 use crate::sys::{self, Credentials, Fd, Listener, Socket};
 
-/// The longest a begun handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(1);
+/// How soon to look again for a free descriptor: the listener stays ready all the while.
+const EXHAUSTED: Duration = Duration::from_millis(10);
 /// The most handshakes that are kept half-open; more wait in the listener's queue.
 const MAX_HALF_OPEN: usize = 256;
 /// The capacity of a direction, unless the address says otherwise: small, because every page of it is paid
 /// for when the channel is made.
 const DEFAULT_CAPACITY: usize = 64 << 10;
-/// What it may grow to, unless the address says otherwise.
-const DEFAULT_LIMIT: usize = 4 << 20;
 
 /// The owner's side of the handshakes.
 #[derive(Debug)]
@@ -34,6 +32,8 @@ pub(super) struct Acceptor {
 struct State {
     half_open: VecDeque<HalfOpen>,
     rejections: Rejections,
+    /// No descriptor was free for the next connector.
+    exhausted: bool,
     ready: Option<ReadyPage>,
     /// The inbox's channels by their slot in the page.
     watched: Vec<Weak<Link>>,
@@ -113,10 +113,17 @@ impl Acceptor {
 
     fn welcome_newcomers(&self, state: &mut State) -> Result<()> {
         while state.half_open.len() < MAX_HALF_OPEN {
-            let accepted = self.rendezvous.listener().accept();
-            let Some(socket) = accepted.map_err(|error| Error::io(Operation::Accept, "accepting", error))?
-            else {
-                break;
+            let socket = match self.rendezvous.listener().accept() {
+                Ok(Some(socket)) => socket,
+                Ok(None) => break,
+                // Whoever is inside stays served; whoever is at the door waits until a descriptor is free.
+                Err(error) if sys::is_exhausted(&error) => {
+                    if !std::mem::replace(&mut state.exhausted, true) {
+                        tracing::warn!(%error, "connectors have to wait");
+                    }
+                    return Ok(());
+                }
+                Err(error) => return Err(Error::io(Operation::Accept, "accepting", error)),
             };
             let Ok(who) = socket.credentials() else { continue };
             let guest = HalfOpen { socket, who, said: Vec::new(), deadline: Instant::now() + HANDSHAKE };
@@ -131,6 +138,7 @@ impl Acceptor {
             }
             state.half_open.push_back(guest);
         }
+        state.exhausted = false;
         Ok(())
     }
 
@@ -144,6 +152,7 @@ impl Acceptor {
             return Ok(Armed::Ready);
         }
         Ok(match soonest {
+            _ if state.exhausted => Armed::After(EXHAUSTED),
             Some(deadline) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 Armed::After(left.min(Duration::from_millis(1)))

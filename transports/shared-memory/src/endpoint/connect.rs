@@ -4,9 +4,9 @@ use std::sync::Arc;
 use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Hello, Interest, Name, Operation, Peer, Reply, Result, Role, Source,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Settings;
+use super::{DEFAULT_LIMIT, HANDSHAKE, Settings};
 use crate::channel::{Layout, Link, MAX_CAPACITY, MIN_CAPACITY, ReadySlot, Receiver, Sender, halves};
 use crate::rendezvous::SOCKET;
 use crate::sys::{Dir, Fd, Socket, user};
@@ -22,6 +22,8 @@ struct Asked {
     socket: Arc<Socket>,
     heard: Vec<u8>,
     fds: Vec<Fd>,
+    /// When the answer began.
+    began: Option<Instant>,
 }
 
 /// Takes one step of the handshake with the owner of the name.
@@ -45,7 +47,10 @@ pub(super) fn try_connect(
 }
 
 pub(super) fn arm(attempt: &Attempt) -> Armed {
-    if attempt.stored::<Asked>().is_some() { Armed::Source(Interest::Readable) } else { Armed::After(SOON) }
+    match attempt.stored::<Asked>() {
+        Some(asked) if asked.began.is_none() => Armed::Source(Interest::Readable),
+        _ => Armed::After(SOON),
+    }
 }
 
 pub(super) fn source(attempt: &Attempt) -> Result<Source> {
@@ -78,7 +83,7 @@ fn ask(dir: &Dir, name: &Name, hello: &Hello) -> Result<Asked> {
     }
     match socket.send_with(&bytes, &[]) {
         Ok(sent) if sent == bytes.len() => {
-            Ok(Asked { socket: Arc::new(socket), heard: Vec::new(), fds: Vec::new() })
+            Ok(Asked { socket: Arc::new(socket), heard: Vec::new(), fds: Vec::new(), began: None })
         }
         Ok(_) => Err(Error::new(Operation::Connect, ErrorKind::Io).because("the hello went out in part")),
         Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => Err(no_owner()),
@@ -100,8 +105,11 @@ impl Asked {
             match self.socket.recv_with(&mut bytes[..wanted], &mut self.fds) {
                 // The owner died, or closed with our question in its queue.
                 Ok(0) => return Err(no_owner()),
-                Ok(got) => self.heard.extend_from_slice(&bytes[..got]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Ok(got) => {
+                    self.heard.extend_from_slice(&bytes[..got]);
+                    self.began.get_or_insert_with(Instant::now);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.patience(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => return Err(no_owner()),
                 Err(error) => return Err(Error::io(Operation::Connect, "reading the owner's answer", error)),
@@ -119,6 +127,17 @@ impl Asked {
                     )));
                 }
             }
+        }
+    }
+
+    /// An answer that has begun has 1 s to end; one that has not may wait for the owner's next accept.
+    fn patience(&self) -> Result<Option<(Hello, u32, u64)>> {
+        match self.began {
+            Some(began) if began.elapsed() > HANDSHAKE => {
+                Err(Error::new(Operation::Connect, ErrorKind::TimedOut)
+                    .because("the owner began its answer and did not finish it within 1 s"))
+            }
+            _ => Ok(None),
         }
     }
 
@@ -162,7 +181,8 @@ impl Asked {
         let peer = Peer { pid: Some(owner.pid), uid: Some(owner.uid), hello: theirs };
         let link = Arc::new(Link::new(Arc::clone(&self.socket)));
         let in_place = settings.reads_in_place(owner.uid);
-        let limit = usize::try_from(limit).unwrap_or(MAX_CAPACITY).min(MAX_CAPACITY);
+        // An owner may not make us reserve more than we would by ourselves.
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(DEFAULT_LIMIT.max(capacity));
         let (sender, receiver) = halves(&layout, link, Role::Opener, ready, in_place, limit);
         Ok((sender, receiver, peer))
     }

@@ -7,6 +7,7 @@ mod settings;
 use std::any::Any;
 use std::ffi::CStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
@@ -18,6 +19,11 @@ use crate::rendezvous::Rendezvous;
 use crate::sys::{self, Dir};
 use accept::Acceptor;
 pub(crate) use settings::Settings;
+
+/// The longest a begun handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(1);
+/// What a ring may grow to, in bytes, unless the address says otherwise.
+const DEFAULT_LIMIT: usize = 4 << 20;
 
 /// A handle of a shared-memory name.
 #[derive(Debug)]

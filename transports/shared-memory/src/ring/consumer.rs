@@ -1,5 +1,6 @@
 use super::{
-    DATA, MOVED, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload, state, wake,
+    DATA, MOVED, OFFER, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload,
+    state, wake,
 };
 use crate::primitive::Ordering;
 
@@ -11,19 +12,22 @@ pub(crate) struct Consumer<S: Storage> {
     head: u64,
     /// The cursor as the producer may know it.
     given_back: u64,
+    /// The longest payload: what the first array sets, also when a larger one follows.
+    max: usize,
 }
 
 impl<S: Storage> Consumer<S> {
     /// Over fresh, zeroed memory.
     pub(crate) fn new(ring: S) -> Self {
-        Self { ring, head: 0, given_back: 0 }
+        let max = max_payload(ring.lines());
+        Self { ring, head: 0, given_back: 0, max }
     }
 
     pub(crate) fn ring(&self) -> &S {
         &self.ring
     }
 
-    /// Shows the next record to `read`. If `read` panics, the record stays. The wake is due in both cases
+    /// Shows the next record to `read`. If `read` panics, the record is used up. The wake is due in both cases
     /// of `Ok`, and also, by [`rest`](Self::rest), after a refusal.
     #[inline]
     pub(crate) fn pop<R>(&mut self, read: impl FnOnce(u8, &[u8]) -> R) -> Result<(R, Wake), Refusal> {
@@ -40,11 +44,12 @@ impl<S: Storage> Consumer<S> {
             if word.kind != DATA {
                 return Err(Refusal::Corrupt);
             }
-        } else if word.kind == MOVED {
-            return Err(Refusal::Moved);
+        } else if word.kind != DATA {
+            return Err(if word.kind == OFFER { Refusal::Offered } else { Refusal::Moved });
         }
-        let result = self.ring.read(self.head, word.len, |payload| read(word.flags, payload));
+        let position = self.head;
         self.head += lines_for(word.len);
+        let result = self.ring.read(position, word.len, |payload| read(word.flags, payload));
         let wake = if self.head - self.given_back >= self.ring.lines() / 8 {
             self.give_back()
         } else {
@@ -59,8 +64,8 @@ impl<S: Storage> Consumer<S> {
         let word = Word::unpack(header);
         let size = self.ring.lines();
         let room = size - (self.head & (size - 1));
-        let fits = word.len <= max_payload(size) && lines_for(word.len) <= room;
-        let known = matches!(word.kind, DATA | PADDING | MOVED);
+        let fits = word.len <= self.max && lines_for(word.len) <= room;
+        let known = matches!(word.kind, DATA | PADDING | OFFER | MOVED);
         if fits && known && word.position == self.head as u16 { Ok(word) } else { Err(Refusal::Corrupt) }
     }
 
@@ -74,6 +79,14 @@ impl<S: Storage> Consumer<S> {
             0 => Err(Refusal::Closed),
             header => Ok(header),
         }
+    }
+
+    /// Answers an offer, after `Offered`: whether the larger array is there to go on in.
+    pub(crate) fn answer(&mut self, accepted: bool) -> Wake {
+        self.head += 1;
+        let bit = if accepted { state::ACCEPTED } else { state::DECLINED };
+        self.ring.consumer().fetch_or(bit, Ordering::Release);
+        self.give_back()
     }
 
     /// Goes on in the array that the producer has moved to, after `Moved`.

@@ -229,13 +229,17 @@ fn a_move_keeps_every_record() {
         let ringer = Arc::clone(&bell);
         let sender = thread::spawn(move || {
             let moved = Modelled { array: larger, ..producer.ring().clone() };
-            for wake in
-                [push(&mut producer, 1).unwrap(), producer.move_to(moved), push(&mut producer, 2).unwrap()]
-            {
+            let ring = |wake| {
                 if wake != Wake::Nobody {
                     ringer.notify();
                 }
+            };
+            ring(push(&mut producer, 1).unwrap());
+            ring(producer.offer().unwrap());
+            if producer.answer() == Some(true) {
+                ring(producer.move_to(moved).unwrap());
             }
+            ring(push(&mut producer, 2).unwrap());
         });
         let mut next = 1;
         while next < 3 {
@@ -243,6 +247,9 @@ fn a_move_keeps_every_record() {
                 Ok((value, _)) => {
                     assert_eq!(value, next);
                     next += 1;
+                }
+                Err(Refusal::Offered) => {
+                    consumer.answer(true);
                 }
                 Err(Refusal::Moved) => consumer.follow(handed.clone()),
                 Err(_) => {

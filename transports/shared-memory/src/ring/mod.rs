@@ -13,8 +13,9 @@
 //!
 //! A record that would not fit before the end of the array is preceded by padding up to the end.
 //!
-//! A ring can move to a larger array: the producer's last record in the old one says so, and both go on in
-//! the new one with the same control words and the same positions. One line is always left for that record.
+//! A ring can move to a larger array. The producer offers it by a record, the consumer maps it and answers in
+//! its state word; only then does the producer's last record in the old array say that both go on in the new
+//! one, with the same control words and the same positions. Two lines are always left for such records.
 //!
 //! Each side keeps its own cursor private and checks whatever the other side wrote before it is used: a
 //! hostile peer can make a call fail with `Corrupt`, never reach outside the array.
@@ -50,6 +51,10 @@ pub(crate) mod state {
     pub(crate) const WAITING: u32 = PARKED | POLLING;
     /// The side has left for good.
     pub(crate) const CLOSED: u32 = 4;
+    /// The consumer has the larger array that was offered.
+    pub(crate) const ACCEPTED: u32 = 8;
+    /// The consumer cannot have it.
+    pub(crate) const DECLINED: u32 = 16;
 }
 
 /// The memory that the two sides share. Implementations hand out atomics for every word that both sides
@@ -82,7 +87,9 @@ pub(crate) enum Refusal {
     Corrupt,
     /// The caller's closure wanted nothing sent.
     Cancelled,
-    /// The ring goes on in another array, see [`Consumer::follow`].
+    /// The producer offers a larger array, see [`Consumer::answer`].
+    Offered,
+    /// The ring goes on in that array, see [`Consumer::follow`].
     Moved,
 }
 
@@ -94,6 +101,8 @@ pub(crate) enum Wake {
     Thread,
     /// A reactor on the peer's socket.
     Reactor,
+    /// One of the two: the peer has changed from one to the other.
+    Both,
 }
 
 /// Lines that a payload of `len` bytes takes, header included.
@@ -119,8 +128,10 @@ struct Word {
 const DATA: u8 = 1;
 /// The rest of the array is skipped.
 const PADDING: u8 = 2;
-/// The next record is in another array.
-const MOVED: u8 = 3;
+/// A larger array is offered.
+const OFFER: u8 = 3;
+/// The next record is in the larger array.
+const MOVED: u8 = 4;
 
 impl Word {
     const fn pack(len: usize, flags: u8, kind: u8, position: u64) -> u64 {
@@ -147,9 +158,10 @@ fn wake(word: &AtomicU32) -> Wake {
 
 #[cold]
 fn take_waiter(word: &AtomicU32) -> Wake {
-    match word.fetch_and(!state::WAITING, Ordering::SeqCst) {
-        was if was & state::PARKED != 0 => Wake::Thread,
-        was if was & state::POLLING != 0 => Wake::Reactor,
+    match word.fetch_and(!state::WAITING, Ordering::SeqCst) & state::WAITING {
+        state::WAITING => Wake::Both,
+        state::PARKED => Wake::Thread,
+        state::POLLING => Wake::Reactor,
         _ => Wake::Nobody,
     }
 }

@@ -1,5 +1,6 @@
 use super::{
-    DATA, MOVED, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload, state, wake,
+    DATA, MOVED, OFFER, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload,
+    state, wake,
 };
 use crate::primitive::Ordering;
 
@@ -70,13 +71,13 @@ impl<S: Storage> Producer<S> {
     }
 
     /// Where a record of `lines` lines can begin: at the tail, or after padding at the start of the array.
-    /// The line behind it is free too.
+    /// Two more lines are free behind it.
     #[inline]
     fn reserve(&mut self, lines: u64) -> Result<u64, Refusal> {
         let size = self.ring.lines();
         let room = size - (self.tail & (size - 1));
         let start = if lines <= room { self.tail } else { self.tail + room };
-        self.wanted = start + lines + 1 - self.tail;
+        self.wanted = start + lines + 2 - self.tail;
         if self.tail + self.wanted > self.head + size {
             self.look_at_head()?;
         }
@@ -93,13 +94,35 @@ impl<S: Storage> Producer<S> {
         if self.tail + self.wanted > head + self.ring.lines() { Err(Refusal::WouldBlock) } else { Ok(()) }
     }
 
-    /// Goes on in another array, fresh and zeroed. The line that every push leaves free takes the news.
-    pub(crate) fn move_to(&mut self, ring: S) -> Wake {
+    /// Tells the consumer that a larger array is there for it. Every push leaves room for that.
+    pub(crate) fn offer(&mut self) -> Result<Wake, Refusal> {
+        self.wanted = 2;
+        self.look_at_head()?;
+        self.ring.header(self.tail + 1).store(0, Ordering::Relaxed);
+        self.ring.header(self.tail).store(Word::pack(0, 0, OFFER, self.tail), Ordering::Release);
+        self.tail += 1;
+        self.cleared = self.cleared.max(self.tail + 1);
+        Ok(wake(self.ring.consumer()))
+    }
+
+    /// Whether the consumer has taken what was offered, once it has answered.
+    pub(crate) fn answer(&mut self) -> Option<bool> {
+        let answer = state::ACCEPTED | state::DECLINED;
+        match self.ring.consumer().fetch_and(!answer, Ordering::Acquire) & answer {
+            0 => None,
+            bits => Some(bits == state::ACCEPTED),
+        }
+    }
+
+    /// Goes on in the array that the consumer has accepted, fresh and zeroed.
+    pub(crate) fn move_to(&mut self, ring: S) -> Result<Wake, Refusal> {
+        self.wanted = 1;
+        self.look_at_head()?;
         self.ring.header(self.tail).store(Word::pack(0, 0, MOVED, self.tail), Ordering::Release);
         self.ring = ring;
         self.tail += 1;
         self.cleared = self.tail + self.ring.lines();
-        wake(self.ring.consumer())
+        Ok(wake(self.ring.consumer()))
     }
 
     #[inline]

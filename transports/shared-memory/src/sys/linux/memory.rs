@@ -1,6 +1,6 @@
 use std::io;
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, fstatfs, memfd_create};
 
 use anyipc_os::Fd;
 
@@ -19,6 +19,10 @@ pub(crate) fn anonymous(len: usize) -> io::Result<Fd> {
 /// Accepts memory from a peer only if it has `len` bytes and can never have fewer; else `InvalidData`.
 pub(crate) fn check_anonymous(fd: &Fd, len: usize) -> io::Result<()> {
     let wrong = |what| Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    // Huge pages can be sealed too, but running out of them is a signal.
+    if fstatfs(fd)?.f_type != libc::TMPFS_MAGIC {
+        return wrong("the memory is not a plain memfd");
+    }
     match fcntl_get_seals(fd) {
         Ok(seals) if seals.contains(SEALS) => {}
         _ => return wrong("the memory is not sealed against resizing"),

@@ -10,6 +10,6 @@ pub(crate) use clock::coarse_millis;
 pub(crate) use futex::{futex_wait, futex_wake};
 pub(crate) use map::Map;
 pub(crate) use memory::{anonymous, check_anonymous};
-pub(crate) use socket::{Listener, Socket};
+pub(crate) use socket::{Listener, Socket, is_exhausted};
 
 pub(crate) use rustix::param::page_size;

@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
     listen, recvmsg, send, sendmsg, socket_with,
 };
@@ -55,7 +55,8 @@ impl Socket {
         Ok(sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, flags)?)
     }
 
-    /// Receives bytes, and appends the descriptors that came with them. 0: the other side hung up.
+    /// Receives bytes, and appends the descriptors that came with them. 0: the other side hung up. An
+    /// [exhausted](is_exhausted) table loses the descriptors, and the bytes with them.
     pub(crate) fn recv_with(&self, bytes: &mut [u8], fds: &mut Vec<Fd>) -> io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -67,7 +68,8 @@ impl Socket {
                 fds.extend(received.map(Fd::new));
             }
         }
-        Ok(got.bytes)
+        // The kernel drops the descriptors that it finds no number for.
+        if got.flags.contains(ReturnFlags::CTRUNC) { Err(Errno::MFILE.into()) } else { Ok(got.bytes) }
     }
 
     /// Whether the other side has hung up or died.
@@ -95,6 +97,10 @@ impl Socket {
             match self.recv_with(&mut bytes, fds) {
                 Ok(0) => bells.hung_up = true,
                 Ok(_) => {
+                    bells.rung = true;
+                    continue;
+                }
+                Err(error) if is_exhausted(&error) => {
                     bells.rung = true;
                     continue;
                 }
@@ -194,6 +200,12 @@ impl Listener {
     pub(crate) fn source(&self) -> Result<Source> {
         Ok(Arc::clone(&self.set) as Source)
     }
+}
+
+/// True if the process or the system has run out of descriptors or of memory for them.
+pub(crate) fn is_exhausted(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
 /// The directory by descriptor: as long as a path may be, the address stays short, and means this directory.
