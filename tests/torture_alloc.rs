@@ -49,8 +49,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const WARM: usize = 2_000;
-const MESSAGES: usize = 5_000;
+const WARM: usize = 500;
+const MESSAGES: usize = 1_000;
 
 /// Runs the call until it is warm, then many times; how often this thread allocated meanwhile.
 fn allocations(mut call: impl FnMut() -> Result<()>) -> u64 {
@@ -115,7 +115,7 @@ fn opener(channel: Channel, way: Way) -> [u64; 2] {
 
 #[test]
 fn a_warm_channel_allocates_nothing() {
-    let _watchdog = watchdog("the allocations", Duration::from_secs(120));
+    let _watchdog = watchdog("the allocations", Duration::from_secs(300));
     for wait in ["adaptive", "block"] {
         for trust in ["copy", "same-user"] {
             for len in [64, 4096] {
