@@ -120,7 +120,7 @@ impl Channel {
         self.receiver.recv_timeout(timeout)
     }
 
-    /// See [`Receiver::recv_with`].
+    /// See [`Receiver::recv_with`]: a message whose `read` panics is used up.
     #[inline]
     pub fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         self.receiver.recv_with(read)

@@ -18,6 +18,15 @@ const ROUND: usize = 8;
 /// Turns between two looks at the door and at the clock while there is always something to do.
 const TURNS: u32 = 64;
 
+/// Turns without a message in one attempt, at most, before the caller looks at its clock.
+const CROWD: usize = 16;
+
+/// An owner that cannot accept says so this often at most: its peers are there, and are served.
+const FAULT: Duration = Duration::from_millis(100);
+
+/// How long an inbox sleeps at most while its owner cannot accept.
+const RETRY: Duration = Duration::from_millis(10);
+
 /// One connection of an [`Inbox`]. Never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(u64);
@@ -57,7 +66,17 @@ pub struct Inbox {
     last_id: u64,
     turn: u32,
     accept_due: bool,
+    /// Those inside come before the next one at the door.
+    inside_first: bool,
+    scan_due: bool,
     scanned: Instant,
+    /// The last attempt ended with more to do.
+    busy: bool,
+    /// Whether the last accept failed.
+    door_stuck: bool,
+    /// Why it failed, to be told when the queue is empty, and when that was told last.
+    fault: Option<Error>,
+    fault_told: Option<Instant>,
     spinner: Spinner,
     bell: Arc<Bell>,
     waker: Waker,
@@ -104,7 +123,13 @@ impl Inbox {
             last_id: 0,
             turn: 0,
             accept_due: true,
+            inside_first: false,
+            scan_due: false,
             scanned: Instant::now(),
+            busy: false,
+            door_stuck: false,
+            fault: None,
+            fault_told: None,
             spinner: Spinner::new(endpoint.settings().wait),
             waker: Waker::from(Arc::clone(&bell)),
             bell,
@@ -141,7 +166,8 @@ impl Inbox {
         self.try_message(&mut read).map_err(|e| self.explain(e))
     }
 
-    /// As [`recv`](Self::recv), showing the message where it lies.
+    /// As [`recv`](Self::recv), showing the message where it lies. A message whose `read` panics is used
+    /// up.
     ///
     /// # Errors
     /// Those of `recv`; `read` was not called then.
@@ -237,11 +263,14 @@ impl Inbox {
     }
 
     fn try_message<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<R> {
-        loop {
+        for _ in 0..CROWD {
             if let Turn::Message(result) = self.turn(read)? {
                 return Ok(result);
             }
         }
+        self.accept_due = true;
+        self.busy = true;
+        Err(Error::new(Operation::Receive, ErrorKind::WouldBlock))
     }
 
     fn event(&mut self, timeout: Option<Duration>) -> Result<Event> {
@@ -268,58 +297,93 @@ impl Inbox {
         if error.is_would_block() { error } else { error.at(self.endpoint.address()) }
     }
 
-    /// The next thing that happened, if anything did.
+    /// The next thing that happened, if anything did. The door and those inside take turns: neither a crowd
+    /// of connectors nor a loud peer keeps the other waiting.
     fn turn<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<Turn<R>> {
         self.turn = self.turn.wrapping_add(1);
-        let mut scan = false;
         if self.turn.is_multiple_of(TURNS) {
             self.accept_due = true;
-            scan = self.scanned.elapsed() >= SLICE;
+            self.scan_due = self.scanned.elapsed() >= SLICE;
         }
-        if std::mem::take(&mut self.accept_due)
+        if !std::mem::take(&mut self.inside_first)
             && let Some(id) = self.accept()?
         {
-            // More may stand at the door.
-            self.accept_due = true;
             return Ok(Turn::Connected(id));
         }
-        if self.queue.is_empty() || self.round == 0 || scan {
-            self.refill(scan);
-            self.round = self.queue.len().max(ROUND);
+        if let Some(turn) = self.serve(read)? {
+            return Ok(turn);
         }
-        while let Some(id) = self.queue.pop_front() {
-            let Some(connection) = self.peers.get_mut(&id) else { continue };
-            let mut show = Some(|message: &[u8]| read.take().map(|read| read(id, message)));
-            match connection.receiver.try_with(&mut show) {
-                Ok(result) => {
-                    self.queue.push_back(id);
-                    self.round = self.round.saturating_sub(1);
-                    if let Some(result) = result {
-                        return Ok(Turn::Message(result));
-                    }
-                }
-                Err(error) if error.is_would_block() => connection.queued = false,
-                // Our own fault, not the peer's.
-                Err(error) if error.kind() == ErrorKind::Forked => {
-                    self.queue.push_back(id);
-                    return Err(error);
-                }
-                Err(error) => {
-                    let reason = connection.receiver.explain(error);
-                    self.remove(id);
-                    return Ok(Turn::Disconnected(id, reason));
-                }
-            }
+        if let Some(id) = self.accept()? {
+            return Ok(Turn::Connected(id));
+        }
+        if let Some(fault) = self.fault.take() {
+            self.fault_told = Some(Instant::now());
+            return Err(fault);
         }
         Err(Error::new(Operation::Receive, ErrorKind::WouldBlock))
     }
 
+    /// What one of the peers has, if any has something.
+    fn serve<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<Option<Turn<R>>> {
+        let mut looked = self.round == 0 || self.scan_due;
+        if looked {
+            self.refill();
+        }
+        loop {
+            while let Some(id) = self.queue.pop_front() {
+                let Some(connection) = self.peers.get_mut(&id) else { continue };
+                // Before the call: it does not return from a panic of `read`.
+                connection.queued = false;
+                let mut show = Some(|message: &[u8]| read.take().map(|read| read(id, message)));
+                match connection.receiver.try_with(&mut show) {
+                    Ok(result) => {
+                        connection.queued = true;
+                        self.queue.push_back(id);
+                        self.round = self.round.saturating_sub(1);
+                        if let Some(result) = result {
+                            return Ok(Some(Turn::Message(result)));
+                        }
+                    }
+                    Err(error) if error.is_would_block() => {}
+                    // Our own fault, not the peer's.
+                    Err(error) if error.kind() == ErrorKind::Forked => {
+                        connection.queued = true;
+                        self.queue.push_back(id);
+                        return Err(error);
+                    }
+                    Err(error) => {
+                        let reason = connection.receiver.explain(error);
+                        self.remove(id);
+                        return Ok(Some(Turn::Disconnected(id, reason)));
+                    }
+                }
+            }
+            if std::mem::replace(&mut looked, true) {
+                return Ok(None);
+            }
+            self.refill();
+        }
+    }
+
+    /// Lets one in, if one is at the door. A failure to do so is kept for later, see [`FAULT`].
     fn accept(&mut self) -> Result<Option<PeerId>> {
-        let halves = match self.endpoint.raw().try_connect(&mut self.attempt) {
+        if !std::mem::take(&mut self.accept_due) {
+            return Ok(None);
+        }
+        let accepted = self.endpoint.raw().try_connect(&mut self.attempt);
+        self.door_stuck = false;
+        let halves = match accepted {
             Ok(halves) => halves,
             Err(error) if error.is_would_block() => return Ok(None),
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == ErrorKind::Forked => return Err(error),
+            Err(error) => {
+                self.stick(error);
+                return Ok(None);
+            }
         };
+        // More may stand at the door.
+        self.accept_due = true;
+        self.inside_first = true;
         let (sender, receiver) =
             Channel::new(halves, self.endpoint.address(), self.endpoint.settings()).split();
         self.last_id += 1;
@@ -332,6 +396,13 @@ impl Inbox {
         Ok(Some(id))
     }
 
+    fn stick(&mut self, error: Error) {
+        self.door_stuck = true;
+        if self.fault_told.is_none_or(|told| told.elapsed() >= FAULT) {
+            self.fault = Some(error);
+        }
+    }
+
     fn remove(&mut self, id: PeerId) -> Option<Connection> {
         let connection = self.peers.remove(&id)?;
         if let Some(token) = connection.receiver.token() {
@@ -340,8 +411,9 @@ impl Inbox {
         Some(connection)
     }
 
-    /// Queues whoever may have something: by hint, or everybody.
-    fn refill(&mut self, everybody: bool) {
+    /// Queues whoever may have something: by hint, or everybody when that is due.
+    fn refill(&mut self) {
+        let everybody = std::mem::take(&mut self.scan_due);
         let (peers, tokens, queue) = (&mut self.peers, &self.tokens, &mut self.queue);
         let mut add = |id: PeerId, connection: &mut Connection| {
             if !std::mem::replace(&mut connection.queued, true) {
@@ -365,6 +437,7 @@ impl Inbox {
                 }
             }
         }
+        self.round = self.queue.len().max(ROUND);
     }
 }
 
@@ -372,17 +445,33 @@ impl Wait for Inbox {
     fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
         self.accept_due = true;
         if self.scanned.elapsed() >= SLICE {
-            self.refill(true);
+            self.scan_due = true;
+            return Ok(Armed::Ready);
+        }
+        if std::mem::take(&mut self.busy) {
             return Ok(Armed::Ready);
         }
         self.bell.silence();
         self.sources.clear();
         self.nap = SLICE;
-        let task = Waiter::Task(&self.waker);
-        let armed = self.endpoint.raw().arm(&mut self.attempt, task)?;
+        let waker = self.waker.clone();
+        let task = Waiter::Task(&waker);
+        let armed = match self.endpoint.raw().arm(&mut self.attempt, task) {
+            Err(error) if error.kind() != ErrorKind::Forked => {
+                self.stick(error);
+                Armed::After(RETRY)
+            }
+            armed => armed?,
+        };
         // Where hints come with a source, that source tells of the channels, too.
         let mut covered = false;
         match armed {
+            // Who stands at a stuck door would end every sleep at once. It is shut for a moment, and what
+            // its source tells of those inside is found out then.
+            _ if self.door_stuck => {
+                self.nap = RETRY;
+                covered = !self.tokens.is_empty();
+            }
             Armed::Ready => return Ok(Armed::Ready),
             Armed::Waker | Armed::Park => {}
             Armed::Source(interest) => {
@@ -430,6 +519,9 @@ impl Waitable for Inbox {
     }
     fn spinner(&mut self) -> &mut Spinner {
         &mut self.spinner
+    }
+    fn interrupted(&mut self) -> bool {
+        std::mem::take(&mut self.busy)
     }
 }
 

@@ -115,7 +115,8 @@ impl Receiver {
         }
     }
 
-    /// Receives one message and shows it to `read` where it lies; waits for it.
+    /// Receives one message and shows it to `read` where it lies; waits for it. A message whose `read` panics
+    /// is used up.
     ///
     /// # Errors
     /// Those of [`recv`](Self::recv); `read` was not called then.

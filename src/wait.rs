@@ -33,6 +33,10 @@ const MAX_PAUSES: u32 = 16;
 pub(crate) trait Waitable {
     fn wait(&mut self) -> &mut dyn Wait;
     fn spinner(&mut self) -> &mut Spinner;
+    /// Whether the last try ended with more to do, after a time that the clock should be looked at.
+    fn interrupted(&mut self) -> bool {
+        false
+    }
 }
 
 /// Learns whether answers come quickly enough to spin for them. On a single core, or when the peer shares
@@ -114,6 +118,9 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
             if let Some(done) = attempt(on) {
                 on.spinner().learn(true);
                 return done;
+            }
+            if on.interrupted() {
+                break;
             }
         }
         pauses = (pauses + 1).min(MAX_PAUSES);

@@ -5,11 +5,18 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyipc::{ErrorKind, Event, Inbox};
-use common::{each, pattern};
+use anyipc::transport::{
+    Armed, Attempt, Capabilities, Endpoint, Key, Name, Operation, Options, Peer, Role, Transport, Waiter,
+};
+use anyipc::{Error, ErrorKind, Event, Inbox, Registry, Result};
+use anyipc_in_process::{InProcess, InProcessEndpoint};
+use common::{each, pattern, url, watched};
 
 fn inbox(url: &str) -> Inbox {
     Inbox::new(anyipc::create(url).unwrap()).unwrap()
@@ -71,7 +78,8 @@ fn events_tell_the_whole_story() {
         });
         let Event::Connected(id) = inbox.next_event().unwrap() else { panic!("connected first") };
         assert_eq!(inbox.peers().collect::<Vec<_>>(), [id]);
-        assert_eq!(inbox.peer(id).unwrap().pid, Some(std::process::id()));
+        // A port does not tell who is behind it.
+        assert_eq!(inbox.peer(id).unwrap().pid, (!url.starts_with("tcp")).then(std::process::id));
         assert!(
             matches!(inbox.next_event().unwrap(), Event::Message(from, m) if from == id && m == b"question")
         );
@@ -167,5 +175,189 @@ fn what_a_peer_breaks_is_its_own() {
         assert_eq!(inbox.send(id, b"too long!").unwrap_err().kind(), ErrorKind::MessageTooLarge);
         inbox.send_timeout(id, b"fits", Duration::from_secs(1)).unwrap();
         assert_eq!(client.join().unwrap(), b"fits");
+    });
+}
+
+#[test]
+fn a_crowd_at_the_door_starves_nobody() {
+    each("crowd", |url| {
+        let mut inbox = inbox(url);
+        let stop = Arc::new(AtomicBool::new(false));
+        let steady = thread::spawn({
+            let (url, stop) = (url.to_owned(), stop.clone());
+            move || {
+                let mut channel = anyipc::connect(&url).unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    if channel.send_timeout(b"steady", Duration::from_millis(10)).is_ok() {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                }
+            }
+        });
+        let first = inbox.recv_timeout(Duration::from_secs(10)).unwrap().0;
+        let crowd: Vec<_> = (0..6)
+            .map(|_| {
+                let (url, stop) = (url.to_owned(), stop.clone());
+                thread::spawn(move || {
+                    let opener = anyipc::open(&url).unwrap();
+                    while !stop.load(Ordering::Relaxed) {
+                        drop(opener.connect_timeout(Duration::from_millis(100)));
+                    }
+                })
+            })
+            .collect();
+        let ends = Instant::now() + Duration::from_secs(1);
+        let (mut got, mut most) = (0, 0);
+        while Instant::now() < ends {
+            let started = Instant::now();
+            match inbox.recv_timeout(Duration::from_millis(20)) {
+                Ok((id, message)) => {
+                    assert_eq!((id, &message[..]), (first, &b"steady"[..]));
+                    got += 1;
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+            }
+            assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+            most = most.max(inbox.peers().count());
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(got >= 10, "{got} of the steady one");
+        assert!(most < 500, "{most} were kept");
+        // Their attempts end with the inbox at the latest.
+        drop(inbox);
+        crowd.into_iter().for_each(|one| one.join().unwrap());
+        steady.join().unwrap();
+    });
+}
+
+/// The transport within the process, whose owners cannot accept from a moment on.
+#[derive(Debug)]
+struct Stuck;
+
+#[derive(Debug)]
+struct StuckEndpoint {
+    inner: InProcessEndpoint,
+    accepted: AtomicU32,
+}
+
+impl Transport for Stuck {
+    type Endpoint = StuckEndpoint;
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["stuck"]
+    }
+    fn keys(&self) -> &'static [Key] {
+        InProcess.keys()
+    }
+    fn capabilities(&self) -> Capabilities {
+        InProcess.capabilities()
+    }
+    fn create(&self, name: &Name, options: &Options) -> Result<StuckEndpoint> {
+        Ok(StuckEndpoint { inner: InProcess.create(name, options)?, accepted: AtomicU32::new(0) })
+    }
+    fn open(&self, name: &Name, options: &Options) -> Result<StuckEndpoint> {
+        Ok(StuckEndpoint { inner: InProcess.open(name, options)?, accepted: AtomicU32::new(0) })
+    }
+    fn alloc_lpsz(&self, _: &Name, _: &[u8], _: &Options) -> Result<StuckEndpoint> {
+        Err(Error::new(Operation::AllocLpsz, ErrorKind::Unsupported))
+    }
+    fn close(&self, endpoint: StuckEndpoint) -> Result<()> {
+        InProcess.close(endpoint.inner)
+    }
+}
+
+impl Endpoint for StuckEndpoint {
+    type Sender = anyipc_in_process::Sender;
+    type Receiver = anyipc_in_process::Receiver;
+
+    fn role(&self) -> Role {
+        self.inner.role()
+    }
+    fn try_connect(&self, attempt: &mut Attempt) -> Result<(Self::Sender, Self::Receiver, Peer)> {
+        if self.role() == Role::Opener {
+            return self.inner.try_connect(attempt);
+        }
+        if self.accepted.load(Ordering::Relaxed) > 0 {
+            return Err(Error::new(Operation::Accept, ErrorKind::Io).because("no descriptor is left"));
+        }
+        let accepted = self.inner.try_connect(attempt)?;
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        Ok(accepted)
+    }
+    fn arm(&self, attempt: &mut Attempt, waiter: Waiter<'_>) -> Result<Armed> {
+        let armed = self.inner.arm(attempt, waiter)?;
+        // Someone stands at the door all the time.
+        Ok(if self.accepted.load(Ordering::Relaxed) > 0 { Armed::Ready } else { armed })
+    }
+    fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
+        self.inner.read_lpsz(read)
+    }
+}
+
+#[test]
+fn an_owner_that_cannot_accept_serves_its_peers() {
+    watched("stuck", || {
+        let url = url("stuck", "door");
+        let registry = Registry::empty().with(Stuck);
+        let mut inbox = Inbox::new(registry.create(&url).unwrap()).unwrap();
+        let client = thread::spawn(move || {
+            let mut channel = registry.connect(&url).unwrap();
+            (0..200u8).for_each(|i| channel.send(&[i]).unwrap());
+            channel
+        });
+        let started = Instant::now();
+        let (mut next, mut faults) = (0, 0);
+        while next < 200 {
+            match inbox.recv_timeout(Duration::from_secs(10)) {
+                Ok((_, message)) => {
+                    assert_eq!(message, [next]);
+                    next += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Io);
+                    faults += 1;
+                }
+            }
+        }
+        let channel = client.join().unwrap();
+        while started.elapsed() < Duration::from_millis(300) {
+            match inbox.try_recv().unwrap_err().kind() {
+                ErrorKind::Io => faults += 1,
+                other => assert_eq!(other, ErrorKind::WouldBlock),
+            }
+        }
+        while let Err(error) = inbox.recv_timeout(Duration::from_millis(30)) {
+            if error.kind() == ErrorKind::TimedOut {
+                break;
+            }
+            assert_eq!(error.kind(), ErrorKind::Io);
+            faults += 1;
+        }
+        let most = started.elapsed().as_millis() / 100 + 1;
+        assert!(faults >= 1 && faults <= most, "told {faults} times, {most} at most were expected");
+        drop(channel);
+    });
+}
+
+#[test]
+fn a_panic_in_the_closure_silences_nobody() {
+    each("panic", |url| {
+        let mut inbox = inbox(url);
+        let theirs = url.to_owned();
+        let client = thread::spawn(move || {
+            let mut channel = anyipc::connect(&theirs).unwrap();
+            (0..3u8).for_each(|i| channel.send(&[i]).unwrap());
+            channel.recv().unwrap()
+        });
+        let (id, message) = inbox.recv_timeout(Duration::from_secs(10)).unwrap();
+        assert_eq!(message, [0]);
+        let read = std::panic::AssertUnwindSafe(|| inbox.recv_with(|_, _| panic!("of the closure")));
+        assert!(std::panic::catch_unwind(read).is_err());
+        let (again, message) = inbox.recv_timeout(Duration::from_secs(1)).unwrap();
+        assert_eq!(again, id);
+        // Whether a message whose closure panicked is shown again is the transport's promise.
+        assert!(message == [1] || message == [2], "{message:?}");
+        inbox.send(id, b"done").unwrap();
+        assert_eq!(client.join().unwrap(), b"done");
     });
 }

@@ -204,7 +204,8 @@ impl AsyncReceiver {
         got.await.map_err(|e| self.inner.explain(e))
     }
 
-    /// Receives one message and shows it to `read`; see [`Receiver::recv_with`]. Cancel-safe.
+    /// Receives one message and shows it to `read`; see [`Receiver::recv_with`]. Cancel-safe. A message
+    /// whose `read` panics is used up.
     ///
     /// # Errors
     /// Those of [`Receiver::recv`].
