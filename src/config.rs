@@ -35,7 +35,7 @@ impl Config {
     ///
     /// # Errors
     /// `NotFound`, `PermissionDenied`, `Io`; `InvalidOption` or `InvalidAddress` for its contents: not TOML,
-    /// an unknown key, an entry that is no address.
+    /// an unknown key, an entry that is no address, two names that share an environment variable.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|error| {
@@ -56,7 +56,14 @@ impl Config {
                 .from_source(error)
         })?;
         let mut addresses = BTreeMap::new();
+        let mut variables = BTreeMap::new();
         for (name, url) in file.addresses {
+            if let Some(other) = variables.insert(variable(&name), name.clone()) {
+                return Err(Error::new(Operation::Address, ErrorKind::InvalidOption).because(format!(
+                    "[addresses] {other:?} and {name:?} share the environment variable {}; rename one",
+                    variable(&name)
+                )));
+            }
             let address = url.parse().map_err(|error: Error| {
                 let kind = error.kind();
                 Error::new(Operation::Address, kind).because(format!("[addresses] {name}")).from_source(error)
@@ -69,7 +76,8 @@ impl Config {
     /// The address of this name: from the environment, else from the file.
     ///
     /// # Errors
-    /// `InvalidAddress` if neither has it, or if the environment's cannot be read.
+    /// `InvalidAddress` if neither has it; what is wrong with the environment's: `InvalidAddress`,
+    /// `InvalidName`, `InvalidOption`.
     pub fn address(&self, name: &str) -> Result<Address> {
         self.lookup(name, |variable| std::env::var_os(variable))
     }
@@ -84,7 +92,10 @@ impl Config {
         let fault = |why: String| Error::new(Operation::Address, ErrorKind::InvalidAddress).because(why);
         if let Some(url) = environment(&variable) {
             let url = url.into_string().map_err(|_| fault(format!("{variable} is not UTF-8")))?;
-            return url.parse().map_err(|error: Error| fault(variable).from_source(error));
+            return url.parse().map_err(|error: Error| {
+                let kind = error.kind();
+                fault(variable).as_kind(kind).from_source(error)
+            });
         }
         self.addresses.get(name).cloned().ok_or_else(|| {
             let known: Vec<_> = self.names().collect();
@@ -129,6 +140,8 @@ mod tests {
         assert_eq!(config.lookup("new", environment).unwrap().name().as_str(), "y");
         let text = config.lookup("errors", environment).unwrap_err().to_string();
         assert!(text.contains("ANYIPC_ERRORS_URL") && text.contains("://"), "{text}");
+        let error = config.lookup("errors", |_| Some("shm://a/b".into())).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidName, "{error}");
     }
 
     #[test]
@@ -142,6 +155,7 @@ mod tests {
             ("[addresses]\nerrors = 5\n", "string"),
             ("[addresses]\nerrors = \"shm\"\n", "errors"),
             ("[addresses", "configuration"),
+            ("[addresses]\na-b = \"inproc://x\"\na_b = \"inproc://y\"\n", "ANYIPC_A_B_URL"),
         ] {
             let text = Config::from_str(bad).unwrap_err().to_string();
             assert!(text.contains(word), "{bad}: {text}");
