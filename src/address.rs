@@ -43,6 +43,12 @@ impl Address {
         self.pairs().find(|(k, _)| *k == key).map(|(_, v)| v)
     }
 
+    /// The same address with another name.
+    pub(crate) fn named(mut self, name: Name) -> Self {
+        self.name = name;
+        self
+    }
+
     /// The same address with one option set, replacing an earlier value.
     #[must_use]
     pub fn with(mut self, key: &str, value: &str) -> Self {

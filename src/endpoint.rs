@@ -31,6 +31,10 @@ impl Endpoint {
         address: Address,
         settings: Settings,
     ) -> Self {
+        let address = match inner.local_name() {
+            Some(name) => address.named(name),
+            None => address,
+        };
         Self {
             inner,
             transport,
@@ -41,7 +45,7 @@ impl Endpoint {
         }
     }
 
-    /// The address it was made with.
+    /// The address it was made with; in place of the port 0, the one that the system chose.
     pub fn address(&self) -> &Address {
         &self.address
     }

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyipc::{ErrorKind, Result};
-use common::{each, pattern};
+use common::{another, each, pattern};
 
 /// Runs a test's future in a runtime of several threads.
 fn run(future: impl Future<Output = ()>) {
@@ -141,7 +141,7 @@ fn the_end_wakes_a_task() {
             tokio::task::yield_now().await;
             drop(a);
             assert_eq!(waiting.await.unwrap(), ErrorKind::Closed);
-            let (a, mut b) = pair(&format!("{url}.2")).await;
+            let (a, mut b) = pair(&another(url)).await;
             let waiting = tokio::spawn(async move { b.send(&vec![0; 8 << 20]).await.unwrap_err().kind() });
             tokio::task::yield_now().await;
             drop(a);
@@ -215,7 +215,7 @@ fn there_and_back_again() {
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("tokio runtime"), "{error}");
         assert_eq!(b.recv().unwrap_err().kind(), ErrorKind::Closed);
-        let url = format!("{url}.2");
+        let url = another(url);
         let (_owner, a, mut b) = common::pair(&url);
         run(async move {
             let mut a = a.into_async().unwrap();

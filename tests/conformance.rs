@@ -1,5 +1,5 @@
 //! Every compiled-in transport, chosen by URL through the registry, passes the suite.
-#![cfg(all(unix, any(feature = "in-process", feature = "shared-memory")))]
+#![cfg(all(unix, any(feature = "in-process", feature = "shared-memory", feature = "socket")))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 use std::time::Duration;
@@ -32,4 +32,20 @@ mod inproc {
 #[cfg(all(feature = "shared-memory", target_os = "linux"))]
 mod shm {
     anyipc_conformance::suite!(super::chosen_by("shm://any"));
+}
+
+#[cfg(all(feature = "socket", target_os = "linux"))]
+mod local {
+    anyipc_conformance::suite!(super::chosen_by("local://any"));
+}
+
+#[cfg(all(feature = "socket", target_os = "linux"))]
+mod tcp {
+    /// A loopback address of this process's own.
+    fn address(serial: u64) -> String {
+        let [.., b, c] = std::process::id().to_be_bytes();
+        format!("127.{}.{c}.3:{}", b.max(1), 20_000 + serial % 10_000)
+    }
+
+    anyipc_conformance::suite!(super::chosen_by("tcp://127.0.0.1:0").names(address));
 }

@@ -19,7 +19,7 @@ fn child() {
 type Fault = (String, ErrorKind, &'static str);
 
 fn faults() -> Vec<Fault> {
-    use ErrorKind::{InvalidAddress, InvalidName, InvalidOption, OutOfMemory, Unsupported};
+    use ErrorKind::{InvalidAddress, InvalidName, InvalidOption, OutOfMemory, PermissionDenied, Unsupported};
     let own = |(url, kind, word): &(&str, ErrorKind, &'static str)| ((*url).to_owned(), *kind, *word);
     let mut all: Vec<Fault> = [
         // No address at all.
@@ -35,8 +35,8 @@ fn faults() -> Vec<Fault> {
         ("shmm://torture", InvalidAddress, "shm"),
         ("mq://torture", Unsupported, "ROADMAP"),
         ("pipe://torture", Unsupported, "ROADMAP"),
-        ("local://torture", Unsupported, "ROADMAP"),
-        ("tcp://127.0.0.1:80", Unsupported, "ROADMAP"),
+        ("tcp://torture", InvalidName, "host:port"),
+        ("tcp://192.0.2.1:80", PermissionDenied, "allow_remote=true"),
         // Names.
         ("shm://", InvalidName, "at least one byte"),
         ("shm://?size=1", InvalidName, "at least one byte"),

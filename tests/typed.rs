@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyipc::{ErrorKind, Message, TypedChannel};
-use common::each;
+use common::{another, each};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ fn values_go_both_ways_in_every_codec() {
             if !anyipc::codec::CodecId::from_name(codec).unwrap().is_available() {
                 continue;
             }
-            let url = format!("{url}.{codec}?codec={codec}");
+            let url = format!("{}?codec={codec}", another(url));
             let owner = anyipc::create(&url).unwrap();
             let client = thread::spawn(move || {
                 let opener = anyipc::open(&url).unwrap();

@@ -44,8 +44,12 @@ impl Connection {
     pub(crate) fn new(subject: &Subject, role: Role, size: usize) -> Self {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let url = format!("{}://benches.{}.{serial}", subject.scheme, std::process::id());
+        let url = match subject.scheme {
+            "tcp" => "tcp://127.0.0.1:0".to_owned(),
+            scheme => format!("{scheme}://benches.{}.{serial}", std::process::id()),
+        };
         let owner = anyipc::create(&url).unwrap();
+        let url = owner.address().to_string();
         let core = CORES.map(|[first, second]| {
             pin(first);
             second

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use anyipc::{Channel, Endpoint};
+use anyipc::{Capabilities, Channel, Endpoint, Registry};
 
 /// Every transport that has channels.
 pub(crate) const SCHEMES: &[&str] = &[
@@ -15,12 +15,27 @@ pub(crate) const SCHEMES: &[&str] = &[
     "inproc",
     #[cfg(all(feature = "shared-memory", target_os = "linux"))]
     "shm",
+    #[cfg(all(feature = "socket", target_os = "linux"))]
+    "local",
+    #[cfg(all(feature = "socket", target_os = "linux"))]
+    "tcp",
 ];
 
 /// An address that nobody else uses.
 pub(crate) fn url(scheme: &str, tag: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("{scheme}://facade.{tag}.{}.{}", process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    let serial = NEXT.fetch_add(1, Ordering::Relaxed);
+    if scheme == "tcp" {
+        // A loopback address of this process's own.
+        let [.., b, c] = process::id().to_be_bytes();
+        return format!("tcp://127.{}.{c}.2:{}", b.max(1), 20_000 + serial);
+    }
+    format!("{scheme}://facade.{tag}.{}.{serial}", process::id())
+}
+
+/// Another one of the same transport.
+pub(crate) fn another(than: &str) -> String {
+    url(than.split_once("://").unwrap().0, "another")
 }
 
 /// Runs the test for each transport; what hangs fails.
@@ -29,6 +44,12 @@ pub(crate) fn each(tag: &str, test: impl Fn(&str) + Send + Copy + 'static) {
         let url = url(scheme, tag);
         watched(&url.clone(), move || test(&url));
     }
+}
+
+/// Whether the transport of an address can do this.
+pub(crate) fn can(url: &str, what: Capabilities) -> bool {
+    let address = url.parse().unwrap();
+    Registry::global().resolve(&address).unwrap().0.capabilities().contains(what)
 }
 
 /// Fails instead of hanging.

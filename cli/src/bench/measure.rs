@@ -53,7 +53,7 @@ impl<'a> Bench<'a> {
         let address = address(case, self.serial)?;
         let owner = self.registry.create(&address)?;
         let core = self.pinning.map(|p| p.peer);
-        let order = Order { url: address.to_string(), pattern: case.pattern, size: case.size, core };
+        let order = Order { url: owner.address().to_string(), pattern: case.pattern, size: case.size, core };
         self.peers.order(case.peer, order, self.guard)?;
         let driven = self.drive(case, time, &owner);
         let reported = self.peers.report(case.peer);
@@ -95,8 +95,11 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// A name that no other benchmark of this machine has.
+/// A name that no other benchmark of this machine has; of a port, one that the system will choose.
 fn address(case: &Case, serial: u64) -> Result<Address, Failure> {
-    let plain: Address = format!("{}://bench.{}.{serial}", case.transport, std::process::id()).parse()?;
+    let plain: Address = match case.transport {
+        "tcp" => "tcp://127.0.0.1:0".parse()?,
+        transport => format!("{transport}://bench.{}.{serial}", std::process::id()).parse()?,
+    };
     Ok(case.options.iter().fold(plain, |address, (key, value)| address.with(key, value)))
 }

@@ -38,6 +38,8 @@ const KEY_FILE: OptionKey = OptionKey::new(
 
 /// How long a port may be between two owners, and how long a port that answers nothing is asked.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the first question waits for an answer; each later one waits twice as long.
+const FIRST_TRY: Duration = Duration::from_millis(20);
 
 /// `tcp://host:port`: channels over TCP, for those who know the secret.
 #[derive(Debug, Clone, Copy, Default)]
@@ -97,7 +99,8 @@ impl Transport for Tcp {
             .because(format!("nobody listens at {name}; create it first")))
     }
 
-    fn alloc_lpsz(&self, _name: &Name, _text: &[u8], _options: &Options) -> Result<Endpoint> {
+    fn alloc_lpsz(&self, name: &Name, _text: &[u8], options: &Options) -> Result<Endpoint> {
+        place::resolve(name, options.flag(ALLOW_REMOTE), Operation::AllocLpsz)?;
         Err(Error::new(Operation::AllocLpsz, ErrorKind::Unsupported)
             .because("tcp:// keeps no text; use local:// or shm://"))
     }
@@ -127,20 +130,29 @@ fn listen(address: &SocketAddr) -> io::Result<Listener> {
 /// Whether someone listens. The owner sees a connector that leaves without a word.
 fn answers(address: &SocketAddr) -> io::Result<bool> {
     let deadline = Instant::now() + PATIENCE;
-    let refused = |error: io::Error| match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Ok(false),
-        _ => Err(error),
-    };
-    let stream = match Stream::tcp(address) {
-        Ok(stream) => stream,
-        Err(error) => return refused(error),
-    };
-    loop {
-        match stream.connected() {
+    let mut patience = FIRST_TRY;
+    while Instant::now() < deadline {
+        match stands_within(address, patience.min(PATIENCE)) {
             Ok(true) => return Ok(true),
-            Err(error) => return refused(error),
-            Ok(false) if Instant::now() >= deadline => return Err(io::ErrorKind::TimedOut.into()),
-            Ok(false) => thread::sleep(Duration::from_millis(1)),
+            // A listener that closes at this instant may swallow the question: asked anew.
+            Ok(false) => patience *= 2,
+            Err(error) => match error.kind() {
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => return Ok(false),
+                _ => return Err(error),
+            },
         }
     }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+fn stands_within(address: &SocketAddr, time: Duration) -> io::Result<bool> {
+    let deadline = Instant::now() + time;
+    let stream = Stream::tcp(address)?;
+    while !stream.connected()? {
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(true)
 }

@@ -61,10 +61,12 @@ impl Stream {
             return Ok(false);
         }
         sockopt::socket_error(&self.0)??;
-        match getpeername(&self.0)? {
-            Some(peer) if getsockname(&self.0)? == peer => Err(io::ErrorKind::ConnectionRefused.into()),
-            Some(_) => Ok(true),
-            None => Err(io::ErrorKind::NotConnected.into()),
+        match getpeername(&self.0) {
+            Ok(Some(peer)) if getsockname(&self.0)? == peer => Err(io::ErrorKind::ConnectionRefused.into()),
+            Ok(Some(_)) => Ok(true),
+            // It stood, and was reset before we looked.
+            Ok(None) | Err(Errno::NOTCONN) => Err(io::ErrorKind::ConnectionReset.into()),
+            Err(error) => Err(error.into()),
         }
     }
 
