@@ -3,7 +3,7 @@
 pub(crate) mod survivor;
 pub(crate) mod victim;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyipc::ErrorKind;
 
@@ -51,6 +51,8 @@ pub(crate) struct Round {
     /// `None`: the ring grows as it needs.
     pub(crate) capacity: Option<usize>,
     pub(crate) longest: usize,
+    /// Whether the survivor receives slowly: then the victim sleeps on a full ring, which grows.
+    pub(crate) dawdles: bool,
 }
 
 impl Round {
@@ -66,9 +68,10 @@ impl Round {
             pattern: Pattern::ALL[(index / modes % patterns) as usize],
             kills_owner: (index / modes / patterns).is_multiple_of(2),
             victim: random.pick(Mode::ALL),
-            capacity: random.pick(&[None, None, Some(4096), Some(4096), Some(65536)]),
+            capacity: random.pick(&[None, None, None, Some(4096), Some(4096), Some(65536)]),
             // Above a quarter of the capacity a message is sent in fragments.
             longest: random.pick(&[8, 100, 1000, 6000, 70_000]),
+            dawdles: random.below(2) == 0,
         }
     }
 
@@ -138,12 +141,21 @@ async fn send_all(tx: &mut Tx, stream: &mut Stream, log: Option<&Counters>) -> E
     }
 }
 
-/// Receives until that fails.
-async fn receive_all(rx: &mut Rx, stream: &mut Stream) -> Ending {
+/// A slow receiver's rest.
+const PAUSE: Duration = Duration::from_micros(300);
+
+/// Receives until that fails, with a rest after so many bytes.
+async fn receive_all(rx: &mut Rx, stream: &mut Stream, pause_every: usize) -> Ending {
     let mut buffer = Vec::new();
+    let mut bytes = 0;
     loop {
         if let Err(ending) = receive_one(rx, stream, &mut buffer).await {
             return ending;
+        }
+        bytes += buffer.len();
+        if bytes > pause_every {
+            std::thread::sleep(PAUSE);
+            bytes = 0;
         }
     }
 }

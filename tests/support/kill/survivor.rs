@@ -72,7 +72,12 @@ fn play(round: Round, dir: &Path) -> Result<Duration, String> {
     let owner = (!round.kills_owner).then(|| anyipc::create(&url).unwrap());
     let role = format!("victim {} {} {}", round.index, round.seed, path.display());
     let mut victim = spawn(dir, &role);
-    let delay = Random::new(round.seed ^ !round.index).instant();
+    let mut random = Random::new(round.seed ^ !round.index);
+    let delay = match round.dawdles && round.capacity.is_none() {
+        // The ring is to grow meanwhile.
+        true => Duration::from_micros(random.below(60_000)),
+        false => random.instant(),
+    };
     let result = if round.pattern == Pattern::Connect {
         connect_until_killed(round, owner, &mut victim, delay, &log)
     } else {
@@ -110,6 +115,7 @@ fn kill(mut victim: Process, delay: Duration) -> Death {
 /// Plays the survivor's part until the channel is over. How every call ended, and how many messages came.
 fn work(round: Round, channel: Channel) -> (Vec<Ending>, u64) {
     let mode = round.survivor;
+    let pace = if round.dawdles { 16 << 10 } else { usize::MAX };
     let (mut out, mut back) = (round.to_victim(), round.to_survivor());
     if round.pattern == Pattern::Both {
         let (sent, received) = run_both(
@@ -118,7 +124,9 @@ fn work(round: Round, channel: Channel) -> (Vec<Ending>, u64) {
             move |mut tx| async move {
                 [send_all(&mut tx, &mut out, None).await, send_all(&mut tx, &mut out, None).await]
             },
-            async |mut rx| [receive_all(&mut rx, &mut back).await, receive_all(&mut rx, &mut back).await],
+            async |mut rx| {
+                [receive_all(&mut rx, &mut back, pace).await, receive_all(&mut rx, &mut back, pace).await]
+            },
         );
         return (sent.into_iter().chain(received).collect(), back.count());
     }
@@ -128,10 +136,10 @@ fn work(round: Round, channel: Channel) -> (Vec<Ending>, u64) {
             Pattern::Ask => ask(&mut tx, &mut out, &mut rx, &mut back, None).await,
             Pattern::Answer => answer(&mut tx, &mut out, &mut rx, &mut back, None).await,
             Pattern::Full => send_all(&mut tx, &mut out, None).await,
-            _ => receive_all(&mut rx, &mut back).await,
+            _ => receive_all(&mut rx, &mut back, pace).await,
         };
         // Whatever is called afterwards says the same.
-        let last = [receive_all(&mut rx, &mut back).await, send_all(&mut tx, &mut out, None).await];
+        let last = [receive_all(&mut rx, &mut back, pace).await, send_all(&mut tx, &mut out, None).await];
         [first].into_iter().chain(last).collect()
     });
     (endings, back.count())
@@ -237,7 +245,7 @@ fn greeted(round: Round, channel: Channel) -> Result<(), String> {
     let mut stream = round.to_survivor();
     let ending = run(mode, async {
         let (_tx, mut rx) = split(channel, mode);
-        receive_all(&mut rx, &mut stream).await
+        receive_all(&mut rx, &mut stream, usize::MAX).await
     });
     match (ending.kind, stream.count()) {
         (ErrorKind::Closed, 1) | (ErrorKind::PeerGone, 0 | 1) => Ok(()),

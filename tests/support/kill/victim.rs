@@ -35,7 +35,7 @@ pub(crate) fn victim(words: &[&str]) {
                 mode,
                 channel,
                 move |mut tx| async move { send_all(&mut tx, &mut out, Some(&log)).await },
-                async |mut rx| receive_all(&mut rx, &mut back).await,
+                async |mut rx| receive_all(&mut rx, &mut back, usize::MAX).await,
             )
             .1
         }
