@@ -1,7 +1,11 @@
+use std::marker::PhantomData;
+
 use anyipc_core::Result;
 use bincode::config::{Configuration, standard};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer};
 
+use super::guard::Limits;
 use super::{Codec, CodecId, decoding, encoding, left_over};
 
 /// The `bincode` 2 format in its standard configuration: little-endian, variable-length integers.
@@ -32,10 +36,22 @@ impl Codec for Bincode {
 
 fn limited<const LIMIT: usize, T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let config: Configuration<_, _, _> = standard().with_limit::<LIMIT>();
-    let (value, used) =
-        bincode::serde::decode_from_slice(bytes, config).map_err(|e| decoding(CodecId::Bincode, e))?;
+    let limits = Limits::new(bytes);
+    let (value, used) = bincode::serde::seed_decode_from_slice(Seed(&limits, PhantomData), bytes, config)
+        .map_err(|e| decoding(CodecId::Bincode, &limits, e))?;
     match bytes.len() - used {
         0 => Ok(value),
         rest => Err(left_over(CodecId::Bincode, rest)),
+    }
+}
+
+/// Reads a `T` within the limits.
+struct Seed<'l, T>(&'l Limits, PhantomData<T>);
+
+impl<'de, T: DeserializeOwned> DeserializeSeed<'de> for Seed<'_, T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> std::result::Result<T, D::Error> {
+        self.0.decode(from)
     }
 }

@@ -1,6 +1,7 @@
 use anyipc_core::Result;
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::guard::Limits;
 use super::{Codec, CodecId, decoding, encoding};
 
 /// JSON without spaces.
@@ -16,7 +17,12 @@ impl Codec for Json {
     }
 
     fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-        // Refuses what follows the value by itself.
-        serde_json::from_slice(bytes).map_err(|e| decoding(CodecId::Json, e))
+        // Its own limit of nesting does not count options: JSON has nothing for them.
+        let limits = Limits::new(bytes);
+        let mut from = serde_json::Deserializer::from_slice(bytes);
+        limits
+            .decode(&mut from)
+            .and_then(|value| from.end().map(|()| value))
+            .map_err(|e| decoding(CodecId::Json, &limits, e))
     }
 }

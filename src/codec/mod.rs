@@ -7,6 +7,8 @@ use anyipc_core::{Error, ErrorKind, Operation, Result};
 
 #[cfg(feature = "bincode")]
 mod bincode;
+#[cfg(any(feature = "postcard", feature = "bincode", feature = "json"))]
+mod guard;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "postcard")]
@@ -27,14 +29,19 @@ pub trait Codec {
     /// Its name in addresses.
     const NAME: &'static str;
 
-    /// Appends the bytes of `value` to `out`.
+    /// Appends the bytes of `value` to `out`. Writing has no limits; what [`decode`](Self::decode) refuses is
+    /// the receiver's error.
     ///
     /// # Errors
     /// `Codec` if the value cannot be written.
     fn encode<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()>;
 
     /// Reads a value from exactly these bytes: some left over are an error. Bytes from a stranger cost no
-    /// more memory than a small multiple of their length.
+    /// more memory than a small multiple of their length, and no more stack than a value needs that nests 128
+    /// levels deep (every list, map, tuple, struct, enum and present option is one).
+    ///
+    /// Lists and maps have as many elements, all together, as there are bytes, and 1024 more: only elements
+    /// that are written as no bytes at all, such as `()`, can be too many.
     ///
     /// # Errors
     /// `Codec` if they do not read as one `T`.
@@ -163,10 +170,16 @@ fn encoding(codec: CodecId, error: impl std::error::Error + Send + Sync + 'stati
 }
 
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "json"))]
-fn decoding(codec: CodecId, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(Operation::Receive, ErrorKind::Codec)
-        .because(format!("{codec} cannot read the value; both sides need the same type"))
-        .from_source(error)
+fn decoding(
+    codec: CodecId,
+    limits: &guard::Limits,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> Error {
+    let why = match limits.exceeded() {
+        Some(limit) => format!("{codec} refuses the value: {limit}"),
+        None => format!("{codec} cannot read the value; both sides need the same type"),
+    };
+    Error::new(Operation::Receive, ErrorKind::Codec).because(why).from_source(error)
 }
 
 #[cfg(any(feature = "postcard", feature = "bincode"))]

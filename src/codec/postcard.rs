@@ -1,6 +1,7 @@
 use anyipc_core::Result;
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::guard::Limits;
 use super::{Codec, CodecId, decoding, encoding, left_over};
 
 /// The `postcard` wire format, version 1.
@@ -17,7 +18,12 @@ impl Codec for Postcard {
     }
 
     fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-        let (value, rest) = postcard::take_from_bytes(bytes).map_err(|e| decoding(CodecId::Postcard, e))?;
+        let limits = Limits::new(bytes);
+        let mut from = postcard::Deserializer::from_bytes(bytes);
+        let (value, rest) = limits
+            .decode(&mut from)
+            .and_then(|value| Ok((value, from.finalize()?)))
+            .map_err(|e| decoding(CodecId::Postcard, &limits, e))?;
         if rest.is_empty() { Ok(value) } else { Err(left_over(CodecId::Postcard, rest.len())) }
     }
 }

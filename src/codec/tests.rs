@@ -106,6 +106,67 @@ mod with_codecs {
         }
     }
 
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Tree {
+        Leaf,
+        Node(Box<Tree>),
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Chain(Option<Box<Chain>>);
+
+    fn refused<T: std::fmt::Debug + serde::de::DeserializeOwned>(codec: CodecId, bytes: &[u8], why: &str) {
+        if codec.is_available() {
+            let error = codec.decode::<T>(bytes).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Codec);
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error() {
+        for codec in [CodecId::Postcard, CodecId::Bincode] {
+            refused::<Tree>(codec, &vec![1; 8 << 20], "128 levels");
+            refused::<Chain>(codec, &vec![1; 8 << 20], "128 levels");
+            refused::<Vec<Tree>>(codec, &vec![1; 8 << 20], "128 levels");
+        }
+        refused::<Tree>(CodecId::Json, "{\"Node\":".repeat(1 << 20).as_bytes(), "recursion limit");
+        // Every option is present, and takes no byte.
+        refused::<Chain>(CodecId::Json, b"1", "128 levels");
+        let mut deepest = Tree::Leaf;
+        (1..120).for_each(|_| deepest = Tree::Node(Box::new(std::mem::replace(&mut deepest, Tree::Leaf))));
+        for codec in [CodecId::Postcard, CodecId::Bincode, CodecId::Json] {
+            if codec.is_available() {
+                let mut out = vec![];
+                codec.encode(&deepest, &mut out).unwrap();
+                assert_eq!(codec.decode::<Tree>(&out).unwrap(), deepest);
+            }
+        }
+    }
+
+    #[test]
+    fn elements_without_bytes_are_limited() {
+        #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        struct Nothing;
+        let max = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+        refused::<Vec<()>>(CodecId::Postcard, &max, "elements");
+        refused::<std::collections::BTreeMap<Nothing, ()>>(CodecId::Postcard, &max, "elements");
+        let max = [253, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+        refused::<Vec<Nothing>>(CodecId::Bincode, &max, "elements");
+        refused::<Vec<[(); 2]>>(CodecId::Bincode, &max, "elements");
+        for codec in [CodecId::Postcard, CodecId::Bincode, CodecId::Json] {
+            if codec.is_available() {
+                let mut out = vec![];
+                codec.encode(&vec![(); 1000], &mut out).unwrap();
+                assert_eq!(codec.decode::<Vec<()>>(&out).unwrap().len(), 1000);
+                out.clear();
+                let many: Vec<(u8, [(); 32])> = vec![(1, [(); 32]); 10_000];
+                codec.encode(&many, &mut out).unwrap();
+                assert_eq!(codec.decode::<Vec<(u8, [(); 32])>>(&out).unwrap(), many);
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn garbage_never_panics(bytes: Vec<u8>) {
