@@ -150,6 +150,117 @@ fn the_end_wakes_a_task() {
     });
 }
 
+/// The transport within the process, whose receivers wait for a source that never becomes ready: as if all
+/// who were to wake them had been killed just before.
+#[cfg(unix)]
+mod lost {
+    use std::ffi::CStr;
+    use std::os::unix::net::UnixStream;
+    use std::sync::Arc;
+
+    use anyipc::transport::{
+        Armed, Attempt, Capabilities, Endpoint, Flags, Interest, Key, Name, Operation, Options, Peer,
+        RecvHalf, Role, Source, Transport, Wait, Waiter,
+    };
+    use anyipc::{Error, ErrorKind, Result};
+    use anyipc_in_process::{InProcess, InProcessEndpoint};
+
+    #[derive(Debug)]
+    pub(crate) struct Lost;
+    #[derive(Debug)]
+    pub(crate) struct LostEndpoint(InProcessEndpoint);
+    #[derive(Debug)]
+    pub(crate) struct LostReceiver(anyipc_in_process::Receiver, (Arc<UnixStream>, UnixStream));
+
+    impl Transport for Lost {
+        type Endpoint = LostEndpoint;
+
+        fn schemes(&self) -> &'static [&'static str] {
+            &["lost"]
+        }
+        fn keys(&self) -> &'static [Key] {
+            InProcess.keys()
+        }
+        fn capabilities(&self) -> Capabilities {
+            InProcess.capabilities()
+        }
+        fn create(&self, name: &Name, options: &Options) -> Result<LostEndpoint> {
+            InProcess.create(name, options).map(LostEndpoint)
+        }
+        fn open(&self, name: &Name, options: &Options) -> Result<LostEndpoint> {
+            InProcess.open(name, options).map(LostEndpoint)
+        }
+        fn alloc_lpsz(&self, _: &Name, _: &[u8], _: &Options) -> Result<LostEndpoint> {
+            Err(Error::new(Operation::AllocLpsz, ErrorKind::Unsupported))
+        }
+        fn close(&self, endpoint: LostEndpoint) -> Result<()> {
+            InProcess.close(endpoint.0)
+        }
+    }
+
+    impl Endpoint for LostEndpoint {
+        type Sender = anyipc_in_process::Sender;
+        type Receiver = LostReceiver;
+
+        fn role(&self) -> Role {
+            self.0.role()
+        }
+        fn try_connect(&self, attempt: &mut Attempt) -> Result<(Self::Sender, LostReceiver, Peer)> {
+            let (sender, receiver, peer) = self.0.try_connect(attempt)?;
+            let (source, other) = UnixStream::pair().unwrap();
+            source.set_nonblocking(true).unwrap();
+            Ok((sender, LostReceiver(receiver, (Arc::new(source), other)), peer))
+        }
+        fn arm(&self, attempt: &mut Attempt, waiter: Waiter<'_>) -> Result<Armed> {
+            self.0.arm(attempt, waiter)
+        }
+        fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
+            self.0.read_lpsz(read)
+        }
+    }
+
+    impl Wait for LostReceiver {
+        fn source(&self) -> Result<Source> {
+            Ok(self.1.0.clone())
+        }
+        fn arm(&mut self, _: Waiter<'_>) -> Result<Armed> {
+            Ok(Armed::Source(Interest::Readable))
+        }
+    }
+
+    impl RecvHalf for LostReceiver {
+        fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
+            self.0.try_recv_with(read)
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_lost_wake_up_is_made_good() {
+    common::watched("lost", || {
+        run_alone(async {
+            let url = common::url("lost", "wake");
+            let registry = anyipc::Registry::empty().with(lost::Lost);
+            let owner = registry.create(&url).unwrap();
+            let (a, b) = tokio::join!(owner.accept_async(), registry.connect_async(&url));
+            let (mut a, mut b) = (a.unwrap(), b.unwrap());
+            let waiting = tokio::spawn(async move {
+                for i in 0..3u8 {
+                    let message = tokio::time::timeout(Duration::from_secs(1), b.recv()).await;
+                    assert_eq!(message.expect("in time").unwrap(), [i]);
+                }
+            });
+            for i in 0..3u8 {
+                // Long enough for the other task to wait.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                a.send(&[i]).await.unwrap();
+            }
+            waiting.await.unwrap();
+        });
+    });
+}
+
 #[test]
 fn many_connect_at_once() {
     each("crowd", |url| {

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use anyipc_core::{Operation, Peer, Result, Role};
 
-use crate::connect::Attempting;
+use crate::connect::{Attempting, Opening};
 use crate::wait::deadline;
 use crate::{Address, Channel, Endpoint, IntoAddress, Receiver, Registry, Sender, Stats};
 pub(crate) use reactor::SharedReactor;
 use reactor::{Reactor, check_runtime};
-use wait::wait;
+use wait::{Slice, wait};
 
 /// A [`Channel`] whose waiting calls are async.
 ///
@@ -28,6 +28,7 @@ pub struct AsyncChannel {
 pub struct AsyncSender {
     inner: Sender,
     reactor: Reactor,
+    slice: Slice,
 }
 
 /// The receiving half of an [`AsyncChannel`].
@@ -35,6 +36,7 @@ pub struct AsyncSender {
 pub struct AsyncReceiver {
     inner: Receiver,
     reactor: Reactor,
+    slice: Slice,
 }
 
 impl Channel {
@@ -47,8 +49,8 @@ impl Channel {
         let reactor = Reactor::default();
         let (sender, receiver) = self.split();
         Ok(AsyncChannel {
-            sender: AsyncSender { inner: sender, reactor: reactor.clone() },
-            receiver: AsyncReceiver { inner: receiver, reactor },
+            sender: AsyncSender { inner: sender, reactor: reactor.clone(), slice: Slice::default() },
+            receiver: AsyncReceiver { inner: receiver, reactor, slice: Slice::default() },
         })
     }
 }
@@ -133,7 +135,7 @@ impl AsyncSender {
     pub async fn send(&mut self, message: &[u8]) -> Result<()> {
         self.inner.check(message.len())?;
         let mut offset = 0;
-        let sent = wait(&mut self.inner, &self.reactor, Operation::Send, None, |sender| {
+        let sent = wait(&mut self.inner, &self.reactor, &mut self.slice, Operation::Send, None, |sender| {
             sender.try_rest(message, &mut offset)
         });
         sent.await.map_err(|e| self.inner.explain(e))
@@ -155,7 +157,7 @@ impl AsyncSender {
             self.inner.keep_scratch(message);
             return sent;
         }
-        let sent = wait(&mut self.inner, &self.reactor, Operation::Send, None, |sender| {
+        let sent = wait(&mut self.inner, &self.reactor, &mut self.slice, Operation::Send, None, |sender| {
             sender.try_fill(max, &mut fill)
         });
         sent.await.map_err(|e| self.inner.explain(e))
@@ -171,7 +173,8 @@ impl AsyncSender {
     /// # Errors
     /// Those of [`Sender::flush`].
     pub async fn flush(&mut self) -> Result<()> {
-        let flushed = wait(&mut self.inner, &self.reactor, Operation::Send, None, Sender::try_flush);
+        let flushed =
+            wait(&mut self.inner, &self.reactor, &mut self.slice, Operation::Send, None, Sender::try_flush);
         flushed.await.map_err(|e| self.inner.explain(e))
     }
 
@@ -197,10 +200,11 @@ impl AsyncReceiver {
     /// # Errors
     /// Those of [`Receiver::recv`].
     pub async fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
-        let got = wait(&mut self.inner, &self.reactor, Operation::Receive, None, |receiver| {
-            receiver.try_into(buffer)?;
-            Ok(buffer.len())
-        });
+        let got =
+            wait(&mut self.inner, &self.reactor, &mut self.slice, Operation::Receive, None, |receiver| {
+                receiver.try_into(buffer)?;
+                Ok(buffer.len())
+            });
         got.await.map_err(|e| self.inner.explain(e))
     }
 
@@ -211,9 +215,10 @@ impl AsyncReceiver {
     /// Those of [`Receiver::recv`].
     pub async fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         let mut read = Some(read);
-        let got = wait(&mut self.inner, &self.reactor, Operation::Receive, None, |receiver| {
-            receiver.try_with(&mut read)
-        });
+        let got =
+            wait(&mut self.inner, &self.reactor, &mut self.slice, Operation::Receive, None, |receiver| {
+                receiver.try_with(&mut read)
+            });
         got.await.map_err(|e| self.inner.explain(e))
     }
 
@@ -249,7 +254,7 @@ impl Endpoint {
         check_runtime().map_err(|e| e.at(self.address()))?;
         let mut attempting = Attempting::new(self, role, self.hello())?;
         let operation = attempting.operation();
-        wait(&mut attempting, &self.reactor, operation, deadline, Attempting::attempt)
+        wait(&mut attempting, &self.reactor, &mut Slice::default(), operation, deadline, Attempting::attempt)
             .await
             .map_err(|error| attempting.explain(error))?
             .into_async()
@@ -264,10 +269,16 @@ impl Registry {
         let deadline = deadline(Some(opening.timeout()));
         // It waits by time alone; nothing is registered.
         let reactor = Reactor::default();
-        let endpoint =
-            wait(&mut opening, &reactor, Operation::Connect, deadline, crate::connect::Opening::attempt)
-                .await
-                .map_err(|error| opening.explain(error))?;
+        let endpoint = wait(
+            &mut opening,
+            &reactor,
+            &mut Slice::default(),
+            Operation::Connect,
+            deadline,
+            Opening::attempt,
+        )
+        .await
+        .map_err(|error| opening.explain(error))?;
         endpoint.attempt_async(Role::Opener, deadline).await
     }
 }

@@ -1,18 +1,37 @@
 //! The wait loop of tasks: try, arm, await.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Error, ErrorKind, Interest, Operation, Result, Waiter};
 
+use tokio::time::Sleep;
+
 use super::reactor::{Register, Registered, wait_ready};
-use crate::wait::Waitable;
+use crate::wait::{SLICE, Waitable};
 
 /// Rounds after which a task that is told "try again" each time lets others run.
 const ROUNDS: u32 = 16;
+
+/// When to look again although no source became ready: a wake-up that its sender was killed before is made good
+/// then. The timer is kept from call to call, because to start one takes the runtime's lock.
+#[derive(Debug, Default)]
+pub(super) struct Slice(Option<Pin<Box<Sleep>>>);
+
+impl Slice {
+    /// Whether the time has come; the next slice begins then. If not, the task is woken in time.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep(SLICE)));
+        if sleep.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        sleep.as_mut().reset(tokio::time::Instant::now() + SLICE);
+        true
+    }
+}
 
 /// Room for the future of an async function, which has no name.
 fn none_of<F: Future>(_: impl FnOnce(Arc<Registered>, Interest) -> F) -> Option<F> {
@@ -23,6 +42,7 @@ fn none_of<F: Future>(_: impl FnOnce(Arc<Registered>, Interest) -> F) -> Option<
 pub(super) async fn wait<W: Waitable + ?Sized, R>(
     on: &mut W,
     reactor: &impl Register,
+    slice: &mut Slice,
     operation: Operation,
     deadline: Option<Instant>,
     mut attempt: impl FnMut(&mut W) -> Result<R>,
@@ -64,7 +84,11 @@ pub(super) async fn wait<W: Waitable + ?Sized, R>(
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(Armed::Ready) => on.wait().disarm(),
                 Ok(Armed::Waker) => return Poll::Pending,
-                Ok(Armed::Source(interest)) if awaited == Some(interest) => return Poll::Pending,
+                Ok(Armed::Source(interest)) if awaited == Some(interest) => {
+                    if !slice.is_over(cx) {
+                        return Poll::Pending;
+                    }
+                }
                 Ok(Armed::Source(interest)) => {
                     match on.wait().source().and_then(|source| reactor.register(source)) {
                         Ok(source) => readiness.set(Some(wait_ready(source, interest))),
