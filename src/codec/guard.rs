@@ -49,8 +49,8 @@ impl Limits {
     }
 
     #[inline]
-    fn take_element<E: Error>(&self) -> Result<(), E> {
-        match self.elements.get().checked_sub(1) {
+    fn take<E: Error>(&self, count: usize) -> Result<(), E> {
+        match self.elements.get().checked_sub(count) {
             Some(left) => {
                 self.elements.set(left);
                 Ok(())
@@ -67,13 +67,13 @@ struct Guard<'l, T> {
     depth: u32,
 }
 
-/// The elements of a list; those of a tuple or struct, whose number is the type's, are not counted.
+/// The elements of something; those of a tuple or struct, whose number is the type's, are not counted.
 struct Elements<'l, T> {
     guard: Guard<'l, T>,
     counted: bool,
 }
 
-/// A visitor whose sequence is, or is not, a list.
+/// A visitor, one level further in; `counted` if what it visits is a list or map.
 struct Inside<'l, V> {
     guard: Guard<'l, V>,
     counted: bool,
@@ -83,6 +83,25 @@ impl<'l, T> Guard<'l, T> {
     #[inline]
     fn of<U>(&self, inner: U) -> Guard<'l, U> {
         Guard { inner, limits: self.limits, depth: self.depth }
+    }
+
+    /// The elements to come, counted at once where their number is known, else one by one. The codecs know it or
+    /// give no hint; none of them gives a wrong one.
+    #[inline]
+    fn elements<A, E: Error>(
+        &self,
+        inner: A,
+        hint: Option<usize>,
+        counted: bool,
+    ) -> Result<Elements<'l, A>, E> {
+        let counted = match hint {
+            Some(count) if counted => {
+                self.limits.take(count)?;
+                false
+            }
+            _ => counted,
+        };
+        Ok(Elements { guard: self.of(inner), counted })
     }
 
     /// The deserializer, and the visitor one level further in.
@@ -229,13 +248,15 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Inside<'_, V> {
 
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        let access = Elements { guard: self.guard.of(access), counted: self.counted };
+        let hint = access.size_hint();
+        let access = self.guard.elements(access, hint, self.counted)?;
         self.guard.inner.visit_seq(access)
     }
 
     #[inline]
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        let access = Elements { guard: self.guard.of(access), counted: self.counted };
+        let hint = access.size_hint();
+        let access = self.guard.elements(access, hint, self.counted)?;
         self.guard.inner.visit_map(access)
     }
 
@@ -259,7 +280,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Guard<'_, S> {
 impl<T> Elements<'_, T> {
     #[inline]
     fn count<E: Error>(&self) -> Result<(), E> {
-        if self.counted { self.guard.limits.take_element() } else { Ok(()) }
+        if self.counted { self.guard.limits.take(1) } else { Ok(()) }
     }
 }
 
