@@ -21,7 +21,7 @@ impl<'a> Owner<'a> {
     pub(crate) fn create(address: &Address, out: &'a Output) -> Result<Self> {
         interrupt::install()?;
         let inbox = Inbox::new(anyipc::create(address)?)?;
-        out.note(format_args!("waiting at {address}"));
+        out.note(format_args!("waiting at {}", inbox.endpoint().address()));
         Ok(Self { inbox, out, peers: HashMap::new(), rejected: 0 })
     }
 

@@ -163,7 +163,10 @@ fn trials() -> Vec<Finding> {
     let mut findings = Vec::new();
     for transport in Registry::global().transports() {
         let scheme = transport.schemes().first().copied().unwrap_or_default();
-        let url = format!("{scheme}://anyipc.doctor.{}", std::process::id());
+        let url = match scheme {
+            "tcp" => "tcp://127.0.0.1:0".to_owned(),
+            _ => format!("{scheme}://anyipc.doctor.{}", std::process::id()),
+        };
         let mut attempt = |capability, check, attempt: fn(&str) -> anyipc::Result<()>| {
             if transport.capabilities().contains(capability) {
                 findings.push(match attempt(&url) {
@@ -189,7 +192,7 @@ fn try_block(url: &str) -> anyipc::Result<()> {
 fn try_channel(url: &str) -> anyipc::Result<()> {
     let owner = anyipc::create(url)?;
     thread::scope(|scope| {
-        let client = scope.spawn(|| anyipc::connect(url)?.recv_timeout(PATIENCE));
+        let client = scope.spawn(|| anyipc::connect(owner.address())?.recv_timeout(PATIENCE));
         let mut channel = owner.accept_timeout(PATIENCE)?;
         channel.send_timeout(b"hello", PATIENCE)?;
         // A panic of the client is this thread's.

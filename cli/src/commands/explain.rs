@@ -20,6 +20,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("capacity", "64KiB"),
     ("scope", "user"),
     ("trust", "copy"),
+    ("allow_remote", "false"),
 ];
 
 const EXAMPLES: &str = "\

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         }
     }
     if out.json() {
-        out.record(Summary { address: address.to_string(), served })?;
+        out.record(Summary { address: owner.inbox.endpoint().address().to_string(), served })?;
     }
     owner.close()?;
     Ok(ExitCode::SUCCESS)

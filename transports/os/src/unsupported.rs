@@ -46,6 +46,9 @@ impl Dir {
         Err(Error::new(op, ErrorKind::Unsupported)
             .because("this transport is not built for this platform yet, see ROADMAP.md; use inproc://"))
     }
+    pub fn secrets(op: Operation) -> Result<Self> {
+        Self::open(Scope::User, op)
+    }
     pub fn path(&self) -> &Path {
         match self.0 {}
     }

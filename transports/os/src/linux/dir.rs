@@ -39,9 +39,18 @@ impl Dir {
         }
     }
 
+    /// Opens this user's directory of what stays: the objects' one is empty when nobody holds any.
+    pub fn secrets(op: Operation) -> Result<Self> {
+        Self::called("anyipc-secrets", &base(op)?, op)
+    }
+
     /// Opens this user's directory under `base`.
     pub fn under(base: &Path, op: Operation) -> Result<Self> {
-        let path = base.join(format!("anyipc-{}", geteuid().as_raw()));
+        Self::called("anyipc", base, op)
+    }
+
+    fn called(what: &str, base: &Path, op: Operation) -> Result<Self> {
+        let path = base.join(format!("{what}-{}", geteuid().as_raw()));
         let fail = |what: &str, error: io::Error| {
             let error = Error::io(
                 op,

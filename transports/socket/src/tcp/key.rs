@@ -3,10 +3,10 @@ use std::io;
 use std::path::Path;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
-use anyipc_os::{Dir, Fd, FileKind, Scope};
+use anyipc_os::{Dir, Fd, FileKind};
 
-/// The file of the per-user key in the private directory.
-const FILE: &str = "tcp+key";
+/// The file of the per-user key.
+const FILE: &str = "tcp.key";
 /// Bytes of a fresh key.
 const FRESH: usize = 32;
 /// What a key file may have: fewer bytes are guessed, more are no key.
@@ -35,7 +35,7 @@ impl Key {
 }
 
 fn of_user(operation: Operation) -> Result<Key> {
-    let dir = Dir::open(Scope::User, operation)?;
+    let dir = Dir::secrets(operation)?;
     let path = dir.path().join(FILE);
     let fail = |error| Error::io(operation, &format!("the key file {}", path.display()), error);
     loop {

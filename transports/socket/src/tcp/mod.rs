@@ -33,7 +33,7 @@ const KEY_FILE: OptionKey = OptionKey::new(
     "key_file",
     KeyKind::Text,
     For::Both,
-    "file of the secret that both sides share, mode 0600 (default: one of this user, made on first use)",
+    "file of the secret that both sides share, mode 0600; without it one of this user is made on first use",
 );
 
 /// How long a port may be between two owners, and how long a port that answers nothing is asked.
