@@ -80,7 +80,10 @@ impl Place {
     pub(crate) fn files(&self) -> Vec<String> {
         let mut files: Vec<_> = std::fs::read_dir(self.path())
             .unwrap()
-            .flat_map(|user| std::fs::read_dir(user.unwrap().path()).unwrap())
+            .map(|directory| directory.unwrap().path())
+            // The key of tcp:// stays.
+            .filter(|directory| !directory.to_string_lossy().contains("anyipc-secrets-"))
+            .flat_map(|directory| std::fs::read_dir(directory).unwrap())
             .map(|file| file.unwrap().file_name().into_string().unwrap())
             .collect();
         files.sort();
