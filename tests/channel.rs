@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyipc::{ErrorKind, Result};
-use common::{another, each, pair, pair_with, pattern};
+use common::{another, each, pair, pair_with, pattern, url};
 
 fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
     result.unwrap_err().kind()
@@ -255,4 +255,25 @@ fn peers_know_each_other() {
         assert_eq!(b.peer().hello.max_message, 1 << 20);
         assert_eq!(a.address().to_string(), format!("{url}?max_message=1MiB"));
     });
+}
+
+#[cfg(all(feature = "shared-memory", target_os = "linux"))]
+#[test]
+fn an_unusable_directory_is_told_at_once() {
+    const CHILD: &str = "FACADE_DIRECTORY_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let started = Instant::now();
+        let error = anyipc::connect(url("shm", "nowhere")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+        assert!(error.to_string().contains("ANYIPC_DIR"), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        return;
+    }
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "an_unusable_directory_is_told_at_once"])
+        .env(CHILD, "1")
+        .env("ANYIPC_DIR", "/nonexistent/anyipc")
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
 }
