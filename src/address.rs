@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
+use anyipc_core::{Error, ErrorKind, Name, Operation, Result, excerpt};
 
 /// Where an object is: `scheme://name?key=value&key=value`, percent-decoded once.
 ///
@@ -78,7 +78,10 @@ fn read(text: &str) -> Result<Address> {
         .ok_or_else(|| fault("`://` is missing; an address reads scheme://name?key=value"))?;
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '+' | '.');
     if !scheme.starts_with(|c: char| c.is_ascii_lowercase()) || !scheme.chars().all(word) {
-        return Err(fault(format!("{scheme:.40?} is no scheme; one is a lower-case word such as shm")));
+        return Err(fault(format!(
+            "{scheme} is no scheme; one is a lower-case word such as shm",
+            scheme = excerpt(scheme)
+        )));
     }
     let (name, query) = match rest.split_once('?') {
         Some((name, query)) => (name, Some(query)),
@@ -88,11 +91,14 @@ fn read(text: &str) -> Result<Address> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for pair in query.into_iter().flat_map(|q| q.split('&')) {
         let Some((key, value)) = pair.split_once('=') else {
-            return Err(fault(format!("{pair:.40?} is no key=value; options read ?key=value&key=value")));
+            return Err(fault(format!(
+                "{pair} is no key=value; options read ?key=value&key=value",
+                pair = excerpt(pair)
+            )));
         };
         let (key, value) = (decode(key)?, decode(value)?);
         if pairs.iter().any(|(k, _)| *k == key) {
-            return Err(fault(format!("the key {key:.40?} is given twice; give it once"))
+            return Err(fault(format!("the key {key} is given twice; give it once", key = excerpt(&key)))
                 .as_kind(ErrorKind::InvalidOption));
         }
         pairs.push((key, value));
@@ -112,14 +118,16 @@ fn decode(text: &str) -> Result<String> {
         let digit = |i: usize| tail.get(i).and_then(|&b| (b as char).to_digit(16));
         let (Some(high), Some(low)) = (digit(0), digit(1)) else {
             return Err(fault(format!(
-                "bad percent-encoding in {text:.80?}: `%` needs two hexadecimal digits after it; write %25 for a plain `%`"
+                "bad percent-encoding in {text}: `%` needs two hexadecimal digits after it; write %25 for a plain `%`",
+                text = excerpt(text)
             )));
         };
         bytes.push((high * 16 + low) as u8);
         rest = tail.get(2..).unwrap_or_default();
     }
-    String::from_utf8(bytes)
-        .map_err(|_| fault(format!("bad percent-encoding in {text:.80?}: the bytes are not UTF-8")))
+    String::from_utf8(bytes).map_err(|_| {
+        fault(format!("bad percent-encoding in {text}: the bytes are not UTF-8", text = excerpt(text)))
+    })
 }
 
 impl fmt::Display for Address {

@@ -1,31 +1,20 @@
+mod sleep;
+mod turns;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Interest, Operation, Peer, Result, Role, Source, Wait, Waiter,
-};
+use anyipc_core::{Attempt, Error, ErrorKind, Interest, Operation, Peer, Result, Role, Source};
 
-use crate::sys::{self, Bell};
-use crate::wait::{SLICE, Spinner, Waitable, deadline, wait};
-use crate::{Channel, Endpoint, Receiver, Sender};
-
-/// Messages of the queued peers, at least, between two looks at who else has some.
-const ROUND: usize = 8;
-
-/// Turns between two looks at the door and at the clock while there is always something to do.
-const TURNS: u32 = 64;
+use crate::sys::Bell;
+use crate::wait::{SLICE, Spinner, deadline, wait};
+use crate::{Endpoint, Receiver, Sender};
 
 /// Turns without a message in one attempt, at most, before the caller looks at its clock.
 const CROWD: usize = 16;
-
-/// An owner that cannot accept says so this often at most: its peers are there, and are served.
-const FAULT: Duration = Duration::from_millis(100);
-
-/// How long an inbox sleeps at most while its owner cannot accept.
-const RETRY: Duration = Duration::from_millis(10);
 
 /// One connection of an [`Inbox`]. Never used again for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -295,233 +284,6 @@ impl Inbox {
     fn explain(&self, error: Error) -> Error {
         let error = error.during(Operation::Receive);
         if error.is_would_block() { error } else { error.at(self.endpoint.address()) }
-    }
-
-    /// The next thing that happened, if anything did. The door and those inside take turns: neither a crowd
-    /// of connectors nor a loud peer keeps the other waiting.
-    fn turn<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<Turn<R>> {
-        self.turn = self.turn.wrapping_add(1);
-        if self.turn.is_multiple_of(TURNS) {
-            self.accept_due = true;
-            self.scan_due = self.scanned.elapsed() >= SLICE;
-        }
-        if !std::mem::take(&mut self.inside_first)
-            && let Some(id) = self.accept()?
-        {
-            return Ok(Turn::Connected(id));
-        }
-        if let Some(turn) = self.serve(read)? {
-            return Ok(turn);
-        }
-        if let Some(id) = self.accept()? {
-            return Ok(Turn::Connected(id));
-        }
-        if let Some(fault) = self.fault.take() {
-            self.fault_told = Some(Instant::now());
-            return Err(fault);
-        }
-        Err(Error::new(Operation::Receive, ErrorKind::WouldBlock))
-    }
-
-    /// What one of the peers has, if any has something.
-    fn serve<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<Option<Turn<R>>> {
-        let mut looked = self.round == 0 || self.scan_due;
-        if looked {
-            self.refill();
-        }
-        loop {
-            while let Some(id) = self.queue.pop_front() {
-                let Some(connection) = self.peers.get_mut(&id) else { continue };
-                // Before the call: it does not return from a panic of `read`.
-                connection.queued = false;
-                let mut show = Some(|message: &[u8]| read.take().map(|read| read(id, message)));
-                match connection.receiver.try_with(&mut show) {
-                    Ok(result) => {
-                        connection.queued = true;
-                        self.queue.push_back(id);
-                        self.round = self.round.saturating_sub(1);
-                        if let Some(result) = result {
-                            return Ok(Some(Turn::Message(result)));
-                        }
-                    }
-                    Err(error) if error.is_would_block() => {}
-                    // Our own fault, not the peer's.
-                    Err(error) if error.kind() == ErrorKind::Forked => {
-                        connection.queued = true;
-                        self.queue.push_back(id);
-                        return Err(error);
-                    }
-                    Err(error) => {
-                        let reason = connection.receiver.explain(error);
-                        self.remove(id);
-                        return Ok(Some(Turn::Disconnected(id, reason)));
-                    }
-                }
-            }
-            if std::mem::replace(&mut looked, true) {
-                return Ok(None);
-            }
-            self.refill();
-        }
-    }
-
-    /// Lets one in, if one is at the door. A failure to do so is kept for later, see [`FAULT`].
-    fn accept(&mut self) -> Result<Option<PeerId>> {
-        if !std::mem::take(&mut self.accept_due) {
-            return Ok(None);
-        }
-        let accepted = self.endpoint.raw().try_connect(&mut self.attempt);
-        self.door_stuck = false;
-        let halves = match accepted {
-            Ok(halves) => halves,
-            Err(error) if error.is_would_block() => return Ok(None),
-            Err(error) if error.kind() == ErrorKind::Forked => return Err(error),
-            Err(error) => {
-                self.stick(error);
-                return Ok(None);
-            }
-        };
-        // More may stand at the door.
-        self.accept_due = true;
-        self.inside_first = true;
-        let (sender, receiver) =
-            Channel::new(halves, self.endpoint.address(), self.endpoint.settings()).split();
-        self.last_id += 1;
-        let id = PeerId(self.last_id);
-        if let Some(token) = receiver.token() {
-            self.tokens.insert(token, id);
-        }
-        self.peers.insert(id, Connection { sender, receiver, queued: true });
-        self.queue.push_back(id);
-        Ok(Some(id))
-    }
-
-    fn stick(&mut self, error: Error) {
-        self.door_stuck = true;
-        if self.fault_told.is_none_or(|told| told.elapsed() >= FAULT) {
-            self.fault = Some(error);
-        }
-    }
-
-    fn remove(&mut self, id: PeerId) -> Option<Connection> {
-        let connection = self.peers.remove(&id)?;
-        if let Some(token) = connection.receiver.token() {
-            self.tokens.remove(&token);
-        }
-        Some(connection)
-    }
-
-    /// Queues whoever may have something: by hint, or everybody when that is due.
-    fn refill(&mut self) {
-        let everybody = std::mem::take(&mut self.scan_due);
-        let (peers, tokens, queue) = (&mut self.peers, &self.tokens, &mut self.queue);
-        let mut add = |id: PeerId, connection: &mut Connection| {
-            if !std::mem::replace(&mut connection.queued, true) {
-                queue.push_back(id);
-            }
-        };
-        let hinted = self.endpoint.raw().ready(&mut |token| {
-            if let Some(id) = tokens.get(&token)
-                && let Some(connection) = peers.get_mut(id)
-            {
-                add(*id, connection);
-            }
-        });
-        if everybody {
-            self.scanned = Instant::now();
-        }
-        if everybody || !hinted || tokens.len() < peers.len() {
-            for (id, connection) in peers.iter_mut() {
-                if everybody || !hinted || connection.receiver.token().is_none() {
-                    add(*id, connection);
-                }
-            }
-        }
-        self.round = self.queue.len().max(ROUND);
-    }
-}
-
-impl Wait for Inbox {
-    fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
-        self.accept_due = true;
-        if self.scanned.elapsed() >= SLICE {
-            self.scan_due = true;
-            return Ok(Armed::Ready);
-        }
-        if std::mem::take(&mut self.busy) {
-            return Ok(Armed::Ready);
-        }
-        self.bell.silence();
-        self.sources.clear();
-        self.nap = SLICE;
-        let waker = self.waker.clone();
-        let task = Waiter::Task(&waker);
-        let armed = match self.endpoint.raw().arm(&mut self.attempt, task) {
-            Err(error) if error.kind() != ErrorKind::Forked => {
-                self.stick(error);
-                Armed::After(RETRY)
-            }
-            armed => armed?,
-        };
-        // Where hints come with a source, that source tells of the channels, too.
-        let mut covered = false;
-        match armed {
-            // Who stands at a stuck door would end every sleep at once. It is shut for a moment, and what
-            // its source tells of those inside is found out then.
-            _ if self.door_stuck => {
-                self.nap = RETRY;
-                covered = !self.tokens.is_empty();
-            }
-            Armed::Ready => return Ok(Armed::Ready),
-            Armed::Waker | Armed::Park => {}
-            Armed::Source(interest) => {
-                self.sources.push((self.endpoint.raw().source(&self.attempt)?, interest));
-                covered = !self.tokens.is_empty();
-            }
-            Armed::After(time) => {
-                self.nap = self.nap.min(time);
-                if let Ok(source) = self.endpoint.raw().source(&self.attempt) {
-                    self.sources.push((source, Interest::Readable));
-                    covered = !self.tokens.is_empty();
-                }
-            }
-        }
-        for (id, connection) in &mut self.peers {
-            if covered && connection.receiver.token().is_some() {
-                continue;
-            }
-            let half = connection.receiver.wait();
-            match half.arm(task) {
-                Ok(Armed::Source(interest)) => self.sources.push((half.source()?, interest)),
-                Ok(Armed::After(time)) => self.nap = self.nap.min(time),
-                Ok(Armed::Waker | Armed::Park) => {}
-                // Something is there, or the next try tells what is wrong.
-                Ok(Armed::Ready) | Err(_) => {
-                    if !std::mem::replace(&mut connection.queued, true) {
-                        self.queue.push_back(*id);
-                    }
-                    return Ok(Armed::Ready);
-                }
-            }
-        }
-        self.sources.extend(self.bell.source().map(|bell| (bell, Interest::Readable)));
-        Ok(Armed::Park)
-    }
-
-    fn park(&mut self, timeout: Duration) {
-        sys::poll(&self.sources, timeout.min(self.nap));
-    }
-}
-
-impl Waitable for Inbox {
-    fn wait(&mut self) -> &mut dyn Wait {
-        self
-    }
-    fn spinner(&mut self) -> &mut Spinner {
-        &mut self.spinner
-    }
-    fn interrupted(&mut self) -> bool {
-        std::mem::take(&mut self.busy)
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::{Arc, LazyLock};
 
 use anyipc_core::{
     COMMON_KEYS, Capabilities, DynEndpoint, DynTransport, Error, ErrorKind, Name, Object, Operation, Options,
-    Result, Transport,
+    Result, Transport, excerpt,
 };
 
 use crate::connect::{Opening, open_then_connect};
@@ -92,7 +92,10 @@ impl Registry {
                     format!("{scheme}:// is planned, see ROADMAP.md; until then choose from {known}"),
                 )
             } else {
-                (ErrorKind::InvalidAddress, format!("unknown scheme {scheme:.40?}; choose from {known}"))
+                (
+                    ErrorKind::InvalidAddress,
+                    format!("unknown scheme {scheme}; choose from {known}", scheme = excerpt(scheme)),
+                )
             };
             return Err(Error::new(Operation::Address, kind).because(why));
         };

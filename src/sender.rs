@@ -74,13 +74,27 @@ impl Sender {
             match self.half.try_send(Flags::NONE, message) {
                 Ok(()) => {
                     self.count(message.len());
-                    return Ok(());
+                    return self.settle(timeout);
                 }
                 Err(error) if error.is_would_block() => {}
                 Err(error) => return Err(self.explain(error)),
             }
         }
-        self.send_slowly(message, timeout)
+        self.send_slowly(message, timeout)?;
+        self.settle(timeout)
+    }
+
+    /// The system may have taken only a part of the last frame, and the peer would wait for the rest. At the
+    /// deadline it is left to the next call: the message is sent.
+    #[inline]
+    fn settle(&mut self, timeout: Option<Duration>) -> Result<()> {
+        match self.half.try_flush() {
+            Ok(()) => Ok(()),
+            Err(_) => match self.flush_within(timeout) {
+                Err(error) if error.kind() == ErrorKind::TimedOut => Ok(()),
+                done => done,
+            },
+        }
     }
 
     /// Sends one message of one frame, without waiting.
@@ -118,7 +132,8 @@ impl Sender {
             }
             done => done,
         }
-        .map_err(|e| self.explain(e))
+        .map_err(|e| self.explain(e))?;
+        self.settle(None)
     }
 
     /// Sends messages one after the other, and finishes them with one [`flush`](Self::flush). Returns how

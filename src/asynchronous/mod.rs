@@ -138,7 +138,8 @@ impl AsyncSender {
         let sent = wait(&mut self.inner, &self.reactor, &mut self.slice, Operation::Send, None, |sender| {
             sender.try_rest(message, &mut offset)
         });
-        sent.await.map_err(|e| self.inner.explain(e))
+        sent.await.map_err(|e| self.inner.explain(e))?;
+        self.flush().await
     }
 
     /// Sends one message that `fill` writes in place; see [`Sender::send_with`]. Cancel-safe as
@@ -160,7 +161,8 @@ impl AsyncSender {
         let sent = wait(&mut self.inner, &self.reactor, &mut self.slice, Operation::Send, None, |sender| {
             sender.try_fill(max, &mut fill)
         });
-        sent.await.map_err(|e| self.inner.explain(e))
+        sent.await.map_err(|e| self.inner.explain(e))?;
+        self.flush().await
     }
 
     /// See [`Sender::try_send`].

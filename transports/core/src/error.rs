@@ -393,6 +393,15 @@ impl std::error::Error for Error {
     }
 }
 
+/// A text of the user's or a peer's as an error quotes it: in quotation marks, escaped, and cut after 80
+/// characters.
+pub fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -418,6 +427,12 @@ mod tests {
         for part in ["create shm://x", "out of memory", "reserving 4 bytes", "SM_MEM_FAIL (-4)"] {
             assert!(text.contains(part), "{text}");
         }
+    }
+
+    #[test]
+    fn excerpts_are_short() {
+        assert_eq!(excerpt("a\n"), r#""a\n""#);
+        assert_eq!(excerpt(&"ä".repeat(1 << 20)).chars().count(), 83);
     }
 
     #[test]

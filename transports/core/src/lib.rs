@@ -19,7 +19,7 @@ mod transport;
 
 pub use capabilities::Capabilities;
 pub use dynamic::{DynEndpoint, DynHalves, DynTransport};
-pub use error::{Error, ErrorKind, Operation, Result, SmCode};
+pub use error::{Error, ErrorKind, Operation, Result, SmCode, excerpt};
 pub use frame::{FRAME_HEADER, Flags, FrameHeader};
 pub use half::{Armed, Interest, RecvHalf, SendHalf, Source, Wait, Waiter};
 pub use handshake::{Hello, MAX_HELLO, MAX_TYPE_NAME, PROTOCOL_VERSION, Reply};

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Error, ErrorKind, Operation, Result};
+use crate::{Error, ErrorKind, Operation, Result, excerpt};
 
 /// The longest name, in bytes of UTF-8.
 pub const MAX_NAME: usize = 255;
@@ -29,7 +29,8 @@ impl Name {
         } else {
             return Ok(Self(name.into()));
         };
-        Err(Error::new(Operation::Address, ErrorKind::InvalidName).because(format!("{name:.300?}: {fault}")))
+        Err(Error::new(Operation::Address, ErrorKind::InvalidName)
+            .because(format!("{}: {fault}", excerpt(name))))
     }
 
     /// The name as given.

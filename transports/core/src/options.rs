@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{Error, ErrorKind, Operation, Result};
+use crate::{Error, ErrorKind, Operation, Result, excerpt};
 
 /// The keys that several transports share.
 pub mod keys {
@@ -121,13 +121,17 @@ impl Options {
             let Some(key) = keys.iter().copied().flatten().find(|k| k.name == name) else {
                 let mut known: Vec<_> = keys.iter().copied().flatten().map(|k| k.name).collect();
                 known.sort_unstable();
-                return Err(fault(format!("unknown key {name:?}; choose from {}", known.join(", "))));
+                return Err(fault(format!(
+                    "unknown key {}; choose from {}",
+                    excerpt(name),
+                    known.join(", ")
+                )));
             };
             if options.0.iter().any(|(k, _)| *k == key.name) {
                 return Err(fault(format!("{name} is given twice")));
             }
-            let value =
-                parse_value(key.kind, text).map_err(|why| fault(format!("{name}={text:?}: {why}")))?;
+            let value = parse_value(key.kind, text)
+                .map_err(|why| fault(format!("{name}={}: {why}", excerpt(text))))?;
             options.0.push((key.name, value));
         }
         Ok(options)

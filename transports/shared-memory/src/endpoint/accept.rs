@@ -13,7 +13,7 @@ use crate::channel::{Layout, Link, MAX_CAPACITY, MIN_CAPACITY, ReadyPage, Receiv
 use crate::rendezvous::Rendezvous;
 use crate::sys::{self, Credentials, Fd, Listener, Socket};
 
-/// How soon to look again for a free descriptor: the listener stays ready all the while.
+/// How soon to look again for a free descriptor.
 const EXHAUSTED: Duration = Duration::from_millis(10);
 /// The most handshakes that are kept half-open; more wait in the listener's queue.
 const MAX_HALF_OPEN: usize = 256;
@@ -120,6 +120,7 @@ impl Acceptor {
                 Err(error) if sys::is_exhausted(&error) => {
                     if !std::mem::replace(&mut state.exhausted, true) {
                         tracing::warn!(%error, "connectors have to wait");
+                        self.rendezvous.listener().heed(false);
                     }
                     return Ok(());
                 }
@@ -138,7 +139,9 @@ impl Acceptor {
             }
             state.half_open.push_back(guest);
         }
-        state.exhausted = false;
+        if std::mem::take(&mut state.exhausted) {
+            self.rendezvous.listener().heed(true);
+        }
         Ok(())
     }
 

@@ -157,6 +157,13 @@ impl Listener {
         Ok(Self { socket, set: Arc::new(Set(set)) })
     }
 
+    /// Whether a waiting connector makes the source ready. One that cannot be let in must not, all the time.
+    pub(crate) fn heed(&self, connectors: bool) {
+        let flags = if connectors { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
+        // The set has the socket since `bind`; if this fails, waiting costs more, and that is all.
+        let _ = epoll::modify(&self.set, &self.socket, epoll::EventData::new_u64(CONNECTOR), flags);
+    }
+
     /// The next connector, if one is waiting.
     pub(crate) fn accept(&self) -> io::Result<Option<Socket>> {
         loop {

@@ -1,0 +1,166 @@
+//! What an inbox does next: the door and those inside take turns.
+
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+
+use super::{Connection, Inbox, PeerId, Turn};
+use crate::Channel;
+use crate::wait::SLICE;
+
+/// Messages of the queued peers, at least, between two looks at who else has some.
+const ROUND: usize = 8;
+
+/// Turns between two looks at the door and at the clock while there is always something to do.
+const TURNS: u32 = 64;
+
+/// An owner that cannot accept says so this often at most: its peers are there, and are served.
+const FAULT: Duration = Duration::from_millis(100);
+
+impl Inbox {
+    /// The next thing that happened, if anything did. The door and those inside take turns: neither a crowd
+    /// of connectors nor a loud peer keeps the other waiting.
+    pub(super) fn turn<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<Turn<R>> {
+        self.turn = self.turn.wrapping_add(1);
+        if self.turn.is_multiple_of(TURNS) {
+            self.accept_due = true;
+            self.scan_due = self.scanned.elapsed() >= SLICE;
+        }
+        if !std::mem::take(&mut self.inside_first)
+            && let Some(id) = self.accept()?
+        {
+            return Ok(Turn::Connected(id));
+        }
+        if let Some(turn) = self.serve(read)? {
+            return Ok(turn);
+        }
+        if let Some(id) = self.accept()? {
+            return Ok(Turn::Connected(id));
+        }
+        if let Some(fault) = self.fault.take() {
+            self.fault_told = Some(Instant::now());
+            return Err(fault);
+        }
+        Err(Error::new(Operation::Receive, ErrorKind::WouldBlock))
+    }
+
+    /// What one of the peers has, if any has something.
+    pub(super) fn serve<R, F: FnOnce(PeerId, &[u8]) -> R>(
+        &mut self,
+        read: &mut Option<F>,
+    ) -> Result<Option<Turn<R>>> {
+        let mut looked = self.round == 0 || self.scan_due;
+        if looked {
+            self.refill();
+        }
+        loop {
+            while let Some(id) = self.queue.pop_front() {
+                let Some(connection) = self.peers.get_mut(&id) else { continue };
+                // Before the call: it does not return from a panic of `read`.
+                connection.queued = false;
+                let mut show = Some(|message: &[u8]| read.take().map(|read| read(id, message)));
+                match connection.receiver.try_with(&mut show) {
+                    Ok(result) => {
+                        connection.queued = true;
+                        self.queue.push_back(id);
+                        self.round = self.round.saturating_sub(1);
+                        if let Some(result) = result {
+                            return Ok(Some(Turn::Message(result)));
+                        }
+                    }
+                    Err(error) if error.is_would_block() => {}
+                    // Our own fault, not the peer's.
+                    Err(error) if error.kind() == ErrorKind::Forked => {
+                        connection.queued = true;
+                        self.queue.push_back(id);
+                        return Err(error);
+                    }
+                    Err(error) => {
+                        let reason = connection.receiver.explain(error);
+                        self.remove(id);
+                        return Ok(Some(Turn::Disconnected(id, reason)));
+                    }
+                }
+            }
+            if std::mem::replace(&mut looked, true) {
+                return Ok(None);
+            }
+            self.refill();
+        }
+    }
+
+    /// Lets one in, if one is at the door. A failure to do so is kept for later, see [`FAULT`].
+    pub(super) fn accept(&mut self) -> Result<Option<PeerId>> {
+        if !std::mem::take(&mut self.accept_due) {
+            return Ok(None);
+        }
+        let accepted = self.endpoint.raw().try_connect(&mut self.attempt);
+        self.door_stuck = false;
+        let halves = match accepted {
+            Ok(halves) => halves,
+            Err(error) if error.is_would_block() => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::Forked => return Err(error),
+            Err(error) => {
+                self.stick(error);
+                return Ok(None);
+            }
+        };
+        // More may stand at the door.
+        self.accept_due = true;
+        self.inside_first = true;
+        let (sender, receiver) =
+            Channel::new(halves, self.endpoint.address(), self.endpoint.settings()).split();
+        self.last_id += 1;
+        let id = PeerId(self.last_id);
+        if let Some(token) = receiver.token() {
+            self.tokens.insert(token, id);
+        }
+        self.peers.insert(id, Connection { sender, receiver, queued: true });
+        self.queue.push_back(id);
+        Ok(Some(id))
+    }
+
+    pub(super) fn stick(&mut self, error: Error) {
+        self.door_stuck = true;
+        if self.fault_told.is_none_or(|told| told.elapsed() >= FAULT) {
+            self.fault = Some(error);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: PeerId) -> Option<Connection> {
+        let connection = self.peers.remove(&id)?;
+        if let Some(token) = connection.receiver.token() {
+            self.tokens.remove(&token);
+        }
+        Some(connection)
+    }
+
+    /// Queues whoever may have something: by hint, or everybody when that is due.
+    pub(super) fn refill(&mut self) {
+        let everybody = std::mem::take(&mut self.scan_due);
+        let (peers, tokens, queue) = (&mut self.peers, &self.tokens, &mut self.queue);
+        let mut add = |id: PeerId, connection: &mut Connection| {
+            if !std::mem::replace(&mut connection.queued, true) {
+                queue.push_back(id);
+            }
+        };
+        let hinted = self.endpoint.raw().ready(&mut |token| {
+            if let Some(id) = tokens.get(&token)
+                && let Some(connection) = peers.get_mut(id)
+            {
+                add(*id, connection);
+            }
+        });
+        if everybody {
+            self.scanned = Instant::now();
+        }
+        if everybody || !hinted || tokens.len() < peers.len() {
+            for (id, connection) in peers.iter_mut() {
+                if everybody || !hinted || connection.receiver.token().is_none() {
+                    add(*id, connection);
+                }
+            }
+        }
+        self.round = self.queue.len().max(ROUND);
+    }
+}
