@@ -136,15 +136,26 @@ impl Sender {
         self.settle(None)
     }
 
-    /// Sends messages one after the other, and finishes them with one [`flush`](Self::flush). Returns how
-    /// many. Waits while there is no room.
+    /// Sends messages one after the other, as many at once as the transport can, and finishes them with one
+    /// [`flush`](Self::flush). Returns how many. Waits while there is no room.
     ///
     /// # Errors
-    /// Those of [`send`](Self::send); [`stats`](Self::stats) tells how many went out before.
+    /// Those of [`send`](Self::send). Whether the last messages went out is not known then.
     pub fn send_many<M: AsRef<[u8]>>(&mut self, messages: impl IntoIterator<Item = M>) -> Result<usize> {
         let mut count = 0;
+        self.half.cork();
         for message in messages {
-            self.send(message.as_ref())?;
+            let message = message.as_ref();
+            if message.len() > self.direct
+                || self.dangling
+                || self.half.try_send(Flags::NONE, message).is_err()
+            {
+                self.flush()?;
+                self.send(message)?;
+                self.half.cork();
+            } else {
+                self.count(message.len());
+            }
             count += 1;
         }
         self.flush()?;

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 
 use crate::{
     Armed, Attempt, Capabilities, Endpoint, Error, ErrorKind, Key, Name, Object, Operation, Options, Peer,
-    RecvHalf, Rejections, Result, Role, SendHalf, Source, Transport, Waiter,
+    Queue, RecvHalf, Rejections, Result, Role, SendHalf, Source, Transport, Waiter,
 };
 
 /// A channel's halves and who is on the other side, as [`DynEndpoint::try_connect`] gives them.
@@ -79,6 +79,7 @@ pub trait DynEndpoint: Debug + Send + Sync {
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()>;
     fn rejections(&self) -> Rejections;
     fn local_name(&self) -> Option<Name>;
+    fn queue(&self) -> Result<Box<dyn Queue>>;
     fn extension(&self) -> Option<&dyn Any>;
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 }
@@ -108,6 +109,9 @@ impl<E: Endpoint> DynEndpoint for E {
     }
     fn local_name(&self) -> Option<Name> {
         Endpoint::local_name(self)
+    }
+    fn queue(&self) -> Result<Box<dyn Queue>> {
+        Endpoint::queue(self)
     }
     fn extension(&self) -> Option<&dyn Any> {
         Endpoint::extension(self)

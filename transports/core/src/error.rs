@@ -38,6 +38,8 @@ pub enum Operation {
     Receive,
     /// Reading or writing the contents of a block.
     Block,
+    /// Taking, looking at or emptying a queue.
+    Queue,
 }
 
 impl Operation {
@@ -58,6 +60,7 @@ impl Operation {
             Self::Send => "send",
             Self::Receive => "receive",
             Self::Block => "block",
+            Self::Queue => "queue",
         }
     }
 }
@@ -106,6 +109,8 @@ pub enum ErrorKind {
     Forked,
     /// The object is between two states (being reclaimed, being written) past the deadline.
     Busy,
+    /// A queue is full, and was told not to wait (`full=error`).
+    Full,
     /// The message is longer than a limit allows.
     MessageTooLarge,
     /// A lock's previous owner died while holding it.
@@ -142,6 +147,7 @@ impl ErrorKind {
             Self::PeerGone => "peer_gone",
             Self::Forked => "forked",
             Self::Busy => "busy",
+            Self::Full => "full",
             Self::MessageTooLarge => "message_too_large",
             Self::OwnerDied => "owner_died",
             Self::Codec => "codec",
@@ -172,6 +178,7 @@ impl ErrorKind {
             Self::PeerGone => "the peer is gone",
             Self::Forked => "the handle belongs to the parent process",
             Self::Busy => "busy",
+            Self::Full => "the queue is full",
             Self::MessageTooLarge => "the message is too large",
             Self::OwnerDied => "the previous lock owner died",
             Self::Codec => "encoding or decoding failed",

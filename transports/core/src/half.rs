@@ -103,7 +103,13 @@ pub trait SendHalf: Wait + Debug + Send + 'static {
         })
     }
 
-    /// Pushes on what an earlier call left unfinished; `WouldBlock` while some is left.
+    /// More frames follow at once: until the next [`try_flush`](Self::try_flush), frames may stay in this
+    /// half, up to some 64 KiB, so that many go out together. A send without room, `WouldBlock`, is followed
+    /// by a flush, too.
+    fn cork(&mut self) {}
+
+    /// Pushes on what an earlier call left unfinished or a [`cork`](Self::cork) holds back; `WouldBlock` while
+    /// some is left.
     fn try_flush(&mut self) -> Result<()> {
         Ok(())
     }

@@ -15,6 +15,7 @@ mod handshake;
 mod inventory;
 mod name;
 mod options;
+mod queue;
 mod transport;
 
 pub use capabilities::Capabilities;
@@ -26,4 +27,5 @@ pub use handshake::{Hello, MAX_HELLO, MAX_TYPE_NAME, PROTOCOL_VERSION, Reply};
 pub use inventory::{Object, ObjectState};
 pub use name::{MAX_NAME, Name};
 pub use options::{COMMON_KEYS, Key, KeyKind, Options, Side, keys};
+pub use queue::{MAX_PRIORITIES, Queue, QueueStatus};
 pub use transport::{Attempt, Endpoint, Peer, Rejections, Role, Transport};

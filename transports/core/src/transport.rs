@@ -3,8 +3,8 @@ use std::ffi::CStr;
 use std::fmt::Debug;
 
 use crate::{
-    Armed, Capabilities, Error, ErrorKind, Hello, Key, Name, Object, Operation, Options, RecvHalf, Result,
-    SendHalf, Source, Waiter,
+    Armed, Capabilities, Error, ErrorKind, Hello, Key, Name, Object, Operation, Options, Queue, RecvHalf,
+    Result, SendHalf, Source, Waiter,
 };
 
 /// A way for processes of one machine to reach each other.
@@ -188,7 +188,16 @@ pub trait Endpoint: Debug + Send + Sync + 'static {
         None
     }
 
-    /// What only this transport has (a block, a queue): found again by `Endpoint::get` of the facade.
+    /// A new handle of this object's queue.
+    ///
+    /// # Errors
+    /// `Unsupported` where the transport has no queues, `OutOfMemory`, `Forked`.
+    fn queue(&self) -> Result<Box<dyn Queue>> {
+        Err(Error::new(Operation::Queue, ErrorKind::Unsupported)
+            .because("this transport has no queues; choose mq://"))
+    }
+
+    /// What only this transport has, such as a block: found again by `Endpoint::get` of the facade.
     fn extension(&self) -> Option<&dyn Any> {
         None
     }
