@@ -2,7 +2,7 @@ use std::sync::{Arc, LazyLock};
 
 use anyipc_core::{
     COMMON_KEYS, Capabilities, DynEndpoint, DynTransport, Error, ErrorKind, Name, Object, Operation, Options,
-    Result, Transport, excerpt,
+    Result, Transport, excerpt, keys,
 };
 
 use crate::connect::{Opening, open_then_connect};
@@ -116,10 +116,17 @@ impl Registry {
     /// Creates an object that holds a text; see [`alloc_lpsz`](crate::alloc_lpsz).
     pub fn alloc_lpsz(&self, address: impl IntoAddress, text: impl AsRef<[u8]>) -> Result<Endpoint> {
         let text = text.as_ref();
-        self.make(address, Operation::AllocLpsz, |t, name, options| match text.iter().position(|b| *b == 0) {
-            Some(at) => Err(Error::new(Operation::AllocLpsz, ErrorKind::InvalidOption)
-                .because(format!("the text has a NUL at byte {at}; a NUL ends it, so it cannot hold one"))),
-            None => t.alloc_lpsz(name, text, options),
+        let refuse = |why| Err(Error::new(Operation::AllocLpsz, ErrorKind::InvalidOption).because(why));
+        self.make(address, Operation::AllocLpsz, |t, name, options| {
+            if let Some(at) = text.iter().position(|b| *b == 0) {
+                return refuse(format!(
+                    "the text has a NUL at byte {at}; a NUL ends it, so it cannot hold one"
+                ));
+            }
+            if let Some(size) = options.number(keys::SIZE) {
+                return refuse(format!("size={size}: a text has its own size; leave the key out"));
+            }
+            t.alloc_lpsz(name, text, options)
         })
     }
 

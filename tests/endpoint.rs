@@ -81,6 +81,11 @@ fn texts_are_kept() {
         let error = anyipc::alloc_lpsz(another(url), "a\0b").unwrap_err();
         assert_eq!((error.kind(), code(&error)), (ErrorKind::InvalidOption, Some(-2)));
         assert!(error.to_string().contains("byte 1"), "{error}");
+        if common::can(url, Capabilities::BLOCK) {
+            let sized = format!("{}?size=4KiB", another(url));
+            let error = anyipc::alloc_lpsz(sized, "text").unwrap_err();
+            assert_eq!((error.kind(), code(&error)), (ErrorKind::InvalidOption, Some(-2)));
+        }
         let plain = anyipc::create(another(url)).unwrap();
         assert_eq!(code(&plain.lpsz().unwrap_err()), Some(-3));
     });
