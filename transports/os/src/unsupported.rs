@@ -102,6 +102,50 @@ pub fn write_unlock(fd: &Fd) {
     match fd.0 {}
 }
 
+pub fn try_lock_number(fd: &Fd, _number: u32) -> io::Result<bool> {
+    match fd.0 {}
+}
+
+pub fn unlock_number(fd: &Fd, _number: u32) {
+    match fd.0 {}
+}
+
+pub fn is_number_locked(fd: &Fd, _number: u32) -> io::Result<bool> {
+    match fd.0 {}
+}
+
+#[derive(Debug)]
+pub struct Bell(Infallible);
+
+impl Bell {
+    pub fn make(dir: &Dir, _name: &str) -> io::Result<Self> {
+        match dir.0 {}
+    }
+    pub fn open(dir: &Dir, _name: &str) -> io::Result<Self> {
+        match dir.0 {}
+    }
+    pub fn ring(&self) {
+        match self.0 {}
+    }
+    pub fn silence(&self) -> bool {
+        match self.0 {}
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Bell {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match self.0 {}
+    }
+}
+
+#[cfg(windows)]
+impl std::os::windows::io::AsHandle for Bell {
+    fn as_handle(&self) -> std::os::windows::io::BorrowedHandle<'_> {
+        match self.0 {}
+    }
+}
+
 pub fn holders(_id: FileId) -> Vec<u32> {
     Vec::new()
 }

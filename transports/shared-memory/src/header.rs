@@ -3,6 +3,7 @@
 use anyipc_core::{Error, ErrorKind, MAX_NAME, Name, Operation, Result};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 
+use crate::kind::Kind;
 use crate::sys::{self, Fd};
 
 /// The object stays when nobody holds it.
@@ -15,6 +16,8 @@ const LAYOUT: u32 = 1;
 
 /// Where the snapshot's control words lie in the first page: behind the header, in every page size.
 pub(crate) const SNAPSHOT: usize = 1024;
+/// Where it is noted that the segment has companions.
+pub(crate) const COMPANIONS: usize = 1152;
 
 /// As stored, in the machine's byte order: the file never leaves the machine.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -29,6 +32,8 @@ struct Raw {
     size: u64,
     name_len: u64,
     name: [u8; MAX_NAME + 1],
+    /// What the contents are.
+    kind: [u8; 8],
 }
 
 /// What a valid header says.
@@ -57,7 +62,7 @@ impl Header {
     }
 
     /// Writes the header into a fresh file of [`Header::file_size`].
-    pub(crate) fn write(&self, fd: &Fd) -> std::io::Result<()> {
+    pub(crate) fn write(&self, fd: &Fd, kind: &Kind) -> std::io::Result<()> {
         let mut raw = Raw::new_zeroed();
         raw.magic = MAGIC;
         raw.layout = LAYOUT;
@@ -66,6 +71,7 @@ impl Header {
         raw.size = self.size as u64;
         let name = self.name.as_str().as_bytes();
         raw.name_len = name.len() as u64;
+        raw.kind = kind.word;
         for (to, from) in raw.name.iter_mut().zip(name) {
             *to = *from;
         }
@@ -73,7 +79,7 @@ impl Header {
     }
 
     /// Reads a private copy and believes nothing of it.
-    pub(crate) fn read(fd: &Fd) -> std::result::Result<Self, BadHeader> {
+    pub(crate) fn read(fd: &Fd, kind: &Kind) -> std::result::Result<Self, BadHeader> {
         let mut raw = Raw::new_zeroed();
         let io =
             |e: std::io::Error| BadHeader { kind: ErrorKind::StatFailed, why: e.to_string(), ours: false };
@@ -90,6 +96,10 @@ impl Header {
         let corrupt = |why: &str| bad(ErrorKind::Corrupt, why.into());
         if read < size_of::<Raw>() {
             return corrupt("its header is cut off");
+        }
+        if raw.kind != kind.word {
+            let why = format!("it holds a {}, not a {}", Kind::describe(raw.kind), kind.noun);
+            return bad(ErrorKind::Mismatch, why);
         }
         if raw.start != sys::page_size() as u64 {
             return corrupt("its page size is not this machine's");

@@ -7,27 +7,41 @@ use std::io;
 use anyipc_core::{Error, ErrorKind, Name, Object, ObjectState, Operation, Result};
 
 use crate::header::{Header, LPSZ, PERSIST};
-use crate::rendezvous::{LOCK, MARKS, SOCKET};
-use crate::segment::{BLOCK, TEMPORARY};
+use crate::kind::{BLOCK, Kind, LOCK, SOCKET, TEMPORARY};
+use crate::segment::remove_companions;
 use crate::sys::{Dir, Fd, FileKind, Lock, Status, holders, is_held, same_file, try_lock};
 
 /// All objects of the directory, the unknown ones as `Invalid`. Unpublished leftovers are only in [`sweep`].
-pub(crate) fn list(dir: &Dir) -> Result<Vec<Object>> {
-    let files = files(dir)?;
-    Ok(files.iter().filter(|f| !f.ends_with(TEMPORARY)).filter_map(|f| describe(dir, f, &files)).collect())
+///
+/// # Errors
+/// If the directory cannot be read.
+pub fn list(dir: &Dir, kind: &Kind) -> Result<Vec<Object>> {
+    let files = files(dir, kind)?;
+    let published = files.iter().filter(|f| !f.ends_with(TEMPORARY));
+    Ok(published.filter_map(|f| describe(dir, kind, f, &files)).collect())
 }
 
 /// The objects of one name; none is an empty list.
-pub(crate) fn inspect(dir: &Dir, name: &Name) -> Result<Vec<Object>> {
-    let files = [BLOCK, LOCK, SOCKET].map(|end| name.os_name() + end);
-    Ok(files.iter().filter_map(|f| describe(dir, f, &files)).collect())
+///
+/// # Errors
+/// None yet.
+pub fn inspect(dir: &Dir, kind: &Kind, name: &Name) -> Result<Vec<Object>> {
+    let files = files_of(kind, name);
+    Ok(files.iter().filter_map(|f| describe(dir, kind, f, &files)).collect())
+}
+
+fn files_of(kind: &Kind, name: &Name) -> [String; 3] {
+    [kind.suffix, LOCK, SOCKET].map(|end| kind.stem(name) + end)
 }
 
 /// Removes what stands at a name. What is alive is `Busy` unless `force`: then its holders keep their memory
 /// without a name, and their close reports `StatFailed`. What is not a file of this user is never removed.
-pub(crate) fn remove(dir: &Dir, name: &Name, force: bool) -> Result<()> {
-    let files = [BLOCK, LOCK, SOCKET].map(|end| name.os_name() + end);
-    let found: Vec<_> = files.iter().filter_map(|f| Some((f, describe(dir, f, &files)?))).collect();
+///
+/// # Errors
+/// `NotFound`, `Busy`, `Corrupt`.
+pub fn remove(dir: &Dir, kind: &Kind, name: &Name, force: bool) -> Result<()> {
+    let files = files_of(kind, name);
+    let found: Vec<_> = files.iter().filter_map(|f| Some((f, describe(dir, kind, f, &files)?))).collect();
     if found.is_empty() {
         return Err(Error::new(Operation::Remove, ErrorKind::NotFound));
     }
@@ -49,12 +63,12 @@ pub(crate) fn remove(dir: &Dir, name: &Name, force: bool) -> Result<()> {
     }
     if force {
         for file in &files {
-            remove_by_force(dir, file).map_err(|e| unremoved(dir, file, Operation::Remove, e))?;
+            remove_by_force(dir, kind, file).map_err(|e| unremoved(dir, file, Operation::Remove, e))?;
         }
         return Ok(());
     }
     for (file, object) in found {
-        if !remove_stale(dir, file, true).map_err(|e| unremoved(dir, file, Operation::Remove, e))? {
+        if !remove_stale(dir, kind, file, true).map_err(|e| unremoved(dir, file, Operation::Remove, e))? {
             return refuse(&object, ErrorKind::Busy, "someone holds it again");
         }
     }
@@ -63,15 +77,18 @@ pub(crate) fn remove(dir: &Dir, name: &Name, force: bool) -> Result<()> {
 
 /// What is stale, unpublished or invalid. With `fix` the first two are removed; what is not provably ours
 /// and dead never is.
-pub(crate) fn sweep(dir: &Dir, fix: bool) -> Result<Vec<Object>> {
-    let files = files(dir)?;
+///
+/// # Errors
+/// If the directory cannot be read, or a file cannot be removed.
+pub fn sweep(dir: &Dir, kind: &Kind, fix: bool) -> Result<Vec<Object>> {
+    let files = files(dir, kind)?;
     let mut left = Vec::new();
     for file in &files {
-        let Some(object) = describe(dir, file, &files) else { continue };
+        let Some(object) = describe(dir, kind, file, &files) else { continue };
         match object.state {
             ObjectState::Live | ObjectState::Persistent => continue,
             ObjectState::Stale if fix => {
-                remove_stale(dir, file, false).map_err(|e| unremoved(dir, file, Operation::List, e))?;
+                remove_stale(dir, kind, file, false).map_err(|e| unremoved(dir, file, Operation::List, e))?;
             }
             ObjectState::Stale | ObjectState::Invalid => {}
         }
@@ -80,13 +97,12 @@ pub(crate) fn sweep(dir: &Dir, fix: bool) -> Result<Vec<Object>> {
     Ok(left)
 }
 
-fn files(dir: &Dir) -> Result<Vec<String>> {
+fn files(dir: &Dir, kind: &Kind) -> Result<Vec<String>> {
     let names = dir
         .list()
         .map_err(|e| Error::io(Operation::List, &format!("reading {}", dir.path().display()), e))?;
     let names = names.into_iter().map(|name| name.to_string_lossy().into_owned());
-    // What has a `+` is another transport's, see `Name::os_name`.
-    Ok(names.filter(|name| !name.contains('+')).collect())
+    Ok(names.filter(|name| kind.owns(name)).collect())
 }
 
 fn path(dir: &Dir, file: &str) -> String {
@@ -98,7 +114,7 @@ fn unremoved(dir: &Dir, file: &str, op: Operation, error: io::Error) -> Error {
 }
 
 /// What is known about a file. `None` if it is gone, or a part of an object listed by another file.
-fn describe(dir: &Dir, file: &str, files: &[String]) -> Option<Object> {
+fn describe(dir: &Dir, kind: &Kind, file: &str, files: &[String]) -> Option<Object> {
     let mut object = Object {
         name: None,
         kind: "unknown",
@@ -122,8 +138,19 @@ fn describe(dir: &Dir, file: &str, files: &[String]) -> Option<Object> {
         }
         return Some(object);
     }
+    if let Some(stem) = kind.master_of(file) {
+        if files.iter().any(|other| other.strip_suffix(kind.suffix) == Some(stem)) {
+            return None;
+        }
+        object.kind = "bell";
+        object.facts.push(("problem", "what it belonged to is gone".into()));
+        if status.ours {
+            object.state = ObjectState::Stale;
+        }
+        return Some(object);
+    }
     object.kind = match file {
-        _ if file.ends_with(BLOCK) => "block",
+        _ if file.ends_with(kind.suffix) => kind.noun,
         _ if file.ends_with(LOCK) => "rendezvous",
         _ if file.ends_with(TEMPORARY) => "unpublished",
         _ => "unknown",
@@ -142,12 +169,12 @@ fn describe(dir: &Dir, file: &str, files: &[String]) -> Option<Object> {
             return Some(object);
         }
     };
-    fill(&mut object, &fd, status);
+    fill(&mut object, kind, &fd, status);
     Some(object)
 }
 
 /// Fills in what the file itself tells.
-fn fill(object: &mut Object, fd: &Fd, status: Status) {
+fn fill(object: &mut Object, kind: &Kind, fd: &Fd, status: Status) {
     let live = is_held(fd).unwrap_or(false);
     let state = |persists| match (live, persists) {
         (true, _) => ObjectState::Live,
@@ -158,17 +185,19 @@ fn fill(object: &mut Object, fd: &Fd, status: Status) {
         object.holders = holders(status.id);
     }
     match object.kind {
-        "block" => match Header::read(fd) {
+        noun if noun == kind.noun => match Header::read(fd, kind) {
             Ok(header) => {
                 object.state = state(header.flags & PERSIST != 0);
                 object.size = Some(header.size as u64);
-                let contents = if header.flags & LPSZ != 0 { "a text and a NUL" } else { "bytes" };
-                object.facts.push(("contents", contents.into()));
+                if noun == BLOCK.noun {
+                    let contents = if header.flags & LPSZ != 0 { "a text and a NUL" } else { "bytes" };
+                    object.facts.push(("contents", contents.into()));
+                }
                 object.name = Some(header.name);
             }
             Err(bad) => object.facts.push(("problem", bad.why)),
         },
-        "rendezvous" => match MARKS.owner_of(fd) {
+        "rendezvous" => match kind.marks().owner_of(fd) {
             Some((pid, name)) => {
                 object.state = state(false);
                 object.name = Name::new(&name).ok();
@@ -184,7 +213,11 @@ fn fill(object: &mut Object, fd: &Fd, status: Status) {
 }
 
 /// Removes a file that nobody holds. True if it is gone.
-fn remove_stale(dir: &Dir, file: &str, persistent_too: bool) -> io::Result<bool> {
+fn remove_stale(dir: &Dir, kind: &Kind, file: &str, persistent_too: bool) -> io::Result<bool> {
+    if kind.master_of(file).is_some() {
+        // What it belonged to is gone, and nobody makes one before that is there again.
+        return gone_is_none(dir.unlink(file)).map(|_| true);
+    }
     if let Some(stem) = file.strip_suffix(SOCKET) {
         return remove_socket(dir, file, &format!("{stem}{LOCK}"));
     }
@@ -196,15 +229,19 @@ fn remove_stale(dir: &Dir, file: &str, persistent_too: bool) -> io::Result<bool>
         // Another came in its place; it looks after itself.
         return Ok(false);
     }
-    if file.ends_with(BLOCK) && !persistent_too {
+    let memory = file.ends_with(kind.suffix);
+    if memory && !persistent_too {
         // Looked at again under the lock.
-        match Header::read(&fd) {
+        match Header::read(&fd, kind) {
             Ok(header) if header.flags & PERSIST == 0 => {}
             _ => return Ok(false),
         }
     }
     if let Some(stem) = file.strip_suffix(LOCK) {
         gone_is_none(dir.unlink(&format!("{stem}{SOCKET}")))?;
+    }
+    if memory {
+        remove_companions(dir, kind, file);
     }
     gone_is_none(dir.unlink(file))?;
     Ok(true)
@@ -226,7 +263,8 @@ fn remove_socket(dir: &Dir, socket: &str, lock: &str) -> io::Result<bool> {
     Ok(true)
 }
 
-fn remove_by_force(dir: &Dir, file: &str) -> io::Result<()> {
+fn remove_by_force(dir: &Dir, kind: &Kind, file: &str) -> io::Result<()> {
+    remove_companions(dir, kind, file);
     let Some(status) = gone_is_none(dir.stat(file))? else { return Ok(()) };
     match status.kind {
         FileKind::Regular | FileKind::Socket if status.ours => gone_is_none(dir.unlink(file)).map(drop),

@@ -1,5 +1,5 @@
 //! Named shared memory and channels over it (`shm://`).
-#![cfg_attr(loom, allow(dead_code, reason = "loom builds the ring alone"))]
+#![cfg_attr(loom, allow(dead_code, unreachable_pub, reason = "loom builds the ring and the lock alone"))]
 
 #[cfg(not(loom))]
 mod block;
@@ -13,10 +13,21 @@ mod endpoint;
 mod header;
 #[cfg(not(loom))]
 mod inventory;
+#[cfg(not(loom))]
+mod kind;
+#[cfg(not(loom))]
+mod memory;
+#[cfg(not(loom))]
+pub mod parts;
 mod primitive;
+#[cfg(not(loom))]
+mod region;
 #[cfg(not(loom))]
 mod rendezvous;
 mod ring;
+mod robust;
+#[cfg(not(loom))]
+mod seats;
 #[cfg(not(loom))]
 mod segment;
 #[cfg(not(loom))]

@@ -1,26 +1,21 @@
 //! Where an owner is reached: a lock file and a listening socket.
 //!
 //! `<os name>.lock` is held exclusively by the owner for as long as it lives, so the kernel says whether
-//! there is one; it contains the lines `anyipc-rendezvous 1`, the owner's process id and the full name.
-//! `<os name>.sock` is the listener. Whoever holds the lock may replace both; nobody else touches them.
+//! there is one; it contains the transport's heading, the owner's process id and the full name.
+//! `<os name>.sock` is the listener. Other transports' files have a prefix. Whoever holds the lock
+//! may replace both; nobody else touches them.
 
 use std::io;
 use std::sync::Arc;
 
 use anyipc_core::{Error, Name, Operation, Result};
 
-use crate::sys::{Claim, Dir, Listener, Marks, Socket};
-
-/// The suffix of the listening socket.
-pub(crate) const SOCKET: &str = ".sock";
-/// The lock file.
-pub(crate) const MARKS: Marks = Marks { prefix: "", suffix: LOCK, heading: "anyipc-rendezvous 1" };
-/// The suffix of the lock file.
-pub(crate) const LOCK: &str = ".lock";
+use crate::kind::Kind;
+use crate::sys::{Claim, Dir, Listener, Socket};
 
 /// The owner's side, until dropped or killed.
 #[derive(Debug)]
-pub(crate) struct Rendezvous {
+pub struct Rendezvous {
     dir: Arc<Dir>,
     socket: String,
     claim: Claim,
@@ -29,14 +24,16 @@ pub(crate) struct Rendezvous {
 
 impl Rendezvous {
     /// Becomes the owner of the name. `None` if someone else is.
-    pub(crate) fn claim(dir: Arc<Dir>, name: &Name, operation: Operation) -> Result<Option<Self>> {
-        let socket = format!("{}{SOCKET}", name.os_name());
+    pub fn claim(dir: Arc<Dir>, kind: &Kind, name: &Name, operation: Operation) -> Result<Option<Self>> {
+        let socket = kind.socket(name);
         // It sees a connector that leaves without a word.
         let answers = || match Socket::connect(&dir, &socket) {
             Ok(_) => true,
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         };
-        let Some(claim) = Claim::take(&dir, &MARKS, name, operation, answers)? else { return Ok(None) };
+        let Some(claim) = Claim::take(&dir, &kind.marks(), name, operation, answers)? else {
+            return Ok(None);
+        };
         let listen = || {
             // Whatever a dead owner left; the lock says that it is nobody's.
             match dir.unlink(&socket) {

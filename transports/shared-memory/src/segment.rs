@@ -8,20 +8,21 @@
 //! version's, another user's, a directory, a FIFO, a link) is an error that names the path, and stays: it
 //! may be someone's, and no crash of ours leaves such a thing.
 
+mod held;
+
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 
-use crate::header::{Header, LPSZ, PERSIST, advice, check_size};
+use crate::header::{COMPANIONS, Header, LPSZ, PERSIST, advice, check_size};
+use crate::kind::{BLOCK, Kind, TEMPORARY};
+use crate::region::Region;
 use crate::sys::{self, Dir, Fd, FileKind, Lock, Map, same_file, try_lock};
-
-/// The end of the file names of blocks.
-pub(crate) const BLOCK: &str = ".block";
-/// The end of the names of files that are not published yet.
-pub(crate) const TEMPORARY: &str = ".tmp";
+use held::Held;
+pub(crate) use held::remove_companions;
 
 /// A segment to be made.
 #[derive(Debug, Clone, Copy)]
@@ -30,9 +31,12 @@ pub(crate) struct New<'a> {
     pub(crate) size: usize,
     /// `PERSIST`, `LPSZ`.
     pub(crate) flags: u32,
-    /// The first contents; the rest is zero.
-    pub(crate) contents: &'a [u8],
+    /// The first contents, each piece at its offset; the rest is zero.
+    pub(crate) contents: &'a [(usize, &'a [u8])],
 }
+
+/// Puts persistent memory right that nobody holds, whatever killed those who did.
+pub(crate) type Repair<'a> = &'a dyn Fn(&Region) -> Result<()>;
 
 impl<'a> New<'a> {
     /// A zeroed block.
@@ -41,23 +45,23 @@ impl<'a> New<'a> {
     }
 
     /// A block that holds a text and a NUL.
-    pub(crate) fn lpsz(text: &'a [u8]) -> Self {
-        Self { size: text.len().saturating_add(1), flags: LPSZ, contents: text }
+    pub(crate) fn lpsz(text: &'a [(usize, &'a [u8])]) -> Self {
+        let len = text.iter().fold(0usize, |len, (_, piece)| len.saturating_add(piece.len()));
+        Self { size: len.saturating_add(1), flags: LPSZ, contents: text }
     }
 }
 
 /// A mapped segment. Dropping it detaches.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    // Unmapped before the lock goes.
-    map: Map,
+    map: Arc<Map>,
     held: Held,
     header: Header,
     generation: u32,
 }
 
 impl Segment {
-    /// Makes the segment; `Exists` if one of the name is alive.
+    /// Makes the block; `Exists` if one of the name is alive.
     pub(crate) fn create(
         dir: &Arc<Dir>,
         name: &Name,
@@ -66,16 +70,16 @@ impl Segment {
         op: Operation,
     ) -> Result<Self> {
         check_size(new.size, op)?;
-        let attach = Attach::new(dir, name, timeout, op);
+        let attach = Attach::new(dir, &BLOCK, name, timeout, op);
         attach.run(Some(new), |_| Err(Error::new(op, ErrorKind::Exists))).map(|(segment, _)| segment)
     }
 
-    /// Attaches to a live segment, or to one that persists; `NotFound` if there is none.
+    /// Attaches to a live block; `NotFound` if there is none.
     pub(crate) fn open(dir: &Arc<Dir>, name: &Name, timeout: Duration, op: Operation) -> Result<Self> {
-        Attach::new(dir, name, timeout, op).run(None, |_| Ok(())).map(|(segment, _)| segment)
+        Attach::new(dir, &BLOCK, name, timeout, op).run(None, |_| Ok(())).map(|(segment, _)| segment)
     }
 
-    /// Attaches to the live segment of this size, or makes it. True if it was made.
+    /// Attaches to the live block of this size, or makes it. True if it was made.
     pub(crate) fn open_or_create(
         dir: &Arc<Dir>,
         name: &Name,
@@ -84,7 +88,7 @@ impl Segment {
         op: Operation,
     ) -> Result<(Self, bool)> {
         check_size(new.size, op)?;
-        Attach::new(dir, name, timeout, op).run(Some(new), |header| header.check_size(new.size, op))
+        Attach::new(dir, &BLOCK, name, timeout, op).run(Some(new), |header| header.check_size(new.size, op))
     }
 
     /// Detaches. The segment is released whatever the result.
@@ -96,6 +100,25 @@ impl Segment {
         let Self { map, mut held, .. } = self;
         drop(map);
         held.detach()
+    }
+
+    /// The contents, shared.
+    pub(crate) fn region(&self) -> Region {
+        Region::contents(&self.map)
+    }
+
+    /// From now on whoever removes the file removes its companions, too.
+    pub(crate) fn expect_companions(&self) {
+        companions(&self.map).store(1, Relaxed);
+    }
+
+    /// The file of a companion.
+    pub(crate) fn companion(&self, number: u32) -> Option<String> {
+        self.held.companion(number)
+    }
+
+    pub(crate) fn dir(&self) -> &Arc<Dir> {
+        &self.held.dir
     }
 
     /// The first byte of contents; page-aligned.
@@ -134,51 +157,11 @@ impl Header {
     }
 }
 
-/// The lock that keeps a segment alive. Dropping it detaches.
-#[derive(Debug)]
-struct Held {
-    dir: Arc<Dir>,
-    file: String,
-    fd: Fd,
-    generation: u32,
-    /// The last to leave removes the file.
-    removes: bool,
-    left: bool,
-}
-
-impl Held {
-    /// Leaves: the last one, and only the last one, removes the file.
-    fn detach(&mut self) -> Result<()> {
-        if std::mem::replace(&mut self.left, true) {
-            return Ok(());
-        }
-        if self.generation != sys::generation() {
-            return Err(Error::new(Operation::Close, ErrorKind::Forked));
-        }
-        // While we hold the lock nobody may remove the name: if it is not ours, someone broke in.
-        let there = same_file(&self.dir, &self.file, &self.fd);
-        if self.removes && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false) {
-            // Checked again: the upgrade lets go for an instant, and the name may be another's by now.
-            if same_file(&self.dir, &self.file, &self.fd).unwrap_or(false) {
-                let _ = self.dir.unlink(&self.file);
-            }
-        }
-        let fail = |why: &str| {
-            let path = self.dir.path().join(&self.file);
-            Error::new(Operation::Close, ErrorKind::StatFailed).because(format!("{}: {why}", path.display()))
-        };
-        match there {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(fail("the object was removed or replaced while it was held; it is released")),
-            Err(error) => Err(fail("it is released, but its status cannot be read").from_source(error)),
-        }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let _ = self.detach();
-    }
+/// The word that says whether there are companions.
+fn companions(map: &Map) -> &AtomicU32 {
+    // SAFETY: aligned and inside the header's page, behind the header; mapped as long as `map`, and used as an
+    // atomic only.
+    unsafe { &*map.as_ptr().add(COMPANIONS).cast() }
 }
 
 enum Found {
@@ -189,22 +172,38 @@ enum Found {
 }
 
 /// One call of create, open or both.
-struct Attach<'a> {
+pub(crate) struct Attach<'a> {
     dir: &'a Arc<Dir>,
+    kind: &'static Kind,
     name: &'a Name,
     file: String,
     op: Operation,
     timeout: Duration,
+    repair: Option<Repair<'a>>,
 }
 
 impl<'a> Attach<'a> {
-    fn new(dir: &'a Arc<Dir>, name: &'a Name, timeout: Duration, op: Operation) -> Self {
-        let file = name.os_name() + BLOCK;
-        Self { dir, name, file, op, timeout }
+    pub(crate) fn new(
+        dir: &'a Arc<Dir>,
+        kind: &'static Kind,
+        name: &'a Name,
+        timeout: Duration,
+        op: Operation,
+    ) -> Self {
+        Self { dir, kind, name, file: kind.file(name), op, timeout, repair: None }
+    }
+
+    /// What to do with persistent memory that nobody holds.
+    pub(crate) fn with_repair(self, repair: Repair<'a>) -> Self {
+        Self { repair: Some(repair), ..self }
     }
 
     /// `accept` says whether a live segment will do; `new` is what to make where there is none.
-    fn run(&self, new: Option<New<'_>>, accept: impl Fn(&Header) -> Result<()>) -> Result<(Segment, bool)> {
+    pub(crate) fn run(
+        &self,
+        new: Option<New<'_>>,
+        accept: impl Fn(&Header) -> Result<()>,
+    ) -> Result<(Segment, bool)> {
         let start = Instant::now();
         let mut rounds = 0u32;
         loop {
@@ -257,15 +256,14 @@ impl<'a> Attach<'a> {
             if !self.is_named(&fd)? {
                 return Ok(Found::Changing);
             }
-            let header = Header::read(&fd).map_err(|bad| bad.error(self.op, &self.path()))?;
+            let header = Header::read(&fd, self.kind).map_err(|bad| bad.error(self.op, &self.path()))?;
             if header.flags & PERSIST == 0 {
-                match self.dir.unlink(&self.file) {
-                    Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                        return Err(self.failed("removing the stale", e));
-                    }
-                    _ => {}
-                }
+                held::remove(self.dir, self.kind, &self.file)
+                    .map_err(|e| self.failed("removing the stale", e))?;
                 return Ok(Found::Changing);
+            }
+            if let Some(repair) = self.repair {
+                repair(&Region::contents(&Arc::new(self.map_file(&fd, &header)?)))?;
             }
         }
         // Also after the exclusive lock: going down to the shared one lets go for an instant.
@@ -276,7 +274,7 @@ impl<'a> Attach<'a> {
         if !self.is_named(&held.fd)? {
             return Ok(Found::Changing);
         }
-        match Header::read(&held.fd) {
+        match Header::read(&held.fd, self.kind) {
             Ok(header) => {
                 held.removes = header.flags & PERSIST == 0;
                 Ok(Found::Live(held, header))
@@ -308,7 +306,7 @@ impl<'a> Attach<'a> {
 
     /// The same with a temporary name, which a sweep knows by its free lock if we die here.
     fn make_temporary(&self, new: New<'_>) -> Result<Option<Segment>> {
-        let name = temporary_name();
+        let name = temporary_name(self.kind.prefix);
         let fd = self.dir.create_file(&name).map_err(|e| self.failed("making", e))?;
         let _name = TemporaryName { dir: self.dir, name: &name };
         let segment = match try_lock(&fd, Lock::Shared) {
@@ -334,32 +332,30 @@ impl<'a> Attach<'a> {
         let header = Header { name: self.name.clone(), size: new.size, flags: new.flags };
         let bytes = check_size(new.size, self.op)?;
         fd.reserve(bytes).map_err(|e| self.failed(&format!("reserving {bytes} bytes for"), e))?;
+        let write = |(at, piece): &(usize, &[u8])| fd.write_all_at(piece, (sys::page_size() + at) as u64);
         header
-            .write(&fd)
-            .and_then(|()| fd.write_all_at(new.contents, sys::page_size() as u64))
+            .write(&fd, self.kind)
+            .and_then(|()| new.contents.iter().try_for_each(write))
             .map_err(|e| self.failed("writing", e))?;
         let mut held = self.hold(fd);
         held.removes = new.flags & PERSIST == 0;
         self.map(held, header)
     }
 
-    fn map(&self, held: Held, header: Header) -> Result<Segment> {
-        let bytes = check_size(header.size, self.op)?;
-        let map =
-            Map::new(&held.fd, bytes).map_err(|e| self.failed(&format!("mapping {bytes} bytes of"), e))?;
+    fn map(&self, mut held: Held, header: Header) -> Result<Segment> {
+        let map = Arc::new(self.map_file(&held.fd, &header)?);
         let generation = held.generation;
+        held.map = Some(Arc::clone(&map));
         Ok(Segment { map, held, header, generation })
     }
 
+    fn map_file(&self, fd: &Fd, header: &Header) -> Result<Map> {
+        let bytes = check_size(header.size, self.op)?;
+        Map::new(fd, bytes).map_err(|e| self.failed(&format!("mapping {bytes} bytes of"), e))
+    }
+
     fn hold(&self, fd: Fd) -> Held {
-        Held {
-            dir: self.dir.clone(),
-            file: self.file.clone(),
-            fd,
-            generation: sys::generation(),
-            removes: true,
-            left: false,
-        }
+        Held::new(self.dir, self.kind, &self.file, fd)
     }
 
     fn is_named(&self, fd: &Fd) -> Result<bool> {
@@ -415,13 +411,13 @@ impl Drop for TemporaryName<'_> {
 }
 
 /// A file name that no other process or thread makes.
-fn temporary_name() -> String {
+fn temporary_name(prefix: &str) -> String {
     use std::hash::{BuildHasher, RandomState};
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Relaxed);
     // The random keys of two processes differ, and so do two counts of one process.
     let random = RandomState::new().hash_one((std::process::id(), count));
-    format!("{random:016x}-{count:x}{TEMPORARY}")
+    format!("{prefix}{random:016x}-{count:x}{TEMPORARY}")
 }
 
 #[cfg(test)]

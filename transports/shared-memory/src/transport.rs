@@ -7,7 +7,8 @@ use anyipc_core::{
 use crate::block::Block;
 use crate::endpoint::{Endpoint, Settings};
 use crate::inventory;
-use crate::rendezvous::{MARKS, Rendezvous};
+use crate::kind::BLOCK;
+use crate::rendezvous::Rendezvous;
 use crate::segment::{New, Segment};
 use crate::sys::Dir;
 
@@ -42,7 +43,7 @@ impl Transport for SharedMemory {
         let dir = Arc::new(Dir::open(settings.scope, Operation::Create)?);
         // The block comes before the owner: nobody finds an owner whose block is still to come.
         let block = block_for_create(&dir, name, &settings)?;
-        let owner = Rendezvous::claim(Arc::clone(&dir), name, Operation::Create)?;
+        let owner = Rendezvous::claim(Arc::clone(&dir), &BLOCK, name, Operation::Create)?;
         if owner.is_none() && !settings.adopt {
             return Err(owned(Operation::Create));
         }
@@ -57,7 +58,7 @@ impl Transport for SharedMemory {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if block.is_none() && !MARKS.is_live(&dir, name, Operation::Open)? {
+        if block.is_none() && !BLOCK.marks().is_live(&dir, name, Operation::Open)? {
             return Err(Error::new(Operation::Open, ErrorKind::NotFound)
                 .because("nobody holds an object of this name; create it first"));
         }
@@ -76,11 +77,11 @@ impl Transport for SharedMemory {
         let operation = Operation::AllocLpsz;
         let settings = Settings::read(options, operation)?;
         let dir = Arc::new(Dir::open(settings.scope, operation)?);
-        if MARKS.is_live(&dir, name, operation)? {
+        if BLOCK.marks().is_live(&dir, name, operation)? {
             return Err(owned(operation));
         }
-        let segment = Segment::create(&dir, name, New::lpsz(text), settings.patience, operation)?;
-        let Some(owner) = Rendezvous::claim(Arc::clone(&dir), name, operation)? else {
+        let segment = Segment::create(&dir, name, New::lpsz(&[(0, text)]), settings.patience, operation)?;
+        let Some(owner) = Rendezvous::claim(Arc::clone(&dir), &BLOCK, name, operation)? else {
             return Err(owned(operation));
         };
         Ok(Endpoint::new(name, dir, settings, Some(owner), Some(Block::new(segment, settings.patience))))
@@ -91,19 +92,19 @@ impl Transport for SharedMemory {
     }
 
     fn list(&self, options: &Options) -> Result<Vec<Object>> {
-        inventory::list(&self.dir(options, Operation::List)?)
+        inventory::list(&self.dir(options, Operation::List)?, &BLOCK)
     }
 
     fn inspect(&self, name: &Name, options: &Options) -> Result<Vec<Object>> {
-        inventory::inspect(&self.dir(options, Operation::Stat)?, name)
+        inventory::inspect(&self.dir(options, Operation::Stat)?, &BLOCK, name)
     }
 
     fn remove(&self, name: &Name, options: &Options, force: bool) -> Result<()> {
-        inventory::remove(&self.dir(options, Operation::Remove)?, name, force)
+        inventory::remove(&self.dir(options, Operation::Remove)?, &BLOCK, name, force)
     }
 
     fn sweep(&self, options: &Options, fix: bool) -> Result<Vec<Object>> {
-        inventory::sweep(&self.dir(options, Operation::List)?, fix)
+        inventory::sweep(&self.dir(options, Operation::List)?, &BLOCK, fix)
     }
 }
 
@@ -120,7 +121,7 @@ fn block_for_create(dir: &Arc<Dir>, name: &Name, settings: &Settings) -> Result<
         Some(size) if settings.adopt => {
             Segment::open_or_create(dir, name, New::block(size), patience, operation)?.0
         }
-        Some(_) if MARKS.is_live(dir, name, operation)? => return Err(owned(operation)),
+        Some(_) if BLOCK.marks().is_live(dir, name, operation)? => return Err(owned(operation)),
         Some(size) => Segment::create(dir, name, New::block(size), patience, operation)?,
         None => match Segment::open(dir, name, patience, operation) {
             Ok(segment) if settings.adopt => segment,

@@ -41,7 +41,11 @@ pub fn is_held(fd: &Fd) -> io::Result<bool> {
 /// Takes the writers' lock on the open file, which [`try_lock`] knows nothing of; false if another open
 /// file has it. Two threads sharing one descriptor share the lock too.
 pub fn try_write_lock(fd: &Fd) -> io::Result<bool> {
-    match record_lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, WRITER) {
+    taken(record_lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, WRITER))
+}
+
+fn taken(locked: io::Result<i32>) -> io::Result<bool> {
+    match locked {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
         Err(error) => Err(error),
@@ -51,6 +55,26 @@ pub fn try_write_lock(fd: &Fd) -> io::Result<bool> {
 /// Gives the writers' lock back.
 pub fn write_unlock(fd: &Fd) {
     let _ = record_lock(fd, libc::F_OFD_SETLK, libc::F_UNLCK, WRITER);
+}
+
+/// Where the locks of [`try_lock_number`] begin: far from the others, and from any content.
+const NUMBERED: i64 = 1 << 40;
+
+/// Takes one of 2³² further locks on the open file; false if another open file has it. All threads that share the
+/// descriptor share the lock; it ends with [`unlock_number`], with the open file, and with the process.
+pub fn try_lock_number(fd: &Fd, number: u32) -> io::Result<bool> {
+    taken(record_lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, NUMBERED + i64::from(number)))
+}
+
+/// Gives a numbered lock back.
+pub fn unlock_number(fd: &Fd, number: u32) {
+    let _ = record_lock(fd, libc::F_OFD_SETLK, libc::F_UNLCK, NUMBERED + i64::from(number));
+}
+
+/// True if another open file has the numbered lock. Changes nothing.
+pub fn is_number_locked(fd: &Fd, number: u32) -> io::Result<bool> {
+    let kind = record_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, NUMBERED + i64::from(number))?;
+    Ok(kind != libc::F_UNLCK)
 }
 
 /// One call about a lock of one byte, owned by the open file. The kind comes back as the kernel left it.

@@ -1,15 +1,20 @@
-//! Linux: `flock`, open-file locks, `O_TMPFILE`, `pthread_atfork`.
+//! Linux: `flock`, open-file locks, `O_TMPFILE`, FIFOs, `pthread_atfork`.
 
+mod bell;
 mod dir;
 mod fd;
 mod fork;
 mod lock;
 mod text;
 
+pub use bell::Bell;
 pub use dir::{Dir, same_file};
 pub use fd::Fd;
 pub use fork::{Quiet, generation, register};
-pub use lock::{holders, is_held, try_lock, try_write_lock, write_unlock};
+pub use lock::{
+    holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock_number,
+    write_unlock,
+};
 pub use text::{overwrite, read_text};
 
 /// Opens a file of the user's choice for reading. Waits for nothing: a FIFO opens at once.

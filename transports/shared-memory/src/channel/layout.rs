@@ -20,18 +20,9 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Makes the memory, as the owner. The descriptor is for the opener.
-    pub(crate) fn create(capacity: usize) -> io::Result<(Self, Fd)> {
-        let fd = sys::anonymous(DATA + 2 * capacity)?;
-        let layout = Self::map(&fd, capacity)?;
-        Ok((layout, fd))
-    }
-
-    /// Maps the memory that the owner handed over: sealed, and of exactly the size that goes with
-    /// `capacity`, or it is refused.
-    pub(crate) fn open(fd: &Fd, capacity: usize) -> io::Result<Self> {
-        sys::check_anonymous(fd, DATA + 2 * capacity)?;
-        Self::map(fd, capacity)
+    /// Bytes of the memory that two rings of this capacity take.
+    pub(crate) const fn size(capacity: usize) -> usize {
+        DATA + 2 * capacity
     }
 
     /// Makes a larger array for a ring that goes on in it. The descriptor is for the consumer.
@@ -52,9 +43,9 @@ impl Layout {
         ring.with_array(Map::new(fd, capacity)?, capacity).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    fn map(fd: &Fd, capacity: usize) -> io::Result<Self> {
-        let map = Arc::new(Map::new(fd, DATA + 2 * capacity)?);
-        let ring = |index| SharedRing::new(&map, index * RING_CONTROL, DATA + index * capacity, capacity);
+    /// The rings in memory of [`Layout::size`].
+    pub(crate) fn over(map: &Arc<Map>, capacity: usize) -> io::Result<Self> {
+        let ring = |index| SharedRing::new(map, index * RING_CONTROL, DATA + index * capacity, capacity);
         match (ring(0), ring(1)) {
             (Some(to_owner), Some(to_opener)) => Ok(Self { to_owner, to_opener }),
             _ => Err(io::Error::from(io::ErrorKind::InvalidInput)),

@@ -9,7 +9,7 @@ use crate::sys::{self, Fd, Socket};
 
 /// The socket of a channel, shared by its two halves.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub struct Link {
     socket: Arc<Socket>,
     generation: u32,
     gone: AtomicBool,
@@ -30,8 +30,10 @@ const MAX_HANDED: usize = 4;
 
 /// Which half of the channel speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Half {
+pub enum Half {
+    /// The sending one.
     Sender,
+    /// The receiving one.
     Receiver,
 }
 
@@ -42,23 +44,23 @@ impl Link {
 
     /// `Forked` in a child of the process that made the channel, whose memory is not there any more.
     #[inline]
-    pub(crate) fn check_generation(&self, operation: Operation) -> Result<()> {
+    pub fn check_generation(&self, operation: Operation) -> Result<()> {
         sys::check_generation(self.generation, operation)
     }
 
     /// True if this is the process that made the channel.
-    pub(crate) fn is_ours(&self) -> bool {
+    pub fn is_ours(&self) -> bool {
         sys::generation() == self.generation
     }
 
     /// What is known so far of the peer's death.
     #[inline]
-    pub(crate) fn is_gone(&self) -> bool {
+    pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
     }
 
     /// Asks the kernel whether the peer has hung up.
-    pub(crate) fn look(&self) -> bool {
+    pub fn look(&self) -> bool {
         if !self.is_gone() && self.socket.hung_up() {
             self.gone.store(true, Ordering::Relaxed);
         }
@@ -80,7 +82,7 @@ impl Link {
     }
 
     /// One byte on the socket. A full socket is full of bells.
-    pub(crate) fn ring_bell(&self) {
+    pub fn ring_bell(&self) {
         if !self.socket.ring_bell() {
             self.gone.store(true, Ordering::Relaxed);
         }
@@ -92,12 +94,15 @@ impl Link {
     }
 
     /// What a reactor registers, for both halves.
-    pub(crate) fn source(&self) -> Result<Source> {
+    ///
+    /// # Errors
+    /// None yet.
+    pub fn source(&self) -> Result<Source> {
         self.socket.source()
     }
 
     /// Before a task sleeps: remembers its waker and empties the socket of old bells.
-    pub(crate) fn prepare(&self, half: Half, waker: &Waker) {
+    pub fn prepare(&self, half: Half, waker: &Waker) {
         let shared = &mut *self.shared();
         let mine = &mut shared.wakers[half as usize];
         if !mine.as_ref().is_some_and(|w| w.will_wake(waker)) {
@@ -153,14 +158,21 @@ impl Link {
 
 /// When a half last looked at the socket: it looks again after 100 ms of calls that tell nothing of the peer.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub struct Pulse {
     looked: u64,
 }
 
 const LOOK_EVERY_MS: u64 = 100;
 
+impl Default for Pulse {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Pulse {
-    pub(crate) fn new() -> Self {
+    /// It looked just now.
+    pub fn new() -> Self {
         Self { looked: sys::coarse_millis() }
     }
 
@@ -169,8 +181,9 @@ impl Pulse {
         Self { looked: 0 }
     }
 
+    /// Whether it is time to look; then the time begins anew.
     #[inline]
-    pub(crate) fn is_due(&mut self) -> bool {
+    pub fn is_due(&mut self) -> bool {
         let now = sys::coarse_millis();
         let due = now.wrapping_sub(self.looked) >= LOOK_EVERY_MS;
         if due {

@@ -10,8 +10,9 @@ mod sender;
 mod tests;
 
 pub(crate) use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY};
-pub(crate) use link::Link;
-pub(crate) use ready::{ReadyPage, ReadySlot};
+pub use link::{Half, Link, Pulse};
+pub(crate) use ready::ReadyPage;
+pub use ready::ReadySlot;
 pub use receiver::Receiver;
 pub use sender::Sender;
 

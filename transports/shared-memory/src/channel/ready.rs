@@ -100,7 +100,7 @@ impl ReadyPage {
 
 /// One sender's bit.
 #[derive(Debug)]
-pub(crate) struct ReadySlot {
+pub struct ReadySlot {
     words: Arc<Words>,
     slot: u32,
     /// On the owner's side: where the slot is given back.
@@ -117,13 +117,14 @@ impl ReadySlot {
         Ok(Self { words: Arc::new(Words(Map::new(fd, PAGE)?)), slot, taken: None })
     }
 
-    pub(crate) fn index(&self) -> u32 {
+    /// Its number.
+    pub fn index(&self) -> u32 {
         self.slot
     }
 
     /// After a publication and its fence: sets the bit. True if the owner sleeps and wants the bell.
     #[inline]
-    pub(crate) fn mark(&self) -> bool {
+    pub fn mark(&self) -> bool {
         let word = &self.words.bits()[self.slot as usize / 64];
         let bit = 1 << (self.slot % 64);
         word.load(Ordering::Relaxed) & bit == 0 && {

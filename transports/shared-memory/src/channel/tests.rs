@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ring::{SharedRing, Storage};
-use crate::sys::{Dir, Listener, Socket};
+use crate::sys::{self, Dir, Listener, Map, Socket};
 
 type Halves = (Sender, Receiver);
 
@@ -27,8 +27,10 @@ fn growing_pair(capacity: usize, in_place: bool, limit: usize) -> (Layout, Halve
     let ours = Socket::connect(&dir, &name).unwrap();
     dir.unlink(&name).unwrap();
     let theirs = listener.accept().unwrap().unwrap();
-    let (layout, memory) = Layout::create(capacity).unwrap();
-    let mapped = Layout::open(&memory, capacity).unwrap();
+    let memory = sys::anonymous(Layout::size(capacity)).unwrap();
+    let map = || Arc::new(Map::new(&memory, Layout::size(capacity)).unwrap());
+    let layout = Layout::over(&map(), capacity).unwrap();
+    let mapped = Layout::over(&map(), capacity).unwrap();
     let a = halves(&layout, Arc::new(Link::new(Arc::new(ours))), Role::Owner, None, in_place, limit);
     let b = halves(&mapped, Arc::new(Link::new(Arc::new(theirs))), Role::Opener, None, in_place, limit);
     (mapped, a, Some(b))

@@ -8,22 +8,21 @@ use anyipc_core::{
     Role, Source,
 };
 
-use super::{DEFAULT_LIMIT, HANDSHAKE, Settings};
-use crate::channel::{Layout, Link, MAX_CAPACITY, MIN_CAPACITY, ReadyPage, Receiver, Sender, halves};
+use super::fabric::{Fabric, Side};
+use super::{HANDSHAKE, out_of_range};
+use crate::channel::{Link, ReadyPage, ReadySlot};
+use crate::region::Region;
 use crate::rendezvous::Rendezvous;
-use crate::sys::{self, Credentials, Fd, Listener, Socket};
+use crate::sys::{self, Credentials, Fd, Listener, Map, Socket};
 
 /// How soon to look again for a free descriptor.
 const EXHAUSTED: Duration = Duration::from_millis(10);
 /// The most handshakes that are kept half-open; more wait in the listener's queue.
 const MAX_HALF_OPEN: usize = 256;
-/// The capacity of a direction, unless the address says otherwise: small, because every page of it is paid
-/// for when the channel is made.
-const DEFAULT_CAPACITY: usize = 64 << 10;
 
 /// The owner's side of the handshakes.
 #[derive(Debug)]
-pub(super) struct Acceptor {
+pub struct Acceptor {
     rendezvous: Rendezvous,
     state: Mutex<State>,
 }
@@ -56,7 +55,8 @@ enum Step {
 }
 
 impl Acceptor {
-    pub(super) fn new(rendezvous: Rendezvous) -> Self {
+    /// For a name that was claimed just now.
+    pub fn new(rendezvous: Rendezvous) -> Self {
         Self { rendezvous, state: Mutex::default() }
     }
 
@@ -65,19 +65,19 @@ impl Acceptor {
     }
 
     /// Takes every handshake a step further; gives the first that is complete.
-    pub(super) fn try_accept(
+    ///
+    /// # Errors
+    /// `WouldBlock` until one is; what the system says about the listener.
+    pub fn try_accept<F: Fabric>(
         &self,
         attempt: &Attempt,
-        settings: &Settings,
-    ) -> Result<(Sender, Receiver, Peer)> {
+        fabric: &F,
+    ) -> Result<(F::Sender, F::Receiver, Peer)> {
         let state = &mut *self.state();
         let listener = self.rendezvous.listener();
         listener.clear(&mut |slot| state.told(slot));
         self.welcome_newcomers(state)?;
-        let ours = Hello {
-            capacity: settings.capacity().unwrap_or(DEFAULT_CAPACITY) as u64,
-            ..attempt.hello.clone()
-        };
+        let ours = Hello { capacity: fabric.capacity() as u64, ..attempt.hello.clone() };
         for _ in 0..state.half_open.len() {
             let Some(mut guest) = state.half_open.pop_front() else { break };
             match guest.step(listener) {
@@ -90,17 +90,19 @@ impl Acceptor {
                 Ok(Step::Left) => {}
                 Ok(Step::Said(theirs)) => match ours
                     .check(&theirs)
-                    .and_then(|()| admit(&guest, attempt.inbox, &ours, settings, state, listener))
+                    .and_then(|()| admit(&guest, attempt.inbox, &ours, fabric, state, listener))
                 {
-                    Ok((make, slot)) => {
-                        let peer = Peer { pid: Some(guest.who.pid), uid: Some(guest.who.uid), hello: theirs };
-                        let in_place = settings.reads_in_place(guest.who.uid);
+                    Ok((region, ready)) => {
+                        let uid = guest.who.uid;
+                        let peer = Peer { pid: Some(guest.who.pid), uid: Some(uid), hello: theirs };
                         let link = Arc::new(Link::new(Arc::new(guest.socket)));
-                        if let Some(slot) = &slot {
+                        if let Some(slot) = &ready {
                             state.watch(slot.index(), &link);
                         }
+                        let side = Side { link, role: Role::Owner, ready, uid, extra: fabric.extra() };
+                        let halves = fabric.halves(region, fabric.capacity(), side);
                         let (sender, receiver) =
-                            halves(&make, link, Role::Owner, slot, in_place, limit(settings));
+                            halves.map_err(|e| Error::io(Operation::Accept, "making the channel", e))?;
                         return Ok((sender, receiver, peer));
                     }
                     Err(error) => state.reject(&guest, error),
@@ -145,7 +147,11 @@ impl Acceptor {
         Ok(())
     }
 
-    pub(super) fn arm(&self, attempt: &Attempt) -> Result<Armed> {
+    /// Prepares to wait for a connector.
+    ///
+    /// # Errors
+    /// None yet.
+    pub fn arm(&self, attempt: &Attempt) -> Result<Armed> {
         let state = self.state();
         // A half-open handshake is looked at again soon: its socket is not in the listener's set.
         let soonest = state.half_open.iter().map(|guest| guest.deadline).min();
@@ -164,18 +170,24 @@ impl Acceptor {
         })
     }
 
-    pub(super) fn source(&self) -> Result<Source> {
+    /// What a reactor registers.
+    ///
+    /// # Errors
+    /// None yet.
+    pub fn source(&self) -> Result<Source> {
         self.rendezvous.listener().source()
     }
 
-    pub(super) fn ready(&self, visit: &mut dyn FnMut(u64)) -> bool {
+    /// Names the inbox's channels that may have something to receive.
+    pub fn ready(&self, visit: &mut dyn FnMut(u64)) -> bool {
         if let Some(ready) = &self.state().ready {
             ready.take(visit);
         }
         true
     }
 
-    pub(super) fn rejections(&self) -> Rejections {
+    /// Who was turned away.
+    pub fn rejections(&self) -> Rejections {
         self.state().rejections.clone()
     }
 }
@@ -247,23 +259,19 @@ impl HalfOpen {
     }
 }
 
-/// What a ring may grow to: a capacity that was asked for is what it stays at.
-fn limit(settings: &Settings) -> usize {
-    settings.capacity().unwrap_or(DEFAULT_LIMIT)
-}
-
 /// Makes the channel's memory and hands it over.
 fn admit(
     guest: &HalfOpen,
     inbox: bool,
     ours: &Hello,
-    settings: &Settings,
+    fabric: &impl Fabric,
     state: &mut State,
     listener: &Listener,
-) -> Result<(Layout, Option<crate::channel::ReadySlot>)> {
+) -> Result<(Region, Option<ReadySlot>)> {
     let fail = |what: &'static str| move |error: io::Error| Error::io(Operation::Accept, what, error);
-    let capacity = settings.capacity().unwrap_or(DEFAULT_CAPACITY).clamp(MIN_CAPACITY, MAX_CAPACITY);
-    let (layout, memory) = Layout::create(capacity).map_err(fail("making the channel's memory"))?;
+    let size = fabric.size(fabric.capacity()).ok_or_else(|| out_of_range(Operation::Accept))?;
+    let memory = sys::anonymous(size).map_err(fail("making the channel's memory"))?;
+    let region = Region::whole(Map::new(&memory, size).map_err(fail("mapping the channel's memory"))?);
     let mut slot = None;
     if inbox {
         if state.ready.is_none() {
@@ -276,16 +284,16 @@ fn admit(
         }
     }
     let welcome = Reply::Welcome(ours.clone()).encode()?;
-    let index = slot.as_ref().map_or(u32::MAX, crate::channel::ReadySlot::index);
+    let index = slot.as_ref().map_or(u32::MAX, ReadySlot::index);
     let mut bytes = welcome;
     bytes.extend(index.to_le_bytes());
-    bytes.extend((limit(settings) as u64).to_le_bytes());
+    bytes.extend(fabric.extra().to_le_bytes());
     let mut fds: Vec<&Fd> = vec![&memory];
     if let (Some(_), Some(ready)) = (&slot, &state.ready) {
         fds.push(ready.fd());
     }
     match guest.socket.send_with(&bytes, &fds) {
-        Ok(sent) if sent == bytes.len() => Ok((layout, slot)),
+        Ok(sent) if sent == bytes.len() => Ok((region, slot)),
         Ok(_) => Err(Error::new(Operation::Accept, ErrorKind::Io).because("the welcome went out in part")),
         Err(error) => Err(fail("sending the welcome")(error)),
     }

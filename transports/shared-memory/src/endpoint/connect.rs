@@ -6,14 +6,16 @@ use anyipc_core::{
 };
 use std::time::{Duration, Instant};
 
-use super::{DEFAULT_LIMIT, HANDSHAKE, Settings};
-use crate::channel::{Layout, Link, MAX_CAPACITY, MIN_CAPACITY, ReadySlot, Receiver, Sender, halves};
-use crate::rendezvous::SOCKET;
-use crate::sys::{Dir, Fd, Socket, user};
+use super::HANDSHAKE;
+use super::fabric::{Fabric, Side};
+use crate::channel::{Link, ReadySlot};
+use crate::kind::Kind;
+use crate::region::Region;
+use crate::sys::{Dir, Fd, Map, Socket, check_anonymous, user};
 
 /// How soon to look again for an owner or for room in its queue.
 const SOON: Duration = Duration::from_millis(1);
-/// Behind a welcome: the ready slot (u32) and what a ring may grow to (u64).
+/// Behind a welcome: the ready slot (u32) and the fabric's extra (u64).
 const TRAILER: usize = 12;
 
 /// A handshake that waits for the owner's answer.
@@ -27,17 +29,21 @@ struct Asked {
 }
 
 /// Takes one step of the handshake with the owner of the name.
-pub(super) fn try_connect(
+///
+/// # Errors
+/// `WouldBlock` until it has answered, `NoOwner`, `Mismatch`, `Corrupt`, `TimedOut`, …
+pub fn try_connect<F: Fabric>(
     dir: &Dir,
+    kind: &Kind,
     name: &Name,
     attempt: &mut Attempt,
-    settings: &Settings,
-) -> Result<(Sender, Receiver, Peer)> {
-    let hello = Hello { capacity: settings.insists(&attempt.hello), ..attempt.hello.clone() };
-    let asked = attempt.progress(|| ask(dir, name, &hello))?;
+    fabric: &F,
+) -> Result<(F::Sender, F::Receiver, Peer)> {
+    let hello = Hello { capacity: fabric.insists(&attempt.hello), ..attempt.hello.clone() };
+    let asked = attempt.progress(|| ask(dir, &kind.socket(name), &hello))?;
     let result = asked.listen().and_then(|answer| match answer {
         None => Err(Error::new(Operation::Connect, ErrorKind::WouldBlock)),
-        Some((theirs, slot, limit)) => asked.enter(&hello, theirs, slot, limit, settings),
+        Some((theirs, slot, extra)) => asked.enter(&hello, theirs, slot, extra, fabric),
     });
     // Whatever it came to, the next call begins anew.
     if !result.as_ref().is_err_and(Error::is_would_block) {
@@ -46,24 +52,29 @@ pub(super) fn try_connect(
     result
 }
 
-pub(super) fn arm(attempt: &Attempt) -> Armed {
+/// Prepares to wait for the owner's answer.
+pub fn arm(attempt: &Attempt) -> Armed {
     match attempt.stored::<Asked>() {
         Some(asked) if asked.began.is_none() => Armed::Source(Interest::Readable),
         _ => Armed::After(SOON),
     }
 }
 
-pub(super) fn source(attempt: &Attempt) -> Result<Source> {
+/// What a reactor registers.
+///
+/// # Errors
+/// `Unsupported` while there is nothing to register.
+pub fn source(attempt: &Attempt) -> Result<Source> {
     match attempt.stored::<Asked>() {
         Some(asked) => asked.socket.source(),
         None => Err(Error::new(Operation::Connect, ErrorKind::Unsupported)),
     }
 }
 
-fn ask(dir: &Dir, name: &Name, hello: &Hello) -> Result<Asked> {
+fn ask(dir: &Dir, at: &str, hello: &Hello) -> Result<Asked> {
     let fail = |error| Error::io(Operation::Connect, "reaching the owner", error);
     let bytes = hello.encode()?;
-    let socket = match Socket::connect(dir, &format!("{}{SOCKET}", name.os_name())) {
+    let socket = match Socket::connect(dir, at) {
         Ok(socket) => socket,
         Err(error) => {
             return Err(match error.kind() {
@@ -150,41 +161,36 @@ impl Asked {
     }
 
     /// Checks what the owner said and handed over, and maps it.
-    fn enter(
+    fn enter<F: Fabric>(
         &mut self,
         ours: &Hello,
         theirs: Hello,
         slot: u32,
-        limit: u64,
-        settings: &Settings,
-    ) -> Result<(Sender, Receiver, Peer)> {
+        extra: u64,
+        fabric: &F,
+    ) -> Result<(F::Sender, F::Receiver, Peer)> {
         ours.check(&theirs)?;
         let owner = self
             .socket
             .credentials()
             .map_err(|e| Error::io(Operation::Connect, "asking for the owner", e))?;
         let capacity = usize::try_from(theirs.capacity).unwrap_or(0);
-        if !capacity.is_power_of_two() || !(MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity) {
-            return Err(strange("its capacity is out of range"));
-        }
+        let size = fabric.size(capacity).ok_or_else(|| strange("its capacity is out of range"))?;
         let mut fds = self.fds.drain(..);
         let memory = fds.next().ok_or_else(|| strange("it handed over no memory"))?;
         let unfit = |error: io::Error| match error.kind() {
             io::ErrorKind::InvalidData => strange(&error.to_string()),
             _ => Error::io(Operation::Connect, "mapping the channel's memory", error),
         };
-        let layout = Layout::open(&memory, capacity).map_err(unfit)?;
+        let map = check_anonymous(&memory, size).and_then(|()| Map::new(&memory, size)).map_err(unfit)?;
         let ready = match fds.next() {
             Some(page) => Some(ReadySlot::open(&page, slot).map_err(unfit)?),
             None => None,
         };
-        let peer = Peer { pid: Some(owner.pid), uid: Some(owner.uid), hello: theirs };
         let link = Arc::new(Link::new(Arc::clone(&self.socket)));
-        let in_place = settings.reads_in_place(owner.uid);
-        // An owner may not make us reserve more than we would by ourselves.
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(DEFAULT_LIMIT.max(capacity));
-        let (sender, receiver) = halves(&layout, link, Role::Opener, ready, in_place, limit);
-        Ok((sender, receiver, peer))
+        let side = Side { link, role: Role::Opener, ready, uid: owner.uid, extra };
+        let (sender, receiver) = fabric.halves(Region::whole(map), capacity, side).map_err(unfit)?;
+        Ok((sender, receiver, Peer { pid: Some(owner.pid), uid: Some(owner.uid), hello: theirs }))
     }
 }
 

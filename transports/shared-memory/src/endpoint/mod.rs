@@ -2,6 +2,7 @@
 
 mod accept;
 mod connect;
+mod fabric;
 mod settings;
 
 use std::any::Any;
@@ -15,15 +16,20 @@ use anyipc_core::{
 
 use crate::block::Block;
 use crate::channel::{Receiver, Sender};
+use crate::kind::BLOCK;
 use crate::rendezvous::Rendezvous;
 use crate::sys::{self, Dir};
-use accept::Acceptor;
+pub use accept::Acceptor;
+pub use connect::{arm, source, try_connect};
+pub use fabric::{Fabric, Side};
 pub(crate) use settings::Settings;
 
 /// The longest a begun handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(1);
-/// What a ring may grow to, in bytes, unless the address says otherwise.
-const DEFAULT_LIMIT: usize = 4 << 20;
+
+fn out_of_range(operation: Operation) -> Error {
+    Error::new(operation, ErrorKind::InvalidOption).because("no channel has this capacity")
+}
 
 /// A handle of a shared-memory name.
 #[derive(Debug)]
@@ -81,7 +87,7 @@ impl anyipc_core::Endpoint for Endpoint {
         sys::check_generation(self.generation, self.operation())?;
         match &self.acceptor {
             Some(acceptor) => acceptor.try_accept(attempt, &self.settings),
-            None => connect::try_connect(&self.dir, &self.name, attempt, &self.settings),
+            None => connect::try_connect(&self.dir, &BLOCK, &self.name, attempt, &self.settings),
         }
     }
 

@@ -1,9 +1,18 @@
+use std::io;
 use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Options, Result, keys};
 
-use crate::channel::{MAX_CAPACITY, MIN_CAPACITY};
+use super::fabric::{Fabric, Side};
+use crate::channel::{Layout, MAX_CAPACITY, MIN_CAPACITY, Receiver, Sender, halves};
+use crate::region::Region;
 use crate::sys::{Scope, user};
+
+/// The capacity of a direction, unless the address says otherwise: small, because every page of it is paid
+/// for when the channel is made.
+const DEFAULT_CAPACITY: usize = 64 << 10;
+/// What a ring may grow to, in bytes, unless the address says otherwise.
+const DEFAULT_LIMIT: usize = 4 << 20;
 
 /// How long an object may be between two states, unless the address has a `timeout`.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -52,22 +61,40 @@ impl Settings {
             adopt: options.text(keys::CREATE) == Some("open_or_create"),
         })
     }
+}
 
-    /// Bytes of a direction, a power of two; `None` leaves it to the owner, or to the default.
-    pub(crate) fn capacity(&self) -> Option<usize> {
-        self.capacity
+/// Channels over rings.
+impl Fabric for Settings {
+    type Sender = Sender;
+    type Receiver = Receiver;
+
+    fn capacity(&self) -> usize {
+        self.capacity.unwrap_or(DEFAULT_CAPACITY)
     }
 
-    /// The capacity that an opener insists on, as the owner would round it; 0 is any.
-    pub(crate) fn insists(&self, hello: &Hello) -> u64 {
+    fn insists(&self, hello: &Hello) -> u64 {
         match (hello.capacity, self.capacity) {
             (0, ours) => ours.unwrap_or(0) as u64,
             (asked, _) => asked.checked_next_power_of_two().unwrap_or(asked).max(MIN_CAPACITY as u64),
         }
     }
 
-    /// Whether messages of a peer of this user are read where they stand.
-    pub(crate) fn reads_in_place(&self, uid: u32) -> bool {
-        self.trusting && uid == user()
+    fn size(&self, capacity: usize) -> Option<usize> {
+        let sound = capacity.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity);
+        sound.then(|| Layout::size(capacity))
+    }
+
+    /// What a ring may grow to: a capacity that was asked for is what it stays at.
+    fn extra(&self) -> u64 {
+        self.capacity.unwrap_or(DEFAULT_LIMIT) as u64
+    }
+
+    fn halves(&self, region: Region, capacity: usize, side: Side) -> io::Result<(Sender, Receiver)> {
+        let layout = Layout::over(region.map(), capacity)?;
+        // Messages of a peer of this user are read where they stand, if the address allows it.
+        let in_place = self.trusting && side.uid == user();
+        // An owner may not make us reserve more than we would by ourselves.
+        let limit = usize::try_from(side.extra).unwrap_or(usize::MAX).min(DEFAULT_LIMIT.max(capacity));
+        Ok(halves(&layout, side.link, side.role, side.ready, in_place, limit))
     }
 }

@@ -28,7 +28,7 @@ impl Place {
     }
 
     fn attach<'a>(&'a self, name: &'a Name, op: Operation) -> Attach<'a> {
-        Attach::new(&self.dir, name, WAIT, op)
+        Attach::new(&self.dir, &BLOCK, name, WAIT, op)
     }
 }
 
@@ -54,7 +54,7 @@ fn without_nameless_files_a_temporary_name_serves() {
     let place = Place::new();
     let name = name();
     let attach = place.attach(&name, Operation::Create);
-    let segment = attach.make_temporary(New::lpsz(b"text")).unwrap().unwrap();
+    let segment = attach.make_temporary(New::lpsz(&[(0, b"text")])).unwrap().unwrap();
     assert_eq!(place.files(), [attach.file.as_str()], "the temporary name is gone");
     assert!(attach.make_temporary(New::block(1)).unwrap().is_none(), "the name is taken");
     assert_eq!(place.files(), [attach.file.as_str()]);
@@ -68,27 +68,27 @@ fn without_nameless_files_a_temporary_name_serves() {
 #[test]
 fn a_sweep_knows_abandoned_temporary_files_by_their_free_lock() {
     let place = Place::new();
-    let dead = temporary_name();
+    let dead = temporary_name("");
     drop(place.dir.create_file(&dead).unwrap());
-    let alive = temporary_name();
+    let alive = temporary_name("");
     let fd = place.dir.create_file(&alive).unwrap();
     assert!(try_lock(&fd, Lock::Shared).unwrap());
-    assert!(inventory::list(&place.dir).unwrap().is_empty());
-    assert_eq!(inventory::sweep(&place.dir, false).unwrap().len(), 1);
+    assert!(inventory::list(&place.dir, &BLOCK).unwrap().is_empty());
+    assert_eq!(inventory::sweep(&place.dir, &BLOCK, false).unwrap().len(), 1);
     assert_eq!(place.files().len(), 2);
-    assert_eq!(inventory::sweep(&place.dir, true).unwrap().len(), 1);
+    assert_eq!(inventory::sweep(&place.dir, &BLOCK, true).unwrap().len(), 1);
     assert_eq!(place.files(), [alive.as_str()]);
 }
 
 #[test]
 fn what_persists_stays_without_holders() {
     let place = Place::new();
-    let new = New { flags: PERSIST, contents: b"here", ..New::block(100) };
+    let new = New { flags: PERSIST, contents: &[(0, b"here")], ..New::block(100) };
     let segment = Segment::create(&place.dir, &name(), new, WAIT, Operation::Create).unwrap();
     segment.close().unwrap();
-    let state = || inventory::inspect(&place.dir, &name()).unwrap()[0].state;
+    let state = || inventory::inspect(&place.dir, &BLOCK, &name()).unwrap()[0].state;
     assert_eq!(state(), anyipc_core::ObjectState::Persistent);
-    assert!(inventory::sweep(&place.dir, true).unwrap().is_empty());
+    assert!(inventory::sweep(&place.dir, &BLOCK, true).unwrap().is_empty());
     let again = Segment::open(&place.dir, &name(), WAIT, Operation::Open).unwrap();
     let mut bytes = [0; 4];
     again.fd().read_at(&mut bytes, sys::page_size() as u64).unwrap();
@@ -97,7 +97,7 @@ fn what_persists_stays_without_holders() {
     assert_eq!(error.kind(), ErrorKind::Exists);
     again.abandon();
     assert_eq!(state(), anyipc_core::ObjectState::Persistent);
-    inventory::remove(&place.dir, &name(), false).unwrap();
+    inventory::remove(&place.dir, &BLOCK, &name(), false).unwrap();
     assert!(place.files().is_empty());
 }
 
@@ -105,7 +105,7 @@ fn what_persists_stays_without_holders() {
 fn race(temporary: bool) {
     let place = Place::new();
     let stop = AtomicBool::new(false);
-    let live = |found: &Segment| same_file(&place.dir, &(name().os_name() + BLOCK), found.fd()).unwrap();
+    let live = |found: &Segment| same_file(&place.dir, &BLOCK.file(&name()), found.fd()).unwrap();
     let work = |seed: u64| {
         let name = name();
         let attach = place.attach(&name, Operation::Create);
@@ -132,7 +132,7 @@ fn race(temporary: bool) {
         let workers: Vec<_> = (0..6).map(|seed| scope.spawn(move || work(seed + 1))).collect();
         let sweeper = scope.spawn(|| {
             while !stop.load(SeqCst) {
-                inventory::sweep(&place.dir, true).unwrap();
+                inventory::sweep(&place.dir, &BLOCK, true).unwrap();
             }
         });
         let results: Vec<_> = workers.into_iter().map(|w| w.join()).collect();
@@ -140,7 +140,7 @@ fn race(temporary: bool) {
         sweeper.join().unwrap();
         results.into_iter().for_each(|r| r.unwrap());
     });
-    inventory::sweep(&place.dir, true).unwrap();
+    inventory::sweep(&place.dir, &BLOCK, true).unwrap();
     assert!(place.files().is_empty());
 }
 
@@ -167,7 +167,7 @@ proptest! {
         // Noise over a good header, from some byte on, in a file of any length.
         let place = Place::new();
         let good = Segment::create(&place.dir, &name(), New::block(5000), WAIT, Operation::Create).unwrap();
-        let path = place.dir.path().join(name().os_name() + BLOCK);
+        let path = place.dir.path().join(BLOCK.file(&name()));
         let mut bytes = std::fs::read(&path).unwrap();
         good.abandon();
         let start = start.unwrap_or(0);
@@ -183,7 +183,7 @@ proptest! {
             prop_assert!(expected.contains(&error.kind()), "{error}");
         }
         let _ = Segment::create(&place.dir, &name(), New::block(1), WAIT, Operation::Create);
-        let _ = inventory::list(&place.dir).unwrap();
-        inventory::sweep(&place.dir, true).unwrap();
+        let _ = inventory::list(&place.dir, &BLOCK).unwrap();
+        inventory::sweep(&place.dir, &BLOCK, true).unwrap();
     }
 }

@@ -11,8 +11,9 @@ pub(crate) use linux::*;
 pub(crate) use unsupported::*;
 
 pub(crate) use anyipc_os::{
-    Claim, Dir, Fd, FileKind, Lock, Marks, Scope, Status, check_generation, generation, holders, is_held,
-    same_file, try_lock, try_write_lock, user, write_unlock,
+    Bell, Claim, Dir, Fd, FileKind, Lock, Marks, Scope, Status, check_generation, generation, holders,
+    is_held, is_number_locked, same_file, try_lock, try_lock_number, try_write_lock, unlock_number, user,
+    write_unlock,
 };
 
 /// The process and the user on the other side of a socket.

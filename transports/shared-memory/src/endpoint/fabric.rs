@@ -1,0 +1,56 @@
+use std::fmt::Debug;
+use std::io;
+use std::sync::Arc;
+
+use anyipc_core::{Hello, Role};
+
+use crate::channel::{Link, ReadySlot};
+use crate::region::Region;
+
+/// How a transport's channels lie in the memory that the owner hands over in the handshake.
+pub trait Fabric: Debug {
+    /// The sending half.
+    type Sender;
+    /// The receiving half.
+    type Receiver;
+
+    /// Bytes of a direction, as the owner decides. One that [`size`](Self::size) takes.
+    fn capacity(&self) -> usize;
+
+    /// The capacity that an opener with this hello insists on, as the owner would round it; 0 is any.
+    fn insists(&self, hello: &Hello) -> u64;
+
+    /// Bytes of the memory of a channel. `None` for a capacity that no channel has.
+    fn size(&self, capacity: usize) -> Option<usize>;
+
+    /// A number that the owner's welcome carries for the opener.
+    fn extra(&self) -> u64 {
+        0
+    }
+
+    /// Makes the halves. The memory has the right size; the owner's is zero, the opener's may hold anything.
+    ///
+    /// # Errors
+    /// `InvalidData` if the memory is not what it should be.
+    fn halves(
+        &self,
+        region: Region,
+        capacity: usize,
+        side: Side,
+    ) -> io::Result<(Self::Sender, Self::Receiver)>;
+}
+
+/// One side of a fresh channel.
+#[derive(Debug)]
+pub struct Side {
+    /// The socket between the sides.
+    pub link: Arc<Link>,
+    /// Whose side it is.
+    pub role: Role,
+    /// The owner's end or the opener's of the inbox's ready page, if the channel belongs to an inbox.
+    pub ready: Option<ReadySlot>,
+    /// The user on the other side.
+    pub uid: u32,
+    /// What the owner's [`Fabric::extra`] said.
+    pub extra: u64,
+}

@@ -1,0 +1,14 @@
+//! What other transports over shared memory are built from: named memory and its inventory, a lock that survives
+//! its owner, seats that show who lives, and the handshake that hands a channel's memory over.
+//!
+//! These follow no semantic versioning: use a transport.
+
+pub use crate::channel::{Half, Link, Pulse, ReadySlot};
+pub use crate::endpoint::{Acceptor, Fabric, Side, arm, source, try_connect};
+pub use crate::inventory::{inspect, list, remove, sweep};
+pub use crate::kind::Kind;
+pub use crate::memory::{Memory, Path, Plan};
+pub use crate::region::{Region, sleep, wake};
+pub use crate::rendezvous::Rendezvous;
+pub use crate::robust::{Ground, Taken, Ticket, lock, unlock};
+pub use crate::seats::{SEAT, Seat, Seats};

@@ -1,0 +1,99 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
+
+use crate::bytes;
+use crate::sys::{self, Map};
+
+/// A range of mapped memory that other processes write at the same time. Every access is an atomic one and stays
+/// inside, whatever offset it is given: a wrong one reaches a wrong place in here, never one outside.
+///
+/// Not mapped in a forked child: check the generation before any access.
+#[derive(Debug, Clone)]
+pub struct Region {
+    map: Arc<Map>,
+    /// A multiple of 8.
+    start: usize,
+    /// A multiple of 8, and not 0.
+    len: usize,
+}
+
+impl Region {
+    /// What lies behind the header's page.
+    pub(crate) fn contents(map: &Arc<Map>) -> Self {
+        let page = sys::page_size();
+        // A segment has a page of contents or more.
+        Self { map: Arc::clone(map), start: page, len: map.len() - page }
+    }
+
+    /// All of a mapping.
+    pub(crate) fn whole(map: Map) -> Self {
+        let len = map.len();
+        Self { map: Arc::new(map), start: 0, len }
+    }
+
+    /// A part. `None` if it does not lie inside, or its start or length is no multiple of 8, or it is empty.
+    pub fn part(&self, start: usize, len: usize) -> Option<Self> {
+        let inside = start.checked_add(len).is_some_and(|end| end <= self.len);
+        let aligned = start.is_multiple_of(8) && len.is_multiple_of(8) && len > 0;
+        (inside && aligned).then(|| Self { map: Arc::clone(&self.map), start: self.start + start, len })
+    }
+
+    pub(crate) fn map(&self) -> &Arc<Map> {
+        &self.map
+    }
+
+    /// Bytes of it.
+    #[expect(clippy::len_without_is_empty, reason = "it has 8 bytes or more")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The atomic at an offset, a multiple of 4.
+    #[inline]
+    pub fn u32(&self, at: usize) -> &AtomicU32 {
+        let at = if at <= self.len - 4 { at & !3 } else { 0 };
+        // SAFETY: four bytes inside the range, aligned, mapped as long as `self`, and used as atomics only.
+        unsafe { &*self.map.as_ptr().add(self.start + at).cast() }
+    }
+
+    /// The atomic at an offset, a multiple of 8.
+    #[inline]
+    pub fn u64(&self, at: usize) -> &AtomicU64 {
+        let at = if at <= self.len - 8 { at & !7 } else { 0 };
+        // SAFETY: as in `u32`, with eight bytes.
+        unsafe { &*self.map.as_ptr().add(self.start + at).cast() }
+    }
+
+    /// Copies bytes in. False, and nothing happens, if they do not fit.
+    #[inline]
+    pub fn store(&self, at: usize, from: &[u8]) -> bool {
+        let fits = at.checked_add(from.len()).is_some_and(|end| end <= self.len);
+        if fits {
+            // SAFETY: inside the range, which is mapped as long as `self` and used as atomics only.
+            unsafe { bytes::store(self.map.as_ptr().add(self.start + at), from) };
+        }
+        fits
+    }
+
+    /// Copies bytes out. False, and nothing happens, if there are not so many.
+    #[inline]
+    pub fn load(&self, at: usize, to: &mut [u8]) -> bool {
+        let fits = at.checked_add(to.len()).is_some_and(|end| end <= self.len);
+        if fits {
+            // SAFETY: as in `store`.
+            unsafe { bytes::load(self.map.as_ptr().add(self.start + at), to) };
+        }
+        fits
+    }
+}
+
+/// Sleeps while `word` is `expected`: until a wake, a signal, a difference or the timeout. Works across processes.
+pub fn sleep(word: &AtomicU32, expected: u32, timeout: Duration) {
+    sys::futex_wait(word, expected, timeout);
+}
+
+/// Wakes one sleeper on `word`, in whatever process.
+pub fn wake(word: &AtomicU32) {
+    sys::futex_wake(word, 1);
+}

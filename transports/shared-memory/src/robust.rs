@@ -1,0 +1,249 @@
+//! A lock in shared memory that survives its owner.
+//!
+//! Owner and state share one word: 0 is free, else it is the owner's [`Ticket`] and perhaps [`WAITERS`]. Taking a
+//! free lock is one compare-and-swap, giving it back one swap. Who finds it taken spins for a while, then sets the
+//! waiters' bit and sleeps on the word, a slice at a time; after each slice it asks whether the owner still lives,
+//! and takes the lock over if not. That bit is sticky: whoever slept sets it again when it takes the lock, for it
+//! cannot know whether others sleep.
+
+use std::time::Duration;
+
+use crate::primitive::{AtomicU32, Ordering};
+
+/// Someone may sleep on the word.
+const WAITERS: u32 = 1 << 31;
+/// The longest sleep before the owner is looked at: what a death costs those who wait.
+const SLICE: Duration = Duration::from_millis(10);
+/// Pauses between two looks at a taken lock, at first and at most. While one side pauses the other gets much done
+/// on cache lines that stay its own.
+const PAUSES: [u32; 2] = [4, 256];
+/// Looks at a taken lock before sleeping: some microseconds in all.
+const LOOKS: u32 = 24;
+
+/// Who takes the lock: a seat, and which of its holders in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket(u32);
+
+impl Ticket {
+    /// The most seats.
+    pub const SEATS: u32 = 0xfffe;
+
+    /// The ticket of a seat's holder. Of the generation 15 bits count.
+    #[must_use]
+    pub const fn new(seat: u32, generation: u32) -> Self {
+        Self((seat.wrapping_add(1) & 0xffff) | (generation & 0x7fff) << 16)
+    }
+
+    /// The seat, whatever the word holds: it may be one that does not exist.
+    pub const fn seat(self) -> u32 {
+        (self.0 & 0xffff).wrapping_sub(1)
+    }
+
+    /// Whether this is the ticket of this generation of its seat.
+    pub const fn is_of(self, generation: u32) -> bool {
+        (self.0 >> 16) & 0x7fff == generation & 0x7fff
+    }
+}
+
+/// What the lock needs to know and do beside its word.
+pub trait Ground {
+    /// Whether the holder of this ticket has died, or never was.
+    fn is_dead(&self, ticket: Ticket) -> bool;
+    /// Sleeps while the word has this value, for this time at most.
+    fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration);
+    /// Wakes one sleeper.
+    fn wake(&self, word: &AtomicU32);
+}
+
+/// How the lock was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// From nobody.
+    Free,
+    /// From one who died holding it: what it protects must be put right first.
+    OwnerDied,
+}
+
+/// Takes the lock. `None` if its owner lives and does not give it back within `patience`.
+#[inline]
+pub fn lock(word: &AtomicU32, me: Ticket, ground: &impl Ground, patience: Duration) -> Option<Taken> {
+    match word.compare_exchange(0, me.0, Ordering::Acquire, Ordering::Relaxed) {
+        Ok(_) => Some(Taken::Free),
+        Err(_) => contend(word, me, ground, patience),
+    }
+}
+
+#[cold]
+fn contend(word: &AtomicU32, me: Ticket, ground: &impl Ground, patience: Duration) -> Option<Taken> {
+    let take = |expected, new| word.compare_exchange(expected, new, Ordering::Acquire, Ordering::Relaxed);
+    let [mut pauses, longest] = PAUSES;
+    for _ in 0..LOOKS {
+        (0..pauses).for_each(|_| std::hint::spin_loop());
+        pauses = (pauses * 2).min(longest);
+        if word.load(Ordering::Relaxed) == 0 && take(0, me.0).is_ok() {
+            return Some(Taken::Free);
+        }
+    }
+    let mut slept = Duration::ZERO;
+    loop {
+        let now = word.load(Ordering::Relaxed);
+        if now == 0 {
+            if take(0, me.0 | WAITERS).is_ok() {
+                return Some(Taken::Free);
+            }
+            continue;
+        }
+        if now & WAITERS == 0 && take(now, now | WAITERS).is_err() {
+            continue;
+        }
+        let slice = SLICE.min(patience.saturating_sub(slept));
+        ground.sleep(word, now | WAITERS, slice);
+        slept += slice;
+        let now = word.load(Ordering::Relaxed);
+        if now != 0 && ground.is_dead(Ticket(now & !WAITERS)) && take(now, me.0 | WAITERS).is_ok() {
+            return Some(Taken::OwnerDied);
+        }
+        if slept >= patience && now != 0 {
+            return None;
+        }
+    }
+}
+
+/// Gives the lock back. The caller holds it.
+#[inline]
+pub fn unlock(word: &AtomicU32, ground: &impl Ground) {
+    if word.swap(0, Ordering::Release) & WAITERS != 0 {
+        ground.wake(word);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::*;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Threads {
+        dead: AtomicBool,
+    }
+
+    impl Ground for Threads {
+        fn is_dead(&self, ticket: Ticket) -> bool {
+            self.dead.load(SeqCst) && ticket.seat() == 7
+        }
+        fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration) {
+            crate::sys::futex_wait(word, expected, timeout);
+        }
+        fn wake(&self, word: &AtomicU32) {
+            crate::sys::futex_wake(word, 1);
+        }
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn one_at_a_time() {
+        let (word, ground, inside) = (AtomicU32::new(0), Threads::default(), AtomicBool::new(false));
+        let mut count = 0;
+        let counter = std::sync::Mutex::new(&mut count);
+        std::thread::scope(|scope| {
+            for seat in 0..4 {
+                let (word, ground, inside, counter) = (&word, &ground, &inside, &counter);
+                scope.spawn(move || {
+                    for _ in 0..20_000 {
+                        assert_eq!(lock(word, Ticket::new(seat, 1), ground, LONG), Some(Taken::Free));
+                        assert!(!inside.swap(true, Relaxed), "two are inside");
+                        **counter.try_lock().unwrap() += 1;
+                        inside.store(false, Relaxed);
+                        unlock(word, ground);
+                    }
+                });
+            }
+        });
+        assert_eq!(count, 80_000);
+        assert_eq!(word.load(SeqCst) & !WAITERS, 0);
+    }
+
+    #[test]
+    fn the_dead_are_followed_once() {
+        let (word, ground) = (Arc::new(AtomicU32::new(0)), Arc::new(Threads::default()));
+        lock(&word, Ticket::new(7, 3), &*ground, LONG);
+        assert_eq!(lock(&word, Ticket::new(1, 1), &*ground, Duration::from_millis(30)), None);
+        let heirs: Vec<_> = (0..4)
+            .map(|seat| {
+                let (word, ground) = (word.clone(), ground.clone());
+                std::thread::spawn(move || {
+                    let taken = lock(&word, Ticket::new(seat, 1), &*ground, LONG);
+                    unlock(&word, &*ground);
+                    taken
+                })
+            })
+            .collect();
+        ground.dead.store(true, SeqCst);
+        let taken: Vec<_> = heirs.into_iter().map(|heir| heir.join().unwrap().unwrap()).collect();
+        assert_eq!(taken.iter().filter(|t| **t == Taken::OwnerDied).count(), 1, "{taken:?}");
+    }
+
+    #[test]
+    fn tickets_tell_seats_and_generations() {
+        let ticket = Ticket::new(Ticket::SEATS - 1, 0x1_8003);
+        assert_eq!(ticket.seat(), Ticket::SEATS - 1);
+        assert!(ticket.is_of(3) && !ticket.is_of(4));
+        assert_ne!(Ticket::new(0, 0).0, 0);
+    }
+}
+
+/// Threads that share the word under every interleaving. A sleeper of loom looks again at once; the model of the
+/// dead is one that never gives the lock back.
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use loom::cell::UnsafeCell;
+    use loom::sync::Arc;
+
+    use super::*;
+
+    struct Threads;
+
+    impl Ground for Threads {
+        fn is_dead(&self, ticket: Ticket) -> bool {
+            ticket.seat() == 7
+        }
+        fn sleep(&self, _word: &AtomicU32, _expected: u32, _timeout: Duration) {
+            loom::thread::yield_now();
+        }
+        fn wake(&self, _word: &AtomicU32) {}
+    }
+
+    fn run(start: u32) {
+        loom::model(move || {
+            let shared = Arc::new((AtomicU32::new(start), UnsafeCell::new(0u32)));
+            let work = |shared: &(AtomicU32, UnsafeCell<u32>), seat| {
+                let taken = contend(&shared.0, Ticket::new(seat, 1), &Threads, Duration::MAX);
+                // SAFETY: the lock lets one in at a time, which is what loom checks here.
+                shared.1.with_mut(|count| unsafe { *count += 1 });
+                unlock(&shared.0, &Threads);
+                taken == Some(Taken::OwnerDied)
+            };
+            let other = Arc::clone(&shared);
+            let there = loom::thread::spawn(move || work(&other, 1));
+            let here = work(&shared, 0);
+            let there = there.join().unwrap();
+            assert_eq!(u32::from(here) + u32::from(there), u32::from(start != 0));
+            // SAFETY: the other thread has ended.
+            shared.1.with(|count| assert_eq!(unsafe { *count }, 2));
+        });
+    }
+
+    #[test]
+    fn robust_lock_lets_one_in_at_a_time() {
+        run(0);
+    }
+
+    #[test]
+    fn robust_lock_of_the_dead_is_taken_over_once() {
+        run(Ticket::new(7, 1).0);
+    }
+}

@@ -1,0 +1,124 @@
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::*;
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+
+use crate::memory::Memory;
+use crate::region::Region;
+use crate::robust::Ticket;
+use crate::sys::{generation, is_number_locked, try_lock_number, unlock_number};
+
+/// Bytes of a seat that are kept here: process, generation. The rest is its holder's.
+pub const SEAT: usize = 16;
+const PROCESS: usize = 0;
+const TURN: usize = 4;
+
+/// Where the seats lie in some memory. A seat is a participant's place: held until it leaves or dies, which the
+/// kernel tells, as each is a lock on the memory's file.
+#[derive(Debug, Clone, Copy)]
+pub struct Seats {
+    /// The first seat's offset, a multiple of 8.
+    pub start: usize,
+    /// From one seat to the next, a multiple of 8 and [`SEAT`] or more.
+    pub stride: usize,
+    /// How many there are, at most [`Ticket::SEATS`].
+    pub count: u32,
+}
+
+impl Seats {
+    /// Where a seat lies.
+    #[inline]
+    pub fn at(&self, number: u32) -> usize {
+        self.start + number as usize * self.stride
+    }
+
+    /// How often the seat was taken.
+    #[inline]
+    pub fn turn(&self, region: &Region, number: u32) -> u32 {
+        region.u32(self.at(number) + TURN).load(Relaxed)
+    }
+
+    /// The process that took it last, 0 after it left.
+    pub fn process(&self, region: &Region, number: u32) -> u32 {
+        region.u32(self.at(number) + PROCESS).load(Relaxed)
+    }
+
+    /// Whether the holder of the ticket has left or died.
+    pub fn is_dead(&self, memory: &Memory, region: &Region, ticket: Ticket) -> bool {
+        let number = ticket.seat();
+        if number >= self.count || !ticket.is_of(self.turn(region, number)) {
+            return true;
+        }
+        // Our own open file's locks are not shown to us. In doubt it lives.
+        !memory.seats().contains(&number) && !is_number_locked(memory.fd(), number).unwrap_or(true)
+    }
+}
+
+/// A taken seat. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Seat {
+    memory: Arc<Memory>,
+    region: Region,
+    seats: Seats,
+    number: u32,
+    ticket: Ticket,
+    generation: u32,
+}
+
+impl Seat {
+    /// Takes a free seat.
+    ///
+    /// # Errors
+    /// `OutOfMemory` if there is none.
+    pub fn take(memory: &Arc<Memory>, seats: Seats, operation: Operation) -> Result<Self> {
+        let region = memory.region();
+        // First those that were given back: the others may be the dead's, or taken, which costs a system call.
+        for dead_too in [false, true] {
+            for number in 0..seats.count {
+                if dead_too != (seats.process(&region, number) != 0) {
+                    continue;
+                }
+                let mut ours = memory.seats();
+                if ours.contains(&number) || !try_lock_number(memory.fd(), number).unwrap_or(false) {
+                    continue;
+                }
+                ours.insert(number);
+                let turn = seats.turn(&region, number).wrapping_add(1);
+                region.u32(seats.at(number) + TURN).store(turn, Release);
+                region.u32(seats.at(number) + PROCESS).store(process::id(), Relaxed);
+                return Ok(Self {
+                    memory: Arc::clone(memory),
+                    region: region.clone(),
+                    seats,
+                    number,
+                    ticket: Ticket::new(number, turn),
+                    generation: generation(),
+                });
+            }
+        }
+        Err(Error::new(operation, ErrorKind::OutOfMemory)
+            .because(format!("all of its {} handles are in use; close some", seats.count)))
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// Its holder's ticket.
+    pub fn ticket(&self) -> Ticket {
+        self.ticket
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.generation == generation() {
+            self.region.u32(self.seats.at(self.number) + PROCESS).store(0, Relaxed);
+            let mut ours = self.memory.seats();
+            ours.remove(&self.number);
+            unlock_number(self.memory.fd(), self.number);
+        }
+    }
+}

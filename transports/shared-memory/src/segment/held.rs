@@ -1,0 +1,101 @@
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+
+use crate::kind::Kind;
+use crate::sys::{self, Dir, Fd, Lock, Map, same_file, try_lock};
+
+/// The lock that keeps a segment alive. Dropping it detaches.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) dir: Arc<Dir>,
+    kind: &'static Kind,
+    file: String,
+    pub(super) fd: Fd,
+    pub(super) generation: u32,
+    /// The last to leave removes the file.
+    pub(super) removes: bool,
+    pub(super) left: bool,
+    /// Says whether the file has companions. Unmapped before the lock goes.
+    pub(super) map: Option<Arc<Map>>,
+}
+
+impl Held {
+    pub(super) fn new(dir: &Arc<Dir>, kind: &'static Kind, file: &str, fd: Fd) -> Self {
+        Self {
+            dir: Arc::clone(dir),
+            kind,
+            file: file.to_owned(),
+            fd,
+            generation: sys::generation(),
+            removes: true,
+            left: false,
+            map: None,
+        }
+    }
+
+    pub(super) fn companion(&self, number: u32) -> Option<String> {
+        let stem = self.file.strip_suffix(self.kind.suffix)?;
+        Some(format!("{stem}{}{number}", self.kind.companion?))
+    }
+
+    /// Leaves: the last one, and only the last one, removes the file.
+    pub(super) fn detach(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.left, true) {
+            return Ok(());
+        }
+        if self.generation != sys::generation() {
+            return Err(Error::new(Operation::Close, ErrorKind::Forked));
+        }
+        let map = self.map.take();
+        let companions = map
+            .is_some_and(|map| self.kind.companion.is_some() && super::companions(&map).load(Relaxed) != 0);
+        // While we hold the lock nobody may remove the name: if it is not ours, someone broke in.
+        let there = same_file(&self.dir, &self.file, &self.fd);
+        if self.removes && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false) {
+            // Checked again: the upgrade lets go for an instant, and the name may be another's by now.
+            if same_file(&self.dir, &self.file, &self.fd).unwrap_or(false) {
+                if companions {
+                    remove_companions(&self.dir, self.kind, &self.file);
+                }
+                let _ = self.dir.unlink(&self.file);
+            }
+        }
+        let fail = |why: &str| {
+            let path = self.dir.path().join(&self.file);
+            Error::new(Operation::Close, ErrorKind::StatFailed).because(format!("{}: {why}", path.display()))
+        };
+        match there {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(fail("the object was removed or replaced while it was held; it is released")),
+            Err(error) => Err(fail("it is released, but its status cannot be read").from_source(error)),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.detach();
+    }
+}
+
+/// Removes a segment's file and what belongs to it. The caller has found it named, under the exclusive lock.
+pub(super) fn remove(dir: &Dir, kind: &Kind, file: &str) -> io::Result<()> {
+    remove_companions(dir, kind, file);
+    match dir.unlink(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what belongs to a segment's file, if such files can have companions.
+pub(crate) fn remove_companions(dir: &Dir, kind: &Kind, file: &str) {
+    let (Some(_), Some(stem)) = (kind.companion, file.strip_suffix(kind.suffix)) else { return };
+    for name in dir.list().unwrap_or_default() {
+        if let Some(name) = name.to_str().filter(|name| kind.master_of(name) == Some(stem)) {
+            let _ = dir.unlink(name);
+        }
+    }
+}
