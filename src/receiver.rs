@@ -94,7 +94,33 @@ impl Receiver {
 
     #[inline]
     fn recv_into_within(&mut self, buffer: &mut Vec<u8>, timeout: Option<Duration>) -> Result<usize> {
-        match self.try_into(buffer) {
+        if self.assembly == Assembly::Idle {
+            buffer.clear();
+            let got = self.half.try_recv_into(buffer);
+            if matches!(got, Ok(Flags::NONE)) && buffer.len() <= self.limit {
+                self.count(buffer.len());
+                return Ok(buffer.len());
+            }
+            self.recv_slowly(Some(got), buffer, timeout)
+        } else {
+            self.recv_slowly(None, buffer, timeout)
+        }
+    }
+
+    /// Goes on after a first frame that was not a whole message, or none.
+    #[cold]
+    fn recv_slowly(
+        &mut self,
+        first: Option<Result<Flags>>,
+        buffer: &mut Vec<u8>,
+        timeout: Option<Duration>,
+    ) -> Result<usize> {
+        let tried = match first {
+            Some(Err(error)) => Err(error),
+            Some(Ok(flags)) => self.try_rest(Some(flags), buffer),
+            None => self.try_rest(None, buffer),
+        };
+        match tried {
             Ok(()) => Ok(buffer.len()),
             Err(error) => self.wait_for(error, timeout, |receiver| {
                 receiver.try_into(buffer)?;
@@ -206,19 +232,26 @@ impl Receiver {
     /// One message into `buffer`, if it is all there.
     #[inline]
     pub(crate) fn try_into(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
-        if self.assembly == Assembly::Idle {
-            buffer.clear();
-            let flags = self.half.try_recv_into(buffer)?;
-            if flags == Flags::NONE && buffer.len() <= self.limit {
-                self.count(buffer.len());
-                return Ok(());
-            }
+        if self.assembly != Assembly::Idle {
+            return self.try_rest(None, buffer);
+        }
+        buffer.clear();
+        let flags = self.half.try_recv_into(buffer)?;
+        if flags == Flags::NONE && buffer.len() <= self.limit {
+            self.count(buffer.len());
+            return Ok(());
+        }
+        self.try_rest(Some(flags), buffer)
+    }
+
+    /// The rest of a message, of which `buffer` may hold the first frame.
+    #[cold]
+    fn try_rest(&mut self, first: Option<Flags>, buffer: &mut Vec<u8>) -> Result<()> {
+        if first.is_some() {
             self.partial.clear();
             std::mem::swap(buffer, &mut self.partial);
-            self.try_assemble(Some(flags))?;
-        } else {
-            self.try_assemble(None)?;
         }
+        self.try_assemble(first)?;
         std::mem::swap(buffer, &mut self.partial);
         self.partial.clear();
         Ok(())
@@ -256,7 +289,6 @@ impl Receiver {
 
     /// Puts fragments together in `partial` until the message is whole. `first` are the flags of a frame
     /// that is in `partial` already.
-    #[cold]
     fn try_assemble(&mut self, first: Option<Flags>) -> Result<()> {
         if self.assembly == Assembly::Broken {
             return Err(corrupt("it broke the protocol earlier"));

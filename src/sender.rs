@@ -17,6 +17,8 @@ pub struct Sender {
     max_frame: usize,
     /// The longest message that is one frame.
     direct: usize,
+    /// A frame may wait in the half until it is flushed.
+    buffers: bool,
     /// The peer holds fragments of a message that will not be finished.
     dangling: bool,
     spinner: Spinner,
@@ -36,6 +38,7 @@ impl Sender {
         let max_frame = half.max_frame().max(1);
         let spinner = Spinner::new(link.settings.wait);
         Self {
+            buffers: half.buffers(),
             half,
             link,
             limit,
@@ -71,29 +74,34 @@ impl Sender {
     #[inline]
     fn send_within(&mut self, message: &[u8], timeout: Option<Duration>) -> Result<()> {
         if message.len() <= self.direct && !self.dangling {
-            match self.half.try_send(Flags::NONE, message) {
-                Ok(()) => {
-                    self.count(message.len());
-                    return self.settle(timeout);
-                }
-                Err(error) if error.is_would_block() => {}
-                Err(error) => return Err(self.explain(error)),
+            let tried = self.half.try_send(Flags::NONE, message);
+            if tried.is_ok() {
+                self.count(message.len());
+                return self.settle(timeout);
             }
+            return self.send_after(tried, message, timeout);
         }
-        self.send_slowly(message, timeout)?;
-        self.settle(timeout)
+        self.send_slowly(message, timeout)
+    }
+
+    #[cold]
+    fn send_after(&mut self, tried: Result<()>, message: &[u8], timeout: Option<Duration>) -> Result<()> {
+        match tried {
+            Err(error) if !error.is_would_block() => Err(self.explain(error)),
+            _ => self.send_slowly(message, timeout),
+        }
     }
 
     /// The system may have taken only a part of the last frame, and the peer would wait for the rest. At the
     /// deadline it is left to the next call: the message is sent.
     #[inline]
     fn settle(&mut self, timeout: Option<Duration>) -> Result<()> {
-        match self.half.try_flush() {
-            Ok(()) => Ok(()),
-            Err(_) => match self.flush_within(timeout) {
-                Err(error) if error.kind() == ErrorKind::TimedOut => Ok(()),
-                done => done,
-            },
+        if !self.buffers || self.half.try_flush().is_ok() {
+            return Ok(());
+        }
+        match self.flush_within(timeout) {
+            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(()),
+            done => done,
         }
     }
 
@@ -248,7 +256,8 @@ impl Sender {
             }
             done => done,
         }
-        .map_err(|e| self.explain(e))
+        .map_err(|e| self.explain(e))?;
+        self.settle(timeout)
     }
 
     /// Sends what is left of a message after `offset`, as far as there is room. An offset above zero says

@@ -81,6 +81,12 @@ pub trait SendHalf: Wait + Debug + Send + 'static {
     /// The longest frame, in bytes. Constant.
     fn max_frame(&self) -> usize;
 
+    /// Whether a frame may stay in this half after it was sent, until [`try_flush`](Self::try_flush), also
+    /// without a [`cork`](Self::cork). Constant.
+    fn buffers(&self) -> bool {
+        true
+    }
+
     /// Sends one frame, written in place: `fill` gets `max` writable bytes of unspecified content and
     /// returns how many it used; `None` or a panic sends nothing. All or nothing, never blocking.
     ///

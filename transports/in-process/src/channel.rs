@@ -44,6 +44,10 @@ impl SendHalf for Sender {
         self.pipe.max_frame()
     }
 
+    fn buffers(&self) -> bool {
+        false
+    }
+
     fn try_send_with(
         &mut self,
         max: usize,

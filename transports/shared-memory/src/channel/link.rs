@@ -49,6 +49,7 @@ impl Link {
     }
 
     /// True if this is the process that made the channel.
+    #[inline]
     pub fn is_ours(&self) -> bool {
         sys::generation() == self.generation
     }
@@ -162,7 +163,8 @@ pub struct Pulse {
     looked: u64,
 }
 
-const LOOK_EVERY_MS: u64 = 100;
+/// In ticks of the coarse clock.
+const LOOK_EVERY: u64 = 95;
 
 impl Default for Pulse {
     fn default() -> Self {
@@ -173,7 +175,7 @@ impl Default for Pulse {
 impl Pulse {
     /// It looked just now.
     pub fn new() -> Self {
-        Self { looked: sys::coarse_millis() }
+        Self { looked: sys::coarse_ticks() }
     }
 
     #[cfg(test)]
@@ -184,8 +186,8 @@ impl Pulse {
     /// Whether it is time to look; then the time begins anew.
     #[inline]
     pub fn is_due(&mut self) -> bool {
-        let now = sys::coarse_millis();
-        let due = now.wrapping_sub(self.looked) >= LOOK_EVERY_MS;
+        let now = sys::coarse_ticks();
+        let due = now.wrapping_sub(self.looked) >= LOOK_EVERY;
         if due {
             self.looked = now;
         }

@@ -97,15 +97,32 @@ impl Sender {
         flags: Flags,
         fill: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
-        self.link.check_generation(Operation::Send)?;
-        if max > self.max_frame {
-            return Err(self.too_large(max));
-        }
+        self.begin(max)?;
+        let pushed = self.ring.push(max, flags.bits(), fill);
+        self.finish(pushed)
+    }
+
+    #[inline]
+    fn begin(&mut self, len: usize) -> Result<()> {
         // Before, not after: a caller that comes once a minute must not send into the void first.
-        if self.link.is_gone() || self.pulse.is_due() && self.link.look() {
-            return Err(self.gone());
+        let ready = self.link.is_ours() && len <= self.max_frame && !self.link.is_gone();
+        if ready && !self.pulse.is_due() { Ok(()) } else { self.look(len) }
+    }
+
+    /// Whether the peer is still there, where that is due, and what else speaks against sending.
+    #[cold]
+    fn look(&self, len: usize) -> Result<()> {
+        self.link.check_generation(Operation::Send)?;
+        if len > self.max_frame {
+            return Err(self.too_large(len));
         }
-        match self.ring.push(max, flags.bits(), fill) {
+        if self.link.look() { Err(self.gone()) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn finish(&mut self, pushed: std::result::Result<Wake, Refusal>) -> Result<()> {
+        match pushed {
+            Ok(Wake::Nobody) if self.ready.is_none() => Ok(()),
             Ok(wake) => {
                 self.announce(wake);
                 Ok(())
@@ -114,7 +131,6 @@ impl Sender {
         }
     }
 
-    #[inline]
     fn announce(&mut self, wake: Wake) {
         if wake != Wake::Nobody {
             self.link.wake(wake, self.ring.ring().consumer());
@@ -186,6 +202,10 @@ impl SendHalf for Sender {
         self.max_frame
     }
 
+    fn buffers(&self) -> bool {
+        false
+    }
+
     fn try_send_with(
         &mut self,
         max: usize,
@@ -202,10 +222,9 @@ impl SendHalf for Sender {
     }
 
     fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
-        self.push(payload.len(), flags, |frame| {
-            frame.copy_from_slice(payload);
-            Some(payload.len())
-        })
+        self.begin(payload.len())?;
+        let pushed = self.ring.push_bytes(flags.bits(), payload);
+        self.finish(pushed)
     }
 
     fn try_flush(&mut self) -> Result<()> {

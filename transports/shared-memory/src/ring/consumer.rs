@@ -31,7 +31,34 @@ impl<S: Storage> Consumer<S> {
     /// of `Ok`, and also, by [`rest`](Self::rest), after a refusal.
     #[inline]
     pub(crate) fn pop<R>(&mut self, read: impl FnOnce(u8, &[u8]) -> R) -> Result<(R, Wake), Refusal> {
-        let mut header = self.ring.header(self.head).load(Ordering::Acquire);
+        let header = self.ring.header(self.head).load(Ordering::Acquire);
+        let (len, flags) = match self.plain(header) {
+            Some(len) => (len, 0),
+            None => self.find(header)?,
+        };
+        let position = self.head;
+        self.head += lines_for(len);
+        let result = self.ring.read(position, len, |payload| read(flags, payload));
+        let wake = if self.head - self.given_back >= self.ring.lines() / 8 {
+            self.give_back()
+        } else {
+            Wake::Nobody
+        };
+        Ok((result, wake))
+    }
+
+    /// The length of a record without flags, by one comparison: all else in its header is known.
+    #[inline]
+    fn plain(&self, header: u64) -> Option<usize> {
+        let len = (header ^ Word::pack(0, 0, DATA, self.head)) as usize;
+        let size = self.ring.lines();
+        let fits = len <= self.max && (self.head & (size - 1)) + lines_for(len) <= size;
+        fits.then_some(len)
+    }
+
+    /// The length and the flags of the next record, whatever precedes it.
+    #[cold]
+    fn find(&mut self, mut header: u64) -> Result<(usize, u8), Refusal> {
         if header == 0 {
             header = self.look_again()?;
         }
@@ -47,15 +74,7 @@ impl<S: Storage> Consumer<S> {
         } else if word.kind != DATA {
             return Err(if word.kind == OFFER { Refusal::Offered } else { Refusal::Moved });
         }
-        let position = self.head;
-        self.head += lines_for(word.len);
-        let result = self.ring.read(position, word.len, |payload| read(word.flags, payload));
-        let wake = if self.head - self.given_back >= self.ring.lines() / 8 {
-            self.give_back()
-        } else {
-            Wake::Nobody
-        };
-        Ok((result, wake))
+        Ok((word.len, word.flags))
     }
 
     /// Accepts only a header that our producer could have written here.

@@ -6,8 +6,8 @@
 //! cache line. Two rules make that sound:
 //!
 //! - *The word after the last record is zero.* Before a record is published, the header word of the line
-//!   behind it is zero, so that old payload is never taken for a header. Words are cleared a few lines
-//!   ahead, after the previous publication, where nobody waits for it.
+//!   behind it is zero, so that old payload is never taken for a header. It is cleared ahead,
+//!   for another record of the same length, after the publication, where nobody waits for it.
 //! - *The consumer gives lines back by its cursor* (`head`), lazily: an eighth of the ring at a time, or when
 //!   it finds nothing more to do. The producer re-reads the cursor only when it has run out of lines.
 //!
@@ -107,7 +107,8 @@ pub(crate) enum Wake {
 
 /// Lines that a payload of `len` bytes takes, header included.
 pub(crate) const fn lines_for(len: usize) -> u64 {
-    ((HEADER + len).div_ceil(LINE)) as u64
+    // No payload comes near the end of the number range.
+    (len.wrapping_add(HEADER + LINE - 1) / LINE) as u64
 }
 
 /// The longest payload: a quarter of the array, so that copying in overlaps copying out.

@@ -4,19 +4,18 @@ use super::{
 };
 use crate::primitive::Ordering;
 
-/// Lines whose header words are cleared ahead of the next record.
-const AHEAD: u64 = 4;
-
 /// The sending side of a ring.
 #[derive(Debug)]
 pub(crate) struct Producer<S: Storage> {
     ring: S,
     /// Where the next record begins.
     tail: u64,
-    /// The header words in `tail..cleared` are zero; always past `tail`.
+    /// A line whose header word is zero, beside that at `tail`.
     cleared: u64,
     /// The consumer's cursor as last seen.
     head: u64,
+    /// The first line that was not free then: `head` and the size of the array.
+    limit: u64,
     /// The lines that the refused record needed.
     wanted: u64,
 }
@@ -24,8 +23,8 @@ pub(crate) struct Producer<S: Storage> {
 impl<S: Storage> Producer<S> {
     /// Over fresh, zeroed memory.
     pub(crate) fn new(ring: S) -> Self {
-        let cleared = ring.lines();
-        Self { ring, tail: 0, cleared, head: 0, wanted: 0 }
+        let limit = ring.lines();
+        Self { ring, tail: 0, cleared: 0, head: 0, limit, wanted: 0 }
     }
 
     pub(crate) fn max_payload(&self) -> usize {
@@ -47,18 +46,42 @@ impl<S: Storage> Producer<S> {
         if self.ring.consumer().load(Ordering::Relaxed) & state::CLOSED != 0 {
             return Err(Refusal::Closed);
         }
-        let reserved = lines_for(max);
-        let start = self.reserve(reserved)?;
-        // Until the record stands, only its own header word is known to be zero: `fill` may write over the
-        // words behind it and then give up.
-        let ahead = std::mem::replace(&mut self.cleared, self.tail + 1);
+        let start = self.reserve(lines_for(max))?;
+        // `fill` may write over the word and then give up.
+        self.cleared = self.tail;
         let len = self.ring.write(start, max, fill).ok_or(Refusal::Cancelled)?.min(max);
-        let end = start + lines_for(len);
-        if end == start + reserved && ahead > end {
-            self.cleared = ahead;
-        } else {
+        Ok(self.publish(start, len, flags))
+    }
+
+    /// Sends one record of bytes that are there already; as [`push`](Self::push), and cheaper where the record
+    /// fits at the tail: nothing can be given up half-way.
+    #[inline]
+    pub(crate) fn push_bytes(&mut self, flags: u8, payload: &[u8]) -> Result<Wake, Refusal> {
+        let size = self.ring.lines();
+        let (start, lines) = (self.tail, lines_for(payload.len()));
+        let closed = self.ring.consumer().load(Ordering::Relaxed) & state::CLOSED != 0;
+        if closed || start + lines + 2 > self.limit || (start & (size - 1)) + lines > size {
+            return self.push_elsewhere(flags, payload);
+        }
+        self.ring.write(start, payload.len(), |frame| frame.copy_from_slice(payload));
+        Ok(self.publish(start, payload.len(), flags))
+    }
+
+    #[cold]
+    fn push_elsewhere(&mut self, flags: u8, payload: &[u8]) -> Result<Wake, Refusal> {
+        self.push(payload.len(), flags, |frame| {
+            frame.copy_from_slice(payload);
+            Some(payload.len())
+        })
+    }
+
+    /// Makes the written record at `start` the consumer's.
+    #[inline]
+    fn publish(&mut self, start: u64, len: usize, flags: u8) -> Wake {
+        let lines = lines_for(len);
+        let end = start + lines;
+        if self.cleared != end {
             self.ring.header(end).store(0, Ordering::Relaxed);
-            self.cleared = end + 1;
         }
         self.ring.header(start).store(Word::pack(len, flags, DATA, start), Ordering::Release);
         if start != self.tail {
@@ -66,8 +89,15 @@ impl<S: Storage> Producer<S> {
         }
         self.tail = end;
         let wake = wake(self.ring.consumer());
-        self.clear_ahead();
-        Ok(wake)
+        // Now that nobody waits for it, for another record of this length: its last line comes to our cache,
+        // and so does the one behind it.
+        let next = end + lines;
+        if next < self.limit {
+            self.ring.header(next - 1).store(0, Ordering::Relaxed);
+            self.ring.header(next).store(0, Ordering::Relaxed);
+            self.cleared = next;
+        }
+        wake
     }
 
     /// Where a record of `lines` lines can begin: at the tail, or after padding at the start of the array.
@@ -78,7 +108,7 @@ impl<S: Storage> Producer<S> {
         let room = size - (self.tail & (size - 1));
         let start = if lines <= room { self.tail } else { self.tail + room };
         self.wanted = start + lines + 2 - self.tail;
-        if self.tail + self.wanted > self.head + size {
+        if self.tail + self.wanted > self.limit {
             self.look_at_head()?;
         }
         Ok(start)
@@ -91,7 +121,8 @@ impl<S: Storage> Producer<S> {
             return Err(Refusal::Corrupt);
         }
         self.head = head;
-        if self.tail + self.wanted > head + self.ring.lines() { Err(Refusal::WouldBlock) } else { Ok(()) }
+        self.limit = head + self.ring.lines();
+        if self.tail + self.wanted > self.limit { Err(Refusal::WouldBlock) } else { Ok(()) }
     }
 
     /// Tells the consumer that a larger array is there for it. Every push leaves room for that.
@@ -101,7 +132,6 @@ impl<S: Storage> Producer<S> {
         self.ring.header(self.tail + 1).store(0, Ordering::Relaxed);
         self.ring.header(self.tail).store(Word::pack(0, 0, OFFER, self.tail), Ordering::Release);
         self.tail += 1;
-        self.cleared = self.cleared.max(self.tail + 1);
         Ok(wake(self.ring.consumer()))
     }
 
@@ -120,21 +150,9 @@ impl<S: Storage> Producer<S> {
         self.look_at_head()?;
         self.ring.header(self.tail).store(Word::pack(0, 0, MOVED, self.tail), Ordering::Release);
         self.ring = ring;
+        self.limit = self.head + self.ring.lines();
         self.tail += 1;
-        self.cleared = self.tail + self.ring.lines();
         Ok(wake(self.ring.consumer()))
-    }
-
-    #[inline]
-    fn clear_ahead(&mut self) {
-        if self.cleared > self.tail + 1 {
-            return;
-        }
-        let until = (self.tail + 1 + AHEAD).min(self.head + self.ring.lines());
-        while self.cleared < until {
-            self.ring.header(self.cleared).store(0, Ordering::Relaxed);
-            self.cleared += 1;
-        }
     }
 
     /// Announces that we wait for room for the refused record. `Ok(None)`: there is room now, or news.

@@ -52,7 +52,7 @@ pub(crate) fn is_exhausted(_error: &io::Error) -> bool {
     false
 }
 
-pub(crate) fn coarse_millis() -> u64 {
+pub(crate) fn coarse_ticks() -> u64 {
     0
 }
 
