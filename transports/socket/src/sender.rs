@@ -16,10 +16,12 @@ use crate::wire::{BYE, MAX_FRAME, ROOM};
 pub struct Sender {
     stream: Arc<Stream>,
     generation: u32,
-    /// One frame at most. Made on first use, then reused.
+    /// One frame, or while corked as many as fit into its room. Made on first use, then reused.
     buffer: Vec<u8>,
     /// The part of `buffer` that the kernel has not taken yet.
     tail: Range<usize>,
+    /// Frames are collected until the next flush.
+    corked: bool,
     /// The last send found no room.
     full: bool,
     /// Why nothing can be sent any more.
@@ -28,23 +30,33 @@ pub struct Sender {
 
 impl Sender {
     pub(crate) fn new(stream: Stream) -> Self {
-        let stream = Arc::new(stream);
-        Self { stream, generation: generation(), buffer: Vec::new(), tail: 0..0, full: false, end: None }
+        Self {
+            stream: Arc::new(stream),
+            generation: generation(),
+            buffer: Vec::new(),
+            tail: 0..0,
+            corked: false,
+            full: false,
+            end: None,
+        }
     }
 
-    /// What every send begins with: checks, and the tail of the frame before.
-    fn begin(&mut self, len: usize) -> Result<()> {
+    /// What every send begins with: checks, and what is left of the frames before. True if this one is to be
+    /// collected behind them: it fits, and more will follow.
+    fn begin(&mut self, len: usize) -> Result<bool> {
+        check_generation(self.generation, Operation::Send)?;
         if len > MAX_FRAME {
-            check_generation(self.generation, Operation::Send)?;
             return Err(Error::new(Operation::Send, ErrorKind::MessageTooLarge)
                 .because(format!("a frame of {len} bytes; at most {MAX_FRAME} fit")));
         }
-        self.push()
+        if self.corked && self.end.is_none() && self.tail.end + FRAME_HEADER + len <= ROOM {
+            return Ok(true);
+        }
+        self.push().map(|()| false)
     }
 
     /// Sends the tail as far as the kernel takes it.
     fn push(&mut self) -> Result<()> {
-        check_generation(self.generation, Operation::Send)?;
         if let Some(end) = self.end {
             return Err(Error::new(Operation::Send, end));
         }
@@ -55,6 +67,7 @@ impl Sender {
                 Err(error) => return Err(self.failed(error)),
             }
         }
+        self.tail = 0..0;
         Ok(())
     }
 
@@ -122,22 +135,29 @@ impl SendHalf for Sender {
         flags: Flags,
         fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
-        self.begin(max)?;
+        let collects = self.begin(max)?;
         // Nothing is filled in vain while there is no room.
-        if self.full && !self.stream.writable() {
+        if !collects && self.full && !self.stream.writable() {
             return Err(Error::new(Operation::Send, ErrorKind::WouldBlock));
         }
-        self.full = false;
-        if self.buffer.len() < FRAME_HEADER + max {
-            self.buffer.resize(FRAME_HEADER + max, 0);
+        // Without a tail: at the buffer's beginning.
+        let at = self.tail.end;
+        if self.buffer.len() < at + FRAME_HEADER + max {
+            self.buffer.resize(at + FRAME_HEADER + max, 0);
         }
-        let Some((header, payload)) = self.buffer.split_first_chunk_mut::<FRAME_HEADER>() else {
+        let frame = self.buffer.get_mut(at..).and_then(|room| room.split_first_chunk_mut::<FRAME_HEADER>());
+        let Some((header, payload)) = frame else {
             return Err(Error::new(Operation::Send, ErrorKind::OutOfMemory));
         };
         let Some(used) = payload.get_mut(..max).and_then(fill) else { return Ok(()) };
         let used = used.min(max);
         *header = FrameHeader { len: used as u32, flags }.encode();
-        let end = FRAME_HEADER + used;
+        let end = at + FRAME_HEADER + used;
+        if collects {
+            self.tail.end = end;
+            return Ok(());
+        }
+        self.full = false;
         loop {
             match self.stream.send(self.buffer.get(..end).unwrap_or_default()) {
                 Ok(sent) => return self.sent(sent, end),
@@ -149,8 +169,14 @@ impl SendHalf for Sender {
 
     /// Without a copy, unless the kernel takes only a part.
     fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
-        self.begin(payload.len())?;
         let header = FrameHeader { len: payload.len() as u32, flags }.encode();
+        if self.begin(payload.len())? {
+            self.buffer.truncate(self.tail.end);
+            self.buffer.extend_from_slice(&header);
+            self.buffer.extend_from_slice(payload);
+            self.tail.end = self.buffer.len();
+            return Ok(());
+        }
         let end = FRAME_HEADER + payload.len();
         loop {
             match self.stream.send_two(&header, payload) {
@@ -168,7 +194,13 @@ impl SendHalf for Sender {
         }
     }
 
+    fn cork(&mut self) {
+        self.corked = true;
+    }
+
     fn try_flush(&mut self) -> Result<()> {
+        check_generation(self.generation, Operation::Send)?;
+        self.corked = false;
         self.push()
     }
 }

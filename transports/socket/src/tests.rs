@@ -88,6 +88,83 @@ fn frames_leave_byte_by_byte() {
     assert!(got == expected);
 }
 
+/// What is there to be received.
+fn received(raw: &Stream) -> Vec<u8> {
+    let mut bytes = vec![0; 4 * ROOM];
+    let mut len = 0;
+    while let Ok(got @ 1..) = raw.recv(&mut bytes[len..]) {
+        len += got;
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+#[test]
+fn corked_frames_leave_together_and_others_at_once() {
+    let (mut half, raw) = sender();
+    let small = |i: usize| noise(i % 300, i);
+    let send = |half: &mut Sender, i: usize| match i % 2 {
+        0 => half.try_send(Flags::MORE, &small(i)).unwrap(),
+        _ => half
+            .try_send_with(300, Flags::MORE, &mut |frame| {
+                frame[..small(i).len()].copy_from_slice(&small(i));
+                Some(small(i).len())
+            })
+            .unwrap(),
+    };
+    for round in 0..3 {
+        half.cork();
+        (0..100).for_each(|i| send(&mut half, i));
+        assert!(received(&raw).is_empty(), "round {round}");
+        half.try_flush().unwrap();
+        assert!(received(&raw) == (0..100).flat_map(|i| frame(&small(i))).collect::<Vec<_>>());
+        send(&mut half, 7);
+        assert!(received(&raw) == frame(&small(7)), "without a cork nothing waits");
+    }
+    // More than the buffer takes goes out in between, in order.
+    half.cork();
+    let mut expected = Vec::new();
+    let mut got = Vec::new();
+    for i in 0..2000 {
+        let payload = noise(if i % 500 == 499 { MAX_FRAME } else { i % 700 }, i);
+        half.try_send(Flags::MORE, &payload).unwrap();
+        expected.extend(frame(&payload));
+        got.extend(received(&raw));
+        assert!(expected.len() - got.len() <= ROOM);
+    }
+    half.try_flush().unwrap();
+    got.extend(received(&raw));
+    assert!(got == expected);
+    // What is held back when the half is dropped is not lost.
+    half.cork();
+    half.try_send(Flags::MORE, b"last").unwrap();
+    drop(half);
+    assert_eq!(received(&raw), [&frame(b"last")[..], &BYE].concat());
+}
+
+#[test]
+fn a_corked_sender_without_room_loses_nothing() {
+    let (end, other) = Stream::pair().unwrap();
+    let (mut sender, mut half) = (Sender::new(end), Receiver::new(other));
+    sender.cork();
+    let (mut sent, mut got) = (0, 0);
+    for _ in 0..20 {
+        while sender.try_send(Flags::NONE, &noise(1000, sent)).is_ok() {
+            sent += 1;
+        }
+        for _ in 0..50 {
+            assert!(recv(&mut half).unwrap().1 == noise(1000, got));
+            got += 1;
+        }
+    }
+    drop(sender);
+    while let Ok((_, payload)) = recv(&mut half) {
+        assert!(payload == noise(1000, got));
+        got += 1;
+    }
+    assert_eq!(got, sent);
+}
+
 #[test]
 fn the_goodbye_always_has_room() {
     for len in [0, 1, 100, 5000, MAX_FRAME] {
