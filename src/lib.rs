@@ -39,6 +39,7 @@ mod connect;
 mod endpoint;
 mod inbox;
 mod message;
+mod queue;
 mod receiver;
 mod registry;
 mod sender;
@@ -50,7 +51,7 @@ mod wait;
 
 pub use address::{Address, IntoAddress};
 #[cfg(feature = "tokio")]
-pub use asynchronous::{AsyncChannel, AsyncReceiver, AsyncSender, connect_async};
+pub use asynchronous::{AsyncChannel, AsyncQueue, AsyncReceiver, AsyncSender, connect_async};
 #[cfg(all(feature = "shared-memory", feature = "serde"))]
 pub use block::BlockExt;
 pub use channel::{Channel, Stats};
@@ -59,6 +60,7 @@ pub use config::Config;
 pub use endpoint::Endpoint;
 pub use inbox::{Event, Inbox, PeerId};
 pub use message::Message;
+pub use queue::Queue;
 pub use receiver::Receiver;
 pub use registry::Registry;
 pub use sender::Sender;
@@ -68,8 +70,8 @@ pub use typed::{TypedChannel, TypedReceiver, TypedSender};
 /// The contract with transports: what a backend of one's own implements.
 pub use anyipc_core as transport;
 pub use anyipc_core::{
-    Capabilities, Error, ErrorKind, Key, Name, Object, ObjectState, Operation, Options, Peer, Rejections,
-    Result, Role, SmCode,
+    Capabilities, Error, ErrorKind, Key, Name, Object, ObjectState, Operation, Options, Peer, QueueStatus,
+    Rejections, Result, Role, SmCode,
 };
 #[cfg(feature = "shared-memory")]
 pub use anyipc_shared_memory::Block;

@@ -1,5 +1,6 @@
 //! The async calls, for tokio. They use the transports' own non-blocking calls: no thread is added.
 
+mod queue;
 mod reactor;
 mod wait;
 
@@ -10,6 +11,7 @@ use anyipc_core::{Operation, Peer, Result, Role};
 use crate::connect::{Attempting, Opening};
 use crate::wait::deadline;
 use crate::{Address, Channel, Endpoint, IntoAddress, Receiver, Registry, Sender, Stats};
+pub use queue::AsyncQueue;
 pub(crate) use reactor::SharedReactor;
 use reactor::{Reactor, check_runtime};
 use wait::{Slice, wait};

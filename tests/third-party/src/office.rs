@@ -1,15 +1,16 @@
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::sync::mpsc::{self, TryRecvError};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyipc_core::{
     Armed, Attempt, Capabilities, Endpoint, Error, ErrorKind, Hello, Key, KeyKind, Name, Operation, Options,
-    Peer, Rejections, Reply, Result, Role, Side, Transport, Waiter, keys,
+    Peer, Queue, Rejections, Reply, Result, Role, Side, Transport, Waiter, keys,
 };
 
 use crate::channel::{Inlet, Outlet, direction};
+use crate::queue::{Handle, Shelf};
 
 /// `slots`: how many frames may be on their way.
 pub const SLOTS: Key =
@@ -31,6 +32,7 @@ struct Letter {
 struct Entry {
     slots: u64,
     letters: mpsc::Sender<Letter>,
+    shelf: Arc<Mutex<Shelf>>,
 }
 
 /// Every live name. An owner's entry is removed by the owner.
@@ -60,7 +62,7 @@ impl Mailbox {
             return Err(Error::new(operation, ErrorKind::Mismatch)
                 .because(format!("the owner chose slots={}", entry.slots)));
         }
-        Ok(Office { name: name.clone(), owned: None })
+        Ok(Office { name: name.clone(), owned: None, shelf: Arc::clone(&entry.shelf) })
     }
 }
 
@@ -76,7 +78,7 @@ impl Transport for Mailbox {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::CHANNEL
+        Capabilities::CHANNEL | Capabilities::QUEUE | Capabilities::PRIORITIES
     }
 
     fn create(&self, name: &Name, options: &Options) -> Result<Office> {
@@ -90,10 +92,11 @@ impl Transport for Mailbox {
             None => {
                 let (letters, slot) = mpsc::channel();
                 let slots = slots.unwrap_or(16);
-                offices.insert(name.clone(), Entry { slots, letters });
+                let shelf = Shelf::new(slots as usize);
+                offices.insert(name.clone(), Entry { slots, letters, shelf: Arc::clone(&shelf) });
                 let owned =
                     Owned { slots: slots as usize, letters: Mutex::new(slot), rejections: Mutex::default() };
-                Ok(Office { name: name.clone(), owned: Some(owned) })
+                Ok(Office { name: name.clone(), owned: Some(owned), shelf })
             }
         }
     }
@@ -121,6 +124,7 @@ impl Transport for Mailbox {
 pub struct Office {
     name: Name,
     owned: Option<Owned>,
+    shelf: Arc<Mutex<Shelf>>,
 }
 
 #[derive(Debug)]
@@ -198,6 +202,10 @@ impl Endpoint for Office {
 
     fn read_lpsz(&self, _read: &mut dyn FnMut(&CStr)) -> Result<()> {
         Err(Error::new(Operation::ReadLpsz, ErrorKind::Unsupported).because("mailbox:// carries no texts"))
+    }
+
+    fn queue(&self) -> Result<Box<dyn Queue>> {
+        Ok(Box::new(Handle::new(Arc::clone(&self.shelf))))
     }
 
     fn rejections(&self) -> Rejections {
