@@ -4,10 +4,11 @@
 
 mod common;
 
+use std::ffi::CString;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyipc::{Address, Capabilities, Error, ErrorKind, Registry, Role};
+use anyipc::{Address, Capabilities, Endpoint, Error, ErrorKind, Registry, Role};
 use common::{another, each, url};
 
 fn code(error: &Error) -> Option<i32> {
@@ -68,6 +69,18 @@ fn all_forms_of_an_address_are_taken() {
     anyipc::create(text).unwrap().close().unwrap();
 }
 
+/// Reads while the owner accepts: the owner of a TCP port answers only then.
+fn text(owner: &Endpoint, opener: &Endpoint) -> CString {
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| opener.lpsz().unwrap());
+        while !reader.is_finished() {
+            let error = owner.accept_timeout(Duration::from_millis(1)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        }
+        reader.join().unwrap()
+    })
+}
+
 #[test]
 fn texts_are_kept() {
     each("lpsz", |url| {
@@ -76,8 +89,8 @@ fn texts_are_kept() {
         }
         let owner = anyipc::alloc_lpsz(url, "C:\\Users\\Me\\myfile.exw").unwrap();
         let opener = anyipc::open(url).unwrap();
-        assert_eq!(opener.lpsz().unwrap().as_bytes(), b"C:\\Users\\Me\\myfile.exw");
-        assert_eq!(owner.lpsz().unwrap(), opener.lpsz().unwrap());
+        assert_eq!(text(&owner, &opener).as_bytes(), b"C:\\Users\\Me\\myfile.exw");
+        assert_eq!(owner.lpsz().unwrap(), text(&owner, &opener));
         let error = anyipc::alloc_lpsz(another(url), "a\0b").unwrap_err();
         assert_eq!((error.kind(), code(&error)), (ErrorKind::InvalidOption, Some(-2)));
         assert!(error.to_string().contains("byte 1"), "{error}");

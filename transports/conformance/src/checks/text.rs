@@ -1,13 +1,32 @@
-use anyipc_core::{Capabilities, DynEndpoint, Result};
+use std::thread;
 
-use super::{assert_exists, assert_gone, assert_open_fail, assert_unsupported};
+use anyipc_core::{Attempt, Capabilities, DynEndpoint, Result};
+
+use super::{assert_exists, assert_gone, assert_open_fail, assert_unsupported, failed};
 use crate::Fixture;
+use crate::patience::Watchdog;
 
 fn read(endpoint: &dyn DynEndpoint) -> Result<Vec<u8>> {
     let mut texts = Vec::new();
     endpoint.read_lpsz(&mut |text| texts.push(text.to_bytes().to_vec()))?;
     assert_eq!(texts.len(), 1, "read_lpsz shows the text once");
     Ok(texts.concat())
+}
+
+/// Reads while the owner takes steps of accepting: some transports let it answer only then. Nobody connects.
+fn read_beside(fixture: &Fixture<'_>, owner: &dyn DynEndpoint, reader: &dyn DynEndpoint) -> Result<Vec<u8>> {
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| read(reader));
+        let (mut attempt, watchdog) = (Attempt::new(fixture.hello()), Watchdog::new("the text"));
+        while !reading.is_finished() {
+            if fixture.can(Capabilities::CHANNEL) {
+                let error = failed(owner.try_connect(&mut attempt));
+                assert!(error.is_would_block(), "a reader of the text is no connector: {error}");
+            }
+            watchdog.look();
+        }
+        reading.join().expect("reading")
+    })
 }
 
 pub fn texts_of_any_length(fixture: &Fixture<'_>) {
@@ -23,7 +42,8 @@ pub fn texts_of_any_length(fixture: &Fixture<'_>) {
         let creator = alloc().expect("alloc_lpsz of a free name");
         let opener = fixture.open(&name);
         for endpoint in [&creator, &opener, &creator] {
-            assert!(read(&**endpoint).expect("read") == text, "a text of {} bytes changed", text.len());
+            let got = read_beside(fixture, &*creator, &**endpoint).expect("read");
+            assert!(got == text, "a text of {} bytes changed", text.len());
         }
         assert_exists(alloc());
         assert_exists(fixture.transport().create(&name, &fixture.options(&[])));
@@ -39,8 +59,8 @@ pub fn only_texts_are_read(fixture: &Fixture<'_>) {
     }
     let name = fixture.name();
     let owner = fixture.create(&name);
-    assert_open_fail(read(&*owner));
-    assert_open_fail(read(&*fixture.open(&name)));
+    assert_open_fail(read_beside(fixture, &*owner, &*owner));
+    assert_open_fail(read_beside(fixture, &*owner, &*fixture.open(&name)));
 }
 
 /// With `outlives-creator` to the last holder, without it no longer than the creator.
