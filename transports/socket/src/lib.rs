@@ -2,6 +2,7 @@
 //!
 //! - `local`: names in the private directory: lock, socket, text; create, open, inventory
 //! - `tcp`: ports, and the secret that both sides prove to know
+//! - `options`: what both understand
 //! - `endpoint`: the handle of a name, and both sides of the handshake
 //! - `sender`, `receiver`: the halves of a channel, a stream each
 //! - `wire`: the bytes of a channel
@@ -10,6 +11,7 @@
 
 mod endpoint;
 mod local;
+mod options;
 mod receiver;
 mod sender;
 mod sys;

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::ffi::CStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,16 @@ use anyipc_core::{
 use anyipc_os::user;
 
 use super::guest::{Guest, Step};
+use super::halves;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::sys::{Listener, Set, Stream};
-use crate::tcp::{Key, Nonce, nonce};
+use crate::tcp::{self, Key, Nonce, Text, nonce};
 
 /// The longest that a handshake may take.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
+/// The longest that telling the text may take.
+const TELLING: Duration = Duration::from_secs(10);
 /// The most handshakes that are kept half-open; more wait in the listener's queue.
 const MAX_HALF_OPEN: usize = 256;
 /// How soon to look again while no more can be taken in.
@@ -25,8 +29,8 @@ const CROWDED: Duration = Duration::from_millis(5);
 pub(crate) enum Entry {
     /// The kernel vouches for its user.
     User,
-    /// It proves to know a secret.
-    Secret(Arc<Key>),
+    /// It proves to know a secret. Then it may also ask for the text.
+    Secret(Arc<Key>, Text),
 }
 
 /// The owner's side of the handshakes.
@@ -35,6 +39,8 @@ pub(crate) struct Acceptor {
     listener: Listener,
     set: Arc<Set>,
     entry: Entry,
+    /// Bytes in flight per direction of a channel; 0 leaves it to the transport.
+    capacity: u64,
     state: Mutex<State>,
 }
 
@@ -47,11 +53,11 @@ struct State {
 }
 
 impl Acceptor {
-    pub(crate) fn new(listener: Listener, entry: Entry, operation: Operation) -> Result<Self> {
+    pub(crate) fn new(listener: Listener, entry: Entry, capacity: u64, operation: Operation) -> Result<Self> {
         let fail = |error| Error::io(operation, "preparing to accept", error);
         let set = Set::new().map_err(fail)?;
         set.watch(&listener).map_err(fail)?;
-        Ok(Self { listener, set, entry, state: Mutex::default() })
+        Ok(Self { listener, set, entry, capacity, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -82,7 +88,7 @@ impl Acceptor {
                     Ok(who) => Some(who),
                     Err(_) => continue,
                 },
-                Entry::Secret(_) => None,
+                Entry::Secret(..) => None,
             };
             let guest = Guest::new(stream, who, Instant::now() + HANDSHAKE);
             if let Some(who) = who.filter(|who| who.uid != user()) {
@@ -113,17 +119,24 @@ impl Acceptor {
                 Error::new(Operation::Accept, ErrorKind::TimedOut)
                     .because("the connector did not finish its handshake within 1 s"),
             ),
-            Ok(Step::Left) => {}
-            Ok(Step::Said(theirs)) => match ours.check(&theirs) {
-                Ok(()) => return self.admit(guest, theirs, ours, state),
-                Err(error) => state.reject(&guest, error),
-            },
+            Ok(Step::Left | Step::Told) => {}
+            Ok(Step::Said(theirs)) if tcp::is_question(&theirs) => self.tell(guest, state)?,
+            Ok(Step::Said(theirs)) => {
+                let mut ours = ours.clone();
+                if ours.capacity == 0 {
+                    ours.capacity = self.capacity;
+                }
+                match ours.check(&theirs) {
+                    Ok(()) => return self.admit(guest, theirs, &ours, state),
+                    Err(error) => state.reject(&guest, error),
+                }
+            }
             Ok(Step::Joins(ticket)) => {
                 let whose = state.half_open.iter().position(|other| other.expects(&ticket));
                 match whose.and_then(|at| state.half_open.remove(at)) {
                     Some(first) => {
                         self.set.forget(guest.stream());
-                        return Ok(Some(channel(first, guest.into_stream())));
+                        return self.channel(first, guest.into_stream()).map(Some);
                     }
                     None => state.reject(
                         &guest,
@@ -158,11 +171,11 @@ impl Acceptor {
                 });
                 guest.welcome(theirs, None);
                 match sent {
-                    Ok(mine) => return Ok(Some(channel(guest, mine))),
+                    Ok(mine) => return self.channel(guest, mine).map(Some),
                     Err(error) => state.reject(&guest, error),
                 }
             }
-            Entry::Secret(_) => {
+            Entry::Secret(..) => {
                 let ticket: Nonce = nonce().map_err(|error| error.during(Operation::Accept))?;
                 welcome.extend(ticket);
                 let sent = guest.stream().send(&welcome).map_err(gone);
@@ -176,6 +189,40 @@ impl Acceptor {
             }
         }
         Ok(None)
+    }
+
+    /// Begins to tell a guest the text.
+    fn tell(&self, mut guest: Guest, state: &mut State) -> Result<()> {
+        let Entry::Secret(_, text) = &self.entry else {
+            state.reject(
+                &guest,
+                Error::new(Operation::Accept, ErrorKind::Mismatch)
+                    .because("only over tcp:// is a text asked for"),
+            );
+            return Ok(());
+        };
+        guest.tell(text.clone(), Instant::now() + TELLING);
+        self.set
+            .watch_room(guest.stream())
+            .map_err(|error| Error::io(Operation::Accept, "watching a reader", error))?;
+        state.half_open.push_back(guest);
+        Ok(())
+    }
+
+    /// The owner's own text.
+    pub(crate) fn read_text(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
+        match &self.entry {
+            Entry::Secret(_, text) => text.read(read),
+            Entry::User => Err(Error::new(Operation::ReadLpsz, ErrorKind::Unsupported)),
+        }
+    }
+
+    /// The channel of a welcomed guest and the stream of the other direction.
+    fn channel(&self, guest: Guest, other: Stream) -> Result<(Sender, Receiver, Peer)> {
+        let (stream, peer) = guest.into_peer();
+        let (sender, receiver) = halves(other, stream, self.capacity)
+            .map_err(|error| Error::io(Operation::Accept, "sizing a channel", error))?;
+        Ok((sender, receiver, peer))
     }
 
     pub(crate) fn arm(&self) -> Result<Armed> {
@@ -215,12 +262,6 @@ impl State {
         self.rejections.count += 1;
         self.rejections.last = Some(error.to_string());
     }
-}
-
-/// The channel of a welcomed guest and the stream of the other direction.
-fn channel(guest: Guest, other: Stream) -> (Sender, Receiver, Peer) {
-    let (stream, peer) = guest.into_peer();
-    (Sender::new(other), Receiver::new(stream), peer)
 }
 
 /// What is sent on a fresh connection has room.

@@ -7,8 +7,8 @@ use anyipc_core::{
 };
 use anyipc_os::user;
 
-use super::Place;
 use super::accept::HANDSHAKE;
+use super::{Place, halves};
 use crate::local;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
@@ -16,14 +16,14 @@ use crate::sys::{Credentials, Set, Stream};
 use crate::tcp::{self, Nonce, OPENING, Opening, PROOF, Side};
 
 /// How soon to look again for an owner, for room in its queue, or for a connection to stand.
-const SOON: Duration = Duration::from_millis(1);
+pub(super) const SOON: Duration = Duration::from_millis(1);
 
 /// What an attempt keeps: taken out when it is complete.
 type Progress = Option<Asked>;
 
 /// A handshake on its way.
 #[derive(Debug)]
-struct Asked {
+pub(super) struct Asked {
     stream: Stream,
     set: Arc<Set>,
     who: Option<Credentials>,
@@ -34,6 +34,8 @@ struct Asked {
     stage: Stage,
     /// Set by the owner's first byte.
     deadline: Option<Instant>,
+    /// What it is all for: a channel, or the text.
+    asks_text: bool,
 }
 
 /// What is awaited.
@@ -49,6 +51,8 @@ enum Stage {
     Reply,
     /// The TCP connection of the other direction, which then shows the ticket.
     Other { hello: Hello, ticket: Nonce },
+    /// The rest of the text, which has so many bytes in all.
+    Text { hello: Hello, length: usize },
 }
 
 /// Takes one step of the handshake with the owner.
@@ -78,19 +82,14 @@ fn stored(attempt: &Attempt) -> Option<&Asked> {
 }
 
 pub(super) fn arm(attempt: &Attempt) -> Result<Armed> {
-    match stored(attempt) {
-        Some(asked) if !matches!(asked.stage, Stage::Connection | Stage::Other { .. }) => {
-            let left = asked.deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            if left.is_some() {
-                asked
-                    .set
-                    .ring_after(left)
-                    .map_err(|error| Error::io(Operation::Connect, "setting the clock", error))?;
-            }
-            Ok(Armed::Source(Interest::Readable))
-        }
-        _ => Ok(Armed::After(SOON)),
+    let Some((asked, set)) = stored(attempt).and_then(|asked| Some((asked, asked.set()?))) else {
+        return Ok(Armed::After(SOON));
+    };
+    let left = asked.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+    if left.is_some() {
+        set.ring_after(left).map_err(|error| Error::io(Operation::Connect, "setting the clock", error))?;
     }
+    Ok(Armed::Source(Interest::Readable))
 }
 
 pub(super) fn source(attempt: &Attempt) -> Result<Source> {
@@ -101,7 +100,7 @@ pub(super) fn source(attempt: &Attempt) -> Result<Source> {
 }
 
 impl Asked {
-    fn begin(place: &Place, hello: &Hello) -> Result<Self> {
+    pub(super) fn begin(place: &Place, hello: &Hello) -> Result<Self> {
         let fail = |error: io::Error| match error.kind() {
             io::ErrorKind::WouldBlock => Error::new(Operation::Connect, ErrorKind::WouldBlock),
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => no_owner(),
@@ -114,8 +113,16 @@ impl Asked {
         .map_err(fail)?;
         let set = Set::new().map_err(fail)?;
         set.watch(&stream).map_err(fail)?;
-        let (heard, other, deadline) = (Vec::new(), None, None);
-        let mut asked = Self { stream, set, who: None, heard, other, stage: Stage::Connection, deadline };
+        let mut asked = Self {
+            stream,
+            set,
+            who: None,
+            heard: Vec::new(),
+            other: None,
+            stage: Stage::Connection,
+            deadline: None,
+            asks_text: tcp::is_question(hello),
+        };
         if let Place::Local { .. } = place {
             let owner = asked.stream.credentials().map_err(fail)?;
             if owner.uid != user() {
@@ -132,15 +139,27 @@ impl Asked {
         Ok(asked)
     }
 
+    /// What there is to wait for; nothing while a connection is being made.
+    pub(super) fn set(&self) -> Option<&Arc<Set>> {
+        (!matches!(self.stage, Stage::Connection | Stage::Other { .. })).then_some(&self.set)
+    }
+
+    /// The text that was told.
+    pub(super) fn text(&self) -> &[u8] {
+        &self.heard
+    }
+
     /// The halves, when both directions stand.
     fn enter(self, theirs: Hello) -> Result<(Sender, Receiver, Peer)> {
         let other = self.other.ok_or_else(|| strange("it gave no stream for the way back"))?;
         let peer = Peer { pid: self.who.map(|who| who.pid), uid: self.who.map(|who| who.uid), hello: theirs };
-        Ok((Sender::new(self.stream), Receiver::new(other), peer))
+        let (sender, receiver) = halves(self.stream, other, peer.hello.capacity)
+            .map_err(|error| Error::io(Operation::Connect, "sizing the channel", error))?;
+        Ok((sender, receiver, peer))
     }
 
     /// Goes as far as what has arrived allows; the owner's hello when both directions stand.
-    fn step(&mut self, place: &Place, hello: &Hello) -> Result<Option<Hello>> {
+    pub(super) fn step(&mut self, place: &Place, hello: &Hello) -> Result<Option<Hello>> {
         loop {
             let missing = match &self.stage {
                 Stage::Connection => {
@@ -156,10 +175,14 @@ impl Asked {
                 Stage::Challenge { .. } => OPENING.saturating_sub(self.heard.len()),
                 Stage::Proof { .. } => PROOF.saturating_sub(self.heard.len()),
                 Stage::Reply => self.missing_reply(place)?,
+                Stage::Text { hello, length } => match length - self.heard.len() {
+                    0 => return Ok(Some(hello.clone())),
+                    missing => missing,
+                },
             };
-            let mut bytes = [0; 512];
+            let mut bytes = [0; 4096];
             // Nothing may be read beyond the answer: the stream goes on as the channel's.
-            let room = bytes.get_mut(..missing.min(512)).unwrap_or_default();
+            let room = bytes.get_mut(..missing.min(4096)).unwrap_or_default();
             match self.stream.recv_with(room, &mut self.other) {
                 Ok(0) => return Err(no_owner()),
                 Ok(got) => {
@@ -201,6 +224,14 @@ impl Asked {
                 let Some((reply, used)) = Reply::decode(&self.heard)? else { return Ok(None) };
                 let theirs = reply.into_result()?;
                 let Place::Tcp { address, .. } = place else { return Ok(Some(theirs)) };
+                if self.asks_text {
+                    let Some(length) = self.heard.get(used..).and_then(|rest| rest.first_chunk()) else {
+                        return Ok(None);
+                    };
+                    self.stage = Stage::Text { hello: theirs, length: tcp::announced(*length)? };
+                    self.heard.clear();
+                    return Ok(None);
+                }
                 let Some(ticket) = self.heard.get(used..).and_then(|rest| rest.first_chunk()).copied() else {
                     return Ok(None);
                 };
@@ -210,6 +241,7 @@ impl Asked {
                     })?);
                 self.stage = Stage::Other { hello: theirs, ticket };
             }
+            // The text grows.
             _ => return Ok(None),
         }
         self.heard.clear();
@@ -220,7 +252,8 @@ impl Asked {
     fn missing_reply(&self, place: &Place) -> Result<usize> {
         Ok(match (Reply::decode(&self.heard)?, place) {
             (Some((_, used)), Place::Tcp { .. }) => {
-                (used + size_of::<Nonce>()).saturating_sub(self.heard.len())
+                let more = if self.asks_text { tcp::LENGTH } else { size_of::<Nonce>() };
+                (used + more).saturating_sub(self.heard.len())
             }
             (Some(_), Place::Local { .. }) => 0,
             (None, _) => Reply::missing(&self.heard),

@@ -5,7 +5,7 @@ use anyipc_core::{Error, ErrorKind, Hello, Operation, Peer, Reply, Result};
 
 use super::accept::Entry;
 use crate::sys::{Credentials, Stream};
-use crate::tcp::{self, Nonce, OPENING, Opening, PROOF, Side};
+use crate::tcp::{self, Nonce, OPENING, Opening, PROOF, Side, Text};
 
 /// A connector on its way in. What it makes the owner keep is bounded: a stream, and the longest hello.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ enum Stage {
     Hello,
     /// The stream of the other direction, if it has this ticket.
     Welcomed { hello: Hello, ticket: Option<Nonce> },
+    /// Room for the rest of the text it asked for.
+    Room { text: Text, told: usize },
 }
 
 /// What came of a step.
@@ -39,6 +41,8 @@ pub(super) enum Step {
     Left,
     /// Its hello is here.
     Said(Hello),
+    /// It has heard the text.
+    Told,
     /// It is the other direction of the guest that holds this ticket.
     Joins(Nonce),
 }
@@ -79,6 +83,12 @@ impl Guest {
         self.stage = Stage::Welcomed { hello, ticket };
     }
 
+    /// Is told a text from now on, until then.
+    pub(super) fn tell(&mut self, text: Text, deadline: Instant) {
+        self.stage = Stage::Room { text, told: 0 };
+        self.deadline = deadline;
+    }
+
     /// The stream, and who is at its other end.
     pub(super) fn into_peer(self) -> (Stream, Peer) {
         let hello = match self.stage {
@@ -92,11 +102,24 @@ impl Guest {
     /// Goes as far as what has arrived allows.
     pub(super) fn step(&mut self, entry: &Entry) -> Result<Step> {
         loop {
-            let missing = match self.stage {
+            let missing = match &mut self.stage {
                 Stage::Opening => OPENING.saturating_sub(self.said.len()),
                 Stage::Proof { .. } => PROOF.saturating_sub(self.said.len()),
                 Stage::Hello => Reply::missing(&self.said),
                 Stage::Welcomed { .. } => return Ok(Step::Waits),
+                Stage::Room { text, told } => {
+                    let rest = text.answer().get(*told..).unwrap_or_default();
+                    if rest.is_empty() {
+                        return Ok(Step::Told);
+                    }
+                    match self.stream.send(rest) {
+                        Ok(sent) => *told += sent,
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Waits),
+                        Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(Error::io(Operation::Accept, "telling the text", error)),
+                    }
+                    continue;
+                }
             };
             let mut bytes = [0; 512];
             let room = bytes.get_mut(..missing.min(512)).unwrap_or_default();
@@ -126,7 +149,7 @@ impl Guest {
                     Stage::Proof { theirs, ours }
                 }
             },
-            (Stage::Proof { theirs, ours }, Entry::Secret(key)) if self.said.len() == PROOF => {
+            (Stage::Proof { theirs, ours }, Entry::Secret(key, _)) if self.said.len() == PROOF => {
                 if let Err(error) = tcp::verify(key, Side::Opener, theirs, ours, &self.said) {
                     // A proof of nothing: an honest opener knows from it why it is turned away.
                     let _ = self.answer(&[0; PROOF]);

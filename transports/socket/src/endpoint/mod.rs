@@ -3,10 +3,13 @@
 mod accept;
 mod connect;
 mod guest;
+mod question;
 
 use std::ffi::CStr;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
@@ -16,6 +19,7 @@ use anyipc_os::{Claim, Dir, check_generation, generation};
 use crate::local;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
+use crate::sys::Stream;
 use crate::tcp::Key;
 pub(crate) use accept::{Acceptor, Entry};
 
@@ -23,7 +27,7 @@ pub(crate) use accept::{Acceptor, Entry};
 #[derive(Debug)]
 pub(crate) enum Place {
     Local { dir: Arc<Dir>, name: Name },
-    Tcp { address: SocketAddr, key: Arc<Key> },
+    Tcp { address: SocketAddr, key: Arc<Key>, patience: Duration },
 }
 
 /// A handle of a socket's name.
@@ -54,6 +58,15 @@ impl Endpoint {
         Err(Error::new(Operation::Close, ErrorKind::StatFailed)
             .because("the name was removed from under its owner; the handle is released"))
     }
+}
+
+/// A channel's halves. About so many bytes are in flight per direction; 0 leaves it to the transport.
+fn halves(mut sends: Stream, receives: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
+    if capacity != 0 {
+        sends.limit_sending(capacity)?;
+        receives.limit_receiving(capacity)?;
+    }
+    Ok((Sender::new(sends), Receiver::new(receives)))
 }
 
 impl Drop for Endpoint {
@@ -103,10 +116,11 @@ impl anyipc_core::Endpoint for Endpoint {
     }
 
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
-        match &self.place {
-            Place::Local { dir, name } => local::read_text(dir, name, read),
-            Place::Tcp { .. } => Err(Error::new(Operation::ReadLpsz, ErrorKind::Unsupported)
-                .because("tcp:// keeps no text; use local:// or shm://")),
+        check_generation(self.generation, Operation::ReadLpsz)?;
+        match (&self.place, &self.acceptor) {
+            (Place::Local { dir, name }, _) => local::read_text(dir, name, read),
+            (Place::Tcp { .. }, Some(owner)) => owner.read_text(read),
+            (Place::Tcp { patience, .. }, None) => question::ask(&self.place, *patience, read),
         }
     }
 

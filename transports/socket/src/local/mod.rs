@@ -17,6 +17,7 @@ use anyipc_core::{
 use anyipc_os::{Claim, Dir, Marks, Scope};
 
 use crate::endpoint::{Acceptor, Endpoint, Entry, Place};
+use crate::options::{TRUST, capacity};
 use crate::sys::{Listener, Stream};
 
 /// What begins the names of this transport's files.
@@ -53,7 +54,7 @@ impl Transport for Local {
     }
 
     fn keys(&self) -> &'static [Key] {
-        &[keys::SCOPE]
+        &[keys::CAPACITY, keys::SCOPE, TRUST]
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -67,7 +68,7 @@ impl Transport for Local {
 
     fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
         let dir = directory(options, Operation::Create)?;
-        match own(&dir, name, None, Operation::Create)? {
+        match own(&dir, name, None, options, Operation::Create)? {
             Some(endpoint) => Ok(endpoint),
             None if options.text(keys::CREATE) == Some("open_or_create") => {
                 Ok(Endpoint::opener(Place::Local { dir, name: name.clone() }))
@@ -88,7 +89,7 @@ impl Transport for Local {
     /// The text lives as long as the endpoint. `create=open_or_create` does not apply: a live name is `Exists`.
     fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
         let dir = directory(options, Operation::AllocLpsz)?;
-        own(&dir, name, Some(text), Operation::AllocLpsz)?.ok_or_else(|| owned(Operation::AllocLpsz))
+        own(&dir, name, Some(text), options, Operation::AllocLpsz)?.ok_or_else(|| owned(Operation::AllocLpsz))
     }
 
     fn close(&self, endpoint: Endpoint) -> Result<()> {
@@ -121,7 +122,14 @@ fn directory(options: &Options, operation: Operation) -> Result<Arc<Dir>> {
 }
 
 /// Becomes the owner of the name; `None` if someone else is.
-fn own(dir: &Arc<Dir>, name: &Name, text: Option<&[u8]>, operation: Operation) -> Result<Option<Endpoint>> {
+fn own(
+    dir: &Arc<Dir>,
+    name: &Name,
+    text: Option<&[u8]>,
+    options: &Options,
+    operation: Operation,
+) -> Result<Option<Endpoint>> {
+    let capacity = capacity(options, operation)?;
     let socket = socket_of(name);
     let answers = || match Stream::local(dir, &socket) {
         Ok(_) => true,
@@ -138,7 +146,7 @@ fn own(dir: &Arc<Dir>, name: &Name, text: Option<&[u8]>, operation: Operation) -
         let listener = Listener::local(dir, &socket).map_err(|error| {
             Error::io(operation, &format!("listening at {}", dir.path().join(&socket).display()), error)
         })?;
-        Acceptor::new(listener, Entry::User, operation)
+        Acceptor::new(listener, Entry::User, capacity, operation)
     };
     match begin() {
         Ok(acceptor) => Ok(Some(Endpoint::owner(place, acceptor, Some(claim)))),

@@ -55,6 +55,12 @@ impl Stream {
     pub(crate) fn writable(&self) -> bool {
         match self.0 {}
     }
+    pub(crate) fn limit_sending(&mut self, _bytes: u64) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub(crate) fn limit_receiving(&self, _bytes: u64) -> io::Result<()> {
+        match self.0 {}
+    }
     pub(crate) fn stretch(&self, _more: bool) {
         match self.0 {}
     }
@@ -71,6 +77,12 @@ impl Set {
         no()
     }
     pub(crate) fn watch<T>(&self, _what: &T) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub(crate) fn watch_room<T>(&self, _what: &T) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub(crate) fn wait(&self, _time: Option<Duration>) {
         match self.0 {}
     }
     pub(crate) fn forget<T>(&self, _what: &T) {

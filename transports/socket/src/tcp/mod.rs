@@ -3,9 +3,11 @@
 mod auth;
 mod key;
 mod place;
+mod text;
 
 pub(crate) use auth::{Nonce, OPENING, Opening, PROOF, Side, nonce, prove, verify};
 pub(crate) use key::Key;
+pub(crate) use text::{LENGTH, Text, announced, is_question, question, show};
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +21,7 @@ use anyipc_core::{
 };
 
 use crate::endpoint::{Acceptor, Endpoint, Entry, Place};
+use crate::options::{TRUST, capacity};
 use crate::sys::{Listener, Stream};
 
 /// `allow_remote`: reach beyond this machine.
@@ -38,6 +41,8 @@ const KEY_FILE: OptionKey = OptionKey::new(
 
 /// How long a port may be between two owners, and how long a port that answers nothing is asked.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long the owner may take to tell its text, unless the address says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the first question waits for an answer; each later one waits twice as long.
 const FIRST_TRY: Duration = Duration::from_millis(20);
 
@@ -53,37 +58,15 @@ impl Transport for Tcp {
     }
 
     fn keys(&self) -> &'static [OptionKey] {
-        &[ALLOW_REMOTE, KEY_FILE]
+        &[ALLOW_REMOTE, keys::CAPACITY, KEY_FILE, TRUST]
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::CROSS_PROCESS | Capabilities::CHANNEL
+        Capabilities::CROSS_PROCESS | Capabilities::LPSZ | Capabilities::CHANNEL
     }
 
     fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
-        let operation = Operation::Create;
-        let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation)?;
-        let key = Arc::new(Key::load(options.text(KEY_FILE), operation)?);
-        let mut last = None;
-        for address in addresses {
-            match listen(&address) {
-                Ok(listener) => {
-                    let real =
-                        listener.address().map_err(|e| Error::io(operation, "asking for the port", e))?;
-                    let acceptor = Acceptor::new(listener, Entry::Secret(Arc::clone(&key)), operation)?;
-                    return Ok(Endpoint::owner(Place::Tcp { address: real, key }, acceptor, None));
-                }
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                    if options.text(keys::CREATE) == Some("open_or_create") {
-                        return Ok(Endpoint::opener(Place::Tcp { address, key }));
-                    }
-                    return Err(Error::new(operation, ErrorKind::Exists)
-                        .because(format!("someone listens at {address}; open it, or choose another port")));
-                }
-                Err(error) => last = Some(Error::io(operation, &format!("listening at {address}"), error)),
-            }
-        }
-        Err(last.unwrap_or_else(|| Error::new(operation, ErrorKind::InvalidName)))
+        own(name, options, None, Operation::Create)
     }
 
     fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
@@ -92,22 +75,57 @@ impl Transport for Tcp {
         let key = Arc::new(Key::load(options.text(KEY_FILE), operation)?);
         for address in addresses {
             if answers(&address).map_err(|e| Error::io(operation, &format!("reaching {address}"), e))? {
-                return Ok(Endpoint::opener(Place::Tcp { address, key }));
+                return Ok(Endpoint::opener(Place::Tcp { address, key, patience: patience(options) }));
             }
         }
         Err(Error::new(operation, ErrorKind::NotFound)
             .because(format!("nobody listens at {name}; create it first")))
     }
 
-    fn alloc_lpsz(&self, name: &Name, _text: &[u8], options: &Options) -> Result<Endpoint> {
-        place::resolve(name, options.flag(ALLOW_REMOTE), Operation::AllocLpsz)?;
-        Err(Error::new(Operation::AllocLpsz, ErrorKind::Unsupported)
-            .because("tcp:// keeps no text; use local:// or shm://"))
+    /// The owner keeps the text, and tells it while it accepts. `create=open_or_create` does not apply: a live
+    /// name is `Exists`.
+    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
+        own(name, options, Some(text), Operation::AllocLpsz)
     }
 
     fn close(&self, endpoint: Endpoint) -> Result<()> {
         endpoint.close()
     }
+}
+
+/// Becomes the owner of the first of the name's addresses that can be listened at.
+fn own(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operation) -> Result<Endpoint> {
+    let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation)?;
+    let key = Arc::new(Key::load(options.text(KEY_FILE), operation)?);
+    let (capacity, patience) = (capacity(options, operation)?, patience(options));
+    let adopts = text.is_none() && options.text(keys::CREATE) == Some("open_or_create");
+    let text = Text::new(text)?;
+    let mut last = None;
+    for address in addresses {
+        match listen(&address) {
+            Ok(listener) => {
+                let address =
+                    listener.address().map_err(|e| Error::io(operation, "asking for the port", e))?;
+                let entry = Entry::Secret(Arc::clone(&key), text);
+                let acceptor = Acceptor::new(listener, entry, capacity, operation)?;
+                return Ok(Endpoint::owner(Place::Tcp { address, key, patience }, acceptor, None));
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                if adopts {
+                    return Ok(Endpoint::opener(Place::Tcp { address, key, patience }));
+                }
+                return Err(Error::new(operation, ErrorKind::Exists)
+                    .because(format!("someone listens at {address}; open it, or choose another port")));
+            }
+            Err(error) => last = Some(Error::io(operation, &format!("listening at {address}"), error)),
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::new(operation, ErrorKind::InvalidName)))
+}
+
+/// How long a reader of the text waits for the owner.
+fn patience(options: &Options) -> Duration {
+    options.span(keys::TIMEOUT).unwrap_or(TIMEOUT)
 }
 
 /// Listens, once whoever is about to leave the port has left.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyipc_core::Source;
 use anyipc_os::Fd;
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
@@ -30,6 +30,17 @@ impl Set {
     /// From now on the set is readable while this is. Closing it ends that.
     pub(crate) fn watch(&self, what: &impl AsFd) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, what, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?)
+    }
+
+    /// From now on the set is readable while this, which it watches, has room.
+    pub(crate) fn watch_room(&self, what: &impl AsFd) -> io::Result<()> {
+        Ok(epoll::modify(&self.epoll, what, epoll::EventData::new_u64(0), epoll::EventFlags::OUT)?)
+    }
+
+    /// Sleeps until the set is readable, for this time at most. May return early.
+    pub(crate) fn wait(&self, time: Option<Duration>) {
+        let time = time.and_then(|time| Timespec::try_from(time).ok());
+        let _ = poll(&mut [PollFd::new(&self.epoll, PollFlags::IN)], time.as_ref());
     }
 
     /// Ends it for something that stays open.

@@ -20,14 +20,20 @@ use super::FLAGS;
 use crate::sys::Credentials;
 
 const SEND: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
-/// The kernel doubles it. What a stretched buffer has more must take a whole frame and a goodbye.
+/// A send buffer's size, unless the address says otherwise; the kernel doubles it.
 const BUFFER: usize = 104 << 10;
-/// The most that the kernel grants without privilege (`net.core.wmem_max`).
-const STRETCHED: usize = 208 << 10;
+/// What a stretched buffer has more: room for a whole frame and a goodbye.
+const STRETCH: usize = 104 << 10;
+/// The smallest receive buffer that keeps TCP going: two of the loopback's segments.
+const TCP_RECEIVE: usize = 128 << 10;
 
 /// A non-blocking byte stream: a local socket or a TCP connection.
 #[derive(Debug)]
-pub(crate) struct Stream(Fd);
+pub(crate) struct Stream {
+    fd: Fd,
+    /// The send buffer's size, when it is not stretched.
+    buffer: usize,
+}
 
 impl Stream {
     /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: nobody listens;
@@ -60,9 +66,9 @@ impl Stream {
         if !self.writable() {
             return Ok(false);
         }
-        sockopt::socket_error(&self.0)??;
-        match getpeername(&self.0) {
-            Ok(Some(peer)) if getsockname(&self.0)? == peer => Err(io::ErrorKind::ConnectionRefused.into()),
+        sockopt::socket_error(&self.fd)??;
+        match getpeername(&self.fd) {
+            Ok(Some(peer)) if getsockname(&self.fd)? == peer => Err(io::ErrorKind::ConnectionRefused.into()),
             Ok(Some(_)) => Ok(true),
             // It stood, and was reset before we looked.
             Ok(None) | Err(Errno::NOTCONN) => Err(io::ErrorKind::ConnectionReset.into()),
@@ -72,7 +78,25 @@ impl Stream {
 
     pub(super) fn ready(fd: Fd) -> io::Result<Self> {
         sockopt::set_socket_send_buffer_size(&fd, BUFFER)?;
-        Ok(Self(fd))
+        Ok(Self { fd, buffer: BUFFER })
+    }
+
+    /// From now on about this many bytes are in flight at most, in the direction that this end sends. The kernel
+    /// grants `net.core.wmem_max` at most, of which a part stays for stretching.
+    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<()> {
+        let most = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, i32::MAX as usize / 4);
+        sockopt::set_socket_send_buffer_size(&self.fd, most + STRETCH)?;
+        let granted = sockopt::socket_send_buffer_size(&self.fd)? / 2;
+        self.buffer = most.min(granted.saturating_sub(STRETCH));
+        self.stretch(false);
+        Ok(())
+    }
+
+    /// The receiving end's part of [`limit_sending`](Self::limit_sending). Local streams need none: what is in
+    /// flight counts as the sender's.
+    pub(crate) fn limit_receiving(&self, bytes: u64) -> io::Result<()> {
+        let most = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(TCP_RECEIVE, i32::MAX as usize / 4);
+        Ok(sockopt::set_socket_recv_buffer_size(&self.fd, most)?)
     }
 
     /// A TCP connection sends at once, and notices within half a minute that the other machine is gone.
@@ -87,19 +111,19 @@ impl Stream {
 
     /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
     pub(crate) fn credentials(&self) -> io::Result<Credentials> {
-        let peer = sockopt::socket_peercred(&self.0)?;
+        let peer = sockopt::socket_peercred(&self.fd)?;
         Ok(Credentials { pid: peer.pid.as_raw_nonzero().get() as u32, uid: peer.uid.as_raw() })
     }
 
     /// Sends as much as the kernel takes now.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(send(&self.0, bytes, SEND)?)
+        Ok(send(&self.fd, bytes, SEND)?)
     }
 
     /// As [`send`](Self::send), two pieces in one call.
     pub(crate) fn send_two(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         let pieces = [IoSlice::new(first), IoSlice::new(second)];
-        Ok(sendmsg(&self.0, &pieces, &mut SendAncillaryBuffer::default(), SEND)?)
+        Ok(sendmsg(&self.fd, &pieces, &mut SendAncillaryBuffer::default(), SEND)?)
     }
 
     /// Sends bytes and, with the first of them, the end of another stream.
@@ -110,12 +134,12 @@ impl Stream {
         if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        Ok(sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SEND)?)
+        Ok(sendmsg(&self.fd, &[IoSlice::new(bytes)], &mut control, SEND)?)
     }
 
     /// Receives what is there. 0: the other side hung up.
     pub(crate) fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
-        Ok(recv(&self.0, bytes, RecvFlags::DONTWAIT)?.0)
+        Ok(recv(&self.fd, bytes, RecvFlags::DONTWAIT)?.0)
     }
 
     /// As [`recv`](Self::recv); a stream that came along replaces `other`.
@@ -124,13 +148,13 @@ impl Stream {
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
         let _quiet = Quiet::new();
-        let got = recvmsg(&self.0, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
+        let got = recvmsg(&self.fd, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(received) = message {
                 for fd in received.map(Fd::new) {
                     // Whoever sent it: our calls never wait for it.
                     rustix::io::ioctl_fionbio(&fd, true)?;
-                    *other = Some(Self(fd));
+                    *other = Some(Self { fd, buffer: BUFFER });
                 }
             }
         }
@@ -139,14 +163,14 @@ impl Stream {
 
     /// Whether the kernel takes more, or knows that it never will.
     pub(crate) fn writable(&self) -> bool {
-        let mut fds = [PollFd::new(&self.0, PollFlags::OUT)];
+        let mut fds = [PollFd::new(&self.fd, PollFlags::OUT)];
         matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
     }
 
     /// Makes room for one frame more than usual, or takes it back.
     pub(crate) fn stretch(&self, more: bool) {
-        let size = if more { STRETCHED } else { BUFFER };
-        let _ = sockopt::set_socket_send_buffer_size(&self.0, size);
+        let size = if more { self.buffer + STRETCH } else { self.buffer };
+        let _ = sockopt::set_socket_send_buffer_size(&self.fd, size);
     }
 
     /// What a reactor registers.
@@ -157,7 +181,7 @@ impl Stream {
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 

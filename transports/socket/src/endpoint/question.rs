@@ -1,0 +1,38 @@
+//! The text of a `tcp://` owner, asked for over a connection of its own.
+
+use std::ffi::CStr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+
+use super::Place;
+use super::connect::{Asked, SOON};
+use crate::tcp;
+
+/// Asks the owner, and waits until it answers, for `patience` at most.
+///
+/// # Errors
+/// `NotFound` (nobody listens, or the name has no text), `TimedOut` (the owner does not accept), and those of a
+/// connection.
+pub(super) fn ask(place: &Place, patience: Duration, read: &mut dyn FnMut(&CStr)) -> Result<()> {
+    let deadline = Instant::now().checked_add(patience);
+    let question = tcp::question();
+    let told = |error: Error| match error.kind() {
+        ErrorKind::NoOwner => Error::new(Operation::ReadLpsz, ErrorKind::NotFound).because("its owner left"),
+        _ => error.during(Operation::ReadLpsz),
+    };
+    let mut asked = Asked::begin(place, &question).map_err(told)?;
+    while asked.step(place, &question).map_err(told)?.is_none() {
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(Error::new(Operation::ReadLpsz, ErrorKind::TimedOut)
+                .because("its owner tells the text only while it accepts"));
+        }
+        match asked.set() {
+            Some(set) => set.wait(left),
+            None => thread::sleep(SOON),
+        }
+    }
+    tcp::show(asked.text(), read)
+}
