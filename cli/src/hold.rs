@@ -1,10 +1,12 @@
 use std::io;
+use std::sync::mpsc;
+use std::thread;
 
-use anyipc::Endpoint;
+use anyipc::{Endpoint, ErrorKind};
 use serde::Serialize;
 
 use crate::failure::{Failure, Result};
-use crate::interrupt;
+use crate::interrupt::{self, SLICE};
 use crate::output::Output;
 
 /// A handle that is ready to be used by others.
@@ -19,19 +21,55 @@ struct Ready<'a> {
 
 /// Says `ready` and keeps the handle until the standard input or a signal ends it; then closes it.
 pub(crate) fn hold(endpoint: Endpoint, out: &Output) -> Result<()> {
+    announce(&endpoint, out)?;
+    let ended = interrupt::guard(exhaust_input);
+    endpoint.close()?;
+    ended
+}
+
+/// As [`hold`], accepting meanwhile: the owners of some transports tell their text only then. Who wants a channel
+/// gets one that is closed already.
+pub(crate) fn hold_and_accept(endpoint: Endpoint, out: &Output) -> Result<()> {
+    announce(&endpoint, out)?;
+    let ended = accept_until_the_end(&endpoint);
+    endpoint.close()?;
+    ended
+}
+
+fn accept_until_the_end(endpoint: &Endpoint) -> Result<()> {
+    let (result, input) = mpsc::channel();
+    thread::Builder::new()
+        .spawn(move || drop(result.send(exhaust_input())))
+        .map_err(|error| Failure::Io("starting a thread".into(), error))?;
+    loop {
+        interrupt::check()?;
+        if let Ok(ended) = input.try_recv() {
+            return ended;
+        }
+        match endpoint.accept_timeout(SLICE) {
+            Ok(channel) => drop(channel),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {}
+            // It has no channels: whoever reads the text needs nobody.
+            Err(error) if error.kind() == ErrorKind::Unsupported => thread::sleep(SLICE),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn announce(endpoint: &Endpoint, out: &Output) -> Result<()> {
     interrupt::install()?;
     if out.json() {
-        report(&endpoint, true, out)?;
+        report(endpoint, true, out)?;
     } else {
         out.line("ready")?;
     }
-    out.flush()?;
-    let ended = interrupt::guard(|| {
-        io::copy(&mut io::stdin().lock(), &mut io::sink())
-            .map_err(|error| Failure::Io("reading the standard input".into(), error))
-    });
-    endpoint.close()?;
-    ended.map(drop)
+    out.flush()
+}
+
+fn exhaust_input() -> Result<()> {
+    io::copy(&mut io::stdin().lock(), &mut io::sink())
+        .map(drop)
+        .map_err(|error| Failure::Io("reading the standard input".into(), error))
 }
 
 /// Gives the handle up at once.

@@ -161,6 +161,21 @@ fn texts_are_stored_and_read() {
 }
 
 #[test]
+fn a_text_is_read_over_every_transport_between_processes() {
+    let place = Place::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for url in ["local://text".to_owned(), format!("tcp://{port}")] {
+        let holder = place.hold(["lpsz", &url, "a text", "--hold"]);
+        for _ in 0..2 {
+            assert_eq!(place.run(["lpsz", &url]).ok(), "a text\n", "{url}");
+        }
+        assert!(holder.end().0.success());
+        assert_eq!(place.run(["--json", "lpsz", &url]).failure(), (1, "not_found".into(), Some(-3)));
+    }
+    assert_eq!(place.files(), [""; 0]);
+}
+
+#[test]
 fn a_text_is_no_bytes() {
     let place = Place::new();
     let _holder = place.hold(["block", "create", "shm://raw", "--size", "4", "--hold"]);

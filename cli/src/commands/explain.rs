@@ -74,7 +74,8 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let address = args.target.address(Operation::Address)?;
     let (transport, options) = Registry::global().resolve(&address)?;
     let capabilities = transport.capabilities();
-    let objects = if capabilities.contains(Capabilities::INVENTORY) {
+    let lists = capabilities.contains(Capabilities::INVENTORY);
+    let objects = if lists {
         transport
             .inspect(address.name(), &options)
             .map_err(|error| error.during(Operation::Stat).at(&address))?
@@ -87,22 +88,24 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         name: address.name().as_str(),
         system_name: address.name().os_name(),
         capabilities: capabilities.names().collect(),
-        reading: reading(&address, transport.keys()),
+        reading: reading(&address, capabilities),
         options: COMMON_KEYS.iter().chain(transport.keys()).map(|key| choice(&address, key)).collect(),
         objects: objects.iter().map(|object| Record::new(address.scheme(), object)).collect(),
     };
     if out.json() {
         out.record(explanation)?;
     } else {
-        print(&explanation, &address, &objects, out)?;
+        print(&explanation, &address, lists, &objects, out)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn reading(address: &Address, keys: &[Key]) -> Reading {
-    let trusts = keys.iter().any(|key| key.name == "trust");
+fn reading(address: &Address, capabilities: Capabilities) -> Reading {
     let (in_place, why) = match address.get("trust") {
-        _ if !trusts => (false, "this transport has no trust= option"),
+        // Only where memory is shared there is a place to read in.
+        _ if !capabilities.contains(Capabilities::CROSS_PROCESS | Capabilities::BLOCK) => {
+            (false, "over this transport each message that is read is a private copy")
+        }
         Some("same-user") => {
             (true, "trust=same-user: in place where the peer has the same user, else copied")
         }
@@ -131,7 +134,13 @@ fn choice<'a>(address: &'a Address, key: &Key) -> Choice<'a> {
     }
 }
 
-fn print(explanation: &Explanation<'_>, address: &Address, objects: &[Object], out: &Output) -> Result<()> {
+fn print(
+    explanation: &Explanation<'_>,
+    address: &Address,
+    lists: bool,
+    objects: &[Object],
+    out: &Output,
+) -> Result<()> {
     let facts = [
         ("address", explanation.address.clone()),
         ("transport", explanation.scheme.to_owned()),
@@ -164,7 +173,10 @@ fn print(explanation: &Explanation<'_>, address: &Address, objects: &[Object], o
         out.line(table::columns(["", ""], rows))?;
     }
     out.line("")?;
-    out.line(verdict(objects))
+    out.line(match lists {
+        true => verdict(objects),
+        false => "This transport keeps no list: whether it has an owner shows when it is opened.",
+    })
 }
 
 /// What would happen now, and why.

@@ -5,7 +5,7 @@ use anyipc::Operation;
 use serde::Serialize;
 
 use crate::failure::Result;
-use crate::hold::{hold, release};
+use crate::hold::{hold_and_accept, release};
 use crate::message::Payload;
 use crate::output::Output;
 use crate::target::Target;
@@ -18,7 +18,7 @@ Examples:
   anyipc lpsz shm://motd 'hello, world' --hold
   anyipc lpsz shm://motd";
 
-/// Store a NUL-terminated text in shared memory, or read it
+/// Store a NUL-terminated text, or read it
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
             let address = args.target.address(Operation::AllocLpsz)?;
             let endpoint = anyipc::alloc_lpsz(&address, text.as_encoded_bytes())?;
             if args.hold {
-                hold(endpoint, out)?;
+                hold_and_accept(endpoint, out)?;
             } else {
                 release(endpoint, out)?;
                 out.note("nobody holds it, so it is gone already; --hold keeps it");
