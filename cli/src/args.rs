@@ -1,7 +1,9 @@
 use clap::{Parser, Subcommand};
 
 use crate::bench;
-use crate::commands::{block, call, doctor, explain, generate, inspect, lpsz, ls, recv, rm, send, serve};
+use crate::commands::{
+    block, call, doctor, explain, generate, inspect, lpsz, ls, queue, recv, rm, send, serve,
+};
 
 const AFTER: &str = "\
 Exit codes: 0 done; 1 failed; 2 the command line or an address cannot be understood; 130 ended by a \
@@ -40,6 +42,7 @@ pub(crate) enum Command {
     Serve(serve::Args),
     Call(call::Args),
     Block(block::Args),
+    Queue(queue::Args),
     Lpsz(lpsz::Args),
     Ls(ls::Args),
     Inspect(inspect::Args),

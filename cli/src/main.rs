@@ -21,7 +21,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Command};
-use crate::commands::{block, call, doctor, explain, generate, inspect, lpsz, ls, recv, rm, send, serve};
+use crate::commands::{
+    block, call, doctor, explain, generate, inspect, lpsz, ls, queue, recv, rm, send, serve,
+};
 use crate::failure::{Failure, Result};
 use crate::output::Output;
 
@@ -47,6 +49,7 @@ fn run(command: &Command, out: &Output) -> Result<ExitCode> {
         Command::Serve(args) => serve::run(args, out),
         Command::Call(args) => call::run(args, out),
         Command::Block(args) => block::run(args, out),
+        Command::Queue(args) => queue::run(args, out),
         Command::Lpsz(args) => lpsz::run(args, out),
         Command::Ls(args) => ls::run(args, out),
         Command::Inspect(args) => inspect::run(args, out),

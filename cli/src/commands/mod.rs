@@ -8,6 +8,7 @@ pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod lpsz;
 pub(crate) mod ls;
+pub(crate) mod queue;
 pub(crate) mod recv;
 pub(crate) mod rm;
 pub(crate) mod send;

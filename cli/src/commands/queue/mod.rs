@@ -1,0 +1,93 @@
+//! `anyipc queue …`: queues of many senders and many receivers.
+
+mod len;
+mod purge;
+mod recv;
+mod send;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyipc::{Address, Endpoint, ErrorKind, Queue};
+
+use crate::failure::Result;
+use crate::interrupt;
+use crate::output::Output;
+
+const EXAMPLES: &str = "\
+A queue lives as long as anyone holds it; with persist=true it stays, with its messages, until `anyipc rm`. \
+Each message goes to one receiver, the highest priority first.
+
+Examples:
+  anyipc queue send 'mq://jobs?persist=true&priorities=4' --priority 3 'the urgent one'
+  anyipc queue len mq://jobs
+  anyipc queue recv mq://jobs                  # all that is there
+  anyipc queue recv mq://jobs --follow --json  # and all that comes
+  anyipc queue purge mq://jobs";
+
+/// Send to, receive from, count and empty queues
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    Send(send::Args),
+    Recv(recv::Args),
+    Len(len::Args),
+    Purge(purge::Args),
+}
+
+pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
+    match &args.command {
+        Command::Send(args) => send::run(args, out),
+        Command::Recv(args) => recv::run(args, out),
+        Command::Len(args) => len::run(args, out),
+        Command::Purge(args) => purge::run(args, out),
+    }
+}
+
+/// How often an absent queue is looked for.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The queue that is there.
+fn open(address: &Address) -> Result<(Endpoint, Queue)> {
+    let endpoint = anyipc::open(address)?;
+    let queue = endpoint.queue()?;
+    Ok((endpoint, queue))
+}
+
+/// The queue that is there, or a new one.
+fn open_or_create(address: &Address) -> Result<(Endpoint, Queue)> {
+    let absent = |error: &anyipc::Error| error.kind() == ErrorKind::NotFound;
+    let endpoint = match anyipc::open(address) {
+        Err(error) if absent(&error) => anyipc::create(address.clone().with("create", "open_or_create")),
+        other => other,
+    }?;
+    let queue = endpoint.queue()?;
+    Ok((endpoint, queue))
+}
+
+/// The queue, once it is there: one that persists is made, another waited for.
+fn open_or_wait(address: &Address, patience: Duration) -> Result<(Endpoint, Queue)> {
+    if address.get("persist") == Some("true") {
+        return open_or_create(address);
+    }
+    let deadline = Instant::now() + patience;
+    loop {
+        interrupt::check()?;
+        match anyipc::open(address) {
+            Err(error) if error.kind() == ErrorKind::NotFound && Instant::now() < deadline => {
+                std::thread::sleep(LOOK);
+            }
+            other => {
+                let endpoint = other?;
+                let queue = endpoint.queue()?;
+                return Ok((endpoint, queue));
+            }
+        }
+    }
+}

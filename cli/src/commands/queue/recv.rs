@@ -1,0 +1,105 @@
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyipc::{ErrorKind, Operation, Queue};
+use serde::Serialize;
+
+use super::{open, open_or_create};
+use crate::failure::Result;
+use crate::interrupt::{self, SLICE};
+use crate::message::Payload;
+use crate::output::Output;
+use crate::target::Target;
+use crate::values;
+
+const EXAMPLES: &str = "\
+Prints each message as its bytes and a line end; with --json as \
+{\"schema\":1,\"priority\",\"len\",\"text\"}, or \"data_hex\" for what is not UTF-8. What is printed is out of the \
+queue.
+
+Ends when the queue is empty, after --count messages, or never with --follow. With either of those a queue that is \
+not there is made, and held until the end.
+
+Examples:
+  anyipc queue recv mq://jobs
+  anyipc queue recv mq://jobs --count 1 --timeout 10s
+  anyipc queue recv mq://jobs --follow --json | jq .text";
+
+/// Take messages out of a queue
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    target: Target,
+
+    /// Wait for this many messages and end
+    #[arg(long, value_name = "N", conflicts_with = "follow")]
+    count: Option<u64>,
+
+    /// Wait for ever more messages
+    #[arg(short, long)]
+    follow: bool,
+
+    /// Fail if no message comes for this long, such as 10s
+    #[arg(long, value_name = "TIME", value_parser = values::span)]
+    timeout: Option<Duration>,
+}
+
+#[derive(Serialize)]
+struct Received<'a> {
+    priority: u32,
+    #[serde(flatten)]
+    message: Payload<'a>,
+}
+
+pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
+    interrupt::install()?;
+    let address = args.target.address(Operation::Open)?;
+    let waits = args.follow || args.count.is_some();
+    let (endpoint, mut queue) = if waits { open_or_create(&address) } else { open(&address) }?;
+    if waits {
+        out.note(format_args!("waiting at {}", endpoint.address()));
+    }
+    let mut received = 0;
+    while args.count.is_none_or(|count| received < count) {
+        let Some((priority, message)) = next(&mut queue, waits, args.timeout, out)? else { break };
+        received += 1;
+        if out.json() {
+            out.record(Received { priority, message: Payload::new(&message) })?;
+        } else {
+            out.bytes(&message)?;
+            out.bytes(b"\n")?;
+        }
+    }
+    out.flush()?;
+    drop(queue);
+    endpoint.close()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The next message; `None` if there is none and none is waited for. Before a wait everything is flushed.
+fn next(
+    queue: &mut Queue,
+    waits: bool,
+    patience: Option<Duration>,
+    out: &Output,
+) -> Result<Option<(u32, Vec<u8>)>> {
+    interrupt::check()?;
+    match queue.try_recv() {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+        done => return Ok(Some(done?)),
+    }
+    if !waits {
+        return Ok(None);
+    }
+    out.flush()?;
+    let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match queue.recv_timeout(left.map_or(SLICE, |left| left.min(SLICE))) {
+            Err(error) if error.kind() == ErrorKind::TimedOut && left.is_none_or(|left| left > SLICE) => {}
+            done => return Ok(Some(done?)),
+        }
+        interrupt::check()?;
+    }
+}

@@ -1,0 +1,124 @@
+use std::ffi::OsString;
+use std::io::{self, BufRead, Read};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyipc::{Address, Operation, Queue};
+use serde::Serialize;
+
+use super::open_or_wait;
+use crate::failure::{Failure, Result};
+use crate::interrupt;
+use crate::output::Output;
+use crate::target::Target;
+use crate::values;
+
+const EXAMPLES: &str = "\
+Without TEXT, or with `-`, each line of the standard input is one message, without its line end. Waits while the \
+queue is full, unless its full= says otherwise. With persist=true a queue that is not there is made.
+
+Examples:
+  anyipc queue send 'mq://jobs?persist=true' 'index /home'
+  seq 1000 | anyipc queue send mq://jobs --priority 2";
+
+/// Longest wait for a queue that is not there yet.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Put messages into a queue
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    target: Target,
+
+    /// The message, or `-` for one message per line of the standard input
+    text: Option<OsString>,
+
+    /// Priority, from 0 (the lowest)
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    priority: u32,
+
+    /// Longest wait for the queue, and for room for each message, such as 500ms (default: 5s for the queue, \
+    /// without end for room)
+    #[arg(long, value_name = "TIME", value_parser = values::span)]
+    timeout: Option<Duration>,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    address: String,
+    sent: u64,
+    bytes: u64,
+    dropped: u64,
+}
+
+/// What is sent where.
+struct Job {
+    address: Address,
+    text: Option<Vec<u8>>,
+    priority: u32,
+    timeout: Option<Duration>,
+}
+
+pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
+    let job = Job {
+        address: args.target.address(Operation::Open)?,
+        text: args.text.clone().filter(|text| text != "-").map(OsString::into_encoded_bytes),
+        priority: args.priority,
+        timeout: args.timeout,
+    };
+    let summary = interrupt::guard(move || job.send())?;
+    if summary.dropped > 0 {
+        out.note(format_args!("{} messages were dropped because the queue was full", summary.dropped));
+    }
+    if out.json() {
+        out.record(summary)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Job {
+    fn send(&self) -> Result<Summary> {
+        let (endpoint, mut queue) = open_or_wait(&self.address, self.timeout.unwrap_or(PATIENCE))?;
+        let before = queue.status()?;
+        let (mut sent, mut bytes) = (0, 0);
+        let mut put = |message: &[u8]| -> Result<()> {
+            match self.timeout {
+                Some(timeout) => queue.send_timeout(self.priority, message, timeout),
+                None => queue.send(self.priority, message),
+            }?;
+            sent += 1;
+            bytes += message.len() as u64;
+            Ok(())
+        };
+        match &self.text {
+            Some(text) => put(text)?,
+            None => each_line(io::stdin().lock(), before.max_message, &mut put)?,
+        }
+        let dropped = dropped_since(&queue, before.dropped)?;
+        endpoint.close()?;
+        Ok(Summary { address: self.address.to_string(), sent, bytes, dropped })
+    }
+}
+
+/// By anyone, meanwhile.
+fn dropped_since(queue: &Queue, before: u64) -> Result<u64> {
+    Ok(queue.status()?.dropped.saturating_sub(before))
+}
+
+fn each_line(mut input: impl BufRead, longest: u64, put: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    // One byte over the longest message and its line end: what is longer is refused without being read.
+    let longest = longest.saturating_add(2);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let count = (&mut input)
+            .take(longest)
+            .read_until(b'\n', &mut line)
+            .map_err(|error| Failure::Io("reading the standard input".into(), error))?;
+        if count == 0 {
+            return Ok(());
+        }
+        put(line.strip_suffix(b"\n").unwrap_or(&line))?;
+    }
+}
