@@ -72,6 +72,10 @@ impl Channel {
         Self { sender: Sender::new(send, Arc::clone(&link)), receiver: Receiver::new(receive, link) }
     }
 
+    pub(crate) fn receiver(&mut self) -> &mut Receiver {
+        &mut self.receiver
+    }
+
     /// See [`Sender::send`].
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {

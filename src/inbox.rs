@@ -3,14 +3,12 @@ mod turns;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::sync::Arc;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Attempt, Error, ErrorKind, Interest, Operation, Peer, Result, Role, Source};
+use anyipc_core::{Attempt, Error, ErrorKind, Operation, Peer, Result, Role};
 
-use crate::sys::Bell;
-use crate::wait::{SLICE, Spinner, deadline, wait};
+use crate::sleep::Sleeper;
+use crate::wait::{Spinner, deadline, wait};
 use crate::{Endpoint, Receiver, Sender};
 
 /// Turns without a message in one attempt, at most, before the caller looks at its clock.
@@ -67,11 +65,9 @@ pub struct Inbox {
     fault: Option<Error>,
     fault_told: Option<Instant>,
     spinner: Spinner,
-    bell: Arc<Bell>,
-    waker: Waker,
-    /// What the next sleep ends by.
-    sources: Vec<(Source, Interest)>,
-    nap: Duration,
+    sleeper: Sleeper,
+    /// What a [`Select`](crate::Select) has found, and nobody asked for yet.
+    found: Option<Event>,
 }
 
 #[derive(Debug)]
@@ -98,7 +94,7 @@ impl Inbox {
                 .because("an inbox is the owner's; an opener connects")
                 .at(endpoint.address()));
         }
-        let bell = Bell::new().map(Arc::new).map_err(|error| {
+        let sleeper = Sleeper::new().map_err(|error| {
             Error::io(Operation::Accept, "making the inbox's waker", error).at(endpoint.address())
         })?;
         let mut attempt = Attempt::new(endpoint.hello());
@@ -120,10 +116,8 @@ impl Inbox {
             fault: None,
             fault_told: None,
             spinner: Spinner::new(endpoint.settings().wait),
-            waker: Waker::from(Arc::clone(&bell)),
-            bell,
-            sources: Vec::new(),
-            nap: SLICE,
+            sleeper,
+            found: None,
             endpoint,
         })
     }
@@ -180,6 +174,27 @@ impl Inbox {
         self.event(Some(timeout))
     }
 
+    /// As [`next_event`](Self::next_event), without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing happened, and those of `recv`.
+    pub fn try_next_event(&mut self) -> Result<Event> {
+        self.accept_due = true;
+        self.try_event().map_err(|e| self.explain(e))
+    }
+
+    /// Whether [`try_next_event`](Self::try_next_event) has something to tell.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        if self.found.is_none() {
+            self.accept_due = true;
+            match self.try_event() {
+                Ok(event) => self.found = Some(event),
+                Err(error) => return !error.is_would_block(),
+            }
+        }
+        true
+    }
+
     /// Answers one peer; waits while it has no room, so a peer that does not receive holds everybody up:
     /// see [`send_timeout`](Self::send_timeout) and [`try_send`](Self::try_send).
     ///
@@ -229,6 +244,10 @@ impl Inbox {
     /// Ends all connections and gives the endpoint back.
     pub fn into_endpoint(self) -> Endpoint {
         self.endpoint
+    }
+
+    pub(crate) fn sleeper(&self) -> &Sleeper {
+        &self.sleeper
     }
 
     fn sender(&mut self, id: PeerId) -> Result<&mut Sender> {

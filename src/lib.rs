@@ -26,6 +26,7 @@
 //! once.
 #![forbid(unsafe_code)]
 
+mod acceptor;
 mod address;
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -42,13 +43,16 @@ mod message;
 mod queue;
 mod receiver;
 mod registry;
+mod select;
 mod sender;
 mod settings;
+mod sleep;
 mod sys;
 #[cfg(feature = "serde")]
 mod typed;
 mod wait;
 
+pub use acceptor::Acceptor;
 pub use address::{Address, IntoAddress};
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncChannel, AsyncQueue, AsyncReceiver, AsyncSender, connect_async};
@@ -63,6 +67,7 @@ pub use message::Message;
 pub use queue::Queue;
 pub use receiver::Receiver;
 pub use registry::Registry;
+pub use select::{Select, Selectable};
 pub use sender::Sender;
 #[cfg(feature = "serde")]
 pub use typed::{TypedChannel, TypedReceiver, TypedSender};

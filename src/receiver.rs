@@ -30,6 +30,8 @@ enum Assembly {
     Idle,
     /// In the midst of one.
     Partial,
+    /// A whole message is there that nobody asked for yet.
+    Whole,
     /// The peer broke the rules; nothing it sends means anything any more.
     Broken,
 }
@@ -287,11 +289,33 @@ impl Receiver {
         }
     }
 
+    /// Whether the next try has a message, or the end of the channel, to tell: a message is taken from the
+    /// transport for that and kept.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        match self.assembly {
+            Assembly::Whole => return true,
+            Assembly::Idle => self.partial.clear(),
+            Assembly::Partial | Assembly::Broken => {}
+        }
+        match self.try_assemble(None) {
+            Ok(()) => {
+                self.assembly = Assembly::Whole;
+                true
+            }
+            Err(error) => !error.is_would_block(),
+        }
+    }
+
     /// Puts fragments together in `partial` until the message is whole. `first` are the flags of a frame
     /// that is in `partial` already.
     fn try_assemble(&mut self, first: Option<Flags>) -> Result<()> {
-        if self.assembly == Assembly::Broken {
-            return Err(corrupt("it broke the protocol earlier"));
+        match self.assembly {
+            Assembly::Broken => return Err(corrupt("it broke the protocol earlier")),
+            Assembly::Whole => {
+                self.assembly = Assembly::Idle;
+                return Ok(());
+            }
+            Assembly::Idle | Assembly::Partial => {}
         }
         let (mut flags, mut before) = (first, 0);
         let mut aborts = 0;

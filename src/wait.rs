@@ -58,6 +58,16 @@ impl Spinner {
         Self { mode, balance: 0, skipped: 0, last_len: 0, waits: 0 }
     }
 
+    /// Whether it ever spins.
+    pub(crate) fn spins(&self) -> bool {
+        self.mode != WaitMode::Block
+    }
+
+    /// Spins from now on as far as it pays, or never.
+    pub(crate) fn allow(&mut self, spins: bool) {
+        self.mode = if spins { WaitMode::Adaptive } else { WaitMode::Block };
+    }
+
     /// How long to spin this time; zero is not at all.
     fn budget(&mut self) -> Duration {
         match self.mode {

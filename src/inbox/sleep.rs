@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyipc_core::{Armed, ErrorKind, Interest, Result, Wait, Waiter};
 
 use super::Inbox;
-use crate::sys;
 use crate::wait::{SLICE, Spinner, Waitable};
 
 /// How long an inbox sleeps at most while its owner cannot accept.
@@ -18,13 +17,11 @@ impl Wait for Inbox {
             self.scan_due = true;
             return Ok(Armed::Ready);
         }
-        if std::mem::take(&mut self.busy) {
+        if std::mem::take(&mut self.busy) || self.found.is_some() {
             return Ok(Armed::Ready);
         }
-        self.bell.silence();
-        self.sources.clear();
-        self.nap = SLICE;
-        let waker = self.waker.clone();
+        self.sleeper.begin();
+        let waker = self.sleeper.waker();
         let task = Waiter::Task(&waker);
         let armed = match self.endpoint.raw().arm(&mut self.attempt, task) {
             Err(error) if error.kind() != ErrorKind::Forked => {
@@ -35,25 +32,25 @@ impl Wait for Inbox {
         };
         // Where hints come with a source, that source tells of the channels, too.
         let mut covered = false;
-        match armed {
-            // Who stands at a stuck door would end every sleep at once. It is shut for a moment, and what
-            // its source tells of those inside is found out then.
-            _ if self.door_stuck => {
-                self.nap = RETRY;
-                covered = !self.tokens.is_empty();
+        // Who stands at a stuck door would end every sleep at once. It is shut for a moment, and what its
+        // source tells of those inside is found out then.
+        if self.door_stuck {
+            self.sleeper.shorten(RETRY);
+            covered = !self.tokens.is_empty();
+        } else {
+            let source = || self.endpoint.raw().source(&self.attempt);
+            if !self.sleeper.add(armed, source)? {
+                return Ok(Armed::Ready);
             }
-            Armed::Ready => return Ok(Armed::Ready),
-            Armed::Waker | Armed::Park => {}
-            Armed::Source(interest) => {
-                self.sources.push((self.endpoint.raw().source(&self.attempt)?, interest));
-                covered = !self.tokens.is_empty();
-            }
-            Armed::After(time) => {
-                self.nap = self.nap.min(time);
-                if let Ok(source) = self.endpoint.raw().source(&self.attempt) {
-                    self.sources.push((source, Interest::Readable));
-                    covered = !self.tokens.is_empty();
+            match armed {
+                Armed::Source(_) => covered = !self.tokens.is_empty(),
+                Armed::After(_) => {
+                    if let Ok(source) = source() {
+                        self.sleeper.add_source(source, Interest::Readable);
+                        covered = !self.tokens.is_empty();
+                    }
                 }
+                Armed::Ready | Armed::Waker | Armed::Park => {}
             }
         }
         for (id, connection) in &mut self.peers {
@@ -61,25 +58,20 @@ impl Wait for Inbox {
                 continue;
             }
             let half = connection.receiver.wait();
-            match half.arm(task) {
-                Ok(Armed::Source(interest)) => self.sources.push((half.source()?, interest)),
-                Ok(Armed::After(time)) => self.nap = self.nap.min(time),
-                Ok(Armed::Waker | Armed::Park) => {}
-                // Something is there, or the next try tells what is wrong.
-                Ok(Armed::Ready) | Err(_) => {
-                    if !std::mem::replace(&mut connection.queued, true) {
-                        self.queue.push_back(*id);
-                    }
-                    return Ok(Armed::Ready);
+            let sleeps = half.arm(task).and_then(|armed| self.sleeper.add(armed, || half.source()));
+            // Something is there, or the next try tells what is wrong.
+            if !sleeps.unwrap_or(false) {
+                if !std::mem::replace(&mut connection.queued, true) {
+                    self.queue.push_back(*id);
                 }
+                return Ok(Armed::Ready);
             }
         }
-        self.sources.extend(self.bell.source().map(|bell| (bell, Interest::Readable)));
         Ok(Armed::Park)
     }
 
     fn park(&mut self, timeout: Duration) {
-        sys::poll(&self.sources, timeout.min(self.nap));
+        self.sleeper.sleep(timeout);
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 
-use super::{Connection, Inbox, PeerId, Turn};
+use super::{Connection, Event, Inbox, PeerId, Turn};
 use crate::Channel;
 use crate::wait::SLICE;
 
@@ -21,6 +21,9 @@ impl Inbox {
     /// The next thing that happened, if anything did. The door and those inside take turns: neither a crowd
     /// of connectors nor a loud peer keeps the other waiting.
     pub(super) fn turn<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<Turn<R>> {
+        if let Some(turn) = self.take_found(read) {
+            return Ok(turn);
+        }
         self.turn = self.turn.wrapping_add(1);
         if self.turn.is_multiple_of(TURNS) {
             self.accept_due = true;
@@ -42,6 +45,15 @@ impl Inbox {
             return Err(fault);
         }
         Err(Error::new(Operation::Receive, ErrorKind::WouldBlock))
+    }
+
+    /// What was found before it was asked for.
+    fn take_found<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Option<Turn<R>> {
+        Some(match self.found.take()? {
+            Event::Message(id, message) => Turn::Message(read.take().map(|read| read(id, &message))?),
+            Event::Connected(id) => Turn::Connected(id),
+            Event::Disconnected(id, reason) => Turn::Disconnected(id, reason),
+        })
     }
 
     /// What one of the peers has, if any has something.

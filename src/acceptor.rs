@@ -1,0 +1,76 @@
+use std::time::Duration;
+
+use anyipc_core::{Result, Role};
+
+use crate::connect::Attempting;
+use crate::wait::deadline;
+use crate::{Channel, Endpoint};
+
+/// An owner that accepts bit by bit, from [`Endpoint::acceptor`]: connectors whose handshake has begun stay between
+/// the calls, and a [`Select`](crate::Select) can wait for the next channel beside other things.
+#[derive(Debug)]
+pub struct Acceptor<'a> {
+    attempting: Attempting<'a>,
+    /// Accepted, and not asked for yet.
+    accepted: Option<Channel>,
+}
+
+impl Endpoint {
+    /// A way to accept without waiting. Owner only.
+    ///
+    /// # Errors
+    /// `WrongRole`.
+    pub fn acceptor(&self) -> Result<Acceptor<'_>> {
+        let attempting = Attempting::new(self, Role::Owner, self.hello())?;
+        Ok(Acceptor { attempting, accepted: None })
+    }
+}
+
+impl<'a> Acceptor<'a> {
+    /// Accepts a peer if one is there.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none is, and those of [`Endpoint::accept`].
+    pub fn try_accept(&mut self) -> Result<Channel> {
+        match self.accepted.take() {
+            Some(channel) => Ok(channel),
+            None => self.attempting.attempt().map_err(|error| self.attempting.explain(error)),
+        }
+    }
+
+    /// See [`Endpoint::accept`].
+    ///
+    /// # Errors
+    /// Those of [`Endpoint::accept`].
+    pub fn accept(&mut self) -> Result<Channel> {
+        match self.accepted.take() {
+            Some(channel) => Ok(channel),
+            None => self.attempting.run(None),
+        }
+    }
+
+    /// See [`Endpoint::accept_timeout`].
+    ///
+    /// # Errors
+    /// Those of [`Endpoint::accept_timeout`].
+    pub fn accept_timeout(&mut self, timeout: Duration) -> Result<Channel> {
+        match self.accepted.take() {
+            Some(channel) => Ok(channel),
+            None => self.attempting.run(deadline(Some(timeout))),
+        }
+    }
+
+    pub(crate) fn is_ready(&mut self) -> bool {
+        if self.accepted.is_none() {
+            match self.attempting.attempt() {
+                Ok(channel) => self.accepted = Some(channel),
+                Err(error) => return !error.is_would_block(),
+            }
+        }
+        true
+    }
+
+    pub(crate) fn attempting(&mut self) -> &mut Attempting<'a> {
+        &mut self.attempting
+    }
+}
