@@ -6,8 +6,10 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
-use anyipc_core::{Error, ErrorKind, Operation, Result};
+use anyipc_core::{Error, ErrorKind, Interest, Operation, Result, Source};
 
 use crate::{FileId, Lock, Scope, Status};
 
@@ -142,6 +144,27 @@ impl std::os::fd::AsFd for Bell {
 #[cfg(windows)]
 impl std::os::windows::io::AsHandle for Bell {
     fn as_handle(&self) -> std::os::windows::io::BorrowedHandle<'_> {
+        match self.0 {}
+    }
+}
+
+#[derive(Debug)]
+pub struct Set(Infallible);
+
+impl Set {
+    pub fn new() -> io::Result<Arc<Self>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    pub fn watch<T>(&self, _what: &T, _interest: Interest) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub fn forget<T>(&self, _what: &T) {
+        match self.0 {}
+    }
+    pub fn ring_after(&self, _time: Option<Duration>) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub fn source(self: &Arc<Self>) -> Source {
         match self.0 {}
     }
 }

@@ -5,6 +5,7 @@ mod dir;
 mod fd;
 mod fork;
 mod lock;
+mod set;
 mod text;
 
 pub use bell::Bell;
@@ -15,6 +16,7 @@ pub use lock::{
     holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock_number,
     write_unlock,
 };
+pub use set::Set;
 pub use text::{overwrite, read_text};
 
 /// Opens a file of the user's choice for reading. Waits for nothing: a FIFO opens at once.

@@ -1,0 +1,18 @@
+//! Frames over byte streams: the two halves of a channel, for whatever carries bytes in order.
+//!
+//! - `stream`: what a carrier offers
+//! - `sender`, `receiver`: the halves over it
+//! - `wire`: the bytes of a channel
+//!
+//! An internal crate: it follows no semantic versioning. Use a transport.
+#![forbid(unsafe_code)]
+
+mod receiver;
+mod sender;
+mod stream;
+mod wire;
+
+pub use receiver::Receiver;
+pub use sender::Sender;
+pub use stream::{Incoming, Outgoing};
+pub use wire::{BYE, MAX_FRAME, ROOM, STOP};

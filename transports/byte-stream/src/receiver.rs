@@ -1,0 +1,128 @@
+use std::io;
+
+use anyipc_core::{
+    Armed, Error, ErrorKind, FRAME_HEADER, Flags, FrameHeader, Interest, Operation, RecvHalf, Result, Source,
+    Wait, Waiter,
+};
+use anyipc_os::{check_generation, generation};
+
+use crate::stream::Incoming;
+use crate::wire::{self, Next, ROOM};
+
+/// The receiving half of a channel over a byte stream.
+#[derive(Debug)]
+pub struct Receiver<I: Incoming> {
+    stream: I,
+    generation: u32,
+    /// What was read ahead: `start..end` of it is not received yet. As large as one frame, made on first use.
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// Why nothing can be received any more.
+    over: Option<ErrorKind>,
+}
+
+impl<I: Incoming> Receiver<I> {
+    /// Receives from this stream.
+    pub fn new(stream: I) -> Self {
+        Self { stream, generation: generation(), buffer: Box::default(), start: 0, end: 0, over: None }
+    }
+
+    /// The next frame's flags and where it lies in the buffer.
+    fn next(&mut self) -> Result<(Flags, &[u8])> {
+        check_generation(self.generation, Operation::Receive)?;
+        loop {
+            if let Some(over) = self.over {
+                return Err(Error::new(Operation::Receive, over));
+            }
+            if let Some(header) = self.header()? {
+                let begin = self.start + FRAME_HEADER;
+                let end = begin + header.len as usize;
+                if end <= self.end {
+                    self.start = end;
+                    return Ok((header.flags, self.buffer.get(begin..end).unwrap_or_default()));
+                }
+            } else if self.over.is_some() {
+                continue;
+            }
+            self.read()?;
+        }
+    }
+
+    /// The header at the start, if it is all there.
+    fn header(&mut self) -> Result<Option<FrameHeader>> {
+        let there = self.buffer.get(self.start..self.end).unwrap_or_default();
+        let Some(header) = there.first_chunk::<FRAME_HEADER>() else { return Ok(None) };
+        match wire::read(*header) {
+            Ok(Next::Frame(header)) => Ok(Some(header)),
+            Ok(Next::Bye) => {
+                self.over = Some(ErrorKind::Closed);
+                Ok(None)
+            }
+            Err(error) => {
+                self.over = Some(ErrorKind::Corrupt);
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads what is there, behind what is kept.
+    fn read(&mut self) -> Result<()> {
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; ROOM].into();
+        }
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        let room = self.buffer.get_mut(self.end..).unwrap_or_default();
+        match self.stream.recv(room) {
+            Ok(0) => self.over = Some(ErrorKind::PeerGone),
+            Ok(got) => self.end += got,
+            Err(error) => match ErrorKind::of_io(&error) {
+                ErrorKind::WouldBlock => return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock)),
+                // A connection that timed out is a peer that fell silent.
+                ErrorKind::PeerGone | ErrorKind::TimedOut => self.over = Some(ErrorKind::PeerGone),
+                _ if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => return Err(Error::io(Operation::Receive, "receiving", error)),
+            },
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+impl<I: Incoming> Receiver<I> {
+    /// Bytes of the buffer.
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.len()
+    }
+}
+
+impl<I: Incoming> RecvHalf for Receiver<I> {
+    fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
+        let (flags, frame) = self.next()?;
+        read(flags, frame);
+        Ok(())
+    }
+}
+
+impl<I: Incoming> Wait for Receiver<I> {
+    fn source(&self) -> Result<Source> {
+        Ok(self.stream.source())
+    }
+
+    fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
+        check_generation(self.generation, Operation::Receive)?;
+        Ok(if self.over.is_some() { Armed::Ready } else { Armed::Source(Interest::Readable) })
+    }
+}
+
+impl<I: Incoming> Drop for Receiver<I> {
+    fn drop(&mut self) {
+        if self.generation == generation() {
+            self.stream.stop();
+        }
+    }
+}

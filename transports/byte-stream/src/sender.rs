@@ -1,0 +1,225 @@
+use std::io;
+use std::ops::Range;
+
+use anyipc_core::{
+    Armed, Error, ErrorKind, FRAME_HEADER, Flags, FrameHeader, Operation, Result, SendHalf, Source, Wait,
+    Waiter,
+};
+use anyipc_os::{check_generation, generation};
+
+use crate::stream::Outgoing;
+use crate::wire::{BYE, ROOM};
+
+/// The sending half of a channel over a byte stream.
+#[derive(Debug)]
+pub struct Sender<O: Outgoing> {
+    stream: O,
+    generation: u32,
+    /// One frame, or while corked as many as fit into its room. Made on first use, then reused.
+    buffer: Vec<u8>,
+    /// The part of `buffer` that the system has not taken yet.
+    tail: Range<usize>,
+    /// Frames are collected until the next flush.
+    corked: bool,
+    /// The last send found no room.
+    full: bool,
+    /// Why nothing can be sent any more.
+    end: Option<ErrorKind>,
+}
+
+impl<O: Outgoing> Sender<O> {
+    /// Sends on this stream.
+    pub fn new(stream: O) -> Self {
+        Self {
+            stream,
+            generation: generation(),
+            buffer: Vec::new(),
+            tail: 0..0,
+            corked: false,
+            full: false,
+            end: None,
+        }
+    }
+
+    /// What every send begins with: checks, and what is left of the frames before. True if this one is to be
+    /// collected behind them: it fits, and more will follow.
+    fn begin(&mut self, len: usize) -> Result<bool> {
+        check_generation(self.generation, Operation::Send)?;
+        let max = self.stream.max_frame();
+        if len > max {
+            return Err(Error::new(Operation::Send, ErrorKind::MessageTooLarge)
+                .because(format!("a frame of {len} bytes; at most {max} fit")));
+        }
+        if self.corked && self.end.is_none() && self.tail.end + FRAME_HEADER + len <= ROOM {
+            return Ok(true);
+        }
+        self.push().map(|()| false)
+    }
+
+    /// Sends the tail as far as the system takes it.
+    fn push(&mut self) -> Result<()> {
+        if let Some(end) = self.end {
+            return Err(Error::new(Operation::Send, end));
+        }
+        while let Some(rest) = self.buffer.get(self.tail.clone()).filter(|rest| !rest.is_empty()) {
+            match self.stream.send(rest) {
+                Ok(sent) => self.tail.start += sent,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        self.tail = 0..0;
+        Ok(())
+    }
+
+    /// After a send of a frame that ends at `end` of the buffer: what is left becomes the tail.
+    fn sent(&mut self, sent: usize, end: usize) -> Result<()> {
+        if sent == end {
+            return Ok(());
+        }
+        self.tail = sent..end;
+        // Room for this one frame, so that what was sent outlives this process. Without it the tail stays.
+        self.stream.stretch(true);
+        let pushed = self.push();
+        self.stream.stretch(false);
+        match pushed {
+            Err(error) if error.is_would_block() => Ok(()),
+            done => done,
+        }
+    }
+
+    /// The contract's error for one of the system's.
+    #[cold]
+    fn failed(&mut self, error: io::Error) -> Error {
+        let kind = match ErrorKind::of_io(&error) {
+            ErrorKind::WouldBlock => {
+                self.full = true;
+                return Error::new(Operation::Send, ErrorKind::WouldBlock);
+            }
+            // A connection that timed out is a peer that fell silent.
+            ErrorKind::PeerGone | ErrorKind::TimedOut if self.stream.stopped() => ErrorKind::Closed,
+            ErrorKind::PeerGone | ErrorKind::TimedOut => ErrorKind::PeerGone,
+            _ => return Error::io(Operation::Send, "sending", error),
+        };
+        self.end = Some(kind);
+        self.tail = 0..0;
+        Error::new(Operation::Send, kind)
+    }
+}
+
+#[cfg(test)]
+impl<O: Outgoing> Sender<O> {
+    /// Bytes of the buffer.
+    pub(crate) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+}
+
+impl<O: Outgoing> SendHalf for Sender<O> {
+    fn max_frame(&self) -> usize {
+        self.stream.max_frame()
+    }
+
+    fn try_send_with(
+        &mut self,
+        max: usize,
+        flags: Flags,
+        fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        let collects = self.begin(max)?;
+        // Nothing is filled in vain while there is no room.
+        if !collects && self.full && !self.stream.writable() {
+            return Err(Error::new(Operation::Send, ErrorKind::WouldBlock));
+        }
+        // Without a tail: at the buffer's beginning.
+        let at = self.tail.end;
+        if self.buffer.len() < at + FRAME_HEADER + max {
+            self.buffer.resize(at + FRAME_HEADER + max, 0);
+        }
+        let frame = self.buffer.get_mut(at..).and_then(|room| room.split_first_chunk_mut::<FRAME_HEADER>());
+        let Some((header, payload)) = frame else {
+            return Err(Error::new(Operation::Send, ErrorKind::OutOfMemory));
+        };
+        let Some(used) = payload.get_mut(..max).and_then(fill) else { return Ok(()) };
+        let used = used.min(max);
+        *header = FrameHeader { len: used as u32, flags }.encode();
+        let end = at + FRAME_HEADER + used;
+        if collects {
+            self.tail.end = end;
+            return Ok(());
+        }
+        self.full = false;
+        loop {
+            match self.stream.send(self.buffer.get(..end).unwrap_or_default()) {
+                Ok(sent) => return self.sent(sent, end),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    /// Without a copy, unless the system takes only a part.
+    fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
+        let header = FrameHeader { len: payload.len() as u32, flags }.encode();
+        if self.begin(payload.len())? {
+            self.buffer.truncate(self.tail.end);
+            self.buffer.extend_from_slice(&header);
+            self.buffer.extend_from_slice(payload);
+            self.tail.end = self.buffer.len();
+            return Ok(());
+        }
+        let end = FRAME_HEADER + payload.len();
+        loop {
+            match self.stream.send_two(&header, payload) {
+                Ok(sent) if sent == end => return Ok(()),
+                Ok(sent) => {
+                    self.buffer.clear();
+                    self.buffer.reserve(ROOM);
+                    self.buffer.extend_from_slice(&header);
+                    self.buffer.extend_from_slice(payload);
+                    return self.sent(sent, end);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    fn cork(&mut self) {
+        self.corked = true;
+    }
+
+    fn try_flush(&mut self) -> Result<()> {
+        check_generation(self.generation, Operation::Send)?;
+        self.corked = false;
+        self.push()
+    }
+}
+
+impl<O: Outgoing> Wait for Sender<O> {
+    fn source(&self) -> Result<Source> {
+        Ok(self.stream.source())
+    }
+
+    fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
+        check_generation(self.generation, Operation::Send)?;
+        Ok(if self.end.is_some() { Armed::Ready } else { Armed::Source(self.stream.interest()) })
+    }
+}
+
+impl<O: Outgoing> Drop for Sender<O> {
+    /// Hands the tail and the goodbye to the system, which is given the room for them.
+    fn drop(&mut self) {
+        if self.generation != generation() || self.end.is_some() {
+            return;
+        }
+        self.buffer.drain(..self.tail.start.min(self.buffer.len()));
+        self.buffer.truncate(self.tail.len());
+        self.buffer.extend_from_slice(&BYE);
+        self.tail = 0..self.buffer.len();
+        if self.push().is_err_and(|error| error.is_would_block()) {
+            self.stream.stretch(true);
+            let _ = self.push();
+        }
+    }
+}

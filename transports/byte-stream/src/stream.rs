@@ -1,0 +1,48 @@
+use std::fmt::Debug;
+use std::io;
+
+use anyipc_core::{Interest, Source};
+
+use crate::wire::MAX_FRAME;
+
+/// Where a sender's bytes go. No call blocks.
+pub trait Outgoing: Debug + Send + 'static {
+    /// Sends as much as the system takes now. `WouldBlock`: nothing. An error that stands for a peer that is
+    /// gone also when the receiver closed in order: [`stopped`](Self::stopped) tells.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// As [`send`](Self::send), two pieces in one call.
+    fn send_two(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize>;
+
+    /// Whether a send would do more than block.
+    fn writable(&self) -> bool;
+
+    /// Makes room for one frame and a goodbye more than usual, as far as the system grants it, or takes it back.
+    fn stretch(&mut self, more: bool);
+
+    /// Whether the receiver said that it leaves.
+    fn stopped(&mut self) -> bool;
+
+    /// The longest frame, at most [`MAX_FRAME`]. Constant.
+    fn max_frame(&self) -> usize {
+        MAX_FRAME
+    }
+
+    /// What a reactor registers, ready when [`send`](Self::send) would do more than block.
+    fn source(&self) -> Source;
+
+    /// Which readiness of the source that is. Constant.
+    fn interest(&self) -> Interest;
+}
+
+/// Where a receiver's bytes come from. No call blocks.
+pub trait Incoming: Debug + Send + 'static {
+    /// Receives what is there. 0: the sender is gone, and everything it sent was received.
+    fn recv(&mut self, bytes: &mut [u8]) -> io::Result<usize>;
+
+    /// Tells the sender that this is no death. Called once, last.
+    fn stop(&mut self);
+
+    /// What a reactor registers, readable when there is something to receive.
+    fn source(&self) -> Source;
+}

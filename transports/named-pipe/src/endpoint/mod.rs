@@ -1,0 +1,101 @@
+//! A handle of a name: the owner's with its door, or an opener's.
+
+mod accept;
+mod connect;
+
+use std::ffi::CStr;
+
+use anyipc_core::{
+    Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
+};
+use anyipc_os::{Claim, check_generation, generation};
+
+use crate::connection::{Receiver, Sender};
+use crate::inventory;
+use crate::settings::Settings;
+use crate::text;
+pub(crate) use accept::Acceptor;
+
+/// A handle of a named pipe's name.
+#[derive(Debug)]
+pub struct Endpoint {
+    name: Name,
+    settings: Settings,
+    /// The owner's.
+    owns: Option<(Acceptor, Claim)>,
+    generation: u32,
+}
+
+impl Endpoint {
+    pub(crate) fn owner(name: Name, settings: Settings, acceptor: Acceptor, claim: Claim) -> Self {
+        Self { name, settings, owns: Some((acceptor, claim)), generation: generation() }
+    }
+
+    pub(crate) fn opener(name: Name, settings: Settings) -> Self {
+        Self { name, settings, owns: None, generation: generation() }
+    }
+
+    /// Gives everything up. `StatFailed` if the name was removed by force.
+    pub(crate) fn close(self) -> Result<()> {
+        check_generation(self.generation, Operation::Close)?;
+        if self.owns.as_ref().is_none_or(|(_, claim)| claim.holds()) {
+            return Ok(());
+        }
+        Err(Error::new(Operation::Close, ErrorKind::StatFailed)
+            .because("the name was removed from under its owner; the handle is released"))
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        // If someone removed and remade the files underneath, they are not ours to remove.
+        if self.owns.as_ref().is_some_and(|(_, claim)| claim.holds()) {
+            inventory::clear(&self.settings.dir, &self.name);
+        }
+    }
+}
+
+impl anyipc_core::Endpoint for Endpoint {
+    type Sender = Sender;
+    type Receiver = Receiver;
+
+    fn role(&self) -> Role {
+        if self.owns.is_some() { Role::Owner } else { Role::Opener }
+    }
+
+    fn try_connect(&self, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
+        match &self.owns {
+            Some((acceptor, _)) => {
+                check_generation(self.generation, Operation::Accept)?;
+                acceptor.try_accept(&self.name, &self.settings, attempt)
+            }
+            None => {
+                check_generation(self.generation, Operation::Connect)?;
+                connect::try_connect(&self.name, &self.settings, attempt)
+            }
+        }
+    }
+
+    fn arm(&self, attempt: &mut Attempt, _waiter: Waiter<'_>) -> Result<Armed> {
+        match &self.owns {
+            Some((acceptor, _)) => acceptor.arm(),
+            None => connect::arm(attempt),
+        }
+    }
+
+    fn source(&self, attempt: &Attempt) -> Result<Source> {
+        match &self.owns {
+            Some((acceptor, _)) => Ok(acceptor.source()),
+            None => connect::source(attempt),
+        }
+    }
+
+    fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
+        check_generation(self.generation, Operation::ReadLpsz)?;
+        text::read(&self.settings.dir, &self.name, read)
+    }
+
+    fn rejections(&self) -> Rejections {
+        self.owns.as_ref().map(|(acceptor, _)| acceptor.rejections()).unwrap_or_default()
+    }
+}

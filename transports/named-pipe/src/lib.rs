@@ -1,0 +1,25 @@
+//! `pipe://`: channels over named pipes, an `anyipc` transport.
+//!
+//! - `transport`: names in the private directory: create, open, inventory
+//! - `files`: what those names are
+//! - `settings`: what the address says
+//! - `request`: what a connector writes into an owner's FIFO
+//! - `endpoint`: the handle of a name, and both sides of the handshake
+//! - `connection`: the FIFOs of one connection, and its ends
+//! - `text`, `inventory`: the text of `alloc_lpsz`; what lies in the directory
+//! - `sys`: the system calls
+#![forbid(unsafe_code)]
+
+mod connection;
+mod endpoint;
+mod files;
+mod inventory;
+mod request;
+mod settings;
+mod sys;
+mod text;
+mod transport;
+
+pub use connection::{Receiver, Sender};
+pub use endpoint::Endpoint;
+pub use transport::NamedPipe;

@@ -1,0 +1,98 @@
+//! What a connector writes into an owner's FIFO: one line with its ticket, in one atomic write. It begins with a
+//! newline as well, so that whatever someone else left there before it ends there.
+
+use std::io;
+
+use crate::sys::Fifo;
+
+const HEADING: &str = "anyipc-pipe 1 ";
+/// Hexadecimal digits of a ticket.
+pub(crate) const TICKET: usize = 32;
+/// Bytes of a request's line.
+const LINE: usize = HEADING.len() + TICKET;
+/// How often one look reads, so that who never stops writing does not hold the owner.
+const READS: usize = 16;
+
+/// A connector's line.
+pub(crate) fn line(ticket: &str) -> String {
+    format!("\n{HEADING}{ticket}\n")
+}
+
+/// Whether this may be a ticket, and so a part of a file's name.
+pub(crate) fn is_ticket(text: &str) -> bool {
+    text.len() == TICKET && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+/// One line that was read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// A connector's ticket.
+    Request(String),
+    /// Nothing of ours.
+    Garbage,
+}
+
+/// The lines of an owner's FIFO.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    ahead: Box<[u8; 4096]>,
+    /// `start..end` of `ahead` is not looked at yet.
+    start: usize,
+    end: usize,
+    /// The line so far; one byte more than a request's is enough to know that it is none.
+    line: Vec<u8>,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self { ahead: Box::new([0; 4096]), start: 0, end: 0, line: Vec::with_capacity(LINE + 1) }
+    }
+}
+
+impl Requests {
+    /// Whether something was read and not looked at.
+    pub(crate) fn has_more(&self) -> bool {
+        self.start < self.end
+    }
+
+    /// The next line, if one is there.
+    pub(crate) fn next(&mut self, door: &Fifo) -> io::Result<Option<Heard>> {
+        for _ in 0..READS {
+            if let Some(heard) = self.scan() {
+                return Ok(Some(heard));
+            }
+            match door.read(&mut *self.ahead) {
+                Ok(got) => (self.start, self.end) = (0, got),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next line of what was read.
+    fn scan(&mut self) -> Option<Heard> {
+        while let Some(&byte) = self.ahead.get(self.start..self.end).and_then(<[u8]>::first) {
+            self.start += 1;
+            if byte != b'\n' {
+                if self.line.len() <= LINE {
+                    self.line.push(byte);
+                }
+            } else if !self.line.is_empty() {
+                let heard = read(&self.line);
+                self.line.clear();
+                return Some(heard);
+            }
+        }
+        None
+    }
+}
+
+fn read(line: &[u8]) -> Heard {
+    let ticket = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(HEADING));
+    match ticket.filter(|ticket| is_ticket(ticket)) {
+        Some(ticket) => Heard::Request(ticket.to_owned()),
+        None => Heard::Garbage,
+    }
+}

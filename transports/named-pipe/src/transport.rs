@@ -1,0 +1,131 @@
+use std::io;
+
+use anyipc_core::{
+    Capabilities, Error, ErrorKind, Key, KeyKind, Name, Object, Operation, Options, Result, Side, Transport,
+    keys,
+};
+use anyipc_os::Claim;
+
+use crate::endpoint::{Acceptor, Endpoint};
+use crate::files::{MARKS, door};
+use crate::inventory;
+use crate::settings::Settings;
+use crate::sys::Fifo;
+use crate::text;
+
+/// `trust`: taken as everywhere; what comes out of a pipe is a private copy by nature.
+const TRUST: Key = Key::new(
+    "trust",
+    KeyKind::Choice(&["copy", "same-user"]),
+    Side::Both,
+    "makes no difference here: what is received is always a private copy",
+);
+
+/// `pipe://`: channels over named pipes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NamedPipe;
+
+impl Transport for NamedPipe {
+    type Endpoint = Endpoint;
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["pipe"]
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        &[keys::CAPACITY, keys::SCOPE, TRUST]
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::CROSS_PROCESS
+            | Capabilities::LPSZ
+            | Capabilities::CHANNEL
+            | Capabilities::DELIVERS_AFTER_DEATH
+            | Capabilities::INVENTORY
+    }
+
+    fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+        let settings = Settings::read(options, Operation::Create)?;
+        match own(&settings, name, None, Operation::Create)? {
+            Some(endpoint) => Ok(endpoint),
+            None if settings.adopt => Ok(Endpoint::opener(name.clone(), settings)),
+            None => Err(owned(Operation::Create)),
+        }
+    }
+
+    fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+        let settings = Settings::read(options, Operation::Open)?;
+        if !MARKS.is_live(&settings.dir, name, Operation::Open)? {
+            return Err(Error::new(Operation::Open, ErrorKind::NotFound)
+                .because("nobody holds an object of this name; create it first"));
+        }
+        Ok(Endpoint::opener(name.clone(), settings))
+    }
+
+    /// The text lives as long as the endpoint. `create=open_or_create` does not apply: a live name is `Exists`.
+    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
+        let settings = Settings::read(options, Operation::AllocLpsz)?;
+        own(&settings, name, Some(text), Operation::AllocLpsz)?.ok_or_else(|| owned(Operation::AllocLpsz))
+    }
+
+    fn close(&self, endpoint: Endpoint) -> Result<()> {
+        endpoint.close()
+    }
+
+    fn list(&self, options: &Options) -> Result<Vec<Object>> {
+        inventory::list(&Settings::read(options, Operation::List)?.dir)
+    }
+
+    fn inspect(&self, name: &Name, options: &Options) -> Result<Vec<Object>> {
+        inventory::inspect(&Settings::read(options, Operation::Stat)?.dir, name)
+    }
+
+    fn remove(&self, name: &Name, options: &Options, force: bool) -> Result<()> {
+        inventory::remove(&Settings::read(options, Operation::Remove)?.dir, name, force)
+    }
+
+    fn sweep(&self, options: &Options, fix: bool) -> Result<Vec<Object>> {
+        inventory::sweep(&Settings::read(options, Operation::List)?.dir, fix)
+    }
+}
+
+/// Becomes the owner of the name; `None` if someone else is.
+fn own(
+    settings: &Settings,
+    name: &Name,
+    text: Option<&[u8]>,
+    operation: Operation,
+) -> Result<Option<Endpoint>> {
+    let (dir, path) = (&settings.dir, door(name));
+    let answers = || Fifo::watcher(dir, &path).is_ok();
+    let Some(claim) = Claim::take(dir, &MARKS, name, operation, answers)? else { return Ok(None) };
+    // Whatever a dead owner left; the lock says that it is nobody's.
+    inventory::clear(dir, name);
+    let fail = |error: io::Error| {
+        let path = dir.path().join(&path);
+        if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::InvalidData) {
+            return Error::new(operation, ErrorKind::Corrupt)
+                .because(format!("{} is no FIFO of ours; remove it", path.display()));
+        }
+        Error::io(operation, &format!("making the FIFO {}", path.display()), error)
+    };
+    let begin = || {
+        if let Some(text) = text {
+            text::write(dir, name, text)?;
+        }
+        Fifo::make(dir, &path).map_err(fail)?;
+        Acceptor::new(Fifo::writer(dir, &path).map_err(fail)?, operation)
+    };
+    match begin() {
+        Ok(acceptor) => Ok(Some(Endpoint::owner(name.clone(), settings.clone(), acceptor, claim))),
+        Err(error) => {
+            inventory::clear(dir, name);
+            Err(error)
+        }
+    }
+}
+
+fn owned(operation: Operation) -> Error {
+    Error::new(operation, ErrorKind::Exists)
+        .because("it has a live owner; open it, or say create=open_or_create")
+}

@@ -1,0 +1,76 @@
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyipc_core::{Interest, Source};
+use rustix::event::{Timespec, epoll};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
+
+use super::fd::Fd;
+
+/// Descriptors and a clock that are waited for together: readable when one of them is ready.
+#[derive(Debug)]
+pub struct Set {
+    epoll: Fd,
+    /// Made on first use.
+    clock: OnceLock<Fd>,
+}
+
+impl Set {
+    /// A set of nothing but its clock, which is not running.
+    pub fn new() -> io::Result<Arc<Self>> {
+        let epoll = Fd::make(|| Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?))?;
+        Ok(Arc::new(Self { epoll, clock: OnceLock::new() }))
+    }
+
+    fn clock(&self) -> io::Result<&Fd> {
+        if let Some(clock) = self.clock.get() {
+            return Ok(clock);
+        }
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let clock = Fd::make(|| Ok(timerfd_create(TimerfdClockId::Monotonic, flags)?))?;
+        self.watch(&clock, Interest::Readable)?;
+        Ok(self.clock.get_or_init(|| clock))
+    }
+
+    /// From now on the set is readable while this is ready, or hung up. Closing it ends that.
+    pub fn watch(&self, what: &impl AsFd, interest: Interest) -> io::Result<()> {
+        let flags = match interest {
+            Interest::Readable => epoll::EventFlags::IN,
+            Interest::Writable => epoll::EventFlags::OUT,
+        };
+        Ok(epoll::add(&self.epoll, what, epoll::EventData::new_u64(0), flags)?)
+    }
+
+    /// Ends it for something that stays open.
+    pub fn forget(&self, what: &impl AsFd) {
+        let _ = epoll::delete(&self.epoll, what);
+    }
+
+    /// Makes the set readable after this time, or never by the clock.
+    pub fn ring_after(&self, time: Option<Duration>) -> io::Result<()> {
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // Zero would be never.
+        let at = time.map_or(zero, |time| Timespec {
+            tv_sec: time.as_secs() as i64,
+            tv_nsec: i64::from(time.subsec_nanos()).max(1),
+        });
+        let when = Itimerspec { it_interval: zero, it_value: at };
+        timerfd_settime(self.clock()?, TimerfdTimerFlags::empty(), &when)?;
+        Ok(())
+    }
+
+    /// What a reactor registers.
+    pub fn source(self: &Arc<Self>) -> Source {
+        Arc::clone(self) as Source
+    }
+}
+
+impl AsFd for Set {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
