@@ -51,6 +51,15 @@ impl Dir {
     pub fn secrets(op: Operation) -> Result<Self> {
         Self::open(Scope::User, op)
     }
+    pub fn shared(op: Operation) -> Result<Self> {
+        Self::open(Scope::System, op)
+    }
+    pub fn shared_of(_user: u32, op: Operation) -> Result<Option<Self>> {
+        Self::open(Scope::System, op).map(Some)
+    }
+    pub fn open_to_all(&self, _name: &str) -> io::Result<()> {
+        match self.0 {}
+    }
     pub fn path(&self) -> &Path {
         match self.0 {}
     }

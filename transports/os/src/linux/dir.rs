@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, chmod, fchmod, fstat, linkat, mkdir, open, openat, statat, unlinkat,
+    AtFlags, CWD, Mode, OFlags, chmod, chmodat, fchmod, fstat, linkat, mkdir, open, openat, statat, unlinkat,
 };
 use rustix::process::{geteuid, getuid};
 
@@ -15,8 +15,11 @@ use crate::{Scope, Status};
 /// Where the directories lie unless `ANYIPC_DIR` says otherwise.
 const BASE: &str = "/dev/shm";
 
-/// The private directory of one user's objects: `/dev/shm/anyipc-<uid>`, or under the absolute path in
-/// `ANYIPC_DIR`. Nobody else can reach into it; it stays when it is empty.
+/// What others may do with a shared directory: reach what they know the name of.
+const SHARED: Mode = Mode::RWXU.union(Mode::XGRP).union(Mode::XOTH);
+
+/// A directory of one user's objects: `/dev/shm/anyipc-<uid>`, or under the absolute path in `ANYIPC_DIR`. Nobody
+/// else can reach into it, unless it is a shared one; it stays when it is empty.
 #[derive(Debug)]
 pub struct Dir {
     fd: Fd,
@@ -41,16 +44,37 @@ impl Dir {
 
     /// Opens this user's directory of what stays: the objects' one is empty when nobody holds any.
     pub fn secrets(op: Operation) -> Result<Self> {
-        Self::called("anyipc-secrets", &base(op)?, op)
+        Self::called(format!("anyipc-secrets-{}", geteuid().as_raw()), Mode::RWXU, &base(op)?, op)
+    }
+
+    /// Opens this user's directory of what other users may reach, `anyipc-<uid>-shared`, and makes it if need be.
+    pub fn shared(op: Operation) -> Result<Self> {
+        Self::called(format!("anyipc-{}-shared", geteuid().as_raw()), SHARED, &base(op)?, op)
+    }
+
+    /// The directory of what other users may reach of this user's, if there is one: only for reaching into.
+    ///
+    /// # Errors
+    /// `PermissionDenied` if what is there is another user's, or others may write to it.
+    pub fn shared_of(user: u32, op: Operation) -> Result<Option<Self>> {
+        let path = base(op)?.join(format!("anyipc-{user}-shared"));
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match Fd::make(|| Ok(open(&path, flags, Mode::empty())?)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|e| Error::io(op, &format!("opening {}", path.display()), e))?,
+        };
+        let dir = Self { fd, path };
+        dir.check(user, SHARED, op)?;
+        Ok(Some(dir))
     }
 
     /// Opens this user's directory under `base`.
     pub fn under(base: &Path, op: Operation) -> Result<Self> {
-        Self::called("anyipc", base, op)
+        Self::called(format!("anyipc-{}", geteuid().as_raw()), Mode::RWXU, base, op)
     }
 
-    fn called(what: &str, base: &Path, op: Operation) -> Result<Self> {
-        let path = base.join(format!("{what}-{}", geteuid().as_raw()));
+    fn called(what: String, mode: Mode, base: &Path, op: Operation) -> Result<Self> {
+        let path = base.join(what);
         let fail = |what: &str, error: io::Error| {
             let error = Error::io(
                 op,
@@ -62,24 +86,32 @@ impl Dir {
         };
         match mkdir(&path, Mode::RWXU) {
             // The umask may have taken bits away.
-            Ok(()) => chmod(&path, Mode::RWXU).map_err(|e| fail("preparing", e.into()))?,
+            Ok(()) => chmod(&path, mode).map_err(|e| fail("preparing", e.into()))?,
             Err(rustix::io::Errno::EXIST) => {}
             Err(error) => return Err(fail("making", error.into())),
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = Fd::make(|| Ok(open(&path, flags, Mode::empty())?)).map_err(|e| fail("opening", e))?;
-        let stat = fstat(&fd).map_err(|e| fail("reading the status of", e.into()))?;
-        if stat.st_uid != geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
-            return Err(Error::new(op, ErrorKind::PermissionDenied).because(format!(
-                "{} must belong to user {} with mode 0700, but belongs to user {} with mode {:04o}; \
-                 remove it, or choose another place with ANYIPC_DIR",
-                path.display(),
-                geteuid().as_raw(),
-                stat.st_uid,
-                stat.st_mode & 0o7777,
-            )));
+        let dir = Self { fd, path };
+        dir.check(geteuid().as_raw(), mode, op)?;
+        Ok(dir)
+    }
+
+    /// Whether it is this user's, and nobody else has more than `mode` grants.
+    fn check(&self, user: u32, mode: Mode, op: Operation) -> Result<()> {
+        let path = self.path.display();
+        let stat = fstat(&self.fd)
+            .map_err(|e| Error::io(op, &format!("reading the status of {path}"), io::Error::from(e)))?;
+        if stat.st_uid == user && stat.st_mode & 0o077 & !mode.as_raw_mode() == 0 {
+            return Ok(());
         }
-        Ok(Self { fd, path })
+        Err(Error::new(op, ErrorKind::PermissionDenied).because(format!(
+            "{path} must belong to user {user} with mode {:04o}, but belongs to user {} with mode {:04o}; remove \
+             it, or choose another place with ANYIPC_DIR",
+            mode.as_raw_mode(),
+            stat.st_uid,
+            stat.st_mode & 0o7777,
+        )))
     }
 
     /// The directory's path.
@@ -121,6 +153,11 @@ impl Dir {
     /// Gives a file a second name; `AlreadyExists` if it is taken.
     pub fn link(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(linkat(&self.fd, from, &self.fd, to, AtFlags::empty())?)
+    }
+
+    /// Lets every user who reaches this directory open what stands at a name.
+    pub fn open_to_all(&self, name: &str) -> io::Result<()> {
+        Ok(chmodat(&self.fd, name, Mode::from_raw_mode(0o666), AtFlags::empty())?)
     }
 
     /// Takes a name away.

@@ -10,6 +10,7 @@ use anyipc_os::user;
 
 use super::guest::{Guest, Step};
 use super::halves;
+use crate::local::Access;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::sys::{Listener, Set, Stream};
@@ -27,8 +28,8 @@ const CROWDED: Duration = Duration::from_millis(5);
 /// What a connector has to show.
 #[derive(Debug)]
 pub(crate) enum Entry {
-    /// The kernel vouches for its user.
-    User,
+    /// The kernel says that it is one of these users.
+    Users(Access),
     /// It proves to know a secret. Then it may also ask for the text.
     Secret(Arc<Key>, Text),
 }
@@ -83,16 +84,16 @@ impl Acceptor {
             let Some(stream) = accepted.map_err(|e| Error::io(Operation::Accept, "accepting", e))? else {
                 break;
             };
-            let who = match self.entry {
-                Entry::User => match stream.credentials() {
-                    Ok(who) => Some(who),
+            let (who, stranger) = match &self.entry {
+                Entry::Users(access) => match stream.credentials() {
+                    Ok(who) => (Some(who), Some(who.uid).filter(|uid| !access.admits(*uid))),
                     Err(_) => continue,
                 },
-                Entry::Secret(..) => None,
+                Entry::Secret(..) => (None, None),
             };
             let guest = Guest::new(stream, who, Instant::now() + HANDSHAKE);
-            if let Some(who) = who.filter(|who| who.uid != user()) {
-                let why = format!("user {} may not connect to user {}", who.uid, user());
+            if let Some(uid) = stranger {
+                let why = format!("user {uid} may not connect to user {}", user());
                 let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(why);
                 state.reject(&guest, error);
                 continue;
@@ -163,7 +164,7 @@ impl Acceptor {
         let gone = |error| Error::io(Operation::Accept, "sending the welcome", error);
         self.set.forget(guest.stream());
         match self.entry {
-            Entry::User => {
+            Entry::Users(_) => {
                 let made = Stream::pair().map_err(|e| Error::io(Operation::Accept, "making a channel", e));
                 let sent = made.and_then(|(mine, other)| {
                     whole(guest.stream().send_with(&welcome, &other).map_err(gone)?, &welcome)?;
@@ -213,7 +214,7 @@ impl Acceptor {
     pub(crate) fn read_text(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
         match &self.entry {
             Entry::Secret(_, text) => text.read(read),
-            Entry::User => Err(Error::new(Operation::ReadLpsz, ErrorKind::Unsupported)),
+            Entry::Users(_) => Err(Error::new(Operation::ReadLpsz, ErrorKind::Unsupported)),
         }
     }
 

@@ -107,7 +107,7 @@ impl Asked {
             _ => Error::io(Operation::Connect, "reaching the owner", error),
         };
         let stream = match place {
-            Place::Local { dir, name } => Stream::local(dir, &local::socket_of(name)),
+            Place::Local { dir, name, .. } => Stream::local(dir, &local::socket_of(name)),
             Place::Tcp { address, .. } => Stream::tcp(address),
         }
         .map_err(fail)?;
@@ -123,14 +123,11 @@ impl Asked {
             deadline: None,
             asks_text: tcp::is_question(hello),
         };
-        if let Place::Local { .. } = place {
+        if let Place::Local { access, .. } = place {
             let owner = asked.stream.credentials().map_err(fail)?;
-            if owner.uid != user() {
-                return Err(Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(format!(
-                    "the owner is user {}, not {}",
-                    owner.uid,
-                    user()
-                )));
+            if !access.admits(owner.uid) {
+                let why = format!("the owner is user {}, whom user {} does not trust", owner.uid, user());
+                return Err(Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(why));
             }
             asked.who = Some(owner);
             asked.say(&hello.encode()?)?;
@@ -284,7 +281,8 @@ impl Asked {
         match self.stream.send(bytes) {
             Ok(sent) if sent == bytes.len() => Ok(()),
             Ok(_) => Err(Error::new(Operation::Connect, ErrorKind::Io).because("the hello went out in part")),
-            Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => Err(no_owner()),
+            // Why it hung up may be there to be read.
+            Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => Ok(()),
             Err(error) => Err(Error::io(Operation::Connect, "speaking to the owner", error)),
         }
     }

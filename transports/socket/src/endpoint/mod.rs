@@ -16,7 +16,7 @@ use anyipc_core::{
 };
 use anyipc_os::{Claim, Dir, check_generation, generation};
 
-use crate::local;
+use crate::local::{self, Access};
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::sys::Stream;
@@ -26,7 +26,7 @@ pub(crate) use accept::{Acceptor, Entry};
 /// Where a name is.
 #[derive(Debug)]
 pub(crate) enum Place {
-    Local { dir: Arc<Dir>, name: Name },
+    Local { dir: Arc<Dir>, name: Name, access: Access },
     Tcp { address: SocketAddr, key: Arc<Key>, patience: Duration },
 }
 
@@ -72,7 +72,7 @@ fn halves(mut sends: Stream, receives: Stream, capacity: u64) -> io::Result<(Sen
 impl Drop for Endpoint {
     fn drop(&mut self) {
         // If someone removed and remade the files underneath, they are not ours to remove.
-        if let (Place::Local { dir, name }, Some(claim)) = (&self.place, &self.claim)
+        if let (Place::Local { dir, name, .. }, Some(claim)) = (&self.place, &self.claim)
             && claim.holds()
         {
             local::clear(dir, name);
@@ -118,7 +118,7 @@ impl anyipc_core::Endpoint for Endpoint {
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
         check_generation(self.generation, Operation::ReadLpsz)?;
         match (&self.place, &self.acceptor) {
-            (Place::Local { dir, name }, _) => local::read_text(dir, name, read),
+            (Place::Local { dir, name, .. }, _) => local::read_text(dir, name, read),
             (Place::Tcp { .. }, Some(owner)) => owner.read_text(read),
             (Place::Tcp { patience, .. }, None) => question::ask(&self.place, *patience, read),
         }

@@ -1,11 +1,14 @@
 //! `local://name`.
 //!
 //! In the private directory: `local+<os name>.lock` is held by the owner for as long as it lives,
-//! `local+<os name>.sock` is its listener, `local+<os name>.text` the text of `alloc_lpsz`.
+//! `local+<os name>.sock` is its listener, `local+<os name>.text` the text of `alloc_lpsz`. With `scope=system` they lie
+//! in a directory of this user that others can reach into, and the listener asks the kernel who comes.
 
+mod access;
 mod inventory;
 mod text;
 
+pub(crate) use access::Access;
 pub(crate) use text::read as read_text;
 
 use std::io;
@@ -14,7 +17,7 @@ use std::sync::Arc;
 use anyipc_core::{
     Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport, keys,
 };
-use anyipc_os::{Claim, Dir, Marks, Scope};
+use anyipc_os::{Claim, Dir, Marks, user};
 
 use crate::endpoint::{Acceptor, Endpoint, Entry, Place};
 use crate::options::{TRUST, capacity};
@@ -54,7 +57,7 @@ impl Transport for Local {
     }
 
     fn keys(&self) -> &'static [Key] {
-        &[keys::CAPACITY, keys::SCOPE, TRUST]
+        &[access::ALLOW_UID, keys::CAPACITY, access::SCOPE, TRUST]
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -67,37 +70,55 @@ impl Transport for Local {
     }
 
     fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
-        let dir = directory(options, Operation::Create)?;
-        match own(&dir, name, None, options, Operation::Create)? {
+        let access = Access::read(options, Operation::Create)?;
+        let dir = access.directory(Operation::Create)?;
+        match own(&dir, &access, name, None, options, Operation::Create)? {
             Some(endpoint) => Ok(endpoint),
             None if options.text(keys::CREATE) == Some("open_or_create") => {
-                Ok(Endpoint::opener(Place::Local { dir, name: name.clone() }))
+                Ok(Endpoint::opener(Place::Local { dir, name: name.clone(), access }))
             }
             None => Err(owned(Operation::Create)),
         }
     }
 
+    /// This user's object first, then those of the users in `allow_uid`, in their order.
     fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
-        let dir = directory(options, Operation::Open)?;
-        if !MARKS.is_live(&dir, name, Operation::Open)? {
-            return Err(Error::new(Operation::Open, ErrorKind::NotFound)
-                .because("nobody holds an object of this name; create it first"));
+        let access = Access::read(options, Operation::Open)?;
+        let opener = |dir, access| Ok(Endpoint::opener(Place::Local { dir, name: name.clone(), access }));
+        let dir = access.directory(Operation::Open)?;
+        if MARKS.is_live(&dir, name, Operation::Open)? {
+            return opener(dir, access);
         }
-        Ok(Endpoint::opener(Place::Local { dir, name: name.clone() }))
+        for dir in access.directories_of_others(Operation::Open) {
+            let dir = dir?;
+            // Its lock is not ours to ask.
+            if answers(&dir, &socket_of(name)) {
+                return opener(dir, access.clone());
+            }
+        }
+        Err(Error::new(Operation::Open, ErrorKind::NotFound)
+            .because("nobody holds an object of this name; create it first"))
     }
 
     /// The text lives as long as the endpoint. `create=open_or_create` does not apply: a live name is `Exists`.
     fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
-        let dir = directory(options, Operation::AllocLpsz)?;
-        own(&dir, name, Some(text), options, Operation::AllocLpsz)?.ok_or_else(|| owned(Operation::AllocLpsz))
+        let operation = Operation::AllocLpsz;
+        let access = Access::read(options, operation)?;
+        if access.is_shared() {
+            return Err(Error::new(operation, ErrorKind::Unsupported)
+                .because("a text in a file cannot choose its readers: use scope=user, or tcp://"));
+        }
+        let dir = access.directory(operation)?;
+        own(&dir, &access, name, Some(text), options, operation)?.ok_or_else(|| owned(operation))
     }
 
     fn close(&self, endpoint: Endpoint) -> Result<()> {
         endpoint.close()
     }
 
+    /// Without a `scope`, of both.
     fn list(&self, options: &Options) -> Result<Vec<Object>> {
-        inventory::list(&*directory(options, Operation::List)?)
+        over_scopes(options, inventory::list)
     }
 
     fn inspect(&self, name: &Name, options: &Options) -> Result<Vec<Object>> {
@@ -108,22 +129,38 @@ impl Transport for Local {
         inventory::remove(&*directory(options, Operation::Remove)?, name, force)
     }
 
+    /// Without a `scope`, of both.
     fn sweep(&self, options: &Options, fix: bool) -> Result<Vec<Object>> {
-        inventory::sweep(&*directory(options, Operation::List)?, fix)
+        over_scopes(options, |dir| inventory::sweep(dir, fix))
     }
 }
 
 fn directory(options: &Options, operation: Operation) -> Result<Arc<Dir>> {
-    if options.text(keys::SCOPE) == Some("system") {
-        return Err(Error::new(operation, ErrorKind::Unsupported)
-            .because("scope=system is not built yet, see ROADMAP.md; use scope=user"));
+    Access::read(options, operation)?.directory(operation)
+}
+
+/// Looks at the directory of the scope, or at both where the options do not say.
+fn over_scopes(options: &Options, look: impl Fn(&Dir) -> Result<Vec<Object>>) -> Result<Vec<Object>> {
+    let mut objects = look(&*directory(options, Operation::List)?)?;
+    // Looking is no reason to make one.
+    if !options.has(access::SCOPE) && Dir::shared_of(user(), Operation::List)?.is_some() {
+        objects.extend(look(&Dir::shared(Operation::List)?)?);
     }
-    Ok(Arc::new(Dir::open(Scope::User, operation)?))
+    Ok(objects)
+}
+
+/// Whether an owner listens. It sees a connector that leaves without a word.
+fn answers(dir: &Dir, socket: &str) -> bool {
+    match Stream::local(dir, socket) {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
 }
 
 /// Becomes the owner of the name; `None` if someone else is.
 fn own(
     dir: &Arc<Dir>,
+    access: &Access,
     name: &Name,
     text: Option<&[u8]>,
     options: &Options,
@@ -131,22 +168,19 @@ fn own(
 ) -> Result<Option<Endpoint>> {
     let capacity = capacity(options, operation)?;
     let socket = socket_of(name);
-    let answers = || match Stream::local(dir, &socket) {
-        Ok(_) => true,
-        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-    };
+    let answers = || answers(dir, &socket);
     let Some(claim) = Claim::take(dir, &MARKS, name, operation, answers)? else { return Ok(None) };
     // Whatever a dead owner left; the lock says that it is nobody's.
     clear(dir, name);
-    let place = Place::Local { dir: Arc::clone(dir), name: name.clone() };
+    let place = Place::Local { dir: Arc::clone(dir), name: name.clone(), access: access.clone() };
     let begin = || {
         if let Some(text) = text {
             text::write(dir, name, text)?;
         }
-        let listener = Listener::local(dir, &socket).map_err(|error| {
+        let listener = Listener::local(dir, &socket, access.is_shared()).map_err(|error| {
             Error::io(operation, &format!("listening at {}", dir.path().join(&socket).display()), error)
         })?;
-        Acceptor::new(listener, Entry::User, capacity, operation)
+        Acceptor::new(listener, Entry::Users(access.clone()), capacity, operation)
     };
     match begin() {
         Ok(acceptor) => Ok(Some(Endpoint::owner(place, acceptor, Some(claim)))),

@@ -100,7 +100,7 @@ impl Set {
 pub(crate) struct Listener(Infallible);
 
 impl Listener {
-    pub(crate) fn local(_dir: &Dir, _name: &str) -> io::Result<Self> {
+    pub(crate) fn local(_dir: &Dir, _name: &str, _shared: bool) -> io::Result<Self> {
         no()
     }
     pub(crate) fn tcp(_at: &SocketAddr) -> io::Result<Self> {

@@ -21,10 +21,13 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Listens at a name; `AddrInUse` if something stands there.
-    pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
+    /// Listens at a name, which every user may connect to if `shared`; `AddrInUse` if something stands there.
+    pub(crate) fn local(dir: &Dir, name: &str, shared: bool) -> io::Result<Self> {
         let socket = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
         bind(&socket, &address(dir, name)?)?;
+        if shared {
+            dir.open_to_all(name)?;
+        }
         listen(&socket, BACKLOG)?;
         Ok(Self { socket, tcp: false })
     }

@@ -1,0 +1,244 @@
+//! `scope=system`: processes of several users, real ones. Needs root to become them; elsewhere it says so and passes.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyipc_core::{Endpoint as _, Error, ErrorKind, Name, Transport};
+use anyipc_socket::Local;
+use common::{failed, hello, meet, options, recv, send};
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
+const ROLE: &str = "ANYIPC_TEST_ROLE";
+const OWNER: u32 = 64_101;
+const FRIEND: u32 = 64_102;
+const STRANGER: u32 = 64_103;
+
+/// This thread is that user's from now on, and gives up the rights of root.
+fn become_user(id: u32) {
+    let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
+    set_thread_groups(&[]).unwrap();
+    set_thread_res_gid(gid, gid, gid).unwrap();
+    set_thread_res_uid(uid, uid, uid).unwrap();
+}
+
+/// Tells the parent, on a pipe that nobody else writes such lines to.
+fn say(line: &str) {
+    std::io::stderr().write_all(format!("@ {line}\n").as_bytes()).unwrap();
+}
+
+fn say_error(error: &Error) {
+    say(&format!("{} {error}", error.kind().as_str()));
+}
+
+/// Runs in the child, as `<role> <user> <allow_uid>`; in the parent it does nothing.
+#[test]
+fn child() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let words: Vec<_> = role.split(' ').collect();
+    become_user(words[1].parse().unwrap());
+    let mut pairs = vec![("scope", "system")];
+    pairs.extend((words[2] != "-").then_some(("allow_uid", words[2])));
+    let (options, name) = (options(&Local, &pairs), Name::new("shared").unwrap());
+    if words[0] == "owner" {
+        let owner = match Local.create(&name, &options) {
+            Ok(owner) => owner,
+            Err(error) => return say_error(&error),
+        };
+        say("ready");
+        let (mut sender, mut receiver, peer) = meet(&owner, hello("local")).unwrap();
+        assert_eq!(recv(&mut receiver).unwrap(), b"who are you?");
+        send(&mut sender, words[1].as_bytes()).unwrap();
+        let rejections = owner.rejections();
+        say(&format!("peer {} {} {:?}", peer.uid.unwrap(), rejections.count, rejections.last));
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+        return;
+    }
+    let met = Local.open(&name, &options).and_then(|endpoint| meet(&endpoint, hello("local")));
+    match met {
+        Ok((mut sender, mut receiver, peer)) => {
+            send(&mut sender, b"who are you?").unwrap();
+            let answer = String::from_utf8(recv(&mut receiver).unwrap()).unwrap();
+            say(&format!("met {answer} {}", peer.uid.unwrap()));
+        }
+        Err(error) => say_error(&error),
+    }
+}
+
+/// Where all users find each other.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            println!("only root can become other users");
+            return None;
+        }
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let serial = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(format!("/dev/shm/anyipc-users-{}-{serial}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o1777)).unwrap();
+        Some(Self(path))
+    }
+
+    fn shared(&self, user: u32) -> PathBuf {
+        self.0.join(format!("anyipc-{user}-shared"))
+    }
+
+    fn start(&self, role: &str, user: u32, allow: &str) -> Process {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+            .env(ROLE, format!("{role} {user} {allow}"))
+            .env("ANYIPC_DIR", &self.0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap());
+        Process { child, lines }
+    }
+
+    /// What an opener came to.
+    fn open(&self, user: u32, allow: &str) -> String {
+        self.start("opener", user, allow).hear()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+struct Process {
+    child: Child,
+    lines: BufReader<std::process::ChildStderr>,
+}
+
+impl Process {
+    /// The next line that is meant for us.
+    fn hear(&mut self) -> String {
+        let mut all = String::new();
+        loop {
+            let mut line = String::new();
+            assert_ne!(self.lines.read_line(&mut line).unwrap(), 0, "the child ended: {all}");
+            match line.trim_end().strip_prefix("@ ") {
+                Some(line) => return line.to_owned(),
+                None => all.push_str(&line),
+            }
+        }
+    }
+}
+
+impl Process {
+    /// Lets it end in order.
+    fn end(mut self) {
+        drop(self.child.stdin.take());
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_users_that_are_named_meet_and_others_are_refused_and_counted() {
+    let Some(place) = Place::new() else { return };
+    let mut owner = place.start("owner", OWNER, &format!("{FRIEND},7"));
+    assert_eq!(owner.hear(), "ready");
+    // Whom nobody named does not find it, and whom the owner did not name is turned away.
+    assert!(place.open(FRIEND, "-").starts_with("not_found "));
+    for stranger in [STRANGER, STRANGER + 1, 0] {
+        let refused = place.open(stranger, &OWNER.to_string());
+        let why = format!("user {stranger} may not connect to user {OWNER}");
+        assert!(refused.starts_with("permission_denied ") && refused.contains(&why), "{refused}");
+    }
+    assert_eq!(place.open(FRIEND, &format!("9,{OWNER}")), format!("met {OWNER} {OWNER}"));
+    let told = owner.hear();
+    // Looking whether it lives is a connection, too.
+    assert!(told.starts_with(&format!("peer {FRIEND} 6 ")) && told.contains("user 0 may not"), "{told}");
+    owner.end();
+    assert_eq!(std::fs::read_dir(place.shared(OWNER)).unwrap().count(), 0, "nothing is left");
+    assert!(place.open(FRIEND, &OWNER.to_string()).starts_with("not_found "));
+}
+
+#[test]
+fn processes_of_one_user_need_no_names() {
+    let Some(place) = Place::new() else { return };
+    let mut owner = place.start("owner", OWNER, "-");
+    assert_eq!(owner.hear(), "ready");
+    assert!(place.open(FRIEND, &OWNER.to_string()).starts_with("permission_denied "));
+    assert_eq!(place.open(OWNER, "-"), format!("met {OWNER} {OWNER}"));
+}
+
+/// Makes what a squatter would, before the user comes.
+fn squat(place: &Place, user: u32, mode: u32) {
+    std::fs::DirBuilder::new().mode(0o700).create(place.shared(OWNER)).unwrap();
+    chown(place.shared(OWNER), Some(user), Some(user)).unwrap();
+    std::fs::set_permissions(place.shared(OWNER), std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_directory_that_others_made_or_may_write_to_is_refused() {
+    for (user, mode) in [(STRANGER, 0o711), (OWNER, 0o731), (OWNER, 0o713), (OWNER, 0o777)] {
+        let Some(place) = Place::new() else { return };
+        squat(&place, user, mode);
+        for result in [place.open(FRIEND, &OWNER.to_string()), place.start("owner", OWNER, "-").hear()] {
+            assert!(result.starts_with("permission_denied "), "{user} {mode:o}: {result}");
+        }
+    }
+    let Some(place) = Place::new() else { return };
+    std::os::unix::fs::symlink("/dev/shm", place.shared(OWNER)).unwrap();
+    assert!(!place.open(FRIEND, &OWNER.to_string()).starts_with("met"));
+    assert!(!place.start("owner", OWNER, "-").hear().starts_with("ready"));
+}
+
+#[test]
+fn an_owner_that_is_none_of_those_named_is_refused() {
+    let Some(place) = Place::new() else { return };
+    squat(&place, OWNER, 0o711);
+    let path: &Path =
+        &place.shared(OWNER).join(format!("local+{}.sock", Name::new("shared").unwrap().os_name()));
+    // Root's, in a directory that is the named user's.
+    let _listener = UnixListener::bind(path).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let refused = place.open(FRIEND, &OWNER.to_string());
+    assert!(
+        refused.starts_with("permission_denied ") && refused.contains("the owner is user 0"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_name() {
+    let name = common::name("senseless");
+    for (pairs, word) in [
+        (&[("allow_uid", "5")][..], "scope=system"),
+        (&[("scope", "system"), ("allow_uid", "five")], "numbers"),
+        (&[("scope", "system"), ("allow_uid", "5,")], "numbers"),
+    ] {
+        for result in
+            [Local.create(&name, &options(&Local, pairs)), Local.open(&name, &options(&Local, pairs))]
+        {
+            let error = failed(result);
+            assert_eq!(error.kind(), ErrorKind::InvalidOption);
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+    let text = Local.alloc_lpsz(&name, b"text", &options(&Local, &[("scope", "system")]));
+    assert_eq!(failed(text).kind(), ErrorKind::Unsupported);
+}
