@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use crate::{Address, Channel, Endpoint, IntoAddress};
 
 /// Schemes that have a name and no backend yet.
-const PLANNED: &[&str] = &["mq", "pipe"];
+const PLANNED: &[&str] = &["mq"];
 
 /// The transports that addresses can name.
 ///
@@ -44,6 +44,8 @@ impl Registry {
         let registry = registry.with(anyipc_in_process::InProcess);
         #[cfg(feature = "socket")]
         let registry = registry.with(anyipc_socket::Tcp).with(anyipc_socket::Local);
+        #[cfg(feature = "named-pipe")]
+        let registry = registry.with(anyipc_named_pipe::NamedPipe);
         #[cfg(feature = "shared-memory")]
         let registry = registry.with(anyipc_shared_memory::SharedMemory);
         registry

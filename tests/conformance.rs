@@ -1,5 +1,8 @@
 //! Every compiled-in transport, chosen by URL through the registry, passes the suite.
-#![cfg(all(unix, any(feature = "in-process", feature = "shared-memory", feature = "socket")))]
+#![cfg(all(
+    unix,
+    any(feature = "in-process", feature = "named-pipe", feature = "shared-memory", feature = "socket")
+))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 use std::time::Duration;
@@ -32,6 +35,11 @@ mod inproc {
 #[cfg(all(feature = "shared-memory", target_os = "linux"))]
 mod shm {
     anyipc_conformance::suite!(super::chosen_by("shm://any"));
+}
+
+#[cfg(all(feature = "named-pipe", target_os = "linux"))]
+mod pipe {
+    anyipc_conformance::suite!(super::chosen_by("pipe://any"));
 }
 
 #[cfg(all(feature = "socket", target_os = "linux"))]

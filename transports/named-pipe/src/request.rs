@@ -1,6 +1,7 @@
 //! What a connector writes into an owner's FIFO: one line with its ticket, in one atomic write. It begins with a
 //! newline as well, so that whatever someone else left there before it ends there.
 
+use std::fmt;
 use std::io;
 
 use crate::sys::Fifo;
@@ -33,7 +34,6 @@ pub(crate) enum Heard {
 }
 
 /// The lines of an owner's FIFO.
-#[derive(Debug)]
 pub(crate) struct Requests {
     ahead: Box<[u8; 4096]>,
     /// `start..end` of `ahead` is not looked at yet.
@@ -86,6 +86,12 @@ impl Requests {
             }
         }
         None
+    }
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requests").field("unread", &(self.end - self.start)).finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,263 @@
+//! Processes killed at random instants: what was sent with `Ok` arrives, the survivor hears of the
+//! death within a second, and nothing is left behind. `ANYIPC_KILLS` says how often (default 50 per scene).
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Attempt, Endpoint as _, ErrorKind, Name, ObjectState, Transport};
+use anyipc_named_pipe::NamedPipe;
+use common::{Channel, create, failed, files, meet, name, open, options, recv, send};
+
+const ROLE: &str = "ANYIPC_TEST_ROLE";
+const NAME: &str = "ANYIPC_TEST_NAME";
+
+fn kills() -> u64 {
+    std::env::var("ANYIPC_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
+}
+
+/// Runs in the child; in the parent it does nothing.
+#[test]
+fn child() {
+    let (Ok(role), Ok(name)) = (std::env::var(ROLE), std::env::var(NAME)) else { return };
+    let name = Name::new(&name).unwrap();
+    if role == "owner" {
+        let owner = create(&name);
+        say(1);
+        let mut channels = Vec::new();
+        loop {
+            channels.push(meet(&owner).unwrap());
+        }
+    }
+    if role == "silent" {
+        let _owner = create(&name);
+        say(1);
+        std::thread::sleep(Duration::from_secs(60));
+    }
+    if role == "ask" {
+        let (endpoint, mut attempt) = (open(&name), Attempt::new(common::hello()));
+        assert!(failed(endpoint.try_connect(&mut attempt)).is_would_block());
+        say(1);
+        std::thread::sleep(Duration::from_secs(60));
+    }
+    if role == "connect" {
+        let endpoint = open(&name);
+        say(1);
+        loop {
+            // Asks, and gives up at once or waits a little.
+            let mut attempt = Attempt::new(common::hello());
+            for _ in 0..20 {
+                let _ = endpoint.try_connect(&mut attempt);
+            }
+        }
+    }
+    let (mut sender, mut receiver, _) = meet(&open(&name)).unwrap();
+    if role == "send" {
+        for i in 0u64.. {
+            send(&mut sender, &message(i)).unwrap();
+            say(i + 1);
+        }
+    }
+    say(1);
+    loop {
+        recv(&mut receiver).unwrap();
+    }
+}
+
+/// Tells the parent a number, on a pipe that outlives us.
+fn say(number: u64) {
+    std::io::stderr().write_all(&number.to_le_bytes()).unwrap();
+}
+
+fn message(i: u64) -> Vec<u8> {
+    let len = if i.is_multiple_of(7) { 60_000 } else { i as usize % 3000 };
+    let mut bytes = i.to_le_bytes().to_vec();
+    bytes.resize(8 + len, i as u8);
+    bytes
+}
+
+fn spawn(role: &str, name: &Name) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .env(ROLE, role)
+        .env(NAME, name.as_str())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Kills the child and gives the last number it told.
+fn kill(mut child: Child, first: u64) -> u64 {
+    child.kill().unwrap();
+    let mut told = Vec::new();
+    child.stderr.take().unwrap().read_to_end(&mut told).unwrap();
+    child.wait().unwrap();
+    let last = told.chunks_exact(8).last();
+    last.map_or(first, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
+}
+
+fn told(child: &mut Child) -> u64 {
+    let mut bytes = [0; 8];
+    child.stderr.as_mut().unwrap().read_exact(&mut bytes).unwrap();
+    u64::from_le_bytes(bytes)
+}
+
+/// A different instant each time.
+fn moment(round: u64) -> Duration {
+    Duration::from_micros(round.wrapping_mul(7919) % 5000)
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn what_a_killed_sender_sent_arrives() {
+    let name = name("kill-send");
+    let owner = create(&name);
+    let mut before = 0;
+    for round in 0..kills() {
+        let mut child = spawn("send", &name);
+        let (sender, mut receiver, _): Channel = meet(&owner).unwrap();
+        let first = told(&mut child);
+        let mut got = 0;
+        let end = Instant::now() + moment(round);
+        while round % 3 != 0 && Instant::now() < end {
+            assert!(recv(&mut receiver).unwrap() == message(got));
+            got += 1;
+        }
+        std::thread::sleep(moment(round));
+        let promised = kill(child, first);
+        let died = Instant::now();
+        let error = loop {
+            match recv(&mut receiver) {
+                Ok(bytes) => assert!(bytes == message(got), "message {got} of round {round}"),
+                Err(error) => break error,
+            }
+            got += 1;
+        };
+        assert_eq!(error.kind(), ErrorKind::PeerGone, "{error}");
+        assert!(died.elapsed() < Duration::from_secs(1), "{:?}", died.elapsed());
+        assert!(got >= promised, "{got} arrived of {promised} in round {round}");
+        drop((sender, receiver));
+        match round {
+            0 => before = descriptors(),
+            _ => assert!(descriptors() <= before + 8, "descriptors leak"),
+        }
+    }
+}
+
+#[test]
+fn a_killed_receiver_is_noticed() {
+    let name = name("kill-recv");
+    let owner = create(&name);
+    for round in 0..kills() {
+        let mut child = spawn("recv", &name);
+        let (mut sender, _receiver, _) = meet(&owner).unwrap();
+        told(&mut child);
+        let end = Instant::now() + moment(round);
+        let mut i = 0;
+        while Instant::now() < end {
+            send(&mut sender, &message(i)).unwrap();
+            i += 1;
+        }
+        kill(child, 0);
+        let died = Instant::now();
+        let error = loop {
+            match send(&mut sender, &message(i)) {
+                Ok(()) => i += 1,
+                Err(error) => break error,
+            }
+            assert!(died.elapsed() < Duration::from_secs(1), "the death was not noticed");
+        };
+        assert_eq!(error.kind(), ErrorKind::PeerGone, "{error} in round {round}");
+    }
+}
+
+#[test]
+fn a_killed_owners_name_is_reclaimed_and_a_live_ones_is_not() {
+    let name = name("kill-owner");
+    let none = options(&[]);
+    for round in 0..kills() {
+        let mut child = spawn("owner", &name);
+        told(&mut child);
+        assert_eq!(failed(NamedPipe.create(&name, &none)).kind(), ErrorKind::Exists);
+        let opener = NamedPipe.open(&name, &none).unwrap();
+        let (mut sender, mut receiver, _) = meet(&opener).unwrap();
+        std::thread::sleep(moment(round));
+        kill(child, 0);
+        assert_eq!(failed(recv(&mut receiver)).kind(), ErrorKind::PeerGone);
+        let died = Instant::now();
+        let error = loop {
+            if let Err(error) = send(&mut sender, b"x") {
+                break error;
+            }
+            assert!(died.elapsed() < Duration::from_secs(1), "the death was not noticed");
+        };
+        assert_eq!(error.kind(), ErrorKind::PeerGone);
+        assert_eq!(failed(meet(&opener)).kind(), ErrorKind::NoOwner);
+        assert_eq!(failed(NamedPipe.open(&name, &none)).kind(), ErrorKind::NotFound);
+        let left = NamedPipe.inspect(&name, &none).unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].state, ObjectState::Stale, "{left:?}");
+        match round % 3 {
+            // Nobody has to clean up before the next one comes.
+            0 => drop(NamedPipe.create(&name, &none).unwrap()),
+            1 => NamedPipe.remove(&name, &none, false).unwrap(),
+            _ => {
+                assert!(NamedPipe.sweep(&none, true).unwrap().iter().any(|o| o.name.as_ref() == Some(&name)))
+            }
+        }
+        assert!(NamedPipe.inspect(&name, &none).unwrap().is_empty());
+    }
+}
+
+/// Connectors that die at any instant of asking, being let in, and saying the first word.
+#[test]
+fn killed_connectors_leave_nothing() {
+    let name = name("kill-connect");
+    let owner = create(&name);
+    for round in 0..kills() {
+        let mut child = spawn("connect", &name);
+        told(&mut child);
+        let accepting = round % 2 == 0;
+        let end = Instant::now() + moment(round);
+        while Instant::now() < end {
+            if accepting {
+                let _ = owner.try_connect(&mut Attempt::new(common::hello()));
+            }
+        }
+        kill(child, 0);
+        // An owner that accepts clears away what it is asked on; where nobody does, a sweep finds it.
+        if accepting {
+            while owner.try_connect(&mut Attempt::new(common::hello())).is_ok() {}
+        }
+        NamedPipe.sweep(&options(&[]), true).unwrap();
+        let left = files(&name);
+        assert_eq!(left.len(), 2, "the owner's two and no more: {left:?}");
+    }
+    drop(owner);
+    assert!(files(&name).is_empty());
+}
+
+/// Nobody sweeps: the next owner of the name clears away what dead connectors left.
+#[test]
+fn the_next_owner_clears_away_dead_connectors() {
+    let name = name("kill-both");
+    for _ in 0..5 {
+        let mut owner = spawn("silent", &name);
+        told(&mut owner);
+        let mut connector = spawn("ask", &name);
+        told(&mut connector);
+        assert_eq!(files(&name).len(), 6, "{:?}", files(&name));
+        kill(connector, 0);
+        kill(owner, 0);
+        drop(create(&name));
+        assert!(files(&name).is_empty(), "{:?}", files(&name));
+    }
+}
