@@ -16,7 +16,7 @@ use anyipc_socket::{Endpoint, Local, Tcp};
 use common::{accept_for, any_port, failed, hello, meet, name, options, recv, send};
 
 /// What a connection is to a stranger.
-trait Wire: Read + Write {
+trait Wire: Read + Write + Send {
     fn patience(&self, time: Duration);
     fn done(&self);
 }
@@ -134,6 +134,47 @@ fn who_dawdles_is_dropped_within_a_second_and_delays_nobody() {
             let mut said = Vec::new();
             let _ = stranger.read_to_end(&mut said);
             assert!(said.len() < 2048);
+        }
+        friends_meet(door);
+    });
+}
+
+/// Each byte comes in time, all of them never do.
+#[test]
+fn who_trickles_is_dropped_within_a_second() {
+    both("trickle", |door| {
+        let mut bytes = hello(door.scheme).encode().unwrap();
+        if door.scheme == "tcp" {
+            bytes = b"AIPC\r\n\r\n12345678901234567890123456789012".to_vec();
+        }
+        let mut stranger = (door.knock)();
+        thread::scope(|scope| {
+            let dropped = scope.spawn(move || {
+                let begun = Instant::now();
+                for byte in bytes {
+                    if stranger.write_all(&[byte]).is_err() {
+                        break;
+                    }
+                    thread::sleep(Duration::from_millis(100));
+                }
+                begun.elapsed()
+            });
+            assert!(!accept_for(&door.owner, door.scheme, Duration::from_millis(1500)));
+            assert_eq!(door.owner.rejections().count, 1);
+            assert!(dropped.join().unwrap() < Duration::from_millis(1600));
+        });
+        friends_meet(door);
+    });
+}
+
+#[test]
+fn who_leaves_after_the_hello_is_no_error() {
+    both("leave", |door| {
+        for _ in 0..20 {
+            let opener = (door.open)();
+            let mut attempt = anyipc_core::Attempt::new(hello(door.scheme));
+            assert!(failed(opener.try_connect(&mut attempt)).is_would_block());
+            drop(attempt);
         }
         friends_meet(door);
     });
@@ -272,6 +313,29 @@ fn another_servers_answer_is_corrupt_within_a_second() {
             assert!(begun.elapsed() < Duration::from_secs(1));
         });
     }
+}
+
+#[test]
+fn an_owner_that_trickles_is_timed_out() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = Name::new(&server.local_addr().unwrap().to_string()).unwrap();
+    let endpoint = Tcp.open(&name, &options(&Tcp, &[])).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            drop(server.accept().unwrap());
+            let (mut stream, _) = server.accept().unwrap();
+            for byte in b"AIPC\r\n\r\n12345678901234567890123456789012" {
+                if stream.write_all(&[*byte]).is_err() {
+                    break;
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+        });
+        let begun = Instant::now();
+        let error = failed(meet(&endpoint, hello("tcp")));
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+        assert!((900..2000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    });
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::halves;
 use crate::local::Access;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
-use crate::sys::{Listener, Set, Stream};
+use crate::sys::{Listener, Set, Stream, is_shortage};
 use crate::tcp::{self, Key, Nonce, Text, nonce};
 
 /// The longest that a handshake may take.
@@ -50,6 +50,8 @@ struct State {
     half_open: VecDeque<Guest>,
     /// The clock of the set is running.
     ticking: bool,
+    /// No more can be taken in for want of descriptors or memory: connectors wait in the listener's queue.
+    short: bool,
     rejections: Rejections,
 }
 
@@ -79,10 +81,19 @@ impl Acceptor {
     }
 
     fn welcome_newcomers(&self, state: &mut State) -> Result<()> {
+        let was_short = std::mem::take(&mut state.short);
         while state.half_open.len() < MAX_HALF_OPEN {
-            let accepted = self.listener.accept();
-            let Some(stream) = accepted.map_err(|e| Error::io(Operation::Accept, "accepting", e))? else {
-                break;
+            let stream = match self.listener.accept() {
+                Ok(Some(stream)) => stream,
+                Ok(None) => break,
+                Err(error) if is_shortage(&error) => {
+                    state.short = true;
+                    if !was_short {
+                        tracing::warn!(%error, "connectors have to wait");
+                    }
+                    break;
+                }
+                Err(error) => return Err(Error::io(Operation::Accept, "accepting", error)),
             };
             let (who, stranger) = match &self.entry {
                 Entry::Users(access) => match stream.credentials() {
@@ -98,10 +109,12 @@ impl Acceptor {
                 state.reject(&guest, error);
                 continue;
             }
-            self.set
-                .watch(guest.stream())
-                .map_err(|e| Error::io(Operation::Accept, "watching a connector", e))?;
-            state.half_open.push_back(guest);
+            match self.set.watch(guest.stream()) {
+                Ok(()) => state.half_open.push_back(guest),
+                Err(error) => {
+                    state.reject(&guest, Error::io(Operation::Accept, "watching a connector", error))
+                }
+            }
         }
         Ok(())
     }
@@ -228,7 +241,7 @@ impl Acceptor {
 
     pub(crate) fn arm(&self) -> Result<Armed> {
         let state = &mut *self.state();
-        if state.half_open.len() >= MAX_HALF_OPEN {
+        if state.half_open.len() >= MAX_HALF_OPEN || state.short {
             return Ok(Armed::After(CROWDED));
         }
         let soonest = state.half_open.iter().map(Guest::deadline).min();

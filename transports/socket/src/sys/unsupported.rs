@@ -96,6 +96,10 @@ impl Set {
     }
 }
 
+pub(crate) fn is_shortage(_error: &io::Error) -> bool {
+    false
+}
+
 #[derive(Debug)]
 pub(crate) struct Listener(Infallible);
 

@@ -13,6 +13,14 @@ use super::{FLAGS, Stream};
 /// How many connectors may queue before the owner looks.
 const BACKLOG: i32 = 1024;
 
+/// Whether an error says that descriptors or memory are short at the moment.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC)
+    )
+}
+
 /// A listening socket.
 #[derive(Debug)]
 pub(crate) struct Listener {

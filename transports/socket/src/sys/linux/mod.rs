@@ -4,7 +4,7 @@ mod listener;
 mod set;
 mod stream;
 
-pub(crate) use listener::Listener;
+pub(crate) use listener::{Listener, is_shortage};
 pub(crate) use set::Set;
 pub(crate) use stream::Stream;
 

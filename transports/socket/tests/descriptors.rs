@@ -1,0 +1,73 @@
+//! An owner that has hardly any descriptors left: it goes on, without turning in circles. Alone in its process, which
+//! it deprives of descriptors.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "these are tests")]
+
+mod common;
+
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::Duration;
+
+use anyipc_core::{Armed, Attempt, Endpoint as _, Transport, Waiter};
+use anyipc_socket::{Endpoint, Local, Tcp};
+use common::{accept_for, any_port, hello, meet, name, options, recv, send};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Descriptors of this process that may be open.
+const LIMIT: u64 = 64;
+
+/// What keeps a connection open.
+type Stranger = Box<dyn std::any::Any>;
+
+fn a_crowd_takes_all_descriptors(
+    owner: &Endpoint,
+    opener: &Endpoint,
+    scheme: &str,
+    knock: &dyn Fn() -> Stranger,
+) {
+    let usual = getrlimit(Resource::Nofile);
+    // The strangers' ends are ours, too: they come first, and leave no room for the owner's.
+    setrlimit(Resource::Nofile, Rlimit { current: Some(LIMIT), ..usual.clone() }).unwrap();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+    let mut strangers: Vec<_> = (open..LIMIT - 8).map(|_| knock()).collect();
+    let mut attempt = Attempt::new(hello(scheme));
+    assert!(owner.try_connect(&mut attempt).unwrap_err().is_would_block());
+    // Others wait in the queue; it is looked at now and then, not all the time.
+    assert!(
+        matches!(owner.arm(&mut attempt, Waiter::Thread).unwrap(), Armed::After(pause) if !pause.is_zero())
+    );
+    assert!(!accept_for(owner, scheme, Duration::from_millis(50)));
+    // The crowd leaves: whoever waited comes in.
+    strangers.clear();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut sender, mut receiver, _) = meet(opener, hello(scheme)).unwrap();
+            send(&mut sender, b"ping").unwrap();
+            assert_eq!(recv(&mut receiver).unwrap(), b"pong");
+        });
+        let (mut sender, mut receiver, _) = meet(owner, hello(scheme)).unwrap();
+        assert_eq!(recv(&mut receiver).unwrap(), b"ping");
+        send(&mut sender, b"pong").unwrap();
+    });
+    setrlimit(Resource::Nofile, usual).unwrap();
+}
+
+#[test]
+fn an_owner_without_descriptors_goes_on() {
+    let name = name("descriptors");
+    let owner = Local.create(&name, &options(&Local, &[])).unwrap();
+    let opener = Local.open(&name, &options(&Local, &[])).unwrap();
+    let path = Local.inspect(&name, &options(&Local, &[])).unwrap().remove(0).path;
+    a_crowd_takes_all_descriptors(&owner, &opener, "local", &|| {
+        Box::new(UnixStream::connect(&path).unwrap())
+    });
+
+    let owner = Tcp.create(&any_port(), &options(&Tcp, &[])).unwrap();
+    let name = owner.local_name().unwrap();
+    let opener = Tcp.open(&name, &options(&Tcp, &[])).unwrap();
+    a_crowd_takes_all_descriptors(&owner, &opener, "tcp", &|| {
+        Box::new(TcpStream::connect(name.as_str()).unwrap())
+    });
+}
