@@ -15,6 +15,10 @@ use crate::{Address, Channel, Endpoint, Registry};
 /// First and longest pause between two looks for an owner.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 
+/// An owner that starts together with us is there by then. If it is not, and another transport has something of its
+/// name, the two sides have different schemes in their addresses: no use to wait for the rest of the timeout.
+const LOOK_AROUND: Duration = Duration::from_millis(500);
+
 /// What is not there yet is waited for: remembers whether nobody was there last, and how long to pause.
 #[derive(Debug)]
 struct Absence {
@@ -186,13 +190,15 @@ pub(crate) struct Opening<'a> {
     address: Address,
     timeout: Duration,
     absence: Absence,
+    /// When to look whether the other side means another transport.
+    look_around: Instant,
     spinner: Spinner,
 }
 
 impl<'a> Opening<'a> {
     pub(crate) fn new(registry: &'a Registry, address: Address, timeout: Duration) -> Self {
         let (absence, spinner) = (Absence::new(), Spinner::new(WaitMode::Block));
-        Self { registry, address, timeout, absence, spinner }
+        Self { registry, address, timeout, absence, look_around: Instant::now() + LOOK_AROUND, spinner }
     }
 
     #[cfg(feature = "tokio")]
@@ -201,7 +207,15 @@ impl<'a> Opening<'a> {
     }
 
     pub(crate) fn attempt(&mut self) -> Result<Endpoint> {
-        self.absence.defer(self.registry.open(&self.address), Operation::Connect)
+        let opened = self.absence.defer(self.registry.open_quietly(&self.address), Operation::Connect);
+        if self.absence.nobody && Instant::now() >= self.look_around {
+            self.look_around = Instant::now() + LOOK_AROUND;
+            if let Some(hint) = self.registry.elsewhere(&self.address) {
+                self.absence.nobody = false;
+                return Err(Error::new(Operation::Connect, ErrorKind::Mismatch).because(hint));
+            }
+        }
+        opened
     }
 
     pub(crate) fn explain(&mut self, error: Error) -> Error {

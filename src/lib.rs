@@ -104,7 +104,7 @@ pub fn create(address: impl IntoAddress) -> Result<Endpoint> {
 /// Opens a live object.
 ///
 /// # Errors
-/// `NotFound`, `Mismatch`, a bad address, …: all −3, but for `OutOfMemory` (−4).
+/// `NotFound` (which tells if something of this name is alive under another scheme), `Mismatch`, a bad address, …: all −3, but for `OutOfMemory` (−4).
 pub fn open(address: impl IntoAddress) -> Result<Endpoint> {
     Registry::global().open(address)
 }
@@ -122,7 +122,8 @@ pub fn alloc_lpsz(address: impl IntoAddress, text: impl AsRef<[u8]>) -> Result<E
 /// `timeout` (5 s) says.
 ///
 /// # Errors
-/// `NoOwner` (−3) if nobody came, and those of [`Endpoint::connect`].
+/// `NoOwner` (−3) if nobody came; `Mismatch` (−3) if after half a second there is nothing, but something of this name
+/// is alive under another scheme; and those of [`Endpoint::connect`].
 pub fn connect(address: impl IntoAddress) -> Result<Channel> {
     Registry::global().connect(address)
 }

@@ -1,8 +1,8 @@
 use std::sync::{Arc, LazyLock};
 
 use anyipc_core::{
-    COMMON_KEYS, Capabilities, DynEndpoint, DynTransport, Error, ErrorKind, Name, Object, Operation, Options,
-    Result, Transport, excerpt, keys,
+    COMMON_KEYS, Capabilities, DynEndpoint, DynTransport, Error, ErrorKind, Name, Object, ObjectState,
+    Operation, Options, Result, Transport, excerpt, keys,
 };
 
 use crate::connect::{Opening, open_then_connect};
@@ -112,7 +112,34 @@ impl Registry {
 
     /// Opens a live object; see [`open`](crate::open).
     pub fn open(&self, address: impl IntoAddress) -> Result<Endpoint> {
+        let address = address.into_address().map_err(|e| e.during(Operation::Open))?;
+        self.open_quietly(&address).map_err(|error| {
+            let absent = error.kind() == ErrorKind::NotFound;
+            match if absent { self.elsewhere(&address) } else { None } {
+                Some(hint) => Error::new(Operation::Open, ErrorKind::NotFound).because(hint).at(address),
+                None => error,
+            }
+        })
+    }
+
+    /// As [`open`](Self::open), without looking around if there is nothing.
+    pub(crate) fn open_quietly(&self, address: &Address) -> Result<Endpoint> {
         self.make(address, Operation::Open, |t, name, options| t.open(name, options))
+    }
+
+    /// Where else something of this name is alive, in a sentence: the other side may have another scheme in its
+    /// address.
+    pub(crate) fn elsewhere(&self, address: &Address) -> Option<String> {
+        let alive = |transport: &&dyn DynTransport| {
+            let objects = transport.inspect(address.name(), &Options::default()).unwrap_or_default();
+            objects.iter().any(|object| matches!(object.state, ObjectState::Live | ObjectState::Persistent))
+        };
+        let mut others = self.transports().filter(|t| !t.schemes().contains(&address.scheme()));
+        let scheme = others.find(alive)?.schemes().first()?;
+        Some(format!(
+            "{:?} is alive as {scheme}://; is that what you want to reach?",
+            address.name().as_str()
+        ))
     }
 
     /// Creates an object that holds a text; see [`alloc_lpsz`](crate::alloc_lpsz).

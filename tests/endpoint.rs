@@ -216,3 +216,24 @@ fn what_is_not_there_is_none() {
     let owner = anyipc::create(url("inproc", "get")).unwrap();
     assert!(owner.get::<String>().is_none());
 }
+
+#[test]
+fn another_scheme_on_the_other_side_is_told() {
+    let schemes = common::SCHEMES.iter().filter(|s| common::can(&url(s, "x"), Capabilities::INVENTORY));
+    for scheme in schemes.filter(|scheme| **scheme != "tcp") {
+        let there = url(scheme, "elsewhere");
+        let name = there.split_once("://").unwrap().1;
+        let _owner = anyipc::create(&there).unwrap();
+        for other in common::SCHEMES.iter().filter(|other| *other != scheme && **other != "tcp") {
+            let wrong = format!("{other}://{name}");
+            let error = anyipc::open(&wrong).unwrap_err();
+            assert_eq!((error.kind(), code(&error)), (ErrorKind::NotFound, Some(-3)), "{error}");
+            assert!(error.to_string().contains(&format!("alive as {scheme}://")), "{error}");
+            let start = Instant::now();
+            let error = anyipc::connect(&wrong).unwrap_err();
+            assert_eq!((error.kind(), code(&error)), (ErrorKind::Mismatch, Some(-3)), "{error}");
+            assert!(error.to_string().contains(&format!("alive as {scheme}://")), "{error}");
+            assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        }
+    }
+}
