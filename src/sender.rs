@@ -116,7 +116,12 @@ impl Sender {
             return Err(self.too_large(message.len(), true));
         }
         let mut offset = 0;
-        self.try_rest(message, &mut offset).map_err(|e| self.explain(e))
+        self.try_rest(message, &mut offset).map_err(|e| self.explain(e))?;
+        if self.buffers {
+            // What is left, the next call finishes.
+            let _ = self.half.try_flush();
+        }
+        Ok(())
     }
 
     /// Sends one message of at most `max` bytes that `fill` writes in place, and of which it returns the
@@ -151,23 +156,29 @@ impl Sender {
     /// Those of [`send`](Self::send). Whether the last messages went out is not known then.
     pub fn send_many<M: AsRef<[u8]>>(&mut self, messages: impl IntoIterator<Item = M>) -> Result<usize> {
         let mut count = 0;
-        self.half.cork();
         for message in messages {
             let message = message.as_ref();
-            if message.len() > self.direct
-                || self.dangling
-                || self.half.try_send(Flags::NONE, message).is_err()
-            {
+            if !self.try_batch(message) {
                 self.flush()?;
                 self.send(message)?;
-                self.half.cork();
-            } else {
-                self.count(message.len());
             }
             count += 1;
         }
         self.flush()?;
         Ok(count)
+    }
+
+    /// Sends a message together with those that follow, up to the next flush. False if it has to go alone.
+    pub(crate) fn try_batch(&mut self, message: &[u8]) -> bool {
+        if message.len() > self.direct || self.dangling {
+            return false;
+        }
+        self.half.cork();
+        let sent = self.half.try_send(Flags::NONE, message).is_ok();
+        if sent {
+            self.count(message.len());
+        }
+        sent
     }
 
     /// Waits until everything sent has left this process.

@@ -67,6 +67,25 @@ async fn echo(url: &str) {
 }
 
 #[test]
+fn batches_arrive_whole_and_in_order() {
+    each("batches", |url| {
+        run_alone(async {
+            let (mut a, mut b) = pair(url).await;
+            let messages: Vec<_> = (0..5000).map(|i| pattern(i % 400, i as u8)).collect();
+            let expected = messages.clone();
+            let sending = tokio::spawn(async move {
+                assert_eq!(a.send_many(&messages).await.unwrap(), 5000);
+                a
+            });
+            for message in &expected {
+                assert!(b.recv().await.unwrap() == *message);
+            }
+            drop(sending.await.unwrap());
+        });
+    });
+}
+
+#[test]
 fn both_halves_wait_at_once() {
     each("halves", |url| {
         run(async {

@@ -72,6 +72,14 @@ impl AsyncChannel {
         self.sender.send_with(max, fill).await
     }
 
+    /// See [`AsyncSender::send_many`].
+    pub async fn send_many<M: AsRef<[u8]>>(
+        &mut self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<usize> {
+        self.sender.send_many(messages).await
+    }
+
     /// See [`AsyncSender::flush`].
     pub async fn flush(&mut self) -> Result<()> {
         self.sender.flush().await
@@ -165,6 +173,27 @@ impl AsyncSender {
         });
         sent.await.map_err(|e| self.inner.explain(e))?;
         self.flush().await
+    }
+
+    /// Sends messages one after the other, as many at once as the transport can; see [`Sender::send_many`]. Of a
+    /// dropped future, a beginning of the messages was sent, each whole.
+    ///
+    /// # Errors
+    /// Those of [`Sender::send_many`].
+    pub async fn send_many<M: AsRef<[u8]>>(
+        &mut self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<usize> {
+        let mut count = 0;
+        for message in messages {
+            if !self.inner.try_batch(message.as_ref()) {
+                self.flush().await?;
+                self.send(message.as_ref()).await?;
+            }
+            count += 1;
+        }
+        self.flush().await?;
+        Ok(count)
     }
 
     /// See [`Sender::try_send`].
