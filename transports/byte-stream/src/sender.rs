@@ -218,7 +218,7 @@ impl<O: Outgoing> Drop for Sender<O> {
         self.buffer.extend_from_slice(&BYE);
         self.tail = 0..self.buffer.len();
         if self.push().is_err_and(|error| error.is_would_block()) {
-            self.stream.stretch(true);
+            self.stream.stretch_last();
             let _ = self.push();
         }
     }

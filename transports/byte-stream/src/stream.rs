@@ -20,6 +20,11 @@ pub trait Outgoing: Debug + Send + 'static {
     /// Makes room for one frame and a goodbye more than usual, as far as the system grants it, or takes it back.
     fn stretch(&mut self, more: bool);
 
+    /// Makes room for what is left and a goodbye, as far as the system grants it: nothing follows.
+    fn stretch_last(&mut self) {
+        self.stretch(true);
+    }
+
     /// Whether the receiver said that it leaves.
     fn stopped(&mut self) -> bool;
 

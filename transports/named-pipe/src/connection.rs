@@ -22,6 +22,9 @@ pub type Receiver = anyipc_byte_stream::Receiver<RecvEnd>;
 /// end itself, so that writing is never a signal.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
+/// How many times its usual size a FIFO may grow: twice for a frame that it took in part, and once more to close.
+pub(crate) const ROOM_TO_GROW: usize = 4;
+
 /// One side's ends of a connection's FIFOs: two of each direction.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -241,6 +244,12 @@ impl Outgoing for SendEnd {
         } else {
             self.shrink();
         }
+    }
+
+    /// It may be stretched and full again: the rest of a frame is less than its usual size.
+    fn stretch_last(&mut self) {
+        self.shrinks = false;
+        let _ = self.data.resize(ROOM_TO_GROW * self.capacity);
     }
 
     fn stopped(&mut self) -> bool {

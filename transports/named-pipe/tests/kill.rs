@@ -7,6 +7,7 @@ mod common;
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Attempt, Endpoint as _, ErrorKind, Name, ObjectState, Transport};
@@ -66,6 +67,13 @@ fn child() {
     loop {
         recv(&mut receiver).unwrap();
     }
+}
+
+/// A sweep sees what other tests leave on purpose.
+static SWEEPS: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    SWEEPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Tells the parent a number, on a pipe that outlives us.
@@ -184,6 +192,7 @@ fn a_killed_owners_name_is_reclaimed_and_a_live_ones_is_not() {
     let name = name("kill-owner");
     let none = options(&[]);
     for round in 0..kills() {
+        let _alone = alone();
         let mut child = spawn("owner", &name);
         told(&mut child);
         assert_eq!(failed(NamedPipe.create(&name, &none)).kind(), ErrorKind::Exists);
@@ -223,6 +232,7 @@ fn killed_connectors_leave_nothing() {
     let name = name("kill-connect");
     let owner = create(&name);
     for round in 0..kills() {
+        let _alone = alone();
         let mut child = spawn("connect", &name);
         told(&mut child);
         let accepting = round % 2 == 0;
@@ -250,6 +260,7 @@ fn killed_connectors_leave_nothing() {
 fn the_next_owner_clears_away_dead_connectors() {
     let name = name("kill-both");
     for _ in 0..5 {
+        let _alone = alone();
         let mut owner = spawn("silent", &name);
         told(&mut owner);
         let mut connector = spawn("ask", &name);
@@ -257,6 +268,7 @@ fn the_next_owner_clears_away_dead_connectors() {
         assert_eq!(files(&name).len(), 6, "{:?}", files(&name));
         kill(connector, 0);
         kill(owner, 0);
+        assert_eq!(files(&name).len(), 6);
         drop(create(&name));
         assert!(files(&name).is_empty(), "{:?}", files(&name));
     }
