@@ -9,7 +9,8 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyipc::{Channel, Receiver, Result, Sender};
-use support::{pair, unique, watchdog};
+use support::schemes::{SCHEMES, address};
+use support::{pair, watchdog};
 
 /// The system's allocator, counting for each thread.
 struct Counting;
@@ -116,17 +117,18 @@ fn opener(channel: Channel, way: Way) -> [u64; 2] {
 #[test]
 fn a_warm_channel_allocates_nothing() {
     let _watchdog = watchdog("the allocations", Duration::from_secs(300));
-    for wait in ["adaptive", "block"] {
+    for (scheme, wait) in SCHEMES.iter().flat_map(|scheme| ["adaptive", "block"].map(|wait| (scheme, wait))) {
         for trust in ["copy", "same-user"] {
             for len in [64, 4096] {
                 for (send_in_place, read_in_place) in [(false, false), (true, true)] {
                     let way = Way { len, send_in_place, read_in_place };
                     // A fixed capacity: growing is one allocation or two, and a warm ring has grown.
-                    let url = format!("shm://{}?wait={wait}&trust={trust}&capacity=64KiB", unique("alloc"));
+                    let url =
+                        format!("{}?wait={wait}&trust={trust}&capacity=64KiB", address(scheme, "alloc"));
                     let (_endpoint, ours, theirs) = pair(&url);
                     let other = std::thread::spawn(move || opener(theirs, way));
                     let counts = [owner(ours, way), other.join().unwrap()];
-                    assert_eq!(counts, [[0; 2]; 2], "{way:?} wait={wait} trust={trust}");
+                    assert_eq!(counts, [[0; 2]; 2], "{way:?} {url}");
                 }
             }
         }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyipc::ErrorKind;
 use support::message::Stream;
 use support::process::{end_with_parent, say, serve, spawn};
+use support::schemes::{SCHEMES, address};
 use support::{Scratch, resident, setting, watchdog};
 
 /// What memory may differ by, in bytes: a ring may still grow to its 4 MiB.
@@ -94,17 +95,17 @@ fn sink(words: &[&str]) {
     say(&format!("memory {}, {waits} waits, {took:?}, {rate:.2} million messages/s", memory.report()));
 }
 
-fn run(options: &str, longest: usize, count: u64) {
+fn run(scheme: &str, options: &str, longest: usize, count: u64) {
     let limit = Duration::from_secs(60 + count / 100_000);
     let _watchdog = watchdog("the stream", limit);
     let place = Scratch::new("stream");
-    let arguments = format!("shm://stream{options} {longest} {count}");
+    let arguments = format!("{}{options} {longest} {count}", address(scheme, "stream"));
     let mut sink = spawn(place.path(), &format!("sink {arguments}"));
     sink.expect("ready");
     let mut source = spawn(place.path(), &format!("source {arguments}"));
     let (sent, received) = (source.hear_within(limit), sink.hear_within(limit));
     eprintln!(
-        "{count} messages of 8 to {longest} bytes, {options:?}:\n  sent:     {sent}\n  received: {received}"
+        "{scheme}: {count} messages of 8 to {longest} bytes, {options:?}:\n  sent:     {sent}\n  received: {received}"
     );
     source.finish();
     sink.finish();
@@ -112,15 +113,15 @@ fn run(options: &str, longest: usize, count: u64) {
 
 #[test]
 fn one_channel_brings_every_message_whole_once_and_in_order() {
-    run("", 256, messages());
+    run("shm", "", 256, messages());
 }
 
 #[test]
-fn so_does_a_small_ring_that_its_sides_sleep_on() {
-    run("?capacity=4096&wait=block", 256, messages() / 10);
+fn so_do_small_buffers_that_both_sides_sleep_on() {
+    SCHEMES.iter().for_each(|scheme| run(scheme, "?capacity=4096&wait=block", 256, messages() / 10));
 }
 
 #[test]
 fn so_do_messages_in_fragments() {
-    run("?capacity=4096", 20_000, messages() / 200);
+    SCHEMES.iter().for_each(|scheme| run(scheme, "?capacity=4096", 100_000, messages() / 1000));
 }

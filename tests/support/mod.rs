@@ -7,6 +7,7 @@ pub(crate) mod halves;
 pub(crate) mod message;
 pub(crate) mod process;
 pub(crate) mod random;
+pub(crate) mod schemes;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};

@@ -5,12 +5,13 @@ pub(crate) mod victim;
 
 use std::time::{Duration, Instant};
 
-use anyipc::ErrorKind;
+use anyipc::{Capabilities, ErrorKind};
 
 use crate::support::counters::Counters;
 use crate::support::halves::{Mode, Rx, Tx};
 use crate::support::message::Stream;
 use crate::support::random::Random;
+use crate::support::schemes::can;
 
 /// What the two sides do when the kill comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,8 @@ impl Pattern {
 /// One round. Both sides make the same of its number and seed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Round {
+    /// Where the owner is, without options.
+    pub(crate) address: &'static str,
     pub(crate) index: u64,
     pub(crate) seed: u64,
     pub(crate) pattern: Pattern,
@@ -56,12 +59,13 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    pub(crate) fn new(index: u64, seed: u64) -> Self {
+    pub(crate) fn new(address: &'static str, index: u64, seed: u64) -> Self {
         let mut random = Random::new(seed ^ (index << 20));
         // Every combination comes in turn; the rest is chance.
         let modes = Mode::ALL.len() as u64;
         let patterns = Pattern::ALL.len() as u64;
         Self {
+            address,
             index,
             seed,
             survivor: Mode::ALL[(index % modes) as usize],
@@ -77,7 +81,12 @@ impl Round {
 
     pub(crate) fn url(&self, mode: Mode) -> String {
         let capacity = self.capacity.map_or(String::new(), |bytes| format!("capacity={bytes}&"));
-        format!("shm://kill?{capacity}wait={}&timeout=20s", mode.wait())
+        format!("{}?{capacity}wait={}&timeout=20s", self.address, mode.wait())
+    }
+
+    /// Whether everything that was sent with `Ok` arrives, also when the sender dies at once.
+    fn delivers(&self) -> bool {
+        can(self.address, Capabilities::DELIVERS_AFTER_DEATH)
     }
 
     fn to_victim(self) -> Stream {

@@ -10,10 +10,10 @@ use crate::support::counters::Counters;
 use crate::support::halves::{run, run_both, split};
 use crate::support::process::end_with_parent;
 
-/// `victim <index> <seed> <counters>`
+/// `victim <index> <seed> <counters> <address>`
 pub(crate) fn victim(words: &[&str]) {
     end_with_parent();
-    let round = Round::new(words[0].parse().unwrap(), words[1].parse().unwrap());
+    let round = Round::new(words[3].to_owned().leak(), words[0].parse().unwrap(), words[1].parse().unwrap());
     let log = Arc::new(Counters::open(Path::new(words[2])));
     if round.pattern == Pattern::Connect {
         connect_forever(round, &log);

@@ -29,7 +29,7 @@ fn a_crowd_takes_all_descriptors(
 ) {
     let usual = getrlimit(Resource::Nofile);
     // The strangers' ends are ours, too: they come first, and leave no room for the owner's.
-    setrlimit(Resource::Nofile, Rlimit { current: Some(LIMIT), ..usual.clone() }).unwrap();
+    setrlimit(Resource::Nofile, Rlimit { current: Some(LIMIT), ..usual }).unwrap();
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
     let mut strangers: Vec<_> = (open..LIMIT - 8).map(|_| knock()).collect();
     let mut attempt = Attempt::new(hello(scheme));
