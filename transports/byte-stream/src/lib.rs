@@ -7,9 +7,13 @@
 //! An internal crate: it follows no semantic versioning. Use a transport.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod carrier;
 mod receiver;
 mod sender;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use receiver::Receiver;

@@ -1,278 +1,66 @@
-//! The halves against a raw stream: bytes that come one by one, end too early, or mean nothing.
+//! What a real stream does for the halves: room for a goodbye, and a word from the receiver that leaves.
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
-use anyipc_core::{ErrorKind, Flags, FrameHeader, RecvHalf, Result, SendHalf};
-use proptest::prelude::*;
+use anyipc_core::{ErrorKind, Flags, RecvHalf, Result, SendHalf};
 
+use crate::halves::{Receiver, Sender, halves};
 use crate::sys::Stream;
-use crate::wire::{BYE, MAX_FRAME, ROOM, STOP};
-use crate::{Receiver, Sender};
 
-fn receiver() -> (Stream, Receiver) {
-    let (raw, end) = Stream::pair().unwrap();
-    (raw, Receiver::new(end))
+/// A sender, and the receiver of what it sends. No capacity is the usual one.
+fn pair(capacity: u64) -> (Sender, Receiver) {
+    let ((out, into), (unused, other)) = (Stream::pair().unwrap(), Stream::pair().unwrap());
+    let (sender, _) = halves(out, unused, capacity).unwrap();
+    let (_, receiver) = halves(other, into, capacity).unwrap();
+    (sender, receiver)
 }
 
-fn sender() -> (Sender, Stream) {
-    let (raw, end) = Stream::pair().unwrap();
-    (Sender::new(end), raw)
+fn recv(half: &mut Receiver) -> Result<Vec<u8>> {
+    let mut frame = Vec::new();
+    half.try_recv_into(&mut frame)?;
+    Ok(frame)
 }
 
-fn recv(half: &mut Receiver) -> Result<(Flags, Vec<u8>)> {
-    let mut got = None;
-    half.try_recv_with(&mut |flags, frame| got = Some((flags, frame.to_vec())))?;
-    Ok(got.unwrap())
-}
-
-fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
-    result.unwrap_err().kind()
-}
-
-fn frame(payload: &[u8]) -> Vec<u8> {
-    let mut bytes = FrameHeader { len: payload.len() as u32, flags: Flags::MORE }.encode().to_vec();
-    bytes.extend(payload);
-    bytes
-}
-
-fn noise(len: usize, seed: usize) -> Vec<u8> {
-    (0..len).map(|i| (i.wrapping_mul(31) ^ (i >> 8) ^ seed) as u8).collect()
-}
-
-#[test]
-fn frames_arrive_byte_by_byte() {
-    let (raw, mut half) = receiver();
-    for payload in [&b""[..], b"x", b"a frame in pieces", &noise(300, 1)] {
-        let bytes = frame(payload);
-        for (at, byte) in bytes.iter().enumerate() {
-            assert_eq!(kind(recv(&mut half)), ErrorKind::WouldBlock, "after {at} bytes");
-            assert_eq!(raw.send(&[*byte]).unwrap(), 1);
-        }
-        assert_eq!(recv(&mut half).unwrap(), (Flags::MORE, payload.to_vec()));
+fn fill(sender: &mut Sender, payload: &[u8]) -> usize {
+    let mut sent = 0;
+    while let Ok(()) = sender.try_send(Flags::NONE, payload) {
+        sent += 1;
     }
-    for byte in BYE {
-        assert_eq!(kind(recv(&mut half)), ErrorKind::WouldBlock);
-        raw.send(&[byte]).unwrap();
-    }
-    for _ in 0..3 {
-        assert_eq!(kind(recv(&mut half)), ErrorKind::Closed);
-    }
-}
-
-#[test]
-fn frames_leave_byte_by_byte() {
-    let (mut half, raw) = sender();
-    let mut expected = Vec::new();
-    let mut got = Vec::new();
-    let mut blocked = 0;
-    for i in 0..40 {
-        let payload = noise(MAX_FRAME - i, i);
-        while let Err(error) = half.try_send(Flags::MORE, &payload) {
-            assert!(error.is_would_block(), "{error}");
-            blocked += 1;
-            // One byte at a time until there is room again.
-            for _ in 0..50_000 {
-                let mut byte = [0];
-                raw.recv(&mut byte).unwrap();
-                got.extend(byte);
-            }
-        }
-        expected.extend(frame(&payload));
-    }
-    assert!(blocked > 0);
-    drop(half);
-    expected.extend(BYE);
-    let mut byte = [0];
-    while raw.recv(&mut byte).unwrap() == 1 {
-        got.extend(byte);
-    }
-    assert!(got == expected);
-}
-
-/// What is there to be received.
-fn received(raw: &Stream) -> Vec<u8> {
-    let mut bytes = vec![0; 4 * ROOM];
-    let mut len = 0;
-    while let Ok(got @ 1..) = raw.recv(&mut bytes[len..]) {
-        len += got;
-    }
-    bytes.truncate(len);
-    bytes
-}
-
-#[test]
-fn corked_frames_leave_together_and_others_at_once() {
-    let (mut half, raw) = sender();
-    let small = |i: usize| noise(i % 300, i);
-    let send = |half: &mut Sender, i: usize| match i % 2 {
-        0 => half.try_send(Flags::MORE, &small(i)).unwrap(),
-        _ => half
-            .try_send_with(300, Flags::MORE, &mut |frame| {
-                frame[..small(i).len()].copy_from_slice(&small(i));
-                Some(small(i).len())
-            })
-            .unwrap(),
-    };
-    for round in 0..3 {
-        half.cork();
-        (0..100).for_each(|i| send(&mut half, i));
-        assert!(received(&raw).is_empty(), "round {round}");
-        half.try_flush().unwrap();
-        assert!(received(&raw) == (0..100).flat_map(|i| frame(&small(i))).collect::<Vec<_>>());
-        send(&mut half, 7);
-        assert!(received(&raw) == frame(&small(7)), "without a cork nothing waits");
-    }
-    // More than the buffer takes goes out in between, in order.
-    half.cork();
-    let mut expected = Vec::new();
-    let mut got = Vec::new();
-    for i in 0..2000 {
-        let payload = noise(if i % 500 == 499 { MAX_FRAME } else { i % 700 }, i);
-        half.try_send(Flags::MORE, &payload).unwrap();
-        expected.extend(frame(&payload));
-        got.extend(received(&raw));
-        assert!(expected.len() - got.len() <= ROOM);
-    }
-    half.try_flush().unwrap();
-    got.extend(received(&raw));
-    assert!(got == expected);
-    // What is held back when the half is dropped is not lost.
-    half.cork();
-    half.try_send(Flags::MORE, b"last").unwrap();
-    drop(half);
-    assert_eq!(received(&raw), [&frame(b"last")[..], &BYE].concat());
-}
-
-#[test]
-fn a_corked_sender_without_room_loses_nothing() {
-    let (end, other) = Stream::pair().unwrap();
-    let (mut sender, mut half) = (Sender::new(end), Receiver::new(other));
-    sender.cork();
-    let (mut sent, mut got) = (0, 0);
-    for _ in 0..20 {
-        while sender.try_send(Flags::NONE, &noise(1000, sent)).is_ok() {
-            sent += 1;
-        }
-        for _ in 0..50 {
-            assert!(recv(&mut half).unwrap().1 == noise(1000, got));
-            got += 1;
-        }
-    }
-    drop(sender);
-    while let Ok((_, payload)) = recv(&mut half) {
-        assert!(payload == noise(1000, got));
-        got += 1;
-    }
-    assert_eq!(got, sent);
+    sent
 }
 
 #[test]
 fn the_goodbye_always_has_room() {
-    for len in [0, 1, 100, 5000, MAX_FRAME] {
-        let (end, other) = Stream::pair().unwrap();
-        let (mut sender, mut half) = (Sender::new(end), Receiver::new(other));
-        let mut sent = 0;
-        while sender.try_send(Flags::NONE, &noise(len, sent)).is_ok() {
-            sent += 1;
-        }
+    for (len, capacity) in [(0, 0), (1, 0), (100, 1), (5000, 0), (65536, 1), (65536, 0), (65536, 1 << 20)] {
+        let (mut sender, mut receiver) = pair(capacity);
+        let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
+        let sent = fill(&mut sender, &payload);
         assert!(sent > 0);
         drop(sender);
         for i in 0..sent {
-            assert!(recv(&mut half).unwrap().1 == noise(len, i), "{len} {i} of {sent}");
+            assert!(recv(&mut receiver).unwrap() == payload, "{len} {capacity}: {i} of {sent}");
         }
-        assert_eq!(kind(recv(&mut half)), ErrorKind::Closed, "{len}");
+        assert_eq!(recv(&mut receiver).unwrap_err().kind(), ErrorKind::Closed, "{len} {capacity}");
     }
 }
 
 #[test]
-fn an_end_without_goodbye_is_a_death() {
-    for cut in [0, 3, 8, 15] {
-        let (raw, mut half) = receiver();
-        raw.send(&frame(b"whole")).unwrap();
-        raw.send(&frame(b"half of it")[..cut]).unwrap();
-        drop(raw);
-        assert_eq!(recv(&mut half).unwrap().1, b"whole");
-        for _ in 0..3 {
-            assert_eq!(kind(recv(&mut half)), ErrorKind::PeerGone);
-        }
+fn a_receiver_that_leaves_is_closed_also_with_frames_unread() {
+    let (mut sender, receiver) = pair(0);
+    fill(&mut sender, b"unread");
+    drop(receiver);
+    for _ in 0..3 {
+        assert_eq!(sender.try_send(Flags::NONE, b"x").unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::Closed);
     }
 }
 
 #[test]
-fn a_receiver_that_says_stop_is_closed_and_one_that_does_not_is_gone() {
-    for (says, expected) in [(true, ErrorKind::Closed), (false, ErrorKind::PeerGone)] {
-        let (mut half, raw) = sender();
-        half.try_send(Flags::NONE, b"unread").unwrap();
-        if says {
-            raw.send(&[STOP]).unwrap();
-        }
-        drop(raw);
-        for _ in 0..3 {
-            assert_eq!(kind(half.try_send(Flags::NONE, b"x")), expected);
-            assert_eq!(kind(half.try_flush()), expected);
-        }
-    }
-}
-
-#[test]
-fn a_length_is_checked_before_it_is_believed() {
-    for len in [MAX_FRAME as u32 + 1, u32::MAX, u32::MAX - 1] {
-        let (raw, mut half) = receiver();
-        let mut header = len.to_le_bytes().to_vec();
-        header.extend([1, 0, 0, 0]);
-        raw.send(&header).unwrap();
-        for _ in 0..3 {
-            assert_eq!(kind(recv(&mut half)), ErrorKind::Corrupt);
-        }
-        assert_eq!(half.capacity(), ROOM);
-    }
-}
-
-#[test]
-fn buffers_are_made_once() {
-    let (end, other) = Stream::pair().unwrap();
-    let (mut sender, mut half) = (Sender::new(end), Receiver::new(other));
-    let round = |sender: &mut Sender, half: &mut Receiver, i: usize| {
-        let payload = noise(i * 7919 % MAX_FRAME, i);
-        sender.try_send(Flags::NONE, &payload).unwrap();
-        let mut fill = |frame: &mut [u8]| {
-            frame.copy_from_slice(&payload);
-            Some(payload.len())
-        };
-        sender.try_send_with(payload.len(), Flags::NONE, &mut fill).unwrap();
-        for _ in 0..2 {
-            half.try_recv_with(&mut |_, frame| assert!(frame == payload)).unwrap();
-        }
-    };
-    sender.try_send_with(MAX_FRAME, Flags::NONE, &mut |_| None).unwrap();
-    round(&mut sender, &mut half, 1);
-    let made = (sender.capacity(), half.capacity());
-    for i in 0..5000 {
-        round(&mut sender, &mut half, i);
-    }
-    assert_eq!((sender.capacity(), half.capacity()), made);
-    assert!(made.0 <= 2 * ROOM && made.1 == ROOM);
-}
-
-proptest! {
-    #[test]
-    fn garbage_is_an_error_or_frames_never_a_panic(mut bytes: Vec<u8>, lead in 0..3u8) {
-        if lead == 0 {
-            bytes.splice(0..0, frame(b"first"));
-        }
-        let (raw, mut half) = receiver();
-        raw.send(&bytes).unwrap();
-        drop(raw);
-        let mut frames = 0;
-        let end = loop {
-            match recv(&mut half) {
-                Ok((_, payload)) => {
-                    frames += 1;
-                    prop_assert!(payload.len() <= bytes.len());
-                }
-                Err(error) => break error.kind(),
-            }
-        };
-        prop_assert!(frames <= bytes.len() / 8);
-        prop_assert!(matches!(end, ErrorKind::PeerGone | ErrorKind::Corrupt | ErrorKind::Closed), "{end:?}");
+fn a_stream_that_ends_without_a_word_is_a_death() {
+    let (stream, raw) = Stream::pair().unwrap();
+    let (mut sender, _) = halves(stream, Stream::pair().unwrap().0, 0).unwrap();
+    sender.try_send(Flags::NONE, b"unread").unwrap();
+    drop(raw);
+    for _ in 0..3 {
+        assert_eq!(sender.try_send(Flags::NONE, b"x").unwrap_err().kind(), ErrorKind::PeerGone);
     }
 }

@@ -9,10 +9,8 @@ use anyipc_core::{
 use anyipc_os::user;
 
 use super::guest::{Guest, Step};
-use super::halves;
+use crate::halves::{Receiver, Sender, halves};
 use crate::local::Access;
-use crate::receiver::Receiver;
-use crate::sender::Sender;
 use crate::sys::{Listener, Set, Stream, is_shortage};
 use crate::tcp::{self, Key, Nonce, Text, nonce};
 

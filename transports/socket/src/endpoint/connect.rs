@@ -7,11 +7,10 @@ use anyipc_core::{
 };
 use anyipc_os::user;
 
+use super::Place;
 use super::accept::HANDSHAKE;
-use super::{Place, halves};
+use crate::halves::{Receiver, Sender, halves};
 use crate::local;
-use crate::receiver::Receiver;
-use crate::sender::Sender;
 use crate::sys::{Credentials, Set, Stream};
 use crate::tcp::{self, Nonce, OPENING, Opening, PROOF, Side};
 

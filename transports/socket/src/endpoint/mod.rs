@@ -6,7 +6,6 @@ mod guest;
 mod question;
 
 use std::ffi::CStr;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +15,8 @@ use anyipc_core::{
 };
 use anyipc_os::{Claim, Dir, check_generation, generation};
 
+use crate::halves::{Receiver, Sender};
 use crate::local::{self, Access};
-use crate::receiver::Receiver;
-use crate::sender::Sender;
-use crate::sys::Stream;
 use crate::tcp::Key;
 pub(crate) use accept::{Acceptor, Entry};
 
@@ -58,15 +55,6 @@ impl Endpoint {
         Err(Error::new(Operation::Close, ErrorKind::StatFailed)
             .because("the name was removed from under its owner; the handle is released"))
     }
-}
-
-/// A channel's halves. About so many bytes are in flight per direction; 0 leaves it to the transport.
-fn halves(mut sends: Stream, receives: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
-    if capacity != 0 {
-        sends.limit_sending(capacity)?;
-        receives.limit_receiving(capacity)?;
-    }
-    Ok((Sender::new(sends), Receiver::new(receives)))
 }
 
 impl Drop for Endpoint {

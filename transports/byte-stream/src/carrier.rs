@@ -1,0 +1,131 @@
+//! One direction of bytes in memory, for the tests: what a system may do to a stream at its worst.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyipc_core::{Interest, Source};
+
+use crate::stream::{Incoming, Outgoing};
+use crate::wire::{BYE, ROOM};
+
+/// Bytes that are in flight at most, unless stretched.
+const CAPACITY: usize = 3 * ROOM;
+
+#[derive(Debug)]
+struct Way {
+    bytes: VecDeque<u8>,
+    capacity: usize,
+    /// What one call moves at most.
+    most: usize,
+    calls: usize,
+    sends: bool,
+    receives: bool,
+    stopped: bool,
+}
+
+impl Way {
+    /// Every third call is interrupted.
+    fn call(&mut self) -> io::Result<()> {
+        self.calls += 1;
+        if self.calls.is_multiple_of(3) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+    }
+}
+
+type Shared = Arc<Mutex<Way>>;
+
+fn lock(way: &Shared) -> MutexGuard<'_, Way> {
+    way.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where bytes go in.
+#[derive(Debug)]
+pub(crate) struct Out(Shared);
+/// Where they come out.
+#[derive(Debug)]
+pub(crate) struct In(Shared);
+
+/// Both ends of a direction of which one call moves so many bytes at most.
+pub(crate) fn way(most: usize) -> (Out, In) {
+    let (bytes, capacity) = (VecDeque::new(), CAPACITY);
+    let way = Way { bytes, capacity, most, calls: 0, sends: true, receives: true, stopped: false };
+    let way = Arc::new(Mutex::new(way));
+    (Out(Arc::clone(&way)), In(way))
+}
+
+impl Outgoing for Out {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut way = lock(&self.0);
+        way.call()?;
+        if !way.receives {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let room = way.capacity.saturating_sub(way.bytes.len());
+        let taken = bytes.len().min(room).min(way.most);
+        if taken == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        way.bytes.extend(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn send_two(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        self.send(&[first, second].concat())
+    }
+
+    fn writable(&self) -> bool {
+        let way = lock(&self.0);
+        !way.receives || way.bytes.len() < way.capacity
+    }
+
+    fn stretch(&mut self, more: bool) {
+        lock(&self.0).capacity = if more { CAPACITY + ROOM + BYE.len() } else { CAPACITY };
+    }
+
+    fn stopped(&mut self) -> bool {
+        lock(&self.0).stopped
+    }
+
+    fn source(&self) -> Source {
+        unreachable!("nothing here waits")
+    }
+
+    fn interest(&self) -> Interest {
+        Interest::Writable
+    }
+}
+
+impl Incoming for In {
+    fn recv(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut way = lock(&self.0);
+        way.call()?;
+        if way.bytes.is_empty() && way.sends {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let got = bytes.len().min(way.bytes.len()).min(way.most);
+        for (to, from) in bytes.iter_mut().zip(way.bytes.drain(..got)) {
+            *to = from;
+        }
+        Ok(got)
+    }
+
+    fn stop(&mut self) {
+        lock(&self.0).stopped = true;
+    }
+
+    fn source(&self) -> Source {
+        unreachable!("nothing here waits")
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        lock(&self.0).sends = false;
+    }
+}
+
+impl Drop for In {
+    fn drop(&mut self) {
+        lock(&self.0).receives = false;
+    }
+}

@@ -1,0 +1,81 @@
+//! A channel's halves, a stream each.
+
+use std::io;
+use std::sync::Arc;
+
+use anyipc_byte_stream::{Incoming, Outgoing, STOP};
+use anyipc_core::{Interest, Source};
+
+use crate::sys::Stream;
+
+/// The sending half of a socket channel.
+pub type Sender = anyipc_byte_stream::Sender<SendEnd>;
+/// The receiving half of a socket channel.
+pub type Receiver = anyipc_byte_stream::Receiver<RecvEnd>;
+
+/// A channel's halves. About so many bytes are in flight per direction; 0 leaves it to the transport.
+pub(crate) fn halves(mut sends: Stream, receives: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
+    if capacity != 0 {
+        sends.limit_sending(capacity)?;
+        receives.limit_receiving(capacity)?;
+    }
+    Ok((Sender::new(SendEnd(Arc::new(sends))), Receiver::new(RecvEnd(Arc::new(receives)))))
+}
+
+/// Where a sender's bytes go. The receiver's [`STOP`] comes back the same way.
+#[derive(Debug)]
+pub struct SendEnd(Arc<Stream>);
+
+impl Outgoing for SendEnd {
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send(bytes)
+    }
+
+    fn send_two(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        self.0.send_two(first, second)
+    }
+
+    fn writable(&self) -> bool {
+        self.0.writable()
+    }
+
+    fn stretch(&mut self, more: bool) {
+        self.0.stretch(more);
+    }
+
+    fn stopped(&mut self) -> bool {
+        loop {
+            match self.0.recv(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                heard => return heard.is_ok_and(|got| got > 0),
+            }
+        }
+    }
+
+    fn source(&self) -> Source {
+        self.0.source()
+    }
+
+    fn interest(&self) -> Interest {
+        Interest::Writable
+    }
+}
+
+/// Where a receiver's bytes come from.
+#[derive(Debug)]
+pub struct RecvEnd(Arc<Stream>);
+
+impl Incoming for RecvEnd {
+    fn recv(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.recv(bytes)
+    }
+
+    /// Nothing else is ever sent this way, so there is room.
+    fn stop(&mut self) {
+        let _ = self.0.send(&[STOP]);
+    }
+
+    fn source(&self) -> Source {
+        self.0.source()
+    }
+}
