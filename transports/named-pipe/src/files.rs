@@ -9,7 +9,7 @@ use anyipc_os::Marks;
 pub(crate) const PREFIX: &str = "pipe+";
 pub(crate) const DOOR: &str = ".fifo";
 pub(crate) const TEXT: &str = ".text";
-pub(crate) const MARKS: Marks = Marks { prefix: PREFIX, suffix: ".lock", heading: "anyipc-pipe 1" };
+pub(crate) static MARKS: Marks = Marks { prefix: PREFIX, suffix: ".lock", heading: "anyipc-pipe 1" };
 
 /// A connection's FIFOs. The connector sends on the first, which it holds locked while it lives, and learns on
 /// the second that the owner stopped receiving; the others are the owner's.

@@ -6,7 +6,7 @@
 //! - `request`: what a connector writes into an owner's FIFO
 //! - `endpoint`: the handle of a name, and both sides of the handshake
 //! - `connection`: the FIFOs of one connection, and its ends
-//! - `text`, `inventory`: the text of `alloc_lpsz`; what lies in the directory
+//! - `inventory`: what lies in the directory
 //! - `sys`: the system calls
 #![forbid(unsafe_code)]
 
@@ -17,7 +17,6 @@ mod inventory;
 mod request;
 mod settings;
 mod sys;
-mod text;
 mod transport;
 
 pub use connection::{Receiver, Sender};

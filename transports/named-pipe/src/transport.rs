@@ -4,14 +4,13 @@ use anyipc_core::{
     Capabilities, Error, ErrorKind, Key, KeyKind, Name, Object, Operation, Options, Result, Side, Transport,
     keys,
 };
-use anyipc_os::Claim;
+use anyipc_os::{Claim, store_lpsz};
 
 use crate::endpoint::{Acceptor, Endpoint};
-use crate::files::{MARKS, door};
+use crate::files::{self, MARKS, door};
 use crate::inventory;
 use crate::settings::Settings;
 use crate::sys::Fifo;
-use crate::text;
 
 /// `trust`: taken as everywhere; what comes out of a pipe is a private copy by nature.
 const TRUST: Key = Key::new(
@@ -111,7 +110,7 @@ fn own(
     };
     let begin = || {
         if let Some(text) = text {
-            text::write(dir, name, text)?;
+            store_lpsz(dir, &files::text(name), text)?;
         }
         Fifo::make(dir, &path).map_err(fail)?;
         Acceptor::new(Fifo::writer(dir, &path).map_err(fail)?, operation)

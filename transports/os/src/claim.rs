@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 
-use crate::{Dir, Fd, FileKind, Lock, generation, overwrite, read_text, same_file, try_lock};
+use crate::{Dir, Fd, FileKind, Lock, generation, overwrite, read_text, same_file, try_lock, unlock};
 
 /// How long an object may be between two states before that is an error.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -36,7 +36,10 @@ impl Marks {
         match dir.open_file(&path) {
             // A shared lock is refused only by an owner.
             Ok(fd) => match try_lock(&fd, Lock::Shared) {
-                Ok(true) => Ok(false),
+                Ok(true) => {
+                    unlock(&fd);
+                    Ok(false)
+                }
                 Ok(false) => self.check_name(&fd, name, operation).map(|()| true),
                 Err(error) => Err(unusable(dir, &path, operation, error)),
             },

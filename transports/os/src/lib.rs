@@ -1,5 +1,6 @@
 //! What several `anyipc` transports need of the operating system: the private directory, files and locks that
-//! tell who lives, descriptors that a forked child does not inherit, and the claim on a name.
+//! tell who lives, descriptors that a forked child does not inherit, waiting for many of them, the claim on a name, and what
+//! stands beside that.
 //!
 //! An internal crate: it follows no semantic versioning. Use a transport.
 
@@ -9,6 +10,8 @@ mod linux;
 mod unsupported;
 
 mod claim;
+mod group;
+mod lpsz;
 
 #[cfg(target_os = "linux")]
 pub use linux::*;
@@ -16,6 +19,8 @@ pub use linux::*;
 pub use unsupported::*;
 
 pub use claim::{Claim, Marks};
+pub use group::{Group, GroupKind, files_of, remove_groups, sweep_groups};
+pub use lpsz::{show_lpsz, store_lpsz};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Interest, Operation, Result, Source};
 
@@ -101,6 +101,8 @@ pub fn try_lock(fd: &Fd, _lock: Lock) -> io::Result<bool> {
     match fd.0 {}
 }
 
+pub fn unlock(_fd: &Fd) {}
+
 pub fn is_held(fd: &Fd) -> io::Result<bool> {
     match fd.0 {}
 }
@@ -170,7 +172,10 @@ impl Set {
     pub fn forget<T>(&self, _what: &T) {
         match self.0 {}
     }
-    pub fn ring_after(&self, _time: Option<Duration>) -> io::Result<()> {
+    pub fn watch_for<T>(&self, _what: &T, _interest: Interest) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub fn ring_at(&self, _moment: Option<Instant>) -> io::Result<()> {
         match self.0 {}
     }
     pub fn source(self: &Arc<Self>) -> Source {
@@ -188,4 +193,9 @@ pub fn overwrite(file: &Fd, _text: &[u8]) -> io::Result<()> {
 
 pub fn read_text(file: &Fd, _max: usize) -> io::Result<String> {
     match file.0 {}
+}
+
+pub fn sleep(_source: &Source, _interest: Interest, longest: Duration) -> bool {
+    std::thread::sleep(longest);
+    false
 }

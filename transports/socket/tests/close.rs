@@ -30,7 +30,7 @@ fn channel(scheme: &str, owner: &Endpoint, opener: &Endpoint) -> (Channel, Chann
 }
 
 fn message(i: usize) -> Vec<u8> {
-    vec![i as u8; if i % 5 == 0 { 50_000 } else { i * 31 % 2000 }]
+    vec![i as u8; if i.is_multiple_of(5) { 50_000 } else { i * 31 % 2000 }]
 }
 
 /// One side sends and leaves with a hundred unread messages in its queues; the other reads then, or only later.

@@ -38,8 +38,6 @@ struct State {
     /// A request that could not be answered for want of descriptors or memory.
     postponed: Option<String>,
     half_open: VecDeque<Guest>,
-    /// The clock of the set is running.
-    ticking: bool,
     rejections: Rejections,
 }
 
@@ -176,14 +174,9 @@ impl Acceptor {
         if state.requests.has_more() {
             return Ok(Armed::Ready);
         }
-        let soonest = state.half_open.iter().map(|guest| guest.deadline).min();
-        if soonest.is_some() || state.ticking {
-            let left = soonest.map(|at| at.saturating_duration_since(Instant::now()));
-            self.set
-                .ring_after(left)
-                .map_err(|error| Error::io(Operation::Accept, "setting the clock", error))?;
-            state.ticking = soonest.is_some();
-        }
+        self.set
+            .ring_at(state.half_open.iter().map(|guest| guest.deadline).min())
+            .map_err(|error| Error::io(Operation::Accept, "setting the clock", error))?;
         Ok(Armed::Source(Interest::Readable))
     }
 

@@ -64,12 +64,10 @@ fn stored(attempt: &Attempt) -> Option<&Asked> {
 
 pub(super) fn arm(attempt: &Attempt) -> Result<Armed> {
     let Some(asked) = stored(attempt) else { return Ok(Armed::After(SOON)) };
-    if let Some(deadline) = asked.deadline {
-        asked
-            .set
-            .ring_after(Some(deadline.saturating_duration_since(Instant::now())))
-            .map_err(|error| Error::io(Operation::Connect, "setting the clock", error))?;
-    }
+    asked
+        .set
+        .ring_at(asked.deadline)
+        .map_err(|error| Error::io(Operation::Connect, "setting the clock", error))?;
     Ok(Armed::Source(Interest::Readable))
 }
 

@@ -8,12 +8,12 @@ use std::ffi::CStr;
 use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
 };
-use anyipc_os::{Claim, check_generation, generation};
+use anyipc_os::{Claim, check_generation, generation, show_lpsz};
 
 use crate::connection::{Receiver, Sender};
+use crate::files::{self, MARKS};
 use crate::inventory;
 use crate::settings::Settings;
-use crate::text;
 pub(crate) use accept::Acceptor;
 
 /// A handle of a named pipe's name.
@@ -92,7 +92,7 @@ impl anyipc_core::Endpoint for Endpoint {
 
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
         check_generation(self.generation, Operation::ReadLpsz)?;
-        text::read(&self.settings.dir, &self.name, read)
+        show_lpsz(&self.settings.dir, &MARKS, &self.name, &files::text(&self.name), read)
     }
 
     fn rejections(&self) -> Rejections {

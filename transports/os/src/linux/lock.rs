@@ -33,6 +33,12 @@ pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     }
 }
 
+/// Gives the lock back at once: closing the file would not while a process that is just being spawned has it, too.
+pub fn unlock(fd: &Fd) {
+    let _ = record_lock(fd, libc::F_OFD_SETLK, libc::F_UNLCK, HELD);
+    let _ = flock(fd, FlockOperation::NonBlockingUnlock);
+}
+
 /// True if another open file holds the lock. Changes nothing; a holder shows an instant after it came.
 pub fn is_held(fd: &Fd) -> io::Result<bool> {
     Ok(record_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, HELD)? != libc::F_UNLCK)

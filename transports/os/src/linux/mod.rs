@@ -13,10 +13,10 @@ pub use dir::{Dir, same_file};
 pub use fd::Fd;
 pub use fork::{Quiet, generation, register};
 pub use lock::{
-    holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock_number,
+    holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock, unlock_number,
     write_unlock,
 };
-pub use set::Set;
+pub use set::{Set, sleep};
 pub use text::{overwrite, read_text};
 
 /// Opens a file of the user's choice for reading. Waits for nothing: a FIFO opens at once.

@@ -1,10 +1,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyipc_core::{Interest, Source};
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
@@ -17,13 +18,15 @@ pub struct Set {
     epoll: Fd,
     /// Made on first use.
     clock: OnceLock<Fd>,
+    /// The clock is set.
+    ticks: AtomicBool,
 }
 
 impl Set {
     /// A set of nothing but its clock, which is not running.
     pub fn new() -> io::Result<Arc<Self>> {
         let epoll = Fd::make(|| Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?))?;
-        Ok(Arc::new(Self { epoll, clock: OnceLock::new() }))
+        Ok(Arc::new(Self { epoll, clock: OnceLock::new(), ticks: AtomicBool::new(false) }))
     }
 
     fn clock(&self) -> io::Result<&Fd> {
@@ -38,11 +41,12 @@ impl Set {
 
     /// From now on the set is readable while this is ready, or hung up. Closing it ends that.
     pub fn watch(&self, what: &impl AsFd, interest: Interest) -> io::Result<()> {
-        let flags = match interest {
-            Interest::Readable => epoll::EventFlags::IN,
-            Interest::Writable => epoll::EventFlags::OUT,
-        };
-        Ok(epoll::add(&self.epoll, what, epoll::EventData::new_u64(0), flags)?)
+        Ok(epoll::add(&self.epoll, what, epoll::EventData::new_u64(0), flags(interest))?)
+    }
+
+    /// The same for something that is watched already, with another interest.
+    pub fn watch_for(&self, what: &impl AsFd, interest: Interest) -> io::Result<()> {
+        Ok(epoll::modify(&self.epoll, what, epoll::EventData::new_u64(0), flags(interest))?)
     }
 
     /// Ends it for something that stays open.
@@ -50,13 +54,17 @@ impl Set {
         let _ = epoll::delete(&self.epoll, what);
     }
 
-    /// Makes the set readable after this time, or never by the clock.
-    pub fn ring_after(&self, time: Option<Duration>) -> io::Result<()> {
+    /// Makes the set readable from this moment on, or never by the clock. For one caller at a time.
+    pub fn ring_at(&self, moment: Option<Instant>) -> io::Result<()> {
+        if !self.ticks.swap(moment.is_some(), Ordering::Relaxed) && moment.is_none() {
+            return Ok(());
+        }
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let left = moment.map(|moment| moment.saturating_duration_since(Instant::now()));
         // Zero would be never.
-        let at = time.map_or(zero, |time| Timespec {
-            tv_sec: time.as_secs() as i64,
-            tv_nsec: i64::from(time.subsec_nanos()).max(1),
+        let at = left.map_or(zero, |left| Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: i64::from(left.subsec_nanos()).max(1),
         });
         let when = Itimerspec { it_interval: zero, it_value: at };
         timerfd_settime(self.clock()?, TimerfdTimerFlags::empty(), &when)?;
@@ -73,4 +81,24 @@ impl AsFd for Set {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
+}
+
+fn flags(interest: Interest) -> epoll::EventFlags {
+    match interest {
+        Interest::Readable => epoll::EventFlags::IN,
+        Interest::Writable => epoll::EventFlags::OUT,
+    }
+}
+
+/// Sleeps until a source is ready, or hung up, for this time at most. False if the time has passed, or a signal
+/// came.
+pub fn sleep(source: &Source, interest: Interest, longest: Duration) -> bool {
+    let flags = match interest {
+        Interest::Readable => PollFlags::IN,
+        Interest::Writable => PollFlags::OUT,
+    };
+    let mut fds = [PollFd::from_borrowed_fd(source.as_fd(), flags)];
+    // What is too long to say is for ever.
+    let longest = Timespec::try_from(longest).ok();
+    matches!(poll(&mut fds, longest.as_ref()), Ok(1..))
 }

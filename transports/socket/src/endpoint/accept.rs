@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Hello, Interest, Operation, Peer, Rejections, Reply, Result, Source,
 };
-use anyipc_os::user;
+use anyipc_os::{Set, user};
 
 use super::guest::{Guest, Step};
 use crate::halves::{Receiver, Sender, halves};
 use crate::local::Access;
-use crate::sys::{Listener, Set, Stream, is_shortage};
+use crate::sys::{Listener, Stream, is_shortage};
 use crate::tcp::{self, Key, Nonce, Text, nonce};
 
 /// The longest that a handshake may take.
@@ -46,8 +46,6 @@ pub(crate) struct Acceptor {
 #[derive(Debug, Default)]
 struct State {
     half_open: VecDeque<Guest>,
-    /// The clock of the set is running.
-    ticking: bool,
     /// No more can be taken in for want of descriptors or memory: connectors wait in the listener's queue.
     short: bool,
     rejections: Rejections,
@@ -57,7 +55,7 @@ impl Acceptor {
     pub(crate) fn new(listener: Listener, entry: Entry, capacity: u64, operation: Operation) -> Result<Self> {
         let fail = |error| Error::io(operation, "preparing to accept", error);
         let set = Set::new().map_err(fail)?;
-        set.watch(&listener).map_err(fail)?;
+        set.watch(&listener, Interest::Readable).map_err(fail)?;
         Ok(Self { listener, set, entry, capacity, state: Mutex::default() })
     }
 
@@ -107,7 +105,7 @@ impl Acceptor {
                 state.reject(&guest, error);
                 continue;
             }
-            match self.set.watch(guest.stream()) {
+            match self.set.watch(guest.stream(), Interest::Readable) {
                 Ok(()) => state.half_open.push_back(guest),
                 Err(error) => {
                     state.reject(&guest, Error::io(Operation::Accept, "watching a connector", error))
@@ -215,7 +213,7 @@ impl Acceptor {
         };
         guest.tell(text.clone(), Instant::now() + TELLING);
         self.set
-            .watch_room(guest.stream())
+            .watch_for(guest.stream(), Interest::Writable)
             .map_err(|error| Error::io(Operation::Accept, "watching a reader", error))?;
         state.half_open.push_back(guest);
         Ok(())
@@ -242,14 +240,9 @@ impl Acceptor {
         if state.half_open.len() >= MAX_HALF_OPEN || state.short {
             return Ok(Armed::After(CROWDED));
         }
-        let soonest = state.half_open.iter().map(Guest::deadline).min();
-        if soonest.is_some() || state.ticking {
-            let left = soonest.map(|at| at.saturating_duration_since(Instant::now()));
-            self.set
-                .ring_after(left)
-                .map_err(|error| Error::io(Operation::Accept, "setting the clock", error))?;
-            state.ticking = soonest.is_some();
-        }
+        self.set
+            .ring_at(state.half_open.iter().map(Guest::deadline).min())
+            .map_err(|error| Error::io(Operation::Accept, "setting the clock", error))?;
         Ok(Armed::Source(Interest::Readable))
     }
 

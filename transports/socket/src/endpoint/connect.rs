@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Hello, Interest, Operation, Peer, Reply, Result, Source,
 };
-use anyipc_os::user;
+use anyipc_os::{Set, user};
 
 use super::Place;
 use super::accept::HANDSHAKE;
 use crate::halves::{Receiver, Sender, halves};
 use crate::local;
-use crate::sys::{Credentials, Set, Stream};
+use crate::sys::{Credentials, Stream};
 use crate::tcp::{self, Nonce, OPENING, Opening, PROOF, Side};
 
 /// How soon to look again for an owner, for room in its queue, or for a connection to stand.
@@ -84,10 +84,7 @@ pub(super) fn arm(attempt: &Attempt) -> Result<Armed> {
     let Some((asked, set)) = stored(attempt).and_then(|asked| Some((asked, asked.set()?))) else {
         return Ok(Armed::After(SOON));
     };
-    let left = asked.deadline.map(|at| at.saturating_duration_since(Instant::now()));
-    if left.is_some() {
-        set.ring_after(left).map_err(|error| Error::io(Operation::Connect, "setting the clock", error))?;
-    }
+    set.ring_at(asked.deadline).map_err(|error| Error::io(Operation::Connect, "setting the clock", error))?;
     Ok(Armed::Source(Interest::Readable))
 }
 
@@ -111,7 +108,7 @@ impl Asked {
         }
         .map_err(fail)?;
         let set = Set::new().map_err(fail)?;
-        set.watch(&stream).map_err(fail)?;
+        set.watch(&stream, Interest::Readable).map_err(fail)?;
         let mut asked = Self {
             stream,
             set,

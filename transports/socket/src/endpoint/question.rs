@@ -4,7 +4,8 @@ use std::ffi::CStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Error, ErrorKind, Operation, Result};
+use anyipc_core::{Error, ErrorKind, Interest, Operation, Result};
+use anyipc_os::sleep;
 
 use super::Place;
 use super::connect::{Asked, SOON};
@@ -24,13 +25,13 @@ pub(super) fn ask(place: &Place, patience: Duration, read: &mut dyn FnMut(&CStr)
     };
     let mut asked = Asked::begin(place, &question).map_err(told)?;
     while asked.step(place, &question).map_err(told)?.is_none() {
-        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left.is_zero()) {
+        let left = deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+        if left.is_zero() {
             return Err(Error::new(Operation::ReadLpsz, ErrorKind::TimedOut)
                 .because("its owner tells the text only while it accepts"));
         }
         match asked.set() {
-            Some(set) => set.wait(left),
+            Some(set) => drop(sleep(&set.source(), Interest::Readable, left)),
             None => thread::sleep(SOON),
         }
     }

@@ -6,18 +6,17 @@
 
 mod access;
 mod inventory;
-mod text;
 
 pub(crate) use access::Access;
-pub(crate) use text::read as read_text;
 
+use std::ffi::CStr;
 use std::io;
 use std::sync::Arc;
 
 use anyipc_core::{
     Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport, keys,
 };
-use anyipc_os::{Claim, Dir, Marks, user};
+use anyipc_os::{Claim, Dir, Marks, show_lpsz, store_lpsz, user};
 
 use crate::endpoint::{Acceptor, Endpoint, Entry, Place};
 use crate::options::{TRUST, capacity};
@@ -27,7 +26,7 @@ use crate::sys::{Listener, Stream};
 const PREFIX: &str = "local+";
 const SOCKET: &str = ".sock";
 const TEXT: &str = ".text";
-const MARKS: Marks = Marks { prefix: PREFIX, suffix: ".lock", heading: "anyipc-local 1" };
+static MARKS: Marks = Marks { prefix: PREFIX, suffix: ".lock", heading: "anyipc-local 1" };
 
 /// The socket's file.
 pub(crate) fn socket_of(name: &Name) -> String {
@@ -37,6 +36,11 @@ pub(crate) fn socket_of(name: &Name) -> String {
 /// The text's file.
 fn text_of(name: &Name) -> String {
     format!("{PREFIX}{}{TEXT}", name.os_name())
+}
+
+/// Shows the text of a live owner.
+pub(crate) fn read_text(dir: &Dir, name: &Name, read: &mut dyn FnMut(&CStr)) -> Result<()> {
+    show_lpsz(dir, &MARKS, name, &text_of(name), read)
 }
 
 /// Removes what stands beside the lock, which the caller holds.
@@ -175,7 +179,7 @@ fn own(
     let place = Place::Local { dir: Arc::clone(dir), name: name.clone(), access: access.clone() };
     let begin = || {
         if let Some(text) = text {
-            text::write(dir, name, text)?;
+            store_lpsz(dir, &text_of(name), text)?;
         }
         let listener = Listener::local(dir, &socket, access.is_shared()).map_err(|error| {
             Error::io(operation, &format!("listening at {}", dir.path().join(&socket).display()), error)

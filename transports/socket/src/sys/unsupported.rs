@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyipc_core::Source;
 use anyipc_os::Dir;
@@ -62,33 +61,6 @@ impl Stream {
         match self.0 {}
     }
     pub(crate) fn stretch(&self, _more: bool) {
-        match self.0 {}
-    }
-    pub(crate) fn source(self: &Arc<Self>) -> Source {
-        match self.0 {}
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Set(Infallible);
-
-impl Set {
-    pub(crate) fn new() -> io::Result<Arc<Self>> {
-        no()
-    }
-    pub(crate) fn watch<T>(&self, _what: &T) -> io::Result<()> {
-        match self.0 {}
-    }
-    pub(crate) fn watch_room<T>(&self, _what: &T) -> io::Result<()> {
-        match self.0 {}
-    }
-    pub(crate) fn wait(&self, _time: Option<Duration>) {
-        match self.0 {}
-    }
-    pub(crate) fn forget<T>(&self, _what: &T) {
-        match self.0 {}
-    }
-    pub(crate) fn ring_after(&self, _time: Option<Duration>) -> io::Result<()> {
         match self.0 {}
     }
     pub(crate) fn source(self: &Arc<Self>) -> Source {

@@ -1,11 +1,9 @@
-//! Linux: sockets, `SCM_RIGHTS`, `epoll` and `timerfd`.
+//! Linux: sockets and `SCM_RIGHTS`.
 
 mod listener;
-mod set;
 mod stream;
 
 pub(crate) use listener::{Listener, is_shortage};
-pub(crate) use set::Set;
 pub(crate) use stream::Stream;
 
 use rustix::net::SocketFlags;

@@ -1,18 +1,20 @@
-//! The text of `alloc_lpsz`: a file that lives as long as its owner.
+//! The text of `alloc_lpsz` as a file beside its owner's lock.
 
 use std::ffi::CStr;
 use std::io;
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
-use anyipc_os::{Dir, FileKind};
 
-use crate::files::{self, MARKS};
+use crate::{Dir, FileKind, Marks};
 
 /// The longest text, in bytes.
 const LONGEST: u64 = 1 << 30;
 
-/// Stores the text. The caller holds the name's lock, and no text is there.
-pub(crate) fn write(dir: &Dir, name: &Name, text: &[u8]) -> Result<()> {
+/// Stores the text in a file of this name. The caller holds the name's lock, and no text is there.
+///
+/// # Errors
+/// `InvalidOption` for a text with a NUL or of 1 GiB, and those of the system.
+pub fn store_lpsz(dir: &Dir, file: &str, text: &[u8]) -> Result<()> {
     let operation = Operation::AllocLpsz;
     if text.contains(&0) || text.len() as u64 >= LONGEST {
         return Err(Error::new(operation, ErrorKind::InvalidOption)
@@ -20,24 +22,32 @@ pub(crate) fn write(dir: &Dir, name: &Name, text: &[u8]) -> Result<()> {
     }
     let store = || {
         // Whoever sees the name sees the whole text.
-        let file = dir.nameless_file()?;
-        file.reserve(text.len() + 1)?;
-        file.write_all_at(text, 0)?;
-        dir.link_nameless(&file, &files::text(name))
+        let nameless = dir.nameless_file()?;
+        nameless.reserve(text.len() + 1)?;
+        nameless.write_all_at(text, 0)?;
+        dir.link_nameless(&nameless, file)
     };
-    store().map_err(|error| {
-        Error::io(operation, &format!("storing {}", dir.path().join(files::text(name)).display()), error)
-    })
+    store()
+        .map_err(|error| Error::io(operation, &format!("storing {}", dir.path().join(file).display()), error))
 }
 
-/// Shows the text of a live owner.
-pub(crate) fn read(dir: &Dir, name: &Name, read: &mut dyn FnMut(&CStr)) -> Result<()> {
+/// Shows the text that the live owner of a name stored in this file.
+///
+/// # Errors
+/// `NotFound` if the owner left, or stored none; `Corrupt`, and those of the system.
+pub fn show_lpsz(
+    dir: &Dir,
+    marks: &Marks,
+    name: &Name,
+    file: &str,
+    read: &mut dyn FnMut(&CStr),
+) -> Result<()> {
     let operation = Operation::ReadLpsz;
     let missing = |why: &str| Error::new(operation, ErrorKind::NotFound).because(why);
-    if !MARKS.is_live(dir, name, operation)? {
+    if !marks.is_live(dir, name, operation)? {
         return Err(missing("its owner left"));
     }
-    let file = match dir.open_file(&files::text(name)) {
+    let file = match dir.open_file(file) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(missing("the name has no text; alloc_lpsz makes one that does"));
