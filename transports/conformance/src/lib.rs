@@ -27,9 +27,10 @@ pub mod checks;
 mod fixture;
 mod noise;
 mod patience;
+pub mod victim;
 
 pub use fixture::{Fixture, Sleeper};
-pub use patience::WATCHDOG;
+pub use patience::{Patience, WATCHDOG};
 
 /// One check: its name and what to call.
 pub type Check = (&'static str, fn(&Fixture<'_>));

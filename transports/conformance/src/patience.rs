@@ -5,30 +5,68 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{
-    Armed, Attempt, DynEndpoint, DynHalves, Flags, Hello, RecvHalf, Result, SendHalf, Source, Wait, Waiter,
+    Armed, Attempt, DynEndpoint, DynHalves, Endpoint, Flags, Hello, Peer, RecvHalf, Result, SendHalf, Source,
+    Wait, Waiter,
 };
 
-use crate::Fixture;
+use crate::{Fixture, Sleeper};
 
 /// How long one call may wait before its check fails.
 pub const WATCHDOG: Duration = Duration::from_secs(20);
 
-/// The loop that waits: try, arm, sleep, try again.
-#[derive(Clone, Copy)]
-pub(crate) struct Patience<'f> {
-    fixture: &'f Fixture<'f>,
+/// The loop that waits: try, arm, sleep, try again. A call that is not woken within [`WATCHDOG`] panics.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    sleeper: Sleeper,
     task: bool,
 }
 
-impl<'f> Patience<'f> {
+impl Patience {
+    /// Waits as a thread does, for a transport's own tests.
+    pub const fn new(sleeper: Sleeper) -> Self {
+        Self { sleeper, task: false }
+    }
+
     /// Waits as a thread does.
-    pub(crate) fn thread(fixture: &'f Fixture<'f>) -> Self {
-        Self { fixture, task: false }
+    pub(crate) fn thread(fixture: &Fixture<'_>) -> Self {
+        Self::new(fixture.sleeper)
     }
 
     /// Waits as a task does.
-    pub(crate) fn task(fixture: &'f Fixture<'f>) -> Self {
-        Self { fixture, task: true }
+    pub(crate) fn task(fixture: &Fixture<'_>) -> Self {
+        Self { sleeper: fixture.sleeper, task: true }
+    }
+
+    /// Connects or accepts; the halves are the transport's own.
+    ///
+    /// # Errors
+    /// Those of the endpoint.
+    pub fn meet<E: Endpoint>(self, endpoint: &E, hello: Hello) -> Result<(E::Sender, E::Receiver, Peer)> {
+        let mut trying = Trying { endpoint, attempt: &mut Attempt::new(hello) };
+        self.until("try_connect", &mut trying, |trying| endpoint.try_connect(trying.attempt))
+    }
+
+    /// Accepts for this long; true if someone came in.
+    ///
+    /// # Panics
+    /// If the endpoint reports an error.
+    pub fn accept_for<E: Endpoint>(self, endpoint: &E, hello: Hello, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        let mut trying = Trying { endpoint, attempt: &mut Attempt::new(hello) };
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            match endpoint.try_connect(trying.attempt) {
+                Ok(_) => return true,
+                Err(error) => assert!(error.is_would_block(), "{error}"),
+            }
+            match trying.arm(Waiter::Thread).expect("arm") {
+                Armed::Source(interest) => {
+                    let source = trying.source().expect("armed for a source, but there is none");
+                    (self.sleeper)(&source, interest, left);
+                }
+                _ => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        false
     }
 
     /// Connects or accepts.
@@ -44,17 +82,29 @@ impl<'f> Patience<'f> {
     }
 
     /// Sends one frame.
-    pub(crate) fn send(self, half: &mut dyn SendHalf, flags: Flags, payload: &[u8]) -> Result<()> {
+    ///
+    /// # Errors
+    /// Those of the half.
+    pub fn send(self, half: &mut dyn SendHalf, flags: Flags, payload: &[u8]) -> Result<()> {
         self.until("try_send", half, |half| half.try_send(flags, payload))
     }
 
     /// Finishes what earlier sends left.
-    pub(crate) fn flush(self, half: &mut dyn SendHalf) -> Result<()> {
+    ///
+    /// # Errors
+    /// Those of the half.
+    pub fn flush(self, half: &mut dyn SendHalf) -> Result<()> {
         self.until("try_flush", half, |half| half.try_flush())
     }
 
     /// Receives one frame into the emptied buffer.
-    pub(crate) fn recv(self, half: &mut dyn RecvHalf, buffer: &mut Vec<u8>) -> Result<Flags> {
+    ///
+    /// # Errors
+    /// Those of the half.
+    ///
+    /// # Panics
+    /// If the half shows another number of frames than one.
+    pub fn recv(self, half: &mut dyn RecvHalf, buffer: &mut Vec<u8>) -> Result<Flags> {
         buffer.clear();
         let mut got = None;
         self.until("try_recv", half, |half| {
@@ -67,7 +117,10 @@ impl<'f> Patience<'f> {
     }
 
     /// Repeats the step until it gives something else than `WouldBlock`.
-    pub(crate) fn until<H: Wait + ?Sized, T>(
+    ///
+    /// # Errors
+    /// Those of the step.
+    pub fn until<H: Wait + ?Sized, T>(
         self,
         what: &'static str,
         half: &mut H,
@@ -99,10 +152,10 @@ impl<'f> Patience<'f> {
         sleep.left();
     }
 
-    fn sleep(self, what: &'static str) -> Sleep<'f> {
+    fn sleep(self, what: &'static str) -> Sleep {
         let alarm = Arc::new(Alarm { thread: thread::current(), rung: AtomicBool::new(false) });
         let waker = self.task.then(|| Waker::from(alarm.clone()));
-        Sleep { fixture: self.fixture, what, deadline: Instant::now() + WATCHDOG, alarm, waker }
+        Sleep { sleeper: self.sleeper, what, deadline: Instant::now() + WATCHDOG, alarm, waker }
     }
 }
 
@@ -125,15 +178,15 @@ impl Wait for Trying<'_> {
 }
 
 /// One wait: its deadline, and its waker if it waits as a task does.
-struct Sleep<'f> {
-    fixture: &'f Fixture<'f>,
+struct Sleep {
+    sleeper: Sleeper,
     what: &'static str,
     deadline: Instant,
     alarm: Arc<Alarm>,
     waker: Option<Waker>,
 }
 
-impl Sleep<'_> {
+impl Sleep {
     /// Arms, and checks that the answer suits the waiter.
     fn arm(&self, half: &mut (impl Wait + ?Sized)) -> Armed {
         self.alarm.rung.store(false, Ordering::Relaxed);
@@ -157,9 +210,7 @@ impl Sleep<'_> {
             Armed::Source(interest) => {
                 let source = half.source().expect("armed for a source, but there is none");
                 let slice = if self.waker.is_some() { Duration::from_millis(10) } else { WATCHDOG };
-                while !(self.fixture.sleeper)(&source, interest, self.left().min(slice)) && !self.alarm.rung()
-                {
-                }
+                while !(self.sleeper)(&source, interest, self.left().min(slice)) && !self.alarm.rung() {}
             }
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyipc_core::{Attempt, Endpoint as _, ErrorKind, Flags, RecvHalf, SendHalf, Transport};
 use anyipc_named_pipe::{NamedPipe, Receiver};
-use common::{create, failed, files, hello, meet, name, open, options, pair, recv, send, wait};
+use common::{PATIENCE, create, failed, files, hello, meet, name, open, options, pair, recv, send};
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
@@ -169,9 +169,9 @@ fn corked_frames_go_out_together_and_only_then() {
             }
         });
         for i in 0..100usize {
-            wait(&mut sender, |half| half.try_send(Flags::NONE, &vec![i as u8; i * 500])).unwrap();
+            PATIENCE.send(&mut sender, Flags::NONE, &vec![i as u8; i * 500]).unwrap();
         }
-        wait(&mut sender, |half| half.try_flush()).unwrap();
+        PATIENCE.flush(&mut sender).unwrap();
     });
 }
 

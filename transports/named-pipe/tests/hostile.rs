@@ -319,7 +319,7 @@ fn files_that_are_no_fifos_are_refused_and_left_alone() {
 /// Does the owner's part by hand: the connector's request, and then whatever it says.
 fn answer(name: &Name, says: &[u8]) -> (File, [File; 3]) {
     let mut line = [0; 100];
-    let deadline = Instant::now() + common::WATCHDOG;
+    let deadline = Instant::now() + anyipc_conformance::WATCHDOG;
     let got = loop {
         match fifo(name, ".fifo").read(&mut line) {
             Ok(got) => break got,

@@ -5,27 +5,18 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Attempt, Endpoint as _, ErrorKind, Name, ObjectState, Transport};
+use anyipc_conformance::victim::{self, Victim, kills, message, moment, say};
+use anyipc_core::{Attempt, Endpoint as _, ErrorKind, ObjectState, Transport};
 use anyipc_named_pipe::NamedPipe;
 use common::{Channel, create, failed, files, meet, name, open, options, recv, send};
-
-const ROLE: &str = "ANYIPC_TEST_ROLE";
-const NAME: &str = "ANYIPC_TEST_NAME";
-
-fn kills() -> u64 {
-    std::env::var("ANYIPC_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
-}
 
 /// Runs in the child; in the parent it does nothing.
 #[test]
 fn child() {
-    let (Ok(role), Ok(name)) = (std::env::var(ROLE), std::env::var(NAME)) else { return };
-    let name = Name::new(&name).unwrap();
+    let Some((role, name)) = victim::role() else { return };
     if role == "owner" {
         let owner = create(&name);
         say(1);
@@ -76,50 +67,6 @@ fn alone() -> MutexGuard<'static, ()> {
     SWEEPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Tells the parent a number, on a pipe that outlives us.
-fn say(number: u64) {
-    std::io::stderr().write_all(&number.to_le_bytes()).unwrap();
-}
-
-fn message(i: u64) -> Vec<u8> {
-    let len = if i.is_multiple_of(7) { 60_000 } else { i as usize % 3000 };
-    let mut bytes = i.to_le_bytes().to_vec();
-    bytes.resize(8 + len, i as u8);
-    bytes
-}
-
-fn spawn(role: &str, name: &Name) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-        .env(ROLE, role)
-        .env(NAME, name.as_str())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Kills the child and gives the last number it told.
-fn kill(mut child: Child, first: u64) -> u64 {
-    child.kill().unwrap();
-    let mut told = Vec::new();
-    child.stderr.take().unwrap().read_to_end(&mut told).unwrap();
-    child.wait().unwrap();
-    let last = told.chunks_exact(8).last();
-    last.map_or(first, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
-}
-
-fn told(child: &mut Child) -> u64 {
-    let mut bytes = [0; 8];
-    child.stderr.as_mut().unwrap().read_exact(&mut bytes).unwrap();
-    u64::from_le_bytes(bytes)
-}
-
-/// A different instant each time.
-fn moment(round: u64) -> Duration {
-    Duration::from_micros(round.wrapping_mul(7919) % 5000)
-}
-
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
@@ -130,9 +77,9 @@ fn what_a_killed_sender_sent_arrives() {
     let owner = create(&name);
     let mut before = 0;
     for round in 0..kills() {
-        let mut child = spawn("send", &name);
+        let mut child = Victim::spawn("send", name.as_str());
         let (sender, mut receiver, _): Channel = meet(&owner).unwrap();
-        let first = told(&mut child);
+        let first = child.told();
         let mut got = 0;
         let end = Instant::now() + moment(round);
         while round % 3 != 0 && Instant::now() < end {
@@ -140,7 +87,7 @@ fn what_a_killed_sender_sent_arrives() {
             got += 1;
         }
         std::thread::sleep(moment(round));
-        let promised = kill(child, first);
+        let promised = child.kill().unwrap_or(first);
         let died = Instant::now();
         let error = loop {
             match recv(&mut receiver) {
@@ -165,16 +112,16 @@ fn a_killed_receiver_is_noticed() {
     let name = name("kill-recv");
     let owner = create(&name);
     for round in 0..kills() {
-        let mut child = spawn("recv", &name);
+        let mut child = Victim::spawn("recv", name.as_str());
         let (mut sender, _receiver, _) = meet(&owner).unwrap();
-        told(&mut child);
+        child.told();
         let end = Instant::now() + moment(round);
         let mut i = 0;
         while Instant::now() < end {
             send(&mut sender, &message(i)).unwrap();
             i += 1;
         }
-        kill(child, 0);
+        child.kill();
         let died = Instant::now();
         let error = loop {
             match send(&mut sender, &message(i)) {
@@ -193,13 +140,13 @@ fn a_killed_owners_name_is_reclaimed_and_a_live_ones_is_not() {
     let none = options(&[]);
     for round in 0..kills() {
         let _alone = alone();
-        let mut child = spawn("owner", &name);
-        told(&mut child);
+        let mut child = Victim::spawn("owner", name.as_str());
+        child.told();
         assert_eq!(failed(NamedPipe.create(&name, &none)).kind(), ErrorKind::Exists);
         let opener = NamedPipe.open(&name, &none).unwrap();
         let (mut sender, mut receiver, _) = meet(&opener).unwrap();
         std::thread::sleep(moment(round));
-        kill(child, 0);
+        child.kill();
         assert_eq!(failed(recv(&mut receiver)).kind(), ErrorKind::PeerGone);
         let died = Instant::now();
         let error = loop {
@@ -233,8 +180,8 @@ fn killed_connectors_leave_nothing() {
     let owner = create(&name);
     for round in 0..kills() {
         let _alone = alone();
-        let mut child = spawn("connect", &name);
-        told(&mut child);
+        let mut child = Victim::spawn("connect", name.as_str());
+        child.told();
         let accepting = round % 2 == 0;
         let end = Instant::now() + moment(round);
         while Instant::now() < end {
@@ -242,7 +189,7 @@ fn killed_connectors_leave_nothing() {
                 let _ = owner.try_connect(&mut Attempt::new(common::hello()));
             }
         }
-        kill(child, 0);
+        child.kill();
         // An owner that accepts clears away what it is asked on; where nobody does, a sweep finds it.
         if accepting {
             while owner.try_connect(&mut Attempt::new(common::hello())).is_ok() {}
@@ -261,13 +208,13 @@ fn the_next_owner_clears_away_dead_connectors() {
     let name = name("kill-both");
     for _ in 0..5 {
         let _alone = alone();
-        let mut owner = spawn("silent", &name);
-        told(&mut owner);
-        let mut connector = spawn("ask", &name);
-        told(&mut connector);
+        let mut owner = Victim::spawn("silent", name.as_str());
+        owner.told();
+        let mut connector = Victim::spawn("ask", name.as_str());
+        connector.told();
         assert_eq!(files(&name).len(), 6, "{:?}", files(&name));
-        kill(connector, 0);
-        kill(owner, 0);
+        connector.kill();
+        owner.kill();
         assert_eq!(files(&name).len(), 6);
         drop(create(&name));
         assert!(files(&name).is_empty(), "{:?}", files(&name));

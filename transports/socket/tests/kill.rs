@@ -5,26 +5,17 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use anyipc_conformance::victim::{self, Victim, kills, message, moment, say};
 use anyipc_core::{Endpoint as _, ErrorKind, Name, ObjectState, Transport};
 use anyipc_socket::{Endpoint, Local, Tcp};
 use common::{Channel, any_port, failed, hello, meet, name, options, recv, send};
 
-const ROLE: &str = "ANYIPC_TEST_ROLE";
-const NAME: &str = "ANYIPC_TEST_NAME";
-
-fn kills() -> u64 {
-    std::env::var("ANYIPC_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
-}
-
 /// Runs in the child; in the parent it does nothing.
 #[test]
 fn child() {
-    let (Ok(role), Ok(name)) = (std::env::var(ROLE), std::env::var(NAME)) else { return };
-    let name = Name::new(&name).unwrap();
+    let Some((role, name)) = victim::role() else { return };
     if role == "owner" {
         let owner = Local.create(&name, &options(&Local, &[])).unwrap();
         say(1);
@@ -47,56 +38,12 @@ fn child() {
     }
 }
 
-/// Tells the parent a number, on a pipe that outlives us.
-fn say(number: u64) {
-    std::io::stderr().write_all(&number.to_le_bytes()).unwrap();
-}
-
-fn message(i: u64) -> Vec<u8> {
-    let len = if i.is_multiple_of(7) { 60_000 } else { i as usize % 3000 };
-    let mut bytes = i.to_le_bytes().to_vec();
-    bytes.resize(8 + len, i as u8);
-    bytes
-}
-
 fn open(scheme: &str, name: &Name) -> Endpoint {
     match scheme {
         "tcp" => Tcp.open(name, &options(&Tcp, &[])),
         _ => Local.open(name, &options(&Local, &[])),
     }
     .unwrap()
-}
-
-fn spawn(role: &str, name: &Name) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-        .env(ROLE, role)
-        .env(NAME, name.as_str())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Kills the child and gives the last number it told.
-fn kill(mut child: Child, first: u64) -> u64 {
-    child.kill().unwrap();
-    let mut told = Vec::new();
-    child.stderr.take().unwrap().read_to_end(&mut told).unwrap();
-    child.wait().unwrap();
-    let last = told.chunks_exact(8).last();
-    last.map_or(first, |bytes| u64::from_le_bytes(bytes.try_into().unwrap()))
-}
-
-fn told(child: &mut Child) -> u64 {
-    let mut bytes = [0; 8];
-    child.stderr.as_mut().unwrap().read_exact(&mut bytes).unwrap();
-    u64::from_le_bytes(bytes)
-}
-
-/// A different instant each time.
-fn moment(round: u64) -> Duration {
-    Duration::from_micros(round.wrapping_mul(7919) % 5000)
 }
 
 fn owner_of(scheme: &str, tag: &str) -> (Endpoint, Name) {
@@ -117,9 +64,9 @@ fn a_killed_sender(scheme: &str) {
     let (owner, name) = owner_of(scheme, "kill-send");
     let mut before = 0;
     for round in 0..kills() {
-        let mut child = spawn(&format!("send-{scheme}"), &name);
+        let mut child = Victim::spawn(&format!("send-{scheme}"), name.as_str());
         let (sender, mut receiver, _): Channel = meet(&owner, hello(scheme)).unwrap();
-        let first = told(&mut child);
+        let first = child.told();
         let mut got = 0;
         let end = Instant::now() + moment(round);
         while round % 3 != 0 && Instant::now() < end {
@@ -127,7 +74,7 @@ fn a_killed_sender(scheme: &str) {
             got += 1;
         }
         std::thread::sleep(moment(round));
-        let promised = kill(child, first);
+        let promised = child.kill().unwrap_or(first);
         let died = Instant::now();
         let error = loop {
             match recv(&mut receiver) {
@@ -152,16 +99,16 @@ fn a_killed_sender(scheme: &str) {
 fn a_killed_receiver(scheme: &str) {
     let (owner, name) = owner_of(scheme, "kill-recv");
     for round in 0..kills() {
-        let mut child = spawn(&format!("recv-{scheme}"), &name);
+        let mut child = Victim::spawn(&format!("recv-{scheme}"), name.as_str());
         let (mut sender, _receiver, _) = meet(&owner, hello(scheme)).unwrap();
-        told(&mut child);
+        child.told();
         let end = Instant::now() + moment(round);
         let mut i = 0;
         while Instant::now() < end {
             send(&mut sender, &message(i)).unwrap();
             i += 1;
         }
-        kill(child, 0);
+        child.kill();
         let died = Instant::now();
         let error = loop {
             match send(&mut sender, &message(i)) {
@@ -199,14 +146,14 @@ fn a_killed_owners_name_is_reclaimed_and_a_live_ones_is_not() {
     let name = name("kill-owner");
     let none = options(&Local, &[]);
     for round in 0..kills() {
-        let mut child = spawn("owner", &name);
-        told(&mut child);
+        let mut child = Victim::spawn("owner", name.as_str());
+        child.told();
         assert_eq!(failed(Local.create(&name, &none)).kind(), ErrorKind::Exists);
         let opener = Local.open(&name, &none).unwrap();
         let (mut sender, mut receiver, peer) = meet(&opener, hello("local")).unwrap();
         assert_eq!(peer.pid, Some(child.id()));
         std::thread::sleep(moment(round));
-        kill(child, 0);
+        child.kill();
         assert_eq!(failed(recv(&mut receiver)).kind(), ErrorKind::PeerGone);
         assert_eq!(failed(send(&mut sender, b"x")).kind(), ErrorKind::PeerGone);
         assert_eq!(failed(meet(&opener, hello("local"))).kind(), ErrorKind::NoOwner);

@@ -12,7 +12,7 @@ use crate::fixture::Pair;
 use crate::patience::{Patience, Trying};
 
 /// Runs the scene for threads and tasks, with the event before arming and after it.
-fn in_every_order(fixture: &Fixture<'_>, scene: fn(&Fixture<'_>, Order<'_>)) {
+fn in_every_order(fixture: &Fixture<'_>, scene: fn(&Fixture<'_>, Order)) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -26,13 +26,13 @@ fn in_every_order(fixture: &Fixture<'_>, scene: fn(&Fixture<'_>, Order<'_>)) {
 }
 
 #[derive(Clone, Copy)]
-struct Order<'f> {
-    patience: Patience<'f>,
+struct Order {
+    patience: Patience,
     /// The event comes before arming.
     early: bool,
 }
 
-impl Order<'_> {
+impl Order {
     /// Has the half sleep once around the event, then go on until it is done.
     fn sleep<H: Wait + ?Sized>(
         self,

@@ -139,7 +139,7 @@ pub fn a_waiting_sender_wakes(fixture: &Fixture<'_>) {
 }
 
 /// Lets one end wait, as threads and as tasks do, while the other goes.
-fn wakes_with_closed(fixture: &Fixture<'_>, wait: fn(Patience<'_>, End) -> ErrorKind) {
+fn wakes_with_closed(fixture: &Fixture<'_>, wait: fn(Patience, End) -> ErrorKind) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }

@@ -9,7 +9,7 @@ use crate::noise::bytes;
 use crate::patience::Patience;
 
 /// Receives one frame and compares it.
-pub(super) fn expect(patience: Patience<'_>, end: &mut End, payload: &[u8]) {
+pub(super) fn expect(patience: Patience, end: &mut End, payload: &[u8]) {
     let mut buffer = Vec::new();
     let flags = patience.recv(&mut *end.receiver, &mut buffer).expect("receive");
     assert_eq!((flags, buffer.as_slice()), (Flags::NONE, payload));

@@ -29,14 +29,14 @@ impl Script {
     }
 }
 
-fn send_all(patience: Patience<'_>, mut half: Box<dyn SendHalf>, mut script: Script, count: u64) {
+fn send_all(patience: Patience, mut half: Box<dyn SendHalf>, mut script: Script, count: u64) {
     for _ in 0..count {
         patience.send(&mut *half, Flags::NONE, script.next()).expect("send");
     }
     patience.flush(&mut *half).expect("flush");
 }
 
-fn receive_all(patience: Patience<'_>, mut half: Box<dyn RecvHalf>, mut script: Script, count: u64) {
+fn receive_all(patience: Patience, mut half: Box<dyn RecvHalf>, mut script: Script, count: u64) {
     let mut buffer = Vec::new();
     for i in 0..count {
         patience.recv(&mut *half, &mut buffer).expect("receive");
@@ -45,7 +45,7 @@ fn receive_all(patience: Patience<'_>, mut half: Box<dyn RecvHalf>, mut script: 
     assert!(patience.recv(&mut *half, &mut buffer).is_err(), "more arrived than was sent");
 }
 
-fn stream(fixture: &Fixture<'_>, patience: Patience<'_>) {
+fn stream(fixture: &Fixture<'_>, patience: Patience) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }

@@ -21,7 +21,7 @@ pub fn data_wakes_tasks(fixture: &Fixture<'_>) {
 }
 
 /// One message to and fro: every receive may have to sleep.
-fn data_wakes(fixture: &Fixture<'_>, patience: Patience<'_>) {
+fn data_wakes(fixture: &Fixture<'_>, patience: Patience) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -57,7 +57,7 @@ pub fn space_wakes_tasks(fixture: &Fixture<'_>) {
 }
 
 /// Frames so long that few fit: every send may have to sleep.
-fn space_wakes(fixture: &Fixture<'_>, patience: Patience<'_>) {
+fn space_wakes(fixture: &Fixture<'_>, patience: Patience) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }

@@ -2,18 +2,12 @@
 #![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyipc_core::{
-    Armed, Attempt, COMMON_KEYS, Endpoint as _, Error, Flags, Hello, Interest, Name, Operation, Options,
-    Peer, RecvHalf, Result, SendHalf, Source, Transport, Wait, Waiter,
-};
+use anyipc_conformance::Patience;
+use anyipc_core::{COMMON_KEYS, Error, Flags, Hello, Name, Operation, Options, Peer, Result, Transport};
 use anyipc_named_pipe::{Endpoint, NamedPipe, Receiver, Sender};
 use anyipc_os::{Dir, Scope};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-/// No call may take longer.
-pub(crate) const WATCHDOG: Duration = Duration::from_secs(20);
 
 pub(crate) type Channel = (Sender, Receiver, Peer);
 
@@ -38,13 +32,6 @@ pub(crate) fn hello() -> Hello {
     Hello { transport: "pipe".into(), max_message: 1 << 20, ..Hello::default() }
 }
 
-fn sleep(source: &Source, interest: Interest, longest: Duration) {
-    let flags = if interest == Interest::Readable { PollFlags::IN } else { PollFlags::OUT };
-    let mut fds = [PollFd::from_borrowed_fd(source.as_fd(), flags)];
-    let limit = Timespec { tv_sec: longest.as_secs() as i64, tv_nsec: longest.subsec_nanos().into() };
-    poll(&mut fds, Some(&limit)).unwrap();
-}
-
 /// What lies in the private directory of this name.
 pub(crate) fn files(name: &Name) -> Vec<String> {
     let stem = format!("pipe+{}", name.os_name());
@@ -67,52 +54,22 @@ pub(crate) fn path(name: &Name, end: &str) -> PathBuf {
     directory().join(format!("pipe+{}{end}", name.os_name()))
 }
 
-/// Repeats the call until it does not block.
-pub(crate) fn wait<W: Wait + ?Sized, T>(
-    half: &mut W,
-    mut call: impl FnMut(&mut W) -> Result<T>,
-) -> Result<T> {
-    let deadline = Instant::now() + WATCHDOG;
-    loop {
-        match call(half) {
-            Err(error) if error.is_would_block() => {}
-            done => return done,
-        }
-        assert!(Instant::now() < deadline, "nothing happened");
-        match half.arm(Waiter::Thread)? {
-            Armed::Source(interest) => sleep(&half.source()?, interest, WATCHDOG),
-            Armed::After(time) => std::thread::sleep(time),
-            _ => {}
-        }
-    }
-}
+pub(crate) const PATIENCE: Patience = Patience::new(anyipc_os::sleep);
 
 pub(crate) fn send(half: &mut Sender, payload: &[u8]) -> Result<()> {
-    wait(half, |half| half.try_send(Flags::NONE, payload))?;
-    wait(half, |half| half.try_flush())
+    PATIENCE.send(half, Flags::NONE, payload)?;
+    PATIENCE.flush(half)
 }
 
 pub(crate) fn recv(half: &mut Receiver) -> Result<Vec<u8>> {
     let mut got = Vec::new();
-    wait(half, |half| half.try_recv_with(&mut |_, frame| got = frame.to_vec()))?;
+    PATIENCE.recv(half, &mut got)?;
     Ok(got)
-}
-
-/// An endpoint's attempt as something to wait for.
-struct Trying<'a>(&'a Endpoint, Attempt);
-
-impl Wait for Trying<'_> {
-    fn source(&self) -> Result<Source> {
-        self.0.source(&self.1)
-    }
-    fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
-        self.0.arm(&mut self.1, waiter)
-    }
 }
 
 /// Accepts or connects.
 pub(crate) fn meet(endpoint: &Endpoint) -> Result<Channel> {
-    wait(&mut Trying(endpoint, Attempt::new(hello())), |trying| trying.0.try_connect(&mut trying.1))
+    PATIENCE.meet(endpoint, hello())
 }
 
 /// A channel of a name: the owner's halves, the opener's.
@@ -126,19 +83,7 @@ pub(crate) fn pair(owner: &Endpoint, name: &Name) -> (Channel, Channel) {
 
 /// Accepts for this long; true if someone came in.
 pub(crate) fn accept_for(endpoint: &Endpoint, time: Duration) -> bool {
-    let end = Instant::now() + time;
-    let mut trying = Trying(endpoint, Attempt::new(hello()));
-    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-        match trying.0.try_connect(&mut trying.1) {
-            Ok(_) => return true,
-            Err(error) => assert!(error.is_would_block(), "{error}"),
-        }
-        match trying.arm(Waiter::Thread).unwrap() {
-            Armed::Source(interest) => sleep(&trying.source().unwrap(), interest, left),
-            _ => std::thread::sleep(Duration::from_millis(1)),
-        }
-    }
-    false
+    PATIENCE.accept_for(endpoint, hello(), time)
 }
 
 pub(crate) fn failed<T: std::fmt::Debug>(result: Result<T>) -> Error {
