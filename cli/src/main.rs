@@ -14,6 +14,7 @@ mod owner;
 mod sys;
 mod table;
 mod target;
+mod text;
 mod values;
 
 use std::process::ExitCode;

@@ -1,16 +1,16 @@
 use std::ffi::OsString;
-use std::io::{self, BufRead, Read};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyipc::{Address, Operation, Sender};
+use anyipc::{Address, Operation};
 use serde::Serialize;
 
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::interrupt;
 use crate::message::PeerInfo;
 use crate::output::Output;
 use crate::target::Target;
+use crate::text;
 use crate::values;
 
 const EXAMPLES: &str = "\
@@ -48,7 +48,7 @@ struct Summary {
 
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let address = args.target.address_within(Operation::Connect, args.timeout)?;
-    let text = args.text.clone().filter(|text| text != "-").map(OsString::into_encoded_bytes);
+    let text = text::given(args.text.as_ref());
     let summary = interrupt::guard(move || send(&address, text))?;
     if out.json() {
         out.record(summary)?;
@@ -60,28 +60,9 @@ fn send(address: &Address, text: Option<Vec<u8>>) -> Result<Summary> {
     // Without a receiving half an owner that answers is told so, instead of waiting for room.
     let (mut sender, receiver) = anyipc::connect(address)?.split();
     receiver.close();
-    match text {
-        Some(text) => sender.send(&text)?,
-        None => send_lines(&mut sender, io::stdin().lock())?,
-    }
+    let longest = sender.max_message() as u64;
+    text::each(text.as_deref(), longest, &mut |message| Ok(sender.send(message)?))?;
     let (stats, peer) = (sender.stats(), sender.peer().into());
     sender.close()?;
     Ok(Summary { address: address.to_string(), sent: stats.messages_sent, bytes: stats.bytes_sent, peer })
-}
-
-fn send_lines(sender: &mut Sender, mut input: impl BufRead) -> Result<()> {
-    // One byte over the longest message and its line end: what is longer is refused without being read.
-    let longest = sender.max_message() as u64 + 2;
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let count = (&mut input)
-            .take(longest)
-            .read_until(b'\n', &mut line)
-            .map_err(|error| Failure::Io("reading the standard input".into(), error))?;
-        if count == 0 {
-            return Ok(());
-        }
-        sender.send(line.strip_suffix(b"\n").unwrap_or(&line))?;
-    }
 }

@@ -1,5 +1,4 @@
 use std::ffi::OsString;
-use std::io::{self, BufRead, Read};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -7,10 +6,11 @@ use anyipc::{Address, Operation, Queue};
 use serde::Serialize;
 
 use super::open_or_wait;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::interrupt;
 use crate::output::Output;
 use crate::target::Target;
+use crate::text;
 use crate::values;
 
 const EXAMPLES: &str = "\
@@ -63,7 +63,7 @@ struct Job {
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let job = Job {
         address: args.target.address(Operation::Open)?,
-        text: args.text.clone().filter(|text| text != "-").map(OsString::into_encoded_bytes),
+        text: text::given(args.text.as_ref()),
         priority: args.priority,
         timeout: args.timeout,
     };
@@ -91,10 +91,7 @@ impl Job {
             bytes += message.len() as u64;
             Ok(())
         };
-        match &self.text {
-            Some(text) => put(text)?,
-            None => each_line(io::stdin().lock(), before.max_message, &mut put)?,
-        }
+        text::each(self.text.as_deref(), before.max_message, &mut put)?;
         let dropped = dropped_since(&queue, before.dropped)?;
         endpoint.close()?;
         Ok(Summary { address: self.address.to_string(), sent, bytes, dropped })
@@ -104,21 +101,4 @@ impl Job {
 /// By anyone, meanwhile.
 fn dropped_since(queue: &Queue, before: u64) -> Result<u64> {
     Ok(queue.status()?.dropped.saturating_sub(before))
-}
-
-fn each_line(mut input: impl BufRead, longest: u64, put: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    // One byte over the longest message and its line end: what is longer is refused without being read.
-    let longest = longest.saturating_add(2);
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let count = (&mut input)
-            .take(longest)
-            .read_until(b'\n', &mut line)
-            .map_err(|error| Failure::Io("reading the standard input".into(), error))?;
-        if count == 0 {
-            return Ok(());
-        }
-        put(line.strip_suffix(b"\n").unwrap_or(&line))?;
-    }
 }
