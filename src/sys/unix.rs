@@ -8,18 +8,30 @@ use std::time::Duration;
 use anyipc_core::{Interest, Source};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-/// Sleeps until a source is ready or hung up, a signal comes, or the time has passed.
-pub(crate) fn poll(sources: &[(Source, Interest)], timeout: Duration) {
-    let flags = |interest| match interest {
+fn fd((source, interest): &(Source, Interest)) -> PollFd<'_> {
+    let flags = match interest {
         Interest::Readable => PollFlags::IN,
         Interest::Writable => PollFlags::OUT,
     };
-    let mut fds: Vec<PollFd<'_>> = sources
-        .iter()
-        .map(|(source, interest)| PollFd::from_borrowed_fd(source.as_fd(), flags(*interest)))
-        .collect();
+    PollFd::from_borrowed_fd(source.as_fd(), flags)
+}
+
+/// Sleeps until a source is ready or hung up, a signal comes, or the time has passed.
+pub(crate) fn poll(sources: &[(Source, Interest)], timeout: Duration) {
+    // One source is what a channel sleeps on: nothing is allocated for it.
+    let (mut one, mut many);
+    let fds: &mut [PollFd<'_>] = match sources {
+        [source] => {
+            one = [fd(source)];
+            &mut one
+        }
+        _ => {
+            many = sources.iter().map(fd).collect::<Vec<_>>();
+            &mut many
+        }
+    };
     let limit = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
-    if let Err(error) = rustix::event::poll(&mut fds, Some(&limit))
+    if let Err(error) = rustix::event::poll(fds, Some(&limit))
         && error != rustix::io::Errno::INTR
     {
         // Out of memory or too many descriptors: the caller tries again, but not in a hot loop.
