@@ -33,7 +33,8 @@ fn sender(words: &[&str]) {
     end_with_parent();
     let number: usize = words[1].parse().unwrap();
     let mut channel = anyipc::connect(words[0]).unwrap();
-    let (single, batch) = (0..PATHS).map(|i| path(number, i)).partition::<Vec<_>, _>(|_| number % 2 == 0);
+    let (single, batch) =
+        (0..PATHS).map(|i| path(number, i)).partition::<Vec<_>, _>(|_| number.is_multiple_of(2));
     single.iter().for_each(|path| channel.send(path.as_bytes()).unwrap());
     assert_eq!(channel.send_many(&batch).unwrap() + single.len(), PATHS);
     channel.close().unwrap();

@@ -1,0 +1,40 @@
+//! One program over every transport: the address in its environment is all that differs.
+#![cfg(all(feature = "config", feature = "shared-memory", target_os = "linux"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::schemes::{SCHEMES, address};
+use support::watchdog;
+
+/// The example, which cargo builds with the tests.
+fn program() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let program = tests.parent().and_then(|deps| deps.parent()).unwrap().join("examples/one_program");
+    assert!(program.exists(), "{} is missing: `cargo build --examples` makes it", program.display());
+    program
+}
+
+#[test]
+fn the_address_is_all_that_differs() {
+    let _watchdog = watchdog("one program", Duration::from_secs(60));
+    let mut told = Vec::new();
+    for url in SCHEMES.iter().map(|scheme| address(scheme, "one")).chain(["inproc://one".to_owned()]) {
+        for wait in ["adaptive", "spin", "block"] {
+            let output = Command::new(program())
+                .env("ANYIPC_ERRORS_URL", format!("{url}?wait={wait}"))
+                .stderr(Stdio::inherit())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{url} wait={wait}");
+            told.push(String::from_utf8(output.stdout).unwrap());
+        }
+    }
+    let first = "main.rs:1: unused variable\nmain.rs:2: unused variable\nmain.rs:3: unused variable\n";
+    assert_eq!(told[0], format!("{first}and 1048576 bytes\n"));
+    assert!(told.iter().all(|text| *text == told[0]), "{told:#?}");
+}
