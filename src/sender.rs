@@ -112,7 +112,7 @@ impl Sender {
     /// apart), and those of [`send`](Self::send).
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<()> {
-        if message.len() > self.direct {
+        if message.len() > self.direct && !self.makes_room(message.len()) {
             return Err(self.too_large(message.len(), true));
         }
         let mut offset = 0;
@@ -133,7 +133,7 @@ impl Sender {
     /// than `max`.
     pub fn send_with(&mut self, max: usize, fill: impl FnMut(&mut [u8]) -> Option<usize>) -> Result<()> {
         let mut fill = fill;
-        if max > self.direct {
+        if max > self.direct && !self.makes_room(max) {
             let Some(message) = self.write_scratch(max, &mut fill)? else { return Ok(()) };
             let sent = self.send(&message);
             self.keep_scratch(message);
@@ -275,6 +275,9 @@ impl Sender {
     /// that the call continues its own message; at zero, fragments of an earlier one are called off.
     pub(crate) fn try_rest(&mut self, message: &[u8], offset: &mut usize) -> Result<()> {
         if *offset == 0 {
+            if message.len() > self.direct {
+                self.makes_room(message.len());
+            }
             self.try_abort()?;
         }
         loop {
@@ -291,6 +294,14 @@ impl Sender {
             self.dangling = true;
             *offset += fragment.len();
         }
+    }
+
+    /// Whether the transport has longer frames by now, and a message of `len` bytes fits into one.
+    pub(crate) fn makes_room(&mut self, len: usize) -> bool {
+        self.half.expect(len.min(self.limit));
+        self.max_frame = self.half.max_frame().max(self.max_frame);
+        self.direct = self.max_frame.min(self.limit);
+        len <= self.direct
     }
 
     /// Calls off what an abandoned message left with the peer.

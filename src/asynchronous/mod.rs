@@ -162,7 +162,7 @@ impl AsyncSender {
         max: usize,
         mut fill: impl FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
-        if max > self.inner.direct() {
+        if max > self.inner.direct() && !self.inner.makes_room(max) {
             let Some(message) = self.inner.write_scratch(max, &mut fill)? else { return Ok(()) };
             let sent = self.send(&message).await;
             self.inner.keep_scratch(message);

@@ -78,8 +78,12 @@ pub trait Wait {
 /// The sending half of a channel. Dropping it closes the direction: the peer receives everything sent, then
 /// `Closed`.
 pub trait SendHalf: Wait + Debug + Send + 'static {
-    /// The longest frame, in bytes. Constant.
+    /// The longest frame, in bytes. Never less than before.
     fn max_frame(&self) -> usize;
+
+    /// A message of so many bytes, more than a frame takes, is about to be sent, and more like it may follow: the
+    /// half may prepare for longer frames.
+    fn expect(&mut self, _len: usize) {}
 
     /// Whether a frame may stay in this half after it was sent, until [`try_flush`](Self::try_flush), also
     /// without a [`cork`](Self::cork). Constant.

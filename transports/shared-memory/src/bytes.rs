@@ -59,6 +59,18 @@ pub(crate) unsafe fn store(to: *mut u8, from: &[u8]) {
     }
 }
 
+/// Brings a cache line near, where the processor has an instruction for that. Reads nothing.
+#[inline]
+pub(crate) fn prefetch(line: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the instruction takes any address and never faults; each such processor has it.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,20 +24,24 @@ pub struct Sender {
     growth: Growth,
 }
 
-/// A ring begins small, which is kind to memory and to the caches. While its two sides are awake that is
-/// enough; a sender that has to sleep for room again and again wants a larger one.
+/// A ring begins small, which is kind to memory and to the caches. A sender that finds it full again and again, or
+/// has messages of several frames, wants a larger one.
 #[derive(Debug)]
 struct Growth {
     /// Bytes of the array.
     capacity: usize,
     /// The most bytes it may get.
     limit: usize,
-    sleeps: u32,
+    /// What the messages need.
+    wanted: usize,
+    /// How many records found no room, and where the ring was at the last one.
+    crowded: u32,
+    refused_at: u64,
     /// What the receiver has been offered and not answered yet.
     offered: Option<SharedRing>,
 }
 
-/// Sleeps for room after which the ring grows.
+/// Records without room after which the ring grows.
 const CROWDED: u32 = 8;
 /// How much larger each array is than the one before.
 const FACTOR: usize = 4;
@@ -50,7 +54,14 @@ impl Sender {
         ready: Option<ReadySlot>,
         limit: usize,
     ) -> Self {
-        let growth = Growth { capacity: ring.ring().capacity(), limit, sleeps: 0, offered: None };
+        let growth = Growth {
+            capacity: ring.ring().capacity(),
+            limit,
+            wanted: 0,
+            crowded: 0,
+            refused_at: u64::MAX,
+            offered: None,
+        };
         let max_frame = ring.max_payload();
         Self { ring, link, pulse: Pulse::new(), ready, parked: 0, max_frame, growth }
     }
@@ -66,18 +77,22 @@ impl Sender {
                 Some(true) => {
                     growth.capacity = ring.capacity();
                     match self.ring.move_to(ring) {
-                        Ok(wake) => self.announce(wake),
+                        Ok(wake) => {
+                            self.max_frame = self.ring.max_payload();
+                            self.announce(wake);
+                        }
                         Err(_) => growth.limit = 0,
                     }
                 }
             }
             return;
         }
-        let capacity = growth.capacity.saturating_mul(FACTOR).min(growth.limit);
-        if growth.sleeps < CROWDED || capacity <= growth.capacity {
+        let larger = if growth.crowded < CROWDED { 0 } else { growth.capacity.saturating_mul(FACTOR) };
+        let capacity = larger.max(growth.wanted).min(growth.limit);
+        if capacity <= growth.capacity {
             return;
         }
-        growth.sleeps = 0;
+        growth.crowded = 0;
         let Ok((ring, memory)) = Layout::enlarge(self.ring.ring(), capacity) else { return };
         if self.link.hand_over(&memory) {
             match self.ring.offer() {
@@ -149,6 +164,9 @@ impl Sender {
                 self.gone()
             }
             Refusal::WouldBlock => {
+                let tail = self.ring.tail();
+                self.growth.crowded += u32::from(tail != self.growth.refused_at);
+                self.growth.refused_at = tail;
                 self.grow();
                 Error::new(Operation::Send, ErrorKind::WouldBlock)
             }
@@ -202,6 +220,11 @@ impl SendHalf for Sender {
         self.max_frame
     }
 
+    fn expect(&mut self, len: usize) {
+        self.growth.wanted = len.saturating_mul(4).checked_next_power_of_two().unwrap_or(usize::MAX);
+        self.grow();
+    }
+
     fn buffers(&self) -> bool {
         false
     }
@@ -253,7 +276,6 @@ impl Wait for Sender {
             None => Ok(Armed::Ready),
             Some(value) => {
                 self.parked = value;
-                self.growth.sleeps += 1;
                 Ok(if waiting == state::PARKED { Armed::Park } else { Armed::Source(Interest::Readable) })
             }
         }

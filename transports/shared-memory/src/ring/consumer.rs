@@ -12,7 +12,7 @@ pub(crate) struct Consumer<S: Storage> {
     head: u64,
     /// The cursor as the producer may know it.
     given_back: u64,
-    /// The longest payload: what the first array sets, also when a larger one follows.
+    /// The longest payload.
     max: usize,
 }
 
@@ -91,6 +91,8 @@ impl<S: Storage> Consumer<S> {
     /// Nothing is there: is that for good?
     #[cold]
     fn look_again(&mut self) -> Result<u64, Refusal> {
+        // A record of two lines is then fetched by two misses at once, not by one after the other.
+        self.ring.prefetch(self.head + 1);
         if self.ring.producer().load(Ordering::Acquire) & state::CLOSED == 0 {
             return Err(Refusal::WouldBlock);
         }
@@ -110,6 +112,7 @@ impl<S: Storage> Consumer<S> {
 
     /// Goes on in the array that the producer has moved to, after `Moved`.
     pub(crate) fn follow(&mut self, ring: S) {
+        self.max = max_payload(ring.lines());
         self.ring = ring;
         self.head += 1;
     }

@@ -2,6 +2,7 @@ use std::slice;
 use std::sync::Arc;
 
 use super::{HEADER, LINE, Storage};
+use crate::bytes;
 use crate::primitive::{AtomicU32, AtomicU64};
 use crate::sys::Map;
 
@@ -109,6 +110,11 @@ impl Storage for SharedRing {
         // SAFETY: the line lies in the array and is aligned for 64 bits; while a record covers the line, the
         // protocol lets nobody use its header word.
         unsafe { &*self.line(position).cast() }
+    }
+
+    #[inline]
+    fn prefetch(&self, position: u64) {
+        bytes::prefetch(self.line(position));
     }
 
     #[inline]

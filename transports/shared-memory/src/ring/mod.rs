@@ -70,6 +70,8 @@ pub(crate) trait Storage {
     fn producer(&self) -> &AtomicU32;
     /// The header word of a line; positions wrap.
     fn header(&self, position: u64) -> &AtomicU64;
+    /// Asks for a line's bytes, of which nothing is believed yet.
+    fn prefetch(&self, _position: u64) {}
     /// Calls `f` with `len` payload bytes of the record at `position`, which the caller has to itself.
     fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R;
     /// Calls `f` with `len` payload bytes of the record at `position`, which is published.
@@ -113,7 +115,7 @@ pub(crate) const fn lines_for(len: usize) -> u64 {
 
 /// The longest payload: a quarter of the array, so that copying in overlaps copying out.
 pub(crate) const fn max_payload(lines: u64) -> usize {
-    (lines / 4) as usize * LINE - HEADER
+    (lines / 4) as usize * LINE
 }
 
 /// A header word: payload length (32 bits), flags (8), kind (8), the low bits of the position (16).

@@ -27,6 +27,11 @@ impl<S: Storage> Producer<S> {
         Self { ring, tail: 0, cleared: 0, head: 0, limit, wanted: 0 }
     }
 
+    /// Where the next record begins.
+    pub(crate) fn tail(&self) -> u64 {
+        self.tail
+    }
+
     pub(crate) fn max_payload(&self) -> usize {
         max_payload(self.ring.lines())
     }
@@ -46,9 +51,12 @@ impl<S: Storage> Producer<S> {
         if self.ring.consumer().load(Ordering::Relaxed) & state::CLOSED != 0 {
             return Err(Refusal::Closed);
         }
-        let start = self.reserve(lines_for(max))?;
-        // `fill` may write over the word and then give up.
-        self.cleared = self.tail;
+        let lines = lines_for(max);
+        let start = self.reserve(lines)?;
+        if self.cleared < start + lines {
+            // `fill` may write over the word and then give up, or use less.
+            self.cleared = self.tail;
+        }
         let len = self.ring.write(start, max, fill).ok_or(Refusal::Cancelled)?.min(max);
         Ok(self.publish(start, len, flags))
     }
@@ -89,11 +97,9 @@ impl<S: Storage> Producer<S> {
         }
         self.tail = end;
         let wake = wake(self.ring.consumer());
-        // Now that nobody waits for it, for another record of this length: its last line comes to our cache,
-        // and so does the one behind it.
+        // Now that nobody waits for it, for another record of this length.
         let next = end + lines;
         if next < self.limit {
-            self.ring.header(next - 1).store(0, Ordering::Relaxed);
             self.ring.header(next).store(0, Ordering::Relaxed);
             self.cleared = next;
         }
