@@ -9,9 +9,6 @@ use crate::connect::{Opening, open_then_connect};
 use crate::settings::Settings;
 use crate::{Address, Channel, Endpoint, IntoAddress};
 
-/// Schemes that have a name and no backend yet.
-const PLANNED: &[&str] = &["mq"];
-
 /// The transports that addresses can name.
 ///
 /// The functions of this crate ([`create`](crate::create), [`open`](crate::open), …) use
@@ -46,6 +43,8 @@ impl Registry {
         let registry = registry.with(anyipc_socket::Tcp).with(anyipc_socket::Local);
         #[cfg(feature = "named-pipe")]
         let registry = registry.with(anyipc_named_pipe::NamedPipe);
+        #[cfg(feature = "message-queue")]
+        let registry = registry.with(anyipc_message_queue::MessageQueue);
         #[cfg(feature = "shared-memory")]
         let registry = registry.with(anyipc_shared_memory::SharedMemory);
         registry
@@ -77,8 +76,8 @@ impl Registry {
     /// The transport that an address names, and its options as that transport understands them.
     ///
     /// # Errors
-    /// `InvalidAddress` for an unknown scheme, `Unsupported` for one that is planned, `InvalidOption` for a
-    /// key or value the transport does not take. Each names the choices.
+    /// `InvalidAddress` for an unknown scheme, `InvalidOption` for a key or value the transport does not take.
+    /// Each names the choices.
     pub fn resolve(&self, address: &Address) -> Result<(&dyn DynTransport, Options)> {
         self.find(address).map(|(transport, options)| (&**transport, options)).map_err(|e| e.at(address))
     }
@@ -88,18 +87,8 @@ impl Registry {
         let Some(transport) = self.transports.iter().find(|t| t.schemes().contains(&scheme)) else {
             let known: Vec<_> = self.transports().flat_map(|t| t.schemes()).copied().collect();
             let known = if known.is_empty() { "(none is compiled in)".into() } else { known.join(", ") };
-            let (kind, why) = if PLANNED.contains(&scheme) {
-                (
-                    ErrorKind::Unsupported,
-                    format!("{scheme}:// is planned, see ROADMAP.md; until then choose from {known}"),
-                )
-            } else {
-                (
-                    ErrorKind::InvalidAddress,
-                    format!("unknown scheme {scheme}; choose from {known}", scheme = excerpt(scheme)),
-                )
-            };
-            return Err(Error::new(Operation::Address, kind).because(why));
+            return Err(Error::new(Operation::Address, ErrorKind::InvalidAddress)
+                .because(format!("unknown scheme {}; choose from {known}", excerpt(scheme))));
         };
         let options = Options::parse(address.pairs(), &[COMMON_KEYS, transport.keys()])?;
         Ok((transport, options))

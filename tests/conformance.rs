@@ -1,7 +1,13 @@
 //! Every compiled-in transport, chosen by URL through the registry, passes the suite.
 #![cfg(all(
     unix,
-    any(feature = "in-process", feature = "named-pipe", feature = "shared-memory", feature = "socket")
+    any(
+        feature = "in-process",
+        feature = "message-queue",
+        feature = "named-pipe",
+        feature = "shared-memory",
+        feature = "socket"
+    )
 ))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
@@ -35,6 +41,11 @@ mod inproc {
 #[cfg(all(feature = "shared-memory", target_os = "linux"))]
 mod shm {
     anyipc_conformance::suite!(super::chosen_by("shm://any"));
+}
+
+#[cfg(all(feature = "message-queue", target_os = "linux"))]
+mod mq {
+    anyipc_conformance::suite!(super::chosen_by("mq://any"));
 }
 
 #[cfg(all(feature = "named-pipe", target_os = "linux"))]

@@ -37,7 +37,6 @@ fn bad_addresses_name_the_fault_and_carry_the_code_of_the_call() {
     for (url, kind, word) in [
         ("nonsense", ErrorKind::InvalidAddress, "://"),
         ("smh://x", ErrorKind::InvalidAddress, "choose from"),
-        ("mq://x", ErrorKind::Unsupported, "ROADMAP.md"),
         ("inproc://a%", ErrorKind::InvalidAddress, "percent"),
         ("inproc://a/b", ErrorKind::InvalidName, "'/'"),
         ("inproc://x?wiat=spin", ErrorKind::InvalidOption, "wait"),

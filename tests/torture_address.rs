@@ -33,7 +33,10 @@ fn faults() -> Vec<Fault> {
         // Schemes.
         ("smoke://torture", InvalidAddress, "choose from"),
         ("shmm://torture", InvalidAddress, "shm"),
-        ("mq://torture", Unsupported, "ROADMAP"),
+        ("mq://torture?scope=system", Unsupported, "scope=user"),
+        ("mq://torture?priorities=33", InvalidOption, "1 to 32"),
+        ("mq://torture?capacity=0", InvalidOption, "1 to"),
+        ("mq://torture?full=wait", InvalidOption, "drop-old"),
         ("pipe://torture?scope=system", Unsupported, "private directory"),
         ("pipe://torture?capacity=1GiB", InvalidOption, "pipe-max-size"),
         ("tcp://torture", InvalidName, "host:port"),

@@ -15,6 +15,8 @@ pub(crate) const SCHEMES: &[&str] = &[
     "inproc",
     #[cfg(all(feature = "shared-memory", target_os = "linux"))]
     "shm",
+    #[cfg(all(feature = "message-queue", target_os = "linux"))]
+    "mq",
     #[cfg(all(feature = "named-pipe", target_os = "linux"))]
     "pipe",
     #[cfg(all(feature = "socket", target_os = "linux"))]

@@ -8,6 +8,8 @@ use super::unique;
 
 pub(crate) const SCHEMES: &[&str] = &[
     "shm",
+    #[cfg(feature = "message-queue")]
+    "mq",
     #[cfg(feature = "named-pipe")]
     "pipe",
     #[cfg(feature = "socket")]

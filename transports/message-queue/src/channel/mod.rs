@@ -1,0 +1,135 @@
+//! Channels: a queue of one priority for each direction, in anonymous memory that the owner hands over in the
+//! handshake. The socket of the handshake is also the doorbell for tasks and the news of the peer's death.
+
+mod receiver;
+mod sender;
+
+pub use receiver::Receiver;
+pub use sender::Sender;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use anyipc_core::{Armed, Error, ErrorKind, Hello, Operation, Result, Role, Waiter};
+use anyipc_shared_memory::parts::{Fabric, Ground, Half, Link, Region, Side, Ticket, sleep, wake};
+
+use crate::layout::{CHUNK, Full, Geometry, MAX_CHUNKS, MIN_CHUNKS, longest_in};
+use crate::party::{Company, Party};
+use crate::settings::{Settings, chunks_of};
+use crate::store::Store;
+
+/// The seats of a direction.
+const SENDER: Ticket = Ticket::new(0, 1);
+const RECEIVER: Ticket = Ticket::new(1, 1);
+/// The longest frame is this part of a direction, so that copying in overlaps copying out.
+const FRAMES: u32 = 4;
+/// What the memory's size is a multiple of.
+const PAGE: usize = 4096;
+
+/// What a direction of so many bytes looks like.
+fn direction(capacity: usize) -> Option<Geometry> {
+    let chunks = u32::try_from(capacity / CHUNK).ok()?;
+    let sound = capacity.is_multiple_of(CHUNK) && (MIN_CHUNKS..=MAX_CHUNKS).contains(&chunks);
+    sound.then(|| Geometry {
+        priorities: 1,
+        full: Full::Block,
+        seats: 2,
+        chunks,
+        longest: longest_in(chunks / FRAMES),
+        text: 0,
+    })
+}
+
+impl Fabric for Settings {
+    type Sender = Sender;
+    type Receiver = Receiver;
+
+    fn capacity(&self) -> usize {
+        self.channel_capacity()
+    }
+
+    fn insists(&self, hello: &Hello) -> u64 {
+        match hello.capacity {
+            0 => self.insisted_capacity().unwrap_or(0) as u64,
+            asked => chunks_of(asked).map_or(asked, |chunks| u64::from(chunks) * CHUNK as u64),
+        }
+    }
+
+    fn size(&self, capacity: usize) -> Option<usize> {
+        direction(capacity)?.size()?.checked_mul(2)?.checked_next_multiple_of(PAGE)
+    }
+
+    fn halves(&self, region: Region, capacity: usize, side: Side) -> io::Result<(Sender, Receiver)> {
+        let unfit = || io::Error::from(io::ErrorKind::InvalidData);
+        let geometry = direction(capacity).ok_or_else(unfit)?;
+        let bytes = geometry.size().ok_or_else(unfit)?;
+        let to_owner = region.part(0, bytes).ok_or_else(unfit)?;
+        let to_opener = region.part(bytes, bytes).ok_or_else(unfit)?;
+        let ((out, back), (mark, token)) = match side.role {
+            Role::Owner => ((to_opener, to_owner), (None, side.ready)),
+            Role::Opener => ((to_owner, to_opener), (side.ready, None)),
+        };
+        let party = |region, us, them| {
+            let company = Other { link: Arc::clone(&side.link), ticket: them };
+            Party::new(Store::new(region, geometry), us, company)
+        };
+        let sender = Sender::new(party(out, SENDER, RECEIVER), mark);
+        Ok((sender, Receiver::new(party(back, RECEIVER, SENDER), token)))
+    }
+}
+
+/// Prepares a half to sleep until there is a message, or room.
+fn arm(
+    party: &mut Party<Other>,
+    kind: usize,
+    half: Half,
+    waiter: Waiter<'_>,
+    operation: Operation,
+) -> Result<Armed> {
+    let link = &party.company.link;
+    link.check_generation(operation)?;
+    if let Waiter::Task(waker) = waiter {
+        link.prepare(half, waker);
+    }
+    if link.is_gone() {
+        return Ok(Armed::Ready);
+    }
+    party.arm(kind, matches!(waiter, Waiter::Task(_)), operation).map_err(explain)
+}
+
+/// In a channel nobody but the peer writes.
+fn explain(error: Error) -> Error {
+    if error.kind() == ErrorKind::Corrupt {
+        error.because("the peer broke the format of the channel")
+    } else {
+        error
+    }
+}
+
+/// The peer's half of a direction.
+#[derive(Debug)]
+pub(crate) struct Other {
+    link: Arc<Link>,
+    ticket: Ticket,
+}
+
+impl Ground for Other {
+    /// Whoever else the lock names was never there.
+    fn is_dead(&self, ticket: Ticket) -> bool {
+        ticket != self.ticket || self.link.look()
+    }
+    fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration) {
+        sleep(word, expected, timeout);
+    }
+    fn wake(&self, word: &AtomicU32) {
+        wake(word);
+    }
+}
+
+impl Company for Other {
+    fn ring(&mut self, _seat: u32) {
+        self.link.ring_bell();
+    }
+}

@@ -1,0 +1,120 @@
+use std::time::Duration;
+
+use anyipc_core::{Armed, Error, ErrorKind, Flags, Operation, RecvHalf, Result, Source, Wait, Waiter};
+use anyipc_shared_memory::parts::{Half, Link, Pulse, ReadySlot};
+
+use super::Other;
+use crate::party::Party;
+use crate::store::state;
+use crate::waiters::MESSAGES;
+
+/// The receiving half of a channel over queues.
+#[derive(Debug)]
+pub struct Receiver {
+    party: Party<Other>,
+    pulse: Pulse,
+    token: Option<ReadySlot>,
+    copy: Vec<u8>,
+}
+
+impl Receiver {
+    pub(super) fn new(party: Party<Other>, token: Option<ReadySlot>) -> Self {
+        Self { party, pulse: Pulse::new(), token, copy: Vec::new() }
+    }
+
+    fn link(&self) -> &Link {
+        &self.party.company.link
+    }
+
+    /// Receives one frame, appending it to the buffer.
+    #[inline]
+    fn pop(&mut self, buffer: &mut Vec<u8>) -> Result<Flags> {
+        self.link().check_generation(Operation::Receive)?;
+        let mut end = None;
+        loop {
+            let start = buffer.len();
+            match self.party.receive(buffer) {
+                Ok(Some((_, flags))) => {
+                    return Flags::from_bits(flags).ok_or_else(|| {
+                        buffer.truncate(start);
+                        super::explain(Error::new(Operation::Receive, ErrorKind::Corrupt))
+                    });
+                }
+                Err(error) if !error.is_would_block() => return Err(super::explain(error)),
+                _ => {}
+            }
+            // Whatever was sent before the end is there once the end is known: one more look.
+            match (end, self.end()) {
+                (Some(kind), _) => return Err(Error::new(Operation::Receive, kind)),
+                (None, None) => return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock)),
+                (None, known) => end = known,
+            }
+        }
+    }
+
+    /// How the direction has ended, if it has.
+    #[cold]
+    fn end(&mut self) -> Option<ErrorKind> {
+        let gone = self.link().is_gone() || self.pulse.is_due() && self.link().look();
+        // The mark last: a sender that leaves in order sets it before it hangs up.
+        if self.party.store().is_marked(state::SENDER_LEFT) {
+            Some(ErrorKind::Closed)
+        } else {
+            gone.then_some(ErrorKind::PeerGone)
+        }
+    }
+}
+
+impl RecvHalf for Receiver {
+    fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
+        let mut copy = std::mem::take(&mut self.copy);
+        copy.clear();
+        let received = self.pop(&mut copy);
+        if let Ok(flags) = received {
+            read(flags, &copy);
+        }
+        self.copy = copy;
+        received.map(drop)
+    }
+
+    fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Flags> {
+        self.pop(buffer)
+    }
+
+    fn token(&self) -> Option<u64> {
+        self.token.as_ref().map(|slot| slot.index().into())
+    }
+}
+
+impl Wait for Receiver {
+    fn source(&self) -> Result<Source> {
+        self.link().source()
+    }
+
+    fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
+        super::arm(&mut self.party, MESSAGES, Half::Receiver, waiter, Operation::Receive)
+    }
+
+    fn park(&mut self, timeout: Duration) {
+        if self.link().is_ours() {
+            self.party.park(timeout);
+        }
+    }
+
+    fn disarm(&mut self) {
+        if self.link().is_ours() {
+            self.party.disarm();
+        }
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if self.link().is_ours() {
+            self.party.leave(state::RECEIVER_LEFT);
+        } else {
+            // Giving the slot back takes a lock, which a thread of the parent may have held when we forked.
+            std::mem::forget(self.token.take());
+        }
+    }
+}

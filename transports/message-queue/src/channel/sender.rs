@@ -1,0 +1,148 @@
+use std::time::Duration;
+
+use anyipc_core::{Armed, Error, ErrorKind, Flags, Operation, Result, SendHalf, Source, Wait, Waiter};
+use anyipc_shared_memory::parts::{Half, Link, Pulse, ReadySlot};
+
+use super::Other;
+use crate::party::Party;
+use crate::store::state;
+use crate::waiters::ROOM;
+
+/// The sending half of a channel over queues.
+#[derive(Debug)]
+pub struct Sender {
+    party: Party<Other>,
+    pulse: Pulse,
+    ready: Option<ReadySlot>,
+    /// Where a frame is written before it goes into the queue.
+    scratch: Vec<u8>,
+}
+
+impl Sender {
+    pub(super) fn new(party: Party<Other>, ready: Option<ReadySlot>) -> Self {
+        Self { party, pulse: Pulse::new(), ready, scratch: Vec::new() }
+    }
+
+    fn link(&self) -> &Link {
+        &self.party.company.link
+    }
+
+    /// Whether a frame of this length can be sent now.
+    #[inline]
+    fn begin(&mut self, len: usize) -> Result<()> {
+        self.link().check_generation(Operation::Send)?;
+        if len > self.max_frame() {
+            return Err(self.too_large(len));
+        }
+        if self.party.store().is_marked(state::RECEIVER_LEFT) {
+            return Err(Error::new(Operation::Send, ErrorKind::Closed));
+        }
+        // Before, not after: a caller that comes once a minute must not send into the void first.
+        if self.link().is_gone() || self.pulse.is_due() && self.link().look() {
+            return Err(self.gone());
+        }
+        // Only we take room away.
+        if self.party.has_room(len) {
+            Ok(())
+        } else {
+            Err(Error::new(Operation::Send, ErrorKind::WouldBlock))
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
+        self.party.send(0, flags.bits(), payload).map_err(super::explain)?;
+        if let Some(ready) = &self.ready
+            && ready.mark()
+        {
+            self.link().ring_bell();
+        }
+        Ok(())
+    }
+
+    /// The receiver may have left in order before its process ended.
+    #[cold]
+    fn gone(&self) -> Error {
+        let closed = self.party.store().is_marked(state::RECEIVER_LEFT);
+        Error::new(Operation::Send, if closed { ErrorKind::Closed } else { ErrorKind::PeerGone })
+    }
+
+    #[cold]
+    fn too_large(&self, len: usize) -> Error {
+        Error::new(Operation::Send, ErrorKind::MessageTooLarge).because(format!(
+            "a frame of {len} bytes is longer than the {} that a channel of this capacity takes",
+            self.max_frame()
+        ))
+    }
+}
+
+impl SendHalf for Sender {
+    fn max_frame(&self) -> usize {
+        self.party.store().geometry().longest
+    }
+
+    fn buffers(&self) -> bool {
+        false
+    }
+
+    fn try_send_with(
+        &mut self,
+        max: usize,
+        flags: Flags,
+        fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        self.begin(max)?;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.resize(max, 0);
+        let sent = match fill(&mut scratch) {
+            Some(used) => self.push(flags, &scratch[..used.min(max)]),
+            None => Ok(()),
+        };
+        self.scratch = scratch;
+        sent
+    }
+
+    fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
+        self.begin(payload.len())?;
+        self.push(flags, payload)
+    }
+
+    fn try_flush(&mut self) -> Result<()> {
+        self.link().check_generation(Operation::Send)
+    }
+}
+
+impl Wait for Sender {
+    fn source(&self) -> Result<Source> {
+        self.link().source()
+    }
+
+    fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
+        super::arm(&mut self.party, ROOM, Half::Sender, waiter, Operation::Send)
+    }
+
+    fn park(&mut self, timeout: Duration) {
+        if self.link().is_ours() {
+            self.party.park(timeout);
+        }
+    }
+
+    fn disarm(&mut self) {
+        if self.link().is_ours() {
+            self.party.disarm();
+        }
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if self.link().is_ours() {
+            self.party.leave(state::SENDER_LEFT);
+            if let Some(ready) = &self.ready
+                && ready.mark()
+            {
+                self.link().ring_bell();
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+use anyipc_shared_memory::parts::Kind;
+
+/// The queues of `mq://`.
+pub(crate) static KIND: Kind = Kind {
+    prefix: "mq+",
+    suffix: ".queue",
+    heading: "anyipc-queue 1",
+    word: *b"queue\0\0\0",
+    noun: "queue",
+    companion: Some(".bell"),
+};

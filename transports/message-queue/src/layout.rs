@@ -1,0 +1,241 @@
+//! Where everything lies in a queue's memory.
+//!
+//! | offset | what |
+//! |---|---|
+//! | 0 | the geometry, written before anyone sees the memory |
+//! | 128 | the lock, and what it protects: counts, the free list, who waits |
+//! | 192 | of each priority the first and the last message |
+//! | 448 | the waiting seats, a bit each |
+//! | 512 | the seats, 64 bytes each |
+//! | then | the chunks, 128 bytes each |
+//! | then | the text of `alloc_lpsz` and a NUL |
+//!
+//! A message is a chain of chunks; messages of one priority are a chain of messages. *The truth is* the first
+//! message of each priority and the links of what hangs on it: a message is there from the one store that hangs it
+//! up to the one store that takes it off. All else (the last messages, the free list, every count) can be told from
+//! that, and is told anew after a death. A link is a chunk's number plus 1; 0 is none. So an empty queue is all zero
+//! behind its geometry.
+
+use anyipc_core::MAX_PRIORITIES;
+use anyipc_shared_memory::parts::{Region, SEAT, Seats};
+
+/// The version of this layout.
+const LAYOUT: u32 = 1;
+
+/// Bytes of a chunk.
+pub(crate) const CHUNK: usize = 128;
+/// Payload of a message's first chunk.
+pub(crate) const FIRST: usize = CHUNK - chunk::FIRST_PAYLOAD;
+/// Payload of each further chunk.
+pub(crate) const FURTHER: usize = CHUNK - chunk::PAYLOAD;
+/// The fewest chunks of a queue.
+pub(crate) const MIN_CHUNKS: u32 = 8;
+/// The most chunks of a queue: 32 GiB, so that a message's length fits into 32 bits with room to spare.
+pub(crate) const MAX_CHUNKS: u32 = 1 << 28;
+/// The most seats: as many as there are bits for who waits.
+pub(crate) const MAX_SEATS: u32 = 256;
+
+/// Offsets of the geometry.
+mod plan {
+    pub(super) const LAYOUT: usize = 0;
+    pub(super) const PRIORITIES: usize = 4;
+    pub(super) const FULL: usize = 8;
+    pub(super) const SEATS: usize = 12;
+    pub(super) const CHUNKS: usize = 16;
+    pub(super) const LONGEST: usize = 24;
+    pub(super) const TEXT: usize = 32;
+    pub(super) const END: usize = 40;
+}
+
+/// Offsets of what the lock protects, on a cache line of its own.
+pub(crate) mod hot {
+    pub(crate) const LOCK: usize = 128;
+    /// Chunks of messages.
+    pub(crate) const USED: usize = 132;
+    /// The first chunk of the free list.
+    pub(crate) const FREE_LIST: usize = 136;
+    /// Chunks that were ever used; those behind are free, and on no list.
+    pub(crate) const FRESH: usize = 140;
+    /// A bit per priority that has messages.
+    pub(crate) const NONEMPTY: usize = 144;
+    /// Messages.
+    pub(crate) const MESSAGES: usize = 148;
+    /// Bytes of all messages (u64).
+    pub(crate) const BYTES: usize = 152;
+    /// Messages dropped so far (u64).
+    pub(crate) const DROPPED: usize = 160;
+    /// How many seats wait for messages, and for room.
+    pub(crate) const WAITING: [usize; 2] = [168, 172];
+    /// The seat that was woken last: the next one is searched behind it.
+    pub(crate) const WOKEN: usize = 176;
+    /// See `store::state`.
+    pub(crate) const STATE: usize = 180;
+}
+
+/// The first and the last message of each priority.
+const LISTS: usize = 192;
+/// The bits of the waiting seats, for messages and for room.
+const BITS: [usize; 2] = [448, 480];
+/// The seats.
+const SEATS: usize = 512;
+/// Bytes of a seat.
+const STRIDE: usize = 64;
+
+/// Offsets in a seat, behind what [`Seats`] keeps there.
+pub(crate) mod seat {
+    use super::SEAT;
+    /// Counts the times its holder was woken: what it sleeps on.
+    pub(crate) const WAKE: usize = SEAT;
+    /// Its holder is a task, to be woken by a bell.
+    pub(crate) const TASK: usize = SEAT + 4;
+    /// How many free chunks it waits for.
+    pub(crate) const WANTS: usize = SEAT + 8;
+}
+
+/// Offsets in a chunk. All but the first are of a message's first chunk only.
+pub(crate) mod chunk {
+    /// The next chunk of the message, or of the free list.
+    pub(crate) const NEXT: usize = 0;
+    /// The next message of the priority.
+    pub(crate) const NEXT_MESSAGE: usize = 4;
+    /// Bytes of the message.
+    pub(crate) const LEN: usize = 8;
+    /// Its flags.
+    pub(crate) const FLAGS: usize = 12;
+    pub(crate) const FIRST_PAYLOAD: usize = 16;
+    pub(crate) const PAYLOAD: usize = 8;
+}
+
+/// What happens to a message without room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The sender waits.
+    Block,
+    /// The sender gets an error.
+    Error,
+    /// The oldest of the lowest priority is dropped.
+    DropOld,
+    /// The message is dropped.
+    DropNew,
+}
+
+impl Full {
+    /// The choices, as addresses write them.
+    pub(crate) const WORDS: &'static [&'static str] = &["block", "error", "drop-old", "drop-new"];
+    const ALL: [Self; 4] = [Self::Block, Self::Error, Self::DropOld, Self::DropNew];
+
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|full| full.as_str() == word)
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
+/// How many chunks a message takes.
+#[inline]
+pub(crate) const fn chunks_for(len: usize) -> u32 {
+    (1 + len.saturating_sub(FIRST).div_ceil(FURTHER)) as u32
+}
+
+/// The longest message that so many chunks hold.
+pub(crate) const fn longest_in(chunks: u32) -> usize {
+    FIRST + chunks.saturating_sub(1) as usize * FURTHER
+}
+
+/// What a queue is made with, and never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub(crate) priorities: u32,
+    pub(crate) full: Full,
+    pub(crate) seats: u32,
+    pub(crate) chunks: u32,
+    /// Bytes of the longest message.
+    pub(crate) longest: usize,
+    /// Bytes of the text and its NUL; 0 without one.
+    pub(crate) text: usize,
+}
+
+impl Geometry {
+    /// Bytes of chunks.
+    pub(crate) fn capacity(&self) -> usize {
+        self.chunks as usize * CHUNK
+    }
+
+    /// Where the first chunk lies.
+    pub(crate) fn first_chunk(&self) -> usize {
+        SEATS + self.seats as usize * STRIDE
+    }
+
+    /// Where the text lies.
+    pub(crate) fn text_at(&self) -> usize {
+        self.first_chunk() + self.capacity()
+    }
+
+    /// Bytes of it all. `None` if that is more than there can be.
+    pub(crate) fn size(&self) -> Option<usize> {
+        self.text_at().checked_add(self.text)
+    }
+
+    pub(crate) fn seats(&self) -> Seats {
+        Seats { start: SEATS, stride: STRIDE, count: self.seats }
+    }
+
+    /// Where a field of a seat lies.
+    #[inline]
+    pub(crate) fn seat(&self, number: u32, field: usize) -> usize {
+        SEATS + number as usize * STRIDE + field
+    }
+
+    /// What the memory begins with; the rest is zero.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let words = [LAYOUT, self.priorities, self.full as u32, self.seats, self.chunks, 0];
+        let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+        bytes.extend((self.longest as u64).to_ne_bytes());
+        bytes.extend((self.text as u64).to_ne_bytes());
+        bytes
+    }
+
+    /// Reads a private copy. `None` unless all of it can be, and fits.
+    pub(crate) fn read(region: &Region) -> Option<Self> {
+        let mut bytes = [0; plan::END];
+        if !region.load(0, &mut bytes) {
+            return None;
+        }
+        let geometry = Self::decode(&bytes)?;
+        (geometry.size()? <= region.len()).then_some(geometry)
+    }
+
+    /// What [`encode`](Self::encode) wrote.
+    fn decode(bytes: &[u8; plan::END]) -> Option<Self> {
+        let small = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+        let large = |at: usize| usize::try_from(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?)).ok();
+        let geometry = Self {
+            priorities: small(plan::PRIORITIES)?,
+            full: *Full::ALL.get(small(plan::FULL)? as usize)?,
+            seats: small(plan::SEATS)?,
+            chunks: small(plan::CHUNKS)?,
+            longest: large(plan::LONGEST)?,
+            text: large(plan::TEXT)?,
+        };
+        let sound = small(plan::LAYOUT)? == LAYOUT
+            && (1..=MAX_PRIORITIES).contains(&geometry.priorities)
+            && (1..=MAX_SEATS).contains(&geometry.seats)
+            && (MIN_CHUNKS..=MAX_CHUNKS).contains(&geometry.chunks)
+            && geometry.longest <= longest_in(geometry.chunks);
+        sound.then_some(geometry)
+    }
+}
+
+/// Where a priority's first message is noted; its last one is 4 bytes behind.
+#[inline]
+pub(crate) const fn list(priority: u32) -> usize {
+    LISTS + priority as usize * 8
+}
+
+/// Where 64 waiting seats of a kind are noted.
+#[inline]
+pub(crate) const fn bits(kind: usize, word: u32) -> usize {
+    BITS[kind] + word as usize * 8
+}

@@ -1,0 +1,33 @@
+//! `mq://`: bounded priority queues in shared memory for many senders and many receivers, and channels over such
+//! queues, an `anyipc` transport.
+//!
+//! - `layout`: where everything lies in a queue's memory, and what of it is the truth
+//! - `store`: that memory, word by word
+//! - `push`, `pop`: messages in, messages out
+//! - `repair`: putting a queue right after a death
+//! - `waiters`: who sleeps, and who is woken
+//! - `party`: one of those who share a queue: lock, act, unlock, wake
+//! - `queue`: a handle of a named queue
+//! - `channel`: the halves of a channel, and their memory
+//! - `kind`, `settings`, `endpoint`, `transport`: names, addresses, handles of names
+#![forbid(unsafe_code)]
+
+mod channel;
+mod endpoint;
+mod kind;
+mod layout;
+mod party;
+mod pop;
+mod push;
+mod queue;
+mod repair;
+mod settings;
+mod store;
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
+mod transport;
+mod waiters;
+
+pub use channel::{Receiver, Sender};
+pub use endpoint::Endpoint;
+pub use transport::MessageQueue;

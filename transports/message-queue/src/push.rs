@@ -1,0 +1,91 @@
+//! Messages in. Every function here is called under the lock, and finds damage before it makes a message.
+
+use crate::layout::{FIRST, FURTHER, chunk, chunks_for, hot, list};
+use crate::store::{Corrupt, Sound, Store};
+
+impl Store {
+    /// Adds a message. The caller has found room for it.
+    #[inline]
+    pub(crate) fn push(&self, priority: u32, flags: u8, bytes: &[u8]) -> Sound<()> {
+        let mut supply = Supply { store: self, list: self.get(hot::FREE_LIST), fresh: self.get(hot::FRESH) };
+        let first = supply.take()?;
+        let (head, mut rest) = bytes.split_at(bytes.len().min(FIRST));
+        self.region().store(self.chunk(first, chunk::FIRST_PAYLOAD), head);
+        let (mut last, mut second) = (first, 0);
+        while !rest.is_empty() {
+            let next = supply.take()?;
+            let (piece, more) = rest.split_at(rest.len().min(FURTHER));
+            self.region().store(self.chunk(next, chunk::PAYLOAD), piece);
+            if last == first {
+                second = next + 1;
+            } else {
+                self.set(self.chunk(last, chunk::NEXT), next + 1);
+            }
+            (last, rest) = (next, more);
+        }
+        if last != first {
+            self.set(self.chunk(last, chunk::NEXT), 0);
+        }
+        self.set_pair(self.chunk(first, chunk::NEXT), second, 0);
+        self.set_pair(self.chunk(first, chunk::LEN), bytes.len() as u32, u32::from(flags));
+        self.set_pair(hot::FREE_LIST, supply.list, supply.fresh);
+        self.set(hot::USED, self.get(hot::USED).wrapping_add(chunks_for(bytes.len())));
+        // The one store that makes it a message.
+        let tail = list(priority) + 4;
+        if self.head(priority) == 0 {
+            self.set(list(priority), first + 1);
+        } else {
+            let tail = self.index(self.get(tail))?;
+            self.set(self.chunk(tail, chunk::NEXT_MESSAGE), first + 1);
+        }
+        self.set(tail, first + 1);
+        let messages = self.get(hot::MESSAGES).wrapping_add(1);
+        self.set_pair(hot::NONEMPTY, self.get(hot::NONEMPTY) | 1 << priority, messages);
+        self.set_wide(hot::BYTES, self.get_wide(hot::BYTES).wrapping_add(bytes.len() as u64));
+        Ok(())
+    }
+
+    /// Drops messages until `need` chunks are free: the oldest of the lowest priority first, none above
+    /// `priority`. False if that is not enough.
+    pub(crate) fn make_room(&self, need: u32, priority: u32) -> Sound<bool> {
+        // Each message frees a chunk or more.
+        for _ in 0..need {
+            if self.free() >= need {
+                break;
+            }
+            let Some(victim) = self.lowest(priority)? else { return Ok(false) };
+            // First counted: a death in between counts one too many, never one too few.
+            self.count_drop();
+            self.discard(&victim)?;
+        }
+        Ok(self.free() >= need)
+    }
+
+    /// Counts a dropped message.
+    pub(crate) fn count_drop(&self) {
+        self.set_wide(hot::DROPPED, self.get_wide(hot::DROPPED).wrapping_add(1));
+    }
+}
+
+/// Chunks to take, noted in the memory at the end.
+struct Supply<'a> {
+    store: &'a Store,
+    list: u32,
+    fresh: u32,
+}
+
+impl Supply<'_> {
+    #[inline]
+    fn take(&mut self) -> Sound<u32> {
+        if self.list != 0 {
+            let index = self.store.index(self.list)?;
+            self.list = self.store.next(index);
+            Ok(index)
+        } else if self.fresh < self.store.geometry().chunks {
+            self.fresh += 1;
+            Ok(self.fresh - 1)
+        } else {
+            Err(Corrupt)
+        }
+    }
+}

@@ -1,0 +1,161 @@
+use anyipc_core::{Error, ErrorKind, Key, KeyKind, MAX_PRIORITIES, Operation, Options, Result, Side, keys};
+use anyipc_os::Scope;
+use std::time::Duration;
+
+use crate::layout::{CHUNK, Full, Geometry, MAX_CHUNKS, MAX_SEATS, MIN_CHUNKS, longest_in};
+
+/// `priorities`: how many there are.
+const PRIORITIES: Key = Key::new(
+    "priorities",
+    KeyKind::Count,
+    Side::Owner,
+    "priorities of the queue, 1 (default) to 32; 0 is the lowest",
+);
+/// `full`: what happens to a message without room.
+const FULL: Key = Key::new(
+    "full",
+    KeyKind::Choice(Full::WORDS),
+    Side::Owner,
+    "a message without room waits (block, default), is an error, or drops the oldest of the lowest priority \
+     (drop-old) or itself (drop-new); drops are counted",
+);
+/// `persist`: whether the queue stays.
+const PERSIST: Key = Key::new(
+    "persist",
+    KeyKind::Flag,
+    Side::Owner,
+    "true: the queue and its messages stay when nobody holds it, until it is removed (default false)",
+);
+/// `trust`: taken as everywhere; what comes out of a queue is a private copy by nature.
+const TRUST: Key = Key::new(
+    "trust",
+    KeyKind::Choice(&["copy", "same-user"]),
+    Side::Both,
+    "makes no difference here: what is received is always a private copy",
+);
+
+pub(crate) const KEYS: &[Key] = &[keys::CAPACITY, PRIORITIES, FULL, PERSIST, keys::SCOPE, TRUST];
+
+/// Bytes of a queue, unless the address says otherwise.
+const QUEUE_CAPACITY: usize = 256 << 10;
+/// Bytes of each direction of a channel, unless the address says otherwise.
+const CHANNEL_CAPACITY: usize = 64 << 10;
+/// How long an object may be between two states, unless the address has a `timeout`.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the address says, checked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) scope: Scope,
+    pub(crate) adopt: bool,
+    pub(crate) patience: Duration,
+    chunks: Option<u32>,
+    priorities: Option<u32>,
+    full: Option<Full>,
+    persist: Option<bool>,
+    longest: Option<usize>,
+}
+
+impl Settings {
+    pub(crate) fn read(options: &Options, operation: Operation) -> Result<Self> {
+        let invalid = |text: String| Error::new(operation, ErrorKind::InvalidOption).because(text);
+        let chunks = match options.number(keys::CAPACITY) {
+            None => None,
+            Some(bytes) => Some(chunks_of(bytes).ok_or_else(|| {
+                let most = MAX_CHUNKS as usize * CHUNK;
+                invalid(format!(
+                    "capacity={bytes} is out of range: 1 to {most} bytes, rounded up to {CHUNK}s"
+                ))
+            })?),
+        };
+        let priorities = match options.number(PRIORITIES) {
+            None => None,
+            Some(count) => Some(
+                u32::try_from(count).ok().filter(|count| (1..=MAX_PRIORITIES).contains(count)).ok_or_else(
+                    || invalid(format!("priorities={count} is out of range: 1 to {MAX_PRIORITIES}")),
+                )?,
+            ),
+        };
+        Ok(Self {
+            scope: if options.text(keys::SCOPE) == Some("system") { Scope::System } else { Scope::User },
+            adopt: options.text(keys::CREATE) == Some("open_or_create"),
+            patience: options.span(keys::TIMEOUT).unwrap_or(PATIENCE),
+            chunks,
+            priorities,
+            full: options.text(FULL).and_then(Full::from_word),
+            persist: options.has(PERSIST).then(|| options.flag(PERSIST)),
+            longest: options
+                .number(keys::MAX_MESSAGE)
+                .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        })
+    }
+
+    /// Whether a queue that is made stays when nobody holds it.
+    pub(crate) fn persists(&self) -> bool {
+        self.persist.unwrap_or(false)
+    }
+
+    /// The queue to make, with a text of so many bytes.
+    pub(crate) fn queue(&self, text: usize) -> Geometry {
+        let chunks = self.chunks.unwrap_or((QUEUE_CAPACITY / CHUNK) as u32);
+        Geometry {
+            priorities: self.priorities.unwrap_or(1),
+            full: self.full.unwrap_or(Full::Block),
+            seats: MAX_SEATS,
+            chunks,
+            longest: longest_in(chunks).min(self.longest.unwrap_or(usize::MAX)),
+            text,
+        }
+    }
+
+    /// `Mismatch` if the address insists on something that the queue is not.
+    pub(crate) fn check(&self, queue: &Geometry, persists: bool, operation: Operation) -> Result<()> {
+        let capacity = |chunks: u32| (chunks as usize * CHUNK).to_string();
+        let number = |count: u32| count.to_string();
+        let word = |full: Full| full.as_str().to_owned();
+        differ("capacity", self.chunks, queue.chunks, capacity, operation)?;
+        differ("priorities", self.priorities, queue.priorities, number, operation)?;
+        differ("full", self.full, queue.full, word, operation)?;
+        differ("persist", self.persist, persists, |persists| persists.to_string(), operation)
+    }
+
+    /// The same for the longest message, which concerns those who use the queue; channels come to terms by
+    /// themselves.
+    pub(crate) fn check_longest(&self, queue: &Geometry) -> Result<()> {
+        let longest = self.longest.map(|longest| longest.min(longest_in(queue.chunks)));
+        differ("max_message", longest, queue.longest, |bytes| bytes.to_string(), Operation::Queue)
+    }
+
+    /// Bytes of each direction of a channel.
+    pub(crate) fn channel_capacity(&self) -> usize {
+        self.insisted_capacity().unwrap_or(CHANNEL_CAPACITY)
+    }
+
+    /// The same, if the address says it.
+    pub(crate) fn insisted_capacity(&self) -> Option<usize> {
+        self.chunks.map(|chunks| chunks as usize * CHUNK)
+    }
+}
+
+/// The chunks of a queue of so many bytes.
+pub(crate) fn chunks_of(bytes: u64) -> Option<u32> {
+    let chunks = u32::try_from(bytes.div_ceil(CHUNK as u64)).ok()?;
+    (1..=MAX_CHUNKS).contains(&chunks).then(|| chunks.max(MIN_CHUNKS))
+}
+
+fn differ<T: PartialEq + Copy>(
+    key: &str,
+    wanted: Option<T>,
+    has: T,
+    show: impl Fn(T) -> String,
+    operation: Operation,
+) -> Result<()> {
+    match wanted {
+        Some(wanted) if wanted != has => Err(Error::new(operation, ErrorKind::Mismatch).because(format!(
+            "{key}={} was asked for, but the queue has {key}={}",
+            show(wanted),
+            show(has)
+        ))),
+        _ => Ok(()),
+    }
+}

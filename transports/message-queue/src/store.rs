@@ -1,0 +1,151 @@
+//! A queue's memory, word by word. Whatever is read may have been written by anyone: it is checked before it is
+//! used, and a [`Region`] lets nothing reach outside.
+
+use std::sync::atomic::{AtomicU32, Ordering::*};
+
+use anyipc_shared_memory::parts::Region;
+
+use crate::layout::{CHUNK, Geometry, chunk, hot, list};
+
+/// The memory holds what no queue holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Corrupt;
+
+pub(crate) type Sound<T> = Result<T, Corrupt>;
+
+/// Bits of the state word.
+pub(crate) mod state {
+    /// The only sender has left (channels).
+    pub(crate) const SENDER_LEFT: u32 = 1;
+    /// The only receiver has left (channels).
+    pub(crate) const RECEIVER_LEFT: u32 = 2;
+    /// What can be told from the truth is to be told anew.
+    pub(crate) const DAMAGED: u32 = 4;
+}
+
+/// The memory and its geometry.
+#[derive(Debug)]
+pub(crate) struct Store {
+    region: Region,
+    geometry: Geometry,
+    first_chunk: usize,
+    /// How many more stores happen before the process "dies".
+    #[cfg(test)]
+    pub(crate) fuel: std::sync::atomic::AtomicU64,
+}
+
+impl Store {
+    /// Over memory of the geometry's size.
+    pub(crate) fn new(region: Region, geometry: Geometry) -> Self {
+        Self {
+            region,
+            first_chunk: geometry.first_chunk(),
+            geometry,
+            #[cfg(test)]
+            fuel: std::sync::atomic::AtomicU64::new(u64::MAX),
+        }
+    }
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    pub(crate) fn lock(&self) -> &AtomicU32 {
+        self.region.u32(hot::LOCK)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, at: usize) -> u32 {
+        self.region.u32(at).load(Acquire)
+    }
+
+    /// Stores in the order of the calls: what a killed process leaves is a beginning of them.
+    #[inline]
+    pub(crate) fn set(&self, at: usize, value: u32) {
+        self.burn();
+        self.region.u32(at).store(value, Release);
+    }
+
+    #[inline]
+    pub(crate) fn get_wide(&self, at: usize) -> u64 {
+        self.region.u64(at).load(Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn set_wide(&self, at: usize, value: u64) {
+        self.burn();
+        self.region.u64(at).store(value, Release);
+    }
+
+    /// Two neighbouring words at once; the first at a multiple of 8.
+    #[inline]
+    pub(crate) fn set_pair(&self, at: usize, first: u32, second: u32) {
+        let (a, b) = (first.to_ne_bytes(), second.to_ne_bytes());
+        self.set_wide(at, u64::from_ne_bytes([a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3]]));
+    }
+
+    #[cfg(not(test))]
+    #[inline(always)]
+    fn burn(&self) {}
+
+    #[cfg(test)]
+    fn burn(&self) {
+        if self.fuel.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err() {
+            std::panic::resume_unwind(Box::new("killed"));
+        }
+    }
+
+    /// The number of the chunk that a link means.
+    #[inline]
+    pub(crate) fn index(&self, link: u32) -> Sound<u32> {
+        if link != 0 && link <= self.geometry.chunks { Ok(link - 1) } else { Err(Corrupt) }
+    }
+
+    /// Where a field of a chunk lies.
+    #[inline]
+    pub(crate) fn chunk(&self, index: u32, field: usize) -> usize {
+        self.first_chunk + index as usize * CHUNK + field
+    }
+
+    /// The first message of a priority.
+    #[inline]
+    pub(crate) fn head(&self, priority: u32) -> u32 {
+        self.get(list(priority))
+    }
+
+    /// The link behind a chunk.
+    #[inline]
+    pub(crate) fn next(&self, index: u32) -> u32 {
+        self.get(self.chunk(index, chunk::NEXT))
+    }
+
+    /// Chunks that are in no message.
+    #[inline]
+    pub(crate) fn free(&self) -> u32 {
+        self.geometry.chunks.saturating_sub(self.get(hot::USED))
+    }
+
+    /// The priorities that have messages, a bit each.
+    #[inline]
+    pub(crate) fn nonempty(&self) -> u32 {
+        self.get(hot::NONEMPTY) & (u32::MAX >> (32 - self.geometry.priorities))
+    }
+
+    /// Sets bits of the state word, with the lock or without.
+    pub(crate) fn mark(&self, bits: u32) {
+        self.region.u32(hot::STATE).fetch_or(bits, SeqCst);
+    }
+
+    pub(crate) fn unmark(&self, bits: u32) {
+        self.region.u32(hot::STATE).fetch_and(!bits, SeqCst);
+    }
+
+    #[inline]
+    pub(crate) fn is_marked(&self, bits: u32) -> bool {
+        self.get(hot::STATE) & bits != 0
+    }
+}

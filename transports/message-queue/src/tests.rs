@@ -1,0 +1,364 @@
+//! The memory alone: a process that dies after any store whatsoever, and memory that anyone wrote.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+
+use std::cell::Cell;
+use std::collections::{BTreeSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use anyipc_core::{Name, Operation};
+use anyipc_os::{Dir, Scope};
+use anyipc_shared_memory::parts::{Memory, Path, Plan, Region};
+use proptest::prelude::*;
+
+use crate::kind::KIND;
+use crate::layout::{CHUNK, FIRST, FURTHER, Full, Geometry, chunk, chunks_for, hot, list, longest_in};
+use crate::party::begin_anew;
+use crate::store::{Sound, Store};
+
+const CHUNKS: u32 = 24;
+const PRIORITIES: u32 = 3;
+
+fn geometry() -> Geometry {
+    Geometry {
+        priorities: PRIORITIES,
+        full: Full::DropOld,
+        seats: 3,
+        chunks: CHUNKS,
+        longest: longest_in(CHUNKS),
+        text: 0,
+    }
+}
+
+/// A queue in real memory. Keeps the memory.
+struct Scene {
+    store: Store,
+    _memory: Memory,
+}
+
+impl Scene {
+    fn new(tag: &str) -> Self {
+        let dir = Arc::new(Dir::open(Scope::User, Operation::Create).unwrap());
+        let name = Name::new(&format!("mq-unit-{tag}-{}", std::process::id())).unwrap();
+        let path = Path {
+            dir: &dir,
+            kind: &KIND,
+            name: &name,
+            patience: Duration::from_secs(1),
+            operation: Operation::Create,
+        };
+        let plan = Plan { size: geometry().size().unwrap(), persist: false, contents: &[] };
+        let (memory, made) = Memory::open_or_create(path, plan, &|_| Ok(())).unwrap();
+        assert!(made);
+        Self { store: Store::new(memory.region(), geometry()), _memory: memory }
+    }
+
+    /// As new.
+    fn reset(&self) {
+        self.store.fuel.store(u64::MAX, SeqCst);
+        let region = self.store.region();
+        region.store(0, &vec![0; region.len()]);
+        region.store(0, &geometry().encode());
+    }
+}
+
+/// What a queue should hold, by priority.
+type Model = [VecDeque<Vec<u8>>; PRIORITIES as usize];
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push(u32, usize),
+    DropOld(u32, usize),
+    Pop,
+    Purge,
+}
+
+fn payload(seed: usize, len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 7 + seed * 31) as u8).collect()
+}
+
+/// Does what a party does under the lock. Says what was received.
+fn act(store: &Store, step: &Step, seed: usize) -> Sound<Option<(u32, Vec<u8>)>> {
+    match *step {
+        Step::Push(priority, len) => {
+            if store.free() >= chunks_for(len) {
+                store.push(priority, 1, &payload(seed, len))?;
+            }
+        }
+        Step::DropOld(priority, len) => {
+            if store.make_room(chunks_for(len), priority)? {
+                store.push(priority, 1, &payload(seed, len))?;
+            } else {
+                store.count_drop();
+            }
+        }
+        Step::Pop => {
+            let Some(found) = store.highest()? else { return Ok(None) };
+            let mut buffer = b"before".to_vec();
+            store.pop(&found, &mut buffer)?;
+            return Ok(Some((found.priority, buffer.split_off(6))));
+        }
+        Step::Purge => drop(store.purge()?),
+    }
+    Ok(None)
+}
+
+fn used(model: &Model) -> u32 {
+    model.iter().flatten().map(|message| chunks_for(message.len())).sum()
+}
+
+/// The model's answer to a step. Says what was received, and how many were dropped.
+fn expect(model: &mut Model, step: &Step, seed: usize) -> (Option<(u32, Vec<u8>)>, u64) {
+    let mut dropped = 0;
+    match *step {
+        Step::Push(priority, len) => {
+            if CHUNKS - used(model) >= chunks_for(len) {
+                model[priority as usize].push_back(payload(seed, len));
+            }
+        }
+        Step::DropOld(priority, len) => {
+            while CHUNKS - used(model) < chunks_for(len) {
+                dropped += 1;
+                let mut lowest = model[..=priority as usize].iter_mut();
+                match lowest.find(|list| !list.is_empty()) {
+                    Some(list) => drop(list.pop_front()),
+                    None => return (None, dropped),
+                }
+            }
+            model[priority as usize].push_back(payload(seed, len));
+        }
+        Step::Pop => {
+            let highest = model.iter_mut().enumerate().rev().find(|(_, list)| !list.is_empty());
+            return (highest.and_then(|(p, list)| Some((p as u32, list.pop_front()?))), 0);
+        }
+        Step::Purge => model.iter_mut().for_each(VecDeque::clear),
+    }
+    (None, dropped)
+}
+
+/// Reads all of a queue by its links, and checks everything that can be told from them.
+fn check(store: &Store) -> Model {
+    let mut seen = BTreeSet::new();
+    let mut chain = |mut link: u32, end: u32| {
+        let mut chunks = Vec::new();
+        while link != end {
+            let index = store.index(link).expect("a link inside");
+            assert!(seen.insert(index), "chunk {index} is in two chains");
+            chunks.push(index);
+            link = store.next(index);
+        }
+        chunks
+    };
+    let mut model = Model::default();
+    let (mut bytes, mut messages, mut taken) = (0, 0, 0);
+    for priority in 0..PRIORITIES {
+        let (mut link, mut last) = (store.head(priority), 0);
+        while link != 0 {
+            let first = store.index(link).expect("a link inside");
+            let len = store.get(store.chunk(first, chunk::LEN)) as usize;
+            let chunks = chain(link, 0);
+            assert_eq!(chunks.len() as u32, chunks_for(len));
+            let mut message = vec![0; len];
+            let (head, rest) = message.split_at_mut(len.min(FIRST));
+            store.region().load(store.chunk(first, chunk::FIRST_PAYLOAD), head);
+            for (index, piece) in chunks[1..].iter().zip(rest.chunks_mut(FURTHER)) {
+                store.region().load(store.chunk(*index, chunk::PAYLOAD), piece);
+            }
+            assert_eq!(store.get(store.chunk(first, chunk::FLAGS)), 1);
+            model[priority as usize].push_back(message);
+            (bytes, messages, taken) = (bytes + len as u64, messages + 1, taken + chunks_for(len));
+            last = link;
+            link = store.get(store.chunk(first, chunk::NEXT_MESSAGE));
+        }
+        let empty = last == 0;
+        assert_eq!(store.nonempty() & 1 << priority == 0, empty);
+        assert!(empty || store.get(list(priority) + 4) == last, "the last message is not noted");
+    }
+    assert_eq!((store.get(hot::MESSAGES), store.get_wide(hot::BYTES)), (messages, bytes));
+    assert_eq!(store.free(), CHUNKS - taken);
+    let fresh = store.get(hot::FRESH);
+    let listed = chain(store.get(hot::FREE_LIST), 0).len() as u32;
+    assert_eq!(taken + listed + (CHUNKS - fresh), CHUNKS, "each chunk is in a message or free");
+    assert!(seen.iter().all(|index| *index < fresh));
+    model
+}
+
+/// Runs with so much fuel. False if it died.
+fn with_fuel(store: &Store, fuel: u64, run: impl FnOnce()) -> bool {
+    store.fuel.store(fuel, SeqCst);
+    let survived = catch_unwind(AssertUnwindSafe(run)).is_ok();
+    store.fuel.store(u64::MAX, SeqCst);
+    survived
+}
+
+/// Queues of many shapes, each as the steps that lead to it.
+fn beginnings() -> Vec<Vec<Step>> {
+    use Step::*;
+    vec![
+        vec![],
+        vec![Push(0, 0)],
+        vec![Push(1, 300), Push(1, 10), Push(0, 200)],
+        vec![Push(0, 500), Push(0, 500), Push(2, 10), Pop, Pop],
+        (0..CHUNKS).map(|i| Push(i % PRIORITIES, 1)).collect(),
+        vec![Push(0, 1000), Push(1, 1000), Push(2, 100), Push(0, 100), Pop, Push(1, 700)],
+    ]
+}
+
+fn steps() -> Vec<Step> {
+    use Step::*;
+    let lengths = [0, 1, FIRST, FIRST + 1, FIRST + FURTHER, 1000, longest_in(CHUNKS)];
+    let pushes =
+        lengths.iter().flat_map(|&len| [Push(0, len), Push(1, len), DropOld(0, len), DropOld(2, len)]);
+    pushes.chain([Pop, Purge]).collect()
+}
+
+/// Dies after every single store of every step, and of the repair that follows.
+#[test]
+fn whoever_dies_at_any_store_harms_nobody() {
+    let scene = Scene::new("fuel");
+    let store = &scene.store;
+    let mut deaths = 0;
+    for beginning in beginnings() {
+        for step in steps() {
+            for fuel in 0.. {
+                scene.reset();
+                let mut before = Model::default();
+                for (seed, step) in beginning.iter().enumerate() {
+                    assert_eq!(act(store, step, seed).unwrap(), expect(&mut before, step, seed).0);
+                }
+                assert_eq!(check(store), before);
+                let mut after = before.clone();
+                let (received, dropped) = expect(&mut after, &step, 99);
+                let got = Cell::new(None);
+                let survived = with_fuel(store, fuel, || got.set(act(store, &step, 99).unwrap()));
+                if survived {
+                    assert_eq!(got.take(), received);
+                    assert_eq!(check(store), after, "{beginning:?}, {step:?}");
+                    assert_eq!(store.get_wide(hot::DROPPED), dropped);
+                    break;
+                }
+                deaths += 1;
+                // The repair dies, too, at one instant or another.
+                with_fuel(store, fuel % 17, || store.repair().unwrap());
+                store.repair().unwrap();
+                let found = check(store);
+                let between = between(&before, &after, &found, &step);
+                assert!(between, "{beginning:?}, {step:?}, {fuel}: {found:?}");
+                let lost = count(&before) - count(&found).min(count(&before));
+                let drops = store.get_wide(hot::DROPPED);
+                if matches!(step, Step::DropOld(..)) && found != after {
+                    assert!((lost..=lost + 1).contains(&drops), "{lost} lost, {drops} counted");
+                }
+                // It goes on as if nothing had happened.
+                let mut model = found;
+                for (seed, step) in steps().iter().enumerate() {
+                    assert_eq!(act(store, step, seed).unwrap(), expect(&mut model, step, seed).0);
+                    assert_eq!(check(store), model);
+                }
+            }
+        }
+    }
+    assert!(deaths > 1000, "{deaths}");
+}
+
+fn count(model: &Model) -> u64 {
+    model.iter().map(|list| list.len() as u64).sum()
+}
+
+/// Whether a step that ended half-way may have left this: nothing of a message, or all of it.
+fn between(before: &Model, after: &Model, found: &Model, step: &Step) -> bool {
+    match step {
+        Step::Push(..) | Step::Pop => found == before || found == after,
+        // Messages go one by one.
+        Step::DropOld(..) => {
+            found == after
+                || before.iter().zip(found).all(|(b, f)| {
+                    f.len() <= b.len() && b.iter().rev().zip(f.iter().rev()).all(|(b, f)| b == f)
+                })
+        }
+        Step::Purge => before.iter().zip(found).all(|(b, f)| f == b || f.is_empty()),
+    }
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let len = prop_oneof![0..200usize, 0..longest_in(CHUNKS)];
+    let push = (0..PRIORITIES, len);
+    prop_oneof![
+        4 => push.clone().prop_map(|(priority, len)| Step::Push(priority, len)),
+        2 => push.prop_map(|(priority, len)| Step::DropOld(priority, len)),
+        4 => Just(Step::Pop),
+        1 => Just(Step::Purge),
+    ]
+}
+
+/// Garbage, and words that look right in some places.
+fn scribbles() -> impl Strategy<Value = Vec<(usize, u32)>> {
+    let at = prop_oneof![128..704usize, 704..704 + CHUNKS as usize * CHUNK];
+    let value = prop_oneof![any::<u32>(), 0..CHUNKS + 2];
+    proptest::collection::vec((at.prop_map(|at| at & !3), value), 1..40)
+}
+
+proptest! {
+    #[test]
+    fn queues_do_as_the_model_does(steps in proptest::collection::vec(any_step(), 0..200)) {
+        let scene = Scene::new("model");
+        scene.reset();
+        let mut model = Model::default();
+        for (seed, step) in steps.iter().enumerate() {
+            prop_assert_eq!(act(&scene.store, step, seed).unwrap(), expect(&mut model, step, seed).0);
+        }
+        prop_assert_eq!(check(&scene.store), model);
+    }
+
+    #[test]
+    fn hostile_memory_is_an_error_at_worst(
+        steps in proptest::collection::vec((any_step(), scribbles()), 1..20),
+    ) {
+        let scene = Scene::new("hostile");
+        scene.reset();
+        let store = &scene.store;
+        for (seed, (step, scribbles)) in steps.iter().enumerate() {
+            for (at, value) in scribbles {
+                store.region().u32(*at).store(*value, SeqCst);
+            }
+            for kind in [0, 1] {
+                let _ = store.next_sleeper(kind);
+                store.await_wake(kind, 2, true, 3);
+                store.forget(kind, 1);
+            }
+            if act(store, step, seed).is_err() && store.repair().is_ok() {
+                check_soundness(store);
+            }
+            let _ = Geometry::read(store.region());
+            let _ = begin_anew(store.region(), geometry());
+        }
+        // Whatever it was, it can be emptied and used again.
+        store.purge().unwrap();
+        scene.store.region().u32(hot::DROPPED).store(0, SeqCst);
+        let mut model = Model::default();
+        for (seed, step) in self::steps().iter().enumerate() {
+            prop_assert_eq!(act(store, step, seed).unwrap(), expect(&mut model, step, seed).0);
+        }
+    }
+
+    #[test]
+    fn hostile_geometry_is_refused(bytes in proptest::collection::vec(any::<u8>(), 40)) {
+        let scene = Scene::new("geometry");
+        let region: &Region = scene.store.region();
+        region.store(0, &bytes);
+        if let Some(geometry) = Geometry::read(region) {
+            prop_assert!(geometry.size().unwrap() <= region.len());
+        }
+    }
+}
+
+/// A repaired queue gives all its messages, whatever they are.
+fn check_soundness(store: &Store) {
+    for _ in 0..store.get(hot::MESSAGES) {
+        let found = store.highest().unwrap().expect("as many as were counted");
+        store.pop(&found, &mut Vec::new()).unwrap();
+    }
+    assert_eq!((store.get(hot::USED), store.get(hot::MESSAGES), store.nonempty()), (0, 0, 0));
+}

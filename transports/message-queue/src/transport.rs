@@ -1,0 +1,139 @@
+use std::sync::Arc;
+
+use anyipc_core::{Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport};
+use anyipc_os::Dir;
+use anyipc_shared_memory::parts::{self, Memory, Path, Plan, Region, Rendezvous};
+
+use crate::endpoint::Endpoint;
+use crate::kind::KIND;
+use crate::layout::Geometry;
+use crate::party;
+use crate::settings::{KEYS, Settings};
+
+/// `mq://`: bounded priority queues for many senders and many receivers, and channels over queues.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MessageQueue;
+
+impl Transport for MessageQueue {
+    type Endpoint = Endpoint;
+
+    fn schemes(&self) -> &'static [&'static str] {
+        &["mq"]
+    }
+
+    fn keys(&self) -> &'static [Key] {
+        KEYS
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::CROSS_PROCESS
+            | Capabilities::OUTLIVES_CREATOR
+            | Capabilities::LPSZ
+            | Capabilities::CHANNEL
+            | Capabilities::DELIVERS_AFTER_DEATH
+            | Capabilities::PEER_CREDENTIALS
+            | Capabilities::PERSISTS
+            | Capabilities::PRIORITIES
+            | Capabilities::QUEUE
+            | Capabilities::INVENTORY
+    }
+
+    /// A queue that persists is alive while nobody holds it, too: `Exists`, unless it is adopted. One that does not,
+    /// and has lost its owner, is taken over from those who still hold it, with its messages.
+    fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+        make(name, options, None, Operation::Create)
+    }
+
+    fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+        let operation = Operation::Open;
+        let settings = Settings::read(options, operation)?;
+        let dir = Arc::new(Dir::open(settings.scope, operation)?);
+        let path = path(&dir, name, &settings, operation);
+        let memory = Memory::open(path, &|region| put_right(region, operation)).map_err(|error| {
+            if error.kind() != ErrorKind::NotFound {
+                return error;
+            }
+            error.because("nobody holds a queue of this name, and none stayed; create it first")
+        })?;
+        let geometry = read(&memory, operation)?;
+        settings.check(&geometry, memory.persists(), operation)?;
+        Ok(Endpoint::new(name, dir, settings, None, (memory, geometry)))
+    }
+
+    /// The text lives as long as the queue. `create=open_or_create` does not apply: a live name is `Exists`.
+    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
+        make(name, options, Some(text), Operation::AllocLpsz)
+    }
+
+    fn close(&self, endpoint: Endpoint) -> Result<()> {
+        endpoint.close()
+    }
+
+    fn list(&self, options: &Options) -> Result<Vec<Object>> {
+        parts::list(&dir(options, Operation::List)?, &KIND)
+    }
+
+    fn inspect(&self, name: &Name, options: &Options) -> Result<Vec<Object>> {
+        parts::inspect(&dir(options, Operation::Stat)?, &KIND, name)
+    }
+
+    fn remove(&self, name: &Name, options: &Options, force: bool) -> Result<()> {
+        parts::remove(&dir(options, Operation::Remove)?, &KIND, name, force)
+    }
+
+    fn sweep(&self, options: &Options, fix: bool) -> Result<Vec<Object>> {
+        parts::sweep(&dir(options, Operation::List)?, &KIND, fix)
+    }
+}
+
+fn dir(options: &Options, operation: Operation) -> Result<Dir> {
+    Dir::open(Settings::read(options, operation)?.scope, operation)
+}
+
+fn path<'a>(dir: &'a Arc<Dir>, name: &'a Name, settings: &Settings, operation: Operation) -> Path<'a> {
+    Path { dir, kind: &KIND, name, patience: settings.patience, operation }
+}
+
+/// Makes a queue, or adopts the one that is there, and becomes its owner if there is none.
+fn make(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operation) -> Result<Endpoint> {
+    let settings = Settings::read(options, operation)?;
+    let adopt = settings.adopt && text.is_none();
+    let dir = Arc::new(Dir::open(settings.scope, operation)?);
+    let geometry = settings.queue(text.map_or(0, |text| text.len().saturating_add(1)));
+    let size = geometry.size().ok_or(Error::new(operation, ErrorKind::OutOfMemory))?;
+    let (first, at) = (geometry.encode(), geometry.text_at());
+    let contents: &[(usize, &[u8])] = &[(0, &first), (at, text.unwrap_or_default())];
+    let plan = Plan { size, persist: settings.persists(), contents };
+    let (memory, made) = Memory::open_or_create(path(&dir, name, &settings, operation), plan, &|region| {
+        put_right(region, operation)
+    })?;
+    let exists = |why: &str| Err(Error::new(operation, ErrorKind::Exists).because(why));
+    let geometry = read(&memory, operation)?;
+    // What only openers hold any more gets a new owner, like any rendezvous; its messages stay.
+    let stays = memory.persists() || geometry.text != 0 || text.is_some();
+    if !made && !adopt && stays {
+        return exists("open it, or say create=open_or_create to adopt it; `anyipc rm` removes what stayed");
+    }
+    let owner = Rendezvous::claim(Arc::clone(&dir), &KIND, name, operation)?;
+    if owner.is_none() && !adopt {
+        return exists("it has a live owner; open it, or say create=open_or_create");
+    }
+    settings.check(&geometry, memory.persists(), operation)?;
+    Ok(Endpoint::new(name, dir, settings, owner, (memory, geometry)))
+}
+
+/// What the queue in some memory was made with.
+fn read(memory: &Memory, operation: Operation) -> Result<Geometry> {
+    Geometry::read(&memory.region()).ok_or_else(|| damaged(operation))
+}
+
+/// Puts a queue right that stayed while nobody held it.
+fn put_right(region: &Region, operation: Operation) -> Result<()> {
+    let geometry = Geometry::read(region).ok_or_else(|| damaged(operation))?;
+    party::begin_anew(region, geometry).map_err(|_| damaged(operation))
+}
+
+fn damaged(operation: Operation) -> Error {
+    Error::new(operation, ErrorKind::Corrupt)
+        .because("its memory holds what no queue holds; `anyipc rm` removes it")
+}

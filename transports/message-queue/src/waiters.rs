@@ -1,0 +1,117 @@
+//! Who sleeps, and who is to be woken. Every function here is called under the lock.
+//!
+//! A seat that waits has its bit set. Whoever gives it something to do takes the bit away, counts the seat's wake
+//! word up, and wakes it after the lock is given back. A bit of the dead costs others one wake-up, which their next
+//! look makes good.
+
+use std::sync::atomic::{AtomicU32, Ordering::Release};
+
+use crate::layout::{bits, hot, seat};
+use crate::store::{Store, state};
+
+/// What a seat waits for: a message.
+pub(crate) const MESSAGES: usize = 0;
+/// What a seat waits for: room.
+pub(crate) const ROOM: usize = 1;
+pub(crate) const KINDS: [usize; 2] = [MESSAGES, ROOM];
+
+/// How many words the bits of the seats take.
+pub(crate) fn words(store: &Store) -> u32 {
+    store.geometry().seats.div_ceil(64)
+}
+
+/// A seat to wake once the lock is given back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sleeper {
+    pub(crate) seat: u32,
+    /// It sleeps on a bell, not on its wake word.
+    pub(crate) task: bool,
+}
+
+impl Store {
+    /// The word that a seat's holder sleeps on.
+    pub(crate) fn wake_word(&self, number: u32) -> &AtomicU32 {
+        self.region().u32(self.geometry().seat(number, seat::WAKE))
+    }
+
+    /// Whether who waits for this has what it wants, or never will.
+    #[inline]
+    pub(crate) fn has(&self, kind: usize, wants: u32) -> bool {
+        match kind {
+            MESSAGES => self.nonempty() != 0 || self.is_marked(state::SENDER_LEFT),
+            _ => self.free() >= wants || self.is_marked(state::RECEIVER_LEFT),
+        }
+    }
+
+    /// Notes that a seat is about to sleep. Returns the value of its wake word to sleep on.
+    pub(crate) fn await_wake(&self, kind: usize, number: u32, task: bool, wants: u32) -> u32 {
+        let seat = |field| self.geometry().seat(number, field);
+        self.set_pair(seat(seat::WAKE), self.get(seat(seat::WAKE)), u32::from(task));
+        self.set(seat(seat::WANTS), wants);
+        let (at, bit) = bit_of(kind, number);
+        let word = self.get_wide(at);
+        if word & bit == 0 {
+            self.set_wide(at, word | bit);
+            self.set(hot::WAITING[kind], self.get(hot::WAITING[kind]).wrapping_add(1));
+        }
+        self.get(seat(seat::WAKE))
+    }
+
+    /// Takes a seat's bit away. True if it was there: nobody has woken the seat.
+    pub(crate) fn forget(&self, kind: usize, number: u32) -> bool {
+        let (at, bit) = bit_of(kind, number);
+        let word = self.get_wide(at);
+        let waits = word & bit != 0;
+        if waits {
+            self.set_wide(at, word & !bit);
+            self.set(hot::WAITING[kind], self.get(hot::WAITING[kind]).saturating_sub(1));
+        }
+        waits
+    }
+
+    /// Takes all bits of a seat away.
+    pub(crate) fn forget_all(&self, number: u32) {
+        for kind in KINDS {
+            self.forget(kind, number);
+        }
+    }
+
+    /// The next seat that waits for this and has it now.
+    #[inline]
+    pub(crate) fn next_sleeper(&self, kind: usize) -> Option<Sleeper> {
+        if self.get(hot::WAITING[kind]) == 0 { None } else { self.search(kind) }
+    }
+
+    #[cold]
+    fn search(&self, kind: usize) -> Option<Sleeper> {
+        let field = |number, field| self.get(self.geometry().seat(number, field));
+        let words = words(self);
+        // Behind the one that was woken last, all around, and up to it again.
+        let last = self.get(hot::WOKEN) % (words * 64);
+        let behind = u64::MAX.checked_shl(last % 64 + 1).unwrap_or(0);
+        for step in 0..=words {
+            let word = (last / 64 + step) % words;
+            let mut waiting = self.get_wide(bits(kind, word));
+            if step == 0 {
+                waiting &= behind;
+            } else if step == words {
+                waiting &= !behind;
+            }
+            while waiting != 0 {
+                let number = word * 64 + waiting.trailing_zeros();
+                waiting &= waiting - 1;
+                if number < self.geometry().seats && self.has(kind, field(number, seat::WANTS)) {
+                    self.forget(kind, number);
+                    self.set(hot::WOKEN, number);
+                    self.wake_word(number).fetch_add(1, Release);
+                    return Some(Sleeper { seat: number, task: field(number, seat::TASK) != 0 });
+                }
+            }
+        }
+        None
+    }
+}
+
+fn bit_of(kind: usize, number: u32) -> (usize, u64) {
+    (bits(kind, number / 64), 1 << (number % 64))
+}
