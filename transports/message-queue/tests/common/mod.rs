@@ -91,7 +91,7 @@ pub(crate) fn send(queue: &mut Handle, way: Way, priority: u32, message: &[u8]) 
 }
 
 pub(crate) fn recv(queue: &mut Handle, way: Way) -> Result<(u32, Vec<u8>)> {
-    until(&mut **queue, way, |queue| queue.messages(), |queue| try_recv(queue))
+    until(&mut **queue, way, |queue| queue.messages(), try_recv)
 }
 
 pub(crate) fn try_recv(queue: &mut dyn Queue) -> Result<(u32, Vec<u8>)> {

@@ -1,0 +1,174 @@
+//! Forks, and someone of our own user who writes whatever into the queue's memory.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
+
+mod common;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Endpoint as _, Error, ErrorKind, Operation, Result, Transport, Waiter};
+use anyipc_message_queue::MessageQueue;
+use anyipc_os::{Dir, Scope};
+use common::{Way, create, failed, name, open, options, queue, recv, try_recv};
+
+/// Small enough, and the same in each run.
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state >> 33
+}
+
+#[test]
+fn whatever_is_written_into_the_memory_no_call_panics_or_hangs() {
+    let name = name("scribbled");
+    let owner = create(&name, "capacity=4KiB&priorities=3");
+    let file =
+        Dir::open(Scope::User, Operation::Open).unwrap().path().join(format!("mq+{}.queue", name.os_name()));
+    let file = OpenOptions::new().read(true).write(true).open(file).unwrap();
+    // Behind the file's own header. The geometry is read once, when the queue is opened.
+    let (start, len) = (4096, file.metadata().unwrap().len() - 4096);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for user in 0..2u64 {
+            let (owner, stop) = (&owner, &stop);
+            scope.spawn(move || {
+                let mut queue = loop {
+                    match owner.queue() {
+                        Ok(queue) => break queue,
+                        Err(error) => tolerable(&error),
+                    }
+                };
+                let mut seed = user;
+                while !stop.load(Relaxed) {
+                    let begun = Instant::now();
+                    let bytes = vec![7; random(&mut seed) as usize % 2000];
+                    let results = [
+                        queue.try_send((random(&mut seed) % 3) as u32, &bytes),
+                        try_recv(&mut *queue).map(drop),
+                        queue.messages().arm(Waiter::Task(std::task::Waker::noop())).map(drop),
+                        queue.room().arm(Waiter::Thread).map(drop),
+                        queue.status().map(drop),
+                    ];
+                    results.into_iter().filter_map(Result::err).for_each(|error| tolerable(&error));
+                    queue.room().disarm();
+                    if random(&mut seed).is_multiple_of(50)
+                        && let Err(error) = queue.purge()
+                    {
+                        tolerable(&error);
+                    }
+                    assert!(begun.elapsed() < Duration::from_secs(30), "a call took {:?}", begun.elapsed());
+                }
+            });
+        }
+        let end = Instant::now() + Duration::from_secs(2);
+        let mut seed = 99;
+        while Instant::now() < end {
+            // Words that look right as often as not, all over, but mostly where it hurts. The lock is left out:
+            // whoever holds it for good stops the others by right.
+            let all = random(&mut seed).is_multiple_of(4);
+            let at = (132 + random(&mut seed) % if all { len - 136 } else { 500 }) & !3;
+            let value = if all { random(&mut seed) as u32 } else { random(&mut seed) as u32 % 40 };
+            file.write_at(&value.to_ne_bytes(), start + at).unwrap();
+        }
+        stop.store(true, Relaxed);
+    });
+    // Emptied, it works again.
+    let mut queue = owner.queue().unwrap();
+    queue.purge().unwrap();
+    queue.try_send(2, b"as new").unwrap();
+    assert_eq!(try_recv(&mut *queue).unwrap(), (2, b"as new".to_vec()));
+    // Whoever opens what was overwritten in full is told.
+    file.write_at(&vec![0xa5; usize::try_from(len).unwrap()], start).unwrap();
+    assert_eq!(failed(MessageQueue.open(&name, &options(""))).kind(), ErrorKind::Corrupt);
+    drop(queue);
+    MessageQueue.close(owner).unwrap();
+    assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
+}
+
+/// What a call may say while someone else writes into its memory.
+fn tolerable(error: &Error) {
+    let kinds = [ErrorKind::WouldBlock, ErrorKind::Corrupt, ErrorKind::Busy, ErrorKind::OutOfMemory];
+    assert!(kinds.contains(&error.kind()), "{error}");
+}
+
+#[test]
+fn a_persistent_queue_that_was_overwritten_is_told_and_can_be_removed() {
+    let name = name("overwritten");
+    drop(create(&name, "persist=true"));
+    let file =
+        Dir::open(Scope::User, Operation::Open).unwrap().path().join(format!("mq+{}.queue", name.os_name()));
+    let file = OpenOptions::new().write(true).open(file).unwrap();
+    // The first message of the only priority, where no chunk is.
+    file.write_at(&u32::MAX.to_ne_bytes(), 4096 + 192).unwrap();
+    let error = failed(MessageQueue.open(&name, &options("")));
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("anyipc rm"), "{error}");
+    MessageQueue.remove(&name, &options(""), false).unwrap();
+    assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
+}
+
+/// Forks; the child runs `play` and ends without any clean-up. True if it found no fault.
+fn forked(play: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the child uses nothing that another thread could have held at this moment but the allocator, which
+    // the C library keeps usable, and ends by `_exit`.
+    match unsafe { libc::fork() } {
+        -1 => panic!("no fork"),
+        0 => {
+            let good = play();
+            // SAFETY: always allowed.
+            unsafe { libc::_exit(i32::from(!good)) }
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: the status is ours.
+            let ended = unsafe { libc::waitpid(child, &mut status, 0) };
+            (ended, status) == (child, 0)
+        }
+    }
+}
+
+#[test]
+fn a_forked_child_holds_nothing_and_is_told() {
+    let (owner, mut handle) = queue("forked", "");
+    let name = common::name("forked-opener");
+    let other = create(&name, "");
+    let opener = open(&name);
+    handle.try_send(0, b"the parent's").unwrap();
+    assert!(failed(try_recv(&mut *opener.queue().unwrap())).is_would_block());
+    handle.messages().arm(Waiter::Task(std::task::Waker::noop())).unwrap();
+    let good = forked(|| {
+        let is_forked = |result: Result<()>| result.is_err_and(|error| error.kind() == ErrorKind::Forked);
+        let told = is_forked(handle.try_send(0, b"x"))
+            && is_forked(handle.try_recv_with(&mut |_, _| {}))
+            && is_forked(handle.status().map(drop))
+            && is_forked(handle.purge().map(drop))
+            && is_forked(handle.room().arm(Waiter::Thread).map(drop))
+            && is_forked(owner.queue().map(drop));
+        handle.messages().park(Duration::from_secs(100));
+        handle.messages().disarm();
+        drop((handle, owner, opener, other));
+        told
+    });
+    assert!(good, "the child was not told, or crashed");
+}
+
+#[test]
+fn a_fork_changes_nothing_for_the_parent() {
+    let name = name("fork-parent");
+    let owner = create(&name, "");
+    let mut handle = owner.queue().unwrap();
+    handle.try_send(0, b"one").unwrap();
+    let mut other = owner.queue().unwrap();
+    assert!(forked(|| {
+        drop(other.try_send(0, b"x"));
+        true
+    }));
+    other.try_send(0, b"two").unwrap();
+    assert_eq!(recv(&mut handle, Way::Task).unwrap().1, b"one");
+    assert_eq!(recv(&mut handle, Way::Thread).unwrap().1, b"two");
+    drop((handle, other));
+    MessageQueue.close(owner).unwrap();
+    assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
+}
