@@ -86,6 +86,7 @@ pub use anyipc_shared_memory::Block;
     doctest,
     target_os = "linux",
     feature = "config",
+    feature = "message-queue",
     feature = "postcard",
     feature = "shared-memory"
 ))]

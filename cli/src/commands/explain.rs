@@ -188,6 +188,12 @@ fn verdict(objects: &[Object]) -> &'static str {
             "Something of this name is damaged or not an object of ours: create and open fail until it is removed."
         }
         (true, _) => "It has a live owner: open and connect work, create fails with -1.",
+        _ if objects.iter().any(|o| o.state == ObjectState::Persistent) => {
+            "It stays although nobody holds it: open works, create needs create=open_or_create, rm removes it."
+        }
+        _ if live("queue") => {
+            "Its queue is held, but has no owner: open works, connect waits for an owner, create becomes it."
+        }
         (false, true) => {
             "It has a live block and no owner: open works, connect waits for an owner, create needs create=open_or_create."
         }

@@ -1,7 +1,7 @@
 //! One of those who share a queue: takes the lock, does one thing, gives the lock back, and wakes whom that gave
 //! something to do. A system call is made only if someone sleeps.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::Duration;
 
 use anyipc_core::{Armed, Error, ErrorKind, Interest, Operation, Result};
@@ -61,13 +61,20 @@ impl<C: Company> Party<C> {
     /// The same, after making sure that no death has left the counts half-changed.
     pub(crate) fn settled(&self, operation: Operation) -> Result<&Store> {
         let store = &self.store;
-        if store.lock().load(Relaxed) != 0 || store.is_marked(state::DAMAGED) {
+        if !self.is_idle() {
             self.enter(LONG).ok_or_else(|| stopped(operation))?;
             let sound = if store.is_marked(state::DAMAGED) { store.repair() } else { Ok(()) };
             unlock(store.lock(), &self.company);
             sound.map_err(|Corrupt| corrupt(operation))?;
         }
         Ok(store)
+    }
+
+    /// Whether nobody has the lock, alive or dead: what the words say then is so. Who polls takes no lock from those
+    /// who have something to do.
+    #[inline]
+    fn is_idle(&self) -> bool {
+        self.store.lock().load(Acquire) == 0 && !self.store.is_marked(state::DAMAGED)
     }
 
     /// Takes the lock. `None` if someone who lives holds it for too long.
@@ -138,6 +145,9 @@ impl<C: Company> Party<C> {
     #[inline]
     pub(crate) fn send(&mut self, priority: u32, flags: u8, bytes: &[u8]) -> Result<()> {
         let need = chunks_for(bytes.len());
+        if self.store.geometry().full == Full::Block && self.is_idle() && !self.has_room(bytes.len()) {
+            return Err(Error::new(Operation::Send, ErrorKind::WouldBlock));
+        }
         let sent = self.attempt(Operation::Send, |store| {
             if store.free() < need {
                 let full = store.geometry().full;
@@ -174,6 +184,9 @@ impl<C: Company> Party<C> {
     /// Receives one message, appending it to the buffer. `None` if there is none; else its priority and its flags.
     #[inline]
     pub(crate) fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<Option<(u32, u8)>> {
+        if self.store.nonempty() == 0 && self.is_idle() {
+            return Ok(None);
+        }
         self.attempt(Operation::Receive, |store| {
             let Some(found) = store.highest()? else { return Ok(None) };
             store.pop(&found, buffer)?;

@@ -36,10 +36,8 @@ const TRUST: Key = Key::new(
 
 pub(crate) const KEYS: &[Key] = &[keys::CAPACITY, PRIORITIES, FULL, PERSIST, keys::SCOPE, TRUST];
 
-/// Bytes of a queue, unless the address says otherwise.
-const QUEUE_CAPACITY: usize = 256 << 10;
-/// Bytes of each direction of a channel, unless the address says otherwise.
-const CHANNEL_CAPACITY: usize = 64 << 10;
+/// Bytes of a queue, and of each direction of a channel, unless the address says otherwise.
+const CAPACITY: usize = 64 << 10;
 /// How long an object may be between two states, unless the address has a `timeout`.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -97,7 +95,7 @@ impl Settings {
 
     /// The queue to make, with a text of so many bytes.
     pub(crate) fn queue(&self, text: usize) -> Geometry {
-        let chunks = self.chunks.unwrap_or((QUEUE_CAPACITY / CHUNK) as u32);
+        let chunks = self.chunks.unwrap_or((CAPACITY / CHUNK) as u32);
         Geometry {
             priorities: self.priorities.unwrap_or(1),
             full: self.full.unwrap_or(Full::Block),
@@ -128,7 +126,7 @@ impl Settings {
 
     /// Bytes of each direction of a channel.
     pub(crate) fn channel_capacity(&self) -> usize {
-        self.insisted_capacity().unwrap_or(CHANNEL_CAPACITY)
+        self.insisted_capacity().unwrap_or(CAPACITY)
     }
 
     /// The same, if the address says it.

@@ -1,0 +1,73 @@
+//! queue send, recv, len and purge, between processes.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{Place, parse};
+use rustix::process::Signal;
+use serde_json::json;
+
+const JOBS: &str = "mq://jobs?persist=true&priorities=4";
+
+#[test]
+fn messages_stay_between_processes_and_come_by_priority() {
+    let place = Place::new();
+    assert_eq!(place.run(["queue", "send", JOBS, "later"]).ok(), "");
+    assert_eq!(place.run(["queue", "send", "mq://jobs", "--priority", "3", "the urgent one"]).ok(), "");
+    place.run_with(["queue", "send", "mq://jobs", "--priority", "1", "-"], b"one\ntwo\n").ok();
+    assert_eq!(place.run(["queue", "len", "mq://jobs"]).ok(), "4\n");
+    let told = place.run(["queue", "len", "mq://jobs", "--json"]).records().remove(0);
+    assert_eq!((&told["messages"], &told["bytes"]), (&json!(4), &json!(25)));
+    assert_eq!((&told["priorities"], &told["dropped"]), (&json!(4), &json!(0)));
+    let got = place.run(["queue", "recv", "mq://jobs", "--count", "2", "--json"]).records();
+    assert_eq!((&got[0]["priority"], &got[0]["text"]), (&json!(3), &json!("the urgent one")));
+    assert_eq!((&got[1]["priority"], &got[1]["text"]), (&json!(1), &json!("one")));
+    assert_eq!(place.run(["queue", "recv", "mq://jobs"]).ok(), "two\nlater\n");
+    assert_eq!(place.run(["queue", "recv", "mq://jobs"]).ok(), "");
+
+    place.run(["queue", "send", "mq://jobs", "x"]).ok();
+    assert_eq!(place.run(["queue", "purge", "mq://jobs"]).ok(), "1\n");
+    let listed = place.run(["--json", "ls"]).records();
+    assert_eq!((&listed[0]["address"], &listed[0]["kind"]), (&json!("mq://jobs"), &json!("queue")));
+    assert_eq!(listed[0]["state"], "persistent");
+    assert!(place.run(["explain", "mq://jobs"]).ok().contains("It stays although nobody holds it"));
+    place.run(["doctor", "--fix"]).ok();
+    assert_eq!(place.files().len(), 1);
+    place.run(["rm", "mq://jobs"]).ok();
+    assert_eq!(place.files(), [""; 0]);
+}
+
+#[test]
+fn a_follower_prints_what_comes_until_it_is_stopped() {
+    let place = Place::new();
+    let mut follower = place.start_owner(["queue", "recv", "mq://live?priorities=2", "--follow", "--json"]);
+    place.run(["queue", "send", "mq://live", "--priority", "1", "hello"]).ok();
+    assert_eq!(parse(&follower.data.line())["text"], "hello");
+    let listed = place.run(["--json", "ls"]).records();
+    assert!(
+        listed.iter().any(|object| object["kind"] == "queue" && object["holders"] == json!([follower.pid()]))
+    );
+    assert_eq!(place.run(["--json", "rm", "mq://live"]).failure().1, "busy");
+    follower.signal(Signal::INT);
+    assert_eq!(follower.end().0.code(), Some(130));
+    assert_eq!(place.files(), [""; 0]);
+}
+
+#[test]
+fn faults_are_told() {
+    let place = Place::new();
+    let absent = place.run(["--json", "queue", "len", "mq://absent"]);
+    assert_eq!(absent.failure(), (1, "not_found".into(), Some(-3)));
+    place.run(["queue", "send", "mq://full?persist=true&full=drop-new&capacity=1KiB", "first"]).ok();
+    let lines: String = (0..20).map(|i| format!("{i}\n")).collect();
+    let sent = place.run_with(["queue", "send", "mq://full", "--json"], lines.as_bytes());
+    let summary = parse(sent.ok().trim_end());
+    assert_eq!((&summary["sent"], &summary["dropped"]), (&json!(20), &json!(13)));
+    assert!(sent.stderr().contains("13 messages were dropped"), "{}", sent.stderr());
+    let other = place.run(["--json", "queue", "send", "mq://full?full=block", "x"]);
+    assert_eq!(other.failure(), (1, "mismatch".into(), Some(-3)));
+    let priority = place.run(["--json", "queue", "send", "mq://full", "--priority", "1", "x"]);
+    assert_eq!(priority.failure().1, "invalid_option");
+    let none = place.run(["--json", "queue", "len", "shm://none"]);
+    assert_eq!(none.failure().1, "not_found");
+}
