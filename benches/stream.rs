@@ -17,7 +17,7 @@ fn benches(criterion: &mut Criterion) {
         for subject in support::subjects() {
             let mut connection = Connection::new(&subject, Role::Drain, size);
             group.bench_function(BenchmarkId::from_parameter(subject.scheme), |bench| {
-                bench.iter_custom(|count| pour(connection.channel(), size, count).unwrap());
+                bench.iter_custom(|count| pour(connection.channel(), size, count, 1).unwrap());
             });
         }
         group.finish();

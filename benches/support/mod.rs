@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "not every bench uses everything")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a bench fails by panicking")]
 
+#[path = "../../cli/src/bench/channel.rs"]
+pub(crate) mod channel;
 #[path = "../../cli/src/bench/link.rs"]
 pub(crate) mod link;
 pub(crate) mod pattern;

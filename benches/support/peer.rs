@@ -6,15 +6,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyipc::Channel;
-
 use super::Subject;
-use super::link::Failure;
+use super::channel::ChannelLink;
+use super::link::{Failure, Handling};
 use super::pattern::{round_trip, stream};
+use super::payload::Verify;
 use super::pin::{cores, pin};
 
 /// Holds what the second process does: pattern, size, core (or `-`), address.
 const ORDER: &str = "ANYIPC_BENCH_PEER";
+
+/// Messages are written and read in place.
+const HANDLING: Handling = Handling { verify: Verify::Full, in_place: true };
 
 /// The cores of the two sides.
 static CORES: LazyLock<Option<[usize; 2]>> = LazyLock::new(cores);
@@ -35,7 +38,7 @@ enum Peer {
 
 /// A channel, and who is at its other end. Dropping it ends both.
 pub(crate) struct Connection {
-    channel: Option<Channel>,
+    channel: Option<ChannelLink>,
     peer: Option<Peer>,
 }
 
@@ -64,11 +67,12 @@ impl Connection {
             Peer::Thread(thread::spawn(move || work(role, size, core, &url).unwrap()))
         };
         let mut connection = Self { channel: None, peer: Some(peer) };
-        connection.channel = Some(owner.accept_timeout(Duration::from_secs(10)).unwrap());
+        let channel = owner.accept_timeout(Duration::from_secs(10)).unwrap();
+        connection.channel = Some(ChannelLink::new(channel, HANDLING));
         connection
     }
 
-    pub(crate) fn channel(&mut self) -> &mut Channel {
+    pub(crate) fn channel(&mut self) -> &mut ChannelLink {
         self.channel.as_mut().unwrap()
     }
 }
@@ -106,7 +110,7 @@ fn work(role: Role, size: usize, core: Option<usize>, url: &str) -> Result<(), F
     if let Some(core) = core {
         pin(core);
     }
-    let mut channel = anyipc::connect(url)?;
+    let mut channel = ChannelLink::new(anyipc::connect(url)?, HANDLING);
     while match role {
         Role::Answer => round_trip::answer(&mut channel, size)?,
         Role::Drain => stream::drain(&mut channel, size)?,

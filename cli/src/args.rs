@@ -49,7 +49,7 @@ pub(crate) enum Command {
     Rm(rm::Args),
     Explain(explain::Args),
     Doctor(doctor::Args),
-    Bench(bench::Args),
+    Bench(Box<bench::Args>),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
 }

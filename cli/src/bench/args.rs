@@ -1,67 +1,153 @@
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::pattern::Pattern;
-use super::payload::MIN_SIZE;
+use super::carrier::Baseline;
+use super::machine::Pinning;
+use super::payload::Verify;
+use super::values::{parse_option, parse_pinning, parse_rate, parse_size, parse_time};
+
+const AFTER: &str = "\
+Examples:
+  anyipc bench --quick
+  anyipc bench --transports shm,local --sizes 64,64KiB --waits spin,adaptive,block
+  anyipc bench --compare                                # beside the bare system calls of this machine
+  anyipc bench --compare=cache-line,futex --transports shm --trust same-user --in-place --verify line
+  anyipc bench --patterns round-trip --sizes 64 --gap 20us,100us,1ms,10ms --compare=futex
+  anyipc bench --patterns round-trip --sizes 64 --rate 5000
+  anyipc bench --patterns stream --sizes 64 --batch 64 --compare=unix
+  anyipc bench --json all.json --csv all.csv --markdown all.md --svg all.svg";
 
 /// Measure every transport between two processes of this machine
 ///
-/// A second process is started and both exchange checked messages over each transport, size and pattern.
-/// One table goes to stdout, progress to stderr.
+/// A second process is started and both exchange checked messages, over every transport that is there, for each
+/// pattern, size and way of waiting. All rows are measured once before any is measured again; the table shows
+/// the medians. Only rows that wait in the same way are compared. The table goes to stdout, progress to stderr.
 #[derive(Debug, clap::Args)]
+#[command(after_help = AFTER)]
 pub(crate) struct Args {
-    /// Finish in under 30 seconds
+    /// Finish in under 30 seconds: fewer sizes, adaptive waiting, shorter rows
     #[arg(long)]
     pub(super) quick: bool,
 
-    /// Only these transports, such as shm
-    #[arg(long, value_name = "SCHEME", value_delimiter = ',')]
-    pub(super) transport: Vec<String>,
+    /// Only these transports, such as shm,local
+    #[arg(long, alias = "transport", value_name = "SCHEME", value_delimiter = ',')]
+    pub(super) transports: Vec<String>,
 
     /// Only these message sizes, such as 64,1KiB,1MiB
-    #[arg(long, value_name = "BYTES", value_delimiter = ',', value_parser = parse_size)]
-    pub(super) size: Vec<usize>,
+    #[arg(long, alias = "size", value_name = "BYTES", value_delimiter = ',', value_parser = parse_size)]
+    pub(super) sizes: Vec<usize>,
 
     /// Only these patterns
-    #[arg(long, value_delimiter = ',')]
-    pub(super) pattern: Vec<Pattern>,
+    #[arg(long, alias = "pattern", value_delimiter = ',')]
+    pub(super) patterns: Vec<Choice>,
 
-    /// How both sides of every row wait
-    #[arg(long, default_value = "adaptive")]
-    pub(super) wait: Wait,
+    /// Only these ways of waiting [default: all; with --quick adaptive]
+    #[arg(long, alias = "wait", value_delimiter = ',')]
+    pub(super) waits: Vec<Wait>,
+
+    /// Measure bare system calls in the same table, all or these; the ratio is then to the fastest of them
+    #[arg(
+        long, value_name = "BASELINE", value_delimiter = ',', num_args = 0.., require_equals = true,
+        default_missing_values = ["cache-line", "futex", "eventfd", "pipe", "unix", "tcp", "memcpy"]
+    )]
+    pub(super) compare: Vec<Baseline>,
+
+    /// Round trips with these gaps between them, such as 20us,1ms
+    #[arg(long, value_name = "TIME", value_delimiter = ',', value_parser = parse_time, conflicts_with = "rate")]
+    pub(super) gap: Vec<Duration>,
+
+    /// Round trips at this rate per second, each timed from when it was due: one that is late makes the next
+    /// ones late, and that counts
+    #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate)]
+    pub(super) rate: Option<f64>,
+
+    /// Streams send this many messages at once
+    #[arg(long, value_name = "MESSAGES", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096), conflicts_with = "in_place")]
+    pub(super) batch: u16,
+
+    /// Write and read messages in place (send_with, recv_with), not from and to buffers of one's own
+    #[arg(long)]
+    pub(super) in_place: bool,
+
+    /// What receivers check besides length and sequence
+    #[arg(long, value_name = "WHAT", default_value = "full")]
+    pub(super) verify: Verify,
+
+    /// Which copy receivers get, of the transports that know it
+    #[arg(long, value_name = "WHOM", value_parser = ["copy", "same-user"])]
+    pub(super) trust: Option<String>,
 
     /// An option for the transports that know it, such as capacity=2MiB; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_option)]
     pub(super) option: Vec<(String, String)>,
 
+    /// How often each row is measured [default: 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(super) repetitions: Option<u16>,
+
+    /// Time for a row in each repetition, a quarter of it warm-up [default: what the number of rows allows]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(super) slice: Option<Duration>,
+
+    /// The cores of the two sides, such as 0,1 [default: two cores that are not threads of one]
+    #[arg(long, value_name = "CORE,CORE", value_parser = parse_pinning)]
+    pub(super) pin: Option<Pinning>,
+
     /// Let the system move both sides between cores
-    #[arg(long)]
+    #[arg(long, conflicts_with = "pin")]
     pub(super) no_pin: bool,
 
     /// With --json: write all figures to this file and still print the table
     #[arg(value_name = "FILE", requires = "json")]
     pub(super) file: Option<PathBuf>,
 
+    /// Write the medians to this file, comma-separated
+    #[arg(long, value_name = "FILE")]
+    pub(super) csv: Option<PathBuf>,
+
+    /// Write the table to this file as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(super) markdown: Option<PathBuf>,
+
+    /// Draw time over size to this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) svg: Option<PathBuf>,
+
     /// Be the second process: orders on stdin, reports on stdout
     #[arg(long, hide = true)]
     pub(super) peer: bool,
 }
 
+/// A choice of patterns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Choice {
+    /// One message there, one back, the next only then
+    RoundTrip,
+    /// One way, as fast as they are taken
+    Stream,
+    /// Both of these over queues, of the transports that have them
+    Queue,
+}
+
 /// How a call waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Wait {
-    /// Spin while answers come quickly, then sleep
-    Adaptive,
     /// Never sleep
     Spin,
+    /// Spin while answers come quickly, then sleep
+    Adaptive,
     /// Sleep at once
     Block,
 }
 
 impl Wait {
+    /// All.
+    pub(super) const ALL: [Self; 3] = [Self::Spin, Self::Adaptive, Self::Block];
+
     /// As in an address.
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -69,51 +155,5 @@ impl Wait {
             Self::Spin => "spin",
             Self::Block => "block",
         }
-    }
-}
-
-const UNITS: [(&str, usize); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("B", 1), ("", 1)];
-const LONGEST: usize = 256 << 20;
-
-fn parse_size(text: &str) -> Result<usize, String> {
-    let read = |(unit, factor): (&str, usize)| {
-        text.strip_suffix(unit)?.trim_end().parse::<usize>().ok()?.checked_mul(factor)
-    };
-    match UNITS.into_iter().find_map(read) {
-        Some(size) if (MIN_SIZE..=LONGEST).contains(&size) => Ok(size),
-        Some(_) => Err(format!("choose {MIN_SIZE} (room for sequence and checksum) to 256MiB")),
-        None => Err("not a number of bytes such as 64, 1KiB or 1MiB".into()),
-    }
-}
-
-fn parse_option(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("not KEY=VALUE, such as capacity=2MiB")?;
-    if key == "wait" {
-        return Err("use --wait, which is the same for every row".into());
-    }
-    Ok((key.into(), value.into()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_have_units_and_bounds() {
-        assert_eq!(parse_size("64"), Ok(64));
-        assert_eq!(parse_size("64B"), Ok(64));
-        assert_eq!(parse_size("1KiB"), Ok(1024));
-        assert_eq!(parse_size("1 MiB"), Ok(1 << 20));
-        for bad in ["", "15", "1GB", "-1", "KiB", "257MiB", "99999999999999999999", "18446744073709551615KiB"]
-        {
-            assert!(parse_size(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn options_are_pairs() {
-        assert_eq!(parse_option("a=b=c"), Ok(("a".into(), "b=c".into())));
-        assert!(parse_option("a").is_err());
-        assert!(parse_option("wait=spin").is_err());
     }
 }

@@ -1,11 +1,13 @@
 //! The figures of a row and what is made of its repetitions.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::case::{Case, PeerKind};
+use super::noise::{Foreign, Placement, foreign_share, reasons};
 use super::pattern::{Pattern, Timed};
-use super::plan::Case;
 use super::stats::{Histogram, median, spread};
 
 /// The figures of one repetition, or the medians of all.
@@ -32,6 +34,9 @@ pub(super) struct Figures {
     /// Every round trip.
     #[serde(skip)]
     pub(super) latencies: Option<Histogram>,
+    /// What others took of the cores meanwhile.
+    #[serde(skip)]
+    pub(super) foreign: Option<Foreign>,
 }
 
 impl Figures {
@@ -59,6 +64,11 @@ impl Figures {
         Self { peer_cpu_ns_per_message: peer, cpu_ns_per_message: both, ..self }
     }
 
+    /// With what others took of the cores meanwhile.
+    pub(super) fn with_foreign(self, foreign: Option<Foreign>) -> Self {
+        Self { foreign, ..self }
+    }
+
     /// Each figure's median. A share of which some repetition had too few samples is that of all together.
     fn medians(of: &[Self]) -> Self {
         let middle = |figure: fn(&Self) -> Option<f64>| median(of.iter().filter_map(figure));
@@ -78,11 +88,12 @@ impl Figures {
             peer_cpu_ns_per_message: middle(|f| f.peer_cpu_ns_per_message),
             messages: of.iter().map(|f| f.messages).sum(),
             latencies: None,
+            foreign: None,
         }
     }
 
     /// What rows are compared by, in ns: the round trip's median, or the stream's time per message.
-    fn cost(&self, pattern: Pattern) -> Option<f64> {
+    pub(super) fn cost(&self, pattern: Pattern) -> Option<f64> {
         match pattern {
             Pattern::RoundTrip => self.p50_ns,
             Pattern::Stream => self.messages_per_second.map(|rate| 1e9 / rate),
@@ -101,33 +112,56 @@ pub(super) struct Row {
     pub(super) case: Case,
     /// Medians of the repetitions.
     pub(super) median: Figures,
-    /// How many times the fastest row of the same pattern and size takes: 1 is the fastest.
+    /// How many times what the fastest row that is no baseline takes, of those it can be compared with: 1 is the
+    /// fastest.
     pub(super) ratio: Option<f64>,
+    /// How many times what the fastest baseline between two processes takes, of those it can be compared with.
+    pub(super) times_limit: Option<f64>,
     /// How far the repetitions are apart, as a share of their median.
     pub(super) spread: Option<f64>,
+    /// The share of the cores' time that other programs took.
+    pub(super) foreign: Option<f64>,
+    /// Why the figures are not to be trusted; empty if they are.
+    pub(super) unstable: Vec<String>,
     /// Each repetition.
     pub(super) repetitions: Vec<Figures>,
 }
 
-/// Rows with medians and ratios, the fastest of each pattern and size first.
-pub(super) fn rank(measured: Vec<(Case, Vec<Figures>)>) -> Vec<Row> {
-    let mut rows: Vec<Row> = measured
-        .into_iter()
-        .map(|(case, repetitions)| {
-            let costs: Vec<f64> = repetitions.iter().filter_map(|f| f.cost(case.pattern)).collect();
-            let spread = spread(costs.iter().copied());
-            Row { median: Figures::medians(&repetitions), case, ratio: None, spread, repetitions }
-        })
-        .collect();
-    let cost = |row: &Row| row.median.cost(row.case.pattern).unwrap_or(f64::INFINITY);
+impl Row {
+    fn new(case: Case, repetitions: Vec<Figures>, placement: &Placement) -> Self {
+        let costs: Vec<f64> = repetitions.iter().filter_map(|f| f.cost(case.pattern)).collect();
+        let spread = spread(costs.iter().copied());
+        let foreign = foreign_share(repetitions.iter().map(|f| f.foreign));
+        let unstable = reasons(foreign, spread, placement);
+        let foreign = foreign.map(|share| share.part);
+        let median = Figures::medians(&repetitions);
+        Self { case, median, ratio: None, times_limit: None, spread, foreign, unstable, repetitions }
+    }
+
+    /// What it is compared by, in ns.
+    pub(super) fn cost(&self) -> f64 {
+        self.median.cost(self.case.pattern).unwrap_or(f64::INFINITY)
+    }
+}
+
+/// Rows with medians and ratios, the fastest of those that can be compared first.
+pub(super) fn rank(measured: Vec<(Case, Vec<Figures>)>, placement: &Placement) -> Vec<Row> {
+    let row = |(case, repetitions)| Row::new(case, repetitions, placement);
+    let mut rows: Vec<Row> = measured.into_iter().map(row).collect();
     rows.sort_by(|a, b| {
-        let group = |row: &Row| (row.case.pattern, row.case.size);
-        group(a).cmp(&group(b)).then(cost(a).total_cmp(&cost(b)))
+        let group = |row: &Row| (row.case.pattern, row.case.size, row.case.wait);
+        let pace = a.case.pace.partial_cmp(&b.case.pace).unwrap_or(Ordering::Equal);
+        group(a).cmp(&group(b)).then(pace).then(a.cost().total_cmp(&b.cost()))
     });
-    for group in rows.chunk_by_mut(|a, b| (a.case.pattern, a.case.size) == (b.case.pattern, b.case.size)) {
-        let fastest = group.first().map_or(f64::INFINITY, cost);
+    for group in rows.chunk_by_mut(|a, b| a.case.beside(&b.case)) {
+        let fastest = |of: fn(&Row) -> bool| group.iter().find(|row| of(row)).map(Row::cost);
+        let transport = fastest(|row| !row.case.is_baseline());
+        let limit = fastest(|row| row.case.is_baseline() && row.case.peer == PeerKind::Process);
         for row in group {
-            row.ratio = Some(cost(row) / fastest).filter(|ratio| ratio.is_finite());
+            let own = row.cost();
+            let over = |cost: f64| Some(own / cost).filter(|ratio| ratio.is_finite());
+            row.ratio = transport.and_then(over);
+            row.times_limit = limit.filter(|_| row.case.peer != PeerKind::Nobody).and_then(over);
         }
     }
     rows
@@ -136,31 +170,51 @@ pub(super) fn rank(measured: Vec<(Case, Vec<Figures>)>) -> Vec<Row> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::plan::PeerKind;
-
-    fn case(transport: &'static str, pattern: Pattern, size: usize) -> Case {
-        Case { transport, peer: PeerKind::Process, pattern, size, options: Vec::new() }
-    }
+    use crate::bench::args::Wait;
+    use crate::bench::carrier::{Baseline, Carrier};
+    use crate::bench::case::tests::{baseline, case};
 
     fn round_trip(nanos: f64) -> Figures {
         Figures { p50_ns: Some(nanos), ..Figures::default() }
     }
 
+    fn ranked(measured: Vec<(Case, Vec<Figures>)>) -> Vec<Row> {
+        rank(measured, &Placement::default())
+    }
+
     #[test]
     fn the_fastest_of_a_group_is_one() {
         let stream = Figures { messages_per_second: Some(1e6), ..Figures::default() };
-        let rows = rank(vec![
-            (case("b", Pattern::Stream, 64), vec![stream]),
-            (
-                case("b", Pattern::RoundTrip, 64),
-                vec![round_trip(900.0), round_trip(300.0), round_trip(400.0)],
-            ),
-            (case("a", Pattern::RoundTrip, 64), vec![round_trip(200.0)]),
-            (case("a", Pattern::RoundTrip, 1024), vec![round_trip(800.0)]),
+        let round = |transport| case(transport, Pattern::RoundTrip);
+        let rows = ranked(vec![
+            (case("b", Pattern::Stream), vec![stream]),
+            (round("b"), vec![round_trip(900.0), round_trip(300.0), round_trip(400.0)]),
+            (round("a"), vec![round_trip(200.0)]),
+            (Case { size: 1024, ..round("a") }, vec![round_trip(800.0)]),
+            (Case { wait: Wait::Block, ..round("a") }, vec![round_trip(900.0)]),
         ]);
         let seen: Vec<_> = rows.iter().map(|r| (r.case.transport, r.ratio)).collect();
-        assert_eq!(seen, [("a", Some(1.0)), ("b", Some(2.0)), ("a", Some(1.0)), ("b", Some(1.0))]);
-        assert_eq!(rows[1].spread, Some(1.5));
+        let one = Some(1.0);
+        assert_eq!(seen, [("a", one), ("b", Some(2.0)), ("a", one), ("a", one), ("b", one)]);
+        assert_eq!((rows[1].spread, rows[1].times_limit), (Some(1.5), None));
+        assert_eq!(rows[1].unstable, ["differs by ±75 %"]);
+        assert!(rows[0].unstable.is_empty());
+    }
+
+    #[test]
+    fn the_limit_is_the_fastest_baseline_of_two_processes() {
+        let bare = |of| baseline(of, Pattern::RoundTrip);
+        let memcpy = Case { peer: PeerKind::Nobody, ..bare(Baseline::Memcpy) };
+        let rows = ranked(vec![
+            (case("a", Pattern::RoundTrip), vec![round_trip(300.0)]),
+            (bare(Baseline::Futex), vec![round_trip(200.0)]),
+            (bare(Baseline::Pipe), vec![round_trip(400.0)]),
+            (memcpy, vec![round_trip(100.0)]),
+        ]);
+        let seen: Vec<_> = rows.iter().map(|r| (r.case.carrier, r.times_limit)).collect();
+        assert_eq!(seen[0], (Carrier::Baseline(Baseline::Memcpy), None));
+        assert_eq!(seen[2], (Carrier::Channel, Some(1.5)));
+        assert_eq!(rows[2].ratio, Some(1.0));
     }
 
     #[test]
@@ -172,6 +226,7 @@ mod tests {
             timed_messages: 20_000,
             elapsed: Duration::from_millis(5),
             messages: 20_002,
+            idle_cpu: Duration::ZERO,
         };
         let figures = Figures::new(timed, 1 << 20, Some(Duration::from_nanos(20_002)))
             .with_peer_cpu(Some(Duration::from_nanos(40_004)));
@@ -187,7 +242,8 @@ mod tests {
             let mut latencies = Histogram::new();
             (1..=1000).for_each(|nanos| latencies.record(Duration::from_nanos(nanos)));
             let elapsed = Duration::from_millis(1);
-            let timed = Timed { latencies: Some(latencies), timed_messages: 2000, elapsed, messages: 2002 };
+            let (latencies, idle_cpu) = (Some(latencies), Duration::ZERO);
+            let timed = Timed { latencies, timed_messages: 2000, elapsed, messages: 2002, idle_cpu };
             Figures::new(timed, 64, None)
         };
         let once = repetition();

@@ -1,53 +1,35 @@
 //! What a pattern is measured over.
 
-use anyipc::{Channel, ErrorKind};
-
-use super::payload;
+pub(crate) use super::payload::Received;
+use super::payload::Verify;
 
 /// Anything that goes wrong while measuring.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// What [`Link::receive`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Received {
-    /// A message, more will follow.
-    Message,
-    /// The last message of a phase.
-    Last,
-    /// The other side closed in an orderly way.
-    End,
-}
 
 /// A duplex connection that carries checked messages.
 pub(crate) trait Link {
     /// Sends a message of `size` bytes, all of them written, with this stamp.
     fn send(&mut self, size: usize, stamp: u64) -> Result<(), Failure>;
 
+    /// Sends `count` messages, numbered from `first`, together if it can.
+    fn send_many(&mut self, size: usize, first: u64, count: u64) -> Result<(), Failure> {
+        (first..first + count).try_for_each(|sequence| self.send(size, sequence))
+    }
+
     /// Waits for a message of `size` bytes and checks that it is number `expected`.
     fn receive(&mut self, size: usize, expected: u64) -> Result<Received, Failure>;
+
+    /// Lets the other side receive [`Received::End`] in place of a message of `size` bytes.
+    fn finish(self, size: usize) -> Result<(), Failure>;
 }
 
-/// Written in place and read by closure: what the library recommends for speed.
-impl Link for Channel {
-    #[inline]
-    fn send(&mut self, size: usize, stamp: u64) -> Result<(), Failure> {
-        let fill = |frame: &mut [u8]| {
-            payload::write(frame.get_mut(..size)?, stamp);
-            Some(size)
-        };
-        Ok(self.send_with(size, fill)?)
-    }
-
-    #[inline]
-    fn receive(&mut self, size: usize, expected: u64) -> Result<Received, Failure> {
-        match self.recv_with(|message| payload::check(message, size, expected)) {
-            Ok(Ok(false)) => Ok(Received::Message),
-            Ok(Ok(true)) => Ok(Received::Last),
-            Ok(Err(fault)) => Err(fault.into()),
-            Err(error) if error.kind() == ErrorKind::Closed => Ok(Received::End),
-            Err(error) => Err(error.into()),
-        }
-    }
+/// How both sides handle their messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Handling {
+    /// What receivers check.
+    pub(crate) verify: Verify,
+    /// Written and read where they lie in the transport, not in buffers of one's own.
+    pub(crate) in_place: bool,
 }
 
 /// The failure of a side whose partner left in the middle.

@@ -44,6 +44,12 @@ impl Pinning {
     pub(super) fn choose() -> Option<Self> {
         pair(&sys::allowed_cores(), sys::share_a_core)
     }
+
+    /// A core of these that this process may not use.
+    pub(super) fn forbidden(self) -> Option<usize> {
+        let allowed = sys::allowed_cores();
+        [self.driver, self.peer].into_iter().find(|core| !allowed.contains(core))
+    }
 }
 
 fn pair(cores: &[usize], share: impl Fn(usize, usize) -> bool) -> Option<Pinning> {

@@ -1,22 +1,41 @@
 //! One row, once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyipc::{Address, Channel, Endpoint, ErrorKind, Registry};
+use anyipc::Registry;
 
+use super::args::Args;
+use super::carrier::Carrier;
+use super::case::{Case, PeerKind};
 use super::figures::Figures;
 use super::guard::Guard;
-use super::link::Failure;
+use super::link::{Failure, Link};
 use super::machine::Pinning;
-use super::peer::Order;
-use super::plan::{Case, PeerKind};
+use super::meeting::{Meeting, Order};
+use super::noise::Watch;
+use super::pattern::Traffic;
+use super::payload::Verify;
 use super::process::Peers;
 use super::sys::{self, Whose};
 
-/// The longest wait for the other side to connect.
-const CONNECT: Duration = Duration::from_secs(10);
-/// How often that wait looks whether there is another side.
-const LOOK: Duration = Duration::from_millis(200);
+/// What is the same for all rows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Setting {
+    pub(super) pinning: Option<Pinning>,
+    /// The cost of one reading of the clock.
+    pub(super) clock: Duration,
+    pub(super) verify: Verify,
+    pub(super) in_place: bool,
+    /// How many messages of a stream are sent together.
+    pub(super) batch: u64,
+}
+
+impl Setting {
+    pub(super) fn new(args: &Args, pinning: Option<Pinning>, clock: Duration) -> Self {
+        let Args { verify, in_place, batch, .. } = *args;
+        Self { pinning, clock, verify, in_place, batch: batch.into() }
+    }
+}
 
 /// Measures rows, one at a time.
 #[derive(Debug)]
@@ -24,23 +43,17 @@ pub(super) struct Bench<'a> {
     registry: &'a Registry,
     guard: &'a Guard,
     peers: Peers,
-    pinning: Option<Pinning>,
-    clock: Duration,
+    setting: Setting,
     serial: u64,
 }
 
 impl<'a> Bench<'a> {
-    /// Pins the calling thread. `clock` is the cost of one reading of the clock.
-    pub(super) fn new(
-        registry: &'a Registry,
-        guard: &'a Guard,
-        pinning: Option<Pinning>,
-        clock: Duration,
-    ) -> Self {
-        if let Some(pinning) = pinning {
+    /// Pins the calling thread.
+    pub(super) fn new(registry: &'a Registry, guard: &'a Guard, setting: Setting) -> Self {
+        if let Some(pinning) = setting.pinning {
             sys::pin(pinning.driver);
         }
-        Self { registry, guard, peers: Peers::default(), pinning, clock, serial: 0 }
+        Self { registry, guard, peers: Peers::default(), setting, serial: 0 }
     }
 
     /// Measures a row over a fresh channel, for about `time`, a quarter of it warm-up.
@@ -50,56 +63,55 @@ impl<'a> Bench<'a> {
     pub(super) fn slice(&mut self, case: &Case, time: Duration) -> Result<Figures, Failure> {
         self.guard.beat();
         self.serial += 1;
-        let address = address(case, self.serial)?;
-        let owner = self.registry.create(&address)?;
-        let core = self.pinning.map(|p| p.peer);
-        let order = Order { url: owner.address().to_string(), pattern: case.pattern, size: case.size, core };
-        self.peers.order(case.peer, order, self.guard)?;
-        let driven = self.drive(case, time, &owner);
+        let watch = Watch::begin(self.setting.pinning);
+        let before = sys::cpu_time(Whose::Process);
+        let Setting { pinning, verify, in_place, .. } = self.setting;
+        let Case { carrier, pattern, size, wait, .. } = *case;
+        let core = pinning.map(|p| p.peer);
+        let mut order = Order { carrier, places: Vec::new(), pattern, size, wait, verify, in_place, core };
+        let mut meeting = Meeting::open(case, &mut order, self.registry, self.serial)?;
+        self.peers.order(case.peer, order.clone(), self.guard)?;
+        let driven = self.drive(case, time, &order, &mut meeting);
+        // Only over a channel the other side learns of it.
+        if driven.is_err() && carrier != Carrier::Channel {
+            return driven;
+        }
         let reported = self.peers.report(case.peer);
-        owner.close()?;
+        meeting.close()?;
         match (driven, reported) {
-            (Ok(figures), Ok(peer_cpu)) => Ok(figures.with_peer_cpu(peer_cpu)),
+            (Ok(figures), Ok(used)) => {
+                let here = before.and_then(|before| sys::cpu_time(Whose::Process)?.checked_sub(before));
+                // Both sides' time is this process's where the other one is a thread.
+                let there = if case.peer == PeerKind::Thread { Some(Duration::ZERO) } else { used.all };
+                let foreign = here.zip(there).and_then(|(here, there)| watch.end(here + there));
+                Ok(figures.with_peer_cpu(used.phase).with_foreign(foreign))
+            }
             (Err(here), Err(there)) => Err(format!("{here}; the other side says: {there}").into()),
             (Err(error), _) | (_, Err(error)) => Err(error),
         }
     }
 
-    fn accept(&self, owner: &Endpoint) -> Result<Channel, Failure> {
-        let started = Instant::now();
-        loop {
-            match owner.accept_timeout(LOOK) {
-                Err(error) if error.kind() == ErrorKind::TimedOut => {
-                    if started.elapsed() >= CONNECT || self.guard.is_over() {
-                        return Err(error.into());
-                    }
-                }
-                accepted => return Ok(accepted?),
-            }
-        }
-    }
-
-    fn drive(&self, case: &Case, time: Duration, owner: &Endpoint) -> Result<Figures, Failure> {
-        let mut channel = self.accept(owner)?;
+    fn drive(
+        &self,
+        case: &Case,
+        time: Duration,
+        order: &Order,
+        meeting: &mut Meeting,
+    ) -> Result<Figures, Failure> {
+        let mut wire = meeting.meet(order, || self.guard.is_over())?;
         let whose = match case.peer {
-            PeerKind::Process => Whose::Process,
+            PeerKind::Process | PeerKind::Nobody => Whose::Process,
             PeerKind::Thread => Whose::Thread,
         };
-        let (pattern, size) = (case.pattern, case.size);
-        let rate = pattern.warm_up(&mut channel, size, time / 4)?;
+        let Setting { pinning, clock, batch, .. } = self.setting;
+        let Case { pattern, size, pace, .. } = *case;
+        let asleep = pinning.is_some_and(|p| p.driver == p.peer);
+        let traffic = Traffic { pattern, size, pace, batch, asleep };
+        let rate = traffic.warm_up(&mut wire, time / 4, whose)?;
         let before = sys::cpu_time(whose);
-        let timed = pattern.drive(&mut channel, size, time * 3 / 4, rate, self.clock)?;
-        let cpu = before.and_then(|before| sys::cpu_time(whose)?.checked_sub(before));
-        channel.close()?;
+        let timed = traffic.drive(&mut wire, time * 3 / 4, rate, clock, whose)?;
+        let cpu = before.and_then(|before| sys::cpu_time(whose)?.checked_sub(before + timed.idle_cpu));
+        wire.finish(size)?;
         Ok(Figures::new(timed, size, cpu))
     }
-}
-
-/// A name that no other benchmark of this machine has; of a port, one that the system will choose.
-fn address(case: &Case, serial: u64) -> Result<Address, Failure> {
-    let plain: Address = match case.transport {
-        "tcp" => "tcp://127.0.0.1:0".parse()?,
-        transport => format!("{transport}://bench.{}.{serial}", std::process::id()).parse()?,
-    };
-    Ok(case.options.iter().fold(plain, |address, (key, value)| address.with(key, value)))
 }

@@ -1,19 +1,27 @@
 //! `anyipc bench`: every transport, measured between two processes.
 //!
-//! - `args`, `plan`: what is asked for; which rows, how often, how long
-//! - `payload`, `link`: what messages hold and what carries them
+//! - `args`, `values`, `plan`, `case`: what is asked for; which rows, how often, how long
+//! - `payload`, `link`: what messages hold and what carries them: `channel`, `queue`, `memcpy`, `sys::bare`;
+//!   `carrier` chooses
 //! - `pattern`: which messages go where and what of it is timed, one file per pattern
 //! - `peer`, `process`, `guard`: the other side, as itself and as the driver holds it, and its end
-//! - `measure`: one row, once; `figures`, `stats`: what is made of it
+//! - `meeting`: how both come to their ends; `measure`: one row, once
+//! - `figures`, `stats`, `noise`: what is made of it
 //! - `machine`, `placement`, `sys`: where it ran
-//! - `report`: table, JSON and notes
+//! - `report`: table, JSON, CSV, Markdown, picture and notes
 
 mod args;
+mod carrier;
+mod case;
+mod channel;
 mod figures;
 mod guard;
 mod link;
 mod machine;
 mod measure;
+mod meeting;
+mod memcpy;
+mod noise;
 mod pattern;
 mod payload;
 mod peer;
@@ -21,9 +29,11 @@ mod placement;
 mod plan;
 mod process;
 mod progress;
+mod queue;
 mod report;
 mod stats;
 mod sys;
+mod values;
 
 use std::io;
 use std::process::ExitCode;
@@ -39,11 +49,12 @@ use crate::output::Output;
 use figures::rank;
 use guard::Guard;
 use machine::{Machine, Pinning, clock_cost};
-use measure::Bench;
+use measure::{Bench, Setting};
+use noise::Placement;
 use placement::cache_line_round_trip;
 use plan::Plan;
 use progress::Progress;
-use report::{Report, heading, notes, record, save, table};
+use report::{Format, Report, csv, heading, json, markdown, notes, picture, save, table};
 
 /// Runs the benchmark, or the second process of one.
 ///
@@ -58,10 +69,17 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     interrupt::install()?;
     let guard = Guard::new().map_err(failed)?;
     let report = measure_all(args, &plan, &guard, out.quiet())?;
-    if let Some(path) = &args.file {
-        save(&report, path)?;
-    } else if out.json() {
-        out.record(record(&report))?;
+    let files = [
+        (&args.file, json::file as Format),
+        (&args.csv, csv::file),
+        (&args.markdown, markdown::file),
+        (&args.svg, picture::file),
+    ];
+    for (path, format) in files {
+        path.as_ref().map_or(Ok(()), |path| save(&report, path, format))?;
+    }
+    if out.json() && args.file.is_none() {
+        out.record(json::record(&report))?;
         return Ok(ExitCode::SUCCESS);
     }
     out.line(heading(&report))?;
@@ -73,20 +91,25 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
 fn measure_all(args: &Args, plan: &Plan, guard: &Guard, quiet: bool) -> Result<Report> {
     let started = Instant::now();
     let machine = Machine::look();
-    let clock = clock_cost();
-    let pinning = if args.no_pin { None } else { Pinning::choose() };
-    let mut bench = Bench::new(Registry::global(), guard, pinning, clock);
+    let pinning = if args.no_pin { None } else { args.pin.or_else(Pinning::choose) };
+    if let Some(core) = args.pin.and_then(Pinning::forbidden) {
+        return Err(Failure::Usage(format!(
+            "--pin: this process may not use core {core} (see taskset -p $$)"
+        )));
+    }
+    let setting = Setting::new(args, pinning, clock_cost());
+    let mut bench = Bench::new(Registry::global(), guard, setting);
     let mut measured: Vec<_> = plan.cases.iter().map(|case| (case.clone(), Vec::new())).collect();
     let progress = Progress::new(plan, quiet);
+    let place = || pinning.and_then(cache_line_round_trip);
+    let mut placement = Placement(place().into_iter().collect());
     let mut repetitions = 0;
-    let mut placement = Vec::new();
     while repetitions < plan.repetitions {
         let began = Instant::now();
-        placement.extend(pinning.and_then(cache_line_round_trip));
         for (case, figures) in &mut measured {
             interrupt::check()?;
             progress.show(case);
-            match bench.slice(case, plan.slice) {
+            match bench.slice(case, plan.slice(case)) {
                 Ok(found) => figures.push(found),
                 Err(why) => {
                     interrupt::check()?;
@@ -96,12 +119,13 @@ fn measure_all(args: &Args, plan: &Plan, guard: &Guard, quiet: bool) -> Result<R
             progress.step();
         }
         repetitions += 1;
+        placement.0.extend(place());
         if started.elapsed() + began.elapsed() > plan.limit {
             break;
         }
     }
-    let (wait, slice, rows) = (args.wait, plan.slice, rank(measured));
-    Ok(Report { machine, wait, pinning, placement, repetitions, slice, clock, rows })
+    let rows = rank(measured, &placement);
+    Ok(Report { machine, setting, placement, repetitions, repetition: plan.repetition(), rows })
 }
 
 fn failed(why: link::Failure) -> Failure {

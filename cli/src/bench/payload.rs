@@ -1,9 +1,11 @@
 //! What the messages of a benchmark hold, so that a lost, doubled, reordered or torn one is found.
 //!
-//! Sequence word, checksum word, then a body of which each cache line repeats a word of its own, made from
-//! the sequence. The writer writes every byte; the checksum weighs the first word of every line.
+//! Sequence word, check word (made from sequence and length), then a body of which each cache line repeats a word
+//! of its own, made from the sequence. The writer writes every byte.
 
 use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// The shortest message that can be checked, in bytes.
 pub(crate) const MIN_SIZE: usize = 16;
@@ -11,7 +13,34 @@ pub(crate) const MIN_SIZE: usize = 16;
 /// In the sequence word: the last message of its phase.
 pub(crate) const LAST: u64 = 1 << 63;
 
+/// As sequence word: there will be no more messages.
+pub(crate) const END: u64 = 1 << 62;
+
+/// Length of the sequence word, in bytes.
+pub(crate) const SEQUENCE: usize = 8;
+
 const LINE: usize = 64;
+
+/// What of a message is checked besides its length and its sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verify {
+    /// Every byte.
+    Full,
+    /// A word of every cache line.
+    Line,
+}
+
+/// What a message says of its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// More will follow.
+    Message,
+    /// The last one of a phase.
+    Last,
+    /// None: the other side has ended.
+    End,
+}
 
 /// Why a message is not the one that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +50,7 @@ pub(crate) enum Fault {
     /// Its place in the sequence.
     Sequence { expected: u64, found: u64 },
     /// Its content.
-    Checksum { sequence: u64 },
+    Content { sequence: u64 },
 }
 
 impl fmt::Display for Fault {
@@ -33,8 +62,8 @@ impl fmt::Display for Fault {
             Self::Sequence { expected, found } => {
                 write!(f, "message {found} arrived where message {expected} was due")
             }
-            Self::Checksum { sequence } => {
-                write!(f, "message {sequence} arrived with a wrong checksum")
+            Self::Content { sequence } => {
+                write!(f, "message {sequence} arrived with wrong content")
             }
         }
     }
@@ -42,65 +71,84 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Writes all of a message. `stamp` is its place in the sequence, with or without [`LAST`].
+/// Writes all of a message. `stamp` is its place in the sequence, with or without [`LAST`], or [`END`].
 #[inline]
 pub(crate) fn write(message: &mut [u8], stamp: u64) {
-    let len = message.len();
-    let Some((header, body)) = message.split_first_chunk_mut::<MIN_SIZE>() else { return };
-    let mut word = mix(stamp);
-    let mut sum = mix(stamp ^ len as u64);
-    let (first, rest) = body.split_at_mut((LINE - MIN_SIZE).min(body.len()));
-    let (lines, tail) = rest.as_chunks_mut::<LINE>();
-    let mut weight = 1;
-    let mut part = |part: &mut [u8]| {
-        fill(part, word);
-        sum = sum.wrapping_add(first_word(part).wrapping_mul(weight));
-        word = word.wrapping_add(STEP);
-        weight = weight.wrapping_add(2);
-    };
-    part(first);
-    for line in lines {
-        part(line);
+    if message.len() < MIN_SIZE {
+        return;
     }
-    part(tail);
-    let (sequence, checksum) = header.split_at_mut(8);
-    sequence.copy_from_slice(&stamp.to_le_bytes());
-    checksum.copy_from_slice(&sum.to_le_bytes());
+    let Some((sequence, rest)) = message.split_first_chunk_mut::<SEQUENCE>() else { return };
+    write_rest(rest, stamp);
+    *sequence = stamp.to_le_bytes();
 }
 
-/// Checks a message of `size` bytes that should be number `expected`, reading a word of every cache line.
-/// True if it is the [`LAST`] of its phase.
+/// Writes all of a message but its sequence word.
+#[inline]
+pub(crate) fn write_rest(rest: &mut [u8], stamp: u64) {
+    let len = rest.len();
+    let Some((check, body)) = rest.split_first_chunk_mut::<8>() else { return };
+    *check = mix(stamp ^ len as u64).to_le_bytes();
+    let mut word = mix(stamp);
+    let (first, lines) = body.split_at_mut((LINE - MIN_SIZE).min(body.len()));
+    fill(first, word);
+    let (lines, tail) = lines.as_chunks_mut::<LINE>();
+    for line in lines {
+        word = word.wrapping_add(STEP);
+        fill(line, word);
+    }
+    fill(tail, word.wrapping_add(STEP));
+}
+
+/// Checks a message of `size` bytes that should be number `expected`.
 ///
 /// # Errors
 /// What is wrong with it.
 #[inline]
-pub(crate) fn check(message: &[u8], size: usize, expected: u64) -> Result<bool, Fault> {
+pub(crate) fn check(message: &[u8], size: usize, expected: u64, verify: Verify) -> Result<Received, Fault> {
     let len = message.len();
-    let Some((header, body)) = message.split_first_chunk::<MIN_SIZE>().filter(|_| len == size) else {
+    let whole = len == size && len >= MIN_SIZE;
+    let Some((sequence, rest)) = message.split_first_chunk::<SEQUENCE>().filter(|_| whole) else {
         return Err(Fault::Length { expected: size, found: len });
     };
-    let (sequence, checksum) = header.split_at(8);
-    let stamp = first_word(sequence);
-    if stamp & !LAST != expected {
+    let stamp = u64::from_le_bytes(*sequence);
+    if stamp != END && stamp & !LAST != expected {
         return Err(Fault::Sequence { expected, found: stamp & !LAST });
     }
-    let mut sum = mix(stamp ^ len as u64);
-    let (first, rest) = body.split_at((LINE - MIN_SIZE).min(body.len()));
-    let (lines, tail) = rest.as_chunks::<LINE>();
-    let mut weight = 1;
-    let mut part = |part: &[u8]| {
-        sum = sum.wrapping_add(first_word(part).wrapping_mul(weight));
-        weight = weight.wrapping_add(2);
-    };
-    part(first);
+    check_rest(rest, stamp, verify)
+}
+
+/// Checks all of a message but its sequence word, which was `stamp`.
+///
+/// # Errors
+/// Its content is wrong.
+#[inline]
+pub(crate) fn check_rest(rest: &[u8], stamp: u64, verify: Verify) -> Result<Received, Fault> {
+    match verify {
+        Verify::Full => check_parts(rest, stamp, every_byte),
+        Verify::Line => check_parts(rest, stamp, one_word),
+    }
+}
+
+/// `differs` is not 0 for a part that is not made of this word.
+#[inline]
+fn check_parts(rest: &[u8], stamp: u64, differs: impl Fn(&[u8], u64) -> u64) -> Result<Received, Fault> {
+    let mut word = mix(stamp);
+    let mut wrong = first_word(rest) ^ mix(stamp ^ rest.len() as u64);
+    let body = rest.get(8..).unwrap_or_default();
+    let (first, lines) = body.split_at((LINE - MIN_SIZE).min(body.len()));
+    wrong |= differs(first, word);
+    let (lines, tail) = lines.as_chunks::<LINE>();
     for line in lines {
-        part(line);
+        word = word.wrapping_add(STEP);
+        wrong |= differs(line, word);
     }
-    part(tail);
-    if sum != first_word(checksum) {
-        return Err(Fault::Checksum { sequence: expected });
+    wrong |= differs(tail, word.wrapping_add(STEP));
+    match stamp {
+        _ if wrong != 0 => Err(Fault::Content { sequence: stamp & !LAST }),
+        END => Ok(Received::End),
+        _ if stamp & LAST != 0 => Ok(Received::Last),
+        _ => Ok(Received::Message),
     }
-    Ok(stamp & LAST != 0)
 }
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -122,6 +170,23 @@ fn fill(part: &mut [u8], word: u64) {
     }
 }
 
+/// Not 0 if any byte of the part differs from what [`fill`] writes.
+#[inline]
+fn every_byte(part: &[u8], word: u64) -> u64 {
+    let (words, tail) = part.as_chunks::<8>();
+    let wrong = words.iter().fold(0, |wrong, found| wrong | (u64::from_le_bytes(*found) ^ word));
+    wrong | one_word(tail, word)
+}
+
+/// Not 0 if the first word of the part differs from what [`fill`] writes.
+#[inline]
+fn one_word(part: &[u8], word: u64) -> u64 {
+    match part.len() {
+        8.. => first_word(part) ^ word,
+        short => first_word(part) ^ (word & !(u64::MAX << (8 * short))),
+    }
+}
+
 /// The first eight bytes, padded with zeros.
 #[inline]
 fn first_word(part: &[u8]) -> u64 {
@@ -136,25 +201,33 @@ mod tests {
     use super::*;
 
     const SIZES: [usize; 13] = [16, 17, 23, 24, 63, 64, 65, 72, 127, 128, 1000, 1024, 65536];
+    const BOTH: [Verify; 2] = [Verify::Full, Verify::Line];
 
     #[test]
     fn what_is_written_checks() {
-        for size in SIZES {
+        for (size, verify) in SIZES.into_iter().flat_map(|size| BOTH.map(|verify| (size, verify))) {
             let mut message = vec![0xaa; size];
             write(&mut message, 7);
-            assert_eq!(check(&message, size, 7), Ok(false), "{size}");
+            assert_eq!(check(&message, size, 7, verify), Ok(Received::Message), "{size}");
             write(&mut message, 8 | LAST);
-            assert_eq!(check(&message, size, 8), Ok(true), "{size}");
+            assert_eq!(check(&message, size, 8, verify), Ok(Received::Last), "{size}");
+            write(&mut message, END);
+            assert_eq!(check(&message, size, 9, verify), Ok(Received::End), "{size}");
         }
     }
 
     #[test]
-    fn every_byte_is_written() {
+    fn every_byte_is_written_and_checked() {
         for size in SIZES {
             let (mut a, mut b) = (vec![0x00; size], vec![0xff; size]);
             write(&mut a, 3);
             write(&mut b, 3);
             assert_eq!(a, b, "{size}");
+            for at in (0..size).take(1024) {
+                a[at] ^= 0x10;
+                assert!(check(&a, size, 3, Verify::Full).is_err(), "{at} of {size}");
+                a[at] ^= 0x10;
+            }
         }
     }
 
@@ -162,13 +235,16 @@ mod tests {
     fn a_wrong_message_is_named() {
         let mut message = vec![0; 256];
         write(&mut message, 7);
-        assert_eq!(check(&message, 256, 8), Err(Fault::Sequence { expected: 8, found: 7 }));
-        assert_eq!(check(&message, 255, 7), Err(Fault::Length { expected: 255, found: 256 }));
-        assert_eq!(check(&[], 16, 0), Err(Fault::Length { expected: 16, found: 0 }));
-        for at in [8, 16, 64, 128, 192] {
-            let mut torn = message.clone();
-            torn[at] ^= 1;
-            assert_eq!(check(&torn, 256, 7), Err(Fault::Checksum { sequence: 7 }), "{at}");
+        for verify in BOTH {
+            let check = |message: &[u8], size, expected| check(message, size, expected, verify);
+            assert_eq!(check(&message, 256, 8), Err(Fault::Sequence { expected: 8, found: 7 }));
+            assert_eq!(check(&message, 255, 7), Err(Fault::Length { expected: 255, found: 256 }));
+            assert_eq!(check(&[], 16, 0), Err(Fault::Length { expected: 16, found: 0 }));
+            for at in [8, 16, 64, 128, 192] {
+                let mut torn = message.clone();
+                torn[at] ^= 1;
+                assert_eq!(check(&torn, 256, 7), Err(Fault::Content { sequence: 7 }), "{at}");
+            }
         }
     }
 
@@ -177,15 +253,17 @@ mod tests {
         let (mut message, mut other) = (vec![0; 256], vec![0; 256]);
         write(&mut message, 7);
         write(&mut other, 6);
-        for line in 1..4 {
-            let mut torn = message.clone();
-            torn[line * 64..][..64].copy_from_slice(&other[line * 64..][..64]);
-            assert!(check(&torn, 256, 7).is_err(), "{line}");
+        for verify in BOTH {
+            for line in 1..4 {
+                let mut torn = message.clone();
+                torn[line * 64..][..64].copy_from_slice(&other[line * 64..][..64]);
+                assert!(check(&torn, 256, 7, verify).is_err(), "{line}");
+            }
+            let mut swapped = message.clone();
+            swapped[64..128].copy_from_slice(&message[128..192]);
+            swapped[128..192].copy_from_slice(&message[64..128]);
+            assert!(check(&swapped, 256, 7, verify).is_err());
         }
-        let mut swapped = message.clone();
-        swapped[64..128].copy_from_slice(&message[128..192]);
-        swapped[128..192].copy_from_slice(&message[64..128]);
-        assert!(check(&swapped, 256, 7).is_err());
     }
 
     #[test]

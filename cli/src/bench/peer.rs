@@ -7,58 +7,54 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::link::Failure;
-use super::pattern::Pattern;
+use super::meeting::Order;
 use super::sys::{self, Whose};
 
-/// What the other side is told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Order {
-    /// Where to connect.
-    pub(super) url: String,
-    /// The pattern of traffic.
-    pub(super) pattern: Pattern,
-    /// Length of each message, in bytes.
-    pub(super) size: usize,
-    /// The core to run on.
-    pub(super) core: Option<usize>,
-}
-
-/// What it says when the channel is closed.
+/// What it says when the driver has ended a row.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Report {
     /// All went well.
-    Done {
-        /// CPU time of the last phase, in ns.
-        cpu_ns: Option<u64>,
-    },
+    Done(Used),
     /// Why it gave up.
     Failed(String),
 }
 
-/// Serves one order, until the driver closes. Returns the CPU time of the last phase.
-pub(super) fn serve(order: &Order, whose: Whose) -> Result<Option<Duration>, Failure> {
+/// CPU time of the other side.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(super) struct Used {
+    /// In the last phase.
+    pub(super) phase: Option<Duration>,
+    /// From the order to the report.
+    pub(super) all: Option<Duration>,
+}
+
+/// Serves one order, until the driver closes.
+pub(super) fn serve(order: &Order, whose: Whose) -> Result<Used, Failure> {
+    let since = |before: Option<Duration>| sys::cpu_time(whose)?.checked_sub(before?);
+    let began = sys::cpu_time(whose);
     if let Some(core) = order.core {
         sys::pin(core);
     }
-    let mut channel = anyipc::connect(&order.url)?;
-    let mut cpu = None;
+    let mut wire = order.join()?;
+    let mut phase = None;
     loop {
         let before = sys::cpu_time(whose);
-        if !order.pattern.serve(&mut channel, order.size)? {
-            return Ok(cpu);
+        if !order.pattern.serve(&mut wire, order.size)? {
+            return Ok(Used { phase, all: since(began) });
         }
-        cpu = before.and_then(|before| sys::cpu_time(whose)?.checked_sub(before));
+        phase = since(before);
     }
 }
 
 /// The second process: serves orders until stdin ends.
 pub(super) fn run() -> Result<(), Failure> {
+    sys::end_with_parent()?;
     let mut reports = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
         let order: Order = serde_json::from_str(&line?)?;
         let report = match serve(&order, Whose::Process) {
-            Ok(cpu) => Report::Done { cpu_ns: cpu.and_then(|cpu| u64::try_from(cpu.as_nanos()).ok()) },
+            Ok(used) => Report::Done(used),
             Err(error) => Report::Failed(error.to_string()),
         };
         writeln!(reports, "{}", serde_json::to_string(&report)?)?;

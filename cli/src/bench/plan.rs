@@ -1,131 +1,184 @@
 //! What is measured, how often and how long.
 
-use std::fmt;
 use std::time::Duration;
 
 use anyipc::transport::{COMMON_KEYS, DynTransport};
 use anyipc::{Capabilities, Registry};
-use serde::Serialize;
 
-use super::args::Args;
+use super::args::{Args, Choice, Wait};
+use super::carrier::{Baseline, Carrier};
+use super::case::{Case, PeerKind};
 use super::pattern::Pattern;
+use super::pattern::pace::Pace;
 use crate::failure::Failure;
 
-const SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
-const PATTERNS: [Pattern; 2] = [Pattern::RoundTrip, Pattern::Stream];
-
-/// Who is on the other side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum PeerKind {
-    /// A second process.
-    Process,
-    /// A second thread: the transport reaches no other process.
-    Thread,
-}
-
-impl PeerKind {
-    /// As in the table.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Process => "process",
-            Self::Thread => "thread",
-        }
-    }
-}
-
-/// One row: a transport, a pattern, a size.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Case {
-    /// The transport's scheme.
-    pub(super) transport: &'static str,
-    /// Who is on the other side.
-    pub(super) peer: PeerKind,
-    /// The pattern of traffic.
-    pub(super) pattern: Pattern,
-    /// Length of each message, in bytes.
-    pub(super) size: usize,
-    /// The address's options.
-    pub(super) options: Vec<(String, String)>,
-}
-
-impl fmt::Display for Case {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} of {} bytes", self.transport, self.pattern.name(), self.size)
-    }
-}
+const SIZES: [usize; 5] = [64, 1 << 10, 8 << 10, 64 << 10, 1 << 20];
+const QUICK_SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
+const REPETITIONS: usize = 5;
+/// The time of a row that waits between its round trips is long enough for this many.
+const TRIPS: u32 = 60;
 
 /// All rows and the time for them.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// In the order of the table.
+    /// In the order of measuring.
     pub(super) cases: Vec<Case>,
     /// Every row is measured this often, all rows once before any again.
     pub(super) repetitions: usize,
     /// Time of one row in one repetition, a quarter of it warm-up.
-    pub(super) slice: Duration,
+    slice: Duration,
     /// No repetition begins that would end after this.
     pub(super) limit: Duration,
 }
 
 impl Plan {
     /// # Errors
-    /// An unknown transport.
+    /// An unknown transport, or choices of which nothing remains.
     pub(super) fn new(args: &Args, registry: &Registry) -> Result<Self, Failure> {
-        let transports = select(args, registry)?;
-        let pick = |chosen: &[usize]| if chosen.is_empty() { SIZES.to_vec() } else { chosen.to_vec() };
-        let patterns = if args.pattern.is_empty() { PATTERNS.to_vec() } else { args.pattern.clone() };
+        let subjects = subjects(args, registry)?;
+        let sizes: &[usize] = if args.quick { &QUICK_SIZES } else { &SIZES };
+        let waits: &[Wait] = if args.quick { &[Wait::Adaptive] } else { &Wait::ALL };
         let mut cases = Vec::new();
-        for pattern in patterns {
-            for size in pick(&args.size) {
-                for transport in &transports {
-                    let case = case(*transport, pattern, size, args);
-                    if !cases.contains(&case) {
-                        cases.push(case);
+        for (pattern, pace) in traffic(args)? {
+            for &size in or(&args.sizes, sizes) {
+                for &wait in or(&args.waits, waits) {
+                    for subject in &subjects {
+                        let case = subject.case(pattern, size, wait, pace, args);
+                        cases.extend(case.filter(|case| !cases.contains(case)));
                     }
                 }
             }
         }
+        if cases.is_empty() {
+            return Err(Failure::Usage("nothing that was chosen can be measured together".into()));
+        }
         let seconds = Duration::from_secs;
-        let (repetitions, total, longest, limit) = if args.quick {
-            (5, seconds(14), Duration::from_millis(150), seconds(22))
+        let (total, longest, limit) = if args.quick {
+            (seconds(14), Duration::from_millis(150), seconds(22))
         } else {
-            (9, seconds(90), Duration::from_millis(600), seconds(600))
+            (seconds(180), Duration::from_millis(600), Duration::MAX)
         };
-        let share = total / u32::try_from(repetitions * cases.len().max(1)).unwrap_or(u32::MAX);
-        let slice = share.clamp(Duration::from_millis(20), longest);
+        let repetitions = args.repetitions.map_or(REPETITIONS, usize::from);
+        let share = total / u32::try_from(REPETITIONS * cases.len()).unwrap_or(u32::MAX);
+        let slice = args.slice.unwrap_or_else(|| share.clamp(Duration::from_millis(20), longest));
+        let limit = if args.repetitions.is_some() || args.slice.is_some() { Duration::MAX } else { limit };
         Ok(Self { cases, repetitions, slice, limit })
     }
+
+    /// Time of this row in one repetition.
+    pub(super) fn slice(&self, case: &Case) -> Duration {
+        match case.pace {
+            Pace::AtOnce => self.slice,
+            Pace::Gap(gap) => self.slice.max(gap * TRIPS),
+            Pace::Rate(rate) => self.slice.max(Duration::from_secs_f64(f64::from(TRIPS) / rate)),
+        }
+    }
+
+    /// Time of all rows in one repetition.
+    pub(super) fn repetition(&self) -> Duration {
+        self.cases.iter().map(|case| self.slice(case)).sum()
+    }
 }
 
-fn select<'a>(args: &Args, registry: &'a Registry) -> Result<Vec<&'a dyn DynTransport>, Failure> {
-    let able: Vec<_> =
-        registry.transports().filter(|t| t.capabilities().contains(Capabilities::CHANNEL)).collect();
-    let schemes = || able.iter().flat_map(|t| t.schemes()).copied();
-    if let Some(unknown) = args.transport.iter().find(|chosen| !schemes().any(|s| s == chosen.as_str())) {
-        let known: Vec<_> = schemes().collect();
+fn or<'a, T>(chosen: &'a [T], all: &'a [T]) -> &'a [T] {
+    if chosen.is_empty() { all } else { chosen }
+}
+
+/// The patterns, each with its paces.
+fn traffic(args: &Args) -> Result<Vec<(Pattern, Pace)>, Failure> {
+    let paces: Vec<_> = match args.rate {
+        Some(rate) => vec![Pace::Rate(rate)],
+        None => args.gap.iter().map(|gap| Pace::Gap(*gap)).collect(),
+    };
+    let all = [Pattern::RoundTrip, Pattern::Stream];
+    if paces.is_empty() {
+        return Ok(all.map(|pattern| (pattern, Pace::AtOnce)).into());
+    }
+    if args.patterns == [Choice::Stream] {
+        return Err(Failure::Usage(
+            "--gap and --rate are for round trips; choose --patterns round-trip".into(),
+        ));
+    }
+    Ok(paces.into_iter().map(|pace| (Pattern::RoundTrip, pace)).collect())
+}
+
+/// What rows are made of.
+enum Subject<'a> {
+    Transport(&'a dyn DynTransport, Carrier),
+    Baseline(Baseline),
+}
+
+/// Everything that carries messages and was chosen.
+fn subjects<'a>(args: &Args, registry: &'a Registry) -> Result<Vec<Subject<'a>>, Failure> {
+    let able = [(Carrier::Channel, Capabilities::CHANNEL), (Carrier::Queue, Capabilities::QUEUE)];
+    let all: Vec<_> = registry
+        .transports()
+        .flat_map(|t| able.map(|(carrier, needs)| (t, carrier, t.capabilities().contains(needs))))
+        .filter_map(|(t, carrier, can)| can.then_some((t, carrier)))
+        .collect();
+    let named = |t: &dyn DynTransport, name: &str| t.schemes().contains(&name);
+    if let Some(unknown) = args.transports.iter().find(|name| !all.iter().any(|(t, _)| named(*t, name))) {
+        let mut known: Vec<_> = all.iter().flat_map(|(t, _)| t.schemes()).copied().collect();
+        known.dedup();
         let known = known.join(", ");
-        return Err(Failure::Usage(format!("--transport: no {unknown:?} here; choose from {known}")));
+        return Err(Failure::Usage(format!("--transports: no {unknown:?} here; choose from {known}")));
     }
-    let chosen =
-        |t: &&dyn DynTransport| t.schemes().iter().any(|s| args.transport.iter().any(|chosen| chosen == s));
-    Ok(able.into_iter().filter(|t| args.transport.is_empty() || chosen(t)).collect())
+    let chosen = |t: &dyn DynTransport, carrier: Carrier| {
+        let pattern = args.patterns.is_empty()
+            || args.patterns.iter().any(|choice| (*choice == Choice::Queue) == (carrier == Carrier::Queue));
+        pattern && (args.transports.is_empty() || args.transports.iter().any(|name| named(t, name)))
+    };
+    let transports = all
+        .into_iter()
+        .filter(|(t, carrier)| chosen(*t, *carrier))
+        .map(|(t, carrier)| Subject::Transport(t, carrier));
+    Ok(transports.chain(args.compare.iter().map(|baseline| Subject::Baseline(*baseline))).collect())
 }
 
-fn case(transport: &dyn DynTransport, pattern: Pattern, size: usize, args: &Args) -> Case {
-    let across = transport.capabilities().contains(Capabilities::CROSS_PROCESS);
-    let knows = |key: &str| transport.keys().iter().chain(COMMON_KEYS).any(|k| k.name == key);
-    let options = [("wait".to_owned(), args.wait.name().to_owned())]
-        .into_iter()
-        .chain(args.option.iter().filter(|(key, _)| knows(key)).cloned())
-        .chain((size > 16 << 20).then(|| ("max_message".to_owned(), size.to_string())));
-    Case {
-        transport: transport.schemes().first().copied().unwrap_or_default(),
-        peer: if across { PeerKind::Process } else { PeerKind::Thread },
-        pattern,
-        size,
-        options: options.collect(),
+impl Subject<'_> {
+    /// Its row, if it can have one.
+    fn case(&self, pattern: Pattern, size: usize, wait: Wait, pace: Pace, args: &Args) -> Option<Case> {
+        let queue = args.patterns.contains(&Choice::Queue);
+        let wanted = |carrier: Carrier| {
+            let choice = if pattern == Pattern::RoundTrip { Choice::RoundTrip } else { Choice::Stream };
+            args.patterns.is_empty()
+                || match carrier {
+                    Carrier::Queue => queue,
+                    Carrier::Channel => args.patterns.contains(&choice),
+                    Carrier::Baseline(_) => queue || args.patterns.contains(&choice),
+                }
+        };
+        let (transport, carrier, peer, options) = match self {
+            Self::Transport(transport, carrier) => {
+                let across = transport.capabilities().contains(Capabilities::CROSS_PROCESS);
+                let peer = if across { PeerKind::Process } else { PeerKind::Thread };
+                let scheme = transport.schemes().first().copied().unwrap_or_default();
+                (scheme, *carrier, peer, options(*transport, size, wait, args))
+            }
+            Self::Baseline(baseline) if !baseline.waits(wait) => return None,
+            Self::Baseline(baseline) => {
+                let alone = *baseline == Baseline::Memcpy;
+                // One thread does not wait between its own messages.
+                if alone && pace != Pace::AtOnce {
+                    return None;
+                }
+                let peer = if alone { PeerKind::Nobody } else { PeerKind::Process };
+                (baseline.name(), Carrier::Baseline(*baseline), peer, Vec::new())
+            }
+        };
+        wanted(carrier).then_some(Case { transport, carrier, peer, pattern, size, wait, pace, options })
     }
+}
+
+/// The options of an address: those that were chosen, as far as the transport knows them.
+fn options(transport: &dyn DynTransport, size: usize, wait: Wait, args: &Args) -> Vec<(String, String)> {
+    let knows = |key: &str| transport.keys().iter().chain(COMMON_KEYS).any(|k| k.name == key);
+    let trust = args.trust.clone().map(|trust| ("trust".to_owned(), trust));
+    [("wait".to_owned(), wait.name().to_owned())]
+        .into_iter()
+        .chain(args.option.iter().cloned().chain(trust).filter(|(key, _)| knows(key)))
+        .chain((size > 16 << 20).then(|| ("max_message".to_owned(), size.to_string())))
+        .collect()
 }
 
 #[cfg(test)]
@@ -143,27 +196,37 @@ mod tests {
         json: bool,
     }
 
+    fn line(words: &[&str]) -> Result<Line, clap::Error> {
+        Line::try_parse_from([&["bench"], words].concat())
+    }
+
+    fn plan(words: &[&str]) -> Result<Plan, Failure> {
+        Plan::new(&line(words).unwrap().args, &Registry::new())
+    }
+
     #[test]
     fn json_takes_a_file_or_none() {
-        let line = |words: &[&str]| Line::try_parse_from([&["bench"], words].concat());
         let both = line(&["--json", "out.json", "--quick"]).unwrap();
         assert!(both.json && both.args.file.is_some());
         assert!(line(&["--json"]).unwrap().args.file.is_none());
         assert!(line(&["out.json"]).is_err());
     }
 
-    fn plan(line: &[&str]) -> Result<Plan, Failure> {
-        let line = Line::try_parse_from([&["bench"], line].concat()).unwrap();
-        Plan::new(&line.args, &Registry::new())
+    #[test]
+    fn comparing_takes_some_or_all() {
+        assert!(line(&[]).unwrap().args.compare.is_empty());
+        assert_eq!(line(&["--compare", "--json", "a"]).unwrap().args.compare.len(), 7);
+        assert_eq!(line(&["--compare=tcp,futex"]).unwrap().args.compare, [Baseline::Tcp, Baseline::Futex]);
+        assert!(line(&["--compare=rocket"]).is_err());
     }
 
     #[test]
     fn everything_by_default() {
         let plan = plan(&["--quick"]).unwrap();
-        let channels =
-            Registry::new().transports().filter(|t| t.capabilities().contains(Capabilities::CHANNEL)).count();
-        assert_eq!(plan.cases.len(), channels * 8);
-        assert!(plan.slice * (plan.cases.len() * plan.repetitions) as u32 <= Duration::from_secs(15));
+        let registry = Registry::new();
+        let count = |able| registry.transports().filter(|t| t.capabilities().contains(able)).count();
+        assert_eq!(plan.cases.len(), (count(Capabilities::CHANNEL) + count(Capabilities::QUEUE)) * 8);
+        assert!(plan.repetition() * plan.repetitions as u32 <= Duration::from_secs(15));
         let in_process = plan.cases.iter().find(|c| c.transport == "inproc").unwrap();
         assert_eq!(in_process.peer, PeerKind::Thread);
         assert_eq!(in_process.options, [("wait".into(), "adaptive".into())]);
@@ -171,24 +234,62 @@ mod tests {
 
     #[test]
     fn filters_narrow() {
-        let plan = plan(&["--transport", "inproc", "--size", "64,64,1KiB", "--pattern", "stream"]).unwrap();
-        let sizes: Vec<_> = plan.cases.iter().map(|c| c.size).collect();
-        assert_eq!(sizes, [64, 1024]);
+        let plan =
+            plan(&["--transports", "inproc", "--sizes", "64,64,1KiB", "--patterns", "stream"]).unwrap();
+        let sizes: Vec<_> = plan.cases.iter().map(|c| (c.size, c.wait)).collect();
+        let waits = |size| Wait::ALL.map(|wait| (size, wait));
+        assert_eq!(sizes, [waits(64), waits(1024)].concat());
         assert!(plan.cases.iter().all(|c| c.pattern == Pattern::Stream));
     }
 
     #[test]
     fn options_go_to_those_who_know_them() {
-        let plan = plan(&["--size", "32MiB", "--option", "timeout=1s", "--option", "nobody=1"]).unwrap();
-        for case in &plan.cases {
+        let words = ["--sizes", "32MiB", "--option", "timeout=1s", "--option", "nobody=1"];
+        for case in &plan(&words).unwrap().cases {
             let keys: Vec<_> = case.options.iter().map(|(k, _)| k.as_str()).collect();
             assert_eq!(keys, ["wait", "timeout", "max_message"]);
+        }
+        let plan = plan(&["--trust", "same-user"]).unwrap();
+        for (transport, trusting) in [("inproc", false), ("shm", true)] {
+            let of = plan.cases.iter().filter(|case| case.transport == transport);
+            assert!(of.map(|case| case.options.iter().any(|(k, _)| k == "trust")).all(|t| t == trusting));
         }
     }
 
     #[test]
+    fn gaps_and_rates_are_of_round_trips() {
+        let words = ["--gap", "20us,10ms", "--sizes", "64", "--transports", "inproc", "--waits", "block"];
+        let plan = plan(&words).unwrap();
+        let paces: Vec<_> = plan.cases.iter().map(|c| (c.pattern, c.pace)).collect();
+        let gap = |micros| (Pattern::RoundTrip, Pace::Gap(Duration::from_micros(micros)));
+        assert_eq!(paces, [gap(20), gap(10_000)]);
+        assert!(plan.slice(&plan.cases[1]) >= Duration::from_millis(600));
+        assert!(line(&["--gap", "1ms", "--rate", "5"]).is_err());
+        let error = super::tests::plan(&["--rate", "5", "--patterns", "stream"]).unwrap_err().to_string();
+        assert!(error.contains("round-trip"), "{error}");
+    }
+
+    #[test]
+    fn baselines_stand_beside_those_that_wait_alike() {
+        let plan =
+            plan(&["--compare", "--transports", "inproc", "--sizes", "64", "--patterns", "stream"]).unwrap();
+        let named = |wait| {
+            let of = plan.cases.iter().filter(move |case| case.wait == wait);
+            of.map(|case| case.transport).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            named(Wait::Spin),
+            ["inproc", "bare cache line", "bare pipe", "bare unix", "bare tcp", "memcpy"]
+        );
+        assert_eq!(named(Wait::Block).len(), 7);
+        assert!(!named(Wait::Adaptive).contains(&"bare cache line"));
+    }
+
+    #[test]
     fn an_unknown_transport_names_the_choices() {
-        let error = plan(&["--transport", "carrier-pigeon"]).unwrap_err().to_string();
+        let error = plan(&["--transports", "carrier-pigeon"]).unwrap_err().to_string();
         assert!(error.contains("inproc"), "{error}");
+        let error = plan(&["--transports", "inproc", "--patterns", "queue"]).unwrap_err().to_string();
+        assert!(error.contains("nothing"), "{error}");
     }
 }

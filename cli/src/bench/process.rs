@@ -5,10 +5,11 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::case::PeerKind;
 use super::guard::Guard;
 use super::link::Failure;
-use super::peer::{self, Order, Report};
-use super::plan::PeerKind;
+use super::meeting::Order;
+use super::peer::{self, Report, Used};
 use super::sys::{self, Whose};
 
 /// The second process. The [`Guard`] ends it with the benchmark.
@@ -39,13 +40,13 @@ impl Process {
             .map_err(|why| format!("the second process ended: {why}").into())
     }
 
-    fn report(&mut self) -> Result<Option<Duration>, Failure> {
+    fn report(&mut self) -> Result<Used, Failure> {
         let mut line = String::new();
         if self.reports.read_line(&mut line)? == 0 {
             return Err("the second process ended".into());
         }
         match serde_json::from_str(&line)? {
-            Report::Done { cpu_ns } => Ok(cpu_ns.map(Duration::from_nanos)),
+            Report::Done(used) => Ok(used),
             Report::Failed(why) => Err(why.into()),
         }
     }
@@ -55,13 +56,14 @@ impl Process {
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     process: Option<Process>,
-    thread: Option<JoinHandle<Result<Option<Duration>, Failure>>>,
+    thread: Option<JoinHandle<Result<Used, Failure>>>,
 }
 
 impl Peers {
     /// Tells the other side to connect.
     pub(super) fn order(&mut self, kind: PeerKind, order: Order, guard: &Guard) -> Result<(), Failure> {
         match kind {
+            PeerKind::Nobody => Ok(()),
             PeerKind::Thread => {
                 self.thread = Some(thread::spawn(move || peer::serve(&order, Whose::Thread)));
                 Ok(())
@@ -73,9 +75,10 @@ impl Peers {
         }
     }
 
-    /// Waits until it is done; returns the CPU time of its last phase. Call it once for every order.
-    pub(super) fn report(&mut self, kind: PeerKind) -> Result<Option<Duration>, Failure> {
+    /// Waits until it is done; returns the CPU time that it used. Call it once for every order.
+    pub(super) fn report(&mut self, kind: PeerKind) -> Result<Used, Failure> {
         match (kind, &mut self.process, self.thread.take()) {
+            (PeerKind::Nobody, ..) => Ok(Used { phase: Some(Duration::ZERO), all: Some(Duration::ZERO) }),
             (PeerKind::Process, Some(process), _) => process.report(),
             (PeerKind::Thread, _, Some(thread)) => {
                 thread.join().unwrap_or_else(|_| Err("the second thread panicked".into()))

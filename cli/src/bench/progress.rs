@@ -2,7 +2,8 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::plan::{Case, Plan};
+use super::case::Case;
+use super::plan::Plan;
 
 /// Drawn between rows only, so that drawing takes no time from a measurement.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! A pattern runs in phases over one link: warm-up, then the measured one. The driver marks the last
 //! message of a phase; the peer counts anew from there.
 
+pub(super) mod pace;
 mod round_trip;
 mod stream;
 #[cfg(test)]
@@ -11,20 +12,37 @@ mod tests;
 
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use self::pace::{Pace, WallClock};
 use super::link::{Failure, Link};
 use super::stats::Histogram;
+use super::sys::Whose;
+
+pub(super) use self::stream::CONFIRMATION;
 
 /// A pattern of traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Pattern {
-    /// One message there, one back, the next only then
+    /// One message there, one back, the next only then.
     RoundTrip,
-    /// One way, as fast as they are taken
+    /// One way, as fast as they are taken.
     Stream,
+}
+
+/// What the driver does, over and over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Traffic {
+    pub(super) pattern: Pattern,
+    /// Length of each message, in bytes.
+    pub(super) size: usize,
+    /// When round trips begin.
+    pub(super) pace: Pace,
+    /// How many messages of a stream are sent together.
+    pub(super) batch: u64,
+    /// Both sides have one core: waiting for the next round trip must leave it to the other one.
+    pub(super) asleep: bool,
 }
 
 /// One timed phase.
@@ -38,6 +56,8 @@ pub(super) struct Timed {
     pub(super) elapsed: Duration,
     /// All messages of the phase, for the CPU time.
     pub(super) messages: u64,
+    /// CPU time that the driver spent waiting for the next round trip to be due.
+    pub(super) idle_cpu: Duration,
 }
 
 impl Pattern {
@@ -49,18 +69,33 @@ impl Pattern {
         }
     }
 
+    /// The peer's side of one phase. False if the other side closed before it began.
+    pub(super) fn serve(self, link: &mut impl Link, size: usize) -> Result<bool, Failure> {
+        match self {
+            Self::RoundTrip => round_trip::answer(link, size),
+            Self::Stream => stream::drain(link, size),
+        }
+    }
+}
+
+impl Traffic {
     /// Runs phases that are not measured, for about this long. Returns how many messages of one direction
     /// went through in a second.
-    pub(super) fn warm_up(self, link: &mut impl Link, size: usize, time: Duration) -> Result<f64, Failure> {
-        match self {
-            Self::RoundTrip => {
-                let trips = round_trip::sample(link, size, time, Duration::ZERO, |_| ())?;
+    pub(super) fn warm_up(&self, link: &mut impl Link, time: Duration, whose: Whose) -> Result<f64, Failure> {
+        match (self.pattern, self.pace) {
+            (Pattern::RoundTrip, Pace::AtOnce) => {
+                let trips = round_trip::sample(link, self.size, time, Duration::ZERO, |_| ())?;
                 Ok(trips as f64 / time.as_secs_f64())
             }
-            Self::Stream => {
+            (Pattern::RoundTrip, pace) => {
+                let mut clock = WallClock::new(whose, self.asleep);
+                let trips = pace::sample(link, self.size, time, pace, &mut clock, |_| ())?;
+                Ok(trips as f64 / time.as_secs_f64())
+            }
+            (Pattern::Stream, _) => {
                 let mut count = 1;
                 loop {
-                    let took = stream::pour(link, size, count)?;
+                    let took = stream::pour(link, self.size, count, self.batch)?;
                     if took * 2 >= time {
                         return Ok(count as f64 / took.as_secs_f64());
                     }
@@ -70,40 +105,43 @@ impl Pattern {
         }
     }
 
-    /// Runs the measured phase, for about `time`. `rate` is what the warm-up returned; `clock` is the cost of
-    /// reading the clock.
+    /// Runs the measured phase, for about `time`. `rate` is what the warm-up returned; `cost` is that of reading
+    /// the clock.
     pub(super) fn drive(
-        self,
+        &self,
         link: &mut impl Link,
-        size: usize,
         time: Duration,
         rate: f64,
-        clock: Duration,
+        cost: Duration,
+        whose: Whose,
     ) -> Result<Timed, Failure> {
-        match self {
-            Self::RoundTrip => {
-                let mut latencies = Histogram::new();
+        let mut latencies = Histogram::new();
+        match (self.pattern, self.pace) {
+            (Pattern::RoundTrip, Pace::AtOnce) => {
                 let mut elapsed = Duration::ZERO;
-                let trips = round_trip::sample(link, size, time, clock, |time| {
+                let trips = round_trip::sample(link, self.size, time, cost, |time| {
                     latencies.record(time);
                     elapsed += time;
                 })?;
-                let timed_messages = latencies.len() * 2;
-                Ok(Timed { latencies: Some(latencies), timed_messages, elapsed, messages: trips * 2 })
+                let (timed_messages, messages) = (latencies.len() * 2, trips * 2);
+                let latencies = Some(latencies);
+                Ok(Timed { latencies, timed_messages, elapsed, messages, idle_cpu: Duration::ZERO })
             }
-            Self::Stream => {
+            (Pattern::RoundTrip, pace) => {
+                let mut clock = WallClock::new(whose, self.asleep);
+                let trips = pace::sample(link, self.size, time, pace, &mut clock, |time| {
+                    latencies.record(time.saturating_sub(cost));
+                })?;
+                let (timed_messages, messages) = (latencies.len() * 2, trips * 2);
+                let (elapsed, idle_cpu, latencies) = (clock.elapsed(), clock.idle_cpu(), Some(latencies));
+                Ok(Timed { latencies, timed_messages, elapsed, messages, idle_cpu })
+            }
+            (Pattern::Stream, _) => {
                 let count = ((rate * time.as_secs_f64()) as u64).max(1);
-                let elapsed = stream::pour(link, size, count)?;
-                Ok(Timed { latencies: None, timed_messages: count, elapsed, messages: count })
+                let elapsed = stream::pour(link, self.size, count, self.batch)?;
+                let idle_cpu = Duration::ZERO;
+                Ok(Timed { latencies: None, timed_messages: count, elapsed, messages: count, idle_cpu })
             }
-        }
-    }
-
-    /// The peer's side of one phase. False if the other side closed before it began.
-    pub(super) fn serve(self, link: &mut impl Link, size: usize) -> Result<bool, Failure> {
-        match self {
-            Self::RoundTrip => round_trip::answer(link, size),
-            Self::Stream => stream::drain(link, size),
         }
     }
 }

@@ -38,8 +38,9 @@ pub(crate) fn sample(
     Ok(sequence + 1)
 }
 
+/// One round trip.
 #[inline]
-fn trip(link: &mut impl Link, size: usize, sequence: u64, stamp: u64) -> Result<(), Failure> {
+pub(crate) fn trip(link: &mut impl Link, size: usize, sequence: u64, stamp: u64) -> Result<(), Failure> {
     link.send(size, stamp)?;
     match link.receive(size, sequence)? {
         Received::Message | Received::Last => Ok(()),

@@ -6,14 +6,20 @@ use super::super::link::{Failure, Link, Received, left_early};
 use super::super::payload::LAST;
 
 /// Length of the receiver's confirmation, in bytes.
-const CONFIRMATION: usize = 64;
+pub(crate) const CONFIRMATION: usize = 64;
 
-/// Sends `count` messages. The clock stops when the receiver has confirmed the last one.
-pub(crate) fn pour(link: &mut impl Link, size: usize, count: u64) -> Result<Duration, Failure> {
+/// Sends `count` messages, `batch` of them together. The clock stops when the receiver has confirmed the last one.
+pub(crate) fn pour(link: &mut impl Link, size: usize, count: u64, batch: u64) -> Result<Duration, Failure> {
     let start = Instant::now();
     let last = count.saturating_sub(1);
-    for sequence in 0..last {
-        link.send(size, sequence)?;
+    if batch > 1 {
+        for first in (0..last).step_by(usize::try_from(batch)?) {
+            link.send_many(size, first, batch.min(last - first))?;
+        }
+    } else {
+        for sequence in 0..last {
+            link.send(size, sequence)?;
+        }
     }
     link.send(size, last | LAST)?;
     match link.receive(CONFIRMATION, last)? {

@@ -1,22 +1,27 @@
 use std::thread;
 use std::time::Duration;
 
-use anyipc::Channel;
-
 use super::*;
-use crate::bench::link::Received;
-use crate::bench::payload::LAST;
+use crate::bench::channel::ChannelLink;
+use crate::bench::link::{Handling, Received};
+use crate::bench::payload::{LAST, Verify};
 
 /// Both ends of a channel between threads.
-fn ends(name: &str) -> (Channel, Channel) {
+fn ends(name: &str) -> (ChannelLink, ChannelLink) {
+    handled(name, Handling { verify: Verify::Full, in_place: false })
+}
+
+fn handled(name: &str, handling: Handling) -> (ChannelLink, ChannelLink) {
     let url = format!("inproc://bench.test.{name}");
     let owner = anyipc::create(&url).unwrap();
     let opener = thread::spawn(move || anyipc::connect(url).unwrap());
-    (owner.accept_timeout(Duration::from_secs(10)).unwrap(), opener.join().unwrap())
+    let here = owner.accept_timeout(Duration::from_secs(10)).unwrap();
+    (ChannelLink::new(here, handling), ChannelLink::new(opener.join().unwrap(), handling))
 }
 
-fn runs(pattern: Pattern) {
-    let (mut here, mut there) = ends(&format!("runs.{}", pattern.name()));
+fn runs(pattern: Pattern, pace: Pace, batch: u64, in_place: bool) {
+    let name = format!("runs.{}.{pace:?}.{batch}.{in_place}", pattern.name());
+    let (mut here, mut there) = handled(&name, Handling { verify: Verify::Line, in_place });
     let peer = thread::spawn(move || {
         let mut phases = 0;
         while pattern.serve(&mut there, 1000).unwrap() {
@@ -25,9 +30,10 @@ fn runs(pattern: Pattern) {
         phases
     });
     let time = Duration::from_millis(20);
-    let rate = pattern.warm_up(&mut here, 1000, time).unwrap();
-    let timed = pattern.drive(&mut here, 1000, time, rate, Duration::ZERO).unwrap();
-    drop(here);
+    let traffic = Traffic { pattern, size: 1000, pace, batch, asleep: false };
+    let rate = traffic.warm_up(&mut here, time, Whose::Thread).unwrap();
+    let timed = traffic.drive(&mut here, time, rate, Duration::ZERO, Whose::Thread).unwrap();
+    here.finish(1000).unwrap();
     assert!(peer.join().unwrap() >= 2);
     assert!(rate > 0.0 && timed.elapsed > Duration::ZERO && timed.timed_messages <= timed.messages);
     match pattern {
@@ -38,12 +44,19 @@ fn runs(pattern: Pattern) {
 
 #[test]
 fn round_trips_run() {
-    runs(Pattern::RoundTrip);
+    for in_place in [false, true] {
+        runs(Pattern::RoundTrip, Pace::AtOnce, 1, in_place);
+    }
+    runs(Pattern::RoundTrip, Pace::Gap(Duration::from_micros(20)), 1, false);
+    runs(Pattern::RoundTrip, Pace::Rate(5000.0), 1, false);
 }
 
 #[test]
 fn streams_run() {
-    runs(Pattern::Stream);
+    for in_place in [false, true] {
+        runs(Pattern::Stream, Pace::AtOnce, 1, in_place);
+    }
+    runs(Pattern::Stream, Pace::AtOnce, 7, false);
 }
 
 #[test]
@@ -51,8 +64,8 @@ fn a_lost_message_fails_the_peer() {
     for pattern in [Pattern::RoundTrip, Pattern::Stream] {
         let (mut here, mut there) = ends(&format!("lost.{}", pattern.name()));
         let peer = thread::spawn(move || pattern.serve(&mut there, 64));
-        Link::send(&mut here, 64, 0).unwrap();
-        Link::send(&mut here, 64, 2 | LAST).unwrap();
+        here.send(64, 0).unwrap();
+        here.send(64, 2 | LAST).unwrap();
         let error = peer.join().unwrap().unwrap_err().to_string();
         assert!(error.contains("message 2") && error.contains("message 1"), "{error}");
     }
@@ -61,14 +74,19 @@ fn a_lost_message_fails_the_peer() {
 #[test]
 fn a_damaged_message_fails_the_peer() {
     for pattern in [Pattern::RoundTrip, Pattern::Stream] {
-        let (mut here, mut there) = ends(&format!("damaged.{}", pattern.name()));
-        let peer = thread::spawn(move || pattern.serve(&mut there, 256));
+        let url = format!("inproc://bench.test.damaged.{}", pattern.name());
+        let owner = anyipc::create(&url).unwrap();
+        let peer = thread::spawn(move || {
+            let handling = Handling { verify: Verify::Full, in_place: false };
+            pattern.serve(&mut ChannelLink::new(anyipc::connect(&url).unwrap(), handling), 256)
+        });
+        let mut here = owner.accept_timeout(Duration::from_secs(10)).unwrap();
         let mut message = [0; 256];
         crate::bench::payload::write(&mut message, LAST);
-        message[128] ^= 1;
-        Channel::send(&mut here, &message).unwrap();
+        message[130] ^= 1;
+        here.send(&message).unwrap();
         let error = peer.join().unwrap().unwrap_err().to_string();
-        assert!(error.contains("checksum"), "{error}");
+        assert!(error.contains("content"), "{error}");
     }
 }
 
@@ -77,9 +95,11 @@ fn a_wrong_answer_fails_the_driver() {
     let (mut here, mut there) = ends("wrong");
     let peer = thread::spawn(move || {
         assert_eq!(there.receive(64, 0).unwrap(), Received::Message);
-        Link::send(&mut there, 64, 7).unwrap();
+        there.send(64, 7).unwrap();
     });
-    let driven = Pattern::RoundTrip.warm_up(&mut here, 64, Duration::from_secs(1));
+    let traffic =
+        Traffic { pattern: Pattern::RoundTrip, size: 64, pace: Pace::AtOnce, batch: 1, asleep: false };
+    let driven = traffic.warm_up(&mut here, Duration::from_secs(1), Whose::Thread);
     assert!(driven.unwrap_err().to_string().contains("message 7"));
     peer.join().unwrap();
 }
@@ -88,7 +108,7 @@ fn a_wrong_answer_fails_the_driver() {
 fn a_side_that_leaves_in_the_middle_is_told_on() {
     let (mut here, mut there) = ends("leaves");
     let peer = thread::spawn(move || Pattern::Stream.serve(&mut there, 64));
-    Link::send(&mut here, 64, 0).unwrap();
-    drop(here);
+    here.send(64, 0).unwrap();
+    here.finish(64).unwrap();
     assert!(peer.join().unwrap().unwrap_err().to_string().contains("middle"));
 }

@@ -1,101 +1,122 @@
-use std::time::Duration;
-
 use super::Report;
-use crate::bench::plan::PeerKind;
+use crate::bench::case::PeerKind;
+use crate::bench::figures::Row;
+use crate::bench::pattern::pace::Pace;
+use crate::bench::payload::Verify;
 
 /// How to read the table, and what it does not show.
 pub(in super::super) fn notes(report: &Report) -> Vec<String> {
     let mut notes = vec![
-        "Every message was written whole by its sender and checked by its receiver: length, sequence, and a \
-         checksum over a word of each cache line."
-            .to_owned(),
+        handling(report),
         "A round trip is two messages; both count in msg/s, GiB/s and CPU (of both sides, user and kernel, per \
          message)."
             .to_owned(),
         format!(
             "Round trips are timed one by one, less the {} ns of reading the clock. A stream is timed as a whole, \
              until its receiver has confirmed the last message.",
-            report.clock.as_nanos()
+            report.setting.clock.as_nanos()
         ),
-        "The ratio compares the p50 of round trips and the msg/s of streams; ± is half the range of that over \
-         the repetitions. – stands where there is no figure or too few samples for it."
-            .to_owned(),
+        ratio(&report.rows),
     ];
-    let threads = names(report);
+    notes.extend(pace(report));
+    if report.rows.iter().any(|row| row.case.is_baseline()) {
+        notes.push(
+            "Baselines are what this program does with bare memory and system calls: memory with one slot per \
+             message (2 MiB in flight for streams), spinning (adaptive: 50 µs) and then sleeping on a futex or an \
+             eventfd; pipe and sockets with the system's buffers and a length before each message. They check no \
+             peer and survive no crash. memcpy is one thread that writes, copies and reads: no limit for small \
+             messages, which no other core has to see."
+                .to_owned(),
+        );
+    }
+    let threads = threads(report);
     if !threads.is_empty() {
         notes.push(format!("{threads} reaches no other process: both sides are threads of one."));
     }
-    notes.push(match report.pinning {
-        Some(pinning) => format!(
-            "The sides were pinned to cores {} and {}{}. No transport beats that, and it changes with the cores: a \
-             virtual machine may move them, other pairs are not shown.",
-            pinning.driver,
-            pinning.peer,
-            distance(&report.placement)
-        ),
-        None => "The sides were not pinned: the system may have moved them, also onto one core.".to_owned(),
-    });
+    notes.push(cores(report));
+    if report.rows.iter().any(|row| !row.unstable.is_empty()) {
+        notes.push(
+            "Rows that are called unstable are not to be quoted: others took more than 5 % of their cores, or their \
+             repetitions are further apart than ±25 %."
+                .to_owned(),
+        );
+    }
     notes.push(
-        "Not shown: what other programs took meanwhile (trust ratios of one run with a small ±, not figures of \
-         two runs), gaps between messages, more than two sides, latency at a given rate."
+        "Not shown: other pairs of cores, more than two sides, an application's own work and cache misses between \
+         messages. Trust ratios within one run, not figures of two runs."
             .to_owned(),
     );
     notes
 }
 
-/// The range of the bare cache line's times.
-fn distance(times: &[Duration]) -> String {
-    match (times.iter().min(), times.iter().max()) {
-        (Some(least), Some(greatest)) => format!(
-            "; a bare cache line takes {} to {} ns there and back between these",
-            least.as_nanos(),
-            greatest.as_nanos()
-        ),
-        _ => String::new(),
-    }
+fn handling(report: &Report) -> String {
+    let checked = match report.setting.verify {
+        Verify::Full => "every byte",
+        Verify::Line => "a word of each cache line",
+    };
+    let place = if report.setting.in_place {
+        "where it lies in the transport (send_with, recv_with)"
+    } else {
+        "in buffers of each side's own"
+    };
+    format!(
+        "Every message was written whole by its sender and checked by its receiver, {place}: length, sequence, and \
+         {checked}."
+    )
 }
 
-fn names(report: &Report) -> String {
+fn ratio(rows: &[Row]) -> String {
+    let base = if rows.iter().any(|row| row.times_limit.is_some()) {
+        "that of the fastest baseline between two processes"
+    } else {
+        "the fastest"
+    };
+    format!(
+        "Rows of the same pattern, size and way of waiting are compared, round trips by p50 and streams by msg/s: \
+         the ratio is to {base}. ± is half the range of that over the repetitions. – stands where there is no figure \
+         or too few samples for it."
+    )
+}
+
+fn pace(report: &Report) -> Option<String> {
+    let idle = if report.setting.pinning.is_some_and(|p| p.driver == p.peer) {
+        "asleep, since both sides have one core"
+    } else {
+        "awake, which does not count as its CPU time"
+    };
+    report.rows.iter().find_map(|row| match row.case.pace {
+        Pace::AtOnce => None,
+        Pace::Gap(_) => Some(format!("Between round trips the first side waits for the gap {idle}.")),
+        Pace::Rate(_) => Some(format!(
+            "At a rate a round trip is timed from when it was due, so that one that is late counts for those that it \
+             delays; the first side waits for the next one {idle}."
+        )),
+    })
+}
+
+fn cores(report: &Report) -> String {
+    let Some(pinning) = report.setting.pinning else {
+        return "The sides were not pinned: the system may have moved them, also onto one core.".to_owned();
+    };
+    if pinning.driver == pinning.peer {
+        return format!("Both sides were pinned to core {}.", pinning.driver);
+    }
+    let distance = report.placement.range().map_or_else(String::new, |(least, greatest)| {
+        format!("; a bare cache line takes {least:.0} to {greatest:.0} ns there and back between these")
+    });
+    let moved = if report.placement.moved() { ": they were moved during this run" } else { "" };
+    format!(
+        "The sides were pinned to cores {} and {}{distance}. No transport beats that, and it changes with the cores: \
+         a virtual machine may move them{moved}.",
+        pinning.driver, pinning.peer
+    )
+}
+
+/// The transports whose sides are threads.
+fn threads(report: &Report) -> String {
     let threads = report.rows.iter().filter(|row| row.case.peer == PeerKind::Thread);
     let mut names: Vec<_> = threads.map(|row| format!("{}://", row.case.transport)).collect();
     names.sort();
     names.dedup();
     names.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bench::args::Wait;
-    use crate::bench::figures::{Figures, rank};
-    use crate::bench::machine::{Machine, Pinning};
-    use crate::bench::pattern::Pattern;
-    use crate::bench::plan::Case;
-
-    fn said(peer: PeerKind, pinning: Option<Pinning>) -> String {
-        let case =
-            Case { transport: "inproc", peer, pattern: Pattern::Stream, size: 64, options: Vec::new() };
-        let report = Report {
-            machine: Machine::look(),
-            wait: Wait::Adaptive,
-            pinning,
-            placement: vec![Duration::from_nanos(480), Duration::from_nanos(120)],
-            repetitions: 1,
-            slice: Duration::ZERO,
-            clock: Duration::from_nanos(25),
-            rows: rank(vec![(case.clone(), vec![Figures::default()]), (case, vec![Figures::default()])]),
-        };
-        notes(&report).join("\n")
-    }
-
-    #[test]
-    fn threads_and_pinning_are_said() {
-        let text = said(PeerKind::Thread, None);
-        assert!(text.contains("inproc:// reaches no other process") && text.contains("not pinned"), "{text}");
-        let text = said(PeerKind::Process, Some(Pinning { driver: 2, peer: 5 }));
-        assert!(
-            !text.contains("inproc") && text.contains("cores 2 and 5; a bare cache line takes 120 to 480 ns"),
-            "{text}"
-        );
-    }
 }

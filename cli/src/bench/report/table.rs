@@ -3,21 +3,17 @@ use comfy_table::{CellAlignment, Table};
 
 use super::Report;
 use crate::bench::figures::Row;
+use crate::bench::payload::Verify;
 
-const HEADER: [&str; 12] = [
-    "pattern",
-    "size",
-    "transport",
-    "peer",
-    "p50 µs",
-    "p99 µs",
-    "p99.9 µs",
-    "M msg/s",
-    "GiB/s",
-    "CPU µs",
-    "± %",
-    "ratio",
-];
+/// The columns that say what a row is; those that repeat the row above stay empty in the table.
+const PATTERN: &str = "pattern";
+const SIZE: &str = "size";
+const WAIT: &str = "wait";
+const PACE: &str = "pace";
+const TRANSPORT: &str = "transport";
+const UNSTABLE: &str = "unstable";
+const RATIO: &str = "ratio";
+const LIMIT: &str = "× limit";
 
 /// Where and how it was measured.
 pub(in super::super) fn heading(report: &Report) -> String {
@@ -28,52 +24,79 @@ pub(in super::super) fn heading(report: &Report) -> String {
     };
     let cpu = machine.cpu.as_deref().unwrap_or("unknown processor");
     let kernel = machine.kernel.as_deref().unwrap_or(&machine.target);
-    format!(
-        "{cpu}, {cores}, {kernel}; wait={}, medians of {} repetitions",
-        report.wait.name(),
-        report.repetitions
-    )
+    let setting = &report.setting;
+    let verify = match setting.verify {
+        Verify::Full => "every byte checked",
+        Verify::Line => "a word of every cache line checked",
+    };
+    let place = if setting.in_place { ", in place" } else { "" };
+    let batch = if setting.batch > 1 { format!(", {} at once", setting.batch) } else { String::new() };
+    let repetitions = report.repetitions;
+    format!("{cpu}, {cores}, {kernel}; {verify}{place}{batch}, medians of {repetitions} repetitions")
 }
 
-/// One line per row; pattern and size stand once per group.
+/// The titles that these rows need.
+pub(super) fn header(rows: &[Row]) -> Vec<&'static str> {
+    let limit = rows.iter().any(|row| row.times_limit.is_some());
+    let mut header = vec![PATTERN, SIZE, WAIT, PACE, TRANSPORT, "p50 µs", "p99 µs", "p99.9 µs", "M msg/s"];
+    header.extend(["GiB/s", "CPU µs", "± %", if limit { LIMIT } else { RATIO }, UNSTABLE]);
+    if rows.iter().all(|row| row.case.pace_label().is_none()) {
+        header.retain(|title| *title != PACE);
+    }
+    if rows.iter().all(|row| row.unstable.is_empty()) {
+        header.retain(|title| *title != UNSTABLE);
+    }
+    header
+}
+
+/// A column of words, not of figures.
+pub(super) fn is_text(title: &str) -> bool {
+    matches!(title, PATTERN | WAIT | PACE | TRANSPORT | UNSTABLE)
+}
+
+/// One line per row; what the row above said already stands there only once.
 pub(in super::super) fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_BORDERS_ONLY).set_header(HEADER);
-    for group in rows.chunk_by(same_group) {
-        for (index, row) in group.iter().enumerate() {
-            table.add_row(cells(row, index == 0));
-        }
+    let header = header(rows);
+    table.load_style(UTF8_BORDERS_ONLY).set_header(&header);
+    let mut above: Vec<String> = Vec::new();
+    for row in rows {
+        let cells = cells(row, &header);
+        let names = header.iter().position(|title| *title == TRANSPORT).unwrap_or_default();
+        let same = above.iter().zip(&cells).take(names).take_while(|(above, cell)| above == cell).count();
+        table.add_row(cells.iter().enumerate().map(|(at, cell)| if at < same { "" } else { cell }));
+        above = cells;
     }
-    for (index, column) in table.column_iter_mut().enumerate() {
-        let text = matches!(index, 0 | 2 | 3);
-        column.set_cell_alignment(if text { CellAlignment::Left } else { CellAlignment::Right });
+    for (title, column) in header.iter().zip(table.column_iter_mut()) {
+        column.set_cell_alignment(if is_text(title) { CellAlignment::Left } else { CellAlignment::Right });
         column.set_padding((1, 1));
     }
     table.to_string()
 }
 
-fn same_group(a: &Row, b: &Row) -> bool {
-    (a.case.pattern, a.case.size) == (b.case.pattern, b.case.size)
-}
-
-fn cells(row: &Row, first: bool) -> Vec<String> {
+/// What stands below these titles.
+pub(super) fn cells(row: &Row, header: &[&str]) -> Vec<String> {
     let figures = &row.median;
     let micros = |nanos: Option<f64>| digits(nanos.map(|n| n / 1e3));
-    let label = |text: String| if first { text } else { String::new() };
-    vec![
-        label(row.case.pattern.name().into()),
-        label(bytes(row.case.size)),
-        row.case.transport.into(),
-        row.case.peer.name().into(),
-        micros(figures.p50_ns),
-        micros(figures.p99_ns),
-        micros(figures.p999_ns),
-        digits(figures.messages_per_second.map(|rate| rate / 1e6)),
-        digits(figures.gib_per_second),
-        micros(figures.cpu_ns_per_message),
-        row.spread.map_or_else(none, |spread| format!("{:.0}", spread * 50.0)),
-        row.ratio.map_or_else(none, |ratio| format!("{ratio:.2}×")),
-    ]
+    let times = |ratio: Option<f64>| ratio.map_or_else(none, |ratio| format!("{ratio:.2}×"));
+    let cell = |title: &&str| match *title {
+        PATTERN => row.case.pattern.name().into(),
+        SIZE => bytes(row.case.size),
+        WAIT => row.case.wait.name().into(),
+        PACE => row.case.pace_label().unwrap_or_default(),
+        TRANSPORT => row.case.label(),
+        "p50 µs" => micros(figures.p50_ns),
+        "p99 µs" => micros(figures.p99_ns),
+        "p99.9 µs" => micros(figures.p999_ns),
+        "M msg/s" => digits(figures.messages_per_second.map(|rate| rate / 1e6)),
+        "GiB/s" => digits(figures.gib_per_second),
+        "CPU µs" => micros(figures.cpu_ns_per_message),
+        "± %" => row.spread.map_or_else(none, |spread| format!("{:.0}", spread * 50.0)),
+        RATIO => times(row.ratio),
+        LIMIT => times(row.times_limit),
+        _ => row.unstable.join(", "),
+    };
+    header.iter().map(cell).collect()
 }
 
 fn none() -> String {
@@ -93,7 +116,8 @@ fn digits(value: Option<f64>) -> String {
     format!("{value:.decimals$}")
 }
 
-fn bytes(size: usize) -> String {
+/// A size as short as it can be said.
+pub(super) fn bytes(size: usize) -> String {
     match size {
         n if n >= 1 << 20 && n.is_multiple_of(1 << 20) => format!("{} MiB", n >> 20),
         n if n >= 1 << 10 && n.is_multiple_of(1 << 10) => format!("{} KiB", n >> 10),
@@ -104,9 +128,6 @@ fn bytes(size: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::figures::{Figures, rank};
-    use crate::bench::pattern::Pattern;
-    use crate::bench::plan::{Case, PeerKind};
 
     #[test]
     fn three_digits() {
@@ -124,24 +145,5 @@ mod tests {
             [bytes(64), bytes(1024), bytes(1500), bytes(1 << 20)],
             ["64 B", "1 KiB", "1500 B", "1 MiB"]
         );
-    }
-
-    #[test]
-    fn a_row_shows_its_figures() {
-        let case = |transport| Case {
-            transport,
-            peer: PeerKind::Process,
-            pattern: Pattern::RoundTrip,
-            size: 64,
-            options: Vec::new(),
-        };
-        let figures = |p50_ns| Figures { p50_ns: Some(p50_ns), ..Figures::default() };
-        let rows = rank(vec![(case("slow"), vec![figures(500.0)]), (case("fast"), vec![figures(200.0)])]);
-        let text = table(&rows);
-        let line = |word: &str| text.lines().find(|l| l.contains(word)).unwrap().to_owned();
-        assert!(line("fast").contains("round-trip") && line("fast").contains("0.200"), "{text}");
-        assert!(line("fast").contains("1.00×") && line("slow").contains("2.50×"), "{text}");
-        assert!(!line("slow").contains("round-trip"), "{text}");
-        assert_eq!(text.matches("ratio").count(), 1);
     }
 }

@@ -1,5 +1,5 @@
-//! What the operating system knows: CPU time, cores, names. The same functions on each platform; `None`
-//! where it does not tell.
+//! What the operating system knows: CPU time, cores, names; and its bare calls, to compare with. The same
+//! functions on each platform; `None` where it does not tell, `Unsupported` where it cannot.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -9,14 +9,21 @@ mod other;
 mod unix;
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{allowed_cores, cpu_model, pin, share_a_core};
+pub(super) use linux::{allowed_cores, bare, busy_time, cpu_model, end_with_parent, pin, share_a_core};
 #[cfg(not(unix))]
 pub(super) use other::{cpu_time, keep_signals_off, kernel};
 #[cfg(unix)]
 pub(super) use unix::{cpu_time, keep_signals_off, kernel};
 
 #[cfg(not(target_os = "linux"))]
+#[path = "unsupported.rs"]
+pub(super) mod bare;
+
+#[cfg(not(target_os = "linux"))]
 mod no_cores {
+    use std::io;
+    use std::time::Duration;
+
     /// The cores this process may run on: not known here.
     pub(in super::super) fn allowed_cores() -> Vec<usize> {
         Vec::new()
@@ -33,9 +40,17 @@ mod no_cores {
     pub(in super::super) fn cpu_model() -> Option<String> {
         None
     }
+    /// Time that these cores were busy: not known here.
+    pub(in super::super) fn busy_time(_cores: &[usize]) -> Option<Duration> {
+        None
+    }
+    /// The second process ends when its orders do, which is soon enough without baselines.
+    pub(in super::super) fn end_with_parent() -> io::Result<()> {
+        Ok(())
+    }
 }
 #[cfg(not(target_os = "linux"))]
-pub(super) use no_cores::{allowed_cores, cpu_model, pin, share_a_core};
+pub(super) use no_cores::{allowed_cores, busy_time, cpu_model, end_with_parent, pin, share_a_core};
 
 /// Whose CPU time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,152 @@
+//! One row of the table.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use super::args::Wait;
+use super::carrier::Carrier;
+use super::pattern::Pattern;
+use super::pattern::pace::Pace;
+
+/// Who is on the other side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum PeerKind {
+    /// A second process.
+    Process,
+    /// A second thread: the transport reaches no other process.
+    Thread,
+    /// Nobody: one thread does both sides.
+    Nobody,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Case {
+    /// The transport's scheme, or the baseline's name.
+    pub(super) transport: &'static str,
+    /// What carries the messages.
+    #[serde(flatten)]
+    pub(super) carrier: Carrier,
+    /// Who is on the other side.
+    pub(super) peer: PeerKind,
+    /// The pattern of traffic.
+    pub(super) pattern: Pattern,
+    /// Length of each message, in bytes.
+    pub(super) size: usize,
+    /// How both sides wait.
+    pub(super) wait: Wait,
+    /// When round trips begin.
+    #[serde(flatten, serialize_with = "pace_fields")]
+    pub(super) pace: Pace,
+    /// The address's options.
+    pub(super) options: Vec<(String, String)>,
+}
+
+impl Case {
+    /// True if one row can be compared with the other: all is the same but the carrier.
+    pub(super) fn beside(&self, other: &Self) -> bool {
+        (self.pattern, self.size, self.wait, self.pace) == (other.pattern, other.size, other.wait, other.pace)
+    }
+
+    /// No transport, but something to compare with.
+    pub(super) fn is_baseline(&self) -> bool {
+        matches!(self.carrier, Carrier::Baseline(_))
+    }
+
+    /// As in the table.
+    pub(super) fn label(&self) -> String {
+        match self.carrier {
+            Carrier::Queue => format!("{} queue", self.transport),
+            Carrier::Channel | Carrier::Baseline(_) => self.transport.into(),
+        }
+    }
+
+    /// The pace in words; nothing for round trips one after the other.
+    pub(super) fn pace_label(&self) -> Option<String> {
+        match self.pace {
+            Pace::AtOnce => None,
+            Pace::Gap(gap) => Some(format!("gap {}", time(gap))),
+            Pace::Rate(rate) => Some(format!("{rate}/s")),
+        }
+    }
+}
+
+/// A time as short as it can be said.
+fn time(time: Duration) -> String {
+    let nanos = time.as_nanos();
+    let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs")];
+    let unit = units.into_iter().find(|(unit, _)| nanos >= *unit && nanos.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{nanos} ns"), |(unit, name)| format!("{} {name}", nanos / unit))
+}
+
+#[derive(Serialize)]
+struct PaceFields {
+    gap_ns: Option<u64>,
+    rate: Option<f64>,
+}
+
+fn pace_fields<S: Serializer>(pace: &Pace, serializer: S) -> Result<S::Ok, S::Error> {
+    let gap_ns = match pace {
+        Pace::Gap(gap) => u64::try_from(gap.as_nanos()).ok(),
+        Pace::AtOnce | Pace::Rate(_) => None,
+    };
+    let rate = if let Pace::Rate(rate) = pace { Some(*rate) } else { None };
+    PaceFields { gap_ns, rate }.serialize(serializer)
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (label, pattern, wait) = (self.label(), self.pattern.name(), self.wait.name());
+        write!(f, "{label} {pattern} of {} bytes, {wait}", self.size)?;
+        self.pace_label().map_or(Ok(()), |pace| write!(f, ", {pace}"))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::bench::carrier::Baseline;
+
+    /// A row of 64 bytes over a channel.
+    pub(in crate::bench) fn case(transport: &'static str, pattern: Pattern) -> Case {
+        Case {
+            transport,
+            carrier: Carrier::Channel,
+            peer: PeerKind::Process,
+            pattern,
+            size: 64,
+            wait: Wait::Adaptive,
+            pace: Pace::AtOnce,
+            options: Vec::new(),
+        }
+    }
+
+    /// A baseline that can be compared with that.
+    pub(in crate::bench) fn baseline(baseline: Baseline, pattern: Pattern) -> Case {
+        Case { carrier: Carrier::Baseline(baseline), ..case(baseline.name(), pattern) }
+    }
+
+    #[test]
+    fn rows_say_what_they_are() {
+        let gap = Pace::Gap(Duration::from_micros(1500));
+        let shown = Case { pace: gap, carrier: Carrier::Queue, ..case("mq", Pattern::RoundTrip) };
+        assert_eq!(shown.to_string(), "mq queue round-trip of 64 bytes, adaptive, gap 1500 µs");
+        let fields = serde_json::to_value(&shown).unwrap();
+        assert_eq!((&fields["gap_ns"], &fields["rate"]), (&1_500_000.into(), &serde_json::Value::Null));
+        assert_eq!(fields["carrier"], "queue");
+        let fields = serde_json::to_value(baseline(Baseline::CacheLine, Pattern::Stream)).unwrap();
+        assert_eq!((&fields["carrier"], &fields["baseline"]), (&"baseline".into(), &"cache-line".into()));
+    }
+
+    #[test]
+    fn only_what_waits_alike_is_compared() {
+        let row = case("shm", Pattern::Stream);
+        assert!(row.beside(&case("tcp", Pattern::Stream)));
+        assert!(!row.beside(&Case { wait: Wait::Spin, ..row.clone() }));
+        assert!(!row.beside(&Case { size: 65, ..row.clone() }));
+        assert!(!row.beside(&case("shm", Pattern::RoundTrip)));
+    }
+}

@@ -1,0 +1,140 @@
+//! What disturbs a measurement: other programs on its cores, cores that are moved, repetitions that differ.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::machine::Pinning;
+use super::sys;
+
+/// A share of foreign CPU time that is too much.
+const FOREIGN: f64 = 0.05;
+/// Less foreign time than this cannot be told from the ticks in which it is counted.
+const LEAST: Duration = Duration::from_millis(50);
+/// Repetitions are too far apart if their range is more than this share of the median.
+const RANGE: f64 = 0.5;
+/// The cores were moved if a bare cache line takes that many times longer at one time than at another.
+const MOVED: f64 = 1.5;
+
+/// Watches the cores of one row in one repetition.
+#[derive(Debug)]
+pub(super) struct Watch {
+    cores: Vec<usize>,
+    busy: Option<Duration>,
+    started: Instant,
+}
+
+/// How busy the cores were for others.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Foreign {
+    /// CPU time of others, in seconds; it may be a little below 0, because of the ticks.
+    used: f64,
+    /// All there was.
+    of: f64,
+}
+
+impl Watch {
+    /// The cores of the two sides, or all if they are not pinned.
+    pub(super) fn begin(pinning: Option<Pinning>) -> Self {
+        let mut cores = pinning.map_or_else(sys::allowed_cores, |p| vec![p.driver, p.peer]);
+        cores.dedup();
+        let busy = sys::busy_time(&cores);
+        Self { cores, busy, started: Instant::now() }
+    }
+
+    /// `own` is what both sides used meanwhile.
+    pub(super) fn end(self, own: Duration) -> Option<Foreign> {
+        let busy = sys::busy_time(&self.cores)?.checked_sub(self.busy?)?;
+        let of = self.started.elapsed().as_secs_f64() * self.cores.len() as f64;
+        Some(Foreign { used: busy.as_secs_f64() - own.as_secs_f64(), of })
+    }
+}
+
+/// The share of the cores' time that others took in all repetitions of a row. `None` if nobody knows.
+pub(super) fn foreign_share(of: impl IntoIterator<Item = Option<Foreign>>) -> Option<Share> {
+    let all = of.into_iter().try_fold(Foreign::default(), |sum, next| {
+        let next = next?;
+        Some(Foreign { used: sum.used + next.used, of: sum.of + next.of })
+    })?;
+    (all.of > 0.0).then(|| Share { part: (all.used / all.of).clamp(0.0, 1.0), seconds: all.used })
+}
+
+/// What others took.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Share {
+    /// Of 1.
+    pub(super) part: f64,
+    seconds: f64,
+}
+
+/// A bare cache line from core to core and back, before the first repetition and after each.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(transparent)]
+pub(super) struct Placement(pub(super) Vec<f64>);
+
+impl Placement {
+    /// The least and the greatest time, in ns.
+    pub(super) fn range(&self) -> Option<(f64, f64)> {
+        let least = self.0.iter().copied().reduce(f64::min)?;
+        Some((least, self.0.iter().copied().reduce(f64::max)?))
+    }
+
+    /// True if the cores were not all the time where they were first.
+    pub(super) fn moved(&self) -> bool {
+        self.range().is_some_and(|(least, greatest)| greatest > least * MOVED)
+    }
+}
+
+/// Why a row's figures are not to be trusted; empty if they are. `range` is that of its repetitions, as a share of
+/// their median.
+pub(super) fn reasons(foreign: Option<Share>, range: Option<f64>, placement: &Placement) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(share) = foreign.filter(|s| s.part > FOREIGN && s.seconds > LEAST.as_secs_f64()) {
+        reasons.push(format!("others took {:.0} %", share.part * 100.0));
+    }
+    if let Some(range) = range.filter(|range| *range > RANGE) {
+        reasons.push(format!("differs by ±{:.0} %", range * 50.0));
+        if let Some((least, greatest)) = placement.range().filter(|_| placement.moved()) {
+            reasons.push(format!("cores moved ({least:.0} to {greatest:.0} ns)"));
+        }
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(part: f64, seconds: f64) -> Option<Share> {
+        Some(Share { part, seconds })
+    }
+
+    #[test]
+    fn quiet_rows_have_no_reasons() {
+        let moved = Placement(vec![60.0, 480.0]);
+        assert!(reasons(share(0.04, 1.0), Some(0.4), &moved).is_empty());
+        // A tick or two.
+        assert!(reasons(share(0.2, 0.02), None, &moved).is_empty());
+        assert!(reasons(None, None, &Placement::default()).is_empty());
+    }
+
+    #[test]
+    fn reasons_are_named() {
+        let still = Placement(vec![60.0, 70.0]);
+        assert_eq!(reasons(share(0.12, 0.3), Some(0.2), &still), ["others took 12 %"]);
+        assert_eq!(reasons(None, Some(0.8), &still), ["differs by ±40 %"]);
+        let moved = Placement(vec![60.0, 480.0, 62.0]);
+        let both = reasons(None, Some(0.8), &moved);
+        assert_eq!(both[1], "cores moved (60 to 480 ns)");
+    }
+
+    #[test]
+    fn what_is_not_ours_is_foreign() {
+        let foreign = |used| Some(Foreign { used, of: 2.0 });
+        let all = foreign_share([foreign(0.5), foreign(-0.1)]).unwrap();
+        assert!((all.part - 0.1).abs() < 1e-9 && (all.seconds - 0.4).abs() < 1e-9);
+        assert_eq!(foreign_share([foreign(-0.5)]).unwrap().part, 0.0);
+        assert!(foreign_share([foreign(0.5), None]).is_none());
+        assert!(foreign_share([]).is_none());
+    }
+}

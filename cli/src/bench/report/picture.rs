@@ -1,0 +1,189 @@
+//! Time over size, both logarithmic: one panel for all rows that can be compared but for their size, one line for
+//! each transport.
+
+use std::error::Error;
+use std::io;
+use std::ops::Range;
+
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
+use plotters::prelude::*;
+
+use super::table::bytes;
+use super::{Report, heading};
+use crate::bench::figures::Row;
+use crate::bench::pattern::Pattern;
+
+const WIDTH: u32 = 640;
+const HEIGHT: u32 = 460;
+const COLUMNS: usize = 2;
+const TITLE: u32 = 34;
+/// Room for the names, right of the lines.
+const NAMES: u32 = 140;
+const FONT: &str = "sans-serif";
+
+/// Colours that differ also for those who see few of them.
+const COLOURS: [RGBColor; 12] = [
+    RGBColor(0x1f, 0x77, 0xb4),
+    RGBColor(0xd6, 0x27, 0x28),
+    RGBColor(0x2c, 0xa0, 0x2c),
+    RGBColor(0xff, 0x7f, 0x0e),
+    RGBColor(0x94, 0x67, 0xbd),
+    RGBColor(0x17, 0xbe, 0xcf),
+    RGBColor(0x8c, 0x56, 0x4b),
+    RGBColor(0xe3, 0x77, 0xc2),
+    RGBColor(0x55, 0x55, 0x55),
+    RGBColor(0xbc, 0xbd, 0x22),
+    RGBColor(0x00, 0x00, 0x80),
+    RGBColor(0x00, 0x80, 0x80),
+];
+
+type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// The picture, as SVG.
+pub(in super::super) fn file(report: &Report) -> io::Result<Vec<u8>> {
+    let mut svg = String::new();
+    draw(report, &mut svg).map_err(io::Error::other)?;
+    Ok(svg.into_bytes())
+}
+
+fn draw(report: &Report, svg: &mut String) -> Result<()> {
+    let panels = panels(&report.rows);
+    let columns = panels.len().clamp(1, COLUMNS);
+    let lines = panels.len().div_ceil(columns).max(1);
+    let size = (WIDTH * columns as u32, TITLE + HEIGHT * lines as u32);
+    let root = SVGBackend::with_string(svg, size).into_drawing_area();
+    root.fill(&WHITE)?;
+    let title = TextStyle::from((FONT, 15).into_font()).color(&BLACK);
+    root.draw(&Text::new(heading(report), (12, 12), title))?;
+    let (_, rest) = root.split_vertically(TITLE);
+    let mut labels: Vec<String> = report.rows.iter().map(|row| row.case.label()).collect();
+    labels.sort();
+    labels.dedup();
+    for (area, rows) in rest.split_evenly((lines, columns)).iter().zip(&panels) {
+        panel(area, rows, &labels)?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+/// The rows of each panel: all that differ in transport and size only. Rows without a figure are left out.
+fn panels(rows: &[Row]) -> Vec<Vec<&Row>> {
+    let mut panels: Vec<Vec<&Row>> = Vec::new();
+    for row in rows.iter().filter(|row| row.cost().is_finite() && row.cost() > 0.0) {
+        let kind = |row: &Row| (row.case.pattern, row.case.wait, row.case.pace);
+        match panels.iter_mut().find(|panel| panel.first().is_some_and(|first| kind(first) == kind(row))) {
+            Some(panel) => panel.push(row),
+            None => panels.push(vec![row]),
+        }
+    }
+    // A round trip beside the stream that waits alike.
+    panels.sort_by_key(|panel| panel.first().map(|row| (row.case.wait, row.case.pattern)));
+    panels
+}
+
+/// Logarithms, with lines and labels where they are wanted.
+struct Axis {
+    range: Range<f64>,
+    ticks: Vec<f64>,
+    format: fn(f64) -> String,
+}
+
+impl Ranged for Axis {
+    type ValueType = f64;
+    type FormatOption = NoDefaultFormatting;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let share = (value - self.range.start) / (self.range.end - self.range.start);
+        limit.0 + (share * f64::from(limit.1 - limit.0)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        // Between labelled lines there are no others.
+        if hint.weight().allow_light_points() { Vec::new() } else { self.ticks.clone() }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format(value: &f64) -> String {
+        value.to_string()
+    }
+
+    fn format_ext(&self, value: &f64) -> String {
+        (self.format)(*value)
+    }
+}
+
+/// Size and time of a row, as they lie on the axes.
+fn point(row: &Row) -> (f64, f64) {
+    ((row.case.size as f64).log2(), (row.cost() / 1e3).log10())
+}
+
+fn panel(area: &Area<'_>, rows: &[&Row], labels: &[String]) -> Result<()> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let points = || rows.iter().map(|row| point(row));
+    let least = |of: fn((f64, f64)) -> f64| points().map(of).fold(f64::INFINITY, f64::min);
+    let greatest = |of: fn((f64, f64)) -> f64| points().map(of).fold(f64::NEG_INFINITY, f64::max);
+    let (left, right) = (least(|p| p.0) - 0.5, greatest(|p| p.0) + 0.5);
+    let (bottom, top) = (least(|p| p.1).floor(), greatest(|p| p.1).ceil());
+    let mut sizes: Vec<f64> = points().map(|point| point.0).collect();
+    sizes.sort_by(f64::total_cmp);
+    sizes.dedup();
+    let decades: Vec<f64> = (bottom as i32..=top as i32).map(f64::from).collect();
+    let (what, how) = match first.case.pattern {
+        Pattern::RoundTrip => ("round trip", "p50"),
+        Pattern::Stream => ("stream", "time per message"),
+    };
+    let pace = first.case.pace_label().map_or_else(String::new, |pace| format!(", {pace}"));
+    let title = format!("{what}, {}{pace}: {how} in µs", first.case.wait.name());
+    let mut chart = ChartBuilder::on(area)
+        .margin(12)
+        .margin_right(NAMES)
+        .caption(title, (FONT, 17))
+        .x_label_area_size(34)
+        .y_label_area_size(54)
+        .build_cartesian_2d(
+            Axis { range: left..right, ticks: sizes, format: |x| bytes(x.exp2().round() as usize) },
+            Axis { range: bottom..top, ticks: decades, format: |y| 10f64.powf(y).to_string() },
+        )?;
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(RGBColor(0xdd, 0xdd, 0xdd))
+        .label_style((FONT, 13))
+        .x_desc("message size")
+        .draw()?;
+    let mut names = Vec::new();
+    for (label, colour) in labels.iter().zip(COLOURS.iter().cycle()) {
+        let mut line: Vec<_> = rows.iter().filter(|row| row.case.label() == *label).copied().collect();
+        line.sort_by_key(|row| row.case.size);
+        let Some(last) = line.last() else { continue };
+        let style = colour.stroke_width(2);
+        let dashed = last.case.is_baseline();
+        let places = line.iter().map(|row| point(row));
+        // Baselines are dashed, so that they do not pass for transports.
+        if dashed {
+            chart.draw_series(DashedLineSeries::new(places.clone(), 6, 4, style))?;
+        } else {
+            chart.draw_series(LineSeries::new(places.clone(), style))?;
+        }
+        chart.draw_series(places.map(|place| Circle::new(place, 3, colour.filled())))?;
+        names.push((point(last).1, label, style, dashed));
+    }
+    // In the order in which the lines end.
+    names.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for ((_, label, style, dashed), y) in names.into_iter().zip((60..).step_by(19)) {
+        let x = (WIDTH - NAMES) as i32 + 10;
+        let dashes = if dashed { vec![(x, x + 8), (x + 13, x + 21)] } else { vec![(x, x + 21)] };
+        for (from, to) in dashes {
+            area.draw(&PathElement::new([(from, y), (to, y)], style))?;
+        }
+        area.draw(&Text::new(label.as_str(), (x + 28, y - 6), (FONT, 13)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Values on the command line.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use super::machine::Pinning;
+use super::payload::{MIN_SIZE, Verify};
+
+const BYTES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("B", 1), ("", 1)];
+const NANOS: [(&str, u64); 4] = [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
+const LONGEST: usize = 256 << 20;
+const SHORTEST_TIME: Duration = Duration::from_micros(1);
+const LONGEST_TIME: Duration = Duration::from_secs(10);
+
+fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    units.iter().find_map(|(unit, factor)| {
+        text.strip_suffix(unit)?.trim_end().parse::<u64>().ok()?.checked_mul(*factor)
+    })
+}
+
+pub(super) fn parse_size(text: &str) -> Result<usize, String> {
+    match scaled(text, &BYTES).map(|size| usize::try_from(size).unwrap_or(usize::MAX)) {
+        Some(size) if (MIN_SIZE..=LONGEST).contains(&size) => Ok(size),
+        Some(_) => Err(format!("choose {MIN_SIZE} (room for sequence and check word) to 256MiB")),
+        None => Err("not a number of bytes such as 64, 1KiB or 1MiB".into()),
+    }
+}
+
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+    match scaled(text, &NANOS).map(Duration::from_nanos) {
+        Some(time) if (SHORTEST_TIME..=LONGEST_TIME).contains(&time) => Ok(time),
+        Some(_) => Err("choose 1us to 10s".into()),
+        None => Err("not a time such as 20us, 1ms or 1s".into()),
+    }
+}
+
+pub(super) fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (0.1..=1e8).contains(&rate) => Ok(rate),
+        Ok(_) => Err("choose 0.1 to 100000000".into()),
+        Err(_) => Err("not a number per second such as 5000".into()),
+    }
+}
+
+pub(super) fn parse_pinning(text: &str) -> Result<Pinning, String> {
+    let cores = text.split_once(',').and_then(|(driver, peer)| {
+        Some(Pinning { driver: driver.trim().parse().ok()?, peer: peer.trim().parse().ok()? })
+    });
+    cores.ok_or_else(|| "not two cores such as 0,1".into())
+}
+
+pub(super) fn parse_option(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("not KEY=VALUE, such as capacity=2MiB")?;
+    match key {
+        "wait" => Err("use --waits, which are the same for every row that is compared".into()),
+        "trust" => Err("use --trust".into()),
+        _ => Ok((key.into(), value.into())),
+    }
+}
+
+impl ValueEnum for Verify {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Full, Self::Line]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Full => PossibleValue::new("full").help("Every byte"),
+            Self::Line => PossibleValue::new("line").help("A word of every cache line"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units_and_bounds() {
+        assert_eq!(parse_size("64"), Ok(64));
+        assert_eq!(parse_size("64B"), Ok(64));
+        assert_eq!(parse_size("1KiB"), Ok(1024));
+        assert_eq!(parse_size("1 MiB"), Ok(1 << 20));
+        for bad in ["", "15", "1GB", "-1", "KiB", "257MiB", "99999999999999999999", "18446744073709551615KiB"]
+        {
+            assert!(parse_size(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_have_units_and_bounds() {
+        assert_eq!(parse_time("20us"), Ok(Duration::from_micros(20)));
+        assert_eq!(parse_time("1ms"), Ok(Duration::from_millis(1)));
+        for bad in ["", "5", "999ns", "11s", "-1us", "1h", "18446744073709551615s"] {
+            assert!(parse_time(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn rates_and_cores() {
+        assert_eq!(parse_rate("5000"), Ok(5000.0));
+        for bad in ["", "0", "-1", "NaN", "inf", "1e9", "fast"] {
+            assert!(parse_rate(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_pinning("3,5"), Ok(Pinning { driver: 3, peer: 5 }));
+        for bad in ["", "3", "3,", "a,b", "1,2,3", "-1,0"] {
+            assert!(parse_pinning(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn options_are_pairs() {
+        assert_eq!(parse_option("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert!(parse_option("a").is_err());
+        assert!(parse_option("wait=spin").is_err());
+        assert!(parse_option("trust=copy").is_err());
+    }
+}
