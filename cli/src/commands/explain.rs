@@ -10,19 +10,6 @@ use crate::output::Output;
 use crate::table;
 use crate::target::Target;
 
-/// What is in force where the address says nothing.
-const DEFAULTS: &[(&str, &str)] = &[
-    ("max_message", "16MiB"),
-    ("wait", "adaptive"),
-    ("timeout", "5s"),
-    ("codec", "postcard"),
-    ("create", "new"),
-    ("capacity", "64KiB"),
-    ("scope", "user"),
-    ("trust", "copy"),
-    ("allow_remote", "false"),
-];
-
 const EXAMPLES: &str = "\
 Says what an address means without creating or holding anything: its transport and what that can do, every \
 option with the value in force, whether messages are read in place, and which objects of the operating \
@@ -47,6 +34,7 @@ struct Explanation<'a> {
     name: &'a str,
     system_name: String,
     capabilities: Vec<&'static str>,
+    made_of: &'static str,
     reading: Reading,
     options: Vec<Choice<'a>>,
     objects: Vec<Record<'a>>,
@@ -88,6 +76,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         name: address.name().as_str(),
         system_name: address.name().os_name(),
         capabilities: capabilities.names().collect(),
+        made_of: transport.about(),
         reading: reading(&address, capabilities),
         options: COMMON_KEYS.iter().chain(transport.keys()).map(|key| choice(&address, key)).collect(),
         objects: objects.iter().map(|object| Record::new(address.scheme(), object)).collect(),
@@ -116,10 +105,9 @@ fn reading(address: &Address, capabilities: Capabilities) -> Reading {
 
 fn choice<'a>(address: &'a Address, key: &Key) -> Choice<'a> {
     let given = address.get(key.name);
-    let default = DEFAULTS.iter().find(|(name, _)| *name == key.name).map(|(_, value)| *value);
     Choice {
         name: key.name,
-        value: given.or(default),
+        value: given.or(key.default),
         given: given.is_some(),
         side: match key.side {
             Side::Owner => "owner",
@@ -145,6 +133,7 @@ fn print(
         ("address", explanation.address.clone()),
         ("transport", explanation.scheme.to_owned()),
         ("can", explanation.capabilities.join(", ")),
+        ("made of", explanation.made_of.to_owned()),
         ("system name", explanation.system_name.clone()),
         (
             "reading",
@@ -211,20 +200,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_are_those_of_the_help() {
-        let keys = Registry::global().transports().flat_map(|transport| transport.keys()).chain(COMMON_KEYS);
-        for key in keys {
-            let default = DEFAULTS.iter().find(|(name, _)| *name == key.name).map(|(_, value)| *value);
-            if key.help.contains("default") {
-                let Some(value) = default else { panic!("{} has a default", key.name) };
-                assert!(
-                    key.help.contains(&format!("default {value}"))
-                        || key.help.contains(&format!("{value} (default)")),
-                    "{}={value}: {}",
-                    key.name,
-                    key.help
-                );
+    fn every_default_is_a_value() {
+        for transport in Registry::global().transports() {
+            let keys = [transport.keys(), COMMON_KEYS];
+            for key in keys.concat() {
+                let given = key.default.map(|value| (key.name, value));
+                assert!(anyipc::transport::Options::parse(given, &keys).is_ok(), "{key:?}");
             }
+            assert!(!transport.about().is_empty(), "{transport:?}");
         }
     }
 }

@@ -18,6 +18,7 @@ pub trait DynTransport: Debug + Send + Sync {
     fn schemes(&self) -> &'static [&'static str];
     fn keys(&self) -> &'static [Key];
     fn capabilities(&self) -> Capabilities;
+    fn about(&self) -> &'static str;
     fn create(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>>;
     fn open(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>>;
     fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Box<dyn DynEndpoint>>;
@@ -37,6 +38,9 @@ impl<T: Transport> DynTransport for T {
     }
     fn capabilities(&self) -> Capabilities {
         Transport::capabilities(self)
+    }
+    fn about(&self) -> &'static str {
+        Transport::about(self)
     }
     fn create(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>> {
         Ok(Box::new(Transport::create(self, name, options)?))

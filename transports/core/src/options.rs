@@ -10,44 +10,53 @@ pub mod keys {
     pub const SIZE: Key = Key::new("size", Bytes, Owner, "bytes of the named block, 1 or more");
     /// `capacity`: bytes in flight per direction.
     pub const CAPACITY: Key =
-        Key::new("capacity", Bytes, Owner, "bytes in flight per direction of a channel");
+        Key::new("capacity", Bytes, Owner, "bytes in flight per direction of a channel").or("64KiB");
     /// `max_message`: the longest message.
     pub const MAX_MESSAGE: Key =
-        Key::new("max_message", Bytes, Both, "longest message sent or accepted (default 16MiB)");
+        Key::new("max_message", Bytes, Both, "longest message sent or accepted").or("16MiB");
     /// `wait`: how a call waits.
     pub const WAIT: Key = Key::new(
         "wait",
         Choice(&["adaptive", "spin", "block"]),
         Both,
-        "spin: never sleep; block: sleep at once; adaptive (default): spin while answers come quickly",
-    );
+        "spin: never sleep; block: sleep at once; adaptive: spin while answers come quickly",
+    )
+    .or("adaptive");
     /// `timeout`: the longest wait for an owner.
     pub const TIMEOUT: Key =
-        Key::new("timeout", Span, Both, "longest wait for an owner or a handshake (default 5s)");
+        Key::new("timeout", Span, Both, "longest wait for an owner or a handshake").or("5s");
     /// `codec`: the codec of typed channels.
     pub const CODEC: Key =
-        Key::new("codec", Choice(&["postcard", "bincode", "json"]), Both, "codec of typed channels");
+        Key::new("codec", Choice(&["postcard", "bincode", "json"]), Both, "codec of typed channels")
+            .or("postcard");
     /// `scope`: who may reach the object.
     pub const SCOPE: Key = Key::new(
         "scope",
         Choice(&["user", "system"]),
         Both,
-        "user (default): this user only; system: every user of the machine",
-    );
+        "user: this user only; system: every user of the machine",
+    )
+    .or("user");
     /// `create`: what an existing object means.
     pub const CREATE: Key = Key::new(
         "create",
         Choice(&["new", "open_or_create"]),
         Owner,
-        "new (default): an existing object is an error; open_or_create: adopt it",
-    );
+        "new: an existing object is an error; open_or_create: adopt it",
+    )
+    .or("new");
     /// `trust`: whether received bytes are read in place.
     pub const TRUST: Key = Key::new(
         "trust",
         Choice(&["copy", "same-user"]),
         Both,
-        "copy (default): the reader gets a private copy; same-user: it reads a peer of its own user in place",
-    );
+        "copy: the reader gets a private copy; same-user: it reads a peer of its own user in place",
+    )
+    .or("copy");
+    /// `trust` where each message is a private copy anyway: understood, so that an address changes nothing but
+    /// its scheme.
+    pub const TRUST_ANYWAY: Key =
+        Key { help: "makes no difference here: what is received is always a private copy", ..TRUST };
 }
 
 /// The keys that the facade understands for every transport.
@@ -64,12 +73,20 @@ pub struct Key {
     pub side: Side,
     /// One line of help.
     pub help: &'static str,
+    /// What is in force where the address says nothing; `None` if that is no value of its own.
+    pub default: Option<&'static str>,
 }
 
 impl Key {
     /// A key, in constant context.
     pub const fn new(name: &'static str, kind: KeyKind, side: Side, help: &'static str) -> Self {
-        Self { name, kind, side, help }
+        Self { name, kind, side, help, default: None }
+    }
+
+    /// The same key, with what is in force where the address says nothing.
+    #[must_use]
+    pub const fn or(self, default: &'static str) -> Self {
+        Self { default: Some(default), ..self }
     }
 }
 

@@ -21,6 +21,11 @@ pub trait Transport: Debug + Send + Sync + 'static {
     /// What it can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// One sentence for people: which objects of the operating system it is made of, and their limits.
+    fn about(&self) -> &'static str {
+        ""
+    }
+
     /// Creates the named object and becomes its owner.
     ///
     /// # Errors

@@ -94,6 +94,10 @@ impl Transport for InProcess {
         &[keys::CAPACITY, keys::SIZE]
     }
 
+    fn about(&self) -> &'static str {
+        "a table of names and bounded buffers in this process; nothing of the system"
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities::CHANNEL.and(Capabilities::LPSZ).and(Capabilities::INVENTORY)
     }

@@ -5,36 +5,28 @@ use std::time::Duration;
 use crate::layout::{CHUNK, Full, Geometry, MAX_CHUNKS, MAX_SEATS, MIN_CHUNKS, longest_in};
 
 /// `priorities`: how many there are.
-const PRIORITIES: Key = Key::new(
-    "priorities",
-    KeyKind::Count,
-    Side::Owner,
-    "priorities of the queue, 1 (default) to 32; 0 is the lowest",
-);
+const PRIORITIES: Key =
+    Key::new("priorities", KeyKind::Count, Side::Owner, "priorities of the queue, 1 to 32; 0 is the lowest")
+        .or("1");
 /// `full`: what happens to a message without room.
 const FULL: Key = Key::new(
     "full",
     KeyKind::Choice(Full::WORDS),
     Side::Owner,
-    "a message without room waits (block, default), is an error, or drops the oldest of the lowest priority \
-     (drop-old) or itself (drop-new); drops are counted",
-);
+    "a message without room waits (block), is an error, or drops the oldest of the lowest priority (drop-old) or \
+     itself (drop-new); drops are counted",
+)
+.or("block");
 /// `persist`: whether the queue stays.
 const PERSIST: Key = Key::new(
     "persist",
     KeyKind::Flag,
     Side::Owner,
-    "true: the queue and its messages stay when nobody holds it, until it is removed (default false)",
-);
-/// `trust`: taken as everywhere; what comes out of a queue is a private copy by nature.
-const TRUST: Key = Key::new(
-    "trust",
-    KeyKind::Choice(&["copy", "same-user"]),
-    Side::Both,
-    "makes no difference here: what is received is always a private copy",
-);
+    "true: the queue and its messages stay when nobody holds it, until it is removed",
+)
+.or("false");
 
-pub(crate) const KEYS: &[Key] = &[keys::CAPACITY, PRIORITIES, FULL, PERSIST, keys::SCOPE, TRUST];
+pub(crate) const KEYS: &[Key] = &[keys::CAPACITY, PRIORITIES, FULL, PERSIST, keys::SCOPE, keys::TRUST_ANYWAY];
 
 /// Bytes of a queue, and of each direction of a channel, unless the address says otherwise.
 const CAPACITY: usize = 64 << 10;

@@ -25,6 +25,11 @@ impl Transport for MessageQueue {
         KEYS
     }
 
+    fn about(&self) -> &'static str {
+        "a file in the private directory, mapped: chunks of 128 bytes, a lock that survives its owner, \
+         256 handles at a time; channels: such queues in a memfd, handed over a Unix socket"
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities::CROSS_PROCESS
             | Capabilities::OUTLIVES_CREATOR

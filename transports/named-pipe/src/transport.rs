@@ -1,8 +1,7 @@
 use std::io;
 
 use anyipc_core::{
-    Capabilities, Error, ErrorKind, Key, KeyKind, Name, Object, Operation, Options, Result, Side, Transport,
-    keys,
+    Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport, keys,
 };
 use anyipc_os::{Claim, store_lpsz};
 
@@ -11,14 +10,6 @@ use crate::files::{self, MARKS, door};
 use crate::inventory;
 use crate::settings::Settings;
 use crate::sys::Fifo;
-
-/// `trust`: taken as everywhere; what comes out of a pipe is a private copy by nature.
-const TRUST: Key = Key::new(
-    "trust",
-    KeyKind::Choice(&["copy", "same-user"]),
-    Side::Both,
-    "makes no difference here: what is received is always a private copy",
-);
 
 /// `pipe://`: channels over named pipes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,7 +23,12 @@ impl Transport for NamedPipe {
     }
 
     fn keys(&self) -> &'static [Key] {
-        &[keys::CAPACITY, keys::SCOPE, TRUST]
+        &[keys::CAPACITY, keys::SCOPE, keys::TRUST_ANYWAY]
+    }
+
+    fn about(&self) -> &'static str {
+        "a rendezvous FIFO in the private directory and four FIFOs per channel, whose names go at once; \
+         at most a quarter of /proc/sys/fs/pipe-max-size per direction"
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -27,6 +27,11 @@ impl Transport for SharedMemory {
         &[keys::SIZE, keys::CAPACITY, keys::SCOPE, keys::TRUST]
     }
 
+    fn about(&self) -> &'static str {
+        "block: a file in the private directory, mapped, as large as its file system allows; channels: \
+         two rings in a sealed memfd, handed over a Unix socket, frames of a quarter of a ring"
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities::CROSS_PROCESS
             | Capabilities::BLOCK

@@ -1,11 +1,11 @@
 use anyipc_core::{Error, ErrorKind, Key, KeyKind, Operation, Options, Result, Side, keys};
 
-/// `trust`: understood, so that an address changes nothing but its scheme.
-pub(crate) const TRUST: Key = Key::new(
-    "trust",
-    KeyKind::Choice(&["copy", "same-user"]),
-    Side::Both,
-    "changes nothing here: what is read is a private copy, whoever sent it",
+/// `capacity`: the socket buffers.
+pub(crate) const CAPACITY: Key = Key::new(
+    "capacity",
+    KeyKind::Bytes,
+    Side::Owner,
+    "bytes of each direction's socket buffers; else the system's",
 );
 
 /// Bytes in flight per direction of a channel; 0 if the address says nothing.

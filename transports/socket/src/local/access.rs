@@ -8,8 +8,9 @@ pub(super) const SCOPE: Key = Key::new(
     "scope",
     KeyKind::Choice(&["user", "system"]),
     Side::Both,
-    "user (default): this user only; system: the users that allow_uid names, too",
-);
+    "user: this user only; system: the users that allow_uid names, too",
+)
+.or("user");
 /// `allow_uid`: the other users.
 pub(super) const ALLOW_UID: Key = Key::new(
     "allow_uid",

@@ -19,7 +19,7 @@ use anyipc_core::{
 use anyipc_os::{Claim, Dir, Marks, show_lpsz, store_lpsz, user};
 
 use crate::endpoint::{Acceptor, Endpoint, Entry, Place};
-use crate::options::{TRUST, capacity};
+use crate::options::{CAPACITY, capacity};
 use crate::sys::{Listener, Stream};
 
 /// What begins the names of this transport's files.
@@ -61,7 +61,12 @@ impl Transport for Local {
     }
 
     fn keys(&self) -> &'static [Key] {
-        &[access::ALLOW_UID, keys::CAPACITY, access::SCOPE, TRUST]
+        &[access::ALLOW_UID, CAPACITY, access::SCOPE, keys::TRUST_ANYWAY]
+    }
+
+    fn about(&self) -> &'static str {
+        "a Unix stream socket in the private directory and two connected ones per channel; buffers \
+         within net.core.wmem_max"
     }
 
     fn capabilities(&self) -> Capabilities {

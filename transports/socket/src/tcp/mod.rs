@@ -21,7 +21,7 @@ use anyipc_core::{
 };
 
 use crate::endpoint::{Acceptor, Endpoint, Entry, Place};
-use crate::options::{TRUST, capacity};
+use crate::options::{CAPACITY, capacity};
 use crate::sys::{Listener, Stream};
 
 /// `allow_remote`: reach beyond this machine.
@@ -29,8 +29,9 @@ const ALLOW_REMOTE: OptionKey = OptionKey::new(
     "allow_remote",
     KeyKind::Flag,
     For::Both,
-    "true: other addresses than this machine's loopback, too; authenticated, not encrypted (default false)",
-);
+    "true: other addresses than this machine's loopback, too; authenticated, not encrypted",
+)
+.or("false");
 /// `key_file`: the shared secret.
 const KEY_FILE: OptionKey = OptionKey::new(
     "key_file",
@@ -58,7 +59,12 @@ impl Transport for Tcp {
     }
 
     fn keys(&self) -> &'static [OptionKey] {
-        &[ALLOW_REMOTE, keys::CAPACITY, KEY_FILE, TRUST]
+        &[ALLOW_REMOTE, CAPACITY, KEY_FILE, keys::TRUST_ANYWAY]
+    }
+
+    fn about(&self) -> &'static str {
+        "a listening TCP port and two connections per channel, without delay; buffers within \
+         net.core.wmem_max and rmem_max"
     }
 
     fn capabilities(&self) -> Capabilities {
