@@ -122,13 +122,15 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
     let started = Instant::now();
     let mut now = started;
     let mut pauses = 1;
+    let mut lent = false;
     while now - started < budget {
         for _ in 0..PAUSES / pauses {
             (0..pauses).for_each(|_| spin_loop());
             if let Some(done) = attempt(on) {
-                on.spinner().learn(true);
+                on.spinner().learn(!lent);
                 return done;
             }
+            lent = false;
             if on.interrupted() {
                 break;
             }
@@ -141,6 +143,8 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
         // The one who is to answer may wait for this very core.
         if now - started > YIELD {
             std::thread::yield_now();
+            // Someone ran here meanwhile: an answer that is there now would have woken a sleeper as soon.
+            lent = now.elapsed() > YIELD;
         }
     }
     if !budget.is_zero() {

@@ -53,3 +53,29 @@ fn messages_allocate_nothing() {
         assert_eq!(COUNT.get() - before, 0, "{url}");
     });
 }
+
+#[test]
+fn waiting_for_an_answer_allocates_nothing() {
+    each("alloc-wait", |url| {
+        let url = format!("{url}?wait=block");
+        let (_owner, mut a, mut b) = common::pair_with(&url, "?wait=block");
+        let answering = std::thread::spawn(move || {
+            let mut buffer = Vec::new();
+            while b.recv_into(&mut buffer).is_ok() {
+                b.send(&buffer).unwrap();
+            }
+        });
+        let mut exchange = |count: u32| {
+            for i in 0..count {
+                a.send(&i.to_le_bytes()).unwrap();
+                a.recv_with(|message| assert_eq!(message, i.to_le_bytes())).unwrap();
+            }
+        };
+        exchange(10);
+        let before = COUNT.get();
+        exchange(1000);
+        assert_eq!(COUNT.get() - before, 0, "{url}");
+        drop(a);
+        answering.join().unwrap();
+    });
+}
