@@ -190,9 +190,9 @@ impl SendEnd {
         if self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOK_EVERY) {
             self.look()?;
             self.looked = Some(now);
-        }
-        if self.shrinks {
-            self.shrink();
+            if self.shrinks {
+                self.shrink();
+            }
         }
         match write(&self.data) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
