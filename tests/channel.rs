@@ -145,16 +145,17 @@ fn timeouts_are_kept() {
 #[test]
 fn what_timed_out_leaves_no_part() {
     each("part", |url| {
+        // More than any transport holds.
         let (_owner, mut a, mut b) = pair(url);
         for _ in 0..3 {
-            let error = a.send_timeout(&pattern(2 << 20, 9), Duration::from_millis(20)).unwrap_err();
+            let error = a.send_timeout(&pattern(12 << 20, 9), Duration::from_millis(20)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TimedOut);
         }
         let receiver = thread::spawn(move || (b.recv().unwrap(), b.recv().unwrap().len(), b));
         a.send(b"whole").unwrap();
-        a.send(&pattern(2 << 20, 1)).unwrap();
+        a.send(&pattern(12 << 20, 1)).unwrap();
         let (first, second, _b) = receiver.join().unwrap();
-        assert_eq!((first.as_slice(), second), (&b"whole"[..], 2 << 20));
+        assert_eq!((first.as_slice(), second), (&b"whole"[..], 12 << 20));
         assert_eq!(a.stats().messages_sent, 2);
     });
 }

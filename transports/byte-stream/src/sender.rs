@@ -15,7 +15,7 @@ use crate::wire::{BYE, ROOM};
 pub struct Sender<O: Outgoing> {
     stream: O,
     generation: u32,
-    /// One frame, or while corked as many as fit into its room. Made on first use, then reused.
+    /// One frame, or while corked as many as fit into its room, which is all made at once.
     buffer: Vec<u8>,
     /// The part of `buffer` that the system has not taken yet.
     tail: Range<usize>,
@@ -33,7 +33,7 @@ impl<O: Outgoing> Sender<O> {
         Self {
             stream,
             generation: generation(),
-            buffer: Vec::new(),
+            buffer: Vec::with_capacity(ROOM),
             tail: 0..0,
             corked: false,
             full: false,
@@ -174,7 +174,6 @@ impl<O: Outgoing> SendHalf for Sender<O> {
                 Ok(sent) if sent == end => return Ok(()),
                 Ok(sent) => {
                     self.buffer.clear();
-                    self.buffer.reserve(ROOM);
                     self.buffer.extend_from_slice(&header);
                     self.buffer.extend_from_slice(payload);
                     return self.sent(sent, end);

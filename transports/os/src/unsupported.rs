@@ -199,3 +199,7 @@ pub fn sleep(_source: &Source, _interest: Interest, longest: Duration) -> bool {
     std::thread::sleep(longest);
     false
 }
+
+pub fn limit_unsent<T>(_socket: &T, _bytes: usize) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

@@ -43,6 +43,10 @@ impl Outgoing for SendEnd {
         self.0.stretch(more);
     }
 
+    fn stretch_last(&mut self) {
+        self.0.stretch_last();
+    }
+
     fn stopped(&mut self) -> bool {
         loop {
             match self.0.recv(&mut [0]) {

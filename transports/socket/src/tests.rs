@@ -1,14 +1,28 @@
 //! What a real stream does for the halves: room for a goodbye, and a word from the receiver that leaves.
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
-use anyipc_core::{ErrorKind, Flags, RecvHalf, Result, SendHalf};
+use std::time::Duration;
+
+use anyipc_core::{ErrorKind, Flags, Interest, RecvHalf, Result, SendHalf, Wait};
+use anyipc_os::sleep;
 
 use crate::halves::{Receiver, Sender, halves};
-use crate::sys::Stream;
+use crate::sys::{Listener, Stream};
+
+/// Both ends of a stream.
+type Ends = fn() -> (Stream, Stream);
+
+const KINDS: [(&str, Ends); 2] = [("local", || Stream::pair().unwrap()), ("tcp", tcp)];
+
+fn tcp() -> (Stream, Stream) {
+    let listener = Listener::tcp(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let here = Stream::tcp(&listener.address().unwrap()).unwrap();
+    (here, listener.accept().unwrap().unwrap())
+}
 
 /// A sender, and the receiver of what it sends. No capacity is the usual one.
-fn pair(capacity: u64) -> (Sender, Receiver) {
-    let ((out, into), (unused, other)) = (Stream::pair().unwrap(), Stream::pair().unwrap());
+fn pair(ends: Ends, capacity: u64) -> (Sender, Receiver) {
+    let ((out, into), (unused, other)) = (ends(), ends());
     let (sender, _) = halves(out, unused, capacity).unwrap();
     let (_, receiver) = halves(other, into, capacity).unwrap();
     (sender, receiver)
@@ -16,8 +30,14 @@ fn pair(capacity: u64) -> (Sender, Receiver) {
 
 fn recv(half: &mut Receiver) -> Result<Vec<u8>> {
     let mut frame = Vec::new();
-    half.try_recv_into(&mut frame)?;
-    Ok(frame)
+    loop {
+        match half.try_recv_into(&mut frame) {
+            Err(error) if error.is_would_block() => {
+                assert!(sleep(&half.source()?, Interest::Readable, Duration::from_secs(20)), "nothing came");
+            }
+            done => return done.map(|_| frame),
+        }
+    }
 }
 
 fn fill(sender: &mut Sender, payload: &[u8]) -> usize {
@@ -31,36 +51,45 @@ fn fill(sender: &mut Sender, payload: &[u8]) -> usize {
 #[test]
 fn the_goodbye_always_has_room() {
     for (len, capacity) in [(0, 0), (1, 0), (100, 1), (5000, 0), (65536, 1), (65536, 0), (65536, 1 << 20)] {
-        let (mut sender, mut receiver) = pair(capacity);
-        let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
-        let sent = fill(&mut sender, &payload);
-        assert!(sent > 0);
-        drop(sender);
-        for i in 0..sent {
-            assert!(recv(&mut receiver).unwrap() == payload, "{len} {capacity}: {i} of {sent}");
+        for (kind, ends) in KINDS {
+            let what = format!("{kind}, frames of {len}, capacity {capacity}");
+            let (mut sender, mut receiver) = pair(ends, capacity);
+            let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let sent = fill(&mut sender, &payload);
+            assert!(sent > 0);
+            drop(sender);
+            for i in 0..sent {
+                let got = recv(&mut receiver);
+                assert!(
+                    got.as_ref().is_ok_and(|got| *got == payload),
+                    "{what}: {i} of {sent}: {:?}",
+                    got.err()
+                );
+            }
+            assert_eq!(recv(&mut receiver).unwrap_err().kind(), ErrorKind::Closed, "{what}");
         }
-        assert_eq!(recv(&mut receiver).unwrap_err().kind(), ErrorKind::Closed, "{len} {capacity}");
     }
 }
 
 #[test]
-fn a_receiver_that_leaves_is_closed_also_with_frames_unread() {
-    let (mut sender, receiver) = pair(0);
-    fill(&mut sender, b"unread");
-    drop(receiver);
-    for _ in 0..3 {
-        assert_eq!(sender.try_send(Flags::NONE, b"x").unwrap_err().kind(), ErrorKind::Closed);
-        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::Closed);
-    }
-}
-
-#[test]
-fn a_stream_that_ends_without_a_word_is_a_death() {
-    let (stream, raw) = Stream::pair().unwrap();
-    let (mut sender, _) = halves(stream, Stream::pair().unwrap().0, 0).unwrap();
-    sender.try_send(Flags::NONE, b"unread").unwrap();
-    drop(raw);
-    for _ in 0..3 {
-        assert_eq!(sender.try_send(Flags::NONE, b"x").unwrap_err().kind(), ErrorKind::PeerGone);
+fn a_receiver_that_leaves_is_closed_and_one_that_dies_is_gone() {
+    for (kind, ends) in KINDS {
+        for (dies, expected) in [(false, ErrorKind::Closed), (true, ErrorKind::PeerGone)] {
+            let ((out, raw), (unused, other)) = (ends(), ends());
+            let (mut sender, _) = halves(out, unused, 0).unwrap();
+            sender.try_send(Flags::NONE, b"unread").unwrap();
+            if dies {
+                drop(raw);
+            } else {
+                drop(halves(other, raw, 0).unwrap());
+            }
+            let error = loop {
+                if let Err(error) = sender.try_send(Flags::NONE, b"x") {
+                    break error;
+                }
+            };
+            assert_eq!(error.kind(), expected, "{kind}");
+            assert_eq!(sender.try_flush().unwrap_err().kind(), expected, "{kind}");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod fd;
 mod fork;
 mod lock;
 mod set;
+mod tcp;
 mod text;
 
 pub use bell::Bell;
@@ -17,6 +18,7 @@ pub use lock::{
     write_unlock,
 };
 pub use set::{Set, sleep};
+pub use tcp::limit_unsent;
 pub use text::{overwrite, read_text};
 
 /// Opens a file of the user's choice for reading. Waits for nothing: a FIFO opens at once.

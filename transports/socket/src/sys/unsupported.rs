@@ -63,6 +63,9 @@ impl Stream {
     pub(crate) fn stretch(&self, _more: bool) {
         match self.0 {}
     }
+    pub(crate) fn stretch_last(&self) {
+        match self.0 {}
+    }
     pub(crate) fn source(self: &Arc<Self>) -> Source {
         match self.0 {}
     }

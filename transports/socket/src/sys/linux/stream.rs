@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyipc_core::Source;
-use anyipc_os::{Dir, Fd, Quiet};
+use anyipc_os::{Dir, Fd, Quiet, limit_unsent};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::sockopt;
@@ -20,10 +20,15 @@ use super::FLAGS;
 use crate::sys::Credentials;
 
 const SEND: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
-/// A send buffer's size, unless the address says otherwise; the kernel doubles it.
+/// A local stream's send buffer, unless the address says otherwise; the kernel doubles it.
 const BUFFER: usize = 104 << 10;
-/// What a stretched buffer has more: room for a whole frame and a goodbye.
+/// What it has more when stretched: room for a whole frame and a goodbye.
 const STRETCH: usize = 104 << 10;
+/// What a TCP connection may hold unsent. Its buffer is the kernel's to size: a small fixed one makes small frames
+/// several times slower, and so does a lower limit.
+const TCP_UNSENT: usize = 2 << 20;
+/// What it may hold more when stretched: a segment that was begun, and a whole frame twice.
+const TCP_STRETCH: usize = 256 << 10;
 /// The smallest receive buffer that keeps TCP going: two of the loopback's segments.
 const TCP_RECEIVE: usize = 128 << 10;
 
@@ -31,7 +36,8 @@ const TCP_RECEIVE: usize = 128 << 10;
 #[derive(Debug)]
 pub(crate) struct Stream {
     fd: Fd,
-    /// The send buffer's size, when it is not stretched.
+    tcp: bool,
+    /// What it may hold to be sent, when it is not stretched.
     buffer: usize,
 }
 
@@ -78,16 +84,19 @@ impl Stream {
 
     pub(super) fn ready(fd: Fd) -> io::Result<Self> {
         sockopt::set_socket_send_buffer_size(&fd, BUFFER)?;
-        Ok(Self { fd, buffer: BUFFER })
+        Ok(Self { fd, tcp: false, buffer: BUFFER })
     }
 
-    /// From now on about this many bytes are in flight at most, in the direction that this end sends. The kernel
-    /// grants `net.core.wmem_max` at most, of which a part stays for stretching.
+    /// From now on about this many bytes are in flight at most, in the direction that this end sends. Of a local
+    /// stream the kernel grants `net.core.wmem_max` at most, of which a part stays for stretching.
     pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<()> {
         let most = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, i32::MAX as usize / 4);
-        sockopt::set_socket_send_buffer_size(&self.fd, most + STRETCH)?;
-        let granted = sockopt::socket_send_buffer_size(&self.fd)? / 2;
-        self.buffer = most.min(granted.saturating_sub(STRETCH));
+        self.buffer = most;
+        if !self.tcp {
+            sockopt::set_socket_send_buffer_size(&self.fd, most + STRETCH)?;
+            let granted = sockopt::socket_send_buffer_size(&self.fd)? / 2;
+            self.buffer = most.min(granted.saturating_sub(STRETCH));
+        }
         self.stretch(false);
         Ok(())
     }
@@ -106,7 +115,8 @@ impl Stream {
         sockopt::set_tcp_keepidle(&fd, Duration::from_secs(10))?;
         sockopt::set_tcp_keepintvl(&fd, Duration::from_secs(3))?;
         sockopt::set_tcp_keepcnt(&fd, 3)?;
-        Self::ready(fd)
+        limit_unsent(&fd, TCP_UNSENT)?;
+        Ok(Self { fd, tcp: true, buffer: TCP_UNSENT })
     }
 
     /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
@@ -154,7 +164,7 @@ impl Stream {
                 for fd in received.map(Fd::new) {
                     // Whoever sent it: our calls never wait for it.
                     rustix::io::ioctl_fionbio(&fd, true)?;
-                    *other = Some(Self { fd, buffer: BUFFER });
+                    *other = Some(Self { fd, tcp: false, buffer: BUFFER });
                 }
             }
         }
@@ -169,8 +179,25 @@ impl Stream {
 
     /// Makes room for one frame more than usual, or takes it back.
     pub(crate) fn stretch(&self, more: bool) {
-        let size = if more { self.buffer + STRETCH } else { self.buffer };
-        let _ = sockopt::set_socket_send_buffer_size(&self.fd, size);
+        let stretch = |by| if more { self.buffer + by } else { self.buffer };
+        let _ = if self.tcp {
+            limit_unsent(&self.fd, stretch(TCP_STRETCH))
+        } else {
+            sockopt::set_socket_send_buffer_size(&self.fd, stretch(STRETCH)).map_err(io::Error::from)
+        };
+    }
+
+    /// Makes room for what is left and a goodbye: nothing follows.
+    pub(crate) fn stretch_last(&self) {
+        if !self.tcp {
+            return self.stretch(true);
+        }
+        let _ = limit_unsent(&self.fd, usize::MAX);
+        // The kernel may have sized a slow connection's buffer for less.
+        let enough = BUFFER + STRETCH;
+        if sockopt::socket_send_buffer_size(&self.fd).is_ok_and(|size| size < 2 * enough) {
+            let _ = sockopt::set_socket_send_buffer_size(&self.fd, enough);
+        }
     }
 
     /// What a reactor registers.
