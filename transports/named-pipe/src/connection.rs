@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyipc_byte_stream::{Incoming, MAX_FRAME, Outgoing, STOP};
 use anyipc_core::{Error, ErrorKind, FRAME_HEADER, Interest, Name, Operation, Result, Source};
@@ -11,7 +11,7 @@ use anyipc_os::{Dir, Lock, Set, generation, same_file, try_lock};
 
 use crate::files::{CONNECTION, DOWN, DOWN_STOP, UP, UP_STOP, of_connection};
 use crate::request::TICKET;
-use crate::sys::Fifo;
+use crate::sys::{Fifo, rough_time};
 
 /// The sending half of a channel.
 pub type Sender = anyipc_byte_stream::Sender<SendEnd>;
@@ -178,16 +178,16 @@ pub struct SendEnd {
     capacity: usize,
     /// It holds more, and is to hold less again as soon as that is possible.
     shrinks: bool,
-    /// When the receiver was last seen.
-    looked: Option<Instant>,
+    /// When the receiver was last seen, by [`rough_time`].
+    looked: Option<Duration>,
     /// It said that it leaves.
     stopped: bool,
 }
 
 impl SendEnd {
     fn written(&mut self, write: impl FnOnce(&Fifo) -> io::Result<usize>) -> io::Result<usize> {
-        let now = Instant::now();
-        if self.looked.is_none_or(|looked| now.duration_since(looked) >= LOOK_EVERY) {
+        let now = rough_time();
+        if self.looked.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_EVERY) {
             self.look()?;
             self.looked = Some(now);
             if self.shrinks {

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyipc_core::Source;
 use anyipc_os::{Dir, Fd, FileKind};
@@ -10,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, chmodat, mknodat, openat};
 use rustix::io::Errno;
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
+use rustix::time::{ClockId, clock_gettime};
 
 const OWN: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -118,6 +120,11 @@ impl AsFd for Fifo {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// A time that goes on in steps of some milliseconds, and costs a fifth of an exact one.
+pub(crate) fn rough_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::MonotonicCoarse)).unwrap_or_default()
 }
 
 /// The most that an unprivileged user's FIFO may be made to hold.
