@@ -48,6 +48,14 @@ mod mq {
     anyipc_conformance::suite!(super::chosen_by("mq://any"));
 }
 
+/// The kernel's queues, small: all of a user's together have a limit.
+#[cfg(all(feature = "message-queue", target_os = "linux"))]
+mod posix {
+    anyipc_conformance::suite!(
+        super::chosen_by("mq://any").option("native", "posix").option("capacity", "4KiB")
+    );
+}
+
 #[cfg(all(feature = "named-pipe", target_os = "linux"))]
 mod pipe {
     anyipc_conformance::suite!(super::chosen_by("pipe://any"));

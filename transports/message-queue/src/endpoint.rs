@@ -5,13 +5,41 @@ use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Queue, Rejections, Result, Role, Source, Waiter,
 };
 use anyipc_os::{Dir, check_generation, generation};
-use anyipc_shared_memory::parts::{self, Acceptor, Memory, Rendezvous};
+use anyipc_shared_memory::parts::{self, Acceptor, Fabric, Kind, Memory, Rendezvous};
 
-use crate::channel::{Receiver, Sender};
+use crate::halves::{Receiver, ReceiverOver, Sender, SenderOver};
 use crate::kind::KIND;
 use crate::layout::Geometry;
+use crate::posix::{self, Record};
 use crate::queue::Handle;
 use crate::settings::Settings;
+
+/// What lies in a name's memory.
+#[derive(Debug)]
+pub(crate) enum Body {
+    /// The queue itself.
+    Memory(Geometry),
+    /// The record of one of the kernel's.
+    Posix(Record),
+}
+
+impl Body {
+    /// Where the text lies, and its length with the NUL; 0 without one.
+    pub(crate) fn text(&self) -> (usize, usize) {
+        match self {
+            Self::Memory(geometry) => (geometry.text_at(), geometry.text),
+            Self::Posix(record) => (posix::TEXT, record.text),
+        }
+    }
+
+    /// `Mismatch` if the address insists on something that the queue is not.
+    pub(crate) fn check(&self, settings: &Settings, persists: bool, operation: Operation) -> Result<()> {
+        match self {
+            Self::Memory(geometry) => settings.check(geometry, persists, operation),
+            Self::Posix(record) => settings.check_kernel(&record.shape, persists, operation),
+        }
+    }
+}
 
 /// A handle of a queue's name: its memory, and the owner's rendezvous.
 #[derive(Debug)]
@@ -21,7 +49,7 @@ pub struct Endpoint {
     settings: Settings,
     acceptor: Option<Acceptor>,
     memory: Arc<Memory>,
-    geometry: Geometry,
+    body: Body,
 }
 
 impl Endpoint {
@@ -30,10 +58,10 @@ impl Endpoint {
         dir: Arc<Dir>,
         settings: Settings,
         owner: Option<Rendezvous>,
-        (memory, geometry): (Memory, Geometry),
+        (memory, body): (Memory, Body),
     ) -> Self {
         let (name, acceptor) = (name.clone(), owner.map(Acceptor::new));
-        Self { name, dir, settings, acceptor, memory: Arc::new(memory), geometry }
+        Self { name, dir, settings, acceptor, memory: Arc::new(memory), body }
     }
 
     /// What `try_connect` is for this handle.
@@ -44,6 +72,19 @@ impl Endpoint {
     /// False in a forked child.
     fn is_ours(&self) -> bool {
         self.memory.generation() == generation()
+    }
+
+    /// Takes one step of the handshake.
+    fn meet<F: Fabric>(
+        &self,
+        attempt: &mut Attempt,
+        kind: &Kind,
+        fabric: &F,
+    ) -> Result<(F::Sender, F::Receiver, Peer)> {
+        match &self.acceptor {
+            Some(acceptor) => acceptor.try_accept(attempt, fabric),
+            None => parts::try_connect(&self.dir, kind, &self.name, attempt, fabric),
+        }
     }
 
     /// Gives everything up. Handles of the queue keep its memory.
@@ -67,9 +108,16 @@ impl anyipc_core::Endpoint for Endpoint {
 
     fn try_connect(&self, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
         self.memory.check(self.operation())?;
-        match &self.acceptor {
-            Some(acceptor) => acceptor.try_accept(attempt, &self.settings),
-            None => parts::try_connect(&self.dir, &KIND, &self.name, attempt, &self.settings),
+        match &self.body {
+            Body::Memory(_) => {
+                let (sender, receiver, peer) = self.meet(attempt, &KIND, &self.settings)?;
+                Ok((Sender(SenderOver::Memory(sender)), Receiver(ReceiverOver::Memory(receiver)), peer))
+            }
+            Body::Posix(_) => {
+                let pair = posix::Pair(&self.settings);
+                let (sender, receiver, peer) = self.meet(attempt, &posix::KIND, &pair)?;
+                Ok((Sender(SenderOver::Posix(sender)), Receiver(ReceiverOver::Posix(receiver)), peer))
+            }
         }
     }
 
@@ -95,12 +143,13 @@ impl anyipc_core::Endpoint for Endpoint {
 
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
         self.memory.check(Operation::ReadLpsz)?;
-        if self.geometry.text == 0 {
+        let (at, len) = self.body.text();
+        if len == 0 {
             return Err(Error::new(Operation::ReadLpsz, ErrorKind::NotFound)
                 .because("this queue has no text; alloc_lpsz makes one that has"));
         }
-        let mut bytes = vec![0; self.geometry.text];
-        self.memory.region().load(self.geometry.text_at(), &mut bytes);
+        let mut bytes = vec![0; len];
+        self.memory.region().load(at, &mut bytes);
         let text = CStr::from_bytes_until_nul(&bytes).map_err(|_| {
             Error::new(Operation::ReadLpsz, ErrorKind::Corrupt).because("the text has lost its NUL")
         })?;
@@ -116,7 +165,12 @@ impl anyipc_core::Endpoint for Endpoint {
 
     /// Also `Mismatch`, if the address says another `max_message` than the queue was made with.
     fn queue(&self) -> Result<Box<dyn Queue>> {
-        self.settings.check_longest(&self.geometry)?;
-        Ok(Box::new(Handle::new(&self.memory, self.geometry)?))
+        match &self.body {
+            Body::Memory(geometry) => {
+                self.settings.check_longest(geometry)?;
+                Ok(Box::new(Handle::new(&self.memory, *geometry)?))
+            }
+            Body::Posix(record) => Ok(Box::new(posix::Handle::new(&self.memory, record)?)),
+        }
     }
 }

@@ -8,4 +8,5 @@ pub(crate) static KIND: Kind = Kind {
     word: *b"queue\0\0\0",
     noun: "queue",
     companion: Some(".bell"),
+    clean: None,
 };

@@ -128,6 +128,11 @@ impl Full {
         Self::ALL.into_iter().find(|full| full.as_str() == word)
     }
 
+    /// As it is stored.
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
+
     pub(crate) fn as_str(self) -> &'static str {
         Self::WORDS[self as usize]
     }
@@ -213,7 +218,7 @@ impl Geometry {
         let large = |at: usize| usize::try_from(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?)).ok();
         let geometry = Self {
             priorities: small(plan::PRIORITIES)?,
-            full: *Full::ALL.get(small(plan::FULL)? as usize)?,
+            full: Full::from_number(small(plan::FULL)?)?,
             seats: small(plan::SEATS)?,
             chunks: small(plan::CHUNKS)?,
             longest: large(plan::LONGEST)?,

@@ -8,16 +8,20 @@
 //! - `waiters`: who sleeps, and who is woken
 //! - `party`: one of those who share a queue: lock, act, unlock, wake
 //! - `queue`: a handle of a named queue
-//! - `channel`: the halves of a channel, and their memory
+//! - `channel`: channels over two such queues, and their memory
+//! - `halves`: the halves of a channel, whichever queues it is made of
+//! - `posix`: the kernel's own queues
 //! - `kind`, `settings`, `endpoint`, `transport`: names, addresses, handles of names
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod channel;
 mod endpoint;
+mod halves;
 mod kind;
 mod layout;
 mod party;
 mod pop;
+mod posix;
 mod push;
 mod queue;
 mod repair;
@@ -28,6 +32,6 @@ mod tests;
 mod transport;
 mod waiters;
 
-pub use channel::{Receiver, Sender};
 pub use endpoint::Endpoint;
+pub use halves::{Receiver, Sender};
 pub use transport::MessageQueue;

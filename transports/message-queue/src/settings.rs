@@ -3,6 +3,7 @@ use anyipc_os::Scope;
 use std::time::Duration;
 
 use crate::layout::{CHUNK, Full, Geometry, MAX_CHUNKS, MAX_SEATS, MIN_CHUNKS, longest_in};
+use crate::posix::{self, Shape};
 
 /// `priorities`: how many there are.
 const PRIORITIES: Key =
@@ -25,11 +26,21 @@ const PERSIST: Key = Key::new(
     "true: the queue and its messages stay when nobody holds it, until it is removed",
 )
 .or("false");
+/// `native`: whose queue it is.
+const NATIVE: Key = Key::new(
+    "native",
+    KeyKind::Choice(&["posix"]),
+    Side::Both,
+    "posix: the kernel's own queues, with its limits; both sides say it, as such names are names apart",
+);
 
-pub(crate) const KEYS: &[Key] = &[keys::CAPACITY, PRIORITIES, FULL, PERSIST, keys::SCOPE, keys::TRUST_ANYWAY];
+pub(crate) const KEYS: &[Key] =
+    &[keys::CAPACITY, PRIORITIES, FULL, PERSIST, NATIVE, keys::SCOPE, keys::TRUST_ANYWAY];
 
 /// Bytes of a queue, and of each direction of a channel, unless the address says otherwise.
 const CAPACITY: usize = 64 << 10;
+/// The longest message of a kernel queue has these bytes at least.
+const MIN_KERNEL_MESSAGE: u64 = 64;
 /// How long an object may be between two states, unless the address has a `timeout`.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -39,6 +50,9 @@ pub(crate) struct Settings {
     pub(crate) scope: Scope,
     pub(crate) adopt: bool,
     pub(crate) patience: Duration,
+    /// The kernel's own queues.
+    pub(crate) posix: bool,
+    capacity: Option<u64>,
     chunks: Option<u32>,
     priorities: Option<u32>,
     full: Option<Full>,
@@ -70,6 +84,8 @@ impl Settings {
             scope: if options.text(keys::SCOPE) == Some("system") { Scope::System } else { Scope::User },
             adopt: options.text(keys::CREATE) == Some("open_or_create"),
             patience: options.span(keys::TIMEOUT).unwrap_or(PATIENCE),
+            posix: options.text(NATIVE).is_some(),
+            capacity: options.number(keys::CAPACITY),
             chunks,
             priorities,
             full: options.text(FULL).and_then(Full::from_word),
@@ -124,6 +140,52 @@ impl Settings {
     /// The same, if the address says it.
     pub(crate) fn insisted_capacity(&self) -> Option<usize> {
         self.chunks.map(|chunks| chunks as usize * CHUNK)
+    }
+
+    /// The kernel queue to make. What the address leaves open is as large as the kernel allows, and no larger than
+    /// is usual.
+    ///
+    /// # Errors
+    /// `Unsupported` for `full=drop-old`.
+    pub(crate) fn kernel_queue(&self, operation: Operation) -> Result<Shape> {
+        if self.full == Some(Full::DropOld) {
+            return Err(Error::new(operation, ErrorKind::Unsupported).because(
+                "full=drop-old: the kernel gives only the oldest of the highest priority out; choose block, error or \
+                 drop-new, or leave native=posix out",
+            ));
+        }
+        let longest = self.longest.map_or(u64::MAX, |longest| longest as u64).min(posix::longest());
+        let shape = self.kernel_shape(longest);
+        Ok(Shape {
+            priorities: self.priorities.unwrap_or(1),
+            full: self.full.unwrap_or(Full::Block),
+            ..shape
+        })
+    }
+
+    /// The kernel queue of a direction of a channel.
+    pub(crate) fn channel_shape(&self) -> Shape {
+        self.kernel_shape(posix::longest())
+    }
+
+    fn kernel_shape(&self, longest: u64) -> Shape {
+        let usual = posix::most();
+        let capacity = self.capacity.unwrap_or(CAPACITY as u64);
+        // Of the usual number of messages, if those are not longer than they may be; else more of them.
+        let longest = longest.min(capacity.div_ceil(usual)).max(MIN_KERNEL_MESSAGE);
+        let most = if self.capacity.is_some() { capacity.div_ceil(longest).max(1) } else { usual };
+        let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        Shape { priorities: 1, full: Full::Block, most: number(most), longest: number(longest) }
+    }
+
+    /// `Mismatch` if the address insists on something that the kernel queue is not.
+    pub(crate) fn check_kernel(&self, shape: &Shape, persists: bool, operation: Operation) -> Result<()> {
+        let word = |full: Full| full.as_str().to_owned();
+        let wanted = self.capacity.map(|_| self.kernel_shape(shape.longest.into()).most);
+        differ("messages", wanted, shape.most, |most| most.to_string(), operation)?;
+        differ("priorities", self.priorities, shape.priorities, |count| count.to_string(), operation)?;
+        differ("full", self.full, shape.full, word, operation)?;
+        differ("persist", self.persist, persists, |persists| persists.to_string(), operation)
     }
 }
 

@@ -2,12 +2,13 @@ use std::sync::Arc;
 
 use anyipc_core::{Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport};
 use anyipc_os::Dir;
-use anyipc_shared_memory::parts::{self, Memory, Path, Plan, Region, Rendezvous};
+use anyipc_shared_memory::parts::{self, Kind, Memory, Path, Plan, Region, Rendezvous};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Body, Endpoint};
 use crate::kind::KIND;
 use crate::layout::Geometry;
 use crate::party;
+use crate::posix::{self, Record};
 use crate::settings::{KEYS, Settings};
 
 /// `mq://`: bounded priority queues for many senders and many receivers, and channels over queues.
@@ -54,15 +55,16 @@ impl Transport for MessageQueue {
         let settings = Settings::read(options, operation)?;
         let dir = Arc::new(Dir::open(settings.scope, operation)?);
         let path = path(&dir, name, &settings, operation);
-        let memory = Memory::open(path, &|region| put_right(region, operation)).map_err(|error| {
-            if error.kind() != ErrorKind::NotFound {
-                return error;
-            }
-            error.because("nobody holds a queue of this name, and none stayed; create it first")
-        })?;
-        let geometry = read(&memory, operation)?;
-        settings.check(&geometry, memory.persists(), operation)?;
-        Ok(Endpoint::new(name, dir, settings, None, (memory, geometry)))
+        let memory =
+            Memory::open(path, &|region| put_right(region, &settings, operation)).map_err(|error| {
+                if error.kind() != ErrorKind::NotFound {
+                    return error;
+                }
+                error.because("nobody holds a queue of this name, and none stayed; create it first")
+            })?;
+        let body = read(&memory.region(), &settings, operation)?;
+        body.check(&settings, memory.persists(), operation)?;
+        Ok(Endpoint::new(name, dir, settings, None, (memory, body)))
     }
 
     /// The text lives as long as the queue. `create=open_or_create` does not apply: a live name is `Exists`.
@@ -75,19 +77,26 @@ impl Transport for MessageQueue {
     }
 
     fn list(&self, options: &Options) -> Result<Vec<Object>> {
-        parts::list(&dir(options, Operation::List)?, &KIND)
+        let dir = dir(options, Operation::List)?;
+        both(|kind| parts::list(&dir, kind))
     }
 
     fn inspect(&self, name: &Name, options: &Options) -> Result<Vec<Object>> {
-        parts::inspect(&dir(options, Operation::Stat)?, &KIND, name)
+        let dir = dir(options, Operation::Stat)?;
+        both(|kind| parts::inspect(&dir, kind, name))
     }
 
     fn remove(&self, name: &Name, options: &Options, force: bool) -> Result<()> {
-        parts::remove(&dir(options, Operation::Remove)?, &KIND, name, force)
+        let dir = dir(options, Operation::Remove)?;
+        // Without `native=` whichever is there.
+        let ours = parts::inspect(&dir, &KIND, name)?.is_empty();
+        let posix = Settings::read(options, Operation::Remove)?.posix || ours;
+        parts::remove(&dir, kind(posix), name, force)
     }
 
     fn sweep(&self, options: &Options, fix: bool) -> Result<Vec<Object>> {
-        parts::sweep(&dir(options, Operation::List)?, &KIND, fix)
+        let dir = dir(options, Operation::List)?;
+        both(|kind| parts::sweep(&dir, kind, fix))
     }
 }
 
@@ -95,8 +104,38 @@ fn dir(options: &Options, operation: Operation) -> Result<Dir> {
     Dir::open(Settings::read(options, operation)?.scope, operation)
 }
 
+/// What names of our own queues, or of the kernel's, lead to.
+fn kind(posix: bool) -> &'static Kind {
+    if posix { &posix::KIND } else { &KIND }
+}
+
+fn both(look: impl Fn(&Kind) -> Result<Vec<Object>>) -> Result<Vec<Object>> {
+    let mut objects = look(&KIND)?;
+    objects.extend(look(&posix::KIND)?);
+    Ok(objects)
+}
+
 fn path<'a>(dir: &'a Arc<Dir>, name: &'a Name, settings: &Settings, operation: Operation) -> Path<'a> {
-    Path { dir, kind: &KIND, name, patience: settings.patience, operation }
+    Path { dir, kind: kind(settings.posix), name, patience: settings.patience, operation }
+}
+
+/// What a name's memory begins with, and how large it is, with a text of so many bytes.
+fn layout(
+    name: &Name,
+    settings: &Settings,
+    text: usize,
+    operation: Operation,
+) -> Result<(Body, Vec<u8>, usize)> {
+    let too_large = Error::new(operation, ErrorKind::OutOfMemory);
+    if settings.posix {
+        let record = Record::new(name, settings.kernel_queue(operation)?, text);
+        let first = record.encode();
+        let size = first.len().checked_add(text).ok_or(too_large)?;
+        return Ok((Body::Posix(record), first, size));
+    }
+    let geometry = settings.queue(text);
+    let size = geometry.size().ok_or(too_large)?;
+    Ok((Body::Memory(geometry), geometry.encode(), size))
 }
 
 /// Makes a queue, or adopts the one that is there, and becomes its owner if there is none.
@@ -104,38 +143,47 @@ fn make(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operatio
     let settings = Settings::read(options, operation)?;
     let adopt = settings.adopt && text.is_none();
     let dir = Arc::new(Dir::open(settings.scope, operation)?);
-    let geometry = settings.queue(text.map_or(0, |text| text.len().saturating_add(1)));
-    let size = geometry.size().ok_or(Error::new(operation, ErrorKind::OutOfMemory))?;
-    let (first, at) = (geometry.encode(), geometry.text_at());
-    let contents: &[(usize, &[u8])] = &[(0, &first), (at, text.unwrap_or_default())];
+    let len = text.map_or(0, |text| text.len().saturating_add(1));
+    let (body, first, size) = layout(name, &settings, len, operation)?;
+    let contents: &[(usize, &[u8])] = &[(0, &first), (body.text().0, text.unwrap_or_default())];
     let plan = Plan { size, persist: settings.persists(), contents };
-    let (memory, made) = Memory::open_or_create(path(&dir, name, &settings, operation), plan, &|region| {
-        put_right(region, operation)
-    })?;
+    let path = path(&dir, name, &settings, operation);
+    let repair = |region: &Region| put_right(region, &settings, operation);
+    let (memory, made) = Memory::open_or_create(path, plan, &repair)?;
     let exists = |why: &str| Err(Error::new(operation, ErrorKind::Exists).because(why));
-    let geometry = read(&memory, operation)?;
+    let body = read(&memory.region(), &settings, operation)?;
     // What only openers hold any more gets a new owner, like any rendezvous; its messages stay.
-    let stays = memory.persists() || geometry.text != 0 || text.is_some();
+    let stays = memory.persists() || body.text().1 != 0 || text.is_some();
     if !made && !adopt && stays {
         return exists("open it, or say create=open_or_create to adopt it; `anyipc rm` removes what stayed");
     }
-    let owner = Rendezvous::claim(Arc::clone(&dir), &KIND, name, operation)?;
+    let owner = Rendezvous::claim(Arc::clone(&dir), kind(settings.posix), name, operation)?;
     if owner.is_none() && !adopt {
         return exists("it has a live owner; open it, or say create=open_or_create");
     }
-    settings.check(&geometry, memory.persists(), operation)?;
-    Ok(Endpoint::new(name, dir, settings, owner, (memory, geometry)))
+    body.check(&settings, memory.persists(), operation)?;
+    if let Body::Posix(record) = &body {
+        // Now, so that what the kernel does not allow is an error of this call.
+        record.queue(operation)?;
+    }
+    Ok(Endpoint::new(name, dir, settings, owner, (memory, body)))
 }
 
-/// What the queue in some memory was made with.
-fn read(memory: &Memory, operation: Operation) -> Result<Geometry> {
-    Geometry::read(&memory.region()).ok_or_else(|| damaged(operation))
+/// What lies in some memory.
+fn read(region: &Region, settings: &Settings, operation: Operation) -> Result<Body> {
+    let body = match settings.posix {
+        false => Geometry::read(region).map(Body::Memory),
+        true => Record::read(region).map(Body::Posix),
+    };
+    body.ok_or_else(|| damaged(operation))
 }
 
-/// Puts a queue right that stayed while nobody held it.
-fn put_right(region: &Region, operation: Operation) -> Result<()> {
-    let geometry = Geometry::read(region).ok_or_else(|| damaged(operation))?;
-    party::begin_anew(region, geometry).map_err(|_| damaged(operation))
+/// Puts a queue right that stayed while nobody held it. The kernel's needs nothing.
+fn put_right(region: &Region, settings: &Settings, operation: Operation) -> Result<()> {
+    match read(region, settings, operation)? {
+        Body::Memory(geometry) => party::begin_anew(region, geometry).map_err(|_| damaged(operation)),
+        Body::Posix(_) => Ok(()),
+    }
 }
 
 fn damaged(operation: Operation) -> Error {

@@ -32,3 +32,15 @@ mod tiny {
         Fixture::new(anyipc_message_queue::MessageQueue).option("capacity", "1KiB").sleeper(sleeper)
     );
 }
+
+/// The kernel's queues, small: all of a user's together have a limit.
+mod posix {
+    use super::*;
+
+    anyipc_conformance::suite!(
+        Fixture::new(anyipc_message_queue::MessageQueue)
+            .option("native", "posix")
+            .option("capacity", "4KiB")
+            .sleeper(sleeper)
+    );
+}

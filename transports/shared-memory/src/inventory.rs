@@ -8,7 +8,7 @@ use anyipc_core::{Error, ErrorKind, Name, Object, ObjectState, Operation, Result
 
 use crate::header::{Header, LPSZ, PERSIST};
 use crate::kind::{BLOCK, Kind, LOCK, SOCKET, TEMPORARY};
-use crate::segment::remove_companions;
+use crate::segment::{clean, remove_companions};
 use crate::sys::{Dir, Fd, FileKind, Lock, Status, holders, is_held, same_file, try_lock};
 
 /// All objects of the directory, the unknown ones as `Invalid`. Unpublished leftovers are only in [`sweep`].
@@ -242,6 +242,7 @@ fn remove_stale(dir: &Dir, kind: &Kind, file: &str, persistent_too: bool) -> io:
     }
     if memory {
         remove_companions(dir, kind, file);
+        clean(kind, &fd);
     }
     gone_is_none(dir.unlink(file))?;
     Ok(true)
@@ -267,7 +268,14 @@ fn remove_by_force(dir: &Dir, kind: &Kind, file: &str) -> io::Result<()> {
     remove_companions(dir, kind, file);
     let Some(status) = gone_is_none(dir.stat(file))? else { return Ok(()) };
     match status.kind {
-        FileKind::Regular | FileKind::Socket if status.ours => gone_is_none(dir.unlink(file)).map(drop),
+        FileKind::Regular | FileKind::Socket if status.ours => {
+            if file.ends_with(kind.suffix)
+                && let Ok(fd) = dir.open_file(file)
+            {
+                clean(kind, &fd);
+            }
+            gone_is_none(dir.unlink(file)).map(drop)
+        }
         kind => Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             format!("{} that may not be ours: remove it by hand", kind.as_str()),

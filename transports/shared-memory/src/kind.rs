@@ -10,7 +10,7 @@ pub(crate) const LOCK: &str = ".lock";
 pub(crate) const SOCKET: &str = ".sock";
 
 /// What a transport over named memory calls its files, and what it stores in them to tell its memory from others'.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Kind {
     /// What every file name begins with: empty for blocks, `scheme+` for others, so that names never clash.
     pub prefix: &'static str,
@@ -25,7 +25,13 @@ pub struct Kind {
     /// The middle of the names of files that belong to the memory and go when it goes, see
     /// [`Memory::make_bell`](crate::parts::Memory::make_bell).
     pub companion: Option<&'static str>,
+    /// What belongs to the memory and is no file: gets the first [`CLEAN`] bytes of contents before the memory's file
+    /// is removed, whoever removes it. They may hold anything.
+    pub clean: Option<fn(&[u8; CLEAN])>,
 }
+
+/// How many bytes of contents [`Kind::clean`] gets.
+pub const CLEAN: usize = 256;
 
 /// The blocks of `shm://`.
 pub(crate) static BLOCK: Kind = Kind {
@@ -35,6 +41,7 @@ pub(crate) static BLOCK: Kind = Kind {
     word: [0; 8],
     noun: "block",
     companion: None,
+    clean: None,
 };
 
 impl Kind {

@@ -6,7 +6,7 @@
 pub use crate::channel::{Half, Link, Pulse, ReadySlot};
 pub use crate::endpoint::{Acceptor, Fabric, Side, arm, source, try_connect};
 pub use crate::inventory::{inspect, list, remove, sweep};
-pub use crate::kind::Kind;
+pub use crate::kind::{CLEAN, Kind};
 pub use crate::memory::{Memory, Path, Plan};
 pub use crate::region::{Region, sleep, wake};
 pub use crate::rendezvous::Rendezvous;

@@ -22,7 +22,7 @@ use crate::kind::{BLOCK, Kind, TEMPORARY};
 use crate::region::Region;
 use crate::sys::{self, Dir, Fd, FileKind, Lock, Map, same_file, try_lock};
 use held::Held;
-pub(crate) use held::remove_companions;
+pub(crate) use held::{clean, remove_companions};
 
 /// A segment to be made.
 #[derive(Debug, Clone, Copy)]
@@ -258,7 +258,7 @@ impl<'a> Attach<'a> {
             }
             let header = Header::read(&fd, self.kind).map_err(|bad| bad.error(self.op, &self.path()))?;
             if header.flags & PERSIST == 0 {
-                held::remove(self.dir, self.kind, &self.file)
+                held::remove(self.dir, self.kind, &self.file, &fd)
                     .map_err(|e| self.failed("removing the stale", e))?;
                 return Ok(Found::Changing);
             }

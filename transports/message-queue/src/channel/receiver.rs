@@ -10,7 +10,7 @@ use crate::waiters::MESSAGES;
 
 /// The receiving half of a channel over queues.
 #[derive(Debug)]
-pub struct Receiver {
+pub(crate) struct Receiver {
     party: Party<Other>,
     pulse: Pulse,
     token: Option<ReadySlot>,

@@ -10,7 +10,7 @@ use crate::waiters::ROOM;
 
 /// The sending half of a channel over queues.
 #[derive(Debug)]
-pub struct Sender {
+pub(crate) struct Sender {
     party: Party<Other>,
     pulse: Pulse,
     ready: Option<ReadySlot>,

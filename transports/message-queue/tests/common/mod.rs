@@ -75,9 +75,10 @@ fn until<T>(
             Armed::Ready => half.disarm(),
             Armed::Park => half.park(slice),
             Armed::After(time) => std::thread::sleep(time),
-            Armed::Source(Interest::Readable) => {
+            Armed::Source(interest) => {
+                let flags = if interest == Interest::Readable { PollFlags::IN } else { PollFlags::OUT };
                 let source = half.source()?;
-                let mut fds = [PollFd::from_borrowed_fd(source.as_fd(), PollFlags::IN)];
+                let mut fds = [PollFd::from_borrowed_fd(source.as_fd(), flags)];
                 let limit = Timespec { tv_sec: 0, tv_nsec: slice.subsec_nanos().into() };
                 poll(&mut fds, Some(&limit)).unwrap();
             }

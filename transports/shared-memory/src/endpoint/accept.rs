@@ -92,14 +92,15 @@ impl Acceptor {
                     .check(&theirs)
                     .and_then(|()| admit(&guest, attempt.inbox, &ours, fabric, state, listener))
                 {
-                    Ok((region, ready)) => {
+                    Ok((region, ready, extras)) => {
                         let uid = guest.who.uid;
                         let peer = Peer { pid: Some(guest.who.pid), uid: Some(uid), hello: theirs };
                         let link = Arc::new(Link::new(Arc::new(guest.socket)));
                         if let Some(slot) = &ready {
                             state.watch(slot.index(), &link);
                         }
-                        let side = Side { link, role: Role::Owner, ready, uid, extra: fabric.extra() };
+                        let side =
+                            Side { link, role: Role::Owner, ready, uid, extra: fabric.extra(), extras };
                         let halves = fabric.halves(region, fabric.capacity(), side);
                         let (sender, receiver) =
                             halves.map_err(|e| Error::io(Operation::Accept, "making the channel", e))?;
@@ -267,7 +268,7 @@ fn admit(
     fabric: &impl Fabric,
     state: &mut State,
     listener: &Listener,
-) -> Result<(Region, Option<ReadySlot>)> {
+) -> Result<(Region, Option<ReadySlot>, Vec<Fd>)> {
     let fail = |what: &'static str| move |error: io::Error| Error::io(Operation::Accept, what, error);
     let size = fabric.size(fabric.capacity()).ok_or_else(|| out_of_range(Operation::Accept))?;
     let memory = sys::anonymous(size).map_err(fail("making the channel's memory"))?;
@@ -288,12 +289,13 @@ fn admit(
     let mut bytes = welcome;
     bytes.extend(index.to_le_bytes());
     bytes.extend(fabric.extra().to_le_bytes());
-    let mut fds: Vec<&Fd> = vec![&memory];
+    let extras = fabric.extras().map_err(fail("making the channel's descriptors"))?;
+    let mut fds: Vec<&Fd> = std::iter::once(&memory).chain(&extras).collect();
     if let (Some(_), Some(ready)) = (&slot, &state.ready) {
         fds.push(ready.fd());
     }
     match guest.socket.send_with(&bytes, &fds) {
-        Ok(sent) if sent == bytes.len() => Ok((region, slot)),
+        Ok(sent) if sent == bytes.len() => Ok((region, slot, extras)),
         Ok(_) => Err(Error::new(Operation::Accept, ErrorKind::Io).because("the welcome went out in part")),
         Err(error) => Err(fail("sending the welcome")(error)),
     }

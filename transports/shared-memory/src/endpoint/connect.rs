@@ -41,7 +41,7 @@ pub fn try_connect<F: Fabric>(
 ) -> Result<(F::Sender, F::Receiver, Peer)> {
     let hello = Hello { capacity: fabric.insists(&attempt.hello), ..attempt.hello.clone() };
     let asked = attempt.progress(|| ask(dir, &kind.socket(name), &hello))?;
-    let result = asked.listen().and_then(|answer| match answer {
+    let result = asked.listen(F::EXTRAS).and_then(|answer| match answer {
         None => Err(Error::new(Operation::Connect, ErrorKind::WouldBlock)),
         Some((theirs, slot, extra)) => asked.enter(&hello, theirs, slot, extra, fabric),
     });
@@ -108,7 +108,7 @@ fn no_owner() -> Error {
 
 impl Asked {
     /// The owner's answer, once it is all there.
-    fn listen(&mut self) -> Result<Option<(Hello, u32, u64)>> {
+    fn listen(&mut self, extras: usize) -> Result<Option<(Hello, u32, u64)>> {
         loop {
             let mut bytes = [0; 512];
             // Nothing may be read beyond the answer: what follows are bells.
@@ -125,7 +125,7 @@ impl Asked {
                 Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => return Err(no_owner()),
                 Err(error) => return Err(Error::io(Operation::Connect, "reading the owner's answer", error)),
             }
-            if self.fds.len() > 2 {
+            if self.fds.len() > 2 + extras {
                 return Err(strange("it sent too many descriptors"));
             }
             if let Some((reply, used)) = Reply::decode(&self.heard)? {
@@ -183,12 +183,16 @@ impl Asked {
             _ => Error::io(Operation::Connect, "mapping the channel's memory", error),
         };
         let map = check_anonymous(&memory, size).and_then(|()| Map::new(&memory, size)).map_err(unfit)?;
+        let extras: Vec<Fd> = fds.by_ref().take(F::EXTRAS).collect();
+        if extras.len() < F::EXTRAS {
+            return Err(strange("it handed over too few descriptors"));
+        }
         let ready = match fds.next() {
             Some(page) => Some(ReadySlot::open(&page, slot).map_err(unfit)?),
             None => None,
         };
         let link = Arc::new(Link::new(Arc::clone(&self.socket)));
-        let side = Side { link, role: Role::Opener, ready, uid: owner.uid, extra };
+        let side = Side { link, role: Role::Opener, ready, uid: owner.uid, extra, extras };
         let (sender, receiver) = fabric.halves(Region::whole(map), capacity, side).map_err(unfit)?;
         Ok((sender, receiver, Peer { pid: Some(owner.pid), uid: Some(owner.uid), hello: theirs }))
     }

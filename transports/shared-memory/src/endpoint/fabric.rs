@@ -6,6 +6,7 @@ use anyipc_core::{Hello, Role};
 
 use crate::channel::{Link, ReadySlot};
 use crate::region::Region;
+use crate::sys::Fd;
 
 /// How a transport's channels lie in the memory that the owner hands over in the handshake.
 pub trait Fabric: Debug {
@@ -22,6 +23,17 @@ pub trait Fabric: Debug {
 
     /// Bytes of the memory of a channel. `None` for a capacity that no channel has.
     fn size(&self, capacity: usize) -> Option<usize>;
+
+    /// How many further descriptors the owner hands over.
+    const EXTRAS: usize = 0;
+
+    /// Makes those descriptors for a channel.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn extras(&self) -> io::Result<Vec<Fd>> {
+        Ok(Vec::new())
+    }
 
     /// A number that the owner's welcome carries for the opener.
     fn extra(&self) -> u64 {
@@ -53,4 +65,6 @@ pub struct Side {
     pub uid: u32,
     /// What the owner's [`Fabric::extra`] said.
     pub extra: u64,
+    /// What [`Fabric::extras`] made. The opener's may be any descriptors.
+    pub extras: Vec<Fd>,
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 
-use crate::kind::Kind;
+use crate::kind::{CLEAN, Kind};
 use crate::sys::{self, Dir, Fd, Lock, Map, same_file, try_lock};
 
 /// The lock that keeps a segment alive. Dropping it detaches.
@@ -60,6 +60,7 @@ impl Held {
                 if companions {
                     remove_companions(&self.dir, self.kind, &self.file);
                 }
+                clean(self.kind, &self.fd);
                 let _ = self.dir.unlink(&self.file);
             }
         }
@@ -82,11 +83,21 @@ impl Drop for Held {
 }
 
 /// Removes a segment's file and what belongs to it. The caller has found it named, under the exclusive lock.
-pub(super) fn remove(dir: &Dir, kind: &Kind, file: &str) -> io::Result<()> {
+pub(super) fn remove(dir: &Dir, kind: &Kind, file: &str, fd: &Fd) -> io::Result<()> {
     remove_companions(dir, kind, file);
+    clean(kind, fd);
     match dir.unlink(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// Removes what belongs to a segment and is no file.
+pub(crate) fn clean(kind: &Kind, fd: &Fd) {
+    let Some(clean) = kind.clean else { return };
+    let mut bytes = [0; CLEAN];
+    if fd.read_at(&mut bytes, sys::page_size() as u64).is_ok() {
+        clean(&bytes);
     }
 }
 

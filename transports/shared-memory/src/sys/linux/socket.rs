@@ -19,7 +19,7 @@ use super::super::{Bells, Credentials};
 /// How many connectors may queue before the owner looks.
 const BACKLOG: i32 = 1024;
 /// The most descriptors one message carries.
-const MAX_FDS: usize = 2;
+const MAX_FDS: usize = 4;
 /// What the set calls the listening socket; the watched ones have smaller numbers.
 const CONNECTOR: u64 = u64::MAX;
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);

@@ -1,0 +1,147 @@
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{io, process};
+
+use anyipc_core::{Error, ErrorKind, MAX_PRIORITIES, Name, Operation, Result};
+use anyipc_os::Fd;
+use anyipc_shared_memory::parts::{CLEAN, Kind, Region};
+
+use super::sys;
+use crate::layout::Full;
+
+/// The records of kernel queues.
+pub(crate) static KIND: Kind = Kind {
+    prefix: "mq-posix+",
+    suffix: ".record",
+    heading: "anyipc-posix-queue 1",
+    word: *b"posix mq",
+    noun: "posix queue",
+    companion: None,
+    clean: Some(clean),
+};
+
+/// The version of the record.
+const LAYOUT: u32 = 1;
+/// Where the count of dropped messages lies (u64).
+pub(super) const DROPPED: usize = 32;
+/// Where the kernel queue's name lies, with a NUL behind it.
+const NAME: usize = 40;
+/// Where the text of `alloc_lpsz` lies.
+pub(crate) const TEXT: usize = CLEAN;
+
+/// What a kernel queue is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub(crate) priorities: u32,
+    pub(crate) full: Full,
+    /// The most messages.
+    pub(crate) most: u32,
+    /// Bytes of the longest message.
+    pub(crate) longest: u32,
+}
+
+/// What the memory says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) shape: Shape,
+    /// Bytes of the text and its NUL; 0 without one.
+    pub(crate) text: usize,
+    /// The kernel queue's name.
+    name: String,
+}
+
+impl Record {
+    /// A record of a queue to be made.
+    pub(crate) fn new(name: &Name, shape: Shape, text: usize) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        // The random keys of two processes differ, and so do two counts of one process.
+        let nonce = RandomState::new().hash_one((process::id(), COUNT.fetch_add(1, Relaxed)));
+        let os_name = name.os_name();
+        let hash = os_name.rsplit('-').next().unwrap_or_default();
+        Self { shape, text, name: format!("{}{hash}-{nonce:016x}", prefix()) }
+    }
+
+    /// What the memory begins with.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let Shape { priorities, full, most, longest } = self.shape;
+        let words = [LAYOUT, priorities, full as u32, most, longest, 0];
+        let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+        bytes.extend((self.text as u64).to_ne_bytes());
+        bytes.extend(0u64.to_ne_bytes());
+        bytes.extend(self.name.as_bytes());
+        bytes.resize(CLEAN, 0);
+        bytes
+    }
+
+    /// Reads a private copy. `None` unless all of it can be, and fits.
+    pub(crate) fn read(region: &Region) -> Option<Self> {
+        let mut bytes = [0; CLEAN];
+        if !region.load(0, &mut bytes) {
+            return None;
+        }
+        let word = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+        let text = usize::try_from(u64::from_ne_bytes(*bytes.get(24..)?.first_chunk()?)).ok()?;
+        let shape = Shape {
+            priorities: word(4)?,
+            full: Full::from_number(word(8)?)?,
+            most: word(12)?,
+            longest: word(16)?,
+        };
+        let sound = word(0)? == LAYOUT
+            && (1..=MAX_PRIORITIES).contains(&shape.priorities)
+            && TEXT.checked_add(text)? <= region.len();
+        let name = name_in(&bytes)?;
+        sound.then_some(Self { shape, text, name })
+    }
+
+    /// Opens the kernel's queue, and makes it if nobody has.
+    pub(crate) fn queue(&self, operation: Operation) -> Result<Fd> {
+        make(&self.name, self.shape, false).map_err(|error| explain(error, self.shape, operation))
+    }
+}
+
+/// A queue without a name.
+pub(super) fn nameless(shape: Shape) -> io::Result<Fd> {
+    let any = Name::new("channel").map_err(io::Error::other)?;
+    let name = Record::new(&any, shape, 0).name;
+    let fd = make(&name, shape, true)?;
+    sys::unlink(&name)?;
+    Ok(fd)
+}
+
+fn make(name: &str, shape: Shape, exclusive: bool) -> io::Result<Fd> {
+    sys::open(name, shape.most as usize, shape.longest as usize, exclusive)
+}
+
+pub(super) fn explain(error: io::Error, shape: Shape, operation: Operation) -> Error {
+    let why = sys::explain(&error, shape.most as usize, shape.longest as usize);
+    let kind = match error.kind() {
+        io::ErrorKind::InvalidInput => ErrorKind::InvalidOption,
+        io::ErrorKind::Unsupported => ErrorKind::Unsupported,
+        io::ErrorKind::StorageFull => ErrorKind::OutOfMemory,
+        _ if why.contains("limit") => ErrorKind::OutOfMemory,
+        _ => ErrorKind::of_io(&error),
+    };
+    Error::new(operation, kind).because(why).from_source(error)
+}
+
+/// What the names of this user's queues begin with.
+fn prefix() -> String {
+    format!("/anyipc-{}-", sys::user())
+}
+
+/// The name in a record, if it is one that we make.
+fn name_in(bytes: &[u8; CLEAN]) -> Option<String> {
+    let name = bytes.get(NAME..)?.split(|byte| *byte == 0).next()?;
+    let name = std::str::from_utf8(name).ok()?;
+    let rest = name.strip_prefix(&prefix())?;
+    let sound = rest.len() < 100 && rest.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    sound.then(|| name.to_owned())
+}
+
+/// Takes the kernel queue's name away, before the record is removed.
+fn clean(bytes: &[u8; CLEAN]) {
+    if let Some(name) = name_in(bytes) {
+        let _ = sys::unlink(&name);
+    }
+}

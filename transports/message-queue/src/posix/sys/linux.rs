@@ -1,0 +1,151 @@
+#![expect(unsafe_code, reason = "the queue calls are C functions")]
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use anyipc_os::Fd;
+
+use super::Status;
+
+/// An instant that has passed: no call waits, whatever the descriptor's flags are.
+static PAST: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+
+/// The number of this user.
+pub(crate) fn user() -> u32 {
+    // SAFETY: always allowed.
+    unsafe { libc::geteuid() }
+}
+
+/// Opens the queue of this name, mode 0600, and makes it if there is none; `exclusive`: only makes it.
+pub(crate) fn open(name: &str, most: usize, longest: usize, exclusive: bool) -> io::Result<Fd> {
+    let name = CString::new(name)?;
+    // SAFETY: all zero is a valid value of this structure of numbers.
+    let mut shape: libc::mq_attr = unsafe { std::mem::zeroed() };
+    let number = |n: usize| i64::try_from(n).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+    (shape.mq_maxmsg, shape.mq_msgsize) = (number(most)?, number(longest)?);
+    let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NONBLOCK | libc::O_CLOEXEC;
+    let flags = if exclusive { flags | libc::O_EXCL } else { flags };
+    Fd::make(|| {
+        // SAFETY: the name ends with a NUL, and `shape` is valid for the call.
+        let fd = unsafe { libc::mq_open(name.as_ptr(), flags, 0o600 as libc::mode_t, &raw mut shape) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: on Linux a queue's descriptor is a file descriptor, fresh and nobody else's.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    })
+}
+
+/// Takes the queue's name away.
+pub(crate) fn unlink(name: &str) -> io::Result<()> {
+    let name = CString::new(name)?;
+    // SAFETY: the name ends with a NUL.
+    done(unsafe { libc::mq_unlink(name.as_ptr()) } as isize).map(drop)
+}
+
+/// What the queue is and holds. An error for what is no queue.
+pub(crate) fn status(fd: &Fd) -> io::Result<Status> {
+    // SAFETY: all zero is a valid value of this structure of numbers.
+    let mut got: libc::mq_attr = unsafe { std::mem::zeroed() };
+    // SAFETY: the descriptor is open, and `got` is valid for the call.
+    done(unsafe { libc::mq_getattr(fd.as_fd().as_raw_fd(), &raw mut got) } as isize)?;
+    let number = |n: i64| usize::try_from(n).unwrap_or(0);
+    Ok(Status {
+        most: number(got.mq_maxmsg),
+        longest: number(got.mq_msgsize),
+        messages: number(got.mq_curmsgs),
+    })
+}
+
+/// Bytes of all messages, as reading a queue's descriptor tells.
+pub(crate) fn bytes(fd: &Fd) -> io::Result<u64> {
+    let mut text = [0; 128];
+    let count = fd.read_at(&mut text, 0)?;
+    let text = String::from_utf8_lossy(&text[..count]).into_owned();
+    let size = text.strip_prefix("QSIZE:").and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    size.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Sends one message; `WouldBlock` if the queue is full.
+pub(crate) fn send(fd: &Fd, priority: u32, message: &[u8]) -> io::Result<()> {
+    retry(|| {
+        // SAFETY: the descriptor is open, and the message as long as it says.
+        let code = unsafe {
+            libc::mq_timedsend(
+                fd.as_fd().as_raw_fd(),
+                message.as_ptr().cast(),
+                message.len(),
+                priority,
+                &raw const PAST,
+            )
+        };
+        done(code as isize).map(drop)
+    })
+}
+
+/// Receives one message into the buffer, which has room for the longest: its length and its priority. `WouldBlock`
+/// if there is none.
+pub(crate) fn receive(fd: &Fd, buffer: &mut [u8]) -> io::Result<(usize, u32)> {
+    retry(|| {
+        let mut priority = 0;
+        // SAFETY: the descriptor is open, the buffer as long as it says, and `priority` valid for the call.
+        let count = unsafe {
+            libc::mq_timedreceive(
+                fd.as_fd().as_raw_fd(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                &raw mut priority,
+                &raw const PAST,
+            )
+        };
+        Ok((done(count)?, priority))
+    })
+}
+
+/// Repeats a call that a signal broke off.
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Of a descriptor that waits, which ours never does.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            done => return done,
+        }
+    }
+}
+
+fn done(code: isize) -> io::Result<usize> {
+    usize::try_from(code).map_err(|_| io::Error::last_os_error())
+}
+
+/// A limit of the kernel, by its file's name.
+pub(crate) fn limit(file: &str) -> Option<usize> {
+    std::fs::read_to_string(format!("/proc/sys/fs/mqueue/{file}")).ok()?.trim().parse().ok()
+}
+
+/// Why no queue of so many messages of so many bytes could be made, and what would help.
+pub(crate) fn explain(error: &io::Error, most: usize, longest: usize) -> String {
+    let limit = |file| limit(file).map_or("unknown".to_owned(), |limit| limit.to_string());
+    match error.raw_os_error() {
+        Some(libc::EINVAL) => format!(
+            "{most} messages of {longest} bytes are more than the kernel allows: /proc/sys/fs/mqueue/msg_max is {}, \
+             /proc/sys/fs/mqueue/msgsize_max is {}; raise them, or choose a smaller capacity= or max_message=",
+            limit("msg_max"),
+            limit("msgsize_max")
+        ),
+        Some(libc::EMFILE) => {
+            "all queues of this user together, or its descriptors, are at their limit (`ulimit -q`, \
+                               `ulimit -n`); raise it, close queues, or choose a smaller capacity="
+                .to_owned()
+        }
+        Some(libc::ENOSPC) => format!(
+            "there are as many queues as the kernel allows: /proc/sys/fs/mqueue/queues_max is {}; raise it",
+            limit("queues_max")
+        ),
+        Some(libc::ENOSYS) => "this kernel has no POSIX message queues; leave native= out".to_owned(),
+        _ => "making the kernel's queue".to_owned(),
+    }
+}

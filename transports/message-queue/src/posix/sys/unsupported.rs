@@ -1,0 +1,45 @@
+use std::io;
+
+use anyipc_os::Fd;
+
+use super::Status;
+
+fn none<T>() -> io::Result<T> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn user() -> u32 {
+    0
+}
+
+pub(crate) fn open(_name: &str, _most: usize, _longest: usize, _exclusive: bool) -> io::Result<Fd> {
+    none()
+}
+
+pub(crate) fn unlink(_name: &str) -> io::Result<()> {
+    none()
+}
+
+pub(crate) fn status(_fd: &Fd) -> io::Result<Status> {
+    none()
+}
+
+pub(crate) fn bytes(_fd: &Fd) -> io::Result<u64> {
+    none()
+}
+
+pub(crate) fn send(_fd: &Fd, _priority: u32, _message: &[u8]) -> io::Result<()> {
+    none()
+}
+
+pub(crate) fn receive(_fd: &Fd, _buffer: &mut [u8]) -> io::Result<(usize, u32)> {
+    none()
+}
+
+pub(crate) fn limit(_file: &str) -> Option<usize> {
+    None
+}
+
+pub(crate) fn explain(_error: &io::Error, _most: usize, _longest: usize) -> String {
+    "native=posix is not built for this platform; leave it out".to_owned()
+}

@@ -1,0 +1,203 @@
+//! `native=posix`: the kernel's queues, their limits, and that none of them is left behind.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
+
+mod common;
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyipc_core::{Endpoint as _, ErrorKind, Name, ObjectState, Operation, Transport};
+use anyipc_message_queue::{Endpoint, MessageQueue};
+use anyipc_os::{Dir, Scope};
+use common::{Way, create, drain, failed, name, options, recv, role, say, send, spawn, try_recv};
+
+/// One test at a time: a process that another test is just starting holds what we hold for an instant.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open(name: &Name, query: &str) -> Endpoint {
+    MessageQueue.open(name, &options(&format!("native=posix&{query}"))).unwrap()
+}
+
+/// Runs in the child; in the parent it does nothing.
+#[test]
+fn child() {
+    let Some(role) = role() else { return };
+    let name = Name::new(&role[1]).unwrap();
+    let endpoint = open(&name, "");
+    let mut queue = endpoint.queue().unwrap();
+    for i in 0..u64::MAX {
+        say(&format!("{i}"));
+        send(&mut queue, Way::Thread, 0, &i.to_le_bytes()).unwrap();
+        say(&format!("{i} ok"));
+    }
+}
+
+/// The name that a record holds.
+fn kernel_name(name: &Name) -> String {
+    let dir = Dir::open(Scope::User, Operation::Open).unwrap();
+    let file = File::open(dir.path().join(format!("mq-posix+{}.record", name.os_name()))).unwrap();
+    let mut bytes = [0; 128];
+    file.read_exact_at(&mut bytes, 4096 + 40).unwrap();
+    String::from_utf8(bytes.split(|byte| *byte == 0).next().unwrap().to_vec()).unwrap()
+}
+
+/// Whether the kernel has a queue of this name.
+fn is_there(kernel_name: &str) -> bool {
+    let name = CString::new(kernel_name).unwrap();
+    // SAFETY: the name ends with a NUL.
+    let fd = unsafe { libc::mq_open(name.as_ptr(), libc::O_RDONLY) };
+    // SAFETY: a fresh descriptor of our own, or -1, which is an error and no more.
+    unsafe { libc::mq_close(fd) };
+    fd >= 0
+}
+
+fn limit(file: &str) -> u64 {
+    let mut text = String::new();
+    File::open(format!("/proc/sys/fs/mqueue/{file}")).unwrap().read_to_string(&mut text).unwrap();
+    text.trim().parse().unwrap()
+}
+
+#[test]
+fn it_is_a_queue_like_the_others() {
+    let _alone = alone();
+    let name = name("posix");
+    let owner = create(&name, "native=posix&priorities=3&capacity=4KiB&max_message=512");
+    let mut queue = owner.queue().unwrap();
+    for i in 0..6u8 {
+        queue.try_send(u32::from(i) % 3, &[i; 100]).unwrap();
+    }
+    let status = queue.status().unwrap();
+    assert_eq!((status.messages, status.bytes, status.priorities), (6, 600, 3));
+    let got: Vec<_> = drain(&mut queue).into_iter().map(|(priority, m)| (priority, m[0])).collect();
+    assert_eq!(got, [(2, 2), (2, 5), (1, 1), (1, 4), (0, 0), (0, 3)]);
+    assert_eq!(failed(queue.try_send(3, b"x")).kind(), ErrorKind::InvalidOption);
+    let mut other = open(&name, "").queue().unwrap();
+    while other.try_send(0, b"x").is_ok() {}
+    let most = queue.status().unwrap().messages;
+    assert_eq!(queue.purge().unwrap(), most);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            (0..2000u32).for_each(|i| send(&mut other, Way::Task, 0, &i.to_le_bytes()).unwrap());
+        });
+        for i in 0..2000u32 {
+            assert_eq!(recv(&mut queue, Way::Thread).unwrap().1, i.to_le_bytes());
+        }
+    });
+    // It is another name than that of a queue of ours.
+    assert_eq!(failed(MessageQueue.open(&name, &options(""))).kind(), ErrorKind::NotFound);
+    let differs = options("native=posix&priorities=2");
+    assert_eq!(failed(MessageQueue.open(&name, &differs)).kind(), ErrorKind::Mismatch);
+}
+
+#[test]
+fn the_kernels_limits_are_told() {
+    let _alone = alone();
+    let name = name("posix-limits");
+    let owner = create(&name, "native=posix");
+    let mut queue = owner.queue().unwrap();
+    let error = failed(queue.try_send(0, &vec![0; 100_000]));
+    assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
+    let words = format!("/proc/sys/fs/mqueue/msgsize_max, which is {}", limit("msgsize_max"));
+    assert!(error.to_string().contains(&words), "{error}");
+    let name = common::name("posix-large");
+    // More than any limit that the kernel can be given.
+    let large = options("native=posix&capacity=1GiB&max_message=64");
+    let error = failed(MessageQueue.create(&name, &large));
+    let text = error.to_string();
+    assert!(text.contains(&format!("/proc/sys/fs/mqueue/msg_max is {}", limit("msg_max"))), "{text}");
+    assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
+    let error = failed(MessageQueue.create(&name, &options("native=posix&full=drop-old")));
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn drops_are_counted() {
+    let _alone = alone();
+    let owner = create(&name("posix-drops"), "native=posix&full=drop-new");
+    let (mut queue, other) = (owner.queue().unwrap(), owner.queue().unwrap());
+    for _ in 0..30 {
+        queue.try_send(0, b"x").unwrap();
+    }
+    let kept = queue.status().unwrap().messages;
+    assert_eq!(kept + other.status().unwrap().dropped, 30);
+    let owner = create(&name("posix-error"), "native=posix&full=error");
+    let mut queue = owner.queue().unwrap();
+    let error = loop {
+        if let Err(error) = queue.try_send(0, b"x") {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Full);
+}
+
+#[test]
+fn the_last_close_unlinks() {
+    let _alone = alone();
+    let name = name("posix-last");
+    let owner = create(&name, "native=posix");
+    let kernel = kernel_name(&name);
+    let opener = open(&name, "");
+    let mut handle = opener.queue().unwrap();
+    MessageQueue.close(owner).unwrap();
+    MessageQueue.close(opener).unwrap();
+    assert!(is_there(&kernel));
+    handle.try_send(0, b"still here").unwrap();
+    assert_eq!(try_recv(&mut *handle).unwrap().1, b"still here");
+    drop(handle);
+    assert!(!is_there(&kernel), "the kernel's queue was left behind");
+    assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
+}
+
+#[test]
+fn total_death_is_reclaimed_by_whoever_comes_next() {
+    let _alone = alone();
+    let name = name("posix-death");
+    let none = options("");
+    for round in 0..9 {
+        let owner = create(&name, "native=posix");
+        let kernel = kernel_name(&name);
+        let mut child = spawn(&format!("send {name}"));
+        child.hear().unwrap();
+        drop(owner);
+        child.kill();
+        assert!(is_there(&kernel));
+        let left = MessageQueue.inspect(&name, &none).unwrap();
+        assert_eq!((left[0].state, left[0].kind), (ObjectState::Stale, "posix queue"));
+        match round % 4 {
+            0 => drop(create(&name, "native=posix")),
+            1 => drop(failed(MessageQueue.open(&name, &options("native=posix")))),
+            2 => MessageQueue.remove(&name, &none, false).unwrap(),
+            _ => drop(MessageQueue.sweep(&none, true).unwrap()),
+        }
+        assert!(!is_there(&kernel), "round {round}: the kernel's queue was left behind");
+        assert!(MessageQueue.inspect(&name, &none).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_persistent_queue_survives_all_its_users() {
+    let _alone = alone();
+    let name = name("posix-persists");
+    drop(create(&name, "native=posix&persist=true"));
+    let kernel = kernel_name(&name);
+    for _ in 0..10 {
+        let mut child = spawn(&format!("send {name}"));
+        let mut said = vec![child.hear().unwrap()];
+        said.extend(child.kill());
+        let done = said.iter().filter(|line| line.ends_with("ok")).count();
+        let got = drain(&mut open(&name, "").queue().unwrap());
+        assert!((done..=said.len() - done).contains(&got.len()), "{} of {said:?}", got.len());
+        for (i, (_, bytes)) in got.iter().enumerate() {
+            assert_eq!(*bytes, (i as u64).to_le_bytes());
+        }
+    }
+    MessageQueue.remove(&name, &options(""), false).unwrap();
+    assert!(!is_there(&kernel));
+}
