@@ -5,7 +5,7 @@ mod unix;
 #[cfg(unix)]
 pub(crate) use unix::{Bell, poll};
 
-#[cfg(not(unix))]
-mod other;
-#[cfg(not(unix))]
-pub(crate) use other::{Bell, poll};
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use windows::{Bell, poll};

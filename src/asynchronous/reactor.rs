@@ -119,27 +119,54 @@ mod fd {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 mod fd {
+    use std::future::poll_fn;
     use std::sync::Arc;
+    use std::task::Poll;
 
-    use anyipc_core::{Error, ErrorKind, Interest, Operation, Result, Source};
+    use anyipc_core::{Error, Interest, Operation, Result, Source};
+    use anyipc_os::Readiness;
 
-    #[derive(Debug)]
-    pub(in super::super) enum Registered {}
+    /// The runtime has no reactor for handles: the system's pool of waiting threads wakes the task.
+    pub(in super::super) struct Registered(Source);
 
-    impl Registered {
-        pub(super) fn new(_source: Source) -> Result<Self> {
-            Err(Error::new(Operation::Connect, ErrorKind::Unsupported)
-                .because("async waiting for handles is not built for this platform yet"))
-        }
-
-        pub(super) fn is(&self, _source: &Source) -> bool {
-            match *self {}
+    impl std::fmt::Debug for Registered {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            Arc::as_ptr(&self.0).fmt(f)
         }
     }
 
+    impl Registered {
+        pub(super) fn new(source: Source) -> Result<Self> {
+            super::check_runtime()?;
+            Ok(Self(source))
+        }
+
+        pub(super) fn is(&self, source: &Source) -> bool {
+            Arc::ptr_eq(&self.0, source)
+        }
+    }
+
+    /// Waits for a readiness.
     pub(in super::super) async fn wait_ready(registered: Arc<Registered>, _interest: Interest) -> Result<()> {
-        match *registered {}
+        let mut watched: Option<Readiness> = None;
+        poll_fn(|cx| {
+            let watched = match &mut watched {
+                Some(watched) => watched,
+                none => match Readiness::new(&registered.0, cx.waker()) {
+                    Ok(begun) => none.insert(begun),
+                    Err(error) => {
+                        return Poll::Ready(Err(Error::io(
+                            Operation::Connect,
+                            "waiting for a handle",
+                            error,
+                        )));
+                    }
+                },
+            };
+            if watched.poll(cx.waker()) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        })
+        .await
     }
 }

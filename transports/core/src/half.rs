@@ -5,15 +5,30 @@ use std::time::Duration;
 
 use crate::{Error, ErrorKind, Flags, Operation, Result};
 
-/// What a reactor registers: the file descriptor (on Windows the handle) that tells of readiness.
+/// What a reactor registers: the file descriptor (on Windows the handles) that tells of readiness.
 ///
 /// Shared, never duplicated: both halves of a channel may return the same one, and it is then registered
 /// once. It lives as long as anyone holds it.
 #[cfg(unix)]
 pub type Source = Arc<dyn std::os::fd::AsFd + Send + Sync>;
-/// What a reactor registers: the file descriptor (on Windows the handle) that tells of readiness.
+/// What a reactor registers: the file descriptor (on Windows the handles) that tells of readiness.
 #[cfg(windows)]
-pub type Source = Arc<dyn std::os::windows::io::AsHandle + Send + Sync>;
+pub type Source = Arc<dyn Handles>;
+
+/// Handles that a thread can wait for, such as events: together they are one [`Source`], ready while one of them is
+/// signalled. What they are signalled for is settled by whoever made them, whatever the [`Interest`].
+#[cfg(windows)]
+pub trait Handles: Send + Sync {
+    /// Shows each of them, as they are at this moment.
+    fn each(&self, see: &mut dyn FnMut(&Arc<std::os::windows::io::OwnedHandle>));
+}
+
+#[cfg(windows)]
+impl<T: Handles + ?Sized> Handles for Arc<T> {
+    fn each(&self, see: &mut dyn FnMut(&Arc<std::os::windows::io::OwnedHandle>)) {
+        (**self).each(see);
+    }
+}
 
 /// Which readiness of a [`Source`] to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

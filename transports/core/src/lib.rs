@@ -22,6 +22,8 @@ pub use capabilities::Capabilities;
 pub use dynamic::{DynEndpoint, DynHalves, DynTransport};
 pub use error::{Error, ErrorKind, Operation, Result, SmCode, excerpt};
 pub use frame::{FRAME_HEADER, Flags, FrameHeader};
+#[cfg(windows)]
+pub use half::Handles;
 pub use half::{Armed, Interest, RecvHalf, SendHalf, Source, Wait, Waiter};
 pub use handshake::{Hello, MAX_HELLO, MAX_TYPE_NAME, PROTOCOL_VERSION, Reply};
 pub use inventory::{Object, ObjectState};

@@ -6,8 +6,10 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 mod unsupported;
+#[cfg(windows)]
+mod windows;
 
 mod claim;
 mod group;
@@ -15,8 +17,10 @@ mod lpsz;
 
 #[cfg(target_os = "linux")]
 pub use linux::*;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 pub use unsupported::*;
+#[cfg(windows)]
+pub use windows::*;
 
 pub use claim::{Claim, Marks};
 pub use group::{Group, GroupKind, files_of, remove_groups, sweep_groups};

@@ -152,13 +152,6 @@ impl std::os::fd::AsFd for Bell {
     }
 }
 
-#[cfg(windows)]
-impl std::os::windows::io::AsHandle for Bell {
-    fn as_handle(&self) -> std::os::windows::io::BorrowedHandle<'_> {
-        match self.0 {}
-    }
-}
-
 #[derive(Debug)]
 pub struct Set(Infallible);
 

@@ -1,0 +1,220 @@
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::windows::ffi::OsStrExt;
+use std::os::windows::fs::OpenOptionsExt;
+use std::os::windows::io::FromRawHandle;
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+use windows_sys::Win32::Foundation::{GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Storage::FileSystem::{
+    CREATE_NEW, CreateDirectoryW, CreateFileW, DELETE, FILE_ATTRIBUTE_NORMAL, FILE_FLAG_BACKUP_SEMANTICS,
+    FILE_FLAG_DELETE_ON_CLOSE, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE,
+    FILE_SHARE_READ, FILE_SHARE_WRITE, READ_CONTROL,
+};
+
+use super::fd::{Fd, status};
+use super::security::Private;
+use crate::{FileKind, Scope, Status};
+
+/// A directory of one user's objects: `%LOCALAPPDATA%\anyipc`, or under the absolute path in `ANYIPC_DIR`. Nobody
+/// else can reach into it; it stays when it is empty.
+#[derive(Debug)]
+pub struct Dir(PathBuf);
+
+impl Dir {
+    /// Opens the directory of a scope and makes it if need be.
+    ///
+    /// # Errors
+    /// `PermissionDenied` if what is there is not a private directory of this user; `Unsupported` for
+    /// `Scope::System`.
+    pub fn open(scope: Scope, op: Operation) -> Result<Self> {
+        match scope {
+            Scope::User => Self::under(&base(op)?, op),
+            Scope::System => Self::shared(op),
+        }
+    }
+
+    /// Opens this user's directory of what stays: the objects' one is empty when nobody holds any.
+    pub fn secrets(op: Operation) -> Result<Self> {
+        Self::called("anyipc-secrets", &base(op)?, op)
+    }
+
+    /// `Unsupported`: a directory of what other users may reach is a matter of modes.
+    pub fn shared(op: Operation) -> Result<Self> {
+        Err(Error::new(op, ErrorKind::Unsupported)
+            .because("scope=system: not on Windows, where users have no numbers; use scope=user, or tcp://"))
+    }
+
+    /// There is none.
+    pub fn shared_of(_user: u32, _op: Operation) -> Result<Option<Self>> {
+        Ok(None)
+    }
+
+    /// Opens this user's directory under `base`.
+    pub fn under(base: &Path, op: Operation) -> Result<Self> {
+        Self::called("anyipc", base, op)
+    }
+
+    fn called(what: &str, base: &Path, op: Operation) -> Result<Self> {
+        let path = base.join(what);
+        let fail = |what: &str, error: io::Error| {
+            let error = Error::io(
+                op,
+                &format!("{what} {} (ANYIPC_DIR chooses another place)", path.display()),
+                error,
+            );
+            // Nobody can come to a directory that cannot be: it is no use to wait for them.
+            if error.kind() == ErrorKind::NotFound { error.as_kind(ErrorKind::Io) } else { error }
+        };
+        match make(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail("making", error)),
+            _ => {}
+        }
+        let there = look_at(&path).map_err(|error| fail("opening", error))?;
+        if there.kind == FileKind::Directory && there.ours && there.private {
+            return Ok(Self(path));
+        }
+        Err(Error::new(op, ErrorKind::PermissionDenied).because(format!(
+            "{} must be a directory of this user that no other user may reach into; remove it, or choose another \
+             place with ANYIPC_DIR",
+            path.display()
+        )))
+    }
+
+    /// The directory's path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Opens a file for reading and writing. Follows no link.
+    pub fn open_file(&self, name: &str) -> io::Result<Fd> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
+        options.open(self.0.join(name)).map(Fd::new)
+    }
+
+    /// Makes a file of this name that is only for this user; `AlreadyExists` if there is one.
+    pub fn create_file(&self, name: &str) -> io::Result<Fd> {
+        fresh(&self.0.join(name), 0, 0).map(Fd::new)
+    }
+
+    /// Makes a file that goes when it is closed, unless [`link_nameless`](Self::link_nameless) gave it a name. The
+    /// system has none without any: until then it is called `*.tmp`.
+    pub fn nameless_file(&self) -> io::Result<Fd> {
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+            let path = self.0.join(format!("{}-{serial}.tmp", std::process::id()));
+            match fresh(&path, DELETE, FILE_FLAG_DELETE_ON_CLOSE) {
+                // Of a process that had our number and is just going.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => return made.map(|file| Fd::nameless(file, path)),
+            }
+        }
+    }
+
+    /// Gives a nameless file its name; `AlreadyExists` if it is taken.
+    pub fn link_nameless(&self, fd: &Fd, name: &str) -> io::Result<()> {
+        let from = fd.place().ok_or(io::ErrorKind::InvalidInput)?;
+        fs::hard_link(from, self.0.join(name))
+    }
+
+    /// Gives a file a second name; `AlreadyExists` if it is taken.
+    pub fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::hard_link(self.0.join(from), self.0.join(to))
+    }
+
+    /// `Unsupported`, as [`shared`](Self::shared) is.
+    pub fn open_to_all(&self, _name: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Takes a name away.
+    pub fn unlink(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.0.join(name))
+    }
+
+    /// The status of what stands at a name, links not followed.
+    pub fn stat(&self, name: &str) -> io::Result<Status> {
+        look_at(&self.0.join(name))
+    }
+
+    /// All names in the directory, in order.
+    pub fn list(&self) -> io::Result<Vec<OsString>> {
+        let names: io::Result<Vec<_>> =
+            fs::read_dir(&self.0)?.map(|entry| entry.map(|entry| entry.file_name())).collect();
+        names.map(|mut names| {
+            names.sort_unstable();
+            names
+        })
+    }
+}
+
+/// True if the name stands for the open file; false if it is gone or stands for another.
+pub fn same_file(dir: &Dir, name: &str, fd: &Fd) -> io::Result<bool> {
+    match dir.stat(name) {
+        Ok(there) => Ok(there.id == fd.status()?.id),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn look_at(path: &Path) -> io::Result<Status> {
+    let mut options = OpenOptions::new();
+    options
+        .access_mode(READ_CONTROL | FILE_READ_ATTRIBUTES)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT);
+    status(&options.open(path)?)
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    let (path, private) = (wide(path), Private::new()?);
+    // SAFETY: the path ends with a NUL, and the attributes live as long as `private`.
+    let done = unsafe { CreateDirectoryW(path.as_ptr(), &private.attributes()) };
+    if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Makes a file that is only for this user, whatever its directory says.
+fn fresh(path: &Path, access: u32, flags: u32) -> io::Result<File> {
+    let (path, private) = (wide(path), Private::new()?);
+    // SAFETY: the path ends with a NUL, and the attributes live as long as `private`.
+    let handle = unsafe {
+        CreateFileW(
+            path.as_ptr(),
+            GENERIC_READ | GENERIC_WRITE | access,
+            FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE,
+            &private.attributes(),
+            CREATE_NEW,
+            FILE_ATTRIBUTE_NORMAL | FILE_FLAG_OPEN_REPARSE_POINT | flags,
+            ptr::null_mut(),
+        )
+    };
+    if handle == INVALID_HANDLE_VALUE {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: opened just now, and nobody else has it.
+    Ok(unsafe { File::from_raw_handle(handle) })
+}
+
+fn wide(path: &Path) -> Vec<u16> {
+    path.as_os_str().encode_wide().chain([0]).collect()
+}
+
+fn base(op: Operation) -> Result<PathBuf> {
+    let refuse = |why: String| Err(Error::new(op, ErrorKind::InvalidOption).because(why));
+    let given = |variable| std::env::var_os(variable).filter(|dir| !dir.is_empty());
+    let Some(chosen) = given("ANYIPC_DIR") else {
+        return match given("LOCALAPPDATA") {
+            Some(dir) => Ok(dir.into()),
+            None => refuse("LOCALAPPDATA is not set: choose a place with ANYIPC_DIR".into()),
+        };
+    };
+    if !Path::new(&chosen).is_absolute() {
+        return refuse(format!("ANYIPC_DIR={chosen:?}: an absolute path is needed"));
+    }
+    Ok(chosen.into())
+}

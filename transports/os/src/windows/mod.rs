@@ -1,0 +1,41 @@
+//! Windows: events and pools of waiting threads, locks on bytes of files, security descriptors, named pipes.
+
+mod bell;
+mod dir;
+mod event;
+mod fd;
+mod lock;
+mod overlapped;
+mod pipe;
+mod pipe_listener;
+mod security;
+mod set;
+mod wait;
+
+pub use bell::Bell;
+pub use dir::{Dir, same_file};
+pub use event::Event;
+pub use fd::{Fd, overwrite, read_text};
+pub use lock::{
+    holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock, unlock_number,
+    write_unlock,
+};
+pub use pipe::Pipe;
+pub use pipe_listener::PipeListener;
+pub use set::Set;
+pub use wait::{Readiness, sleep, sleep_on};
+
+/// Opens a file of the user's choice for reading.
+pub fn open_read(path: &std::path::Path) -> std::io::Result<Fd> {
+    std::fs::File::open(path).map(Fd::new)
+}
+
+/// There are no forks here.
+pub fn generation() -> u32 {
+    0
+}
+
+/// There are no numbers of users here.
+pub fn user() -> u32 {
+    0
+}

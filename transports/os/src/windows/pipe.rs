@@ -1,0 +1,192 @@
+use std::io;
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::ptr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyipc_core::{Handles, Source};
+use windows_sys::Win32::Foundation::{
+    ERROR_BROKEN_PIPE, ERROR_HANDLE_EOF, ERROR_NO_DATA, ERROR_PIPE_BUSY, ERROR_PIPE_NOT_CONNECTED,
+    GENERIC_READ, GENERIC_WRITE, HANDLE, INVALID_HANDLE_VALUE,
+};
+use windows_sys::Win32::Storage::FileSystem::{
+    CreateFileW, FILE_FLAG_OVERLAPPED, OPEN_EXISTING, ReadFile, SECURITY_IDENTIFICATION,
+    SECURITY_SQOS_PRESENT, WriteFile,
+};
+use windows_sys::Win32::System::Pipes::{GetNamedPipeClientProcessId, GetNamedPipeServerProcessId};
+
+use super::event::Event;
+use super::overlapped::Overlapped;
+use super::security;
+
+/// One end of a connection over a named pipe: bytes both ways. No call blocks.
+///
+/// A read is always under way into a buffer of its own, so that its event tells of what arrives.
+#[derive(Debug)]
+pub struct Pipe {
+    handle: Arc<OwnedHandle>,
+    server: bool,
+    reading: Mutex<Reading>,
+    writing: Mutex<Overlapped>,
+    arrival: Arc<Event>,
+}
+
+#[derive(Debug)]
+struct Reading {
+    under_way: Overlapped,
+    /// How many bytes a read asks for from now on.
+    size: usize,
+    /// What of the buffer was read and not taken yet.
+    start: usize,
+    end: usize,
+    /// The other side is gone.
+    over: bool,
+}
+
+impl Pipe {
+    /// Connects to the pipe of this name. `NotFound`: there is none; `WouldBlock`: its owner has to come for those
+    /// who came before; `PermissionDenied`: it is another user's.
+    pub fn connect(name: &str) -> io::Result<Self> {
+        let wide: Vec<u16> = name.encode_utf16().chain([0]).collect();
+        // The owner learns who we are, and cannot act in our name.
+        let flags = FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION;
+        // SAFETY: the name ends with a NUL; no other memory is handed over.
+        let raw = unsafe {
+            CreateFileW(
+                wide.as_ptr(),
+                GENERIC_READ | GENERIC_WRITE,
+                0,
+                ptr::null(),
+                OPEN_EXISTING,
+                flags,
+                ptr::null_mut(),
+            )
+        };
+        if raw == INVALID_HANDLE_VALUE {
+            let error = io::Error::last_os_error();
+            let busy = error.raw_os_error() == Some(ERROR_PIPE_BUSY as i32);
+            return Err(if busy { io::ErrorKind::WouldBlock.into() } else { error });
+        }
+        // SAFETY: opened just now, and nobody else has it.
+        let handle = unsafe { OwnedHandle::from_raw_handle(raw) };
+        // Names of pipes are everyone's to take.
+        if !security::of_pipe(&handle)?.ours {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        Self::new(Arc::new(handle), false)
+    }
+
+    /// The server's end of an instance that a client has come to, or a client's.
+    pub(super) fn new(handle: Arc<OwnedHandle>, server: bool) -> io::Result<Self> {
+        let arrival = Event::new()?;
+        let under_way = Overlapped::new(Arc::clone(&handle), Arc::clone(&arrival));
+        let writing = Mutex::new(Overlapped::new(Arc::clone(&handle), Event::new()?));
+        let reading = Reading { under_way, size: 512, start: 0, end: 0, over: false };
+        let pipe = Self { handle, server, reading: Mutex::new(reading), writing, arrival };
+        pipe.reading().begin();
+        Ok(pipe)
+    }
+
+    fn reading(&self) -> MutexGuard<'_, Reading> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The process at the other end: the one that opened it, or that made it.
+    pub fn peer(&self) -> io::Result<u32> {
+        let mut pid = 0;
+        let ask = if self.server { GetNamedPipeClientProcessId } else { GetNamedPipeServerProcessId };
+        // SAFETY: the pipe is open as long as `self` lives, and `pid` is ours to write.
+        if unsafe { ask(self.handle.as_raw_handle(), &mut pid) } == 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(pid)
+    }
+
+    /// From the next read on, so many bytes are read at once.
+    pub fn read_ahead(&self, bytes: usize) {
+        self.reading().size = bytes.max(1);
+    }
+
+    /// Receives what is there. 0: the other side is gone, and everything it sent was received.
+    pub fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        let reading = &mut *self.reading();
+        if reading.start == reading.end && !reading.over {
+            reading.advance()?;
+        }
+        let there = reading.under_way.buffer().get(reading.start..reading.end).unwrap_or_default();
+        let count = there.len().min(bytes.len());
+        if let (Some(room), Some(there)) = (bytes.get_mut(..count), there.get(..count)) {
+            room.copy_from_slice(there);
+        }
+        reading.start += count;
+        Ok(count)
+    }
+
+    /// Sends bytes, all at once: for as many as the other side's buffer has room for.
+    ///
+    /// # Errors
+    /// `BrokenPipe`: the other side is gone, or its buffer had no room; then the connection is of no use any more.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        let writing = &mut *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        match writing.buffer_of(bytes.len()) {
+            room if room.len() == bytes.len() => room.copy_from_slice(bytes),
+            _ => return Err(io::ErrorKind::BrokenPipe.into()),
+        }
+        let begun = writing.begin(|pipe, buffer, len, overlapped| {
+            // SAFETY: `Overlapped::begin` keeps pipe, buffer and structure until the write has ended.
+            unsafe { WriteFile(pipe, buffer, len, ptr::null_mut(), overlapped) }
+        });
+        begun?;
+        // It has ended by now, or ends at once. If not, part of it may be gone when it is called off.
+        match writing.result(true) {
+            Ok(sent) if sent == bytes.len() => Ok(sent),
+            Ok(_) => Err(io::ErrorKind::BrokenPipe.into()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What a reactor registers: ready when there is something to receive, or the other side is gone.
+    pub fn source(&self) -> Source {
+        self.arrival.source()
+    }
+}
+
+impl Handles for Pipe {
+    fn each(&self, see: &mut dyn FnMut(&Arc<OwnedHandle>)) {
+        self.arrival.each(see);
+    }
+}
+
+impl Reading {
+    /// Begins to read. What comes of it, also at once, is the business of `advance`.
+    fn begin(&mut self) {
+        let _ = self.under_way.buffer_of(self.size);
+        let begun = self.under_way.begin(|pipe: HANDLE, buffer, len, overlapped| {
+            // SAFETY: `Overlapped::begin` keeps pipe, buffer and structure until the read has ended.
+            unsafe { ReadFile(pipe, buffer, len, ptr::null_mut(), overlapped) }
+        });
+        self.over = begun.is_err();
+    }
+
+    /// Takes what the read under way has brought, or begins one.
+    fn advance(&mut self) -> io::Result<()> {
+        if !self.under_way.is_begun() {
+            self.begin();
+        }
+        (self.start, self.end) = (0, 0);
+        if self.over {
+            return Ok(());
+        }
+        match self.under_way.result(false) {
+            Ok(0) => self.over = true,
+            Ok(count) => self.end = count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Err(error) => match error.raw_os_error().map(|code| code as u32) {
+                Some(ERROR_BROKEN_PIPE | ERROR_HANDLE_EOF | ERROR_NO_DATA | ERROR_PIPE_NOT_CONNECTED) => {
+                    self.over = true;
+                }
+                _ => return Err(error),
+            },
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+use std::collections::VecDeque;
+use std::io;
+use std::os::windows::io::{FromRawHandle, OwnedHandle};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyipc_core::Handles;
+use windows_sys::Win32::Foundation::{ERROR_PIPE_CONNECTED, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_FLAG_OVERLAPPED, PIPE_ACCESS_DUPLEX,
+};
+use windows_sys::Win32::System::Pipes::{
+    ConnectNamedPipe, CreateNamedPipeW, PIPE_READMODE_BYTE, PIPE_REJECT_REMOTE_CLIENTS, PIPE_TYPE_BYTE,
+    PIPE_UNLIMITED_INSTANCES, PIPE_WAIT,
+};
+
+use super::event::Event;
+use super::overlapped::Overlapped;
+use super::pipe::Pipe;
+use super::security::Private;
+
+/// How many instances wait for clients: so many may come before the owner looks.
+const WAITING: usize = 8;
+
+/// The server of a named pipe: only this user's processes reach it, and none of another machine.
+#[derive(Debug)]
+pub struct PipeListener {
+    name: Vec<u16>,
+    /// Bytes that each direction of a connection holds.
+    room: u32,
+    waiting: Mutex<VecDeque<Instance>>,
+}
+
+/// One instance that waits for its client.
+#[derive(Debug)]
+struct Instance {
+    handle: Arc<OwnedHandle>,
+    coming: Overlapped,
+    event: Arc<Event>,
+    /// It is there already.
+    here: bool,
+}
+
+impl PipeListener {
+    /// Makes the pipe of this name; `PermissionDenied` if there is one, whoever made it.
+    pub fn new(name: &str, room: usize) -> io::Result<Self> {
+        let name: Vec<u16> = name.encode_utf16().chain([0]).collect();
+        let room = u32::try_from(room).unwrap_or(u32::MAX);
+        let mut waiting = VecDeque::new();
+        waiting.push_back(Instance::new(&name, room, FILE_FLAG_FIRST_PIPE_INSTANCE)?);
+        while waiting.len() < WAITING {
+            waiting.push_back(Instance::new(&name, room, 0)?);
+        }
+        Ok(Self { name, room, waiting: Mutex::new(waiting) })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Instance>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next client, if one has come.
+    pub fn accept(&self) -> io::Result<Option<Pipe>> {
+        let waiting = &mut *self.waiting();
+        loop {
+            let Some(index) = waiting.iter_mut().position(Instance::has_come) else { return Ok(None) };
+            // First the one that takes its place: without it the client waits.
+            waiting.push_back(Instance::new(&self.name, self.room, 0)?);
+            let Some(instance) = waiting.remove(index) else { return Ok(None) };
+            if let Some(pipe) = instance.into_pipe() {
+                return Ok(Some(pipe));
+            }
+        }
+    }
+}
+
+impl Handles for PipeListener {
+    fn each(&self, see: &mut dyn FnMut(&Arc<OwnedHandle>)) {
+        self.waiting().iter().for_each(|instance| instance.event.each(see));
+    }
+}
+
+impl Instance {
+    fn new(name: &[u16], room: u32, first: u32) -> io::Result<Self> {
+        let private = Private::new()?;
+        // SAFETY: the name ends with a NUL, and the attributes live as long as `private`.
+        let raw = unsafe {
+            CreateNamedPipeW(
+                name.as_ptr(),
+                PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED | first,
+                PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT | PIPE_REJECT_REMOTE_CLIENTS,
+                PIPE_UNLIMITED_INSTANCES,
+                room,
+                room,
+                0,
+                &private.attributes(),
+            )
+        };
+        if raw == INVALID_HANDLE_VALUE {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: made just now, and nobody else has it.
+        let handle = Arc::new(unsafe { OwnedHandle::from_raw_handle(raw) });
+        let event = Event::new()?;
+        let mut coming = Overlapped::new(Arc::clone(&handle), Arc::clone(&event));
+        let begun = coming.begin(|pipe, _, _, overlapped| {
+            // SAFETY: `Overlapped::begin` keeps pipe and structure until this has ended.
+            unsafe { ConnectNamedPipe(pipe, overlapped) }
+        });
+        let here = match begun {
+            Ok(()) => false,
+            Err(error) if error.raw_os_error() == Some(ERROR_PIPE_CONNECTED as i32) => {
+                event.set();
+                true
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { handle, coming, event, here })
+    }
+
+    fn has_come(&mut self) -> bool {
+        self.here || self.event.is_set()
+    }
+
+    /// The connection; `None` if the client has left again.
+    fn into_pipe(mut self) -> Option<Pipe> {
+        if !self.here {
+            self.coming.result(false).ok()?;
+        }
+        Pipe::new(self.handle, true).ok()
+    }
+}

@@ -1,0 +1,116 @@
+use std::io;
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::ptr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use anyipc_core::{Handles, Interest, Source};
+use windows_sys::Win32::System::Threading::{CancelWaitableTimer, CreateWaitableTimerW, SetWaitableTimer};
+
+/// Handles and a clock that are waited for together: ready when one of them is.
+#[derive(Debug, Default)]
+pub struct Set(Mutex<Members>);
+
+#[derive(Debug, Default)]
+struct Members {
+    /// Those that are closed are forgotten.
+    handles: Vec<Weak<OwnedHandle>>,
+    clock: Option<Clock>,
+}
+
+/// A timer: signalled from its moment on.
+#[derive(Debug)]
+struct Clock {
+    timer: Arc<OwnedHandle>,
+    ticks: bool,
+}
+
+impl Set {
+    /// A set of nothing but its clock, which is not running.
+    pub fn new() -> io::Result<Arc<Self>> {
+        Ok(Arc::default())
+    }
+
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the set is ready while this is. Closing it ends that. A thread that sleeps already learns of it
+    /// when it looks again.
+    pub fn watch(&self, what: &impl Handles, _interest: Interest) -> io::Result<()> {
+        let handles = &mut self.members().handles;
+        handles.retain(|handle| handle.strong_count() > 0);
+        what.each(&mut |handle| handles.push(Arc::downgrade(handle)));
+        Ok(())
+    }
+
+    /// The same for something that is watched already, with another interest: here each thing settles by itself
+    /// what its handles are signalled for.
+    pub fn watch_for(&self, _what: &impl Handles, _interest: Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Ends it for something that stays open.
+    pub fn forget(&self, what: &impl Handles) {
+        let handles = &mut self.members().handles;
+        what.each(&mut |gone| handles.retain(|handle| !ptr::eq(handle.as_ptr(), Arc::as_ptr(gone))));
+    }
+
+    /// Makes the set ready from this moment on, or never by the clock.
+    pub fn ring_at(&self, moment: Option<Instant>) -> io::Result<()> {
+        let members = &mut *self.members();
+        let clock = match (&mut members.clock, moment) {
+            (None, None) => return Ok(()),
+            (Some(clock), None) if !clock.ticks => return Ok(()),
+            (Some(clock), _) => clock,
+            (none, Some(_)) => none.insert(Clock::new()?),
+        };
+        clock.set(moment)
+    }
+
+    /// What a reactor registers.
+    pub fn source(self: &Arc<Self>) -> Source {
+        Arc::clone(self) as Source
+    }
+}
+
+impl Handles for Set {
+    fn each(&self, see: &mut dyn FnMut(&Arc<OwnedHandle>)) {
+        let members = self.members();
+        members.handles.iter().filter_map(Weak::upgrade).for_each(|handle| see(&handle));
+        if let Some(clock) = members.clock.as_ref().filter(|clock| clock.ticks) {
+            see(&clock.timer);
+        }
+    }
+}
+
+impl Clock {
+    fn new() -> io::Result<Self> {
+        const MANUAL: i32 = 1;
+        // SAFETY: a nameless timer without attributes; no memory of ours is handed over.
+        let timer = unsafe { CreateWaitableTimerW(ptr::null(), MANUAL, ptr::null()) };
+        if timer.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the handle was made just now, and nobody else has it.
+        let timer = Arc::new(unsafe { OwnedHandle::from_raw_handle(timer) });
+        Ok(Self { timer, ticks: false })
+    }
+
+    fn set(&mut self, moment: Option<Instant>) -> io::Result<()> {
+        let timer = self.timer.as_raw_handle();
+        self.ticks = moment.is_some();
+        let done = match moment {
+            // SAFETY: the timer is open as long as `self` lives.
+            None => unsafe { CancelWaitableTimer(timer) },
+            Some(moment) => {
+                // Negative is from now on, in units of 100 ns.
+                let units = moment.saturating_duration_since(Instant::now()).as_nanos().div_ceil(100);
+                let due = -i64::try_from(units).unwrap_or(i64::MAX);
+                // SAFETY: the timer is open as long as `self` lives, and `due` for the call; there is no callback.
+                unsafe { SetWaitableTimer(timer, &due, 0, None, ptr::null(), 0) }
+            }
+        };
+        if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+}
