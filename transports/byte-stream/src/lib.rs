@@ -2,6 +2,7 @@
 //!
 //! - `stream`: what a carrier offers
 //! - `sender`, `receiver`: the halves over it
+//! - `credit`: flow control, where the carrier has none
 //! - `wire`: the bytes of a channel
 //!
 //! An internal crate: it follows no semantic versioning. Use a transport.
@@ -9,6 +10,7 @@
 
 #[cfg(test)]
 mod carrier;
+mod credit;
 mod receiver;
 mod sender;
 mod stream;
@@ -16,6 +18,7 @@ mod stream;
 mod tests;
 mod wire;
 
+pub use credit::{Allowance, BUFFER, CREDIT, Debt, MOST_UNITS};
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use stream::{Incoming, Outgoing};

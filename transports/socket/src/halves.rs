@@ -15,10 +15,8 @@ pub type Receiver = anyipc_byte_stream::Receiver<RecvEnd>;
 
 /// A channel's halves. About so many bytes are in flight per direction; 0 leaves it to the transport.
 pub(crate) fn halves(mut sends: Stream, receives: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
-    if capacity != 0 {
-        sends.limit_sending(capacity)?;
-        receives.limit_receiving(capacity)?;
-    }
+    sends.limit_sending(capacity)?;
+    receives.limit_receiving(capacity)?;
     Ok((Sender::new(SendEnd(Arc::new(sends))), Receiver::new(RecvEnd(Arc::new(receives)))))
 }
 

@@ -10,6 +10,7 @@ mod pipe;
 mod pipe_listener;
 mod security;
 mod set;
+mod socket;
 mod wait;
 
 pub use bell::Bell;
@@ -23,6 +24,7 @@ pub use lock::{
 pub use pipe::Pipe;
 pub use pipe_listener::PipeListener;
 pub use set::Set;
+pub use socket::{SocketEvent, ask_once, claim_port, is_writable};
 pub use wait::{Readiness, sleep, sleep_on};
 
 /// Opens a file of the user's choice for reading.

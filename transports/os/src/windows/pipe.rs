@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyipc_core::{Handles, Source};
 use windows_sys::Win32::Foundation::{
-    ERROR_BROKEN_PIPE, ERROR_HANDLE_EOF, ERROR_NO_DATA, ERROR_PIPE_BUSY, ERROR_PIPE_NOT_CONNECTED,
-    GENERIC_READ, GENERIC_WRITE, HANDLE, INVALID_HANDLE_VALUE,
+    ERROR_BROKEN_PIPE, ERROR_HANDLE_EOF, ERROR_NO_DATA, ERROR_OPERATION_ABORTED, ERROR_PIPE_BUSY,
+    ERROR_PIPE_NOT_CONNECTED, GENERIC_READ, GENERIC_WRITE, HANDLE, INVALID_HANDLE_VALUE,
 };
 use windows_sys::Win32::Storage::FileSystem::{
     CreateFileW, FILE_FLAG_OVERLAPPED, OPEN_EXISTING, ReadFile, SECURITY_IDENTIFICATION,
@@ -121,14 +121,18 @@ impl Pipe {
         Ok(count)
     }
 
-    /// Sends bytes, all at once: for as many as the other side's buffer has room for.
+    /// Sends two pieces, all at once: for as many bytes as the other side's buffer has room for.
     ///
     /// # Errors
     /// `BrokenPipe`: the other side is gone, or its buffer had no room; then the connection is of no use any more.
-    pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn send(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         let writing = &mut *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        match writing.buffer_of(bytes.len()) {
-            room if room.len() == bytes.len() => room.copy_from_slice(bytes),
+        let len = first.len() + second.len();
+        match writing.buffer_of(len).split_at_mut_checked(first.len()) {
+            Some((front, back)) if back.len() == second.len() => {
+                front.copy_from_slice(first);
+                back.copy_from_slice(second);
+            }
             _ => return Err(io::ErrorKind::BrokenPipe.into()),
         }
         let begun = writing.begin(|pipe, buffer, len, overlapped| {
@@ -138,7 +142,7 @@ impl Pipe {
         begun?;
         // It has ended by now, or ends at once. If not, part of it may be gone when it is called off.
         match writing.result(true) {
-            Ok(sent) if sent == bytes.len() => Ok(sent),
+            Ok(sent) if sent == len => Ok(sent),
             Ok(_) => Err(io::ErrorKind::BrokenPipe.into()),
             Err(error) => Err(error),
         }
@@ -169,24 +173,27 @@ impl Reading {
 
     /// Takes what the read under way has brought, or begins one.
     fn advance(&mut self) -> io::Result<()> {
-        if !self.under_way.is_begun() {
-            self.begin();
-        }
         (self.start, self.end) = (0, 0);
-        if self.over {
+        loop {
+            if !self.under_way.is_begun() {
+                self.begin();
+            }
+            if self.over {
+                return Ok(());
+            }
+            match self.under_way.result(false) {
+                Ok(0) => self.over = true,
+                Ok(count) => self.end = count,
+                Err(error) => match error.raw_os_error().map(|code| code as u32) {
+                    // With the thread that began it ends what a thread has begun.
+                    Some(ERROR_OPERATION_ABORTED) => continue,
+                    Some(ERROR_BROKEN_PIPE | ERROR_HANDLE_EOF | ERROR_NO_DATA | ERROR_PIPE_NOT_CONNECTED) => {
+                        self.over = true;
+                    }
+                    _ => return Err(error),
+                },
+            }
             return Ok(());
         }
-        match self.under_way.result(false) {
-            Ok(0) => self.over = true,
-            Ok(count) => self.end = count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
-            Err(error) => match error.raw_os_error().map(|code| code as u32) {
-                Some(ERROR_BROKEN_PIPE | ERROR_HANDLE_EOF | ERROR_NO_DATA | ERROR_PIPE_NOT_CONNECTED) => {
-                    self.over = true;
-                }
-                _ => return Err(error),
-            },
-        }
-        Ok(())
     }
 }

@@ -1,10 +1,9 @@
-use std::collections::VecDeque;
 use std::io;
 use std::os::windows::io::{FromRawHandle, OwnedHandle};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyipc_core::Handles;
-use windows_sys::Win32::Foundation::{ERROR_PIPE_CONNECTED, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Foundation::{ERROR_OPERATION_ABORTED, ERROR_PIPE_CONNECTED, INVALID_HANDLE_VALUE};
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_FLAG_OVERLAPPED, PIPE_ACCESS_DUPLEX,
 };
@@ -27,7 +26,7 @@ pub struct PipeListener {
     name: Vec<u16>,
     /// Bytes that each direction of a connection holds.
     room: u32,
-    waiting: Mutex<VecDeque<Instance>>,
+    waiting: Mutex<Vec<Instance>>,
 }
 
 /// One instance that waits for its client.
@@ -35,6 +34,7 @@ pub struct PipeListener {
 struct Instance {
     handle: Arc<OwnedHandle>,
     coming: Overlapped,
+    /// Signalled when it has come. The same for all that wait in this place, one after the other.
     event: Arc<Event>,
     /// It is there already.
     here: bool,
@@ -45,30 +45,31 @@ impl PipeListener {
     pub fn new(name: &str, room: usize) -> io::Result<Self> {
         let name: Vec<u16> = name.encode_utf16().chain([0]).collect();
         let room = u32::try_from(room).unwrap_or(u32::MAX);
-        let mut waiting = VecDeque::new();
-        waiting.push_back(Instance::new(&name, room, FILE_FLAG_FIRST_PIPE_INSTANCE)?);
+        let mut waiting = Vec::new();
+        waiting.push(Instance::new(&name, room, FILE_FLAG_FIRST_PIPE_INSTANCE, Event::new()?)?);
         while waiting.len() < WAITING {
-            waiting.push_back(Instance::new(&name, room, 0)?);
+            waiting.push(Instance::new(&name, room, 0, Event::new()?)?);
         }
         Ok(Self { name, room, waiting: Mutex::new(waiting) })
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<Instance>> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Instance>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next client, if one has come.
     pub fn accept(&self) -> io::Result<Option<Pipe>> {
         let waiting = &mut *self.waiting();
-        loop {
-            let Some(index) = waiting.iter_mut().position(Instance::has_come) else { return Ok(None) };
-            // First the one that takes its place: without it the client waits.
-            waiting.push_back(Instance::new(&self.name, self.room, 0)?);
-            let Some(instance) = waiting.remove(index) else { return Ok(None) };
-            if let Some(pipe) = instance.into_pipe() {
-                return Ok(Some(pipe));
+        for instance in waiting {
+            while instance.has_come() {
+                // First the one that takes its place: without it the next client waits.
+                let next = Instance::new(&self.name, self.room, 0, Arc::clone(&instance.event))?;
+                if let Some(pipe) = std::mem::replace(instance, next).into_pipe() {
+                    return Ok(Some(pipe));
+                }
             }
         }
+        Ok(None)
     }
 }
 
@@ -79,7 +80,7 @@ impl Handles for PipeListener {
 }
 
 impl Instance {
-    fn new(name: &[u16], room: u32, first: u32) -> io::Result<Self> {
+    fn new(name: &[u16], room: u32, first: u32, event: Arc<Event>) -> io::Result<Self> {
         let private = Private::new()?;
         // SAFETY: the name ends with a NUL, and the attributes live as long as `private`.
         let raw = unsafe {
@@ -99,32 +100,46 @@ impl Instance {
         }
         // SAFETY: made just now, and nobody else has it.
         let handle = Arc::new(unsafe { OwnedHandle::from_raw_handle(raw) });
-        let event = Event::new()?;
-        let mut coming = Overlapped::new(Arc::clone(&handle), Arc::clone(&event));
-        let begun = coming.begin(|pipe, _, _, overlapped| {
+        let coming = Overlapped::new(Arc::clone(&handle), Arc::clone(&event));
+        let mut instance = Self { handle, coming, event, here: false };
+        instance.begin()?;
+        Ok(instance)
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        let begun = self.coming.begin(|pipe, _, _, overlapped| {
             // SAFETY: `Overlapped::begin` keeps pipe and structure until this has ended.
             unsafe { ConnectNamedPipe(pipe, overlapped) }
         });
-        let here = match begun {
-            Ok(()) => false,
+        match begun {
             Err(error) if error.raw_os_error() == Some(ERROR_PIPE_CONNECTED as i32) => {
-                event.set();
-                true
+                self.here = true;
+                self.event.set();
+                Ok(())
             }
-            Err(error) => return Err(error),
-        };
-        Ok(Self { handle, coming, event, here })
+            begun => begun,
+        }
     }
 
+    /// Whether its client has come, or it is of no use.
     fn has_come(&mut self) -> bool {
-        self.here || self.event.is_set()
+        if self.here || !self.event.is_set() {
+            return self.here;
+        }
+        match self.coming.result(false) {
+            Ok(_) => self.here = true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // With the thread that began it ends what a thread has begun.
+            Err(error) if error.raw_os_error() == Some(ERROR_OPERATION_ABORTED as i32) => {
+                return self.begin().is_err() || self.here;
+            }
+            Err(_) => return true,
+        }
+        self.here
     }
 
     /// The connection; `None` if the client has left again.
-    fn into_pipe(mut self) -> Option<Pipe> {
-        if !self.here {
-            self.coming.result(false).ok()?;
-        }
-        Pipe::new(self.handle, true).ok()
+    fn into_pipe(self) -> Option<Pipe> {
+        if self.here { Pipe::new(self.handle, true).ok() } else { None }
     }
 }

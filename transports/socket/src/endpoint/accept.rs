@@ -93,7 +93,7 @@ impl Acceptor {
             };
             let (who, stranger) = match &self.entry {
                 Entry::Users(access) => match stream.credentials() {
-                    Ok(who) => (Some(who), Some(who.uid).filter(|uid| !access.admits(*uid))),
+                    Ok(who) => (Some(who), access.stranger(&who)),
                     Err(_) => continue,
                 },
                 Entry::Secret(..) => (None, None),
@@ -160,8 +160,8 @@ impl Acceptor {
         Ok(None)
     }
 
-    /// Welcomes a guest. A local one gets the stream of the other direction at once; one that came over TCP gets
-    /// a ticket for it.
+    /// Welcomes a guest. A local one gets the stream of the other direction at once, where that is possible; others
+    /// get a ticket for it.
     fn admit(
         &self,
         mut guest: Guest,
@@ -173,7 +173,7 @@ impl Acceptor {
         let gone = |error| Error::io(Operation::Accept, "sending the welcome", error);
         self.set.forget(guest.stream());
         match self.entry {
-            Entry::Users(_) => {
+            Entry::Users(_) if Stream::PASSES_STREAMS => {
                 let made = Stream::pair().map_err(|e| Error::io(Operation::Accept, "making a channel", e));
                 let sent = made.and_then(|(mine, other)| {
                     whole(guest.stream().send_with(&welcome, &other).map_err(gone)?, &welcome)?;
@@ -185,7 +185,7 @@ impl Acceptor {
                     Err(error) => state.reject(&guest, error),
                 }
             }
-            Entry::Secret(..) => {
+            _ => {
                 let ticket: Nonce = nonce().map_err(|error| error.during(Operation::Accept))?;
                 welcome.extend(ticket);
                 let sent = guest.stream().send(&welcome).map_err(gone);

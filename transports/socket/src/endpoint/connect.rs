@@ -10,7 +10,6 @@ use anyipc_os::{Set, user};
 use super::Place;
 use super::accept::HANDSHAKE;
 use crate::halves::{Receiver, Sender, halves};
-use crate::local;
 use crate::sys::{Credentials, Stream};
 use crate::tcp::{self, Nonce, OPENING, Opening, PROOF, Side};
 
@@ -48,7 +47,7 @@ enum Stage {
     Proof { ours: Nonce, theirs: Nonce },
     /// The owner's welcome or rejection.
     Reply,
-    /// The TCP connection of the other direction, which then shows the ticket.
+    /// The connection of the other direction, which then shows the ticket.
     Other { hello: Hello, ticket: Nonce },
     /// The rest of the text, which has so many bytes in all.
     Text { hello: Hello, length: usize },
@@ -99,14 +98,9 @@ impl Asked {
     pub(super) fn begin(place: &Place, hello: &Hello) -> Result<Self> {
         let fail = |error: io::Error| match error.kind() {
             io::ErrorKind::WouldBlock => Error::new(Operation::Connect, ErrorKind::WouldBlock),
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => no_owner(),
-            _ => Error::io(Operation::Connect, "reaching the owner", error),
+            _ => unreached(error),
         };
-        let stream = match place {
-            Place::Local { dir, name, .. } => Stream::local(dir, &local::socket_of(name)),
-            Place::Tcp { address, .. } => Stream::tcp(address),
-        }
-        .map_err(fail)?;
+        let stream = place.reach().map_err(fail)?;
         let set = Set::new().map_err(fail)?;
         set.watch(&stream, Interest::Readable).map_err(fail)?;
         let mut asked = Self {
@@ -121,8 +115,8 @@ impl Asked {
         };
         if let Place::Local { access, .. } = place {
             let owner = asked.stream.credentials().map_err(fail)?;
-            if !access.admits(owner.uid) {
-                let why = format!("the owner is user {}, whom user {} does not trust", owner.uid, user());
+            if let Some(uid) = access.stranger(&owner) {
+                let why = format!("the owner is user {uid}, whom user {} does not trust", user());
                 return Err(Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(why));
             }
             asked.who = Some(owner);
@@ -145,7 +139,8 @@ impl Asked {
     /// The halves, when both directions stand.
     fn enter(self, theirs: Hello) -> Result<(Sender, Receiver, Peer)> {
         let other = self.other.ok_or_else(|| strange("it gave no stream for the way back"))?;
-        let peer = Peer { pid: self.who.map(|who| who.pid), uid: self.who.map(|who| who.uid), hello: theirs };
+        let peer =
+            Peer { pid: self.who.map(|who| who.pid), uid: self.who.and_then(|who| who.uid), hello: theirs };
         let (sender, receiver) = halves(self.stream, other, peer.hello.capacity)
             .map_err(|error| Error::io(Operation::Connect, "sizing the channel", error))?;
         Ok((sender, receiver, peer))
@@ -156,7 +151,7 @@ impl Asked {
         loop {
             let missing = match &self.stage {
                 Stage::Connection => {
-                    if !self.stands(&self.stream)? {
+                    if !stands(&self.stream)? {
                         return Ok(None);
                     }
                     let ours = tcp::nonce()?;
@@ -164,7 +159,9 @@ impl Asked {
                     self.stage = Stage::Challenge { ours };
                     continue;
                 }
-                Stage::Other { hello, ticket } => return self.join(hello, ticket),
+                Stage::Other { hello, ticket } => {
+                    return Ok(Self::join(&mut self.other, place, ticket)?.then(|| hello.clone()));
+                }
                 Stage::Challenge { .. } => OPENING.saturating_sub(self.heard.len()),
                 Stage::Proof { .. } => PROOF.saturating_sub(self.heard.len()),
                 Stage::Reply => self.missing_reply(place)?,
@@ -216,7 +213,9 @@ impl Asked {
             (Stage::Reply, _) => {
                 let Some((reply, used)) = Reply::decode(&self.heard)? else { return Ok(None) };
                 let theirs = reply.into_result()?;
-                let Place::Tcp { address, .. } = place else { return Ok(Some(theirs)) };
+                if place.passes_streams() {
+                    return Ok(Some(theirs));
+                }
                 if self.asks_text {
                     let Some(length) = self.heard.get(used..).and_then(|rest| rest.first_chunk()) else {
                         return Ok(None);
@@ -228,10 +227,6 @@ impl Asked {
                 let Some(ticket) = self.heard.get(used..).and_then(|rest| rest.first_chunk()).copied() else {
                     return Ok(None);
                 };
-                self.other =
-                    Some(Stream::tcp(address).map_err(|error| {
-                        Error::io(Operation::Connect, "connecting for the way back", error)
-                    })?);
                 self.stage = Stage::Other { hello: theirs, ticket };
             }
             // The text grows.
@@ -243,34 +238,35 @@ impl Asked {
 
     /// How many bytes the reply still lacks, at least.
     fn missing_reply(&self, place: &Place) -> Result<usize> {
-        Ok(match (Reply::decode(&self.heard)?, place) {
-            (Some((_, used)), Place::Tcp { .. }) => {
+        Ok(match Reply::decode(&self.heard)? {
+            Some(_) if place.passes_streams() => 0,
+            Some((_, used)) => {
                 let more = if self.asks_text { tcp::LENGTH } else { size_of::<Nonce>() };
                 (used + more).saturating_sub(self.heard.len())
             }
-            (Some(_), Place::Local { .. }) => 0,
-            (None, _) => Reply::missing(&self.heard),
+            None => Reply::missing(&self.heard),
         })
     }
 
     /// Shows the ticket on the other connection, once it stands.
-    fn join(&self, hello: &Hello, ticket: &Nonce) -> Result<Option<Hello>> {
-        let Some(other) = &self.other else { return Err(no_owner()) };
-        if !self.stands(other)? {
-            return Ok(None);
+    fn join(other: &mut Option<Stream>, place: &Place, ticket: &Nonce) -> Result<bool> {
+        let other = match other {
+            Some(other) => other,
+            none => match place.reach() {
+                Ok(stream) => none.insert(stream),
+                // Its queue is full.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(unreached(error)),
+            },
+        };
+        if !stands(other)? {
+            return Ok(false);
         }
         let bytes = Opening::Join(*ticket).encode();
         match other.send(&bytes) {
-            Ok(sent) if sent == bytes.len() => Ok(Some(hello.clone())),
+            Ok(sent) if sent == bytes.len() => Ok(true),
             _ => Err(no_owner()),
         }
-    }
-
-    fn stands(&self, stream: &Stream) -> Result<bool> {
-        stream.connected().map_err(|error| match error.kind() {
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => no_owner(),
-            _ => Error::io(Operation::Connect, "reaching the owner", error),
-        })
     }
 
     fn say(&self, bytes: &[u8]) -> Result<()> {
@@ -281,6 +277,19 @@ impl Asked {
             Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => Ok(()),
             Err(error) => Err(Error::io(Operation::Connect, "speaking to the owner", error)),
         }
+    }
+}
+
+fn stands(stream: &Stream) -> Result<bool> {
+    stream.connected().map_err(unreached)
+}
+
+fn unreached(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
+            no_owner()
+        }
+        _ => Error::io(Operation::Connect, "reaching the owner", error),
     }
 }
 

@@ -95,7 +95,7 @@ impl Guest {
             Stage::Welcomed { hello, .. } => hello,
             _ => Hello::default(),
         };
-        let peer = Peer { pid: self.who.map(|who| who.pid), uid: self.who.map(|who| who.uid), hello };
+        let peer = Peer { pid: self.who.map(|who| who.pid), uid: self.who.and_then(|who| who.uid), hello };
         (self.stream, peer)
     }
 
@@ -143,12 +143,21 @@ impl Guest {
             (Stage::Opening, _) => match Opening::decode(&self.said)? {
                 None => return Ok(None),
                 Some(Opening::Join(ticket)) => return Ok(Some(Step::Joins(ticket))),
-                Some(Opening::Challenge(theirs)) => {
+                Some(Opening::Challenge(theirs)) if self.who.is_none() => {
                     let ours = tcp::nonce()?;
                     self.answer(&Opening::Challenge(ours).encode())?;
                     Stage::Proof { theirs, ours }
                 }
+                Some(Opening::Challenge(_)) => {
+                    return Err(Error::new(Operation::Accept, ErrorKind::Corrupt)
+                        .because("only over tcp:// is a proof asked for"));
+                }
             },
+            // The other direction of one that was let in.
+            (Stage::Hello, Entry::Users(_)) if !Stream::PASSES_STREAMS && Opening::is_join(&self.said) => {
+                self.stage = Stage::Opening;
+                return Ok(None);
+            }
             (Stage::Proof { theirs, ours }, Entry::Secret(key, _)) if self.said.len() == PROOF => {
                 if let Err(error) = tcp::verify(key, Side::Opener, theirs, ours, &self.said) {
                     // A proof of nothing: an honest opener knows from it why it is turned away.

@@ -6,6 +6,7 @@ mod guest;
 mod question;
 
 use std::ffi::CStr;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use anyipc_os::{Claim, Dir, check_generation, generation};
 
 use crate::halves::{Receiver, Sender};
 use crate::local::{self, Access};
+use crate::sys::Stream;
 use crate::tcp::Key;
 pub(crate) use accept::{Acceptor, Entry};
 
@@ -25,6 +27,21 @@ pub(crate) use accept::{Acceptor, Entry};
 pub(crate) enum Place {
     Local { dir: Arc<Dir>, name: Name, access: Access },
     Tcp { address: SocketAddr, key: Arc<Key>, patience: Duration },
+}
+
+impl Place {
+    /// Begins to connect. `NotFound` or `ConnectionRefused`: nobody listens; `WouldBlock`: its queue is full.
+    fn reach(&self) -> io::Result<Stream> {
+        match self {
+            Self::Local { dir, name, .. } => Stream::local(dir, &local::socket_of(name)),
+            Self::Tcp { address, .. } => Stream::tcp(address),
+        }
+    }
+
+    /// Whether an owner hands the stream of the other direction over, or gives a ticket for it.
+    fn passes_streams(&self) -> bool {
+        matches!(self, Self::Local { .. }) && Stream::PASSES_STREAMS
+    }
 }
 
 /// A handle of a socket's name.

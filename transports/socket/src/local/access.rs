@@ -3,6 +3,8 @@ use std::sync::Arc;
 use anyipc_core::{Error, ErrorKind, Key, KeyKind, Operation, Options, Result, Side};
 use anyipc_os::{Dir, Scope, user};
 
+use crate::sys::Credentials;
+
 /// `scope`: who may reach the name.
 pub(super) const SCOPE: Key = Key::new(
     "scope",
@@ -46,9 +48,9 @@ impl Access {
         self.shared
     }
 
-    /// Whether this side has to do with that user.
-    pub(crate) fn admits(&self, uid: u32) -> bool {
-        uid == user() || self.others.contains(&uid)
+    /// That user's number, if this side has nothing to do with it.
+    pub(crate) fn stranger(&self, who: &Credentials) -> Option<u32> {
+        who.uid.filter(|uid| *uid != user() && !self.others.contains(uid))
     }
 
     /// Where this user's own objects lie; made if need be.

@@ -2,17 +2,22 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 mod unsupported;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 pub(crate) use unsupported::*;
+#[cfg(windows)]
+pub(crate) use windows::*;
 
 /// The process and the user on the other side of a local socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub(crate) pid: u32,
-    pub(crate) uid: u32,
+    /// Where users have numbers. Where they have none, the system admits nobody but this process's user.
+    pub(crate) uid: Option<u32>,
 }

@@ -49,6 +49,11 @@ impl Opening {
         bytes
     }
 
+    /// Whether this is the beginning of one with a ticket. No hello begins so.
+    pub(crate) fn is_join(bytes: &[u8]) -> bool {
+        bytes == JOIN
+    }
+
     /// Reads one. `Ok(None)` means that more bytes are needed; a wrong one is known from the first byte on.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Self>> {
         let lead = bytes.get(..LEAD).unwrap_or(bytes);

@@ -42,6 +42,9 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    /// Whether a local stream can hand over the end of another one.
+    pub(crate) const PASSES_STREAMS: bool = true;
+
     /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: nobody listens;
     /// `WouldBlock`: its queue is full.
     pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
@@ -87,9 +90,13 @@ impl Stream {
         Ok(Self { fd, tcp: false, buffer: BUFFER })
     }
 
-    /// From now on about this many bytes are in flight at most, in the direction that this end sends. Of a local
-    /// stream the kernel grants `net.core.wmem_max` at most, of which a part stays for stretching.
+    /// From now on about this many bytes are in flight at most, in the direction that this end sends; 0 changes
+    /// nothing. Of a local stream the kernel grants `net.core.wmem_max` at most, of which a part stays for
+    /// stretching.
     pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
         let most = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, i32::MAX as usize / 4);
         self.buffer = most;
         if !self.tcp {
@@ -104,6 +111,9 @@ impl Stream {
     /// The receiving end's part of [`limit_sending`](Self::limit_sending). Local streams need none: what is in
     /// flight counts as the sender's.
     pub(crate) fn limit_receiving(&self, bytes: u64) -> io::Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
         let most = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(TCP_RECEIVE, i32::MAX as usize / 4);
         Ok(sockopt::set_socket_recv_buffer_size(&self.fd, most)?)
     }
@@ -122,7 +132,7 @@ impl Stream {
     /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
     pub(crate) fn credentials(&self) -> io::Result<Credentials> {
         let peer = sockopt::socket_peercred(&self.fd)?;
-        Ok(Credentials { pid: peer.pid.as_raw_nonzero().get() as u32, uid: peer.uid.as_raw() })
+        Ok(Credentials { pid: peer.pid.as_raw_nonzero().get() as u32, uid: Some(peer.uid.as_raw()) })
     }
 
     /// Sends as much as the kernel takes now.

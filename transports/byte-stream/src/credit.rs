@@ -1,0 +1,123 @@
+//! Flow control for carriers whose buffers block a writer instead of telling it that they are full: the sender
+//! counts what is on its way, and the receiver tells, in units, what it has taken.
+
+use crate::wire::ROOM;
+
+/// Bytes on their way unless the address says otherwise.
+const USUAL: u64 = 64 << 10;
+/// The least and the most that an address can ask for.
+const RANGE: (usize, usize) = (UNIT, 1 << 20);
+/// A receiver tells of so many bytes at once. What it has not told of is less than any limit, and stops nobody.
+const UNIT: usize = 4 << 10;
+
+/// What a receiver writes back for each unit that it has taken. [`STOP`](crate::STOP) is another.
+pub const CREDIT: u8 = 2;
+/// The most units that one read of up to [`ROOM`] bytes brings together.
+pub const MOST_UNITS: usize = ROOM / UNIT + 1;
+/// What the carrier's buffer has to hold, so that no write ever blocks: the highest limit, a frame that found a last
+/// byte of it, and for closing another one, with a goodbye.
+pub const BUFFER: usize = RANGE.1 + 3 * ROOM;
+
+/// The sender's count.
+#[derive(Debug)]
+pub struct Allowance {
+    limit: usize,
+    on_the_way: usize,
+    stretched: bool,
+}
+
+impl Allowance {
+    /// Nothing is on its way. About so many bytes will be at most; 0 is the usual.
+    pub fn new(capacity: u64) -> Self {
+        let asked = if capacity == 0 { USUAL } else { capacity };
+        let limit = usize::try_from(asked).unwrap_or(usize::MAX).clamp(RANGE.0, RANGE.1);
+        Self { limit, on_the_way: 0, stretched: false }
+    }
+
+    /// How many bytes may be sent now: a whole frame wherever there is any room.
+    pub fn room(&self) -> usize {
+        let limit = self.limit + if self.stretched { ROOM } else { 0 };
+        if self.on_the_way < limit { ROOM } else { 0 }
+    }
+
+    /// So many were sent.
+    pub fn sent(&mut self, bytes: usize) {
+        self.on_the_way += bytes;
+    }
+
+    /// The receiver says that it took another unit. False if that cannot be.
+    #[must_use]
+    pub fn credit(&mut self) -> bool {
+        let left = self.on_the_way.checked_sub(UNIT);
+        self.on_the_way = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// Makes room for one frame more than usual, or takes it back.
+    pub fn stretch(&mut self, more: bool) {
+        self.stretched = more;
+    }
+}
+
+/// The receiver's count.
+#[derive(Debug, Default)]
+pub struct Debt {
+    taken: usize,
+}
+
+impl Debt {
+    /// So many bytes were taken, at most [`ROOM`]. Gives how many units are to be told.
+    pub fn took(&mut self, bytes: usize) -> usize {
+        self.taken += bytes;
+        let units = self.taken / UNIT;
+        self.taken %= UNIT;
+        units
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sender_stops_at_the_limit_and_goes_on_when_all_is_taken() {
+        for capacity in [0, 1, 5000, 64 << 10, u64::MAX] {
+            let (mut allowance, mut debt) = (Allowance::new(capacity), Debt::default());
+            for round in 0..1000 {
+                let frame = 1 + round * 7919 % ROOM;
+                let mut sent = 0;
+                while allowance.room() > 0 {
+                    allowance.sent(frame);
+                    sent += frame;
+                }
+                assert!(sent > 0 && allowance.on_the_way < allowance.limit + ROOM);
+                while sent > 0 {
+                    let read = sent.min(ROOM);
+                    let units = debt.took(read);
+                    assert!(units <= MOST_UNITS && (0..units).all(|_| allowance.credit()));
+                    sent -= read;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_buffer_holds_a_stretch_at_the_highest_limit() {
+        let mut allowance = Allowance::new(u64::MAX);
+        while allowance.room() > 0 {
+            allowance.sent(ROOM);
+        }
+        allowance.stretch(true);
+        while allowance.room() > 0 {
+            allowance.sent(ROOM);
+        }
+        assert!(allowance.on_the_way <= BUFFER);
+    }
+
+    #[test]
+    fn credit_for_nothing_is_noticed() {
+        let mut allowance = Allowance::new(0);
+        allowance.sent(10);
+        assert!(!allowance.credit());
+    }
+}

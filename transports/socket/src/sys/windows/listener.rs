@@ -1,0 +1,89 @@
+use std::io;
+use std::net::SocketAddr;
+use std::os::windows::io::OwnedHandle;
+use std::sync::Arc;
+
+use anyipc_core::{Handles, Interest};
+use anyipc_os::{Dir, PipeListener, SocketEvent, claim_port};
+use socket2::Socket;
+
+use super::local::{self, Local};
+use super::stream::Stream;
+use super::tcp::{self, Tcp};
+
+/// How many TCP connectors may queue before the owner looks.
+const BACKLOG: i32 = 1024;
+
+/// What listens for connectors.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Local(PipeListener),
+    Tcp(Socket, SocketEvent),
+}
+
+impl Listener {
+    /// Listens at a name; `AddrInUse` if something stands there.
+    pub(crate) fn local(dir: &Dir, name: &str, shared: bool) -> io::Result<Self> {
+        if shared {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        local::listen(dir, name).map(Self::Local)
+    }
+
+    /// Listens at a port; `AddrInUse` if someone else does.
+    pub(crate) fn tcp(at: &SocketAddr) -> io::Result<Self> {
+        let socket = tcp::socket(at)?;
+        claim_port(&socket)?;
+        if at.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        socket.bind(&(*at).into())?;
+        socket.listen(BACKLOG)?;
+        let event = SocketEvent::new(&socket)?;
+        Ok(Self::Tcp(socket, event))
+    }
+
+    /// Where a TCP listener listens.
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Tcp(socket, _) => socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported.into()),
+            Self::Local(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The next connector, if one is waiting.
+    pub(crate) fn accept(&self) -> io::Result<Option<Stream>> {
+        match self {
+            Self::Local(pipe) => Ok(pipe.accept()?.map(|pipe| Stream::Local(Local::new(pipe)))),
+            Self::Tcp(socket, event) => {
+                let mut watched = false;
+                loop {
+                    match socket.accept() {
+                        // One that is gone already cannot be set up.
+                        Ok((socket, _)) => match Tcp::new(socket) {
+                            Ok(tcp) => return Ok(Some(Stream::Tcp(tcp))),
+                            Err(_) => continue,
+                        },
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            if std::mem::replace(&mut watched, true) {
+                                return Ok(None);
+                            }
+                            event.watch(socket, Interest::Readable)?;
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Handles for Listener {
+    fn each(&self, see: &mut dyn FnMut(&Arc<OwnedHandle>)) {
+        match self {
+            Self::Local(pipe) => pipe.each(see),
+            Self::Tcp(_, event) => event.each(see),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+use std::io;
+use std::net::SocketAddr;
+use std::os::windows::io::OwnedHandle;
+use std::sync::Arc;
+
+use anyipc_core::{Handles, Source};
+use anyipc_os::Dir;
+
+use super::local::Local;
+use super::tcp::Tcp;
+use crate::sys::Credentials;
+
+/// A non-blocking byte stream: a named pipe or a TCP connection.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Local(Local),
+    Tcp(Tcp),
+}
+
+impl Stream {
+    /// Whether a local stream can hand over the end of another one.
+    pub(crate) const PASSES_STREAMS: bool = false;
+
+    /// Connects to the local listener at a name. `NotFound`: nobody listens; `WouldBlock`: its queue is full.
+    pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
+        Local::connect(dir, name).map(Self::Local)
+    }
+
+    /// `Unsupported`, as streams cannot be handed over.
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Begins to connect over TCP; [`connected`](Self::connected) tells when it is done.
+    pub(crate) fn tcp(to: &SocketAddr) -> io::Result<Self> {
+        Tcp::connect(to).map(Self::Tcp)
+    }
+
+    /// Whether a connection stands. A socket that met itself, where nobody listens, is refused.
+    pub(crate) fn connected(&self) -> io::Result<bool> {
+        match self {
+            Self::Local(_) => Ok(true),
+            Self::Tcp(tcp) => tcp.connected(),
+        }
+    }
+
+    /// From now on frames are sent. About this many bytes are in flight at most; 0 is the usual.
+    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<()> {
+        match self {
+            Self::Local(local) => local.begin_sending(bytes),
+            Self::Tcp(tcp) if bytes != 0 => tcp.limit_sending(bytes)?,
+            Self::Tcp(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The receiving end's part of [`limit_sending`](Self::limit_sending).
+    pub(crate) fn limit_receiving(&self, bytes: u64) -> io::Result<()> {
+        match self {
+            Self::Local(local) => local.begin_receiving(),
+            Self::Tcp(tcp) if bytes != 0 => tcp.limit_receiving(bytes)?,
+            Self::Tcp(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Who the system says is on the other side of a local stream. The pipe admits nobody but this user.
+    pub(crate) fn credentials(&self) -> io::Result<Credentials> {
+        match self {
+            Self::Local(local) => Ok(Credentials { pid: local.pipe().peer()?, uid: None }),
+            Self::Tcp(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Sends as much as the system takes now.
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Local(local) => local.send(bytes),
+            Self::Tcp(tcp) => tcp.send(bytes),
+        }
+    }
+
+    /// As [`send`](Self::send), two pieces in one call.
+    pub(crate) fn send_two(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Local(local) => local.send_two(first, second),
+            Self::Tcp(tcp) => tcp.send_two(first, second),
+        }
+    }
+
+    /// `Unsupported`, as streams cannot be handed over.
+    pub(crate) fn send_with(&self, _bytes: &[u8], _other: &Self) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Receives what is there. 0: the other side hung up.
+    pub(crate) fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Local(local) => local.recv(bytes),
+            Self::Tcp(tcp) => tcp.recv(bytes),
+        }
+    }
+
+    /// As [`recv`](Self::recv): no stream comes along.
+    pub(crate) fn recv_with(&self, bytes: &mut [u8], _other: &mut Option<Self>) -> io::Result<usize> {
+        self.recv(bytes)
+    }
+
+    /// Whether a send would do more than block.
+    pub(crate) fn writable(&self) -> bool {
+        match self {
+            Self::Local(local) => local.writable(),
+            Self::Tcp(tcp) => tcp.writable(),
+        }
+    }
+
+    /// Makes room for one frame more than usual, or takes it back. TCP takes whole what it begins to take.
+    pub(crate) fn stretch(&self, more: bool) {
+        if let Self::Local(local) = self {
+            local.stretch(more);
+        }
+    }
+
+    /// What a reactor registers.
+    pub(crate) fn source(self: &Arc<Self>) -> Source {
+        match &**self {
+            Self::Local(local) => local.pipe().source(),
+            Self::Tcp(tcp) => tcp.event().source(),
+        }
+    }
+}
+
+impl Handles for Stream {
+    fn each(&self, see: &mut dyn FnMut(&Arc<OwnedHandle>)) {
+        match self {
+            Self::Local(local) => local.pipe().each(see),
+            Self::Tcp(tcp) => tcp.event().each(see),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use std::io::{self, IoSlice, Read};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyipc_core::Interest;
+use anyipc_os::{SocketEvent, ask_once, is_writable};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+
+/// A send buffer's size, unless the address says otherwise.
+const BUFFER: usize = 208 << 10;
+/// The smallest receive buffer.
+const RECEIVE: usize = 64 << 10;
+
+/// A TCP connection whose calls do not block.
+#[derive(Debug)]
+pub(crate) struct Tcp {
+    socket: Socket,
+    event: SocketEvent,
+}
+
+pub(super) fn socket(at: &SocketAddr) -> io::Result<Socket> {
+    Socket::new(Domain::for_address(*at), Type::STREAM, Some(Protocol::TCP))
+}
+
+impl Tcp {
+    /// Begins to connect.
+    pub(super) fn connect(to: &SocketAddr) -> io::Result<Self> {
+        let socket = socket(to)?;
+        ask_once(&socket);
+        let tcp = Self::new(socket)?;
+        match tcp.socket.connect(&(*to).into()) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(tcp),
+        }
+    }
+
+    /// It sends at once, and notices within half a minute that the other machine is gone.
+    pub(super) fn new(socket: Socket) -> io::Result<Self> {
+        let event = SocketEvent::new(&socket)?;
+        socket.set_tcp_nodelay(true)?;
+        let patience =
+            TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(3));
+        socket.set_tcp_keepalive(&patience)?;
+        socket.set_send_buffer_size(BUFFER)?;
+        Ok(Self { socket, event })
+    }
+
+    pub(super) fn event(&self) -> &SocketEvent {
+        &self.event
+    }
+
+    pub(super) fn connected(&self) -> io::Result<bool> {
+        if !is_writable(&self.socket) {
+            return Ok(false);
+        }
+        if let Some(error) = self.socket.take_error()? {
+            return Err(error);
+        }
+        match self.socket.peer_addr() {
+            Ok(peer) if peer == self.socket.local_addr()? => Err(io::ErrorKind::ConnectionRefused.into()),
+            Ok(_) => Ok(true),
+            // It was refused, or it stood and was reset before we looked.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                Err(io::ErrorKind::ConnectionRefused.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) fn limit_sending(&self, bytes: u64) -> io::Result<()> {
+        self.socket.set_send_buffer_size(usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, 1 << 30))
+    }
+
+    pub(super) fn limit_receiving(&self, bytes: u64) -> io::Result<()> {
+        self.socket.set_recv_buffer_size(usize::try_from(bytes).unwrap_or(usize::MAX).clamp(RECEIVE, 1 << 30))
+    }
+
+    pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.twice(Interest::Writable, |socket| socket.send(bytes))
+    }
+
+    pub(super) fn send_two(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        self.twice(Interest::Writable, |socket| {
+            socket.send_vectored(&[IoSlice::new(first), IoSlice::new(second)])
+        })
+    }
+
+    pub(super) fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.twice(Interest::Readable, |mut socket| socket.read(bytes))
+    }
+
+    pub(super) fn writable(&self) -> bool {
+        is_writable(&self.socket)
+    }
+
+    /// When nothing came of a call, its event is asked for, and the call made once more.
+    fn twice(
+        &self,
+        interest: Interest,
+        mut call: impl FnMut(&Socket) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        match call(&self.socket) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.event.watch(&self.socket, interest)?;
+                call(&self.socket)
+            }
+            done => done,
+        }
+    }
+}
