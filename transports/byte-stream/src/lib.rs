@@ -1,9 +1,12 @@
-//! Frames over byte streams: the two halves of a channel, for whatever carries bytes in order.
+//! What transports over byte streams share.
 //!
-//! - `stream`: what a carrier offers
-//! - `sender`, `receiver`: the halves over it
-//! - `credit`: flow control, where the carrier has none
-//! - `wire`: the bytes of a channel
+//! - `wire`, `sender`, `receiver`: the bytes of a channel and its halves, over whatever carries bytes in order
+//! - `stream`: what a carrier offers; `credit`: flow control, where it has none
+//! - `halves`: the halves over a stream of the system's, local or TCP
+//! - `endpoint`: the handle of a name, and both sides of the handshake
+//! - `proof`: proof of a shared secret; `text`: a text that is asked for
+//! - `named`: names in the private directory: create, open, inventory
+//! - `sys`: the streams of the system
 //!
 //! An internal crate: it follows no semantic versioning. Use a transport.
 #![forbid(unsafe_code)]
@@ -11,15 +14,29 @@
 #[cfg(test)]
 mod carrier;
 mod credit;
+mod endpoint;
+mod halves;
+mod named;
+mod options;
+mod proof;
 mod receiver;
 mod sender;
 mod stream;
+mod sys;
 #[cfg(test)]
 mod tests;
+mod text;
 mod wire;
 
 pub use credit::{Allowance, BUFFER, CREDIT, Debt, MOST_UNITS};
+pub use endpoint::{Acceptor, Endpoint, Entry, Place};
+pub use halves::{Receiver as StreamReceiver, Sender as StreamSender};
+pub use named::{ALLOW_UID, Access, Names, SCOPE};
+pub use options::{CAPACITY, capacity};
+pub use proof::Key;
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use stream::{Incoming, Outgoing};
+pub use sys::{Listener, Stream};
+pub use text::Text;
 pub use wire::{BYE, MAX_FRAME, ROOM, STOP};

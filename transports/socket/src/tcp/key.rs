@@ -1,7 +1,9 @@
-use std::fmt;
+//! The secret of `tcp://`: where it lies.
+
 use std::io;
 use std::path::Path;
 
+use anyipc_byte_stream::Key;
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_os::{Dir, Fd, FileKind};
 
@@ -12,25 +14,11 @@ const FRESH: usize = 32;
 /// What a key file may have: fewer bytes are guessed, more are no key.
 const LENGTHS: std::ops::RangeInclusive<u64> = 16..=4096;
 
-/// The secret that both sides of a TCP channel prove to know.
-pub(crate) struct Key(Box<[u8]>);
-
-impl Key {
-    #[cfg(test)]
-    pub(crate) fn of(bytes: Box<[u8]>) -> Self {
-        Self(bytes)
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Reads the key of a file, or this user's, which is made on first use.
-    pub(crate) fn load(file: Option<&str>, operation: Operation) -> Result<Self> {
-        match file {
-            Some(path) => from_file(Path::new(path), operation),
-            None => of_user(operation),
-        }
+/// Reads the key of a file, or this user's, which is made on first use.
+pub(super) fn load(file: Option<&str>, operation: Operation) -> Result<Key> {
+    match file {
+        Some(path) => from_file(Path::new(path), operation),
+        None => of_user(operation),
     }
 }
 
@@ -87,11 +75,5 @@ fn read(file: &Fd, path: &Path, operation: Operation) -> Result<Key> {
     if got != bytes.len() {
         return refuse(ErrorKind::InvalidOption, "it became shorter while it was read");
     }
-    Ok(Key(bytes.into()))
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(secret)")
-    }
+    Ok(Key::new(bytes.into()))
 }

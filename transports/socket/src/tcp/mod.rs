@@ -1,13 +1,7 @@
 //! `tcp://host:port`.
 
-mod auth;
 mod key;
 mod place;
-mod text;
-
-pub(crate) use auth::{Nonce, OPENING, Opening, PROOF, Side, nonce, prove, verify};
-pub(crate) use key::Key;
-pub(crate) use text::{LENGTH, Text, announced, is_question, question, show};
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,14 +9,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyipc_byte_stream::{Acceptor, CAPACITY, Endpoint, Entry, Listener, Place, Stream, Text, capacity};
 use anyipc_core::{
     Capabilities, Error, ErrorKind, Key as OptionKey, KeyKind, Name, Operation, Options, Result, Side as For,
     Transport, keys,
 };
-
-use crate::endpoint::{Acceptor, Endpoint, Entry, Place};
-use crate::options::{CAPACITY, capacity};
-use crate::sys::{Listener, Stream};
 
 /// `allow_remote`: reach beyond this machine.
 const ALLOW_REMOTE: OptionKey = OptionKey::new(
@@ -78,7 +69,7 @@ impl Transport for Tcp {
     fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
         let operation = Operation::Open;
         let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation)?;
-        let key = Arc::new(Key::load(options.text(KEY_FILE), operation)?);
+        let key = Arc::new(key::load(options.text(KEY_FILE), operation)?);
         for address in addresses {
             if answers(&address).map_err(|e| Error::io(operation, &format!("reaching {address}"), e))? {
                 return Ok(Endpoint::opener(Place::Tcp { address, key, patience: patience(options) }));
@@ -102,7 +93,7 @@ impl Transport for Tcp {
 /// Becomes the owner of the first of the name's addresses that can be listened at.
 fn own(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operation) -> Result<Endpoint> {
     let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation)?;
-    let key = Arc::new(Key::load(options.text(KEY_FILE), operation)?);
+    let key = Arc::new(key::load(options.text(KEY_FILE), operation)?);
     let (capacity, patience) = (capacity(options, operation)?, patience(options));
     let adopts = text.is_none() && options.text(keys::CREATE) == Some("open_or_create");
     let text = Text::new(text)?;

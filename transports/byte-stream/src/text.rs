@@ -27,7 +27,7 @@ pub(crate) fn is_question(hello: &Hello) -> bool {
 
 /// An owner's text, if it has one, in the form in which it is told.
 #[derive(Debug, Clone)]
-pub(crate) struct Text {
+pub struct Text {
     answer: Arc<[u8]>,
     /// Where in the answer the text begins.
     at: usize,
@@ -35,7 +35,7 @@ pub(crate) struct Text {
 
 impl Text {
     /// Keeps a text, or that there is none.
-    pub(super) fn new(text: Option<&[u8]>) -> Result<Self> {
+    pub fn new(text: Option<&[u8]>) -> Result<Self> {
         if text.is_some_and(|text| text.contains(&0) || text.len() > LONGEST) {
             return Err(Error::new(Operation::AllocLpsz, ErrorKind::InvalidOption)
                 .because(format!("a text has no NUL in it, and over tcp:// at most {LONGEST} bytes")));

@@ -34,7 +34,7 @@ const TCP_RECEIVE: usize = 128 << 10;
 
 /// A non-blocking byte stream: a local socket or a TCP connection.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub struct Stream {
     fd: Fd,
     tcp: bool,
     /// What it may hold to be sent, when it is not stretched.
@@ -61,7 +61,7 @@ impl Stream {
     }
 
     /// Begins to connect over TCP; [`connected`](Self::connected) tells when it is done.
-    pub(crate) fn tcp(to: &SocketAddr) -> io::Result<Self> {
+    pub fn tcp(to: &SocketAddr) -> io::Result<Self> {
         let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let fd = Fd::make(|| Ok(socket_with(family, SocketType::STREAM, FLAGS, None)?))?;
         match connect(&fd, to) {
@@ -71,7 +71,7 @@ impl Stream {
     }
 
     /// Whether a TCP connection stands. A socket that met itself, where nobody listens, is refused.
-    pub(crate) fn connected(&self) -> io::Result<bool> {
+    pub fn connected(&self) -> io::Result<bool> {
         if !self.writable() {
             return Ok(false);
         }

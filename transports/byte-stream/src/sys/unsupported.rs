@@ -18,7 +18,7 @@ fn no<T>() -> io::Result<T> {
 }
 
 #[derive(Debug)]
-pub(crate) struct Stream(Infallible);
+pub struct Stream(Infallible);
 
 impl Stream {
     pub(crate) const PASSES_STREAMS: bool = false;
@@ -29,10 +29,10 @@ impl Stream {
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
         no()
     }
-    pub(crate) fn tcp(_to: &SocketAddr) -> io::Result<Self> {
+    pub fn tcp(_to: &SocketAddr) -> io::Result<Self> {
         no()
     }
-    pub(crate) fn connected(&self) -> io::Result<bool> {
+    pub fn connected(&self) -> io::Result<bool> {
         match self.0 {}
     }
     pub(crate) fn credentials(&self) -> io::Result<Credentials> {
@@ -78,16 +78,16 @@ pub(crate) fn is_shortage(_error: &io::Error) -> bool {
 }
 
 #[derive(Debug)]
-pub(crate) struct Listener(Infallible);
+pub struct Listener(Infallible);
 
 impl Listener {
     pub(crate) fn local(_dir: &Dir, _name: &str, _shared: bool) -> io::Result<Self> {
         no()
     }
-    pub(crate) fn tcp(_at: &SocketAddr) -> io::Result<Self> {
+    pub fn tcp(_at: &SocketAddr) -> io::Result<Self> {
         no()
     }
-    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+    pub fn address(&self) -> io::Result<SocketAddr> {
         match self.0 {}
     }
     pub(crate) fn accept(&self) -> io::Result<Option<Stream>> {

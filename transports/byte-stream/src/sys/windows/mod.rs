@@ -5,8 +5,8 @@ mod local;
 mod stream;
 mod tcp;
 
-pub(crate) use listener::Listener;
-pub(crate) use stream::Stream;
+pub use listener::Listener;
+pub use stream::Stream;
 
 use std::io;
 

@@ -12,8 +12,10 @@ use crate::sys::Credentials;
 
 /// A non-blocking byte stream: a named pipe or a TCP connection.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub enum Stream {
+    /// Within this machine.
     Local(Local),
+    /// To wherever the address says.
     Tcp(Tcp),
 }
 
@@ -32,12 +34,12 @@ impl Stream {
     }
 
     /// Begins to connect over TCP; [`connected`](Self::connected) tells when it is done.
-    pub(crate) fn tcp(to: &SocketAddr) -> io::Result<Self> {
+    pub fn tcp(to: &SocketAddr) -> io::Result<Self> {
         Tcp::connect(to).map(Self::Tcp)
     }
 
     /// Whether a connection stands. A socket that met itself, where nobody listens, is refused.
-    pub(crate) fn connected(&self) -> io::Result<bool> {
+    pub fn connected(&self) -> io::Result<bool> {
         match self {
             Self::Local(_) => Ok(true),
             Self::Tcp(tcp) => tcp.connected(),

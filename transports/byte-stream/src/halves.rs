@@ -3,15 +3,16 @@
 use std::io;
 use std::sync::Arc;
 
-use anyipc_byte_stream::{Incoming, Outgoing, STOP};
+use crate::stream::{Incoming, Outgoing};
+use crate::wire::STOP;
 use anyipc_core::{Interest, Source};
 
 use crate::sys::Stream;
 
-/// The sending half of a socket channel.
-pub type Sender = anyipc_byte_stream::Sender<SendEnd>;
-/// The receiving half of a socket channel.
-pub type Receiver = anyipc_byte_stream::Receiver<RecvEnd>;
+/// The sending half of a channel over a stream of the system.
+pub type Sender = crate::sender::Sender<SendEnd>;
+/// The receiving half of a channel over a stream of the system.
+pub type Receiver = crate::receiver::Receiver<RecvEnd>;
 
 /// A channel's halves. About so many bytes are in flight per direction; 0 leaves it to the transport.
 pub(crate) fn halves(mut sends: Stream, receives: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
@@ -81,3 +82,6 @@ impl Incoming for RecvEnd {
         self.0.source()
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -17,15 +17,19 @@ use anyipc_core::{
 use anyipc_os::{Claim, Dir, check_generation, generation};
 
 use crate::halves::{Receiver, Sender};
-use crate::local::{self, Access};
+use crate::named::{Access, Names};
+use crate::proof::Key;
 use crate::sys::Stream;
-use crate::tcp::Key;
-pub(crate) use accept::{Acceptor, Entry};
+pub use accept::{Acceptor, Entry};
 
 /// Where a name is.
 #[derive(Debug)]
-pub(crate) enum Place {
-    Local { dir: Arc<Dir>, name: Name, access: Access },
+pub enum Place {
+    /// A name in the private directory.
+    #[expect(missing_docs, reason = "the types say it")]
+    Local { names: &'static Names, dir: Arc<Dir>, name: Name, access: Access },
+    /// A port, for those who know the key; its owner may take so long to tell its text.
+    #[expect(missing_docs, reason = "said above")]
     Tcp { address: SocketAddr, key: Arc<Key>, patience: Duration },
 }
 
@@ -33,7 +37,7 @@ impl Place {
     /// Begins to connect. `NotFound` or `ConnectionRefused`: nobody listens; `WouldBlock`: its queue is full.
     fn reach(&self) -> io::Result<Stream> {
         match self {
-            Self::Local { dir, name, .. } => Stream::local(dir, &local::socket_of(name)),
+            Self::Local { names, dir, name, .. } => Stream::local(dir, &names.socket_of(name)),
             Self::Tcp { address, .. } => Stream::tcp(address),
         }
     }
@@ -44,7 +48,7 @@ impl Place {
     }
 }
 
-/// A handle of a socket's name.
+/// A handle of a name.
 #[derive(Debug)]
 pub struct Endpoint {
     place: Place,
@@ -55,16 +59,18 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn owner(place: Place, acceptor: Acceptor, claim: Option<Claim>) -> Self {
+    /// The owner's handle; of a local name, with the claim on it.
+    pub fn owner(place: Place, acceptor: Acceptor, claim: Option<Claim>) -> Self {
         Self { place, acceptor: Some(acceptor), claim, generation: generation() }
     }
 
-    pub(crate) fn opener(place: Place) -> Self {
+    /// An opener's handle.
+    pub fn opener(place: Place) -> Self {
         Self { place, acceptor: None, claim: None, generation: generation() }
     }
 
     /// Gives everything up. `StatFailed` if the name was removed by force.
-    pub(crate) fn close(self) -> Result<()> {
+    pub fn close(self) -> Result<()> {
         check_generation(self.generation, Operation::Close)?;
         if self.claim.as_ref().is_none_or(Claim::holds) {
             return Ok(());
@@ -77,10 +83,10 @@ impl Endpoint {
 impl Drop for Endpoint {
     fn drop(&mut self) {
         // If someone removed and remade the files underneath, they are not ours to remove.
-        if let (Place::Local { dir, name, .. }, Some(claim)) = (&self.place, &self.claim)
+        if let (Place::Local { names, dir, name, .. }, Some(claim)) = (&self.place, &self.claim)
             && claim.holds()
         {
-            local::clear(dir, name);
+            names.clear(dir, name);
         }
     }
 }
@@ -123,7 +129,7 @@ impl anyipc_core::Endpoint for Endpoint {
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
         check_generation(self.generation, Operation::ReadLpsz)?;
         match (&self.place, &self.acceptor) {
-            (Place::Local { dir, name, .. }, _) => local::read_text(dir, name, read),
+            (Place::Local { names, dir, name, .. }, _) => names.read_text(dir, name, read),
             (Place::Tcp { .. }, Some(owner)) => owner.read_text(read),
             (Place::Tcp { patience, .. }, None) => question::ask(&self.place, *patience, read),
         }

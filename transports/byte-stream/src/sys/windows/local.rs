@@ -4,7 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyipc_byte_stream::{Allowance, BUFFER, CREDIT, Debt, MOST_UNITS, ROOM, STOP};
+use crate::credit::{Allowance, BUFFER, CREDIT, Debt, MOST_UNITS};
+use crate::wire::{ROOM, STOP};
 use anyipc_os::{Dir, FileKind, Pipe, PipeListener, overwrite, read_text};
 
 /// What the names of our pipes begin with. Where a name's owner listens stands in a file of the private directory.
@@ -45,7 +46,7 @@ pub(super) fn listen(dir: &Dir, name: &str) -> io::Result<PipeListener> {
 /// A connection over a named pipe. First both sides talk; then one of them sends a channel's frames, and the other
 /// tells what it has taken.
 #[derive(Debug)]
-pub(crate) struct Local {
+pub struct Local {
     pipe: Pipe,
     role: Mutex<Role>,
 }

@@ -6,7 +6,7 @@ use anyipc_os::{Dir, Scope, user};
 use crate::sys::Credentials;
 
 /// `scope`: who may reach the name.
-pub(super) const SCOPE: Key = Key::new(
+pub const SCOPE: Key = Key::new(
     "scope",
     KeyKind::Choice(&["user", "system"]),
     Side::Both,
@@ -14,7 +14,7 @@ pub(super) const SCOPE: Key = Key::new(
 )
 .or("user");
 /// `allow_uid`: the other users.
-pub(super) const ALLOW_UID: Key = Key::new(
+pub const ALLOW_UID: Key = Key::new(
     "allow_uid",
     KeyKind::Text,
     Side::Both,
@@ -23,7 +23,7 @@ pub(super) const ALLOW_UID: Key = Key::new(
 
 /// With whom this side has to do: processes of its own user, and perhaps of some others.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Access {
+pub struct Access {
     /// The name lies where other users can reach it.
     shared: bool,
     others: Arc<[u32]>,

@@ -4,8 +4,9 @@ use std::time::Instant;
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Peer, Reply, Result};
 
 use super::accept::Entry;
+use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side};
 use crate::sys::{Credentials, Stream};
-use crate::tcp::{self, Nonce, OPENING, Opening, PROOF, Side, Text};
+use crate::text::Text;
 
 /// A connector on its way in. What it makes the owner keep is bounded: a stream, and the longest hello.
 #[derive(Debug)]
@@ -144,7 +145,7 @@ impl Guest {
                 None => return Ok(None),
                 Some(Opening::Join(ticket)) => return Ok(Some(Step::Joins(ticket))),
                 Some(Opening::Challenge(theirs)) if self.who.is_none() => {
-                    let ours = tcp::nonce()?;
+                    let ours = proof::nonce()?;
                     self.answer(&Opening::Challenge(ours).encode())?;
                     Stage::Proof { theirs, ours }
                 }
@@ -159,12 +160,12 @@ impl Guest {
                 return Ok(None);
             }
             (Stage::Proof { theirs, ours }, Entry::Secret(key, _)) if self.said.len() == PROOF => {
-                if let Err(error) = tcp::verify(key, Side::Opener, theirs, ours, &self.said) {
+                if let Err(error) = proof::verify(key, Side::Opener, theirs, ours, &self.said) {
                     // A proof of nothing: an honest opener knows from it why it is turned away.
                     let _ = self.answer(&[0; PROOF]);
                     return Err(error);
                 }
-                self.answer(&tcp::prove(key, Side::Owner, theirs, ours)?)?;
+                self.answer(&proof::prove(key, Side::Owner, theirs, ours)?)?;
                 Stage::Hello
             }
             (Stage::Hello, _) => return Ok(Hello::decode(&self.said)?.map(|(hello, _)| Step::Said(hello))),

@@ -8,11 +8,17 @@ mod unsupported;
 mod windows;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::*;
+pub(crate) use linux::is_shortage;
+#[cfg(target_os = "linux")]
+pub use linux::{Listener, Stream};
 #[cfg(not(any(target_os = "linux", windows)))]
-pub(crate) use unsupported::*;
+pub(crate) use unsupported::is_shortage;
+#[cfg(not(any(target_os = "linux", windows)))]
+pub use unsupported::{Listener, Stream};
 #[cfg(windows)]
-pub(crate) use windows::*;
+pub(crate) use windows::is_shortage;
+#[cfg(windows)]
+pub use windows::{Listener, Stream};
 
 /// The process and the user on the other side of a local socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

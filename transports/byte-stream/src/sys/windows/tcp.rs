@@ -13,7 +13,7 @@ const RECEIVE: usize = 64 << 10;
 
 /// A TCP connection whose calls do not block.
 #[derive(Debug)]
-pub(crate) struct Tcp {
+pub struct Tcp {
     socket: Socket,
     event: SocketEvent,
 }

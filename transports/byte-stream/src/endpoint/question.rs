@@ -9,7 +9,7 @@ use anyipc_os::sleep;
 
 use super::Place;
 use super::connect::{Asked, SOON};
-use crate::tcp;
+use crate::text;
 
 /// Asks the owner, and waits until it answers, for `patience` at most.
 ///
@@ -18,7 +18,7 @@ use crate::tcp;
 /// connection.
 pub(super) fn ask(place: &Place, patience: Duration, read: &mut dyn FnMut(&CStr)) -> Result<()> {
     let deadline = Instant::now().checked_add(patience);
-    let question = tcp::question();
+    let question = text::question();
     let told = |error: Error| match error.kind() {
         ErrorKind::NoOwner => Error::new(Operation::ReadLpsz, ErrorKind::NotFound).because("its owner left"),
         _ => error.during(Operation::ReadLpsz),
@@ -35,5 +35,5 @@ pub(super) fn ask(place: &Place, patience: Duration, read: &mut dyn FnMut(&CStr)
             None => thread::sleep(SOON),
         }
     }
-    tcp::show(asked.text(), read)
+    text::show(asked.text(), read)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyipc_core::{ErrorKind, Flags, Interest, RecvHalf, Result, SendHalf, Wait};
 use anyipc_os::sleep;
 
-use crate::halves::{Receiver, Sender, halves};
+use super::{Receiver, Sender, halves};
 use crate::sys::{Listener, Stream};
 
 /// Both ends of a stream.

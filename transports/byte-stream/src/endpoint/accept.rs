@@ -10,9 +10,10 @@ use anyipc_os::{Set, user};
 
 use super::guest::{Guest, Step};
 use crate::halves::{Receiver, Sender, halves};
-use crate::local::Access;
+use crate::named::Access;
+use crate::proof::{Key, Nonce, nonce};
 use crate::sys::{Listener, Stream, is_shortage};
-use crate::tcp::{self, Key, Nonce, Text, nonce};
+use crate::text::{self, Text};
 
 /// The longest that a handshake may take.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
@@ -25,7 +26,7 @@ const CROWDED: Duration = Duration::from_millis(5);
 
 /// What a connector has to show.
 #[derive(Debug)]
-pub(crate) enum Entry {
+pub enum Entry {
     /// The kernel says that it is one of these users.
     Users(Access),
     /// It proves to know a secret. Then it may also ask for the text.
@@ -34,7 +35,7 @@ pub(crate) enum Entry {
 
 /// The owner's side of the handshakes.
 #[derive(Debug)]
-pub(crate) struct Acceptor {
+pub struct Acceptor {
     listener: Listener,
     set: Arc<Set>,
     entry: Entry,
@@ -52,7 +53,8 @@ struct State {
 }
 
 impl Acceptor {
-    pub(crate) fn new(listener: Listener, entry: Entry, capacity: u64, operation: Operation) -> Result<Self> {
+    /// Accepts whoever comes to the listener and has what it takes.
+    pub fn new(listener: Listener, entry: Entry, capacity: u64, operation: Operation) -> Result<Self> {
         let fail = |error| Error::io(operation, "preparing to accept", error);
         let set = Set::new().map_err(fail)?;
         set.watch(&listener, Interest::Readable).map_err(fail)?;
@@ -130,7 +132,7 @@ impl Acceptor {
                     .because("the connector did not finish its handshake within 1 s"),
             ),
             Ok(Step::Left | Step::Told) => {}
-            Ok(Step::Said(theirs)) if tcp::is_question(&theirs) => self.tell(guest, state)?,
+            Ok(Step::Said(theirs)) if text::is_question(&theirs) => self.tell(guest, state)?,
             Ok(Step::Said(theirs)) => {
                 let mut ours = ours.clone();
                 if ours.capacity == 0 {

@@ -4,11 +4,27 @@
 //! each side proves names the side, so that no answer can be played back. What follows is neither encrypted nor
 //! signed: this keeps strangers out, it does not hide anything from the network.
 
+use std::fmt;
+
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::key::Key;
+/// The secret that both sides prove to know.
+pub struct Key(Box<[u8]>);
+
+impl Key {
+    /// A secret of these bytes. Fewer than 16 are guessed.
+    pub fn new(bytes: Box<[u8]>) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(secret)")
+    }
+}
 
 /// A number used once.
 pub(crate) type Nonce = [u8; 32];
@@ -94,7 +110,7 @@ pub(crate) fn verify(key: &Key, side: Side, opener: &Nonce, owner: &Nonce, proof
 }
 
 fn mac(key: &Key, side: Side, opener: &Nonce, owner: &Nonce) -> Result<Hmac<Sha256>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.bytes()).map_err(|error| {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key.0).map_err(|error| {
         Error::new(Operation::Connect, ErrorKind::InvalidOption)
             .because("the key is unusable")
             .from_source(error)
@@ -114,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_proof_is_good_for_one_side_one_key_and_one_pair_of_nonces() {
-        let (key, other) = (Key::of([1; 32].into()), Key::of([2; 32].into()));
+        let (key, other) = (Key::new([1; 32].into()), Key::new([2; 32].into()));
         let (a, b) = (nonce().unwrap(), nonce().unwrap());
         assert_ne!(a, b);
         let proof = prove(&key, Side::Opener, &a, &b).unwrap();

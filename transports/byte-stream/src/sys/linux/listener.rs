@@ -23,7 +23,7 @@ pub(crate) fn is_shortage(error: &io::Error) -> bool {
 
 /// A listening socket.
 #[derive(Debug)]
-pub(crate) struct Listener {
+pub struct Listener {
     socket: Fd,
     tcp: bool,
 }
@@ -41,7 +41,7 @@ impl Listener {
     }
 
     /// Listens at a port; `AddrInUse` if someone else does.
-    pub(crate) fn tcp(at: &SocketAddr) -> io::Result<Self> {
+    pub fn tcp(at: &SocketAddr) -> io::Result<Self> {
         let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let socket = Fd::make(|| Ok(socket_with(family, SocketType::STREAM, FLAGS, None)?))?;
         // What is left of an earlier owner's connections is in nobody's way.
@@ -55,7 +55,7 @@ impl Listener {
     }
 
     /// Where a TCP listener listens.
-    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+    pub fn address(&self) -> io::Result<SocketAddr> {
         Ok(SocketAddr::try_from(getsockname(&self.socket)?)?)
     }
 

@@ -16,8 +16,10 @@ const BACKLOG: i32 = 1024;
 
 /// What listens for connectors.
 #[derive(Debug)]
-pub(crate) enum Listener {
+pub enum Listener {
+    /// For local streams.
     Local(PipeListener),
+    /// At a port; the event tells that someone came.
     Tcp(Socket, SocketEvent),
 }
 
@@ -31,7 +33,7 @@ impl Listener {
     }
 
     /// Listens at a port; `AddrInUse` if someone else does.
-    pub(crate) fn tcp(at: &SocketAddr) -> io::Result<Self> {
+    pub fn tcp(at: &SocketAddr) -> io::Result<Self> {
         let socket = tcp::socket(at)?;
         claim_port(&socket)?;
         if at.is_ipv6() {
@@ -44,7 +46,7 @@ impl Listener {
     }
 
     /// Where a TCP listener listens.
-    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+    pub fn address(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Tcp(socket, _) => socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported.into()),
             Self::Local(_) => Err(io::ErrorKind::Unsupported.into()),

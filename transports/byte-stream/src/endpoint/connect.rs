@@ -10,8 +10,9 @@ use anyipc_os::{Set, user};
 use super::Place;
 use super::accept::HANDSHAKE;
 use crate::halves::{Receiver, Sender, halves};
+use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side};
 use crate::sys::{Credentials, Stream};
-use crate::tcp::{self, Nonce, OPENING, Opening, PROOF, Side};
+use crate::text;
 
 /// How soon to look again for an owner, for room in its queue, or for a connection to stand.
 pub(super) const SOON: Duration = Duration::from_millis(1);
@@ -111,7 +112,7 @@ impl Asked {
             other: None,
             stage: Stage::Connection,
             deadline: None,
-            asks_text: tcp::is_question(hello),
+            asks_text: text::is_question(hello),
         };
         if let Place::Local { access, .. } = place {
             let owner = asked.stream.credentials().map_err(fail)?;
@@ -154,7 +155,7 @@ impl Asked {
                     if !stands(&self.stream)? {
                         return Ok(None);
                     }
-                    let ours = tcp::nonce()?;
+                    let ours = proof::nonce()?;
                     self.say(&Opening::Challenge(ours).encode())?;
                     self.stage = Stage::Challenge { ours };
                     continue;
@@ -198,7 +199,7 @@ impl Asked {
                 Some(Opening::Join(_)) => return Err(strange("it began with a ticket")),
                 Some(Opening::Challenge(theirs)) => {
                     let ours = *ours;
-                    self.say(&tcp::prove(key, Side::Opener, &ours, &theirs)?)?;
+                    self.say(&proof::prove(key, Side::Opener, &ours, &theirs)?)?;
                     self.stage = Stage::Proof { ours, theirs };
                 }
             },
@@ -206,7 +207,7 @@ impl Asked {
                 if self.heard.len() < PROOF {
                     return Ok(None);
                 }
-                tcp::verify(key, Side::Owner, ours, theirs, &self.heard)?;
+                proof::verify(key, Side::Owner, ours, theirs, &self.heard)?;
                 self.say(&hello.encode()?)?;
                 self.stage = Stage::Reply;
             }
@@ -220,7 +221,7 @@ impl Asked {
                     let Some(length) = self.heard.get(used..).and_then(|rest| rest.first_chunk()) else {
                         return Ok(None);
                     };
-                    self.stage = Stage::Text { hello: theirs, length: tcp::announced(*length)? };
+                    self.stage = Stage::Text { hello: theirs, length: text::announced(*length)? };
                     self.heard.clear();
                     return Ok(None);
                 }
@@ -241,7 +242,7 @@ impl Asked {
         Ok(match Reply::decode(&self.heard)? {
             Some(_) if place.passes_streams() => 0,
             Some((_, used)) => {
-                let more = if self.asks_text { tcp::LENGTH } else { size_of::<Nonce>() };
+                let more = if self.asks_text { text::LENGTH } else { size_of::<Nonce>() };
                 (used + more).saturating_sub(self.heard.len())
             }
             None => Reply::missing(&self.heard),

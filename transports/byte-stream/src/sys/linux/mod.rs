@@ -3,8 +3,9 @@
 mod listener;
 mod stream;
 
-pub(crate) use listener::{Listener, is_shortage};
-pub(crate) use stream::Stream;
+pub use listener::Listener;
+pub(crate) use listener::is_shortage;
+pub use stream::Stream;
 
 use rustix::net::SocketFlags;
 
