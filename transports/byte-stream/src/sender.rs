@@ -8,7 +8,10 @@ use anyipc_core::{
 use anyipc_os::{check_generation, generation};
 
 use crate::stream::Outgoing;
-use crate::wire::{BYE, ROOM};
+use crate::wire::{BYE, MAX_FRAME, ROOM};
+
+/// Above this length, in bytes, a frame costs more to be collected than to be sent alone.
+const LONG: usize = MAX_FRAME / 4;
 
 /// The sending half of a channel over a byte stream.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ impl<O: Outgoing> Sender<O> {
     }
 
     /// What every send begins with: checks, and what is left of the frames before. True if this one is to be
-    /// collected behind them: it fits, and more will follow.
+    /// collected: it is not long, and more will follow.
     fn begin(&mut self, len: usize) -> Result<bool> {
         check_generation(self.generation, Operation::Send)?;
         let max = self.stream.max_frame();
@@ -50,10 +53,11 @@ impl<O: Outgoing> Sender<O> {
             return Err(Error::new(Operation::Send, ErrorKind::MessageTooLarge)
                 .because(format!("a frame of {len} bytes; at most {max} fit")));
         }
-        if self.corked && self.end.is_none() && self.tail.end + FRAME_HEADER + len <= ROOM {
-            return Ok(true);
+        let collects = self.corked && self.end.is_none() && len <= LONG;
+        if !collects || self.tail.end + FRAME_HEADER + len > ROOM {
+            self.push()?;
         }
-        self.push().map(|()| false)
+        Ok(collects)
     }
 
     /// Sends the tail as far as the system takes it.
