@@ -8,13 +8,14 @@
 //! | 448 | the waiting seats, a bit each |
 //! | 512 | the seats, 64 bytes each |
 //! | then | the chunks, 128 bytes each |
+//! | then | the links, 4 bytes for each chunk: the next one of its message, or of the free list |
 //! | then | the text of `alloc_lpsz` and a NUL |
 //!
 //! A message is a chain of chunks; messages of one priority are a chain of messages. *The truth is* the first
 //! message of each priority and the links of what hangs on it: a message is there from the one store that hangs it
 //! up to the one store that takes it off. All else (the last messages, the free list, every count) can be told from
 //! that, and is told anew after a death. A link is a chunk's number plus 1; 0 is none. So an empty queue is all zero
-//! behind its geometry.
+//! behind its geometry. The links lie apart from the chunks so that chunks side by side are copied as one.
 
 use anyipc_core::MAX_PRIORITIES;
 use anyipc_shared_memory::parts::{Region, SEAT, Seats};
@@ -27,7 +28,7 @@ pub(crate) const CHUNK: usize = 128;
 /// Payload of a message's first chunk.
 pub(crate) const FIRST: usize = CHUNK - chunk::FIRST_PAYLOAD;
 /// Payload of each further chunk.
-pub(crate) const FURTHER: usize = CHUNK - chunk::PAYLOAD;
+pub(crate) const FURTHER: usize = CHUNK;
 /// The fewest chunks of a queue.
 pub(crate) const MIN_CHUNKS: u32 = 8;
 /// The most chunks of a queue: 32 GiB, so that a message's length fits into 32 bits with room to spare.
@@ -92,18 +93,15 @@ pub(crate) mod seat {
     pub(crate) const WANTS: usize = SEAT + 8;
 }
 
-/// Offsets in a chunk. All but the first are of a message's first chunk only.
+/// Offsets in a message's first chunk; the others are payload all over.
 pub(crate) mod chunk {
-    /// The next chunk of the message, or of the free list.
-    pub(crate) const NEXT: usize = 0;
-    /// The next message of the priority.
-    pub(crate) const NEXT_MESSAGE: usize = 4;
     /// Bytes of the message.
-    pub(crate) const LEN: usize = 8;
+    pub(crate) const LEN: usize = 0;
     /// Its flags.
-    pub(crate) const FLAGS: usize = 12;
+    pub(crate) const FLAGS: usize = 4;
+    /// The next message of the priority.
+    pub(crate) const NEXT_MESSAGE: usize = 8;
     pub(crate) const FIRST_PAYLOAD: usize = 16;
-    pub(crate) const PAYLOAD: usize = 8;
 }
 
 /// What happens to a message without room.
@@ -173,9 +171,14 @@ impl Geometry {
         SEATS + self.seats as usize * STRIDE
     }
 
+    /// Where the first link lies.
+    pub(crate) fn first_link(&self) -> usize {
+        self.first_chunk() + self.capacity()
+    }
+
     /// Where the text lies.
     pub(crate) fn text_at(&self) -> usize {
-        self.first_chunk() + self.capacity()
+        self.first_link() + (self.chunks as usize * size_of::<u32>()).next_multiple_of(8)
     }
 
     /// Bytes of it all. `None` if that is more than there can be.

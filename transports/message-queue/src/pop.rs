@@ -1,6 +1,6 @@
 //! Messages out. Every function here is called under the lock, and finds damage before it takes a message off.
 
-use crate::layout::{FIRST, FURTHER, chunk, chunks_for, hot, list};
+use crate::layout::{CHUNK, chunk, chunks_for, hot, list};
 use crate::store::{Corrupt, Sound, Store};
 
 /// A message at the head of its priority.
@@ -48,23 +48,34 @@ impl Store {
     pub(crate) fn pop(&self, found: &Found, buffer: &mut Vec<u8>) -> Sound<()> {
         let start = buffer.len();
         buffer.resize(start + found.len, 0);
-        let (head, mut rest) = buffer[start..].split_at_mut(found.len.min(FIRST));
-        let mut last = found.first;
-        self.region().load(self.chunk(last, chunk::FIRST_PAYLOAD), head);
-        while !rest.is_empty() {
-            match self.index(self.next(last)) {
-                Ok(next) => last = next,
-                Err(corrupt) => {
-                    buffer.truncate(start);
-                    return Err(corrupt);
-                }
+        match self.copy_out(found, &mut buffer[start..]) {
+            Ok(last) => {
+                self.take_off(found, last);
+                Ok(())
             }
-            let (piece, more) = rest.split_at_mut(rest.len().min(FURTHER));
-            self.region().load(self.chunk(last, chunk::PAYLOAD), piece);
-            rest = more;
+            Err(corrupt) => {
+                buffer.truncate(start);
+                Err(corrupt)
+            }
         }
-        self.take_off(found, last);
-        Ok(())
+    }
+
+    /// Copies a message out. Returns its last chunk.
+    #[inline]
+    fn copy_out(&self, found: &Found, mut rest: &mut [u8]) -> Sound<u32> {
+        // Chunks side by side are copied as one.
+        let (mut last, mut at) = (found.first, self.chunk(found.first, chunk::FIRST_PAYLOAD));
+        for _ in 1..chunks_for(found.len) {
+            let next = self.index(self.next(last))?;
+            if next != last + 1 {
+                let (piece, more) = rest.split_at_mut(rest.len().min(self.chunk(last, CHUNK) - at));
+                self.region().load(at, piece);
+                (at, rest) = (self.chunk(next, 0), more);
+            }
+            last = next;
+        }
+        self.region().load(at, rest);
+        Ok(last)
     }
 
     /// Removes a message unread.
@@ -88,7 +99,7 @@ impl Store {
         }
         self.set_pair(hot::NONEMPTY, nonempty, self.get(hot::MESSAGES).wrapping_sub(1));
         self.set_wide(hot::BYTES, self.get_wide(hot::BYTES).wrapping_sub(found.len as u64));
-        self.set(self.chunk(last, chunk::NEXT), self.get(hot::FREE_LIST));
+        self.set(self.link(last), self.get(hot::FREE_LIST));
         self.set(hot::FREE_LIST, found.first + 1);
         self.set(hot::USED, self.get(hot::USED).saturating_sub(chunks_for(found.len)));
     }

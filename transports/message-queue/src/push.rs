@@ -1,6 +1,6 @@
 //! Messages in. Every function here is called under the lock, and finds damage before it makes a message.
 
-use crate::layout::{FIRST, FURTHER, chunk, chunks_for, hot, list};
+use crate::layout::{CHUNK, chunk, chunks_for, hot, list};
 use crate::store::{Corrupt, Sound, Store};
 
 impl Store {
@@ -9,27 +9,26 @@ impl Store {
     pub(crate) fn push(&self, priority: u32, flags: u8, bytes: &[u8]) -> Sound<()> {
         let mut supply = Supply { store: self, list: self.get(hot::FREE_LIST), fresh: self.get(hot::FRESH) };
         let first = supply.take()?;
-        let (head, mut rest) = bytes.split_at(bytes.len().min(FIRST));
-        self.region().store(self.chunk(first, chunk::FIRST_PAYLOAD), head);
-        let (mut last, mut second) = (first, 0);
-        while !rest.is_empty() {
+        let need = chunks_for(bytes.len());
+        // Chunks side by side are filled as one.
+        let (mut last, mut at, mut rest) = (first, self.chunk(first, chunk::FIRST_PAYLOAD), bytes);
+        for _ in 1..need {
             let next = supply.take()?;
-            let (piece, more) = rest.split_at(rest.len().min(FURTHER));
-            self.region().store(self.chunk(next, chunk::PAYLOAD), piece);
-            if last == first {
-                second = next + 1;
-            } else {
-                self.set(self.chunk(last, chunk::NEXT), next + 1);
+            if self.next(last) != next + 1 {
+                self.set(self.link(last), next + 1);
             }
-            (last, rest) = (next, more);
+            if next != last + 1 {
+                let (piece, more) = rest.split_at(rest.len().min(self.chunk(last, CHUNK) - at));
+                self.region().store(at, piece);
+                (at, rest) = (self.chunk(next, 0), more);
+            }
+            last = next;
         }
-        if last != first {
-            self.set(self.chunk(last, chunk::NEXT), 0);
-        }
-        self.set_pair(self.chunk(first, chunk::NEXT), second, 0);
+        self.region().store(at, rest);
         self.set_pair(self.chunk(first, chunk::LEN), bytes.len() as u32, u32::from(flags));
+        self.set(self.chunk(first, chunk::NEXT_MESSAGE), 0);
         self.set_pair(hot::FREE_LIST, supply.list, supply.fresh);
-        self.set(hot::USED, self.get(hot::USED).wrapping_add(chunks_for(bytes.len())));
+        self.set(hot::USED, self.get(hot::USED).wrapping_add(need));
         // The one store that makes it a message.
         let tail = list(priority) + 4;
         if self.head(priority) == 0 {

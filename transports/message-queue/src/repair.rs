@@ -99,7 +99,7 @@ impl<'a> Census<'a> {
         let store = self.store;
         let mut free = 0;
         for index in (0..self.fresh).rev().filter(|index| !self.is_seen(*index)) {
-            store.set(store.chunk(index, chunk::NEXT), free);
+            store.set(store.link(index), free);
             free = index + 1;
         }
         store.set_pair(hot::FREE_LIST, free, self.fresh);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::*};
 
 use anyipc_shared_memory::parts::Region;
 
-use crate::layout::{CHUNK, Geometry, chunk, hot, list};
+use crate::layout::{CHUNK, Geometry, hot, list};
 
 /// The memory holds what no queue holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub(crate) struct Store {
     region: Region,
     geometry: Geometry,
     first_chunk: usize,
+    first_link: usize,
     /// How many more stores happen before the process "dies".
     #[cfg(test)]
     pub(crate) fuel: std::sync::atomic::AtomicU64,
@@ -40,6 +41,7 @@ impl Store {
         Self {
             region,
             first_chunk: geometry.first_chunk(),
+            first_link: geometry.first_link(),
             geometry,
             #[cfg(test)]
             fuel: std::sync::atomic::AtomicU64::new(u64::MAX),
@@ -117,10 +119,16 @@ impl Store {
         self.get(list(priority))
     }
 
+    /// Where the link behind a chunk lies.
+    #[inline]
+    pub(crate) fn link(&self, index: u32) -> usize {
+        self.first_link + index as usize * size_of::<u32>()
+    }
+
     /// The link behind a chunk.
     #[inline]
     pub(crate) fn next(&self, index: u32) -> u32 {
-        self.get(self.chunk(index, chunk::NEXT))
+        self.get(self.link(index))
     }
 
     /// Chunks that are in no message.
