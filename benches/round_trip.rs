@@ -16,9 +16,9 @@ fn benches(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("round_trip/{size}"));
         group.throughput(Throughput::Bytes(2 * size as u64));
         for subject in support::subjects() {
-            let mut connection = Connection::new(&subject, Role::Answer, size);
+            let mut connection = Connection::new(&subject, Role::Answer(size)).checked();
             group.bench_function(BenchmarkId::from_parameter(subject.scheme), |bench| {
-                bench.iter_custom(|count| exchange(connection.channel(), size, count));
+                bench.iter_custom(|count| exchange(&mut connection.channel, size, count));
             });
         }
         group.finish();

@@ -15,9 +15,9 @@ fn benches(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("stream/{size}"));
         group.throughput(Throughput::Bytes(size as u64));
         for subject in support::subjects() {
-            let mut connection = Connection::new(&subject, Role::Drain, size);
+            let mut connection = Connection::new(&subject, Role::Drain(size)).checked();
             group.bench_function(BenchmarkId::from_parameter(subject.scheme), |bench| {
-                bench.iter_custom(|count| pour(connection.channel(), size, count, 1).unwrap());
+                bench.iter_custom(|count| pour(&mut connection.channel, size, count, 1).unwrap());
             });
         }
         group.finish();

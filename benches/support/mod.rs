@@ -21,6 +21,9 @@ use criterion::Criterion;
 /// Lengths of messages, in bytes.
 pub(crate) const SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
 
+/// Length of the messages to an inbox, in bytes.
+pub(crate) const FAN_IN_SIZE: usize = 64;
+
 /// A transport that has channels.
 pub(crate) struct Subject {
     /// Its scheme.
@@ -41,7 +44,7 @@ pub(crate) fn subjects() -> Vec<Subject> {
         .collect()
 }
 
-/// Runs the benches, unless this process is the peer of one.
+/// Runs the benches in minutes at most, unless this process is the peer of one.
 pub(crate) fn main(benches: impl FnOnce(&mut Criterion)) {
     if peer::serve() {
         return;

@@ -6,7 +6,7 @@
 
 pub(super) mod pace;
 mod round_trip;
-mod stream;
+pub(super) mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +18,6 @@ use self::pace::{Pace, WallClock};
 use super::link::{Failure, Link};
 use super::stats::Histogram;
 use super::sys::Whose;
-
-pub(super) use self::stream::CONFIRMATION;
 
 /// A pattern of traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -13,7 +13,8 @@ use super::Terms;
 use super::bell::Bell;
 use super::memory::Memory;
 use crate::bench::link::{Failure, Link, Received};
-use crate::bench::pattern::{CONFIRMATION, Pattern};
+use crate::bench::pattern::Pattern;
+use crate::bench::pattern::stream::CONFIRMATION;
 use crate::bench::payload::{END, LAST, SEQUENCE, Verify, check_rest, write_rest};
 
 /// Bytes in flight of a stream: fewer or more are slower.
