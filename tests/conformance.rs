@@ -1,36 +1,19 @@
 //! Every compiled-in transport, chosen by URL through the registry, passes the suite.
-#![cfg(all(
-    unix,
-    any(
-        feature = "in-process",
-        feature = "message-queue",
-        feature = "named-pipe",
-        feature = "shared-memory",
-        feature = "socket"
-    )
+#![cfg(any(
+    feature = "in-process",
+    feature = "message-queue",
+    feature = "named-pipe",
+    feature = "shared-memory",
+    feature = "socket"
 ))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-use std::time::Duration;
-
 use anyipc::Registry;
-use anyipc::transport::{Interest, Source};
 use anyipc_conformance::Fixture;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 fn chosen_by(url: &str) -> Fixture<'static> {
     let (transport, _) = Registry::global().resolve(&url.parse().unwrap()).unwrap();
-    Fixture::of(transport).sleeper(sleep)
-}
-
-fn sleep(source: &Source, interest: Interest, timeout: Duration) -> bool {
-    let flags = match interest {
-        Interest::Readable => PollFlags::IN,
-        Interest::Writable => PollFlags::OUT,
-    };
-    let limit = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
-    let mut fds = [PollFd::from_borrowed_fd(source.as_fd(), flags)];
-    poll(&mut fds, Some(&limit)).is_ok_and(|ready| ready > 0)
+    Fixture::of(transport).sleeper(anyipc_os::sleep)
 }
 
 #[cfg(feature = "in-process")]
@@ -56,17 +39,17 @@ mod posix {
     );
 }
 
-#[cfg(all(feature = "named-pipe", target_os = "linux"))]
+#[cfg(all(feature = "named-pipe", any(target_os = "linux", windows)))]
 mod pipe {
     anyipc_conformance::suite!(super::chosen_by("pipe://any"));
 }
 
-#[cfg(all(feature = "socket", target_os = "linux"))]
+#[cfg(all(feature = "socket", any(target_os = "linux", windows)))]
 mod local {
     anyipc_conformance::suite!(super::chosen_by("local://any"));
 }
 
-#[cfg(all(feature = "socket", target_os = "linux"))]
+#[cfg(all(feature = "socket", any(target_os = "linux", windows)))]
 mod tcp {
     /// A loopback address of this process's own.
     fn address(serial: u64) -> String {

@@ -17,11 +17,11 @@ pub(crate) const SCHEMES: &[&str] = &[
     "shm",
     #[cfg(all(feature = "message-queue", target_os = "linux"))]
     "mq",
-    #[cfg(all(feature = "named-pipe", target_os = "linux"))]
+    #[cfg(all(feature = "named-pipe", any(target_os = "linux", windows)))]
     "pipe",
-    #[cfg(all(feature = "socket", target_os = "linux"))]
+    #[cfg(all(feature = "socket", any(target_os = "linux", windows)))]
     "local",
-    #[cfg(all(feature = "socket", target_os = "linux"))]
+    #[cfg(all(feature = "socket", any(target_os = "linux", windows)))]
     "tcp",
 ];
 

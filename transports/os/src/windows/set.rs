@@ -4,12 +4,17 @@ use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
+use super::event::Event;
 use anyipc_core::{Handles, Interest, Source};
 use windows_sys::Win32::System::Threading::{CancelWaitableTimer, CreateWaitableTimerW, SetWaitableTimer};
 
 /// Handles and a clock that are waited for together: ready when one of them is.
-#[derive(Debug, Default)]
-pub struct Set(Mutex<Members>);
+#[derive(Debug)]
+pub struct Set {
+    members: Mutex<Members>,
+    /// Wakes those who sleep on what was in it before.
+    changed: Arc<Event>,
+}
 
 #[derive(Debug, Default)]
 struct Members {
@@ -28,19 +33,19 @@ struct Clock {
 impl Set {
     /// A set of nothing but its clock, which is not running.
     pub fn new() -> io::Result<Arc<Self>> {
-        Ok(Arc::default())
+        Ok(Arc::new(Self { members: Mutex::default(), changed: Event::new()? }))
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on the set is ready while this is. Closing it ends that. A thread that sleeps already learns of it
-    /// when it looks again.
+    /// From now on the set is ready while this is. Closing it ends that. Who sleeps already wakes to look again.
     pub fn watch(&self, what: &impl Handles, _interest: Interest) -> io::Result<()> {
         let handles = &mut self.members().handles;
         handles.retain(|handle| handle.strong_count() > 0);
         what.each(&mut |handle| handles.push(Arc::downgrade(handle)));
+        self.changed.set();
         Ok(())
     }
 
@@ -56,8 +61,10 @@ impl Set {
         what.each(&mut |gone| handles.retain(|handle| !ptr::eq(handle.as_ptr(), Arc::as_ptr(gone))));
     }
 
-    /// Makes the set ready from this moment on, or never by the clock.
+    /// Makes the set ready from this moment on, or never by the clock. Said before each sleep, which then is on all
+    /// that is in it.
     pub fn ring_at(&self, moment: Option<Instant>) -> io::Result<()> {
+        self.changed.reset();
         let members = &mut *self.members();
         let clock = match (&mut members.clock, moment) {
             (None, None) => return Ok(()),
@@ -77,6 +84,7 @@ impl Set {
 impl Handles for Set {
     fn each(&self, see: &mut dyn FnMut(&Arc<OwnedHandle>)) {
         let members = self.members();
+        self.changed.each(see);
         members.handles.iter().filter_map(Weak::upgrade).for_each(|handle| see(&handle));
         if let Some(clock) = members.clock.as_ref().filter(|clock| clock.ticks) {
             see(&clock.timer);

@@ -116,10 +116,11 @@ impl Stream {
         }
     }
 
-    /// Makes room for one frame more than usual, or takes it back. TCP takes whole what it begins to take.
+    /// Makes room for one frame more than usual, or takes it back.
     pub(crate) fn stretch(&self, more: bool) {
-        if let Self::Local(local) = self {
-            local.stretch(more);
+        match self {
+            Self::Local(local) => local.stretch(more),
+            Self::Tcp(tcp) => tcp.stretch(more),
         }
     }
 

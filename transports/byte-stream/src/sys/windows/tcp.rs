@@ -7,7 +7,9 @@ use anyipc_os::{SocketEvent, ask_once, is_writable};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 /// A send buffer's size, unless the address says otherwise.
-const BUFFER: usize = 208 << 10;
+const BUFFER: usize = 104 << 10;
+/// What a stretched buffer has more: room for a whole frame and a goodbye.
+const STRETCH: usize = 104 << 10;
 /// The smallest receive buffer.
 const RECEIVE: usize = 64 << 10;
 
@@ -16,6 +18,8 @@ const RECEIVE: usize = 64 << 10;
 pub struct Tcp {
     socket: Socket,
     event: SocketEvent,
+    /// The send buffer's size, when it is not stretched.
+    buffer: usize,
 }
 
 pub(super) fn socket(at: &SocketAddr) -> io::Result<Socket> {
@@ -42,7 +46,7 @@ impl Tcp {
             TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(3));
         socket.set_tcp_keepalive(&patience)?;
         socket.set_send_buffer_size(BUFFER)?;
-        Ok(Self { socket, event })
+        Ok(Self { socket, event, buffer: BUFFER })
     }
 
     pub(super) fn event(&self) -> &SocketEvent {
@@ -67,8 +71,14 @@ impl Tcp {
         }
     }
 
-    pub(super) fn limit_sending(&self, bytes: u64) -> io::Result<()> {
-        self.socket.set_send_buffer_size(usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, 1 << 30))
+    pub(super) fn limit_sending(&mut self, bytes: u64) -> io::Result<()> {
+        self.buffer = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, 1 << 30);
+        self.socket.set_send_buffer_size(self.buffer)
+    }
+
+    pub(super) fn stretch(&self, more: bool) {
+        let size = if more { self.buffer + STRETCH } else { self.buffer };
+        let _ = self.socket.set_send_buffer_size(size);
     }
 
     pub(super) fn limit_receiving(&self, bytes: u64) -> io::Result<()> {
