@@ -46,7 +46,7 @@ impl Fabric for Pair<'_> {
         let shape = self.0.channel_shape();
         let make = || {
             nameless(shape).map_err(|error| {
-                let why = sys::explain(&error, shape.most as usize, shape.longest as usize);
+                let (_, why) = sys::explain(&error, shape.most as usize, shape.longest as usize);
                 io::Error::new(error.kind(), why)
             })
         };

@@ -2,8 +2,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{io, process};
 
-use anyipc_core::{Error, ErrorKind, MAX_PRIORITIES, Name, Operation, Result};
-use anyipc_os::Fd;
+use anyipc_core::{Error, MAX_PRIORITIES, Name, Operation, Result};
+use anyipc_os::{Fd, user};
 use anyipc_shared_memory::parts::{CLEAN, Kind, Region};
 
 use super::sys;
@@ -113,21 +113,14 @@ fn make(name: &str, shape: Shape, exclusive: bool) -> io::Result<Fd> {
     sys::open(name, shape.most as usize, shape.longest as usize, exclusive)
 }
 
-pub(super) fn explain(error: io::Error, shape: Shape, operation: Operation) -> Error {
-    let why = sys::explain(&error, shape.most as usize, shape.longest as usize);
-    let kind = match error.kind() {
-        io::ErrorKind::InvalidInput => ErrorKind::InvalidOption,
-        io::ErrorKind::Unsupported => ErrorKind::Unsupported,
-        io::ErrorKind::StorageFull => ErrorKind::OutOfMemory,
-        _ if why.contains("limit") => ErrorKind::OutOfMemory,
-        _ => ErrorKind::of_io(&error),
-    };
+fn explain(error: io::Error, shape: Shape, operation: Operation) -> Error {
+    let (kind, why) = sys::explain(&error, shape.most as usize, shape.longest as usize);
     Error::new(operation, kind).because(why).from_source(error)
 }
 
 /// What the names of this user's queues begin with.
 fn prefix() -> String {
-    format!("/anyipc-{}-", sys::user())
+    format!("/anyipc-{}-", user())
 }
 
 /// The name in a record, if it is one that we make.

@@ -4,18 +4,13 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
+use anyipc_core::ErrorKind;
 use anyipc_os::Fd;
 
 use super::Status;
 
 /// An instant that has passed: no call waits, whatever the descriptor's flags are.
 static PAST: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-
-/// The number of this user.
-pub(crate) fn user() -> u32 {
-    // SAFETY: always allowed.
-    unsafe { libc::geteuid() }
-}
 
 /// Opens the queue of this name, mode 0600, and makes it if there is none; `exclusive`: only makes it.
 pub(crate) fn open(name: &str, most: usize, longest: usize, exclusive: bool) -> io::Result<Fd> {
@@ -127,25 +122,35 @@ pub(crate) fn limit(file: &str) -> Option<usize> {
 }
 
 /// Why no queue of so many messages of so many bytes could be made, and what would help.
-pub(crate) fn explain(error: &io::Error, most: usize, longest: usize) -> String {
+pub(crate) fn explain(error: &io::Error, most: usize, longest: usize) -> (ErrorKind, String) {
     let limit = |file| limit(file).map_or("unknown".to_owned(), |limit| limit.to_string());
     match error.raw_os_error() {
-        Some(libc::EINVAL) => format!(
-            "{most} messages of {longest} bytes are more than the kernel allows: /proc/sys/fs/mqueue/msg_max is {}, \
-             /proc/sys/fs/mqueue/msgsize_max is {}; raise them, or choose a smaller capacity= or max_message=",
-            limit("msg_max"),
-            limit("msgsize_max")
-        ),
-        Some(libc::EMFILE) => {
-            "all queues of this user together, or its descriptors, are at their limit (`ulimit -q`, \
-                               `ulimit -n`); raise it, close queues, or choose a smaller capacity="
-                .to_owned()
+        Some(libc::EINVAL) => {
+            let why = format!(
+                "{most} messages of {longest} bytes are more than the kernel allows: /proc/sys/fs/mqueue/msg_max is \
+                 {}, /proc/sys/fs/mqueue/msgsize_max is {}; raise them, or choose a smaller capacity= or \
+                 max_message=",
+                limit("msg_max"),
+                limit("msgsize_max")
+            );
+            (ErrorKind::InvalidOption, why)
         }
-        Some(libc::ENOSPC) => format!(
-            "there are as many queues as the kernel allows: /proc/sys/fs/mqueue/queues_max is {}; raise it",
-            limit("queues_max")
-        ),
-        Some(libc::ENOSYS) => "this kernel has no POSIX message queues; leave native= out".to_owned(),
-        _ => "making the kernel's queue".to_owned(),
+        Some(libc::EMFILE) => {
+            let why = "all queues of this user together, or its descriptors, are at their limit (`ulimit -q`, \
+                       `ulimit -n`); raise it, close queues, or choose a smaller capacity=";
+            (ErrorKind::OutOfMemory, why.to_owned())
+        }
+        Some(libc::ENOSPC) => {
+            let why = format!(
+                "there are as many queues as the kernel allows: /proc/sys/fs/mqueue/queues_max is {}; raise it",
+                limit("queues_max")
+            );
+            (ErrorKind::OutOfMemory, why)
+        }
+        Some(libc::ENOSYS) => {
+            let why = "this kernel has no POSIX message queues; leave native= out";
+            (ErrorKind::Unsupported, why.to_owned())
+        }
+        _ => (ErrorKind::of_io(error), "making the kernel's queue".to_owned()),
     }
 }

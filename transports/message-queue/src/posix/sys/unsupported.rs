@@ -1,15 +1,12 @@
 use std::io;
 
+use anyipc_core::ErrorKind;
 use anyipc_os::Fd;
 
 use super::Status;
 
 fn none<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
-}
-
-pub(crate) fn user() -> u32 {
-    0
 }
 
 pub(crate) fn open(_name: &str, _most: usize, _longest: usize, _exclusive: bool) -> io::Result<Fd> {
@@ -40,6 +37,6 @@ pub(crate) fn limit(_file: &str) -> Option<usize> {
     None
 }
 
-pub(crate) fn explain(_error: &io::Error, _most: usize, _longest: usize) -> String {
-    "native=posix is not built for this platform; leave it out".to_owned()
+pub(crate) fn explain(_error: &io::Error, _most: usize, _longest: usize) -> (ErrorKind, String) {
+    (ErrorKind::Unsupported, "native=posix is not built for this platform; leave it out".to_owned())
 }
