@@ -12,6 +12,7 @@ use std::thread;
 use anyipc::transport::{Attempt, Endpoint, Flags, Hello, RecvHalf, SendHalf, Transport};
 use anyipc::{Channel, Name, Options};
 use anyipc_in_process::InProcess;
+use anyipc_message_queue::MessageQueue;
 use anyipc_named_pipe::NamedPipe;
 use anyipc_shared_memory::SharedMemory;
 use anyipc_socket::{Local, Tcp};
@@ -93,6 +94,7 @@ fn compare<T: Transport>(criterion: &mut Criterion, transport: &T) {
 fn benches(criterion: &mut Criterion) {
     compare(criterion, &SharedMemory);
     compare(criterion, &InProcess);
+    compare(criterion, &MessageQueue);
     compare(criterion, &NamedPipe);
     compare(criterion, &Local);
     compare(criterion, &Tcp);

@@ -15,6 +15,9 @@ use crate::failure::Failure;
 const SIZES: [usize; 5] = [64, 1 << 10, 8 << 10, 64 << 10, 1 << 20];
 const QUICK_SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
 const REPETITIONS: usize = 5;
+/// Messages longer than this need a queue that is made for them, in bytes, with room for so many.
+const LARGE: usize = 8 << 10;
+const IN_FLIGHT: usize = 4;
 /// The time of a row that waits between its round trips is long enough for this many.
 const TRIPS: u32 = 60;
 
@@ -153,7 +156,7 @@ impl Subject<'_> {
                 let across = transport.capabilities().contains(Capabilities::CROSS_PROCESS);
                 let peer = if across { PeerKind::Process } else { PeerKind::Thread };
                 let scheme = transport.schemes().first().copied().unwrap_or_default();
-                (scheme, *carrier, peer, options(*transport, size, wait, args))
+                (scheme, *carrier, peer, options(*transport, *carrier, size, wait, args))
             }
             Self::Baseline(baseline) if !baseline.waits(wait) => return None,
             Self::Baseline(baseline) => {
@@ -171,11 +174,22 @@ impl Subject<'_> {
 }
 
 /// The options of an address: those that were chosen, as far as the transport knows them.
-fn options(transport: &dyn DynTransport, size: usize, wait: Wait, args: &Args) -> Vec<(String, String)> {
+fn options(
+    transport: &dyn DynTransport,
+    carrier: Carrier,
+    size: usize,
+    wait: Wait,
+    args: &Args,
+) -> Vec<(String, String)> {
     let knows = |key: &str| transport.keys().iter().chain(COMMON_KEYS).any(|k| k.name == key);
     let trust = args.trust.clone().map(|trust| ("trust".to_owned(), trust));
+    // A queue is as large as it is made, and takes no message that is larger.
+    let chosen = args.option.iter().any(|(key, _)| key == "capacity");
+    let large = (carrier == Carrier::Queue && size > LARGE && !chosen)
+        .then(|| ("capacity".to_owned(), (IN_FLIGHT * size).to_string()));
     [("wait".to_owned(), wait.name().to_owned())]
         .into_iter()
+        .chain(large)
         .chain(args.option.iter().cloned().chain(trust).filter(|(key, _)| knows(key)))
         .chain((size > 16 << 20).then(|| ("max_message".to_owned(), size.to_string())))
         .collect()
@@ -247,7 +261,10 @@ mod tests {
         let words = ["--sizes", "32MiB", "--option", "timeout=1s", "--option", "nobody=1"];
         for case in &plan(&words).unwrap().cases {
             let keys: Vec<_> = case.options.iter().map(|(k, _)| k.as_str()).collect();
-            assert_eq!(keys, ["wait", "timeout", "max_message"]);
+            match case.carrier {
+                Carrier::Queue => assert_eq!(keys, ["wait", "capacity", "timeout", "max_message"]),
+                _ => assert_eq!(keys, ["wait", "timeout", "max_message"]),
+            }
         }
         let plan = plan(&["--trust", "same-user"]).unwrap();
         for (transport, trusting) in [("inproc", false), ("shm", true)] {

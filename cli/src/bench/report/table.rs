@@ -31,8 +31,11 @@ pub(in super::super) fn heading(report: &Report) -> String {
     };
     let place = if setting.in_place { ", in place" } else { "" };
     let batch = if setting.batch > 1 { format!(", {} at once", setting.batch) } else { String::new() };
-    let repetitions = report.repetitions;
-    format!("{cpu}, {cores}, {kernel}; {verify}{place}{batch}, medians of {repetitions} repetitions")
+    let repetitions = match report.repetitions {
+        1 => "1 repetition".to_owned(),
+        n => format!("medians of {n} repetitions"),
+    };
+    format!("{cpu}, {cores}, {kernel}; {verify}{place}{batch}, {repetitions}")
 }
 
 /// The titles that these rows need.
