@@ -11,9 +11,12 @@ use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
-use windows_sys::Win32::Foundation::{HANDLE, INVALID_HANDLE_VALUE, WAIT_FAILED, WAIT_TIMEOUT};
+use windows_sys::Win32::Foundation::{
+    HANDLE, INVALID_HANDLE_VALUE, WAIT_FAILED, WAIT_OBJECT_0, WAIT_TIMEOUT,
+};
 use windows_sys::Win32::System::Threading::{
     INFINITE, RegisterWaitForSingleObject, UnregisterWaitEx, WT_EXECUTEONLYONCE, WaitForMultipleObjects,
+    WaitForSingleObject,
 };
 
 use super::event::Event;
@@ -123,6 +126,16 @@ impl Readiness {
     pub fn new(source: &Source, waker: &Waker) -> io::Result<Self> {
         let state = Arc::new(State { ready: AtomicBool::new(false), waker: Mutex::new(waker.clone()) });
         let (mut watches, mut failed) = (Vec::new(), None);
+        // To have it watched costs more than to look.
+        source.each(&mut |handle| {
+            // SAFETY: the handle is open for the call, which does not wait.
+            if unsafe { WaitForSingleObject(handle.as_raw_handle(), 0) } == WAIT_OBJECT_0 {
+                state.ready.store(true, Ordering::SeqCst);
+            }
+        });
+        if state.ready.load(Ordering::SeqCst) {
+            return Ok(Self { watches, state });
+        }
         source.each(&mut |handle| match Watch::new(handle, &state) {
             Ok(watch) => watches.push(watch),
             Err(error) => failed = Some(error),
