@@ -162,9 +162,15 @@ fn make(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operatio
         return exists("it has a live owner; open it, or say create=open_or_create");
     }
     body.check(&settings, memory.persists(), operation)?;
-    if let Body::Posix(record) = &body {
-        // Now, so that what the kernel does not allow is an error of this call.
-        record.queue(operation)?;
+    // Now, so that what the kernel does not allow is an error of this call; a record of no queue must not stay.
+    if let Body::Posix(record) = &body
+        && let Err(error) = record.queue(operation)
+    {
+        drop((owner, memory));
+        if made && settings.persists() {
+            let _ = parts::remove(&dir, kind(true), name, false);
+        }
+        return Err(error);
     }
     Ok(Endpoint::new(name, dir, settings, owner, (memory, body)))
 }

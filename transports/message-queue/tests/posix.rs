@@ -108,11 +108,13 @@ fn the_kernels_limits_are_told() {
     assert!(error.to_string().contains(&words), "{error}");
     let name = common::name("posix-large");
     // More than any limit that the kernel can be given.
-    let large = options("native=posix&capacity=1GiB&max_message=64");
-    let error = failed(MessageQueue.create(&name, &large));
-    let text = error.to_string();
-    assert!(text.contains(&format!("/proc/sys/fs/mqueue/msg_max is {}", limit("msg_max"))), "{text}");
-    assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
+    for persist in ["false", "true"] {
+        let large = options(&format!("native=posix&capacity=1GiB&max_message=64&persist={persist}"));
+        let error = failed(MessageQueue.create(&name, &large));
+        let text = error.to_string();
+        assert!(text.contains(&format!("/proc/sys/fs/mqueue/msg_max is {}", limit("msg_max"))), "{text}");
+        assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty(), "persist={persist}");
+    }
     let error = failed(MessageQueue.create(&name, &options("native=posix&full=drop-old")));
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
