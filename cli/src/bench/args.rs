@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::carrier::Baseline;
 use super::machine::Pinning;
 use super::payload::Verify;
-use super::values::{parse_option, parse_pinning, parse_rate, parse_size, parse_time};
+use super::values::{parse_gap, parse_option, parse_pinning, parse_rate, parse_size, parse_time};
 
 const AFTER: &str = "\
 Examples:
@@ -56,7 +56,7 @@ pub(crate) struct Args {
     pub(super) compare: Vec<Baseline>,
 
     /// Round trips with these gaps between them, such as 20us,1ms
-    #[arg(long, value_name = "TIME", value_delimiter = ',', value_parser = parse_time, conflicts_with = "rate")]
+    #[arg(long, value_name = "TIME", value_delimiter = ',', value_parser = parse_gap, conflicts_with = "rate")]
     pub(super) gap: Vec<Duration>,
 
     /// Round trips at this rate per second, each timed from when it was due: one that is late makes the next

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::machine::Pinning;
+use super::report::half;
 use super::sys;
 
 /// A share of foreign CPU time that is too much.
@@ -93,7 +94,7 @@ pub(super) fn reasons(foreign: Option<Share>, range: Option<f64>, placement: &Pl
         reasons.push(format!("others took {:.0} %", share.part * 100.0));
     }
     if let Some(range) = range.filter(|range| *range > RANGE) {
-        reasons.push(format!("differs by ±{:.0} %", range * 50.0));
+        reasons.push(format!("differs by ±{} %", half(range)));
         if let Some((least, greatest)) = placement.range().filter(|_| placement.moved()) {
             reasons.push(format!("cores moved ({least:.0} to {greatest:.0} ns)"));
         }

@@ -20,6 +20,8 @@ const LARGE: usize = 8 << 10;
 const IN_FLIGHT: usize = 4;
 /// The time of a row that waits between its round trips is long enough for this many.
 const TRIPS: u32 = 60;
+/// But not longer than this.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// All rows and the time for them.
 #[derive(Debug)]
@@ -70,11 +72,12 @@ impl Plan {
 
     /// Time of this row in one repetition.
     pub(super) fn slice(&self, case: &Case) -> Duration {
-        match case.pace {
-            Pace::AtOnce => self.slice,
-            Pace::Gap(gap) => self.slice.max(gap * TRIPS),
-            Pace::Rate(rate) => self.slice.max(Duration::from_secs_f64(f64::from(TRIPS) / rate)),
-        }
+        let trips = match case.pace {
+            Pace::AtOnce => Duration::ZERO,
+            Pace::Gap(gap) => gap * TRIPS,
+            Pace::Rate(rate) => Duration::from_secs_f64(f64::from(TRIPS) / rate),
+        };
+        self.slice.max(trips.min(LONGEST))
     }
 
     /// Time of all rows in one repetition.

@@ -13,6 +13,7 @@ const NANOS: [(&str, u64); 4] = [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("
 const LONGEST: usize = 256 << 20;
 const SHORTEST_TIME: Duration = Duration::from_micros(1);
 const LONGEST_TIME: Duration = Duration::from_secs(10);
+const LONGEST_GAP: Duration = Duration::from_secs(1);
 
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     units.iter().find_map(|(unit, factor)| {
@@ -36,10 +37,15 @@ pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+pub(super) fn parse_gap(text: &str) -> Result<Duration, String> {
+    let gap = parse_time(text)?;
+    if gap > LONGEST_GAP { Err("choose 1us to 1s".into()) } else { Ok(gap) }
+}
+
 pub(super) fn parse_rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(rate) if (0.1..=1e8).contains(&rate) => Ok(rate),
-        Ok(_) => Err("choose 0.1 to 100000000".into()),
+        Ok(rate) if (1.0..=1e8).contains(&rate) => Ok(rate),
+        Ok(_) => Err("choose 1 to 100000000".into()),
         Err(_) => Err("not a number per second such as 5000".into()),
     }
 }
@@ -96,12 +102,13 @@ mod tests {
         for bad in ["", "5", "999ns", "11s", "-1us", "1h", "18446744073709551615s"] {
             assert!(parse_time(bad).is_err(), "{bad}");
         }
+        assert!(parse_gap("1s").is_ok() && parse_gap("2s").is_err());
     }
 
     #[test]
     fn rates_and_cores() {
         assert_eq!(parse_rate("5000"), Ok(5000.0));
-        for bad in ["", "0", "-1", "NaN", "inf", "1e9", "fast"] {
+        for bad in ["", "0.5", "-1", "NaN", "inf", "1e9", "fast"] {
             assert!(parse_rate(bad).is_err(), "{bad}");
         }
         assert_eq!(parse_pinning("3,5"), Ok(Pinning { driver: 3, peer: 5 }));

@@ -22,7 +22,7 @@ use super::noise::Placement;
 use crate::failure::{Failure, Result};
 
 pub(super) use notes::notes;
-pub(super) use table::{heading, table};
+pub(super) use table::{half, heading, table};
 
 /// Everything that was found out.
 #[derive(Debug)]

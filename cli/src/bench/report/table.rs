@@ -94,12 +94,18 @@ pub(super) fn cells(row: &Row, header: &[&str]) -> Vec<String> {
         "M msg/s" => digits(figures.messages_per_second.map(|rate| rate / 1e6)),
         "GiB/s" => digits(figures.gib_per_second),
         "CPU µs" => micros(figures.cpu_ns_per_message),
-        "± %" => row.spread.map_or_else(none, |spread| format!("{:.0}", spread * 50.0)),
+        "± %" => row.spread.map_or_else(none, half),
         RATIO => times(row.ratio),
         LIMIT => times(row.times_limit),
         _ => row.unstable.join(", "),
     };
     header.iter().map(cell).collect()
+}
+
+/// Half a range, in percent.
+pub(in super::super) fn half(range: f64) -> String {
+    let percent = range * 50.0;
+    if percent < 999.5 { format!("{percent:.0}") } else { ">999".into() }
 }
 
 fn none() -> String {
