@@ -6,8 +6,10 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use anyipc::{ErrorKind, Inbox};
+use anyipc::{ErrorKind, Inbox, Select, Selectable};
 use rustix::time::{ClockId, clock_gettime};
+#[cfg(feature = "in-process")]
+use support::pair;
 use support::process::{Process, end_with_parent, linger, say, serve, spawn};
 use support::schemes::{SCHEMES, address};
 use support::{Scratch, kind, watchdog};
@@ -17,7 +19,14 @@ const NAP: Duration = Duration::from_secs(2);
 
 #[test]
 fn child() {
-    serve(&[("receiver", receiver), ("sender", sender), ("inbox", inbox), ("peer", peer), ("task", task)]);
+    serve(&[
+        ("receiver", receiver),
+        ("sender", sender),
+        ("inbox", inbox),
+        ("select", select),
+        ("peer", peer),
+        ("task", task),
+    ]);
 }
 
 /// The processor time of this process, all threads.
@@ -87,10 +96,29 @@ fn task(words: &[&str]) {
     let _ = words;
 }
 
-/// `peer URL <count>`: connects and says nothing, ever.
+/// `select URL,URL,… _`: a channel and a door of each, and of a transport within the process, in one wait.
+fn select(words: &[&str]) {
+    end_with_parent();
+    let owners: Vec<_> = words[0].split(',').map(|url| anyipc::create(url).unwrap()).collect();
+    say("ready");
+    let mut channels: Vec<_> = owners.iter().map(|owner| owner.accept().unwrap()).collect();
+    let mut doors: Vec<_> = owners.iter().map(|owner| owner.acceptor().unwrap()).collect();
+    #[cfg(feature = "in-process")]
+    let (_inside, inside, _here) = pair("inproc://idle.select");
+    #[cfg(feature = "in-process")]
+    channels.push(inside);
+    let channels = channels.iter_mut().map(|channel| channel as &mut dyn Selectable);
+    let mut all: Vec<_> = channels.chain(doors.iter_mut().map(|door| door as _)).collect();
+    let mut select = Select::new().unwrap();
+    measure(|| assert_eq!(kind(select.wait_timeout(&mut all, NAP)), ErrorKind::TimedOut));
+}
+
+/// `peer URL,… <count>`: connects to each and says nothing, ever.
 fn peer(words: &[&str]) {
     let count: usize = words[1].parse().unwrap();
-    let _silent: Vec<_> = (0..count).map(|_| anyipc::connect(words[0]).unwrap()).collect();
+    let urls = words[0].split(',');
+    let _silent: Vec<_> =
+        urls.flat_map(|url| (0..count).map(move |_| anyipc::connect(url).unwrap())).collect();
     linger();
 }
 
@@ -103,8 +131,13 @@ struct Pair {
 
 impl Pair {
     fn new(place: &Scratch, scheme: &str, what: &str, role: &str, wait: &str, peers: usize) -> Self {
+        Self::over(place, &[scheme], what, role, wait, peers)
+    }
+
+    fn over(place: &Scratch, schemes: &[&str], what: &str, role: &str, wait: &str, peers: usize) -> Self {
         // A fixed capacity: a sender that sleeps again and again would get a larger ring.
-        let url = format!("{}?wait={wait}&capacity=64KiB", address(scheme, "idle"));
+        let url = |scheme: &&str| format!("{}?wait={wait}&capacity=64KiB", address(scheme, "idle"));
+        let (url, scheme) = (schemes.iter().map(url).collect::<Vec<_>>().join(","), schemes.join(", "));
         let mut waits = spawn(place.path(), &format!("{role} {url} {peers}"));
         waits.expect("ready");
         let silent = spawn(place.path(), &format!("peer {url} {peers}"));
@@ -125,6 +158,9 @@ fn whoever_waits_uses_less_than_a_hundredth_of_a_core() {
         if cfg!(feature = "tokio") {
             pairs.push(Pair::new(&place, scheme, "two tasks", "task", wait, 1));
         }
+    }
+    for wait in ["block", "adaptive"] {
+        pairs.push(Pair::over(&place, SCHEMES, "a select over all of them", "select", wait, 1));
     }
     for pair in &mut pairs {
         let ppm: u64 = pair.waits.hear().parse().unwrap();
