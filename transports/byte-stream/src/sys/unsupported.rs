@@ -1,5 +1,7 @@
 //! Platforms that are not built yet: the names of `linux`, each call `Unsupported`.
 
+#![expect(missing_docs, reason = "documented in linux")]
+
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;

@@ -78,9 +78,16 @@ fn sleep_in_crowd(sources: &[(Source, Interest)], longest: Duration) -> bool {
     let begin = || {
         let woken = Event::new()?;
         let waker = Waker::from(Arc::clone(&woken));
-        let watched: io::Result<Vec<_>> =
-            sources.iter().map(|(source, _)| Readiness::new(source, &waker)).collect();
-        Ok::<_, io::Error>((woken, watched?))
+        let mut watched = Vec::with_capacity(sources.len());
+        for (source, _) in sources {
+            let readiness = Readiness::new(source, &waker)?;
+            if readiness.poll(&waker) {
+                woken.set();
+                break;
+            }
+            watched.push(readiness);
+        }
+        Ok::<_, io::Error>((woken, watched))
     };
     match begin() {
         Ok((woken, _watched)) => sleep(&woken.source(), Interest::Readable, longest),

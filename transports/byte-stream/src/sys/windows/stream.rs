@@ -124,6 +124,11 @@ impl Stream {
         }
     }
 
+    /// Makes room for what is left, when nothing follows.
+    pub(crate) fn stretch_last(&self) {
+        self.stretch(true);
+    }
+
     /// What a reactor registers.
     pub(crate) fn source(self: &Arc<Self>) -> Source {
         match &**self {
