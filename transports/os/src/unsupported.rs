@@ -40,16 +40,8 @@ impl Fd {
     }
 }
 
-#[cfg(unix)]
 impl std::os::fd::AsFd for Fd {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        match self.0 {}
-    }
-}
-
-#[cfg(windows)]
-impl std::os::windows::io::AsHandle for Fd {
-    fn as_handle(&self) -> std::os::windows::io::BorrowedHandle<'_> {
         match self.0 {}
     }
 }

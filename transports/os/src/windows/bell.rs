@@ -1,5 +1,9 @@
 use std::convert::Infallible;
 use std::io;
+use std::os::windows::io::OwnedHandle;
+use std::sync::Arc;
+
+use anyipc_core::Handles;
 
 use super::dir::Dir;
 
@@ -25,6 +29,12 @@ impl Bell {
 
     /// Silences it; true if it had been rung.
     pub fn silence(&self) -> bool {
+        match self.0 {}
+    }
+}
+
+impl Handles for Bell {
+    fn each(&self, _see: &mut dyn FnMut(&Arc<OwnedHandle>)) {
         match self.0 {}
     }
 }

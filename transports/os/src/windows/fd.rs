@@ -1,9 +1,11 @@
 use std::fs::File;
 use std::io;
 use std::os::windows::fs::FileExt;
-use std::os::windows::io::{AsRawHandle, RawHandle};
+use std::os::windows::io::{AsRawHandle, OwnedHandle, RawHandle};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use anyipc_core::Handles;
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_TYPE_DISK,
     GetFileInformationByHandle, GetFileType,
@@ -18,6 +20,11 @@ pub struct Fd {
     file: File,
     /// Where it stands while it counts as nameless.
     nameless: Option<PathBuf>,
+}
+
+/// A file tells of nothing: there is never anything to wait for.
+impl Handles for Fd {
+    fn each(&self, _see: &mut dyn FnMut(&Arc<OwnedHandle>)) {}
 }
 
 impl Fd {
