@@ -1,5 +1,6 @@
 use anyipc_core::{Error, ErrorKind, Key, KeyKind, MAX_PRIORITIES, Operation, Options, Result, Side, keys};
 use anyipc_os::Scope;
+use anyipc_shared_memory::parts::check_platform;
 use std::time::Duration;
 
 use crate::layout::{CHUNK, Full, Geometry, MAX_CHUNKS, MAX_SEATS, MIN_CHUNKS, longest_in};
@@ -62,6 +63,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn read(options: &Options, operation: Operation) -> Result<Self> {
+        check_platform(operation)?;
         let invalid = |text: String| Error::new(operation, ErrorKind::InvalidOption).because(text);
         let chunks = match options.number(keys::CAPACITY) {
             None => None,

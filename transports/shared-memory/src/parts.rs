@@ -12,3 +12,4 @@ pub use crate::region::{Region, sleep, wake};
 pub use crate::rendezvous::Rendezvous;
 pub use crate::robust::{Ground, Taken, Ticket, lock, unlock};
 pub use crate::seats::{SEAT, Seat, Seats};
+pub use crate::sys::check_platform;

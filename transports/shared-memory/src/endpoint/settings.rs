@@ -6,7 +6,7 @@ use anyipc_core::{Error, ErrorKind, Hello, Operation, Options, Result, keys};
 use super::fabric::{Fabric, Side};
 use crate::channel::{Layout, MAX_CAPACITY, MIN_CAPACITY, Receiver, Sender, halves};
 use crate::region::Region;
-use crate::sys::{Scope, user};
+use crate::sys::{Scope, check_platform, user};
 
 /// The capacity of a direction, unless the address says otherwise: small, because every page of it is paid
 /// for when the channel is made.
@@ -31,6 +31,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     pub(crate) fn read(options: &Options, operation: Operation) -> Result<Self> {
+        check_platform(operation)?;
         let invalid = |text: String| Error::new(operation, ErrorKind::InvalidOption).because(text);
         let capacity = match options.number(keys::CAPACITY) {
             None => None,

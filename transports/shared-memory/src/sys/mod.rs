@@ -6,7 +6,11 @@ mod linux;
 mod unsupported;
 
 #[cfg(target_os = "linux")]
+pub use linux::check_platform;
+#[cfg(target_os = "linux")]
 pub(crate) use linux::*;
+#[cfg(not(target_os = "linux"))]
+pub use unsupported::check_platform;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unsupported::*;
 

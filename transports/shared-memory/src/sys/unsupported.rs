@@ -6,13 +6,24 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use anyipc_core::{Result, Source};
+use anyipc_core::{Error, ErrorKind, Operation, Result, Source};
 use anyipc_os::{Dir, Fd};
 
 use super::{Bells, Credentials};
 
 fn no<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether there is shared memory on this platform: here there is none.
+///
+/// # Errors
+/// `Unsupported`.
+pub fn check_platform(operation: Operation) -> Result<()> {
+    Err(Error::new(operation, ErrorKind::Unsupported).because(
+        "shared memory is not built for this platform yet, see ROADMAP.md; use local://, tcp:// or pipe:// where they \
+         are, or inproc://",
+    ))
 }
 
 pub(crate) fn page_size() -> usize {
