@@ -70,6 +70,14 @@ impl<C: Company> Party<C> {
         Ok(store)
     }
 
+    /// Takes over a seat, whose holder may have died waiting. Also of a damaged queue: else nobody could purge it.
+    pub(crate) fn sit_down(&self, operation: Operation) -> Result<()> {
+        self.enter(LONG).ok_or_else(|| stopped(operation))?;
+        self.store.forget_all(self.ticket.seat());
+        unlock(self.store.lock(), &self.company);
+        Ok(())
+    }
+
     /// Whether nobody has the lock, alive or dead: what the words say then is so. Who polls takes no lock from those
     /// who have something to do.
     #[inline]
@@ -122,7 +130,7 @@ impl<C: Company> Party<C> {
         }
     }
 
-    /// As `locked`, for a call that someone repeats.
+    /// As `locked`, and told.
     #[inline]
     fn attempt<T>(&mut self, operation: Operation, act: impl FnMut(&Store) -> Sound<T>) -> Result<T> {
         match self.locked(PATIENCE, act) {
@@ -130,15 +138,6 @@ impl<C: Company> Party<C> {
             Some(Err(Corrupt)) => Err(corrupt(operation)),
             None => Err(Error::new(operation, ErrorKind::WouldBlock)),
         }
-    }
-
-    /// As `locked`, for a call that nobody repeats.
-    pub(crate) fn insist<T>(
-        &mut self,
-        operation: Operation,
-        act: impl FnMut(&Store) -> Sound<T>,
-    ) -> Result<T> {
-        self.locked(LONG, act).ok_or_else(|| stopped(operation))?.map_err(|Corrupt| corrupt(operation))
     }
 
     /// Sends one message. The caller has checked priority and length.

@@ -40,12 +40,8 @@ impl Handle {
             seats: geometry.seats(),
             bells: Vec::new(),
         };
-        let mut party = Party::new(Store::new(region, geometry), seat.ticket(), company);
-        // Whoever had the seat may have died waiting.
-        party.insist(Operation::Queue, |store| {
-            store.forget_all(seat.number());
-            Ok(())
-        })?;
+        let party = Party::new(Store::new(region, geometry), seat.ticket(), company);
+        party.sit_down(Operation::Queue)?;
         Ok(Self { party, seat, bell: OnceLock::new(), copy: Vec::new(), kind: MESSAGES })
     }
 
