@@ -71,6 +71,18 @@ pub(crate) fn prefetch(line: *const u8) {
     let _ = line;
 }
 
+/// As [`prefetch`], to be written: other processors give the line up.
+#[inline]
+pub(crate) fn prefetch_to_write(line: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as in `prefetch`; processors that lack the instruction pass over it.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

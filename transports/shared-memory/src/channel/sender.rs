@@ -250,8 +250,17 @@ impl SendHalf for Sender {
         self.finish(pushed)
     }
 
+    fn cork(&mut self) {
+        self.ring.cork();
+    }
+
     fn try_flush(&mut self) -> Result<()> {
-        self.link.check_generation(Operation::Send)
+        self.link.check_generation(Operation::Send)?;
+        let wake = self.ring.uncork();
+        if wake != Wake::Nobody {
+            self.link.wake(wake, self.ring.ring().consumer());
+        }
+        Ok(())
     }
 }
 

@@ -118,6 +118,11 @@ impl Storage for SharedRing {
     }
 
     #[inline]
+    fn prepare(&self, position: u64) {
+        bytes::prefetch_to_write(self.line(position));
+    }
+
+    #[inline]
     fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
         let (start, len) = self.payload(position, len);
         // SAFETY: the bytes lie in the array and are initialised (the memory began as zeros). The consumer

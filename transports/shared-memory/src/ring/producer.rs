@@ -18,13 +18,21 @@ pub(crate) struct Producer<S: Storage> {
     limit: u64,
     /// The lines that the refused record needed.
     wanted: u64,
+    /// For the next record nobody is woken before [`uncork`](Self::uncork), or the record after it.
+    corked: bool,
+    /// A record was published for which nobody was woken.
+    owes: bool,
 }
+
+/// How many lines ahead of its records the producer takes possession of. Publishing waits until the lines written
+/// are its own, and they were the consumer's a lap ago.
+const AHEAD: u64 = 16;
 
 impl<S: Storage> Producer<S> {
     /// Over fresh, zeroed memory.
     pub(crate) fn new(ring: S) -> Self {
         let limit = ring.lines();
-        Self { ring, tail: 0, cleared: 0, head: 0, limit, wanted: 0 }
+        Self { ring, tail: 0, cleared: 0, head: 0, limit, wanted: 0, corked: false, owes: false }
     }
 
     /// Where the next record begins.
@@ -96,14 +104,29 @@ impl<S: Storage> Producer<S> {
             self.ring.header(self.tail).store(Word::pack(0, 0, PADDING, self.tail), Ordering::Release);
         }
         self.tail = end;
-        let wake = wake(self.ring.consumer());
+        self.owes = std::mem::take(&mut self.corked);
+        let wake = if self.owes { Wake::Nobody } else { wake(self.ring.consumer()) };
         // Now that nobody waits for it, for another record of this length.
         let next = end + lines;
         if next < self.limit {
             self.ring.header(next).store(0, Ordering::Relaxed);
             self.cleared = next;
         }
+        if next + AHEAD < self.limit && lines <= AHEAD {
+            (0..lines).for_each(|line| self.ring.prepare(end + AHEAD + line));
+        }
         wake
+    }
+
+    /// More records follow the next one at once: nobody needs to be woken for it.
+    pub(crate) fn cork(&mut self) {
+        self.corked = true;
+    }
+
+    /// Whom to wake for what was published corked.
+    pub(crate) fn uncork(&mut self) -> Wake {
+        self.corked = false;
+        if std::mem::take(&mut self.owes) { wake(self.ring.consumer()) } else { Wake::Nobody }
     }
 
     /// Where a record of `lines` lines can begin: at the tail, or after padding at the start of the array.

@@ -230,3 +230,39 @@ fn two_threads_lose_nothing() {
     assert_eq!(expected, count);
     sender.join().unwrap();
 }
+
+/// A batch wakes its receiver once, at its end, or with the first record after it if it was broken off.
+#[test]
+fn a_batch_wakes_once() {
+    let (mut producer, mut consumer) = pair(64);
+    for flushed in [true, false] {
+        assert!(consumer.arm(state::PARKED).is_some());
+        for _ in 0..3 {
+            producer.cork();
+            assert_eq!(producer.push_bytes(0, b"one of many"), Ok(Wake::Nobody));
+        }
+        let woken = if flushed { producer.uncork() } else { producer.push_bytes(0, b"alone").unwrap() };
+        assert_eq!(woken, Wake::Thread);
+        assert_eq!(producer.uncork(), Wake::Nobody);
+        while consumer.pop(|_, _| ()).is_ok() {}
+    }
+}
+
+/// A closure that gives up, or writes less than it could, leaves no trace in the records behind.
+#[test]
+fn what_was_given_up_is_never_read() {
+    let (mut producer, mut consumer) = pair(16);
+    for round in 0..100u8 {
+        for max in [1, 60, 100, 200] {
+            let scribble = |frame: &mut [u8], used| {
+                frame.fill(0xff);
+                used
+            };
+            assert_eq!(producer.push(max, 0, |frame| scribble(frame, None)), Err(Refusal::Cancelled));
+            let used = usize::from(round) % (max + 1);
+            producer.push(max, 0, |frame| scribble(frame, Some(used))).unwrap();
+            assert_eq!(consumer.pop(|_, frame| frame.to_vec()).unwrap().0, vec![0xff; used]);
+            assert_eq!(consumer.pop(|_, _| ()), Err(Refusal::WouldBlock));
+        }
+    }
+}
