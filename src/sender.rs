@@ -15,8 +15,11 @@ pub struct Sender {
     /// The longest message, by both sides' limits.
     limit: usize,
     max_frame: usize,
-    /// The longest message that is one frame.
+    /// What a message that is copied in is taken apart into.
+    fragment: usize,
+    /// The longest message that is one frame, written in place or copied in.
     direct: usize,
+    copied: usize,
     /// A frame may wait in the half until it is flushed.
     buffers: bool,
     /// The peer holds fragments of a message that will not be finished.
@@ -36,6 +39,7 @@ impl Sender {
         };
         let limit = usize::try_from(theirs.min(link.settings.max_message)).unwrap_or(usize::MAX);
         let max_frame = half.max_frame().max(1);
+        let fragment = half.fragment().clamp(1, max_frame);
         let spinner = Spinner::new(link.settings.wait);
         Self {
             buffers: half.buffers(),
@@ -43,7 +47,9 @@ impl Sender {
             link,
             limit,
             max_frame,
+            fragment,
             direct: max_frame.min(limit),
+            copied: fragment.min(limit),
             dangling: false,
             spinner,
             messages: 0,
@@ -73,7 +79,7 @@ impl Sender {
 
     #[inline]
     fn send_within(&mut self, message: &[u8], timeout: Option<Duration>) -> Result<()> {
-        if message.len() <= self.direct && !self.dangling {
+        if message.len() <= self.copied && !self.dangling {
             let tried = self.half.try_send(Flags::NONE, message);
             if tried.is_ok() {
                 self.count(message.len());
@@ -115,8 +121,10 @@ impl Sender {
         if message.len() > self.direct && !self.makes_room(message.len()) {
             return Err(self.too_large(message.len(), true));
         }
-        let mut offset = 0;
-        self.try_rest(message, &mut offset).map_err(|e| self.explain(e))?;
+        self.try_abort()
+            .and_then(|()| self.half.try_send(Flags::NONE, message))
+            .map_err(|e| self.explain(e))?;
+        self.count(message.len());
         if self.buffers {
             // What is left, the next call finishes.
             let _ = self.half.try_flush();
@@ -170,7 +178,7 @@ impl Sender {
 
     /// Sends a message together with those that follow, up to the next flush. False if it has to go alone.
     pub(crate) fn try_batch(&mut self, message: &[u8]) -> bool {
-        if message.len() > self.direct || self.dangling {
+        if message.len() > self.copied || self.dangling {
             return false;
         }
         self.half.cork();
@@ -275,7 +283,7 @@ impl Sender {
     /// that the call continues its own message; at zero, fragments of an earlier one are called off.
     pub(crate) fn try_rest(&mut self, message: &[u8], offset: &mut usize) -> Result<()> {
         if *offset == 0 {
-            if message.len() > self.direct {
+            if message.len() > self.copied {
                 self.makes_room(message.len());
             }
             self.try_abort()?;
@@ -283,7 +291,7 @@ impl Sender {
         loop {
             let rest = message.get(*offset..).unwrap_or_default();
             let Some((fragment, _)) =
-                rest.split_at_checked(self.max_frame).filter(|(_, tail)| !tail.is_empty())
+                rest.split_at_checked(self.fragment).filter(|(_, tail)| !tail.is_empty())
             else {
                 self.half.try_send(Flags::NONE, rest)?;
                 self.dangling = false;
@@ -300,7 +308,9 @@ impl Sender {
     pub(crate) fn makes_room(&mut self, len: usize) -> bool {
         self.half.expect(len.min(self.limit));
         self.max_frame = self.half.max_frame().max(self.max_frame);
+        self.fragment = self.half.fragment().clamp(1, self.max_frame);
         self.direct = self.max_frame.min(self.limit);
+        self.copied = self.fragment.min(self.limit);
         len <= self.direct
     }
 

@@ -96,6 +96,12 @@ pub trait SendHalf: Wait + Debug + Send + 'static {
     /// The longest frame, in bytes. Never less than before.
     fn max_frame(&self) -> usize;
 
+    /// What longer messages that are copied in are taken apart into, in bytes: less than a frame may be better, where
+    /// the other side copies one out while the next is copied in.
+    fn fragment(&self) -> usize {
+        self.max_frame()
+    }
+
     /// A message of so many bytes, more than a frame takes, is about to be sent, and more like it may follow: the
     /// half may prepare for longer frames.
     fn expect(&mut self, _len: usize) {}

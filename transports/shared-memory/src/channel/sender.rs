@@ -41,6 +41,8 @@ struct Growth {
     offered: Option<SharedRing>,
 }
 
+/// Longer messages are copied in by parts, so that the receiver copies out meanwhile: bytes.
+const FRAGMENT: usize = 32 << 10;
 /// Records without room after which the ring grows.
 const CROWDED: u32 = 8;
 /// How much larger each array is than the one before.
@@ -218,6 +220,10 @@ impl Sender {
 impl SendHalf for Sender {
     fn max_frame(&self) -> usize {
         self.max_frame
+    }
+
+    fn fragment(&self) -> usize {
+        self.max_frame.min(FRAGMENT)
     }
 
     fn expect(&mut self, len: usize) {

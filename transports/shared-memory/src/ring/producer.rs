@@ -24,9 +24,10 @@ pub(crate) struct Producer<S: Storage> {
     owes: bool,
 }
 
-/// How many lines ahead of its records the producer takes possession of. Publishing waits until the lines written
-/// are its own, and they were the consumer's a lap ago.
+/// The producer takes possession of lines before it writes them: publishing waits until they are its own, and a lap ago
+/// they were the consumer's. So many lines ahead of the next record, at least; for records of so many lines, at most.
 const AHEAD: u64 = 16;
+const MOST: u64 = 256;
 
 impl<S: Storage> Producer<S> {
     /// Over fresh, zeroed memory.
@@ -112,8 +113,9 @@ impl<S: Storage> Producer<S> {
             self.ring.header(next).store(0, Ordering::Relaxed);
             self.cleared = next;
         }
-        if next + AHEAD < self.limit && lines <= AHEAD {
-            (0..lines).for_each(|line| self.ring.prepare(end + AHEAD + line));
+        let ahead = lines.max(AHEAD);
+        if next + ahead < self.limit && lines <= MOST {
+            (0..lines).for_each(|line| self.ring.prepare(end + ahead + line));
         }
         wake
     }
