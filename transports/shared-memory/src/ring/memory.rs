@@ -118,8 +118,11 @@ impl Storage for SharedRing {
     }
 
     #[inline]
-    fn prepare(&self, position: u64) {
-        bytes::prefetch_to_write(self.line(position));
+    fn prepare(&self, position: u64, lines: u64) {
+        let start = self.line(position);
+        let room = self.lines - (position & (self.lines - 1));
+        (0..lines.min(room) as usize)
+            .for_each(|line| bytes::prefetch_to_write(start.wrapping_add(line * LINE)));
     }
 
     #[inline]

@@ -72,8 +72,8 @@ pub(crate) trait Storage {
     fn header(&self, position: u64) -> &AtomicU64;
     /// Asks for a line's bytes, of which nothing is believed yet.
     fn prefetch(&self, _position: u64) {}
-    /// Asks for a line that will be written.
-    fn prepare(&self, _position: u64) {}
+    /// Asks for lines that will be written, up to the array's end.
+    fn prepare(&self, _position: u64, _lines: u64) {}
     /// Calls `f` with `len` payload bytes of the record at `position`, which the caller has to itself.
     fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R;
     /// Calls `f` with `len` payload bytes of the record at `position`, which is published.

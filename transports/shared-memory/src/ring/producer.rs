@@ -28,6 +28,8 @@ pub(crate) struct Producer<S: Storage> {
 /// they were the consumer's. So many lines ahead of the next record, at least; for records of so many lines, at most.
 const AHEAD: u64 = 16;
 const MOST: u64 = 256;
+/// Of short records, the lines of several at once.
+const TOGETHER: u64 = 8;
 
 impl<S: Storage> Producer<S> {
     /// Over fresh, zeroed memory.
@@ -105,19 +107,32 @@ impl<S: Storage> Producer<S> {
             self.ring.header(self.tail).store(Word::pack(0, 0, PADDING, self.tail), Ordering::Release);
         }
         self.tail = end;
-        self.owes = std::mem::take(&mut self.corked);
-        let wake = if self.owes { Wake::Nobody } else { wake(self.ring.consumer()) };
+        let wake = if self.corked {
+            (self.corked, self.owes) = (false, true);
+            Wake::Nobody
+        } else {
+            wake(self.ring.consumer())
+        };
         // Now that nobody waits for it, for another record of this length.
         let next = end + lines;
         if next < self.limit {
             self.ring.header(next).store(0, Ordering::Relaxed);
             self.cleared = next;
         }
-        let ahead = lines.max(AHEAD);
-        if next + ahead < self.limit && lines <= MOST {
-            (0..lines).for_each(|line| self.ring.prepare(end + ahead + line));
+        if start / TOGETHER != end / TOGETHER {
+            self.prepare(end, lines);
         }
         wake
+    }
+
+    /// Takes possession of the lines of records like this one, which ends at `end`.
+    #[inline(never)]
+    fn prepare(&self, end: u64, lines: u64) {
+        let first = (end + lines.max(AHEAD)) & !(TOGETHER - 1);
+        let lines = lines.max(TOGETHER);
+        if first + lines < self.limit && lines <= MOST {
+            self.ring.prepare(first, lines);
+        }
     }
 
     /// More records follow the next one at once: nobody needs to be woken for it.
