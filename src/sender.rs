@@ -17,8 +17,9 @@ pub struct Sender {
     max_frame: usize,
     /// What a message that is copied in is taken apart into.
     fragment: usize,
-    /// The longest message that is one frame, written in place or copied in.
+    /// The longest message that is one frame if it is written in place.
     direct: usize,
+    /// The longest message that is one frame if it is copied in.
     copied: usize,
     /// A frame may wait in the half until it is flushed.
     buffers: bool,
