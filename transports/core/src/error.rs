@@ -1,5 +1,6 @@
 use std::fmt;
 use std::io;
+use std::num::NonZero;
 
 /// The result of every fallible call in `anyipc`.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -43,6 +44,25 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All of them, each at the place of its number.
+    const ALL: [Self; 15] = [
+        Self::Address,
+        Self::Create,
+        Self::AllocLpsz,
+        Self::Open,
+        Self::ReadLpsz,
+        Self::Close,
+        Self::Stat,
+        Self::Remove,
+        Self::List,
+        Self::Accept,
+        Self::Connect,
+        Self::Send,
+        Self::Receive,
+        Self::Block,
+        Self::Queue,
+    ];
+
     /// The lower-case word used in messages.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -124,6 +144,36 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// All of them, each at the place of its number.
+    const ALL: [Self; 26] = [
+        Self::Exists,
+        Self::NotFound,
+        Self::NoOwner,
+        Self::InvalidName,
+        Self::InvalidAddress,
+        Self::InvalidOption,
+        Self::NameCollision,
+        Self::Mismatch,
+        Self::Corrupt,
+        Self::OutOfMemory,
+        Self::StatFailed,
+        Self::PermissionDenied,
+        Self::WrongRole,
+        Self::Unsupported,
+        Self::WouldBlock,
+        Self::TimedOut,
+        Self::Closed,
+        Self::PeerGone,
+        Self::Forked,
+        Self::Busy,
+        Self::Full,
+        Self::MessageTooLarge,
+        Self::OwnerDied,
+        Self::Codec,
+        Self::OutOfBounds,
+        Self::Io,
+    ];
+
     /// The kind in snake case, as the command line's JSON prints it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -270,11 +320,49 @@ impl fmt::Display for SmCode {
 ///
 /// An error without details ([`Error::new`]) allocates nothing; the ones a busy loop meets
 /// (`WouldBlock`, `Closed`) are made that way.
+///
+/// An error is two words that travel in registers, as does a `Result<()>`: a result in memory that is read as a whole
+/// just after a part of it was written waits for every store before it, and so for the other side's cache.
 pub struct Error {
-    kind: ErrorKind,
-    operation: Operation,
+    case: Case,
     detail: Option<Box<Detail>>,
 }
+
+/// What failed and how, in one number: operation and kind, a byte each, and one, so that it is never zero.
+#[derive(Clone, Copy)]
+struct Case(NonZero<u16>);
+
+impl Case {
+    const fn new(operation: Operation, kind: ErrorKind) -> Self {
+        Self(NonZero::<u16>::MIN.saturating_add((operation as u16) << 8 | kind as u16))
+    }
+
+    const fn operation(self) -> Operation {
+        Operation::ALL[((self.0.get() - 1) >> 8) as usize]
+    }
+
+    const fn is(self, kind: ErrorKind) -> bool {
+        (self.0.get() - 1) & 0xff == kind as u16
+    }
+
+    const fn kind(self) -> ErrorKind {
+        ErrorKind::ALL[((self.0.get() - 1) & 0xff) as usize]
+    }
+}
+
+/// The numbers are the places.
+const _: () = {
+    let mut place = 0;
+    while place < Operation::ALL.len() {
+        assert!(Operation::ALL[place] as usize == place, "an operation is out of place");
+        place += 1;
+    }
+    place = 0;
+    while place < ErrorKind::ALL.len() {
+        assert!(ErrorKind::ALL[place] as usize == place, "a kind is out of place");
+        place += 1;
+    }
+};
 
 #[derive(Default)]
 struct Detail {
@@ -286,7 +374,7 @@ struct Detail {
 impl Error {
     /// An error without details. Allocates nothing.
     pub const fn new(operation: Operation, kind: ErrorKind) -> Self {
-        Self { kind, operation, detail: None }
+        Self { case: Case::new(operation, kind), detail: None }
     }
 
     /// An operating-system failure: the kind follows from the error, `what` says which step failed.
@@ -322,14 +410,14 @@ impl Error {
     /// The same error as seen by another operation (the table of codes depends on it).
     #[must_use]
     pub fn during(mut self, operation: Operation) -> Self {
-        self.operation = operation;
+        self.case = Case::new(operation, self.kind());
         self
     }
 
     /// The same details under another kind.
     #[must_use]
     pub fn as_kind(mut self, kind: ErrorKind) -> Self {
-        self.kind = kind;
+        self.case = Case::new(self.operation(), kind);
         self
     }
 
@@ -339,12 +427,12 @@ impl Error {
 
     /// What a program can decide on.
     pub const fn kind(&self) -> ErrorKind {
-        self.kind
+        self.case.kind()
     }
 
     /// What was being done.
     pub const fn operation(&self) -> Operation {
-        self.operation
+        self.case.operation()
     }
 
     /// The address, where known.
@@ -359,22 +447,22 @@ impl Error {
 
     /// The classic error value, where the operation has one.
     pub const fn code(&self) -> Option<SmCode> {
-        SmCode::of(self.operation, self.kind)
+        SmCode::of(self.operation(), self.kind())
     }
 
     /// True for [`ErrorKind::WouldBlock`].
     pub const fn is_would_block(&self) -> bool {
-        matches!(self.kind, ErrorKind::WouldBlock)
+        self.case.is(ErrorKind::WouldBlock)
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.operation.as_str())?;
+        f.write_str(self.operation().as_str())?;
         if let Some(address) = self.address() {
             write!(f, " {address}")?;
         }
-        write!(f, ": {}", self.kind.describe())?;
+        write!(f, ": {}", self.kind().describe())?;
         if let Some(message) = self.message() {
             write!(f, ": {message}")?;
         }
@@ -390,7 +478,7 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Error({:?}: {self})", self.kind)
+        write!(f, "Error({:?}: {self})", self.kind())
     }
 }
 
