@@ -122,9 +122,11 @@ impl ReadySlot {
         self.slot
     }
 
-    /// After a publication and its fence: sets the bit. True if the owner sleeps and wants the bell.
+    /// After a publication: sets the bit. True if the owner sleeps and wants the bell.
     #[inline]
     pub fn mark(&self) -> bool {
+        // A bit that is set still is not taken before what was published is visible.
+        fence(Ordering::SeqCst);
         let word = &self.words.bits()[self.slot as usize / 64];
         let bit = 1 << (self.slot % 64);
         word.load(Ordering::Relaxed) & bit == 0 && {

@@ -22,6 +22,10 @@ pub struct Sender {
     parked: u32,
     max_frame: usize,
     growth: Growth,
+    /// Where the ring was when the peer was last looked at.
+    looked_at: u64,
+    /// The peer's barriers reach this process.
+    reached: bool,
 }
 
 /// A ring begins small, which is kind to memory and to the caches. A sender that finds it full again and again, or
@@ -43,6 +47,9 @@ struct Growth {
 
 /// Longer messages are copied in by parts, so that the receiver copies out meanwhile: bytes.
 const FRAGMENT: usize = 32 << 10;
+/// Lines between two looks at the peer, 100 ms apart, after which it is worth some milliseconds, once in this process,
+/// to need no fences.
+const BUSY: u64 = 1 << 17;
 /// Records without room after which the ring grows.
 const CROWDED: u32 = 8;
 /// How much larger each array is than the one before.
@@ -65,7 +72,8 @@ impl Sender {
             offered: None,
         };
         let max_frame = ring.max_payload();
-        Self { ring, link, pulse: Pulse::new(), ready, parked: 0, max_frame, growth }
+        let pulse = Pulse::new();
+        Self { ring, link, pulse, ready, parked: 0, max_frame, growth, looked_at: 0, reached: false }
     }
 
     /// Offers a larger array, if that is due; moves to one that was accepted. If anything fails, the ring
@@ -128,12 +136,21 @@ impl Sender {
 
     /// Whether the peer is still there, where that is due, and what else speaks against sending.
     #[cold]
-    fn look(&self, len: usize) -> Result<()> {
+    fn look(&mut self, len: usize) -> Result<()> {
         self.link.check_generation(Operation::Send)?;
         if len > self.max_frame {
             return Err(self.too_large(len));
         }
-        if self.link.look() { Err(self.gone()) } else { Ok(()) }
+        if self.link.look() {
+            return Err(self.gone());
+        }
+        let tail = self.ring.tail();
+        if !self.reached && tail - self.looked_at > BUSY && sys::join_barriers() {
+            self.ring.is_reached();
+            self.reached = true;
+        }
+        self.looked_at = tail;
+        Ok(())
     }
 
     #[inline]

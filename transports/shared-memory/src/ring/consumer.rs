@@ -14,13 +14,18 @@ pub(crate) struct Consumer<S: Storage> {
     given_back: u64,
     /// The longest payload.
     max: usize,
+    /// How often nothing was there since it last slept, up to [`AWAKE`].
+    misses: u32,
 }
+
+/// After so many looks at an empty ring without a sleep it is worth it to spare the producer its fences.
+const AWAKE: u32 = 32;
 
 impl<S: Storage> Consumer<S> {
     /// Over fresh, zeroed memory.
     pub(crate) fn new(ring: S) -> Self {
         let max = max_payload(ring.lines());
-        Self { ring, head: 0, given_back: 0, max }
+        Self { ring, head: 0, given_back: 0, max, misses: 0 }
     }
 
     pub(crate) fn ring(&self) -> &S {
@@ -93,12 +98,25 @@ impl<S: Storage> Consumer<S> {
     fn look_again(&mut self) -> Result<u64, Refusal> {
         // A record of two lines is then fetched by two misses at once, not by one after the other.
         self.ring.prefetch(self.head + 1);
-        if self.ring.producer().load(Ordering::Acquire) & state::CLOSED == 0 {
+        let producer = self.ring.producer().load(Ordering::Acquire);
+        if producer & state::CLOSED == 0 {
+            self.stay_awake(producer);
             return Err(Refusal::WouldBlock);
         }
         match self.ring.header(self.head).load(Ordering::Acquire) {
             0 => Err(Refusal::Closed),
             header => Ok(header),
+        }
+    }
+
+    /// Once we have looked often enough, and our barriers reach the producer, it need not fence for us.
+    fn stay_awake(&mut self, producer: u32) {
+        if self.misses < AWAKE {
+            self.misses += 1;
+        } else if producer & state::REACHED != 0
+            && self.ring.consumer().load(Ordering::Relaxed) & state::UNFENCED == 0
+        {
+            self.ring.consumer().fetch_or(state::UNFENCED, Ordering::Relaxed);
         }
     }
 
@@ -131,6 +149,9 @@ impl<S: Storage> Consumer<S> {
 
     /// Announces that we wait for a record. `None`: there is one now, or news.
     pub(crate) fn arm(&mut self, waiting: u32) -> Option<u32> {
+        if !self.take_fences_back() {
+            return None;
+        }
         let value = announce(self.ring.consumer(), waiting);
         let closed = self.ring.producer().load(Ordering::Acquire) & state::CLOSED != 0;
         if closed || self.ring.header(self.head).load(Ordering::Acquire) != 0 {
@@ -138,6 +159,18 @@ impl<S: Storage> Consumer<S> {
             return None;
         }
         Some(value)
+    }
+
+    /// Before a sleep: whoever publishes from now on fences, and what was published without is visible. False: not
+    /// yet, look again.
+    fn take_fences_back(&mut self) -> bool {
+        self.misses = 0;
+        let before = self.ring.consumer().load(Ordering::Relaxed);
+        if before & state::UNFENCED == 0 {
+            return true;
+        }
+        self.ring.consumer().fetch_and(!state::UNFENCED, Ordering::SeqCst);
+        self.ring.barrier()
     }
 
     pub(crate) fn disarm(&mut self) {

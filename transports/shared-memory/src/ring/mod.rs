@@ -17,6 +17,12 @@
 //! its state word; only then does the producer's last record in the old array say that both go on in the new
 //! one, with the same control words and the same positions. Two lines are always left for such records.
 //!
+//! Who publishes looks whether the other side sleeps, and who is about to sleep looks whether something was published:
+//! each needs a full fence between its store and its load, or both may miss the other. A fence waits until the record's
+//! lines have arrived from the consumer's cache, for each record. So a consumer that has long been awake takes both
+//! fences upon itself: it says so (`UNFENCED`), and before it sleeps it takes that back and has the system pass a
+//! barrier through every processor on which such a producer runs (`membarrier(2)`, `GLOBAL_EXPEDITED`).
+//!
 //! Each side keeps its own cursor private and checks whatever the other side wrote before it is used: a
 //! hostile peer can make a call fail with `Corrupt`, never reach outside the array.
 
@@ -34,7 +40,7 @@ pub(crate) use consumer::Consumer;
 pub(crate) use memory::{RING_CONTROL, SharedRing};
 pub(crate) use producer::Producer;
 
-use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::primitive::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
 /// Bytes of a line, the unit of allocation.
 pub(crate) const LINE: usize = 64;
@@ -55,6 +61,10 @@ pub(crate) mod state {
     pub(crate) const ACCEPTED: u32 = 8;
     /// The consumer cannot have it.
     pub(crate) const DECLINED: u32 = 16;
+    /// The consumer's: whoever publishes needs no fence, the consumer sends a barrier around before it sleeps.
+    pub(crate) const UNFENCED: u32 = 32;
+    /// The producer's: such barriers reach its process.
+    pub(crate) const REACHED: u32 = 64;
 }
 
 /// The memory that the two sides share. Implementations hand out atomics for every word that both sides
@@ -74,6 +84,11 @@ pub(crate) trait Storage {
     fn prefetch(&self, _position: u64) {}
     /// Asks for lines that will be written, up to the array's end.
     fn prepare(&self, _position: u64, _lines: u64) {}
+    /// Passes a full barrier through every running thread of the processes that asked for that; false if the system
+    /// does not do it.
+    fn barrier(&self) -> bool {
+        false
+    }
     /// Calls `f` with `len` payload bytes of the record at `position`, which the caller has to itself.
     fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R;
     /// Calls `f` with `len` payload bytes of the record at `position`, which is published.
@@ -157,8 +172,13 @@ impl Word {
 /// protocol. The caller has published before; the fence orders that against the peer's re-check.
 #[inline]
 fn wake(word: &AtomicU32) -> Wake {
-    fence(Ordering::SeqCst);
-    if word.load(Ordering::Relaxed) & state::WAITING == 0 { Wake::Nobody } else { take_waiter(word) }
+    compiler_fence(Ordering::SeqCst);
+    let mut seen = word.load(Ordering::Relaxed);
+    if seen & state::UNFENCED == 0 {
+        fence(Ordering::SeqCst);
+        seen = word.load(Ordering::Relaxed);
+    }
+    if seen & state::WAITING == 0 { Wake::Nobody } else { take_waiter(word) }
 }
 
 #[cold]

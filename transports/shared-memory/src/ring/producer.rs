@@ -171,6 +171,11 @@ impl<S: Storage> Producer<S> {
         if self.tail + self.wanted > self.limit { Err(Refusal::WouldBlock) } else { Ok(()) }
     }
 
+    /// From now on the consumer's barriers reach this process.
+    pub(crate) fn is_reached(&self) {
+        self.ring.producer().fetch_or(state::REACHED, Ordering::Release);
+    }
+
     /// Tells the consumer that a larger array is there for it. Every push leaves room for that.
     pub(crate) fn offer(&mut self) -> Result<Wake, Refusal> {
         self.wanted = 2;

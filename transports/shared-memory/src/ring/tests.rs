@@ -1,10 +1,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::sys;
 
 /// A ring on the heap, of words, so that Miri can watch it.
 #[derive(Clone, Debug)]
@@ -51,6 +53,9 @@ impl Storage for Heap {
     }
     fn header(&self, position: u64) -> &AtomicU64 {
         &self.0.words[(position % self.lines()) as usize * WORDS]
+    }
+    fn barrier(&self) -> bool {
+        sys::barrier()
     }
     fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
         let words = self.words(position, len);
@@ -265,4 +270,71 @@ fn what_was_given_up_is_never_read() {
             assert_eq!(consumer.pop(|_, _| ()), Err(Refusal::WouldBlock));
         }
     }
+}
+
+/// Fences are spared while the consumer stays awake and its barriers reach the producer, never while it sleeps.
+#[test]
+#[cfg_attr(miri, ignore = "Miri knows no membarrier")]
+fn who_sleeps_takes_the_fences_back() {
+    let (producer, mut consumer) = pair(8);
+    let unfenced = || producer.ring().consumer().load(Ordering::Relaxed) & state::UNFENCED != 0;
+    let look_often = |consumer: &mut Consumer<Heap>| {
+        (0..100).for_each(|_| assert_eq!(consumer.pop(|_, _| ()), Err(Refusal::WouldBlock)));
+    };
+    look_often(&mut consumer);
+    assert!(!unfenced(), "no barrier reaches the producer");
+    producer.is_reached();
+    for _ in 0..3 {
+        look_often(&mut consumer);
+        assert!(unfenced());
+        // Without the system's help the first try to sleep is put off, no more.
+        assert!(consumer.arm(state::PARKED).is_some() || consumer.arm(state::PARKED).is_some());
+        assert!(!unfenced());
+        consumer.disarm();
+    }
+}
+
+/// A consumer that spares the producer its fences until it sleeps misses no record: each is published at about the time
+/// at which the consumer decides to sleep.
+#[test]
+#[cfg_attr(miri, ignore = "Miri knows no membarrier")]
+fn nobody_sleeps_through_an_unfenced_record() {
+    const ROUNDS: u64 = 20_000;
+    if !sys::join_barriers() {
+        return;
+    }
+    let (mut producer, mut consumer) = pair(64);
+    producer.is_reached();
+    let taken = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&taken);
+    let sender = thread::spawn(move || {
+        for round in 0..ROUNDS {
+            while seen.load(Ordering::Acquire) != round {
+                std::hint::spin_loop();
+            }
+            // Up to a little more than the consumer stays awake.
+            (0..round * 7 % 97).for_each(|_| std::hint::spin_loop());
+            match send(&mut producer, b"x").unwrap() {
+                Wake::Nobody => {}
+                Wake::Thread => sys::futex_wake(producer.ring().consumer(), 1),
+                other => panic!("{other:?} is not how the consumer waits"),
+            }
+        }
+    });
+    for round in 0..ROUNDS {
+        while consumer.pop(|_, _| ()).is_err() {
+            if (0..40).any(|_| consumer.pop(|_, _| ()).is_ok()) {
+                break;
+            }
+            if let Some(value) = consumer.arm(state::PARKED) {
+                let slept = Instant::now();
+                sys::futex_wait(consumer.ring().consumer(), value, Duration::from_secs(20));
+                assert!(slept.elapsed() < Duration::from_secs(20), "round {round} was slept through");
+                consumer.disarm();
+            }
+        }
+        consumer.rest();
+        taken.store(round + 1, Ordering::Release);
+    }
+    sender.join().unwrap();
 }
