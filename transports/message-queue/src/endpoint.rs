@@ -113,8 +113,8 @@ impl anyipc_core::Endpoint for Endpoint {
                 let (sender, receiver, peer) = self.meet(attempt, &KIND, &self.settings)?;
                 Ok((Sender(SenderOver::Memory(sender)), Receiver(ReceiverOver::Memory(receiver)), peer))
             }
-            Body::Posix(_) => {
-                let pair = posix::Pair(&self.settings);
+            Body::Posix(record) => {
+                let pair = posix::Pair { settings: &self.settings, record };
                 let (sender, receiver, peer) = self.meet(attempt, &posix::KIND, &pair)?;
                 Ok((Sender(SenderOver::Posix(sender)), Receiver(ReceiverOver::Posix(receiver)), peer))
             }

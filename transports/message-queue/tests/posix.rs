@@ -9,11 +9,12 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use anyipc_core::{Endpoint as _, ErrorKind, Name, ObjectState, Operation, Transport};
-use anyipc_message_queue::{Endpoint, MessageQueue};
+use anyipc_core::{Attempt, Endpoint as _, ErrorKind, Hello, Name, ObjectState, Operation, Transport};
+use anyipc_message_queue::{Endpoint, MessageQueue, Receiver, Sender};
 use anyipc_os::{Dir, Scope};
-use common::{Way, create, drain, failed, name, options, recv, role, say, send, spawn, try_recv};
+use common::{WATCHDOG, Way, create, drain, failed, name, options, recv, role, say, send, spawn, try_recv};
 
 /// One test at a time: a process that another test is just starting holds what we hold for an instant.
 fn alone() -> MutexGuard<'static, ()> {
@@ -30,6 +31,9 @@ fn open(name: &Name, query: &str) -> Endpoint {
 fn child() {
     let Some(role) = role() else { return };
     let name = Name::new(&role[1]).unwrap();
+    if role[0] == "connect" {
+        return connect_for_ever(&name);
+    }
     let endpoint = open(&name, "");
     let mut queue = endpoint.queue().unwrap();
     for i in 0..u64::MAX {
@@ -39,13 +43,65 @@ fn child() {
     }
 }
 
-/// The name that a record holds.
+/// Makes one channel after the other.
+fn connect_for_ever(name: &Name) {
+    let owner = create(name, "native=posix");
+    let opener = open(name, "");
+    for round in 0..u64::MAX {
+        drop(connect(&owner, &opener));
+        if round == 0 {
+            say("ready");
+        }
+    }
+}
+
+/// Both sides of a channel.
+fn connect(owner: &Endpoint, opener: &Endpoint) -> [(Sender, Receiver); 2] {
+    let hello = || Hello { transport: "mq".into(), max_message: 1 << 20, ..Hello::default() };
+    let mut attempts = [Attempt::new(hello()), Attempt::new(hello())];
+    let mut sides = [None, None];
+    let start = Instant::now();
+    while sides.iter().any(Option::is_none) {
+        assert!(start.elapsed() < WATCHDOG, "no channel came about");
+        for ((side, attempt), endpoint) in sides.iter_mut().zip(&mut attempts).zip([opener, owner]) {
+            if side.is_none() {
+                match endpoint.try_connect(attempt) {
+                    Ok((sender, receiver, _)) => *side = Some((sender, receiver)),
+                    Err(error) => assert!(error.is_would_block(), "{error}"),
+                }
+            }
+        }
+    }
+    sides.map(Option::unwrap)
+}
+
+/// The name of the queue that a record holds.
 fn kernel_name(name: &Name) -> String {
+    name_at(name, 40)
+}
+
+/// The name that the queues of channels have while they are made.
+fn channel_name(name: &Name) -> String {
+    name_at(name, 144)
+}
+
+fn name_at(name: &Name, at: u64) -> String {
     let dir = Dir::open(Scope::User, Operation::Open).unwrap();
     let file = File::open(dir.path().join(format!("mq-posix+{}.record", name.os_name()))).unwrap();
-    let mut bytes = [0; 128];
-    file.read_exact_at(&mut bytes, 4096 + 40).unwrap();
+    let mut bytes = [0; 100];
+    file.read_exact_at(&mut bytes, 4096 + at).unwrap();
     String::from_utf8(bytes.split(|byte| *byte == 0).next().unwrap().to_vec()).unwrap()
+}
+
+/// What a death leaves between making a channel's queue and taking its name away.
+fn leave_behind(kernel_name: &str) {
+    let name = CString::new(kernel_name).unwrap();
+    let (flags, shape) = (libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, std::ptr::null::<libc::mq_attr>());
+    // SAFETY: the name ends with a NUL, and without a shape the kernel takes its defaults.
+    let fd = unsafe { libc::mq_open(name.as_ptr(), flags, 0o600 as libc::mode_t, shape) };
+    assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: a fresh descriptor of our own.
+    unsafe { libc::mq_close(fd) };
 }
 
 /// Whether the kernel has a queue of this name.
@@ -117,6 +173,7 @@ fn the_kernels_limits_are_told() {
     }
     let error = failed(MessageQueue.create(&name, &options("native=posix&full=drop-old")));
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("only the oldest of the highest priority"), "{error}");
 }
 
 #[test]
@@ -157,6 +214,16 @@ fn the_last_close_unlinks() {
     assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
 }
 
+/// Lets someone come to a name that a total death has left.
+fn reclaim(name: &Name, round: u64) {
+    match round % 4 {
+        0 => drop(create(name, "native=posix")),
+        1 => drop(failed(MessageQueue.open(name, &options("native=posix")))),
+        2 => MessageQueue.remove(name, &options(""), false).unwrap(),
+        _ => drop(MessageQueue.sweep(&options(""), true).unwrap()),
+    }
+}
+
 #[test]
 fn total_death_is_reclaimed_by_whoever_comes_next() {
     let _alone = alone();
@@ -172,14 +239,78 @@ fn total_death_is_reclaimed_by_whoever_comes_next() {
         assert!(is_there(&kernel));
         let left = MessageQueue.inspect(&name, &none).unwrap();
         assert_eq!((left[0].state, left[0].kind), (ObjectState::Stale, "posix queue"));
-        match round % 4 {
-            0 => drop(create(&name, "native=posix")),
-            1 => drop(failed(MessageQueue.open(&name, &options("native=posix")))),
-            2 => MessageQueue.remove(&name, &none, false).unwrap(),
-            _ => drop(MessageQueue.sweep(&none, true).unwrap()),
-        }
+        reclaim(&name, round);
         assert!(!is_there(&kernel), "round {round}: the kernel's queue was left behind");
         assert!(MessageQueue.inspect(&name, &none).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn a_death_while_channels_are_made_leaves_no_queue() {
+    let _alone = alone();
+    let name = name("posix-storm");
+    let kills = std::env::var("ANYIPC_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(50);
+    let mut left = 0;
+    for round in 0..kills {
+        let mut child = spawn(&format!("connect {name}"));
+        child.hear().unwrap();
+        let kernel = [kernel_name(&name), channel_name(&name)];
+        child.kill();
+        left += u64::from(is_there(&kernel[1]));
+        reclaim(&name, round);
+        assert!(!kernel.iter().any(|name| is_there(name)), "round {round}: a queue was left behind");
+    }
+    drop(create(&name, "native=posix"));
+    assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
+    println!("{left} of {kills} deaths left a channel's queue, and none stayed");
+}
+
+#[test]
+fn what_a_death_left_of_a_channel_is_in_nobodys_way() {
+    let _alone = alone();
+    let name = name("posix-left");
+    let (owner, opener) = (create(&name, "native=posix"), open(&name, ""));
+    let left = channel_name(&name);
+    leave_behind(&left);
+    drop(connect(&owner, &opener));
+    assert!(!is_there(&left), "the next channel let it lie");
+    leave_behind(&left);
+    drop((owner, opener));
+    assert!(!is_there(&left), "the last close let it lie");
+}
+
+#[test]
+fn threads_make_channels_of_one_queue_at_once() {
+    let _alone = alone();
+    let name = name("posix-threads");
+    // Small ones: what the kernel grants a user's queues is for 9 of the usual size.
+    let owner = create(&name, "native=posix&capacity=8KiB");
+    let left = channel_name(&name);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let opener = open(&name, "");
+                (0..50).for_each(|_| drop(connect(&owner, &opener)));
+            });
+        }
+    });
+    assert!(!is_there(&left));
+}
+
+#[test]
+fn a_queue_removed_by_force_goes_with_its_last_holder() {
+    let _alone = alone();
+    for persist in ["false", "true"] {
+        let name = name("posix-force");
+        let owner = create(&name, &format!("native=posix&persist={persist}"));
+        let kernel = kernel_name(&name);
+        MessageQueue.remove(&name, &options(""), true).unwrap();
+        assert!(!is_there(&kernel));
+        // Its holders may make it anew.
+        drop(owner.queue().unwrap());
+        assert!(is_there(&kernel));
+        assert_eq!(failed(MessageQueue.close(owner)).kind(), ErrorKind::StatFailed);
+        assert!(!is_there(&kernel), "persist={persist}: the kernel's queue was left behind");
     }
 }
 

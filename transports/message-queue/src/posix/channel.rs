@@ -13,7 +13,7 @@ use anyipc_os::Fd;
 use anyipc_shared_memory::parts::{Fabric, Link, Pulse, ReadySlot, Region, Side};
 
 use super::queue::failed;
-use super::record::nameless;
+use super::record::Record;
 use super::sys;
 use crate::settings::Settings;
 use crate::store::state::{RECEIVER_LEFT, SENDER_LEFT};
@@ -23,7 +23,11 @@ const MARKS: usize = 4096;
 
 /// How channels of an address look.
 #[derive(Debug)]
-pub(crate) struct Pair<'a>(pub(crate) &'a Settings);
+pub(crate) struct Pair<'a> {
+    pub(crate) settings: &'a Settings,
+    /// Who makes the queues of a channel holds this.
+    pub(crate) record: &'a Record,
+}
 
 impl Fabric for Pair<'_> {
     type Sender = Sender;
@@ -31,11 +35,11 @@ impl Fabric for Pair<'_> {
     const EXTRAS: usize = 2;
 
     fn capacity(&self) -> usize {
-        self.0.channel_capacity()
+        self.settings.channel_capacity()
     }
 
     fn insists(&self, hello: &Hello) -> u64 {
-        self.0.insists(hello)
+        self.settings.insists(hello)
     }
 
     fn size(&self, _capacity: usize) -> Option<usize> {
@@ -43,11 +47,12 @@ impl Fabric for Pair<'_> {
     }
 
     fn extras(&self) -> io::Result<Vec<Fd>> {
-        let shape = self.0.channel_shape();
+        let shape = self.settings.channel_shape();
         let make = || {
-            nameless(shape).map_err(|error| {
-                let (_, why) = sys::explain(&error, shape.most as usize, shape.longest as usize);
-                io::Error::new(error.kind(), why)
+            self.record.nameless(shape).map_err(|error| {
+                let (kind, why) = sys::explain(&error, shape.most as usize, shape.longest as usize);
+                let short = kind == ErrorKind::OutOfMemory;
+                io::Error::new(if short { io::ErrorKind::OutOfMemory } else { error.kind() }, why)
             })
         };
         Ok(vec![make()?, make()?])

@@ -2,7 +2,8 @@
 //!
 //! A small named memory records the kernel queue's name and limits, and lives and dies as any named memory does;
 //! whoever removes it unlinks the kernel queue first. The record comes before the queue: whoever opens the record
-//! makes the queue if it is not there, so no death leaves a queue without a record.
+//! makes the queue if it is not there, so no death leaves a queue without a record. A second name in it is for the
+//! queues of channels, which lose it as soon as they are made.
 //!
 //! - `record`: that memory
 //! - `queue`: a handle of a queue

@@ -21,11 +21,13 @@ pub(crate) static KIND: Kind = Kind {
 };
 
 /// The version of the record.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 /// Where the count of dropped messages lies (u64).
 pub(super) const DROPPED: usize = 32;
 /// Where the kernel queue's name lies, with a NUL behind it.
 const NAME: usize = 40;
+/// Where the name lies that a channel's queues have while they are made, with a NUL behind it.
+const CHANNEL: usize = 144;
 /// Where the text of `alloc_lpsz` lies.
 pub(crate) const TEXT: usize = CLEAN;
 
@@ -48,17 +50,22 @@ pub(crate) struct Record {
     pub(crate) text: usize,
     /// The kernel queue's name.
     name: String,
+    /// The name that a channel's queues have while they are made. Nobody needs what stands there.
+    channel: String,
 }
 
 impl Record {
     /// A record of a queue to be made.
     pub(crate) fn new(name: &Name, shape: Shape, text: usize) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        // The random keys of two processes differ, and so do two counts of one process.
-        let nonce = RandomState::new().hash_one((process::id(), COUNT.fetch_add(1, Relaxed)));
         let os_name = name.os_name();
         let hash = os_name.rsplit('-').next().unwrap_or_default();
-        Self { shape, text, name: format!("{}{hash}-{nonce:016x}", prefix()) }
+        let fresh = || {
+            // The random keys of two processes differ, and so do two counts of one process.
+            let nonce = RandomState::new().hash_one((process::id(), COUNT.fetch_add(1, Relaxed)));
+            format!("{}{hash}-{nonce:016x}", prefix())
+        };
+        Self { shape, text, name: fresh(), channel: fresh() }
     }
 
     /// What the memory begins with.
@@ -69,6 +76,8 @@ impl Record {
         bytes.extend((self.text as u64).to_ne_bytes());
         bytes.extend(0u64.to_ne_bytes());
         bytes.extend(self.name.as_bytes());
+        bytes.resize(CHANNEL, 0);
+        bytes.extend(self.channel.as_bytes());
         bytes.resize(CLEAN, 0);
         bytes
     }
@@ -90,23 +99,38 @@ impl Record {
         let sound = word(0)? == LAYOUT
             && (1..=MAX_PRIORITIES).contains(&shape.priorities)
             && TEXT.checked_add(text)? <= region.len();
-        let name = name_in(&bytes)?;
-        sound.then_some(Self { shape, text, name })
+        let (name, channel) = (name_in(&bytes, NAME)?, name_in(&bytes, CHANNEL)?);
+        sound.then_some(Self { shape, text, name, channel })
     }
 
     /// Opens the kernel's queue, and makes it if nobody has.
     pub(crate) fn queue(&self, operation: Operation) -> Result<Fd> {
         make(&self.name, self.shape, false).map_err(|error| explain(error, self.shape, operation))
     }
+
+    /// Makes a queue without a name. For an instant it has the one of the record that is nobody's: what a death
+    /// leaves there goes with the next such queue, or with the record.
+    pub(super) fn nameless(&self, shape: Shape) -> io::Result<Fd> {
+        loop {
+            match make(&self.channel, shape, true) {
+                // Whoever made that is dead, or about to take the name away itself.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => unlink(&self.channel)?,
+                made => {
+                    let fd = made?;
+                    unlink(&self.channel)?;
+                    return Ok(fd);
+                }
+            }
+        }
+    }
 }
 
-/// A queue without a name.
-pub(super) fn nameless(shape: Shape) -> io::Result<Fd> {
-    let any = Name::new("channel").map_err(io::Error::other)?;
-    let name = Record::new(&any, shape, 0).name;
-    let fd = make(&name, shape, true)?;
-    sys::unlink(&name)?;
-    Ok(fd)
+/// Takes a name away, unless someone else was faster.
+fn unlink(name: &str) -> io::Result<()> {
+    match sys::unlink(name) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
 }
 
 fn make(name: &str, shape: Shape, exclusive: bool) -> io::Result<Fd> {
@@ -123,18 +147,18 @@ fn prefix() -> String {
     format!("/anyipc-{}-", user())
 }
 
-/// The name in a record, if it is one that we make.
-fn name_in(bytes: &[u8; CLEAN]) -> Option<String> {
-    let name = bytes.get(NAME..)?.split(|byte| *byte == 0).next()?;
+/// A name in a record, if it is one that we make.
+fn name_in(bytes: &[u8; CLEAN], at: usize) -> Option<String> {
+    let name = bytes.get(at..)?.split(|byte| *byte == 0).next()?;
     let name = std::str::from_utf8(name).ok()?;
     let rest = name.strip_prefix(&prefix())?;
     let sound = rest.len() < 100 && rest.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     sound.then(|| name.to_owned())
 }
 
-/// Takes the kernel queue's name away, before the record is removed.
+/// Takes the kernel's names away, before the record is removed.
 fn clean(bytes: &[u8; CLEAN]) {
-    if let Some(name) = name_in(bytes) {
-        let _ = sys::unlink(&name);
+    for name in [NAME, CHANNEL].into_iter().filter_map(|at| name_in(bytes, at)) {
+        let _ = unlink(&name);
     }
 }

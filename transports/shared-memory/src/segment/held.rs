@@ -54,13 +54,15 @@ impl Held {
             .is_some_and(|map| self.kind.companion.is_some() && super::companions(&map).load(Relaxed) != 0);
         // While we hold the lock nobody may remove the name: if it is not ours, someone broke in.
         let there = same_file(&self.dir, &self.file, &self.fd);
-        if self.removes && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false) {
+        let last_goes = self.removes || matches!(there, Ok(false));
+        if last_goes && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false) {
+            // Also of a segment that was removed by force: what it tells of is its own, and may have been made anew.
+            clean(self.kind, &self.fd);
             // Checked again: the upgrade lets go for an instant, and the name may be another's by now.
             if same_file(&self.dir, &self.file, &self.fd).unwrap_or(false) {
                 if companions {
                     remove_companions(&self.dir, self.kind, &self.file);
                 }
-                clean(self.kind, &self.fd);
                 let _ = self.dir.unlink(&self.file);
             }
         }
