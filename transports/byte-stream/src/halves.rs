@@ -60,7 +60,7 @@ impl Outgoing for SendEnd {
     }
 
     fn interest(&self) -> Interest {
-        Interest::Writable
+        self.0.send_interest()
     }
 }
 

@@ -9,6 +9,8 @@ use anyipc_os::Marks;
 pub(crate) const PREFIX: &str = "pipe+";
 pub(crate) const DOOR: &str = ".fifo";
 pub(crate) const TEXT: &str = ".text";
+/// A text that is not whole yet.
+pub(crate) const UNFINISHED_TEXT: &str = ".text.tmp";
 pub(crate) static MARKS: Marks = Marks { prefix: PREFIX, suffix: ".lock", heading: "anyipc-pipe 1" };
 
 /// A connection's FIFOs. The connector sends on the first, which it holds locked while it lives, and learns on

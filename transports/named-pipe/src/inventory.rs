@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use anyipc_core::{Name, Object, Result};
 use anyipc_os::{Dir, FileKind, Group, GroupKind, files_of, remove_groups, sweep_groups};
 
-use crate::files::{CONNECTION, DOOR, MARKS, PREFIX, TEXT, stem};
+use crate::files::{CONNECTION, DOOR, MARKS, PREFIX, TEXT, UNFINISHED_TEXT, stem};
 use crate::request::{TICKET, is_ticket};
 
 /// A name's files.
 static RENDEZVOUS: GroupKind = GroupKind {
     object: "rendezvous",
-    ends: &[DOOR, TEXT, MARKS.suffix],
+    ends: &[DOOR, TEXT, UNFINISHED_TEXT, MARKS.suffix],
     lock: FileKind::Regular,
     text: Some(TEXT),
     marks: Some(&MARKS),
@@ -46,7 +46,9 @@ pub(crate) fn sweep(dir: &Dir, fix: bool) -> Result<Vec<Object>> {
 /// FIFO and no text of ours stays, and is in the way.
 pub(crate) fn clear(dir: &Dir, name: &Name) {
     let stem = stem(name);
-    for (end, kind) in [(DOOR, FileKind::Fifo), (TEXT, FileKind::Regular)] {
+    for (end, kind) in
+        [(DOOR, FileKind::Fifo), (TEXT, FileKind::Regular), (UNFINISHED_TEXT, FileKind::Regular)]
+    {
         let file = format!("{stem}{end}");
         if dir.stat(&file).is_ok_and(|status| status.kind == kind && status.ours) {
             let _ = dir.unlink(&file);

@@ -4,9 +4,9 @@
 //!
 //! An internal crate: it follows no semantic versioning. Use a transport.
 
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(not(any(target_os = "linux", windows)))]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod unix;
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 mod unsupported;
 #[cfg(windows)]
 mod windows;
@@ -14,10 +14,11 @@ mod windows;
 mod claim;
 mod group;
 mod lpsz;
+mod put;
 
-#[cfg(target_os = "linux")]
-pub use linux::*;
-#[cfg(not(any(target_os = "linux", windows)))]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+pub use unix::*;
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 pub use unsupported::*;
 #[cfg(windows)]
 pub use windows::*;
@@ -25,6 +26,7 @@ pub use windows::*;
 pub use claim::{Claim, Marks};
 pub use group::{Group, GroupKind, files_of, remove_groups, sweep_groups};
 pub use lpsz::{show_lpsz, store_lpsz};
+pub use put::put;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 

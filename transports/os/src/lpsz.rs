@@ -5,7 +5,7 @@ use std::io;
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 
-use crate::{Dir, FileKind, Marks};
+use crate::{Dir, FileKind, Marks, put};
 
 /// The longest text, in bytes.
 const LONGEST: u64 = 1 << 30;
@@ -20,14 +20,7 @@ pub fn store_lpsz(dir: &Dir, file: &str, text: &[u8]) -> Result<()> {
         return Err(Error::new(operation, ErrorKind::InvalidOption)
             .because("a text has no NUL in it and less than 1 GiB"));
     }
-    let store = || {
-        // Whoever sees the name sees the whole text.
-        let nameless = dir.nameless_file()?;
-        nameless.reserve(text.len() + 1)?;
-        nameless.write_all_at(text, 0)?;
-        dir.link_nameless(&nameless, file)
-    };
-    store()
+    put(dir, file, &[text, b"\0"].concat())
         .map_err(|error| Error::io(operation, &format!("storing {}", dir.path().join(file).display()), error))
 }
 

@@ -1,6 +1,6 @@
-//! Platforms that are not built yet: the names of `linux`, each call `Unsupported`.
+//! Platforms that are not built yet: the names of `unix`, each call `Unsupported`.
 
-#![expect(missing_docs, reason = "documented in linux")]
+#![expect(missing_docs, reason = "documented in unix")]
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -197,8 +197,4 @@ pub fn read_text(file: &Fd, _max: usize) -> io::Result<String> {
 pub fn sleep(_source: &Source, _interest: Interest, longest: Duration) -> bool {
     std::thread::sleep(longest);
     false
-}
-
-pub fn limit_unsent<T>(_socket: &T, _bytes: usize) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }

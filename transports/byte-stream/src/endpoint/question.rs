@@ -31,7 +31,10 @@ pub(super) fn ask(place: &Place, patience: Duration, read: &mut dyn FnMut(&CStr)
                 .because("its owner tells the text only while it accepts"));
         }
         match asked.set() {
-            Some(set) => drop(sleep(&set.source(), Interest::Readable, left)),
+            Some(set) => {
+                set.ring_at(None).map_err(|e| Error::io(Operation::ReadLpsz, "setting the clock", e))?;
+                sleep(&set.source(), Interest::Readable, left);
+            }
             None => thread::sleep(SOON),
         }
     }

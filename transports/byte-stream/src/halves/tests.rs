@@ -1,10 +1,11 @@
 //! What a real stream does for the halves: room for a goodbye, and a word from the receiver that leaves.
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use anyipc_core::{ErrorKind, Flags, Interest, RecvHalf, Result, SendHalf, Wait};
-use anyipc_os::sleep;
+use anyipc_core::{ErrorKind, Flags, Interest, Operation, RecvHalf, Result, SendHalf, Wait};
+use anyipc_os::{Dir, Scope, sleep};
 
 use super::{Receiver, Sender, halves};
 use crate::sys::{Listener, Stream};
@@ -12,7 +13,17 @@ use crate::sys::{Listener, Stream};
 /// Both ends of a stream.
 type Ends = fn() -> (Stream, Stream);
 
-const KINDS: [(&str, Ends); 2] = [("local", || Stream::pair().unwrap()), ("tcp", tcp)];
+const KINDS: [(&str, Ends); 2] = [("local", local), ("tcp", tcp)];
+
+fn local() -> (Stream, Stream) {
+    static SERIAL: AtomicU32 = AtomicU32::new(0);
+    let name = format!("halves-{}-{}", std::process::id(), SERIAL.fetch_add(1, Relaxed));
+    let dir = Dir::open(Scope::User, Operation::Create).unwrap();
+    let listener = Listener::local(&dir, &name, false).unwrap();
+    let here = Stream::local(&dir, &name).unwrap();
+    dir.unlink(&name).unwrap();
+    (here, listener.accept().unwrap().unwrap())
+}
 
 fn tcp() -> (Stream, Stream) {
     let listener = Listener::tcp(&"127.0.0.1:0".parse().unwrap()).unwrap();

@@ -25,6 +25,8 @@ use crate::sys::{Listener, Stream};
 
 const SOCKET: &str = ".sock";
 const TEXT: &str = ".text";
+/// A text that is not whole yet.
+const UNFINISHED_TEXT: &str = ".text.tmp";
 const LOCK: &str = ".lock";
 
 /// The names of one scheme.
@@ -49,7 +51,7 @@ impl Names {
             marks,
             files: GroupKind {
                 object: "rendezvous",
-                ends: &[SOCKET, TEXT, LOCK],
+                ends: &[SOCKET, TEXT, UNFINISHED_TEXT, LOCK],
                 lock: FileKind::Regular,
                 text: Some(TEXT),
                 marks: Some(marks),
@@ -74,8 +76,10 @@ impl Names {
 
     /// Removes what stands beside the lock, which the caller holds.
     pub(crate) fn clear(&self, dir: &Dir, name: &Name) {
-        let _ = dir.unlink(&self.socket_of(name));
-        let _ = dir.unlink(&self.text_of(name));
+        let stem = format!("{}{}", self.marks.prefix, name.os_name());
+        for end in [SOCKET, TEXT, UNFINISHED_TEXT] {
+            let _ = dir.unlink(&format!("{stem}{end}"));
+        }
     }
 
     fn group(&'static self, name: &Name) -> Group {

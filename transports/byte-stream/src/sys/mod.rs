@@ -1,24 +1,23 @@
 //! Everything that asks the operating system, behind the same names on each platform.
 
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(not(any(target_os = "linux", windows)))]
+#[cfg(any(windows, target_os = "macos", anyipc_as_macos))]
+mod flow;
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod unix;
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 mod unsupported;
 #[cfg(windows)]
 mod windows;
 
-#[cfg(target_os = "linux")]
-pub(crate) use linux::is_shortage;
-#[cfg(target_os = "linux")]
-pub use linux::{Listener, Stream};
-#[cfg(not(any(target_os = "linux", windows)))]
-pub(crate) use unsupported::is_shortage;
-#[cfg(not(any(target_os = "linux", windows)))]
-pub use unsupported::{Listener, Stream};
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+use unix as system;
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
+use unsupported as system;
 #[cfg(windows)]
-pub(crate) use windows::is_shortage;
-#[cfg(windows)]
-pub use windows::{Listener, Stream};
+use windows as system;
+
+pub(crate) use system::is_shortage;
+pub use system::{Listener, Stream};
 
 /// The process and the user on the other side of a local socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

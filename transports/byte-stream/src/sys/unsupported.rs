@@ -1,13 +1,13 @@
-//! Platforms that are not built yet: the names of `linux`, each call `Unsupported`.
+//! Platforms that are not built yet: the names of `unix`, each call `Unsupported`.
 
-#![expect(missing_docs, reason = "documented in linux")]
+#![expect(missing_docs, reason = "documented in unix")]
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyipc_core::Source;
+use anyipc_core::{Interest, Source};
 use anyipc_os::Dir;
 
 use super::Credentials;
@@ -68,6 +68,9 @@ impl Stream {
         match self.0 {}
     }
     pub(crate) fn stretch_last(&self) {
+        match self.0 {}
+    }
+    pub(crate) fn send_interest(&self) -> Interest {
         match self.0 {}
     }
     pub(crate) fn source(self: &Arc<Self>) -> Source {

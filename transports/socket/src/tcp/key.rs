@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyipc_byte_stream::Key;
 use anyipc_core::{Error, ErrorKind, Operation, Result};
-use anyipc_os::{Dir, Fd, FileKind};
+use anyipc_os::{Dir, Fd, FileKind, put};
 
 /// The file of the per-user key.
 const FILE: &str = "tcp.key";
@@ -34,10 +34,7 @@ fn of_user(operation: Operation) -> Result<Key> {
         }
         let mut bytes = [0; FRESH];
         getrandom::fill(&mut bytes).map_err(|error| fail(io::Error::other(error)))?;
-        // Whoever sees the name sees the whole key.
-        let file = dir.nameless_file().map_err(fail)?;
-        file.write_all_at(&bytes, 0).map_err(fail)?;
-        match dir.link_nameless(&file, FILE) {
+        match put(&dir, FILE, &bytes) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(error)),
             // Made just now, by us or by another; the same key for all.
             _ => {}

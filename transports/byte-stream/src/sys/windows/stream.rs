@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::os::windows::io::OwnedHandle;
 use std::sync::Arc;
 
-use anyipc_core::{Handles, Source};
+use anyipc_core::{Handles, Interest, Source};
 use anyipc_os::Dir;
 
 use super::local::Local;
@@ -77,7 +77,7 @@ impl Stream {
     /// Sends as much as the system takes now.
     pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Local(local) => local.send(bytes),
+            Self::Local(local) => local.send_two(bytes, &[]),
             Self::Tcp(tcp) => tcp.send(bytes),
         }
     }
@@ -127,6 +127,11 @@ impl Stream {
     /// Makes room for what is left, when nothing follows.
     pub(crate) fn stretch_last(&self) {
         self.stretch(true);
+    }
+
+    /// Which readiness of the source a sender waits for: that says the source itself.
+    pub(crate) fn send_interest(&self) -> Interest {
+        Interest::Writable
     }
 
     /// What a reactor registers.

@@ -2,15 +2,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyipc_core::{Interest, Source};
-use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use rustix::event::{Timespec, epoll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 
-use super::fd::Fd;
+use crate::Fd;
 
 /// Descriptors and a clock that are waited for together: readable when one of them is ready.
 #[derive(Debug)]
@@ -54,7 +54,8 @@ impl Set {
         let _ = epoll::delete(&self.epoll, what);
     }
 
-    /// Makes the set readable from this moment on, or never by the clock. For one caller at a time.
+    /// Makes the set readable from this moment on, or never by the clock. For one caller at a time, who calls it
+    /// before each sleep.
     pub fn ring_at(&self, moment: Option<Instant>) -> io::Result<()> {
         if !self.ticks.swap(moment.is_some(), Ordering::Relaxed) && moment.is_none() {
             return Ok(());
@@ -88,17 +89,4 @@ fn flags(interest: Interest) -> epoll::EventFlags {
         Interest::Readable => epoll::EventFlags::IN,
         Interest::Writable => epoll::EventFlags::OUT,
     }
-}
-
-/// Sleeps until a source is ready, or hung up, for this time at most. False if the time has passed, or a signal
-/// came.
-pub fn sleep(source: &Source, interest: Interest, longest: Duration) -> bool {
-    let flags = match interest {
-        Interest::Readable => PollFlags::IN,
-        Interest::Writable => PollFlags::OUT,
-    };
-    let mut fds = [PollFd::from_borrowed_fd(source.as_fd(), flags)];
-    // What is too long to say is for ever.
-    let longest = Timespec::try_from(longest).ok();
-    matches!(poll(&mut fds, longest.as_ref()), Ok(1..))
 }

@@ -7,6 +7,7 @@ use rustix::io::{pread, pwrite, retry_on_intr as retry};
 use rustix::process::{Resource, getrlimit};
 
 use super::fork::{self, Quiet, generation};
+use super::system::device;
 use crate::{FileId, FileKind, Status};
 
 /// An owned descriptor that a forked child does not inherit.
@@ -105,6 +106,6 @@ pub(super) fn status(stat: &rustix::fs::Stat) -> Status {
         ours: stat.st_uid == rustix::process::geteuid().as_raw(),
         private: stat.st_mode & 0o077 == 0,
         size: u64::try_from(stat.st_size).unwrap_or(0),
-        id: FileId { device: stat.st_dev, inode: stat.st_ino },
+        id: FileId { device: device(stat), inode: stat.st_ino },
     }
 }

@@ -1,11 +1,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{FileType, Mode, mknodat};
 use rustix::io::{Errno, read, write};
 
 use super::dir::Dir;
 use super::fd::Fd;
+use super::system::make_fifo;
 use crate::FileKind;
 
 /// A FIFO in the private directory that others ring to make its owner's reactor look: readable once rung.
@@ -19,7 +19,7 @@ impl Bell {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        mknodat(dir, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        make_fifo(dir, name)?;
         Self::open(dir, name)
     }
 

@@ -3,8 +3,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::fd::Fd;
-use crate::{FileId, Lock};
+use crate::{Fd, FileId, Lock};
 
 /// The byte that writers of a snapshot lock.
 const WRITER: i64 = 0;

@@ -1,24 +1,33 @@
-//! Linux: `flock`, open-file locks, `O_TMPFILE`, FIFOs, `pthread_atfork`.
+//! Linux and macOS: `flock`, `pthread_atfork`, descriptors. What differs between them is in `linux` and `macos`, under
+//! the same names.
 
 mod bell;
 mod dir;
 mod fd;
 mod fork;
-mod lock;
-mod set;
-mod tcp;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+mod sleep;
 mod text;
+
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(target_os = "macos")]
+use macos as system;
 
 pub use bell::Bell;
 pub use dir::{Dir, same_file};
 pub use fd::Fd;
 pub use fork::{Quiet, generation, register};
-pub use lock::{
-    holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock, unlock_number,
-    write_unlock,
+pub use sleep::sleep;
+#[cfg(target_os = "linux")]
+pub use system::limit_unsent;
+pub use system::{
+    NO_SIGNAL, Set, holders, is_held, is_number_locked, no_signal, peer_of, try_lock, try_lock_number,
+    try_write_lock, unlock, unlock_number, write_unlock,
 };
-pub use set::{Set, sleep};
-pub use tcp::limit_unsent;
 pub use text::{overwrite, read_text};
 
 /// Opens a file of the user's choice for reading. Waits for nothing: a FIFO opens at once.

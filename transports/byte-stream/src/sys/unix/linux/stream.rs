@@ -1,25 +1,21 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyipc_core::Source;
+use anyipc_core::{Interest, Source};
 use anyipc_os::{Dir, Fd, Quiet, limit_unsent};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketType, connect, getpeername, getsockname, recv,
-    recvmsg, send, sendmsg, socket_with, socketpair,
+    SendAncillaryMessage, SocketType, recv, recvmsg, send, sendmsg, socketpair,
 };
 
 use super::FLAGS;
 use crate::sys::Credentials;
+use crate::sys::unix::socket::{self, SEND};
 
-const SEND: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 /// A local stream's send buffer, unless the address says otherwise; the kernel doubles it.
 const BUFFER: usize = 104 << 10;
 /// What it has more when stretched: room for a whole frame and a goodbye.
@@ -48,9 +44,7 @@ impl Stream {
     /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: nobody listens;
     /// `WouldBlock`: its queue is full.
     pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
-        let fd = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
-        connect(&fd, &address(dir, name)?)?;
-        Self::ready(fd)
+        socket::connect_local(dir, name).and_then(Self::ready)
     }
 
     /// Two ends of a local stream.
@@ -62,30 +56,15 @@ impl Stream {
 
     /// Begins to connect over TCP; [`connected`](Self::connected) tells when it is done.
     pub fn tcp(to: &SocketAddr) -> io::Result<Self> {
-        let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let fd = Fd::make(|| Ok(socket_with(family, SocketType::STREAM, FLAGS, None)?))?;
-        match connect(&fd, to) {
-            Ok(()) | Err(Errno::INPROGRESS) => Self::tcp_ready(fd),
-            Err(error) => Err(error.into()),
-        }
+        socket::connect_tcp(to).and_then(Self::tcp_ready)
     }
 
     /// Whether a TCP connection stands. A socket that met itself, where nobody listens, is refused.
     pub fn connected(&self) -> io::Result<bool> {
-        if !self.writable() {
-            return Ok(false);
-        }
-        sockopt::socket_error(&self.fd)??;
-        match getpeername(&self.fd) {
-            Ok(Some(peer)) if getsockname(&self.fd)? == peer => Err(io::ErrorKind::ConnectionRefused.into()),
-            Ok(Some(_)) => Ok(true),
-            // It stood, and was reset before we looked.
-            Ok(None) | Err(Errno::NOTCONN) => Err(io::ErrorKind::ConnectionReset.into()),
-            Err(error) => Err(error.into()),
-        }
+        socket::connected(&self.fd)
     }
 
-    pub(super) fn ready(fd: Fd) -> io::Result<Self> {
+    pub(in super::super) fn ready(fd: Fd) -> io::Result<Self> {
         sockopt::set_socket_send_buffer_size(&fd, BUFFER)?;
         Ok(Self { fd, tcp: false, buffer: BUFFER })
     }
@@ -118,21 +97,15 @@ impl Stream {
         Ok(sockopt::set_socket_recv_buffer_size(&self.fd, most)?)
     }
 
-    /// A TCP connection sends at once, and notices within half a minute that the other machine is gone.
-    pub(super) fn tcp_ready(fd: Fd) -> io::Result<Self> {
-        sockopt::set_tcp_nodelay(&fd, true)?;
-        sockopt::set_socket_keepalive(&fd, true)?;
-        sockopt::set_tcp_keepidle(&fd, Duration::from_secs(10))?;
-        sockopt::set_tcp_keepintvl(&fd, Duration::from_secs(3))?;
-        sockopt::set_tcp_keepcnt(&fd, 3)?;
+    pub(in super::super) fn tcp_ready(fd: Fd) -> io::Result<Self> {
+        socket::prepare_tcp(&fd)?;
         limit_unsent(&fd, TCP_UNSENT)?;
         Ok(Self { fd, tcp: true, buffer: TCP_UNSENT })
     }
 
     /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
     pub(crate) fn credentials(&self) -> io::Result<Credentials> {
-        let peer = sockopt::socket_peercred(&self.fd)?;
-        Ok(Credentials { pid: peer.pid.as_raw_nonzero().get() as u32, uid: Some(peer.uid.as_raw()) })
+        socket::credentials(&self.fd)
     }
 
     /// Sends as much as the kernel takes now.
@@ -183,8 +156,7 @@ impl Stream {
 
     /// Whether the kernel takes more, or knows that it never will.
     pub(crate) fn writable(&self) -> bool {
-        let mut fds = [PollFd::new(&self.fd, PollFlags::OUT)];
-        matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+        socket::is_writable(&self.fd)
     }
 
     /// Makes room for one frame more than usual, or takes it back.
@@ -210,6 +182,11 @@ impl Stream {
         }
     }
 
+    /// Which readiness of the source a sender waits for.
+    pub(crate) fn send_interest(&self) -> Interest {
+        Interest::Writable
+    }
+
     /// What a reactor registers.
     pub(crate) fn source(self: &Arc<Self>) -> Source {
         Arc::clone(self) as Source
@@ -220,9 +197,4 @@ impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// The directory by descriptor: as long as a path may be, the address stays short, and means this directory.
-pub(super) fn address(dir: &Dir, name: &str) -> io::Result<SocketAddrUnix> {
-    Ok(SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", dir.as_fd().as_raw_fd()))?)
 }

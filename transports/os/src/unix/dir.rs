@@ -5,21 +5,19 @@ use std::path::{Path, PathBuf};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, chmod, chmodat, fchmod, fstat, linkat, mkdir, open, openat, statat, unlinkat,
+    AtFlags, Mode, OFlags, chmod, chmodat, fchmod, fstat, linkat, mkdir, open, openat, statat, unlinkat,
 };
 use rustix::process::{geteuid, getuid};
 
 use super::fd::{Fd, status};
+use super::system;
 use crate::{Scope, Status};
-
-/// Where the directories lie unless `ANYIPC_DIR` says otherwise.
-const BASE: &str = "/dev/shm";
 
 /// What others may do with a shared directory: reach what they know the name of.
 const SHARED: Mode = Mode::RWXU.union(Mode::XGRP).union(Mode::XOTH);
 
-/// A directory of one user's objects: `/dev/shm/anyipc-<uid>`, or under the absolute path in `ANYIPC_DIR`. Nobody
-/// else can reach into it, unless it is a shared one; it stays when it is empty.
+/// A directory of one user's objects: `anyipc-<uid>` in `/dev/shm`, on macOS in the user's cache directory, or under the
+/// absolute path in `ANYIPC_DIR`. Nobody else can reach into it, unless it is a shared one; it stays when it is empty.
 #[derive(Debug)]
 pub struct Dir {
     fd: Fd,
@@ -48,7 +46,11 @@ impl Dir {
     }
 
     /// Opens this user's directory of what other users may reach, `anyipc-<uid>-shared`, and makes it if need be.
+    ///
+    /// # Errors
+    /// `Unsupported` on macOS, and those of [`open`](Self::open).
     pub fn shared(op: Operation) -> Result<Self> {
+        system::check_shared(op)?;
         Self::called(format!("anyipc-{}-shared", geteuid().as_raw()), SHARED, &base(op)?, op)
     }
 
@@ -58,8 +60,7 @@ impl Dir {
     /// `PermissionDenied` if what is there is another user's, or others may write to it.
     pub fn shared_of(user: u32, op: Operation) -> Result<Option<Self>> {
         let path = base(op)?.join(format!("anyipc-{user}-shared"));
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = match Fd::make(|| Ok(open(&path, flags, Mode::empty())?)) {
+        let fd = match Fd::make(|| system::open_to_reach(&path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(|e| Error::io(op, &format!("opening {}", path.display()), e))?,
         };
@@ -131,23 +132,11 @@ impl Dir {
         self.fresh(name, flags)
     }
 
-    /// Makes a file without a name, mode 0600. Fails where the file system has no `O_TMPFILE`.
-    pub fn nameless_file(&self) -> io::Result<Fd> {
-        self.fresh(".", OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC)
-    }
-
-    fn fresh(&self, name: &str, flags: OFlags) -> io::Result<Fd> {
+    pub(super) fn fresh(&self, name: &str, flags: OFlags) -> io::Result<Fd> {
         let fd = Fd::make(|| Ok(openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?))?;
         // The umask may have taken bits away.
         fchmod(&fd, Mode::RUSR | Mode::WUSR)?;
         Ok(fd)
-    }
-
-    /// Gives a nameless file its name; `AlreadyExists` if it is taken. Needs `/proc`.
-    pub fn link_nameless(&self, fd: &Fd, name: &str) -> io::Result<()> {
-        use std::os::fd::AsRawFd;
-        let from = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
-        Ok(linkat(CWD, from, &self.fd, name, AtFlags::SYMLINK_FOLLOW)?)
     }
 
     /// Gives a file a second name; `AlreadyExists` if it is taken.
@@ -202,7 +191,7 @@ pub fn same_file(dir: &Dir, name: &str, fd: &Fd) -> io::Result<bool> {
 
 fn base(op: Operation) -> Result<PathBuf> {
     let Some(chosen) = std::env::var_os("ANYIPC_DIR").filter(|dir| !dir.is_empty()) else {
-        return Ok(BASE.into());
+        return system::base().map_err(|error| Error::io(op, "asking where this user's files belong", error));
     };
     let refuse = |kind, why: &str| Err(Error::new(op, kind).because(format!("ANYIPC_DIR={chosen:?}: {why}")));
     if getuid() != geteuid() {

@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use anyipc_os::{Dir, Fd};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
-use rustix::net::{AddressFamily, SocketType, accept_with, bind, getsockname, listen, socket_with};
+use rustix::net::{AddressFamily, SocketAddrUnix, bind, getsockname, listen};
 
-use super::stream::address;
-use super::{FLAGS, Stream};
+use super::Stream;
+use super::socket::family_of;
+use super::system::{accept, fresh};
 
 /// How many connectors may queue before the owner looks.
 const BACKLOG: i32 = 1024;
@@ -31,8 +32,8 @@ pub struct Listener {
 impl Listener {
     /// Listens at a name, which every user may connect to if `shared`; `AddrInUse` if something stands there.
     pub(crate) fn local(dir: &Dir, name: &str, shared: bool) -> io::Result<Self> {
-        let socket = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
-        bind(&socket, &address(dir, name)?)?;
+        let socket = Fd::make(|| fresh(AddressFamily::UNIX))?;
+        dir.reach(name, |path| Ok(bind(&socket, &SocketAddrUnix::new(path)?)?))?;
         if shared {
             dir.open_to_all(name)?;
         }
@@ -42,8 +43,7 @@ impl Listener {
 
     /// Listens at a port; `AddrInUse` if someone else does.
     pub fn tcp(at: &SocketAddr) -> io::Result<Self> {
-        let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let socket = Fd::make(|| Ok(socket_with(family, SocketType::STREAM, FLAGS, None)?))?;
+        let socket = Fd::make(|| fresh(family_of(at)))?;
         // What is left of an earlier owner's connections is in nobody's way.
         set_socket_reuseaddr(&socket, true)?;
         if at.is_ipv6() {
@@ -62,7 +62,7 @@ impl Listener {
     /// The next connector, if one is waiting.
     pub(crate) fn accept(&self) -> io::Result<Option<Stream>> {
         loop {
-            match Fd::make(|| Ok(accept_with(&self.socket, FLAGS)?)) {
+            match Fd::make(|| accept(&self.socket)) {
                 Ok(fd) => {
                     let stream = if self.tcp { Stream::tcp_ready(fd) } else { Stream::ready(fd) };
                     // One that is gone already cannot be set up.

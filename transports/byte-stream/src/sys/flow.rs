@@ -1,0 +1,127 @@
+//! A connection on which one side sends a channel's frames, and the other tells what it has taken.
+
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::credit::{Allowance, CREDIT, Debt, MOST_UNITS};
+use crate::wire::STOP;
+
+/// What carries it. No call blocks.
+pub(super) trait Duplex {
+    /// Sends two pieces, or as much of them as the system takes now.
+    fn send(&self, first: &[u8], second: &[u8]) -> io::Result<usize>;
+
+    /// Receives what is there. 0: the other side hung up.
+    fn recv(&self, bytes: &mut [u8]) -> io::Result<usize>;
+}
+
+/// One side's part in it.
+#[derive(Debug)]
+pub(super) struct Flow(Mutex<Role>);
+
+#[derive(Debug)]
+enum Role {
+    /// Both sides, at first.
+    Talks,
+    Sends {
+        allowance: Allowance,
+        stopped: bool,
+    },
+    Receives(Debt),
+}
+
+impl Flow {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Role::Talks))
+    }
+
+    fn role(&self) -> MutexGuard<'_, Role> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn begin_sending(&self, capacity: u64) {
+        *self.role() = Role::Sends { allowance: Allowance::new(capacity), stopped: false };
+    }
+
+    pub(super) fn begin_receiving(&self) {
+        *self.role() = Role::Receives(Debt::default());
+    }
+
+    /// Sends as much of two pieces as there is room for.
+    pub(super) fn send(&self, over: &impl Duplex, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        let Role::Sends { allowance, stopped } = &mut *self.role() else {
+            return over.send(first, second);
+        };
+        let heard = hear(over, allowance, stopped);
+        if *stopped {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        heard?;
+        let room = allowance.room();
+        let first = first.get(..room).unwrap_or(first);
+        let second = second.get(..room - first.len()).unwrap_or(second);
+        if room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let sent = over.send(first, second).inspect_err(|_| {
+            // What it said before it left.
+            let _ = hear(over, allowance, stopped);
+        })?;
+        allowance.sent(sent);
+        Ok(sent)
+    }
+
+    /// Receives what is there. A sender hears whether the receiver left in order.
+    pub(super) fn recv(&self, over: &impl Duplex, bytes: &mut [u8]) -> io::Result<usize> {
+        match &mut *self.role() {
+            Role::Talks => over.recv(bytes),
+            Role::Sends { stopped, .. } => Ok(usize::from(*stopped)),
+            Role::Receives(debt) => {
+                let got = over.recv(bytes)?;
+                let units = debt.took(got);
+                if units > 0 {
+                    // If the sender is gone, this is nothing to it.
+                    let credits = [CREDIT; MOST_UNITS];
+                    let _ = over.send(credits.get(..units).unwrap_or(&credits), &[]);
+                }
+                Ok(got)
+            }
+        }
+    }
+
+    /// Whether a send would do more than block.
+    pub(super) fn writable(&self, over: &impl Duplex) -> bool {
+        match &mut *self.role() {
+            Role::Sends { allowance, stopped } => {
+                hear(over, allowance, stopped).is_err() || *stopped || allowance.room() > 0
+            }
+            _ => true,
+        }
+    }
+
+    pub(super) fn stretch(&self, more: bool) {
+        if let Role::Sends { allowance, .. } = &mut *self.role() {
+            allowance.stretch(more);
+        }
+    }
+}
+
+/// Hears all that the receiver has said. `BrokenPipe`: it is gone, or says what cannot be.
+fn hear(over: &impl Duplex, allowance: &mut Allowance, stopped: &mut bool) -> io::Result<()> {
+    let mut said = [0; 128];
+    loop {
+        let count = match over.recv(&mut said) {
+            Ok(0) => return Err(io::ErrorKind::BrokenPipe.into()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for byte in said.get(..count).unwrap_or_default() {
+            match *byte {
+                STOP => *stopped = true,
+                CREDIT if allowance.credit() => {}
+                _ => return Err(io::ErrorKind::BrokenPipe.into()),
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use anyipc_core::{Interest, Source};
+use anyipc_os::{Dir, Fd};
+use rustix::net::sockopt;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, recv, send, sendmsg};
+
+use crate::credit;
+use crate::sys::Credentials;
+use crate::sys::flow::{Duplex, Flow};
+use crate::sys::unix::socket::{self, SEND};
+
+/// A TCP connection's send buffer, unless the address says otherwise.
+const TCP_BUFFER: usize = 256 << 10;
+/// What it has more when stretched: room for a whole frame and a goodbye.
+const TCP_STRETCH: usize = 104 << 10;
+/// The smallest receive buffer.
+const TCP_RECEIVE: usize = 128 << 10;
+
+/// A send buffer's size when the last of it is to be sent.
+const LAST: usize = 2 * credit::BUFFER;
+
+/// A non-blocking byte stream: a local socket or a TCP connection.
+#[derive(Debug)]
+pub struct Stream {
+    fd: Fd,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Local(Flow),
+    Tcp {
+        /// The send buffer's size, when it is not stretched.
+        buffer: usize,
+    },
+}
+
+impl Stream {
+    /// Whether a local stream can hand over the end of another one.
+    pub(crate) const PASSES_STREAMS: bool = false;
+
+    /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: nobody listens, or its queue is
+    /// full.
+    pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
+        socket::connect_local(dir, name).and_then(Self::ready)
+    }
+
+    /// `Unsupported`, as streams are not handed over.
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Begins to connect over TCP; [`connected`](Self::connected) tells when it is done.
+    pub fn tcp(to: &SocketAddr) -> io::Result<Self> {
+        socket::connect_tcp(to).and_then(Self::tcp_ready)
+    }
+
+    /// Whether a connection stands. A socket that met itself, where nobody listens, is refused.
+    pub fn connected(&self) -> io::Result<bool> {
+        match self.kind {
+            Kind::Local(_) => Ok(true),
+            Kind::Tcp { .. } => socket::connected(&self.fd),
+        }
+    }
+
+    pub(in super::super) fn ready(fd: Fd) -> io::Result<Self> {
+        Ok(Self { fd, kind: Kind::Local(Flow::new()) })
+    }
+
+    pub(in super::super) fn tcp_ready(fd: Fd) -> io::Result<Self> {
+        socket::prepare_tcp(&fd)?;
+        sockopt::set_socket_send_buffer_size(&fd, TCP_BUFFER)?;
+        Ok(Self { fd, kind: Kind::Tcp { buffer: TCP_BUFFER } })
+    }
+
+    /// From now on frames are sent. About this many bytes are in flight at most; 0 is the usual.
+    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<()> {
+        match &mut self.kind {
+            Kind::Local(flow) => {
+                flow.begin_sending(bytes);
+                Ok(sockopt::set_socket_send_buffer_size(&self.fd, credit::BUFFER)?)
+            }
+            Kind::Tcp { .. } if bytes == 0 => Ok(()),
+            Kind::Tcp { buffer } => {
+                *buffer = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, i32::MAX as usize / 4);
+                Ok(sockopt::set_socket_send_buffer_size(&self.fd, *buffer)?)
+            }
+        }
+    }
+
+    /// The receiving end's part of [`limit_sending`](Self::limit_sending).
+    pub(crate) fn limit_receiving(&self, bytes: u64) -> io::Result<()> {
+        match &self.kind {
+            Kind::Local(flow) => flow.begin_receiving(),
+            Kind::Tcp { .. } if bytes == 0 => {}
+            Kind::Tcp { .. } => {
+                let most =
+                    usize::try_from(bytes).unwrap_or(usize::MAX).clamp(TCP_RECEIVE, i32::MAX as usize / 4);
+                sockopt::set_socket_recv_buffer_size(&self.fd, most)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
+    pub(crate) fn credentials(&self) -> io::Result<Credentials> {
+        socket::credentials(&self.fd)
+    }
+
+    /// Sends as much as there is room for.
+    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.send_two(bytes, &[])
+    }
+
+    /// As [`send`](Self::send), two pieces in one call.
+    pub(crate) fn send_two(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        match &self.kind {
+            Kind::Local(flow) => flow.send(&self.fd, first, second),
+            Kind::Tcp { .. } => Duplex::send(&self.fd, first, second),
+        }
+    }
+
+    /// `Unsupported`, as streams are not handed over.
+    pub(crate) fn send_with(&self, _bytes: &[u8], _other: &Self) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Receives what is there. 0: the other side hung up.
+    pub(crate) fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        match &self.kind {
+            Kind::Local(flow) => flow.recv(&self.fd, bytes),
+            Kind::Tcp { .. } => Duplex::recv(&self.fd, bytes),
+        }
+    }
+
+    /// As [`recv`](Self::recv): no stream comes along.
+    pub(crate) fn recv_with(&self, bytes: &mut [u8], _other: &mut Option<Self>) -> io::Result<usize> {
+        self.recv(bytes)
+    }
+
+    /// Whether a send would do more than block.
+    pub(crate) fn writable(&self) -> bool {
+        match &self.kind {
+            Kind::Local(flow) => flow.writable(&self.fd),
+            Kind::Tcp { .. } => socket::is_writable(&self.fd),
+        }
+    }
+
+    /// Makes room for one frame more than usual, or takes it back.
+    pub(crate) fn stretch(&self, more: bool) {
+        match &self.kind {
+            Kind::Local(flow) => flow.stretch(more),
+            Kind::Tcp { buffer } => {
+                let bytes = if more { buffer + TCP_STRETCH } else { *buffer };
+                let _ = sockopt::set_socket_send_buffer_size(&self.fd, bytes);
+            }
+        }
+    }
+
+    /// Makes room for what is left, when nothing follows: much of it, as the kernel counts more than bytes, and many
+    /// small frames may have filled the buffer.
+    pub(crate) fn stretch_last(&self) {
+        self.stretch(true);
+        let bytes = match self.kind {
+            Kind::Local(_) => LAST,
+            Kind::Tcp { buffer } => LAST.max(2 * buffer),
+        };
+        let _ = sockopt::set_socket_send_buffer_size(&self.fd, bytes);
+    }
+
+    /// Which readiness of the source a sender waits for: a word of the receiver's, or the kernel's.
+    pub(crate) fn send_interest(&self) -> Interest {
+        match self.kind {
+            Kind::Local(_) => Interest::Readable,
+            Kind::Tcp { .. } => Interest::Writable,
+        }
+    }
+
+    /// What a reactor registers.
+    pub(crate) fn source(self: &Arc<Self>) -> Source {
+        Arc::clone(self) as Source
+    }
+}
+
+impl Duplex for Fd {
+    fn send(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        if second.is_empty() {
+            return Ok(send(self, first, SEND)?);
+        }
+        let pieces = [IoSlice::new(first), IoSlice::new(second)];
+        Ok(sendmsg(self, &pieces, &mut SendAncillaryBuffer::default(), SEND)?)
+    }
+
+    fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        Ok(recv(self, bytes, RecvFlags::DONTWAIT)?.0)
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}

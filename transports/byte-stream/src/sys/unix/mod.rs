@@ -1,0 +1,18 @@
+//! Linux and macOS: sockets. What differs between them is in `linux` and `macos`, under the same names; that for macOS
+//! works on Linux as well, where `--cfg anyipc_as_macos` chooses it for its tests.
+
+#[cfg(not(any(target_os = "macos", anyipc_as_macos)))]
+mod linux;
+mod listener;
+#[cfg(any(target_os = "macos", anyipc_as_macos))]
+mod macos;
+mod socket;
+
+#[cfg(not(any(target_os = "macos", anyipc_as_macos)))]
+use linux as system;
+#[cfg(any(target_os = "macos", anyipc_as_macos))]
+use macos as system;
+
+pub use listener::Listener;
+pub(crate) use listener::is_shortage;
+pub use system::Stream;

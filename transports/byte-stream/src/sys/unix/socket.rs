@@ -1,0 +1,71 @@
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use anyipc_os::{Dir, Fd, NO_SIGNAL, peer_of};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, connect, getpeername, getsockname, sockopt};
+
+use super::system::fresh;
+use crate::sys::Credentials;
+
+/// How everything is sent.
+pub(super) const SEND: SendFlags = NO_SIGNAL.union(SendFlags::DONTWAIT);
+
+pub(super) fn family_of(address: &SocketAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 }
+}
+
+/// Connects to the local listener at a name.
+pub(super) fn connect_local(dir: &Dir, name: &str) -> io::Result<Fd> {
+    let fd = Fd::make(|| fresh(AddressFamily::UNIX))?;
+    dir.reach(name, |path| Ok(connect(&fd, &SocketAddrUnix::new(path)?)?))?;
+    Ok(fd)
+}
+
+/// Begins to connect over TCP.
+pub(super) fn connect_tcp(to: &SocketAddr) -> io::Result<Fd> {
+    let fd = Fd::make(|| fresh(family_of(to)))?;
+    match connect(&fd, to) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(fd),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a TCP connection stands. A socket that met itself, where nobody listens, is refused.
+pub(super) fn connected(fd: &Fd) -> io::Result<bool> {
+    if !is_writable(fd) {
+        return Ok(false);
+    }
+    sockopt::socket_error(fd)??;
+    match getpeername(fd) {
+        Ok(Some(peer)) if getsockname(fd)? == peer => Err(io::ErrorKind::ConnectionRefused.into()),
+        Ok(Some(_)) => Ok(true),
+        // It stood, and was reset before we looked.
+        Ok(None) | Err(Errno::NOTCONN | Errno::INVAL) => Err(io::ErrorKind::ConnectionReset.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A TCP connection sends at once, and notices within half a minute that the other machine is gone.
+pub(super) fn prepare_tcp(fd: &Fd) -> io::Result<()> {
+    sockopt::set_tcp_nodelay(fd, true)?;
+    sockopt::set_socket_keepalive(fd, true)?;
+    sockopt::set_tcp_keepidle(fd, Duration::from_secs(10))?;
+    sockopt::set_tcp_keepintvl(fd, Duration::from_secs(3))?;
+    Ok(sockopt::set_tcp_keepcnt(fd, 3)?)
+}
+
+/// Who the kernel says is on the other side of a local stream.
+pub(super) fn credentials(fd: &Fd) -> io::Result<Credentials> {
+    let (pid, uid) = peer_of(fd)?;
+    Ok(Credentials { pid, uid: Some(uid) })
+}
+
+/// Whether the kernel takes more, or knows that it never will.
+pub(super) fn is_writable(fd: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(fd, PollFlags::OUT)];
+    matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+}

@@ -1,0 +1,88 @@
+use std::ffi::{CString, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+use rustix::fs::Stat;
+
+use crate::{Dir, Fd, Quiet};
+
+unsafe extern "C" {
+    /// Gives the calling thread a working directory of its own; with -1 it has the process's again. Since macOS 10.12.
+    fn pthread_fchdir_np(fd: libc::c_int) -> libc::c_int;
+}
+
+/// Where the directories lie unless `ANYIPC_DIR` says otherwise: this user's cache directory, which nobody else reaches.
+pub(in super::super) fn base() -> io::Result<PathBuf> {
+    let mut path = vec![0; libc::PATH_MAX as usize];
+    // SAFETY: the buffer is as long as it says.
+    let len = unsafe { libc::confstr(libc::_CS_DARWIN_USER_CACHE_DIR, path.as_mut_ptr().cast(), path.len()) };
+    // The length counts the NUL.
+    if len < 2 || len > path.len() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    path.truncate(len - 1);
+    Ok(OsString::from_vec(path).into())
+}
+
+/// Whether users can share a directory: not where they lie here.
+pub(in super::super) fn check_shared(op: Operation) -> Result<()> {
+    Err(Error::new(op, ErrorKind::Unsupported).because(
+        "scope=system: on macOS no other user reaches this user's directory; use scope=user, or tcp://",
+    ))
+}
+
+/// Opens a directory only for reaching into: there is none, as nobody can make one.
+pub(in super::super) fn open_to_reach(_path: &Path) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::NotFound.into())
+}
+
+/// Makes a FIFO, mode 0600 less what the umask takes.
+pub(in super::super) fn make_fifo(dir: &Dir, name: &str) -> io::Result<()> {
+    dir.reach(name, |path| {
+        let path = CString::new(path)?;
+        // SAFETY: the path ends with a NUL.
+        let code = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
+        if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    })
+}
+
+/// The device of a file.
+pub(in super::super) fn device(stat: &Stat) -> u64 {
+    stat.st_dev as u64
+}
+
+impl Dir {
+    /// `Unsupported`: every file has a name here.
+    pub fn nameless_file(&self) -> io::Result<Fd> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// `Unsupported`, as [`nameless_file`](Self::nameless_file) is.
+    pub fn link_nameless(&self, _fd: &Fd, _name: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Makes a call that knows no directories, with a path that is short however long the directory's is, and means
+    /// this directory even if it is renamed. For the call this is the thread's working directory.
+    pub fn reach<T>(&self, name: &str, call: impl FnOnce(&str) -> io::Result<T>) -> io::Result<T> {
+        /// Also when the call panics.
+        struct Back;
+        impl Drop for Back {
+            fn drop(&mut self) {
+                // SAFETY: touches nothing but the thread's working directory.
+                unsafe { pthread_fchdir_np(-1) };
+            }
+        }
+        // A child of this moment would begin in this directory.
+        let _quiet = Quiet::new();
+        // SAFETY: the descriptor is open for the call, which touches nothing but the thread's working directory.
+        if unsafe { pthread_fchdir_np(self.as_fd().as_raw_fd()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let _back = Back;
+        call(name)
+    }
+}

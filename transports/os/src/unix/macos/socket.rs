@@ -1,0 +1,32 @@
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use rustix::net::{SendFlags, sockopt};
+
+/// What a send says so that a peer who is gone is an error and no signal: nothing, the socket itself does.
+pub const NO_SIGNAL: SendFlags = SendFlags::empty();
+
+/// What a fresh socket needs for the same.
+pub fn no_signal(socket: &impl AsFd) -> io::Result<()> {
+    Ok(sockopt::set_socket_nosigpipe(socket, true)?)
+}
+
+/// The process and the user at the other end of a local socket: who called `connect` or `listen`.
+pub fn peer_of(socket: &impl AsFd) -> io::Result<(u32, u32)> {
+    let socket = socket.as_fd().as_raw_fd();
+    let (mut user, mut group, mut pid) = (0, 0, 0i32);
+    let mut len = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: the descriptor is open for the call, and the two numbers are valid for it.
+    let code = unsafe { libc::getpeereid(socket, &raw mut user, &raw mut group) };
+    if code != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open for the call, and the option is written to a number of the length given.
+    let code = unsafe {
+        libc::getsockopt(socket, libc::SOL_LOCAL, libc::LOCAL_PEERPID, (&raw mut pid).cast(), &raw mut len)
+    };
+    if code != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((u32::try_from(pid).unwrap_or(0), user))
+}
