@@ -39,17 +39,17 @@ mod posix {
     );
 }
 
-#[cfg(all(feature = "named-pipe", any(target_os = "linux", windows)))]
+#[cfg(all(feature = "named-pipe", any(target_os = "linux", target_os = "macos", windows)))]
 mod pipe {
     anyipc_conformance::suite!(super::chosen_by("pipe://any"));
 }
 
-#[cfg(all(feature = "socket", any(target_os = "linux", windows)))]
+#[cfg(all(feature = "socket", any(target_os = "linux", target_os = "macos", windows)))]
 mod local {
     anyipc_conformance::suite!(super::chosen_by("local://any"));
 }
 
-#[cfg(all(feature = "socket", any(target_os = "linux", windows)))]
+#[cfg(all(feature = "socket", any(target_os = "linux", target_os = "macos", windows)))]
 mod tcp {
     /// A loopback address of this process's own.
     fn address(serial: u64) -> String {

@@ -57,6 +57,7 @@ pub(super) fn check_runtime() -> Result<()> {
 
 #[cfg(unix)]
 mod fd {
+    use std::io;
     use std::os::fd::{AsRawFd, RawFd};
     use std::sync::Arc;
 
@@ -87,12 +88,16 @@ mod fd {
     impl Registered {
         pub(super) fn new(source: Source) -> Result<Self> {
             super::check_runtime()?;
-            let fd = Fd { raw: source.as_fd().as_raw_fd(), _source: source };
+            let fd = || Fd { raw: source.as_fd().as_raw_fd(), _source: source.clone() };
             // Deprecated because it trusts `as_raw_fd`: ours gives the same number at every call, and the
             // source that it borrows stays whole until the `AsyncFd` drops it. Its successor asks for the
             // same promise by an unsafe block, which this crate forbids.
             #[allow(deprecated)]
-            let registered = AsyncFd::new(fd);
+            let registered = AsyncFd::new(fd()).or_else(|error| match error.kind() {
+                // Nothing that is ever writable, and on macOS it may not be asked: a set of descriptors.
+                io::ErrorKind::InvalidInput => AsyncFd::with_interest(fd(), tokio::io::Interest::READABLE),
+                _ => Err(error),
+            });
             registered
                 .map(Self)
                 .map_err(|error| Error::io(Operation::Connect, "registering with the runtime", error))

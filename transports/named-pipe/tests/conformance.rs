@@ -1,5 +1,5 @@
 //! The suite every transport passes, with threads and tasks that sleep in a real `poll`.
-#![cfg(any(target_os = "linux", windows))]
+#![cfg(any(target_os = "linux", target_os = "macos", windows))]
 
 use anyipc_conformance::Fixture;
 

@@ -1,5 +1,5 @@
 //! Many at once, many messages, a fork, a signal that nobody ignores.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(anyipc_as_macos)))]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod common;

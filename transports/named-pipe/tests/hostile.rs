@@ -1,5 +1,5 @@
 //! Strangers at the door: garbage, silence, dawdling, and files that are no FIFOs.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(anyipc_as_macos)))]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod common;

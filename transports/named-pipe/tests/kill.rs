@@ -1,6 +1,6 @@
 //! Processes killed at random instants: what was sent with `Ok` arrives, the survivor hears of the
 //! death within a second, and nothing is left behind. `ANYIPC_KILLS` says how often (default 50 per scene).
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(anyipc_as_macos)))]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod common;

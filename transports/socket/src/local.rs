@@ -24,7 +24,7 @@ impl Transport for Local {
 
     fn about(&self) -> &'static str {
         "a Unix stream socket in the private directory and two connected ones per channel, with buffers within \
-         net.core.wmem_max; on Windows named pipes of this user's"
+         net.core.wmem_max (macOS: type-checked, not run there yet); on Windows named pipes of this user's"
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -1,5 +1,5 @@
 //! Orderly ends over real connections: whatever is unread the other way, what was sent arrives, and then `Closed`.
-#![cfg(any(target_os = "linux", windows))]
+#![cfg(any(target_os = "linux", target_os = "macos", windows))]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod common;

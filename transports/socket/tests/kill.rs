@@ -1,6 +1,6 @@
 //! Processes killed at random instants: what was sent with `Ok` over `local://` arrives, the survivor hears of the
 //! death within a second, and nothing is left behind. `ANYIPC_KILLS` says how often (default 50 per scene).
-#![cfg(any(target_os = "linux", windows))]
+#![cfg(any(target_os = "linux", target_os = "macos", windows))]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 mod common;
@@ -58,7 +58,7 @@ fn owner_of(scheme: &str, tag: &str) -> (Endpoint, Name) {
 
 /// Descriptors of this process. Windows counts them otherwise, and wine not at all.
 fn descriptors() -> usize {
-    if cfg!(windows) { 0 } else { std::fs::read_dir("/proc/self/fd").unwrap().count() }
+    if cfg!(windows) { 0 } else { std::fs::read_dir("/dev/fd").unwrap().count() }
 }
 
 fn a_killed_sender(scheme: &str) {

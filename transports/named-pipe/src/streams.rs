@@ -1,5 +1,5 @@
-//! Windows: named pipes, which are connections by themselves. In the private directory, `pipe+<os name>.lock`, `.sock`
-//! and `.text`, as those of `local://`.
+//! Connections over local streams. In the private directory, `pipe+<os name>.lock`, `.sock` and `.text`, as those of
+//! `local://`.
 
 use anyipc_byte_stream::{CAPACITY, Names, SCOPE};
 pub use anyipc_byte_stream::{Endpoint, StreamReceiver as Receiver, StreamSender as Sender};
@@ -9,7 +9,7 @@ use anyipc_os::Marks;
 static MARKS: Marks = Marks { prefix: "pipe+", suffix: ".lock", heading: "anyipc-pipe 1" };
 static NAMES: Names = Names::new(&MARKS);
 
-/// `pipe://`: channels over named pipes.
+/// `pipe://`: channels over named pipes; on macOS over local stream sockets.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NamedPipe;
 
@@ -25,7 +25,9 @@ impl Transport for NamedPipe {
     }
 
     fn about(&self) -> &'static str {
-        "named pipes of this user's, in byte mode, with a file in the private directory that tells their name"
+        "on Windows named pipes of this user's, in byte mode, with a file in the private directory that tells their \
+         name; on macOS, whose FIFOs can neither be locked nor tell of an end, stream sockets as those of local:// \
+         (type-checked, not run there yet)"
     }
 
     fn capabilities(&self) -> Capabilities {

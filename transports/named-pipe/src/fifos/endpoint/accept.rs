@@ -9,10 +9,10 @@ use anyipc_core::{
 };
 use anyipc_os::Set;
 
-use crate::connection::{Connection, Receiver, Sender};
-use crate::request::{Heard, Requests};
-use crate::settings::Settings;
-use crate::sys::Fifo;
+use crate::fifos::connection::{Connection, Receiver, Sender};
+use crate::fifos::request::{Heard, Requests};
+use crate::fifos::settings::Settings;
+use crate::fifos::sys::Fifo;
 
 /// The longest that a handshake may take.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);

@@ -10,10 +10,10 @@ use anyipc_core::{
 };
 use anyipc_os::{Claim, check_generation, generation, show_lpsz};
 
-use crate::connection::{Receiver, Sender};
-use crate::files::{self, MARKS};
-use crate::inventory;
-use crate::settings::Settings;
+use crate::fifos::connection::{Receiver, Sender};
+use crate::fifos::files::{self, MARKS};
+use crate::fifos::inventory;
+use crate::fifos::settings::Settings;
 pub(crate) use accept::Acceptor;
 
 /// A handle of a named pipe's name.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 
-use crate::sys::Fifo;
+use crate::fifos::sys::Fifo;
 
 const HEADING: &str = "anyipc-pipe 1 ";
 /// Hexadecimal digits of a ticket.

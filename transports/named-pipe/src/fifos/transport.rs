@@ -5,11 +5,11 @@ use anyipc_core::{
 };
 use anyipc_os::{Claim, store_lpsz};
 
-use crate::endpoint::{Acceptor, Endpoint};
-use crate::files::{self, MARKS, door};
-use crate::inventory;
-use crate::settings::Settings;
-use crate::sys::Fifo;
+use crate::fifos::endpoint::{Acceptor, Endpoint};
+use crate::fifos::files::{self, MARKS, door};
+use crate::fifos::inventory;
+use crate::fifos::settings::Settings;
+use crate::fifos::sys::Fifo;
 
 /// `pipe://`: channels over named pipes.
 #[derive(Debug, Clone, Copy, Default)]

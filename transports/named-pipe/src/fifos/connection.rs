@@ -9,9 +9,9 @@ use anyipc_byte_stream::{Incoming, MAX_FRAME, Outgoing, STOP};
 use anyipc_core::{Error, ErrorKind, FRAME_HEADER, Interest, Name, Operation, Result, Source};
 use anyipc_os::{Dir, Lock, Set, generation, same_file, try_lock};
 
-use crate::files::{CONNECTION, DOWN, DOWN_STOP, UP, UP_STOP, of_connection};
-use crate::request::TICKET;
-use crate::sys::{Fifo, rough_time};
+use crate::fifos::files::{CONNECTION, DOWN, DOWN_STOP, UP, UP_STOP, of_connection};
+use crate::fifos::request::TICKET;
+use crate::fifos::sys::{Fifo, rough_time};
 
 /// The sending half of a channel.
 pub type Sender = anyipc_byte_stream::Sender<SendEnd>;

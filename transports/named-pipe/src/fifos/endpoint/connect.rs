@@ -8,11 +8,11 @@ use anyipc_core::{
 use anyipc_os::Set;
 
 use super::accept::HANDSHAKE;
-use crate::connection::{Offer, Receiver, Sender};
-use crate::files::door;
-use crate::request;
-use crate::settings::Settings;
-use crate::sys::Fifo;
+use crate::fifos::connection::{Offer, Receiver, Sender};
+use crate::fifos::files::door;
+use crate::fifos::request;
+use crate::fifos::settings::Settings;
+use crate::fifos::sys::Fifo;
 
 /// How soon to look again for an owner, or for room at its door.
 const SOON: Duration = Duration::from_millis(1);

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Options, Result, keys};
 use anyipc_os::{Dir, Scope};
 
-use crate::connection::ROOM_TO_GROW;
-use crate::sys;
+use crate::fifos::connection::ROOM_TO_GROW;
+use crate::fifos::sys;
 
 /// What a FIFO holds unless the address says otherwise, and the system's usual size: bytes per direction.
 const DEFAULT_CAPACITY: usize = 64 << 10;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use anyipc_core::{Name, Object, Result};
 use anyipc_os::{Dir, FileKind, Group, GroupKind, files_of, remove_groups, sweep_groups};
 
-use crate::files::{CONNECTION, DOOR, MARKS, PREFIX, TEXT, UNFINISHED_TEXT, stem};
-use crate::request::{TICKET, is_ticket};
+use crate::fifos::files::{CONNECTION, DOOR, MARKS, PREFIX, TEXT, UNFINISHED_TEXT, stem};
+use crate::fifos::request::{TICKET, is_ticket};
 
 /// A name's files.
 static RENDEZVOUS: GroupKind = GroupKind {

@@ -1,0 +1,23 @@
+//! `pipe://` over FIFOs.
+//!
+//! - `transport`: names in the private directory: create, open, inventory
+//! - `files`: what those names are
+//! - `settings`: what the address says
+//! - `request`: what a connector writes into an owner's FIFO
+//! - `endpoint`: the handle of a name, and both sides of the handshake
+//! - `connection`: the FIFOs of one connection, and its ends
+//! - `inventory`: what lies in the directory
+//! - `sys`: the system calls
+
+mod connection;
+mod endpoint;
+mod files;
+mod inventory;
+mod request;
+mod settings;
+mod sys;
+mod transport;
+
+pub use connection::{Receiver, Sender};
+pub use endpoint::Endpoint;
+pub use transport::NamedPipe;
