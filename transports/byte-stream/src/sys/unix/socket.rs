@@ -25,9 +25,10 @@ pub(super) fn connect_local(dir: &Dir, name: &str) -> io::Result<Fd> {
     Ok(fd)
 }
 
-/// Begins to connect over TCP.
-pub(super) fn connect_tcp(to: &SocketAddr) -> io::Result<Fd> {
+/// Begins to connect over TCP. Prepared before: a connection that was refused takes no options any more.
+pub(super) fn connect_tcp(to: &SocketAddr, prepare: fn(&Fd) -> io::Result<()>) -> io::Result<Fd> {
     let fd = Fd::make(|| fresh(family_of(to)))?;
+    prepare(&fd)?;
     match connect(&fd, to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(fd),
         Err(error) => Err(error.into()),

@@ -11,7 +11,8 @@ pub fn no_signal(socket: &impl AsFd) -> io::Result<()> {
     Ok(sockopt::set_socket_nosigpipe(socket, true)?)
 }
 
-/// The process and the user at the other end of a local socket: who called `connect` or `listen`.
+/// The process and the user at the other end of a local socket: who called `connect` or `listen`. `ConnectionReset` if
+/// that is gone.
 pub fn peer_of(socket: &impl AsFd) -> io::Result<(u32, u32)> {
     let socket = socket.as_fd().as_raw_fd();
     let (mut user, mut group, mut pid) = (0, 0, 0i32);
@@ -19,14 +20,22 @@ pub fn peer_of(socket: &impl AsFd) -> io::Result<(u32, u32)> {
     // SAFETY: the descriptor is open for the call, and the two numbers are valid for it.
     let code = unsafe { libc::getpeereid(socket, &raw mut user, &raw mut group) };
     if code != 0 {
-        return Err(io::Error::last_os_error());
+        return Err(unknown());
     }
     // SAFETY: the descriptor is open for the call, and the option is written to a number of the length given.
     let code = unsafe {
         libc::getsockopt(socket, libc::SOL_LOCAL, libc::LOCAL_PEERPID, (&raw mut pid).cast(), &raw mut len)
     };
     if code != 0 {
-        return Err(io::Error::last_os_error());
+        return Err(unknown());
     }
     Ok((u32::try_from(pid).unwrap_or(0), user))
+}
+
+fn unknown() -> io::Error {
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        Some(libc::EINVAL | libc::ENOTCONN) => io::ErrorKind::ConnectionReset.into(),
+        _ => error,
+    }
 }

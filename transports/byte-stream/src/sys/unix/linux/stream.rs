@@ -56,7 +56,7 @@ impl Stream {
 
     /// Begins to connect over TCP; [`connected`](Self::connected) tells when it is done.
     pub fn tcp(to: &SocketAddr) -> io::Result<Self> {
-        socket::connect_tcp(to).and_then(Self::tcp_ready)
+        socket::connect_tcp(to, prepare_tcp).map(Self::over_tcp)
     }
 
     /// Whether a TCP connection stands. A socket that met itself, where nobody listens, is refused.
@@ -98,9 +98,12 @@ impl Stream {
     }
 
     pub(in super::super) fn tcp_ready(fd: Fd) -> io::Result<Self> {
-        socket::prepare_tcp(&fd)?;
-        limit_unsent(&fd, TCP_UNSENT)?;
-        Ok(Self { fd, tcp: true, buffer: TCP_UNSENT })
+        prepare_tcp(&fd)?;
+        Ok(Self::over_tcp(fd))
+    }
+
+    fn over_tcp(fd: Fd) -> Self {
+        Self { fd, tcp: true, buffer: TCP_UNSENT }
     }
 
     /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
@@ -197,4 +200,9 @@ impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+fn prepare_tcp(fd: &Fd) -> io::Result<()> {
+    socket::prepare_tcp(fd)?;
+    limit_unsent(fd, TCP_UNSENT)
 }

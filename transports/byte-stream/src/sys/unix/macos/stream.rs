@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyipc_core::{Interest, Source};
 use anyipc_os::{Dir, Fd};
+use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, recv, send, sendmsg};
 
@@ -56,7 +57,7 @@ impl Stream {
 
     /// Begins to connect over TCP; [`connected`](Self::connected) tells when it is done.
     pub fn tcp(to: &SocketAddr) -> io::Result<Self> {
-        socket::connect_tcp(to).and_then(Self::tcp_ready)
+        socket::connect_tcp(to, prepare_tcp).map(Self::over_tcp)
     }
 
     /// Whether a connection stands. A socket that met itself, where nobody listens, is refused.
@@ -72,9 +73,12 @@ impl Stream {
     }
 
     pub(in super::super) fn tcp_ready(fd: Fd) -> io::Result<Self> {
-        socket::prepare_tcp(&fd)?;
-        sockopt::set_socket_send_buffer_size(&fd, TCP_BUFFER)?;
-        Ok(Self { fd, kind: Kind::Tcp { buffer: TCP_BUFFER } })
+        prepare_tcp(&fd)?;
+        Ok(Self::over_tcp(fd))
+    }
+
+    fn over_tcp(fd: Fd) -> Self {
+        Self { fd, kind: Kind::Tcp { buffer: TCP_BUFFER } }
     }
 
     /// From now on frames are sent. About this many bytes are in flight at most; 0 is the usual.
@@ -82,12 +86,12 @@ impl Stream {
         match &mut self.kind {
             Kind::Local(flow) => {
                 flow.begin_sending(bytes);
-                Ok(sockopt::set_socket_send_buffer_size(&self.fd, credit::BUFFER)?)
+                unless_gone(sockopt::set_socket_send_buffer_size(&self.fd, credit::BUFFER))
             }
             Kind::Tcp { .. } if bytes == 0 => Ok(()),
             Kind::Tcp { buffer } => {
                 *buffer = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, i32::MAX as usize / 4);
-                Ok(sockopt::set_socket_send_buffer_size(&self.fd, *buffer)?)
+                unless_gone(sockopt::set_socket_send_buffer_size(&self.fd, *buffer))
             }
         }
     }
@@ -95,15 +99,17 @@ impl Stream {
     /// The receiving end's part of [`limit_sending`](Self::limit_sending).
     pub(crate) fn limit_receiving(&self, bytes: u64) -> io::Result<()> {
         match &self.kind {
-            Kind::Local(flow) => flow.begin_receiving(),
-            Kind::Tcp { .. } if bytes == 0 => {}
+            Kind::Local(flow) => {
+                flow.begin_receiving();
+                Ok(())
+            }
+            Kind::Tcp { .. } if bytes == 0 => Ok(()),
             Kind::Tcp { .. } => {
                 let most =
                     usize::try_from(bytes).unwrap_or(usize::MAX).clamp(TCP_RECEIVE, i32::MAX as usize / 4);
-                sockopt::set_socket_recv_buffer_size(&self.fd, most)?;
+                unless_gone(sockopt::set_socket_recv_buffer_size(&self.fd, most))
             }
         }
-        Ok(())
     }
 
     /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
@@ -184,6 +190,19 @@ impl Stream {
     pub(crate) fn source(self: &Arc<Self>) -> Source {
         Arc::clone(self) as Source
     }
+}
+
+/// A socket whose peer is gone takes no options any more: the next call tells of that.
+fn unless_gone(done: Result<(), Errno>) -> io::Result<()> {
+    match done {
+        Err(Errno::INVAL) => Ok(()),
+        done => Ok(done?),
+    }
+}
+
+fn prepare_tcp(fd: &Fd) -> io::Result<()> {
+    socket::prepare_tcp(fd)?;
+    Ok(sockopt::set_socket_send_buffer_size(fd, TCP_BUFFER)?)
 }
 
 impl Duplex for Fd {
