@@ -56,8 +56,11 @@ impl Set {
             let _ = self.change(CLOCK, EventFlags::DELETE);
             return Ok(());
         };
-        // Zero would be never.
-        let left = moment.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1));
+        let mut left = moment.saturating_duration_since(Instant::now());
+        if left.subsec_millis() == 0 {
+            // What is less than a millisecond beyond a second would be cut off: better late than again and again.
+            left += Duration::from_millis(1);
+        }
         let clock = EventFilter::Timer { ident: 0, timer: Some(left) };
         self.change(clock, EventFlags::ADD | EventFlags::ONESHOT)
     }
@@ -71,7 +74,7 @@ impl Set {
         let change = Event::new(filter, flags, ptr::null_mut());
         let mut none: [MaybeUninit<Event>; 0] = [];
         // SAFETY: the event carries no pointer, and its descriptor is open for the call; closing that ends the watch.
-        unsafe { kevent(&self.queue, &[change], &mut none, None)? };
+        unsafe { kevent(&self.queue, &[change], &mut none, Some(Duration::ZERO))? };
         Ok(())
     }
 }
