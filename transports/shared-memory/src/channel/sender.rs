@@ -28,8 +28,8 @@ pub struct Sender {
     reached: bool,
 }
 
-/// A ring begins small, which is kind to memory and to the caches. A sender that finds it full again and again, or
-/// has messages of several frames, wants a larger one.
+/// A ring begins small, which is kind to memory and to the caches. A sender that finds its receiver far behind again and
+/// again, or has messages of several frames, wants a larger one.
 #[derive(Debug)]
 struct Growth {
     /// Bytes of the array.
@@ -38,9 +38,6 @@ struct Growth {
     limit: usize,
     /// What the messages need.
     wanted: usize,
-    /// How many records found no room, and where the ring was at the last one.
-    crowded: u32,
-    refused_at: u64,
     /// What the receiver has been offered and not answered yet.
     offered: Option<SharedRing>,
 }
@@ -50,8 +47,8 @@ const FRAGMENT: usize = 32 << 10;
 /// Lines between two looks at the peer, 100 ms apart, after which it is worth some milliseconds, once in this process,
 /// to need no fences.
 const BUSY: u64 = 1 << 17;
-/// Records without room after which the ring grows.
-const CROWDED: u32 = 8;
+/// How often lines run out with the receiver far behind, between two looks at the peer, before the ring grows.
+const CROWDED: u32 = 16;
 /// How much larger each array is than the one before.
 const FACTOR: usize = 4;
 
@@ -63,14 +60,7 @@ impl Sender {
         ready: Option<ReadySlot>,
         limit: usize,
     ) -> Self {
-        let growth = Growth {
-            capacity: ring.ring().capacity(),
-            limit,
-            wanted: 0,
-            crowded: 0,
-            refused_at: u64::MAX,
-            offered: None,
-        };
+        let growth = Growth { capacity: ring.ring().capacity(), limit, wanted: 0, offered: None };
         let max_frame = ring.max_payload();
         let pulse = Pulse::new();
         Self { ring, link, pulse, ready, parked: 0, max_frame, growth, looked_at: 0, reached: false }
@@ -80,38 +70,46 @@ impl Sender {
     /// stays as it is.
     fn grow(&mut self) {
         let growth = &mut self.growth;
+        let crowded = self.ring.crowded() >= CROWDED;
+        let larger = if crowded { growth.capacity.saturating_mul(FACTOR) } else { 0 };
+        let capacity = larger.max(growth.wanted).min(growth.limit);
         if let Some(ring) = growth.offered.take() {
             match self.ring.answer() {
                 None => growth.offered = Some(ring),
-                Some(false) => growth.limit = 0,
-                Some(true) => {
-                    growth.capacity = ring.capacity();
-                    match self.ring.move_to(ring) {
-                        Ok(wake) => {
-                            self.max_frame = self.ring.max_payload();
-                            self.announce(wake);
-                        }
-                        Err(_) => growth.limit = 0,
-                    }
-                }
+                Some(accepted) => self.settle(ring, accepted),
             }
-            return;
+        } else if (capacity <= growth.capacity || !self.offer(capacity)) && crowded {
+            self.ring.calm();
         }
-        let larger = if growth.crowded < CROWDED { 0 } else { growth.capacity.saturating_mul(FACTOR) };
-        let capacity = larger.max(growth.wanted).min(growth.limit);
-        if capacity <= growth.capacity {
-            return;
+    }
+
+    /// Offers an array of so many bytes. False if that is not possible now.
+    fn offer(&mut self, capacity: usize) -> bool {
+        let Ok((ring, memory)) = Layout::enlarge(self.ring.ring(), capacity) else { return false };
+        if !self.link.hand_over(&memory) {
+            return false;
         }
-        growth.crowded = 0;
-        let Ok((ring, memory)) = Layout::enlarge(self.ring.ring(), capacity) else { return };
-        if self.link.hand_over(&memory) {
-            match self.ring.offer() {
-                Ok(wake) => {
-                    growth.offered = Some(ring);
-                    self.announce(wake);
-                }
-                Err(_) => growth.limit = 0,
+        match self.ring.offer() {
+            Ok(wake) => {
+                self.growth.offered = Some(ring);
+                self.announce(wake);
             }
+            Err(_) => self.growth.limit = 0,
+        }
+        true
+    }
+
+    /// Moves to the array that was offered, if it was accepted.
+    fn settle(&mut self, ring: SharedRing, accepted: bool) {
+        self.ring.calm();
+        let capacity = ring.capacity();
+        match accepted.then(|| self.ring.move_to(ring)) {
+            Some(Ok(wake)) => {
+                self.growth.capacity = capacity;
+                self.max_frame = self.ring.max_payload();
+                self.announce(wake);
+            }
+            _ => self.growth.limit = 0,
         }
     }
 
@@ -150,15 +148,19 @@ impl Sender {
             self.reached = true;
         }
         self.looked_at = tail;
+        self.ring.calm();
         Ok(())
     }
 
     #[inline]
     fn finish(&mut self, pushed: std::result::Result<Wake, Refusal>) -> Result<()> {
         match pushed {
-            Ok(Wake::Nobody) if self.ready.is_none() => Ok(()),
+            Ok(Wake::Nobody) if self.ready.is_none() && self.ring.crowded() < CROWDED => Ok(()),
             Ok(wake) => {
                 self.announce(wake);
+                if self.ring.crowded() >= CROWDED {
+                    self.grow();
+                }
                 Ok(())
             }
             Err(refusal) => Err(self.refuse(refusal)),
@@ -183,9 +185,6 @@ impl Sender {
                 self.gone()
             }
             Refusal::WouldBlock => {
-                let tail = self.ring.tail();
-                self.growth.crowded += u32::from(tail != self.growth.refused_at);
-                self.growth.refused_at = tail;
                 self.grow();
                 Error::new(Operation::Send, ErrorKind::WouldBlock)
             }

@@ -18,6 +18,10 @@ pub(crate) struct Producer<S: Storage> {
     limit: u64,
     /// The lines that the refused record needed.
     wanted: u64,
+    /// How often lines ran out, the consumer was found far behind, and a larger array would help; and where the ring was
+    /// then.
+    crowded: u32,
+    crowded_at: u64,
     /// For the next record nobody is woken before [`uncork`](Self::uncork), or the record after it.
     corked: bool,
     /// A record was published for which nobody was woken.
@@ -28,6 +32,10 @@ pub(crate) struct Producer<S: Storage> {
 /// they were the consumer's. So many lines ahead of the next record, at least; for records of so many lines, at most.
 const AHEAD: u64 = 16;
 const MOST: u64 = 256;
+/// A consumer is far behind if it leaves the lines of so many records, or an eighth of the array.
+const FAR: u64 = 4;
+/// An array for so many records is large enough: short ones travel fastest while the array stays in the caches.
+const ENOUGH: u64 = 1024;
 /// Of short records, the lines of several at once.
 const TOGETHER: u64 = 8;
 
@@ -35,7 +43,18 @@ impl<S: Storage> Producer<S> {
     /// Over fresh, zeroed memory.
     pub(crate) fn new(ring: S) -> Self {
         let limit = ring.lines();
-        Self { ring, tail: 0, cleared: 0, head: 0, limit, wanted: 0, corked: false, owes: false }
+        Self {
+            ring,
+            tail: 0,
+            cleared: 0,
+            head: 0,
+            limit,
+            wanted: 0,
+            crowded: 0,
+            crowded_at: u64::MAX,
+            corked: false,
+            owes: false,
+        }
     }
 
     /// Where the next record begins.
@@ -49,6 +68,16 @@ impl<S: Storage> Producer<S> {
 
     pub(crate) fn ring(&self) -> &S {
         &self.ring
+    }
+
+    /// How often a larger array would have helped since the last [`calm`](Self::calm).
+    #[inline]
+    pub(crate) fn crowded(&self) -> u32 {
+        self.crowded
+    }
+
+    pub(crate) fn calm(&mut self) {
+        self.crowded = 0;
     }
 
     /// Sends one record of at most `max` bytes (`max` ≤ `max_payload`), written in place.
@@ -168,6 +197,12 @@ impl<S: Storage> Producer<S> {
         }
         self.head = head;
         self.limit = head + self.ring.lines();
+        let size = self.ring.lines();
+        let far = self.tail - head >= (FAR * self.wanted).min(size / 8);
+        if far && size < ENOUGH * self.wanted && self.tail != self.crowded_at {
+            self.crowded += 1;
+            self.crowded_at = self.tail;
+        }
         if self.tail + self.wanted > self.limit { Err(Refusal::WouldBlock) } else { Ok(()) }
     }
 
