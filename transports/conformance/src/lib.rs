@@ -80,6 +80,7 @@ macro_rules! suite {
             names every_legal_name_works
             names similar_names_are_different
             connect both_sides_meet
+            connect a_late_owner_lets_in_who_came_in_time
             connect channels_outlive_their_endpoints
             connect many_clients_share_an_owner
             connect nobody_there_would_block

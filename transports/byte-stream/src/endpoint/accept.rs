@@ -15,10 +15,6 @@ use crate::proof::{Key, Nonce, nonce};
 use crate::sys::{Listener, Stream, is_shortage};
 use crate::text::{self, Text};
 
-/// The longest that a handshake may take.
-pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
-/// The longest that telling the text may take.
-const TELLING: Duration = Duration::from_secs(10);
 /// The most handshakes that are kept half-open; more wait in the listener's queue.
 const MAX_HALF_OPEN: usize = 256;
 /// How soon to look again while no more can be taken in.
@@ -68,6 +64,8 @@ impl Acceptor {
     /// Takes every handshake a step further; gives the first that is complete.
     pub(crate) fn try_accept(&self, attempt: &Attempt) -> Result<(Sender, Receiver, Peer)> {
         let state = &mut *self.state();
+        // Who is late is judged by what it has said until now: if we come late, that is no fault of it.
+        let now = Instant::now();
         self.welcome_newcomers(state)?;
         for _ in 0..state.half_open.len() {
             let Some(guest) = state.half_open.pop_front() else { break };
@@ -75,6 +73,7 @@ impl Acceptor {
                 return Ok(done);
             }
         }
+        state.reject_late(now);
         Err(Error::new(Operation::Accept, ErrorKind::WouldBlock))
     }
 
@@ -100,7 +99,7 @@ impl Acceptor {
                 },
                 Entry::Secret(..) => (None, None),
             };
-            let guest = Guest::new(stream, who, Instant::now() + HANDSHAKE);
+            let guest = Guest::new(stream, who);
             if let Some(uid) = stranger {
                 let why = format!("user {uid} may not connect to user {}", user());
                 let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(why);
@@ -125,12 +124,7 @@ impl Acceptor {
         state: &mut State,
     ) -> Result<Option<(Sender, Receiver, Peer)>> {
         match guest.step(&self.entry) {
-            Ok(Step::Waits) if Instant::now() < guest.deadline() => state.half_open.push_back(guest),
-            Ok(Step::Waits) => state.reject(
-                &guest,
-                Error::new(Operation::Accept, ErrorKind::TimedOut)
-                    .because("the connector did not finish its handshake within 1 s"),
-            ),
+            Ok(Step::Waits) => state.half_open.push_back(guest),
             Ok(Step::Left | Step::Told) => {}
             Ok(Step::Said(theirs)) if text::is_question(&theirs) => self.tell(guest, state)?,
             Ok(Step::Said(theirs)) => {
@@ -213,7 +207,7 @@ impl Acceptor {
             );
             return Ok(());
         };
-        guest.tell(text.clone(), Instant::now() + TELLING);
+        guest.tell(text.clone());
         self.set
             .watch_for(guest.stream(), Interest::Writable)
             .map_err(|error| Error::io(Operation::Accept, "watching a reader", error))?;
@@ -258,6 +252,18 @@ impl Acceptor {
 }
 
 impl State {
+    /// Rejects those whose time was over then.
+    fn reject_late(&mut self, now: Instant) {
+        let late = |guest: &Guest| guest.deadline() <= now;
+        while let Some(guest) = self.half_open.iter().position(late).and_then(|at| self.half_open.remove(at))
+        {
+            let seconds = guest.patience().as_secs();
+            let error = Error::new(Operation::Accept, ErrorKind::TimedOut)
+                .because(format!("the connector did not finish its handshake within {seconds} s"));
+            self.reject(&guest, error);
+        }
+    }
+
     /// Counts and logs the rejection and tells the connector, if it has shown that it may know.
     fn reject(&mut self, guest: &Guest, error: Error) {
         tracing::warn!(who = ?guest.who(), %error, "connector rejected");

@@ -8,7 +8,7 @@ use anyipc_core::{
 use anyipc_os::{Set, user};
 
 use super::Place;
-use super::accept::HANDSHAKE;
+use super::guest::{HANDSHAKE, REST};
 use crate::halves::{Receiver, Sender, halves};
 use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side};
 use crate::sys::{Credentials, Stream};
@@ -31,7 +31,7 @@ pub(super) struct Asked {
     /// The other direction, once there is one.
     other: Option<Stream>,
     stage: Stage,
-    /// Set by the owner's first byte.
+    /// Set by the owner's first byte, and again when it lets us in.
     deadline: Option<Instant>,
     /// What it is all for: a channel, or the text.
     asks_text: bool,
@@ -67,8 +67,7 @@ pub(super) fn try_connect(place: &Place, attempt: &mut Attempt) -> Result<(Sende
         Ok(None) if asked.deadline.is_none_or(|deadline| Instant::now() < deadline) => {
             return Err(Error::new(Operation::Connect, ErrorKind::WouldBlock));
         }
-        Ok(None) => Err(Error::new(Operation::Connect, ErrorKind::TimedOut)
-            .because("the owner began to answer, then said no more for 1 s")),
+        Ok(None) => Err(Error::new(Operation::Connect, ErrorKind::TimedOut).because(asked.awaits_in_vain())),
         Err(error) => Err(error),
     };
     // Whatever it came to, the next call begins anew.
@@ -130,6 +129,14 @@ impl Asked {
     /// What there is to wait for; nothing while a connection is being made.
     pub(super) fn set(&self) -> Option<&Arc<Set>> {
         (!matches!(self.stage, Stage::Connection | Stage::Other { .. })).then_some(&self.set)
+    }
+
+    /// What to say when the deadline has passed.
+    fn awaits_in_vain(&self) -> &'static str {
+        match self.stage {
+            Stage::Other { .. } => "the owner let us in, then had no room for the way back for 10 s",
+            _ => "the owner began to answer, then said no more for 1 s",
+        }
     }
 
     /// The text that was told.
@@ -229,6 +236,7 @@ impl Asked {
                     return Ok(None);
                 };
                 self.stage = Stage::Other { hello: theirs, ticket };
+                self.deadline = Some(Instant::now() + REST);
             }
             // The text grows.
             _ => return Ok(None),

@@ -1,5 +1,5 @@
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Peer, Reply, Result};
 
@@ -7,6 +7,12 @@ use super::accept::Entry;
 use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side};
 use crate::sys::{Credentials, Stream};
 use crate::text::Text;
+
+/// How long a handshake may take until the connector is welcomed: from its coming, or from the owner's first word.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
+/// How long the rest may take, of those who may come in: both sides may be slow, and if the owner gave up here, the
+/// connector would have a channel that nobody accepts.
+pub(super) const REST: Duration = Duration::from_secs(10);
 
 /// A connector on its way in. What it makes the owner keep is bounded: a stream, and the longest hello.
 #[derive(Debug)]
@@ -16,7 +22,9 @@ pub(super) struct Guest {
     /// What it said of the present stage.
     said: Vec<u8>,
     stage: Stage,
-    deadline: Instant,
+    /// It has so long, from then on.
+    patience: Duration,
+    since: Instant,
 }
 
 /// What is awaited.
@@ -49,9 +57,9 @@ pub(super) enum Step {
 }
 
 impl Guest {
-    pub(super) fn new(stream: Stream, who: Option<Credentials>, deadline: Instant) -> Self {
+    pub(super) fn new(stream: Stream, who: Option<Credentials>) -> Self {
         let stage = if who.is_some() { Stage::Hello } else { Stage::Opening };
-        Self { stream, who, said: Vec::new(), stage, deadline }
+        Self { stream, who, said: Vec::new(), stage, patience: HANDSHAKE, since: Instant::now() }
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -67,7 +75,11 @@ impl Guest {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        self.deadline
+        self.since + self.patience
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Whether it has shown who it is.
@@ -81,13 +93,17 @@ impl Guest {
 
     /// Has been welcomed; with a ticket, the other direction is still to come.
     pub(super) fn welcome(&mut self, hello: Hello, ticket: Option<Nonce>) {
-        self.stage = Stage::Welcomed { hello, ticket };
+        self.go_on(Stage::Welcomed { hello, ticket });
     }
 
-    /// Is told a text from now on, until then.
-    pub(super) fn tell(&mut self, text: Text, deadline: Instant) {
-        self.stage = Stage::Room { text, told: 0 };
-        self.deadline = deadline;
+    /// Is told a text from now on.
+    pub(super) fn tell(&mut self, text: Text) {
+        self.go_on(Stage::Room { text, told: 0 });
+    }
+
+    /// Comes to one of the stages that belong to the rest.
+    fn go_on(&mut self, stage: Stage) {
+        (self.stage, self.patience, self.since) = (stage, REST, Instant::now());
     }
 
     /// The stream, and who is at its other end.

@@ -1,4 +1,5 @@
 use std::thread;
+use std::time::Duration;
 
 use anyipc_core::{Attempt, Capabilities, ErrorKind, Flags, SmCode};
 
@@ -6,7 +7,7 @@ use super::{assert_unsupported, failed};
 use crate::Fixture;
 use crate::fixture::{End, Pair};
 use crate::noise::bytes;
-use crate::patience::Patience;
+use crate::patience::{Patience, Watchdog};
 
 /// Receives one frame and compares it.
 pub(super) fn expect(patience: Patience, end: &mut End, payload: &[u8]) {
@@ -90,6 +91,36 @@ pub fn many_clients_share_an_owner(fixture: &Fixture<'_>) {
             });
         }
     });
+}
+
+pub fn a_late_owner_lets_in_who_came_in_time(fixture: &Fixture<'_>) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let name = fixture.name();
+    let (owner, opener) = (fixture.create(&name), fixture.open(&name));
+    let (mut accept, mut connect) = (Attempt::new(fixture.hello()), Attempt::new(fixture.hello()));
+    let (mut here, watchdog) = (None, Watchdog::new("a connection"));
+    let there = loop {
+        match opener.try_connect(&mut connect) {
+            Ok(halves) => break halves,
+            Err(error) => assert!(error.is_would_block(), "{error}"),
+        }
+        if here.is_none() {
+            match owner.try_connect(&mut accept) {
+                Ok(halves) => here = Some(halves),
+                Err(error) => assert!(error.is_would_block(), "{error}"),
+            }
+        }
+        watchdog.look();
+    };
+    let here = here.unwrap_or_else(|| {
+        // More than the time of a handshake.
+        thread::sleep(Duration::from_millis(1200));
+        Patience::thread(fixture).attempt(&*owner, &mut accept).expect("accept")
+    });
+    talk(fixture, &mut here.into(), &mut there.into());
+    assert_eq!(owner.rejections().count, 0);
 }
 
 pub fn nobody_there_would_block(fixture: &Fixture<'_>) {

@@ -3,7 +3,9 @@ use std::os::windows::io::{FromRawHandle, OwnedHandle};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyipc_core::Handles;
-use windows_sys::Win32::Foundation::{ERROR_OPERATION_ABORTED, ERROR_PIPE_CONNECTED, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Foundation::{
+    ERROR_NO_DATA, ERROR_OPERATION_ABORTED, ERROR_PIPE_CONNECTED, INVALID_HANDLE_VALUE,
+};
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_FIRST_PIPE_INSTANCE, FILE_FLAG_OVERLAPPED, PIPE_ACCESS_DUPLEX,
 };
@@ -111,13 +113,14 @@ impl Instance {
             // SAFETY: `Overlapped::begin` keeps pipe and structure until this has ended.
             unsafe { ConnectNamedPipe(pipe, overlapped) }
         });
-        match begun {
-            Err(error) if error.raw_os_error() == Some(ERROR_PIPE_CONNECTED as i32) => {
+        match begun.as_ref().map_err(|error| error.raw_os_error().map(|code| code as u32)) {
+            // It has come already, and with the second it has left, too.
+            Err(Some(ERROR_PIPE_CONNECTED | ERROR_NO_DATA)) => {
                 self.here = true;
                 self.event.set();
                 Ok(())
             }
-            begun => begun,
+            _ => begun,
         }
     }
 

@@ -12,14 +12,15 @@ use windows_sys::Win32::System::Threading::{CancelWaitableTimer, CreateWaitableT
 #[derive(Debug)]
 pub struct Set {
     members: Mutex<Members>,
-    /// Wakes those who sleep on what was in it before.
-    changed: Arc<Event>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Members {
     /// Those that are closed are forgotten.
     handles: Vec<Weak<OwnedHandle>>,
+    /// Wakes those who sleep on the set as it is now when something comes into it. Then it stays signalled, and another
+    /// takes its place: who has looked at the set and does not sleep yet must not miss it.
+    changed: Arc<Event>,
     clock: Option<Clock>,
 }
 
@@ -33,7 +34,8 @@ struct Clock {
 impl Set {
     /// A set of nothing but its clock, which is not running.
     pub fn new() -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self { members: Mutex::default(), changed: Event::new()? }))
+        let members = Members { handles: Vec::new(), changed: Event::new()?, clock: None };
+        Ok(Arc::new(Self { members: Mutex::new(members) }))
     }
 
     fn members(&self) -> MutexGuard<'_, Members> {
@@ -42,10 +44,11 @@ impl Set {
 
     /// From now on the set is ready while this is. Closing it ends that. Who sleeps already wakes to look again.
     pub fn watch(&self, what: &impl Handles, _interest: Interest) -> io::Result<()> {
-        let handles = &mut self.members().handles;
-        handles.retain(|handle| handle.strong_count() > 0);
-        what.each(&mut |handle| handles.push(Arc::downgrade(handle)));
-        self.changed.set();
+        let next = Event::new()?;
+        let members = &mut *self.members();
+        members.handles.retain(|handle| handle.strong_count() > 0);
+        what.each(&mut |handle| members.handles.push(Arc::downgrade(handle)));
+        std::mem::replace(&mut members.changed, next).set();
         Ok(())
     }
 
@@ -64,7 +67,6 @@ impl Set {
     /// Makes the set ready from this moment on, or never by the clock. Said before each sleep, which then is on all
     /// that is in it.
     pub fn ring_at(&self, moment: Option<Instant>) -> io::Result<()> {
-        self.changed.reset();
         let members = &mut *self.members();
         let clock = match (&mut members.clock, moment) {
             (None, None) => return Ok(()),
@@ -84,7 +86,7 @@ impl Set {
 impl Handles for Set {
     fn each(&self, see: &mut dyn FnMut(&Arc<OwnedHandle>)) {
         let members = self.members();
-        self.changed.each(see);
+        members.changed.each(see);
         members.handles.iter().filter_map(Weak::upgrade).for_each(|handle| see(&handle));
         if let Some(clock) = members.clock.as_ref().filter(|clock| clock.ticks) {
             see(&clock.timer);
