@@ -31,7 +31,7 @@ pub(super) struct Asked {
     /// The other direction, once there is one.
     other: Option<Stream>,
     stage: Stage,
-    /// Set by the owner's first byte, and again when it lets us in.
+    /// Set by the owner's first byte, and again when it has shown who it is, and when it lets us in.
     deadline: Option<Instant>,
     /// What it is all for: a channel, or the text.
     asks_text: bool,
@@ -59,15 +59,19 @@ pub(super) fn try_connect(place: &Place, attempt: &mut Attempt) -> Result<(Sende
     let hello = attempt.hello.clone();
     let progress: &mut Progress = attempt.progress(|| Asked::begin(place, &hello).map(Some))?;
     let Some(asked) = progress else { return Err(no_owner()) };
+    // Whether it is late is judged by what it has said until now.
+    let now = Instant::now();
     let result = match asked.step(place, &hello) {
         Ok(Some(theirs)) => hello.check(&theirs).and_then(|()| {
             let asked = progress.take().ok_or_else(no_owner)?;
             asked.enter(theirs)
         }),
-        Ok(None) if asked.deadline.is_none_or(|deadline| Instant::now() < deadline) => {
+        Ok(None) if asked.deadline.is_none_or(|deadline| now < deadline) => {
             return Err(Error::new(Operation::Connect, ErrorKind::WouldBlock));
         }
-        Ok(None) => Err(Error::new(Operation::Connect, ErrorKind::TimedOut).because(asked.awaits_in_vain())),
+        Ok(None) => Err(Error::new(Operation::Connect, ErrorKind::TimedOut).because(
+            "the owner began to answer and did not finish within 1 s (or 10 s, once it had shown who it is)",
+        )),
         Err(error) => Err(error),
     };
     // Whatever it came to, the next call begins anew.
@@ -129,14 +133,6 @@ impl Asked {
     /// What there is to wait for; nothing while a connection is being made.
     pub(super) fn set(&self) -> Option<&Arc<Set>> {
         (!matches!(self.stage, Stage::Connection | Stage::Other { .. })).then_some(&self.set)
-    }
-
-    /// What to say when the deadline has passed.
-    fn awaits_in_vain(&self) -> &'static str {
-        match self.stage {
-            Stage::Other { .. } => "the owner let us in, then had no room for the way back for 10 s",
-            _ => "the owner began to answer, then said no more for 1 s",
-        }
     }
 
     /// The text that was told.
@@ -217,6 +213,7 @@ impl Asked {
                 proof::verify(key, Side::Owner, ours, theirs, &self.heard)?;
                 self.say(&hello.encode()?)?;
                 self.stage = Stage::Reply;
+                self.deadline = Some(Instant::now() + REST);
             }
             (Stage::Reply, _) => {
                 let Some((reply, used)) = Reply::decode(&self.heard)? else { return Ok(None) };

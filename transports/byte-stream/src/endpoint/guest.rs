@@ -8,10 +8,10 @@ use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side};
 use crate::sys::{Credentials, Stream};
 use crate::text::Text;
 
-/// How long a handshake may take until the connector is welcomed: from its coming, or from the owner's first word.
+/// How long a handshake may take, from its beginning or from the owner's first word, until each side has shown who it is.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
-/// How long the rest may take, of those who may come in: both sides may be slow, and if the owner gave up here, the
-/// connector would have a channel that nobody accepts.
+/// How long each part of the rest may take: honest sides may be slow, and if the owner gave up while the connector
+/// shows its ticket, that would have a channel which nobody accepts.
 pub(super) const REST: Duration = Duration::from_secs(10);
 
 /// A connector on its way in. What it makes the owner keep is bounded: a stream, and the longest hello.
@@ -93,17 +93,19 @@ impl Guest {
 
     /// Has been welcomed; with a ticket, the other direction is still to come.
     pub(super) fn welcome(&mut self, hello: Hello, ticket: Option<Nonce>) {
-        self.go_on(Stage::Welcomed { hello, ticket });
+        self.stage = Stage::Welcomed { hello, ticket };
+        self.may_take_time();
     }
 
     /// Is told a text from now on.
     pub(super) fn tell(&mut self, text: Text) {
-        self.go_on(Stage::Room { text, told: 0 });
+        self.stage = Stage::Room { text, told: 0 };
+        self.may_take_time();
     }
 
-    /// Comes to one of the stages that belong to the rest.
-    fn go_on(&mut self, stage: Stage) {
-        (self.stage, self.patience, self.since) = (stage, REST, Instant::now());
+    /// Has shown that it may come in.
+    fn may_take_time(&mut self) {
+        (self.patience, self.since) = (REST, Instant::now());
     }
 
     /// The stream, and who is at its other end.
@@ -182,6 +184,7 @@ impl Guest {
                     return Err(error);
                 }
                 self.answer(&proof::prove(key, Side::Owner, theirs, ours)?)?;
+                self.may_take_time();
                 Stage::Hello
             }
             (Stage::Hello, _) => return Ok(Hello::decode(&self.said)?.map(|(hello, _)| Step::Said(hello))),

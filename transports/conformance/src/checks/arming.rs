@@ -41,6 +41,16 @@ impl Order {
         event: impl FnOnce(),
     ) -> Result<()> {
         assert!(failed(step(half)).is_would_block(), "there is nothing to wait for");
+        self.sleep_after(half, step, event)
+    }
+
+    /// The same after a step that would have blocked.
+    fn sleep_after<H: Wait + ?Sized>(
+        self,
+        half: &mut H,
+        step: impl FnMut(&mut H) -> Result<()>,
+        event: impl FnOnce(),
+    ) -> Result<()> {
         self.patience.sleep_once(half, self.early, event);
         self.patience.until("the call after the sleep", half, step)
     }
@@ -67,7 +77,7 @@ pub fn room_ends_the_sleep(fixture: &Fixture<'_>) {
         fill_up(&mut here, len);
         let drain = || while there.receiver.try_recv_with(&mut |_, _| {}).is_ok() {};
         let frame = vec![1; len];
-        order.sleep(&mut *here.sender, |half| half.try_send(Flags::NONE, &frame), drain).expect("send");
+        order.sleep_after(&mut *here.sender, |half| half.try_send(Flags::NONE, &frame), drain).expect("send");
     });
 }
 
@@ -89,7 +99,7 @@ pub fn the_receivers_leaving_ends_the_sleep(fixture: &Fixture<'_>) {
         let len = here.sender.max_frame().min(64 << 10);
         fill_up(&mut here, len);
         let frame = vec![1; len];
-        let send = order.sleep(
+        let send = order.sleep_after(
             &mut *here.sender,
             |half| half.try_send(Flags::NONE, &frame),
             || drop(there.receiver),

@@ -213,17 +213,20 @@ pub fn full_would_block_and_drains(fixture: &Fixture<'_>) {
     let max = here.sender.max_frame().min(64 << 10);
     for len in [max, max / 4, 100.min(max), 0] {
         let sent = fill_up(&mut here, len);
+        let (more, mut all) = (vec![0xff; max], sent);
         for _ in 0..10 {
-            assert!(failed(here.sender.try_send(Flags::NONE, &vec![0xff; max])).is_would_block());
+            match here.sender.try_send(Flags::NONE, &more) {
+                // What was under way has arrived, which over a network makes room although nobody reads.
+                Ok(()) => all += 1,
+                Err(error) => assert!(error.is_would_block(), "{error}"),
+            }
         }
         let watchdog = Watchdog::new("draining");
         let mut received = 0;
-        while received < sent {
+        while received < all {
             let mut check = |flags, frame: &[u8]| {
-                assert!(
-                    flags == Flags::NONE && frame == bytes(received, len),
-                    "frame {received} arrived changed"
-                );
+                let right = if received < sent { &bytes(received, len) } else { &more };
+                assert!(flags == Flags::NONE && frame == right, "frame {received} arrived changed");
                 received += 1;
             };
             match there.receiver.try_recv_with(&mut check) {

@@ -2,6 +2,7 @@ use std::io;
 use std::os::windows::io::{AsRawSocket, OwnedHandle};
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyipc_core::{Handles, Interest, Source};
 use windows_sys::Win32::Networking::WinSock::{
@@ -14,12 +15,16 @@ use super::event::Event;
 
 /// A socket's event. It tells of one thing at a time, and stays signalled until [`watch`](Self::watch).
 #[derive(Debug)]
-pub struct SocketEvent(Arc<Event>);
+pub struct SocketEvent {
+    event: Arc<Event>,
+    /// What it tells of is what there is to accept or to receive.
+    for_reading: AtomicBool,
+}
 
 impl SocketEvent {
     /// The event of this socket, whose calls no longer block: for what it can accept or receive.
     pub fn new(socket: &impl AsRawSocket) -> io::Result<Self> {
-        let event = Self(Event::new()?);
+        let event = Self { event: Event::new()?, for_reading: AtomicBool::new(false) };
         event.watch(socket, Interest::Readable)?;
         Ok(event)
     }
@@ -31,21 +36,32 @@ impl SocketEvent {
             Interest::Readable => FD_ACCEPT | FD_READ | FD_CLOSE,
             Interest::Writable => FD_WRITE | FD_CLOSE,
         };
-        self.0.reset();
+        self.for_reading.store(false, Ordering::Relaxed);
+        self.event.reset();
         // SAFETY: socket and event are open for the call; closing either ends the association.
-        let code = unsafe { WSAEventSelect(raw(socket), self.0.raw() as isize, wanted as i32) };
-        if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        let code = unsafe { WSAEventSelect(raw(socket), self.event.raw() as isize, wanted as i32) };
+        if code != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        self.for_reading.store(interest == Interest::Readable, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether nothing has come to be accepted or received since who watches for it found nothing: one call tells,
+    /// where finding nothing again takes four.
+    pub fn is_quiet(&self) -> bool {
+        self.for_reading.load(Ordering::Relaxed) && !self.event.is_set()
     }
 
     /// What a reactor registers.
     pub fn source(&self) -> Source {
-        self.0.source()
+        self.event.source()
     }
 }
 
 impl Handles for SocketEvent {
     fn each(&self, see: &mut dyn FnMut(&Arc<OwnedHandle>)) {
-        self.0.each(see);
+        self.event.each(see);
     }
 }
 

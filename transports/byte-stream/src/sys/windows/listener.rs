@@ -57,6 +57,7 @@ impl Listener {
     pub(crate) fn accept(&self) -> io::Result<Option<Stream>> {
         match self {
             Self::Local(pipe) => Ok(pipe.accept()?.map(|pipe| Stream::Local(Local::new(pipe)))),
+            Self::Tcp(_, event) if event.is_quiet() => Ok(None),
             Self::Tcp(socket, event) => {
                 let mut watched = false;
                 loop {

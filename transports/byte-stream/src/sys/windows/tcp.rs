@@ -96,6 +96,9 @@ impl Tcp {
     }
 
     pub(super) fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.event.is_quiet() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         self.twice(Interest::Readable, |mut socket| socket.read(bytes))
     }
 
