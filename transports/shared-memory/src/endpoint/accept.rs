@@ -15,8 +15,8 @@ use crate::region::Region;
 use crate::rendezvous::Rendezvous;
 use crate::sys::{self, Credentials, Fd, Listener, Map, Socket};
 
-/// How soon to look again for a free descriptor.
-const EXHAUSTED: Duration = Duration::from_millis(10);
+/// How soon to look again whether a descriptor is free, or a half-open handshake done.
+const SHUT: Duration = Duration::from_millis(10);
 /// The most handshakes that are kept half-open; more wait in the listener's queue.
 const MAX_HALF_OPEN: usize = 256;
 
@@ -31,8 +31,8 @@ pub struct Acceptor {
 struct State {
     half_open: VecDeque<HalfOpen>,
     rejections: Rejections,
-    /// No descriptor was free for the next connector.
-    exhausted: bool,
+    /// Connectors have to wait: no descriptor was free for the next one, or too many are half-open.
+    shut: bool,
     ready: Option<ReadyPage>,
     /// The inbox's channels by their slot in the page.
     watched: Vec<Weak<Link>>,
@@ -44,6 +44,8 @@ struct HalfOpen {
     socket: Socket,
     who: Credentials,
     said: Vec<u8>,
+    /// The listener's source tells when it speaks.
+    expected: bool,
     deadline: Instant,
 }
 
@@ -75,7 +77,9 @@ impl Acceptor {
     ) -> Result<(F::Sender, F::Receiver, Peer)> {
         let state = &mut *self.state();
         let listener = self.rendezvous.listener();
-        listener.clear(&mut |slot| state.told(slot));
+        if !state.watched.is_empty() {
+            listener.clear(&mut |slot| state.told(slot));
+        }
         self.welcome_newcomers(state)?;
         let ours = Hello { capacity: fabric.capacity() as u64, ..attempt.hello.clone() };
         for _ in 0..state.half_open.len() {
@@ -121,16 +125,17 @@ impl Acceptor {
                 Ok(None) => break,
                 // Whoever is inside stays served; whoever is at the door waits until a descriptor is free.
                 Err(error) if sys::is_exhausted(&error) => {
-                    if !std::mem::replace(&mut state.exhausted, true) {
+                    if !state.shut {
                         tracing::warn!(%error, "connectors have to wait");
-                        self.rendezvous.listener().heed(false);
                     }
+                    self.shut(state, true);
                     return Ok(());
                 }
                 Err(error) => return Err(Error::io(Operation::Accept, "accepting", error)),
             };
             let Ok(who) = socket.credentials() else { continue };
-            let guest = HalfOpen { socket, who, said: Vec::new(), deadline: Instant::now() + HANDSHAKE };
+            let deadline = Instant::now() + HANDSHAKE;
+            let guest = HalfOpen { socket, who, said: Vec::new(), expected: false, deadline };
             if who.uid != sys::user() {
                 let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(format!(
                     "user {} may not connect to user {}",
@@ -142,10 +147,15 @@ impl Acceptor {
             }
             state.half_open.push_back(guest);
         }
-        if std::mem::take(&mut state.exhausted) {
-            self.rendezvous.listener().heed(true);
-        }
+        self.shut(state, state.half_open.len() >= MAX_HALF_OPEN);
         Ok(())
+    }
+
+    /// Who waits at a shut door must not make the source ready all the time.
+    fn shut(&self, state: &mut State, shut: bool) {
+        if std::mem::replace(&mut state.shut, shut) != shut {
+            self.rendezvous.listener().heed(!shut);
+        }
     }
 
     /// Prepares to wait for a connector.
@@ -154,21 +164,13 @@ impl Acceptor {
     /// None yet.
     pub fn arm(&self, attempt: &Attempt) -> Result<Armed> {
         let state = self.state();
-        // A half-open handshake is looked at again soon: its socket is not in the listener's set.
-        let soonest = state.half_open.iter().map(|guest| guest.deadline).min();
         if let Some(ready) = state.ready.as_ref().filter(|_| attempt.inbox)
             && !ready.arm()
         {
             return Ok(Armed::Ready);
         }
-        Ok(match soonest {
-            _ if state.exhausted => Armed::After(EXHAUSTED),
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                Armed::After(left.min(Duration::from_millis(1)))
-            }
-            None => Armed::Source(Interest::Readable),
-        })
+        // Who is to speak is in the listener's set; who does not in time is seen at the end of the sleep's slice.
+        Ok(if state.shut { Armed::After(SHUT) } else { Armed::Source(Interest::Readable) })
     }
 
     /// What a reactor registers.
@@ -228,7 +230,7 @@ impl State {
 }
 
 impl HalfOpen {
-    fn step(&mut self, _listener: &Listener) -> Result<Step> {
+    fn step(&mut self, listener: &Listener) -> Result<Step> {
         let mut strangers = Vec::new();
         loop {
             let mut bytes = [0; 512];
@@ -240,12 +242,22 @@ impl HalfOpen {
                         .because("the connector left in the middle of its hello"));
                 }
                 Ok(got) => self.said.extend_from_slice(&bytes[..got]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Waits),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !std::mem::replace(&mut self.expected, true) {
+                        listener
+                            .expect(&self.socket)
+                            .map_err(|e| Error::io(Operation::Accept, "watching a connector", e))?;
+                    }
+                    return Ok(Step::Waits);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Error::io(Operation::Accept, "reading a hello", error)),
             }
             if let Some((hello, used)) = Hello::decode(&self.said)? {
                 if used == self.said.len() && strangers.is_empty() {
+                    if self.expected {
+                        listener.forget(&self.socket);
+                    }
                     return Ok(Step::Said(hello));
                 }
                 return Err(Error::new(Operation::Accept, ErrorKind::Corrupt)

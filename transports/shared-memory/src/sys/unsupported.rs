@@ -118,6 +118,12 @@ impl Listener {
     pub(crate) fn accept(&self) -> io::Result<Option<Socket>> {
         match self.0 {}
     }
+    pub(crate) fn expect(&self, _socket: &Socket) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub(crate) fn forget(&self, _socket: &Socket) {
+        match self.0 {}
+    }
     pub(crate) fn watch(&self, _socket: &Socket, _number: u32) -> io::Result<()> {
         match self.0 {}
     }

@@ -20,7 +20,7 @@ use super::super::{Bells, Credentials};
 const BACKLOG: i32 = 1024;
 /// The most descriptors one message carries.
 const MAX_FDS: usize = 4;
-/// What the set calls the listening socket; the watched ones have smaller numbers.
+/// What the set calls the listening socket and those who have just come; the watched ones have smaller numbers.
 const CONNECTOR: u64 = u64::MAX;
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
@@ -176,6 +176,16 @@ impl Listener {
                 },
             }
         }
+    }
+
+    /// From now on the source is ready as if a connector were waiting while this one has something to say.
+    pub(crate) fn expect(&self, socket: &Socket) -> io::Result<()> {
+        Ok(epoll::add(&self.set, socket, epoll::EventData::new_u64(CONNECTOR), epoll::EventFlags::IN)?)
+    }
+
+    /// Ends that.
+    pub(crate) fn forget(&self, socket: &Socket) {
+        let _ = epoll::delete(&self.set, socket);
     }
 
     /// From now on the source is ready when something new arrives on this socket, under this number.
