@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 
-use crate::{Dir, Fd, FileKind, Lock, generation, overwrite, read_text, same_file, try_lock, unlock};
+use crate::{Dir, Fd, FileId, FileKind, Lock, generation, is_at, overwrite, read_text, try_lock, unlock};
 
 /// How long an object may be between two states before that is an error.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -74,7 +74,9 @@ impl Marks {
 pub struct Claim {
     dir: Arc<Dir>,
     path: String,
-    lock: Fd,
+    /// Held for as long as it is open.
+    _lock: Fd,
+    id: FileId,
     generation: u32,
 }
 
@@ -108,17 +110,23 @@ impl Claim {
             }
             if try_lock(&file, Lock::Exclusive).map_err(fail)? {
                 // The previous owner may have removed the name between our open and our lock.
-                if same_file(dir, &path, &file).map_err(fail)? {
+                if is_at(dir, &path, status.id).map_err(fail)? {
                     let text = format!("{}\n{}\n{name}\n", marks.heading, std::process::id());
                     overwrite(&file, text.as_bytes()).map_err(|error| {
                         let _ = dir.unlink(&path);
                         fail(error)
                     })?;
                     let dir = Arc::clone(dir);
-                    return Ok(Some(Self { dir, path, lock: file, generation: generation() }));
+                    return Ok(Some(Self {
+                        dir,
+                        path,
+                        _lock: file,
+                        id: status.id,
+                        generation: generation(),
+                    }));
                 }
             } else if !try_lock(&file, Lock::Shared).map_err(fail)? {
-                let there = same_file(dir, &path, &file).unwrap_or(false);
+                let there = is_at(dir, &path, status.id).unwrap_or(false);
                 if there && (answers() || Instant::now() > deadline) {
                     return marks.check_name(&file, name, operation).map(|()| None);
                 }
@@ -136,7 +144,7 @@ impl Claim {
 
     /// Whether the name is still this claim's: no one removed it by force, and this is no forked child.
     pub fn holds(&self) -> bool {
-        self.generation == generation() && same_file(&self.dir, &self.path, &self.lock).unwrap_or(false)
+        self.generation == generation() && is_at(&self.dir, &self.path, self.id).unwrap_or(false)
     }
 }
 

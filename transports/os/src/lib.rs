@@ -28,6 +28,8 @@ pub use group::{Group, GroupKind, files_of, remove_groups, sweep_groups};
 pub use lpsz::{show_lpsz, store_lpsz};
 pub use put::put;
 
+use std::io;
+
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 
 /// Who may reach an object.
@@ -95,6 +97,21 @@ pub struct Status {
 pub struct FileId {
     pub device: u64,
     pub inode: u64,
+}
+
+/// True if the name stands for the file of this identity, which someone here holds open; false if it is gone or stands
+/// for another.
+pub fn is_at(dir: &Dir, name: &str, id: FileId) -> io::Result<bool> {
+    match dir.id_of(name) {
+        Ok(there) => Ok(there == id),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The same of an open file.
+pub fn same_file(dir: &Dir, name: &str, fd: &Fd) -> io::Result<bool> {
+    is_at(dir, name, fd.status()?.id)
 }
 
 /// `Forked` if the process is no longer the one in which [`generation`] gave this number.

@@ -90,6 +90,9 @@ impl Dir {
     pub fn stat(&self, _name: &str) -> io::Result<Status> {
         match self.0 {}
     }
+    pub fn id_of(&self, _name: &str) -> io::Result<FileId> {
+        match self.0 {}
+    }
     pub fn list(&self) -> io::Result<Vec<OsString>> {
         match self.0 {}
     }
@@ -97,10 +100,6 @@ impl Dir {
 
 pub fn open_read(_path: &Path) -> io::Result<Fd> {
     Err(io::ErrorKind::Unsupported.into())
-}
-
-pub fn same_file(dir: &Dir, _name: &str, _fd: &Fd) -> io::Result<bool> {
-    match dir.0 {}
 }
 
 pub fn try_lock(fd: &Fd, _lock: Lock) -> io::Result<bool> {

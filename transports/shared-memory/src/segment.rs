@@ -20,7 +20,7 @@ use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 use crate::header::{COMPANIONS, Header, LPSZ, PERSIST, advice, check_size};
 use crate::kind::{BLOCK, Kind, TEMPORARY};
 use crate::region::Region;
-use crate::sys::{self, Dir, Fd, FileKind, Lock, Map, same_file, try_lock};
+use crate::sys::{self, Dir, Fd, FileKind, Lock, Map, is_at, try_lock};
 use held::Held;
 pub(crate) use held::{clean, remove_companions};
 
@@ -242,7 +242,8 @@ impl<'a> Attach<'a> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
             Err(error) => return Err(self.refused(error)),
         };
-        let status = fd.status().map_err(|e| self.failed("reading the status of", e))?;
+        let unread = |e| self.failed("reading the status of", e);
+        let status = fd.status().map_err(unread)?;
         if status.kind != FileKind::Regular {
             return Err(self.foreign(ErrorKind::Corrupt, status.kind.as_str()));
         }
@@ -253,7 +254,7 @@ impl<'a> Attach<'a> {
         let exclusive = lock(Lock::Exclusive)?;
         if exclusive {
             // Nobody lives there.
-            if !self.is_named(&fd)? {
+            if !is_at(self.dir, &self.file, status.id).map_err(unread)? {
                 return Ok(Found::Changing);
             }
             let header = Header::read(&fd, self.kind).map_err(|bad| bad.error(self.op, &self.path()))?;
@@ -270,8 +271,8 @@ impl<'a> Attach<'a> {
         if !lock(Lock::Shared)? {
             return Ok(Found::Changing);
         }
-        let mut held = self.hold(fd);
-        if !self.is_named(&held.fd)? {
+        let mut held = Held::new(self.dir, self.kind, &self.file, fd, status.id);
+        if !held.is_named().map_err(unread)? {
             return Ok(Found::Changing);
         }
         match Header::read(&held.fd, self.kind) {
@@ -337,7 +338,8 @@ impl<'a> Attach<'a> {
             .write(&fd, self.kind)
             .and_then(|()| new.contents.iter().try_for_each(write))
             .map_err(|e| self.failed("writing", e))?;
-        let mut held = self.hold(fd);
+        let id = fd.status().map_err(|e| self.failed("reading the status of", e))?.id;
+        let mut held = Held::new(self.dir, self.kind, &self.file, fd, id);
         held.removes = new.flags & PERSIST == 0;
         self.map(held, header)
     }
@@ -352,14 +354,6 @@ impl<'a> Attach<'a> {
     fn map_file(&self, fd: &Fd, header: &Header) -> Result<Map> {
         let bytes = check_size(header.size, self.op)?;
         Map::new(fd, bytes).map_err(|e| self.failed(&format!("mapping {bytes} bytes of"), e))
-    }
-
-    fn hold(&self, fd: Fd) -> Held {
-        Held::new(self.dir, self.kind, &self.file, fd)
-    }
-
-    fn is_named(&self, fd: &Fd) -> Result<bool> {
-        same_file(self.dir, &self.file, fd).map_err(|e| self.failed("reading the status of", e))
     }
 
     fn check_name(&self, header: &Header) -> Result<()> {

@@ -9,9 +9,9 @@ use rustix::fs::{
 };
 use rustix::process::{geteuid, getuid};
 
-use super::fd::{Fd, status};
+use super::fd::{Fd, id, status};
 use super::system;
-use crate::{Scope, Status};
+use crate::{FileId, Scope, Status};
 
 /// What others may do with a shared directory: reach what they know the name of.
 const SHARED: Mode = Mode::RWXU.union(Mode::XGRP).union(Mode::XOTH);
@@ -42,7 +42,8 @@ impl Dir {
 
     /// Opens this user's directory of what stays: the objects' one is empty when nobody holds any.
     pub fn secrets(op: Operation) -> Result<Self> {
-        Self::called(format!("anyipc-secrets-{}", geteuid().as_raw()), Mode::RWXU, &base(op)?, op)
+        let user = geteuid().as_raw();
+        Self::called(user, format!("anyipc-secrets-{user}"), Mode::RWXU, &base(op)?, op)
     }
 
     /// Opens this user's directory of what other users may reach, `anyipc-<uid>-shared`, and makes it if need be.
@@ -51,7 +52,8 @@ impl Dir {
     /// `Unsupported` on macOS, and those of [`open`](Self::open).
     pub fn shared(op: Operation) -> Result<Self> {
         system::check_shared(op)?;
-        Self::called(format!("anyipc-{}-shared", geteuid().as_raw()), SHARED, &base(op)?, op)
+        let user = geteuid().as_raw();
+        Self::called(user, format!("anyipc-{user}-shared"), SHARED, &base(op)?, op)
     }
 
     /// The directory of what other users may reach of this user's, if there is one: only for reaching into.
@@ -71,10 +73,11 @@ impl Dir {
 
     /// Opens this user's directory under `base`.
     pub fn under(base: &Path, op: Operation) -> Result<Self> {
-        Self::called(format!("anyipc-{}", geteuid().as_raw()), Mode::RWXU, base, op)
+        let user = geteuid().as_raw();
+        Self::called(user, format!("anyipc-{user}"), Mode::RWXU, base, op)
     }
 
-    fn called(what: String, mode: Mode, base: &Path, op: Operation) -> Result<Self> {
+    fn called(user: u32, what: String, mode: Mode, base: &Path, op: Operation) -> Result<Self> {
         let path = base.join(what);
         let fail = |what: &str, error: io::Error| {
             let error = Error::io(
@@ -85,16 +88,23 @@ impl Dir {
             // Nobody can come to a directory that cannot be: it is no use to wait for them.
             if error.kind() == ErrorKind::NotFound { error.as_kind(ErrorKind::Io) } else { error }
         };
-        match mkdir(&path, Mode::RWXU) {
-            // The umask may have taken bits away.
-            Ok(()) => chmod(&path, mode).map_err(|e| fail("preparing", e.into()))?,
-            Err(rustix::io::Errno::EXIST) => {}
-            Err(error) => return Err(fail("making", error.into())),
-        }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = Fd::make(|| Ok(open(&path, flags, Mode::empty())?)).map_err(|e| fail("opening", e))?;
+        let opened = || Fd::make(|| Ok(open(&path, flags, Mode::empty())?));
+        let fd = match opened() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match mkdir(&path, Mode::RWXU) {
+                    // The umask may have taken bits away.
+                    Ok(()) => chmod(&path, mode).map_err(|e| fail("preparing", e.into()))?,
+                    Err(rustix::io::Errno::EXIST) => {}
+                    Err(error) => return Err(fail("making", error.into())),
+                }
+                opened()
+            }
+            opened => opened,
+        }
+        .map_err(|e| fail("opening", e))?;
         let dir = Self { fd, path };
-        dir.check(geteuid().as_raw(), mode, op)?;
+        dir.check(user, mode, op)?;
         Ok(dir)
     }
 
@@ -159,6 +169,11 @@ impl Dir {
         Ok(status(&statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
+    /// Which file a name stands for, links not followed.
+    pub fn id_of(&self, name: &str) -> io::Result<FileId> {
+        Ok(id(&statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
     /// All names in the directory, in order.
     pub fn list(&self) -> io::Result<Vec<OsString>> {
         use std::os::unix::ffi::OsStringExt;
@@ -177,15 +192,6 @@ impl Dir {
 impl AsFd for Dir {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
-    }
-}
-
-/// True if the name stands for the open file; false if it is gone or stands for another.
-pub fn same_file(dir: &Dir, name: &str, fd: &Fd) -> io::Result<bool> {
-    match dir.stat(name) {
-        Ok(there) => Ok(there.id == fd.status()?.id),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

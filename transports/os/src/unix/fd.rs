@@ -106,6 +106,10 @@ pub(super) fn status(stat: &rustix::fs::Stat) -> Status {
         ours: stat.st_uid == rustix::process::geteuid().as_raw(),
         private: stat.st_mode & 0o077 == 0,
         size: u64::try_from(stat.st_size).unwrap_or(0),
-        id: FileId { device: device(stat), inode: stat.st_ino },
+        id: id(stat),
     }
+}
+
+pub(super) fn id(stat: &rustix::fs::Stat) -> FileId {
+    FileId { device: device(stat), inode: stat.st_ino }
 }

@@ -18,7 +18,7 @@ use linux as system;
 use macos as system;
 
 pub use bell::Bell;
-pub use dir::{Dir, same_file};
+pub use dir::Dir;
 pub use fd::Fd;
 pub use fork::{Quiet, generation, register};
 pub use sleep::sleep;

@@ -18,7 +18,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 
 use super::fd::{Fd, status};
 use super::security::Private;
-use crate::{FileKind, Scope, Status};
+use crate::{FileId, FileKind, Scope, Status};
 
 /// A directory of one user's objects: `%LOCALAPPDATA%\anyipc`, or under the absolute path in `ANYIPC_DIR`. Nobody
 /// else can reach into it; it stays when it is empty.
@@ -143,6 +143,11 @@ impl Dir {
         look_at(&self.0.join(name))
     }
 
+    /// Which file a name stands for, links not followed.
+    pub fn id_of(&self, name: &str) -> io::Result<FileId> {
+        self.stat(name).map(|there| there.id)
+    }
+
     /// All names in the directory, in order.
     pub fn list(&self) -> io::Result<Vec<OsString>> {
         let names: io::Result<Vec<_>> =
@@ -151,15 +156,6 @@ impl Dir {
             names.sort_unstable();
             names
         })
-    }
-}
-
-/// True if the name stands for the open file; false if it is gone or stands for another.
-pub fn same_file(dir: &Dir, name: &str, fd: &Fd) -> io::Result<bool> {
-    match dir.stat(name) {
-        Ok(there) => Ok(there.id == fd.status()?.id),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

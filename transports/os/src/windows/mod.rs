@@ -14,7 +14,7 @@ mod socket;
 mod wait;
 
 pub use bell::Bell;
-pub use dir::{Dir, same_file};
+pub use dir::Dir;
 pub use event::Event;
 pub use fd::{Fd, overwrite, read_text};
 pub use lock::{

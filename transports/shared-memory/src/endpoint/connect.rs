@@ -11,7 +11,7 @@ use super::fabric::{Fabric, Side};
 use crate::channel::{Link, ReadySlot};
 use crate::kind::Kind;
 use crate::region::Region;
-use crate::sys::{Dir, Fd, Map, Socket, check_anonymous, user};
+use crate::sys::{Credentials, Dir, Fd, Map, Socket, check_anonymous, user};
 
 /// How soon to look again for an owner or for room in its queue.
 const SOON: Duration = Duration::from_millis(1);
@@ -22,6 +22,7 @@ const TRAILER: usize = 12;
 #[derive(Debug)]
 struct Asked {
     socket: Arc<Socket>,
+    owner: Credentials,
     heard: Vec<u8>,
     fds: Vec<Fd>,
     /// When the answer began.
@@ -94,7 +95,7 @@ fn ask(dir: &Dir, at: &str, hello: &Hello) -> Result<Asked> {
     }
     match socket.send_with(&bytes, &[]) {
         Ok(sent) if sent == bytes.len() => {
-            Ok(Asked { socket: Arc::new(socket), heard: Vec::new(), fds: Vec::new(), began: None })
+            Ok(Asked { socket: Arc::new(socket), owner, heard: Vec::new(), fds: Vec::new(), began: None })
         }
         Ok(_) => Err(Error::new(Operation::Connect, ErrorKind::Io).because("the hello went out in part")),
         Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => Err(no_owner()),
@@ -170,10 +171,7 @@ impl Asked {
         fabric: &F,
     ) -> Result<(F::Sender, F::Receiver, Peer)> {
         ours.check(&theirs)?;
-        let owner = self
-            .socket
-            .credentials()
-            .map_err(|e| Error::io(Operation::Connect, "asking for the owner", e))?;
+        let owner = self.owner;
         let capacity = usize::try_from(theirs.capacity).unwrap_or(0);
         let size = fabric.size(capacity).ok_or_else(|| strange("its capacity is out of range"))?;
         let mut fds = self.fds.drain(..);

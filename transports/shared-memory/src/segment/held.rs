@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 
 use crate::kind::{CLEAN, Kind};
-use crate::sys::{self, Dir, Fd, Lock, Map, same_file, try_lock};
+use crate::sys::{self, Dir, Fd, FileId, Lock, Map, is_at, try_lock};
 
 /// The lock that keeps a segment alive. Dropping it detaches.
 #[derive(Debug)]
@@ -14,6 +14,7 @@ pub(super) struct Held {
     kind: &'static Kind,
     file: String,
     pub(super) fd: Fd,
+    id: FileId,
     pub(super) generation: u32,
     /// The last to leave removes the file.
     pub(super) removes: bool,
@@ -23,12 +24,13 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub(super) fn new(dir: &Arc<Dir>, kind: &'static Kind, file: &str, fd: Fd) -> Self {
+    pub(super) fn new(dir: &Arc<Dir>, kind: &'static Kind, file: &str, fd: Fd, id: FileId) -> Self {
         Self {
             dir: Arc::clone(dir),
             kind,
             file: file.to_owned(),
             fd,
+            id,
             generation: sys::generation(),
             removes: true,
             left: false,
@@ -39,6 +41,11 @@ impl Held {
     pub(super) fn companion(&self, number: u32) -> Option<String> {
         let stem = self.file.strip_suffix(self.kind.suffix)?;
         Some(format!("{stem}{}{number}", self.kind.companion?))
+    }
+
+    /// Whether the name stands for this file.
+    pub(super) fn is_named(&self) -> io::Result<bool> {
+        is_at(&self.dir, &self.file, self.id)
     }
 
     /// Leaves: the last one, and only the last one, removes the file.
@@ -53,13 +60,13 @@ impl Held {
         let companions = map
             .is_some_and(|map| self.kind.companion.is_some() && super::companions(&map).load(Relaxed) != 0);
         // While we hold the lock nobody may remove the name: if it is not ours, someone broke in.
-        let there = same_file(&self.dir, &self.file, &self.fd);
+        let there = self.is_named();
         let last_goes = self.removes || matches!(there, Ok(false));
         if last_goes && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false) {
             // Also of a segment that was removed by force: what it tells of is its own, and may have been made anew.
             clean(self.kind, &self.fd);
             // Checked again: the upgrade lets go for an instant, and the name may be another's by now.
-            if same_file(&self.dir, &self.file, &self.fd).unwrap_or(false) {
+            if self.is_named().unwrap_or(false) {
                 if companions {
                     remove_companions(&self.dir, self.kind, &self.file);
                 }

@@ -105,7 +105,7 @@ fn what_persists_stays_without_holders() {
 fn race(temporary: bool) {
     let place = Place::new();
     let stop = AtomicBool::new(false);
-    let live = |found: &Segment| same_file(&place.dir, &BLOCK.file(&name()), found.fd()).unwrap();
+    let live = |found: &Segment| sys::same_file(&place.dir, &BLOCK.file(&name()), found.fd()).unwrap();
     let work = |seed: u64| {
         let name = name();
         let attach = place.attach(&name, Operation::Create);
