@@ -47,6 +47,8 @@ pub(crate) struct Spinner {
     mode: WaitMode,
     balance: u8,
     skipped: u8,
+    /// A spin that was not ended, as when its future was dropped, did not pay.
+    spinning: bool,
     /// Length of the last message, in bytes: the next one is taken to be alike.
     pub(crate) last_len: usize,
     /// How many calls had to wait.
@@ -55,7 +57,7 @@ pub(crate) struct Spinner {
 
 impl Spinner {
     pub(crate) fn new(mode: WaitMode) -> Self {
-        Self { mode, balance: 0, skipped: 0, last_len: 0, waits: 0 }
+        Self { mode, balance: 0, skipped: 0, spinning: false, last_len: 0, waits: 0 }
     }
 
     /// Whether it ever spins.
@@ -68,7 +70,22 @@ impl Spinner {
         self.mode = if spins { WaitMode::Adaptive } else { WaitMode::Block };
     }
 
-    /// How long to spin this time; zero is not at all.
+    /// Begins a spin: how long it may take; zero is not at all.
+    pub(crate) fn begin(&mut self) -> Duration {
+        if self.spinning {
+            self.end(false);
+        }
+        let budget = self.budget();
+        self.spinning = !budget.is_zero();
+        budget
+    }
+
+    /// Ends it, and learns whether it paid.
+    pub(crate) fn end(&mut self, paid: bool) {
+        self.spinning = false;
+        self.balance = if paid { self.balance.saturating_sub(1) } else { (self.balance + 2).min(WORST) };
+    }
+
     fn budget(&mut self) -> Duration {
         match self.mode {
             WaitMode::Spin => return Duration::MAX,
@@ -88,10 +105,6 @@ impl Spinner {
     /// Answers within this time are worth a spin: a wake-up, and copying the message at 4 bytes per ns.
     fn worth(&self) -> Duration {
         (SPIN + Duration::from_nanos(self.last_len as u64 / 4)).min(MAX_SPIN)
-    }
-
-    fn learn(&mut self, paid: bool) {
-        self.balance = if paid { self.balance.saturating_sub(1) } else { (self.balance + 2).min(WORST) };
     }
 }
 
@@ -118,7 +131,7 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
     on.spinner().waits += 1;
     let timed_out = || Err(Error::new(operation, ErrorKind::TimedOut));
 
-    let budget = on.spinner().budget();
+    let budget = on.spinner().begin();
     let started = Instant::now();
     let mut now = started;
     let mut pauses = 1;
@@ -127,7 +140,7 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
         for _ in 0..PAUSES / pauses {
             (0..pauses).for_each(|_| spin_loop());
             if let Some(done) = attempt(on) {
-                on.spinner().learn(!lent);
+                on.spinner().end(!lent);
                 return done;
             }
             lent = false;
@@ -148,7 +161,7 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
         }
     }
     if !budget.is_zero() {
-        on.spinner().learn(false);
+        on.spinner().end(false);
     }
 
     loop {

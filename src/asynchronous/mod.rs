@@ -2,6 +2,7 @@
 
 mod queue;
 mod reactor;
+mod spin;
 mod wait;
 
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! The wait loop of tasks: try, arm, await.
+//! The wait loop of tasks: try, spin, arm, await.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -11,6 +11,7 @@ use anyipc_core::{Armed, Error, ErrorKind, Interest, Operation, Result, Waiter};
 use tokio::time::Sleep;
 
 use super::reactor::{Register, Registered, wait_ready};
+use super::spin::spin;
 use crate::wait::{SLICE, Waitable};
 
 /// Rounds after which a task that is told "try again" each time lets others run.
@@ -54,6 +55,9 @@ pub(super) async fn wait<W: Waitable + ?Sized, R>(
         done => return done,
     }
     on.spinner().waits += 1;
+    if let Some(done) = spin(on, deadline, &mut attempt).await {
+        return done;
+    }
     let mut readiness = pin!(none_of(wait_ready));
     let mut awaited = None;
     let mut pause = pin!(None);
