@@ -4,31 +4,31 @@
 //! |---|---|
 //! | 0 | the geometry, written before anyone sees the memory |
 //! | 128 | the lock, and what it protects: counts, the free list, who waits |
-//! | 192 | of each priority the first and the last message |
+//! | 184 | of each priority the first and the last message; the lowest on the lock's cache line |
 //! | 448 | the waiting seats, a bit each |
 //! | 512 | the seats, 64 bytes each |
 //! | then | the chunks, 128 bytes each |
-//! | then | the links, 4 bytes for each chunk: the next one of its message, or of the free list |
+//! | then | the records, 16 bytes for each chunk: its link, and the message that begins with it |
 //! | then | the text of `alloc_lpsz` and a NUL |
 //!
 //! A message is a chain of chunks; messages of one priority are a chain of messages. *The truth is* the first
 //! message of each priority and the links of what hangs on it: a message is there from the one store that hangs it
 //! up to the one store that takes it off. All else (the last messages, the free list, every count) can be told from
 //! that, and is told anew after a death. A link is a chunk's number plus 1; 0 is none. So an empty queue is all zero
-//! behind its geometry. The links lie apart from the chunks so that chunks side by side are copied as one.
+//! behind its geometry.
+//!
+//! The records lie apart from the chunks so that chunks side by side are copied as one, and a message that fits into a
+//! cache line takes one. Chunks are given out in the order in which they came back: with one priority always the
+//! next one in memory, so that cache lines can be fetched ahead of the messages.
 
 use anyipc_core::MAX_PRIORITIES;
 use anyipc_shared_memory::parts::{Region, SEAT, Seats};
 
 /// The version of this layout.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// Bytes of a chunk.
 pub(crate) const CHUNK: usize = 128;
-/// Payload of a message's first chunk.
-pub(crate) const FIRST: usize = CHUNK - chunk::FIRST_PAYLOAD;
-/// Payload of each further chunk.
-pub(crate) const FURTHER: usize = CHUNK;
 /// The fewest chunks of a queue.
 pub(crate) const MIN_CHUNKS: u32 = 8;
 /// The most chunks of a queue: 32 GiB, so that a message's length fits into 32 bits with room to spare.
@@ -63,18 +63,20 @@ pub(crate) mod hot {
     pub(crate) const MESSAGES: usize = 148;
     /// Bytes of all messages (u64).
     pub(crate) const BYTES: usize = 152;
-    /// Messages dropped so far (u64).
-    pub(crate) const DROPPED: usize = 160;
+    /// The last chunk of the free list, if there is one.
+    pub(crate) const FREE_TAIL: usize = 160;
+    /// See `store::state`.
+    pub(crate) const STATE: usize = 164;
     /// How many seats wait for messages, and for room.
     pub(crate) const WAITING: [usize; 2] = [168, 172];
+    /// Messages dropped so far (u64).
+    pub(crate) const DROPPED: usize = 176;
     /// The seat that was woken last: the next one is searched behind it.
-    pub(crate) const WOKEN: usize = 176;
-    /// See `store::state`.
-    pub(crate) const STATE: usize = 180;
+    pub(crate) const WOKEN: usize = 440;
 }
 
 /// The first and the last message of each priority.
-const LISTS: usize = 192;
+const LISTS: usize = 184;
 /// The bits of the waiting seats, for messages and for room.
 const BITS: [usize; 2] = [448, 480];
 /// The seats.
@@ -93,15 +95,19 @@ pub(crate) mod seat {
     pub(crate) const WANTS: usize = SEAT + 8;
 }
 
-/// Offsets in a message's first chunk; the others are payload all over.
-pub(crate) mod chunk {
+/// Bytes of a record.
+pub(crate) const RECORD: usize = 16;
+
+/// Offsets in a chunk's record; all but the link are of the message that begins with the chunk.
+pub(crate) mod record {
     /// Bytes of the message.
     pub(crate) const LEN: usize = 0;
     /// Its flags.
     pub(crate) const FLAGS: usize = 4;
     /// The next message of the priority.
     pub(crate) const NEXT_MESSAGE: usize = 8;
-    pub(crate) const FIRST_PAYLOAD: usize = 16;
+    /// The next chunk of the message, or of the free list.
+    pub(crate) const LINK: usize = 12;
 }
 
 /// What happens to a message without room.
@@ -139,12 +145,12 @@ impl Full {
 /// How many chunks a message takes.
 #[inline]
 pub(crate) const fn chunks_for(len: usize) -> u32 {
-    (1 + len.saturating_sub(FIRST).div_ceil(FURTHER)) as u32
+    if len <= CHUNK { 1 } else { len.div_ceil(CHUNK) as u32 }
 }
 
 /// The longest message that so many chunks hold.
 pub(crate) const fn longest_in(chunks: u32) -> usize {
-    FIRST + chunks.saturating_sub(1) as usize * FURTHER
+    chunks as usize * CHUNK
 }
 
 /// What a queue is made with, and never changes.
@@ -171,14 +177,14 @@ impl Geometry {
         SEATS + self.seats as usize * STRIDE
     }
 
-    /// Where the first link lies.
-    pub(crate) fn first_link(&self) -> usize {
+    /// Where the first record lies.
+    pub(crate) fn first_record(&self) -> usize {
         self.first_chunk() + self.capacity()
     }
 
     /// Where the text lies.
     pub(crate) fn text_at(&self) -> usize {
-        self.first_link() + (self.chunks as usize * size_of::<u32>()).next_multiple_of(8)
+        self.first_record() + self.chunks as usize * RECORD
     }
 
     /// Bytes of it all. `None` if that is more than there can be.

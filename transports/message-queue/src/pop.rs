@@ -1,6 +1,6 @@
 //! Messages out. Every function here is called under the lock, and finds damage before it takes a message off.
 
-use crate::layout::{CHUNK, chunk, chunks_for, hot, list};
+use crate::layout::{CHUNK, chunks_for, hot, list, record};
 use crate::store::{Corrupt, Sound, Store};
 
 /// A message at the head of its priority.
@@ -35,12 +35,12 @@ impl Store {
     #[inline]
     fn first_of(&self, priority: u32) -> Sound<Found> {
         let first = self.index(self.head(priority))?;
-        let len = self.get(self.chunk(first, chunk::LEN)) as usize;
-        let behind = self.get(self.chunk(first, chunk::NEXT_MESSAGE));
+        let len = self.get(self.record(first, record::LEN)) as usize;
+        let behind = self.get(self.record(first, record::NEXT_MESSAGE));
         if len > self.geometry().longest || behind > self.geometry().chunks {
             return Err(Corrupt);
         }
-        Ok(Found { priority, flags: self.get(self.chunk(first, chunk::FLAGS)) as u8, first, len, behind })
+        Ok(Found { priority, flags: self.get(self.record(first, record::FLAGS)) as u8, first, len, behind })
     }
 
     /// Receives a message: appends it to the buffer, and only then takes it off.
@@ -48,29 +48,24 @@ impl Store {
     pub(crate) fn pop(&self, found: &Found, buffer: &mut Vec<u8>) -> Sound<()> {
         let start = buffer.len();
         buffer.resize(start + found.len, 0);
-        match self.copy_out(found, &mut buffer[start..]) {
-            Ok(last) => {
-                self.take_off(found, last);
-                Ok(())
-            }
-            Err(corrupt) => {
-                buffer.truncate(start);
-                Err(corrupt)
-            }
+        let done = self.copy_out(found, &mut buffer[start..]).and_then(|last| self.take_off(found, last));
+        if done.is_err() {
+            buffer.truncate(start);
         }
+        done
     }
 
     /// Copies a message out. Returns its last chunk.
     #[inline]
     fn copy_out(&self, found: &Found, mut rest: &mut [u8]) -> Sound<u32> {
         // Chunks side by side are copied as one.
-        let (mut last, mut at) = (found.first, self.chunk(found.first, chunk::FIRST_PAYLOAD));
+        let (mut last, mut at) = (found.first, self.chunk(found.first));
         for _ in 1..chunks_for(found.len) {
             let next = self.index(self.next(last))?;
             if next != last + 1 {
-                let (piece, more) = rest.split_at_mut(rest.len().min(self.chunk(last, CHUNK) - at));
+                let (piece, more) = rest.split_at_mut(rest.len().min(self.chunk(last) + CHUNK - at));
                 self.region().load(at, piece);
-                (at, rest) = (self.chunk(next, 0), more);
+                (at, rest) = (self.chunk(next), more);
             }
             last = next;
         }
@@ -84,13 +79,14 @@ impl Store {
         for _ in 1..chunks_for(found.len) {
             last = self.index(self.next(last))?;
         }
-        self.take_off(found, last);
-        Ok(())
+        self.take_off(found, last)
     }
 
     /// Takes the first message of its priority off, and gives its chunks back.
     #[inline]
-    fn take_off(&self, found: &Found, last: u32) {
+    fn take_off(&self, found: &Found, last: u32) -> Sound<()> {
+        let listed = self.get(hot::FREE_LIST) != 0;
+        let tail = if listed { self.index(self.get(hot::FREE_TAIL))? } else { 0 };
         // The one store that makes it no message any more.
         self.set(list(found.priority), found.behind);
         let mut nonempty = self.get(hot::NONEMPTY);
@@ -99,8 +95,14 @@ impl Store {
         }
         self.set_pair(hot::NONEMPTY, nonempty, self.get(hot::MESSAGES).wrapping_sub(1));
         self.set_wide(hot::BYTES, self.get_wide(hot::BYTES).wrapping_sub(found.len as u64));
-        self.set(self.link(last), self.get(hot::FREE_LIST));
-        self.set(hot::FREE_LIST, found.first + 1);
+        self.set(self.record(last, record::LINK), 0);
+        if listed {
+            self.set(self.record(tail, record::LINK), found.first + 1);
+        } else {
+            self.set(hot::FREE_LIST, found.first + 1);
+        }
+        self.set(hot::FREE_TAIL, last + 1);
         self.set(hot::USED, self.get(hot::USED).saturating_sub(chunks_for(found.len)));
+        Ok(())
     }
 }

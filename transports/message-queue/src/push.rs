@@ -1,6 +1,6 @@
 //! Messages in. Every function here is called under the lock, and finds damage before it makes a message.
 
-use crate::layout::{CHUNK, chunk, chunks_for, hot, list};
+use crate::layout::{CHUNK, chunks_for, hot, list, record};
 use crate::store::{Corrupt, Sound, Store};
 
 impl Store {
@@ -11,22 +11,22 @@ impl Store {
         let first = supply.take()?;
         let need = chunks_for(bytes.len());
         // Chunks side by side are filled as one.
-        let (mut last, mut at, mut rest) = (first, self.chunk(first, chunk::FIRST_PAYLOAD), bytes);
+        let (mut last, mut at, mut rest) = (first, self.chunk(first), bytes);
         for _ in 1..need {
             let next = supply.take()?;
             if self.next(last) != next + 1 {
-                self.set(self.link(last), next + 1);
+                self.set(self.record(last, record::LINK), next + 1);
             }
             if next != last + 1 {
-                let (piece, more) = rest.split_at(rest.len().min(self.chunk(last, CHUNK) - at));
+                let (piece, more) = rest.split_at(rest.len().min(self.chunk(last) + CHUNK - at));
                 self.region().store(at, piece);
-                (at, rest) = (self.chunk(next, 0), more);
+                (at, rest) = (self.chunk(next), more);
             }
             last = next;
         }
         self.region().store(at, rest);
-        self.set_pair(self.chunk(first, chunk::LEN), bytes.len() as u32, u32::from(flags));
-        self.set(self.chunk(first, chunk::NEXT_MESSAGE), 0);
+        self.set_pair(self.record(first, record::LEN), bytes.len() as u32, u32::from(flags));
+        self.set(self.record(first, record::NEXT_MESSAGE), 0);
         self.set_pair(hot::FREE_LIST, supply.list, supply.fresh);
         self.set(hot::USED, self.get(hot::USED).wrapping_add(need));
         // The one store that makes it a message.
@@ -35,7 +35,7 @@ impl Store {
             self.set(list(priority), first + 1);
         } else {
             let tail = self.index(self.get(tail))?;
-            self.set(self.chunk(tail, chunk::NEXT_MESSAGE), first + 1);
+            self.set(self.record(tail, record::NEXT_MESSAGE), first + 1);
         }
         self.set(tail, first + 1);
         let messages = self.get(hot::MESSAGES).wrapping_add(1);

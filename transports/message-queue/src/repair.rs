@@ -1,7 +1,7 @@
 //! Putting a queue right after a death, or after damage was found: everything that can be told from the truth is
 //! told anew. Called under the lock, or where nobody else is.
 
-use crate::layout::{bits, chunk, chunks_for, hot, list};
+use crate::layout::{bits, chunks_for, hot, list, record};
 use crate::store::{Corrupt, Sound, Store, state};
 use crate::waiters::{KINDS, words};
 
@@ -57,7 +57,7 @@ impl<'a> Census<'a> {
         let (mut link, mut last) = (store.head(priority), 0);
         while link != 0 {
             let first = store.index(link)?;
-            let len = store.get(store.chunk(first, chunk::LEN)) as usize;
+            let len = store.get(store.record(first, record::LEN)) as usize;
             if len > store.geometry().longest {
                 return Err(Corrupt);
             }
@@ -71,7 +71,7 @@ impl<'a> Census<'a> {
             self.bytes += len as u64;
             self.nonempty |= 1 << priority;
             last = link;
-            link = store.get(store.chunk(first, chunk::NEXT_MESSAGE));
+            link = store.get(store.record(first, record::NEXT_MESSAGE));
         }
         store.set(list(priority) + 4, last);
         Ok(())
@@ -97,12 +97,14 @@ impl<'a> Census<'a> {
     /// Writes down what was found.
     fn settle(&self) {
         let store = self.store;
-        let mut free = 0;
+        let (mut free, mut tail) = (0, 0);
         for index in (0..self.fresh).rev().filter(|index| !self.is_seen(*index)) {
-            store.set(store.link(index), free);
+            store.set(store.record(index, record::LINK), free);
             free = index + 1;
+            tail = if tail == 0 { free } else { tail };
         }
         store.set_pair(hot::FREE_LIST, free, self.fresh);
+        store.set(hot::FREE_TAIL, tail);
         store.set(hot::USED, self.used);
         store.set_pair(hot::NONEMPTY, self.nonempty, self.messages);
         store.set_wide(hot::BYTES, self.bytes);

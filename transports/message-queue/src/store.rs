@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::*};
 
 use anyipc_shared_memory::parts::Region;
 
-use crate::layout::{CHUNK, Geometry, hot, list};
+use crate::layout::{CHUNK, Geometry, RECORD, hot, list, record};
 
 /// The memory holds what no queue holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(crate) struct Store {
     region: Region,
     geometry: Geometry,
     first_chunk: usize,
-    first_link: usize,
+    first_record: usize,
     /// How many more stores happen before the process "dies".
     #[cfg(test)]
     pub(crate) fuel: std::sync::atomic::AtomicU64,
@@ -41,7 +41,7 @@ impl Store {
         Self {
             region,
             first_chunk: geometry.first_chunk(),
-            first_link: geometry.first_link(),
+            first_record: geometry.first_record(),
             geometry,
             #[cfg(test)]
             fuel: std::sync::atomic::AtomicU64::new(u64::MAX),
@@ -107,10 +107,16 @@ impl Store {
         if link != 0 && link <= self.geometry.chunks { Ok(link - 1) } else { Err(Corrupt) }
     }
 
-    /// Where a field of a chunk lies.
+    /// Where a chunk lies.
     #[inline]
-    pub(crate) fn chunk(&self, index: u32, field: usize) -> usize {
-        self.first_chunk + index as usize * CHUNK + field
+    pub(crate) fn chunk(&self, index: u32) -> usize {
+        self.first_chunk + index as usize * CHUNK
+    }
+
+    /// Where a field of a chunk's record lies.
+    #[inline]
+    pub(crate) fn record(&self, index: u32, field: usize) -> usize {
+        self.first_record + index as usize * RECORD + field
     }
 
     /// The first message of a priority.
@@ -119,16 +125,10 @@ impl Store {
         self.get(list(priority))
     }
 
-    /// Where the link behind a chunk lies.
-    #[inline]
-    pub(crate) fn link(&self, index: u32) -> usize {
-        self.first_link + index as usize * size_of::<u32>()
-    }
-
     /// The link behind a chunk.
     #[inline]
     pub(crate) fn next(&self, index: u32) -> u32 {
-        self.get(self.link(index))
+        self.get(self.record(index, record::LINK))
     }
 
     /// Chunks that are in no message.

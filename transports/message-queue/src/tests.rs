@@ -14,7 +14,7 @@ use anyipc_shared_memory::parts::{Memory, Path, Plan, Region};
 use proptest::prelude::*;
 
 use crate::kind::KIND;
-use crate::layout::{CHUNK, FIRST, FURTHER, Full, Geometry, chunk, chunks_for, hot, list, longest_in};
+use crate::layout::{CHUNK, Full, Geometry, RECORD, chunks_for, hot, list, longest_in, record};
 use crate::party::begin_anew;
 use crate::store::{Sound, Store};
 
@@ -157,20 +157,18 @@ fn check(store: &Store) -> Model {
         let (mut link, mut last) = (store.head(priority), 0);
         while link != 0 {
             let first = store.index(link).expect("a link inside");
-            let len = store.get(store.chunk(first, chunk::LEN)) as usize;
+            let len = store.get(store.record(first, record::LEN)) as usize;
             let chunks = chain(link, chunks_for(len));
             assert_eq!(chunks.len() as u32, chunks_for(len));
             let mut message = vec![0; len];
-            let (head, rest) = message.split_at_mut(len.min(FIRST));
-            store.region().load(store.chunk(first, chunk::FIRST_PAYLOAD), head);
-            for (index, piece) in chunks[1..].iter().zip(rest.chunks_mut(FURTHER)) {
-                store.region().load(store.chunk(*index, 0), piece);
+            for (index, piece) in chunks.iter().zip(message.chunks_mut(CHUNK)) {
+                store.region().load(store.chunk(*index), piece);
             }
-            assert_eq!(store.get(store.chunk(first, chunk::FLAGS)), 1);
+            assert_eq!(store.get(store.record(first, record::FLAGS)), 1);
             model[priority as usize].push_back(message);
             (bytes, messages, taken) = (bytes + len as u64, messages + 1, taken + chunks_for(len));
             last = link;
-            link = store.get(store.chunk(first, chunk::NEXT_MESSAGE));
+            link = store.get(store.record(first, record::NEXT_MESSAGE));
         }
         let empty = last == 0;
         assert_eq!(store.nonempty() & 1 << priority == 0, empty);
@@ -179,7 +177,12 @@ fn check(store: &Store) -> Model {
     assert_eq!((store.get(hot::MESSAGES), store.get_wide(hot::BYTES)), (messages, bytes));
     assert_eq!(store.free(), CHUNKS - taken);
     let fresh = store.get(hot::FRESH);
-    let listed = chain(store.get(hot::FREE_LIST), CHUNKS).len() as u32;
+    let listed = chain(store.get(hot::FREE_LIST), CHUNKS);
+    assert!(
+        listed.last().is_none_or(|last| last + 1 == store.get(hot::FREE_TAIL)),
+        "the last chunk is not noted"
+    );
+    let listed = listed.len() as u32;
     assert_eq!(taken + listed + (CHUNKS - fresh), CHUNKS, "each chunk is in a message or free");
     assert!(seen.iter().all(|index| *index < fresh));
     model
@@ -208,7 +211,7 @@ fn beginnings() -> Vec<Vec<Step>> {
 
 fn steps() -> Vec<Step> {
     use Step::*;
-    let lengths = [0, 1, FIRST, FIRST + 1, FIRST + FURTHER, 1000, longest_in(CHUNKS)];
+    let lengths = [0, 1, CHUNK, CHUNK + 1, 2 * CHUNK, 1000, longest_in(CHUNKS)];
     let pushes =
         lengths.iter().flat_map(|&len| [Push(0, len), Push(1, len), DropOld(0, len), DropOld(2, len)]);
     pushes.chain([Pop, Purge]).collect()
@@ -295,7 +298,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 /// Garbage, and words that look right in some places.
 fn scribbles() -> impl Strategy<Value = Vec<(usize, u32)>> {
-    let at = prop_oneof![128..704usize, 704..704 + CHUNKS as usize * (CHUNK + 4)];
+    let at = prop_oneof![128..704usize, 704..704 + CHUNKS as usize * (CHUNK + RECORD)];
     let value = prop_oneof![any::<u32>(), 0..CHUNKS + 2];
     proptest::collection::vec((at.prop_map(|at| at & !3), value), 1..40)
 }

@@ -102,7 +102,7 @@ fn a_persistent_queue_that_was_overwritten_is_told_and_can_be_removed() {
         Dir::open(Scope::User, Operation::Open).unwrap().path().join(format!("mq+{}.queue", name.os_name()));
     let file = OpenOptions::new().write(true).open(file).unwrap();
     // The first message of the only priority, where no chunk is.
-    file.write_at(&u32::MAX.to_ne_bytes(), 4096 + 192).unwrap();
+    file.write_at(&u32::MAX.to_ne_bytes(), 4096 + 184).unwrap();
     let error = failed(MessageQueue.open(&name, &options("")));
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("anyipc rm"), "{error}");
