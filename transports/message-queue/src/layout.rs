@@ -29,6 +29,8 @@ const LAYOUT: u32 = 2;
 
 /// Bytes of a chunk.
 pub(crate) const CHUNK: usize = 128;
+/// Bytes of a cache line.
+pub(crate) const LINE: usize = 64;
 /// The fewest chunks of a queue.
 pub(crate) const MIN_CHUNKS: u32 = 8;
 /// The most chunks of a queue: 32 GiB, so that a message's length fits into 32 bits with room to spare.
@@ -67,7 +69,7 @@ pub(crate) mod hot {
     pub(crate) const FREE_TAIL: usize = 160;
     /// See `store::state`.
     pub(crate) const STATE: usize = 164;
-    /// How many seats wait for messages, and for room.
+    /// How many seats wait for messages, and for room: one word of 8 bytes.
     pub(crate) const WAITING: [usize; 2] = [168, 172];
     /// Messages dropped so far (u64).
     pub(crate) const DROPPED: usize = 176;

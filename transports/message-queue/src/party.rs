@@ -114,10 +114,11 @@ impl<C: Company> Party<C> {
     #[inline]
     fn exit(&mut self, sound: bool) {
         let store = &self.store;
-        let sleepers = if sound { KINDS.map(|kind| store.next_sleeper(kind)) } else { [None; 2] };
+        let awaited = sound && store.anyone_waits();
+        let sleepers = if awaited { KINDS.map(|kind| store.next_sleeper(kind)) } else { [None; 2] };
         unlock(store.lock(), &self.company);
-        for sleeper in sleepers.into_iter().flatten() {
-            self.wake(sleeper);
+        if awaited {
+            sleepers.into_iter().flatten().for_each(|sleeper| self.wake(sleeper));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Messages out. Every function here is called under the lock, and finds damage before it takes a message off.
 
-use crate::layout::{CHUNK, chunks_for, hot, list, record};
-use crate::store::{Corrupt, Sound, Store};
+use crate::layout::{CHUNK, LINE, chunks_for, hot, list, record};
+use crate::store::{AHEAD, Corrupt, FETCHED, Sound, Store};
 
 /// A message at the head of its priority.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +103,17 @@ impl Store {
         }
         self.set(hot::FREE_TAIL, last + 1);
         self.set(hot::USED, self.get(hot::USED).saturating_sub(chunks_for(found.len)));
+        self.look_forward(last, found.len);
         Ok(())
+    }
+
+    /// Fetches the cache lines of a message some way behind the last one, as long as that.
+    #[inline]
+    fn look_forward(&self, last: u32, len: usize) {
+        if self.get(hot::MESSAGES) > AHEAD {
+            let ahead = self.ahead(last, len);
+            self.region().prefetch(self.record(ahead, 0));
+            (0..len.min(FETCHED)).step_by(LINE).for_each(|at| self.region().prefetch(self.chunk(ahead) + at));
+        }
     }
 }

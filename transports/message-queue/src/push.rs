@@ -1,7 +1,7 @@
 //! Messages in. Every function here is called under the lock, and finds damage before it makes a message.
 
-use crate::layout::{CHUNK, chunks_for, hot, list, record};
-use crate::store::{Corrupt, Sound, Store};
+use crate::layout::{CHUNK, LINE, chunks_for, hot, list, record};
+use crate::store::{Corrupt, FETCHED, Sound, Store};
 
 impl Store {
     /// Adds a message. The caller has found room for it.
@@ -41,7 +41,19 @@ impl Store {
         let messages = self.get(hot::MESSAGES).wrapping_add(1);
         self.set_pair(hot::NONEMPTY, self.get(hot::NONEMPTY) | 1 << priority, messages);
         self.set_wide(hot::BYTES, self.get_wide(hot::BYTES).wrapping_add(bytes.len() as u64));
+        self.prepare(last, bytes.len());
         Ok(())
+    }
+
+    /// Takes possession of the cache lines that messages like the last one will need soon: a while ago they were a
+    /// receiver's, and taking the lock again waits until what was written is ours.
+    #[inline]
+    fn prepare(&self, last: u32, len: usize) {
+        let ahead = self.ahead(last, len);
+        self.region().prefetch_to_write(self.record(ahead, 0));
+        (0..len.min(FETCHED))
+            .step_by(LINE)
+            .for_each(|at| self.region().prefetch_to_write(self.chunk(ahead) + at));
     }
 
     /// Drops messages until `need` chunks are free: the oldest of the lowest priority first, none above

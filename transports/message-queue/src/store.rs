@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::*};
 
 use anyipc_shared_memory::parts::Region;
 
-use crate::layout::{CHUNK, Geometry, RECORD, hot, list, record};
+use crate::layout::{CHUNK, Geometry, RECORD, chunks_for, hot, list, record};
 
 /// The memory holds what no queue holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,11 @@ pub(crate) mod state {
     /// What can be told from the truth is to be told anew.
     pub(crate) const DAMAGED: u32 = 4;
 }
+
+/// Cache lines are fetched for the message so many messages ahead.
+pub(crate) const AHEAD: u32 = 8;
+/// So many bytes of it at most; longer ones the processor sees coming.
+pub(crate) const FETCHED: usize = 2048;
 
 /// The memory and its geometry.
 #[derive(Debug)]
@@ -111,6 +116,14 @@ impl Store {
     #[inline]
     pub(crate) fn chunk(&self, index: u32) -> usize {
         self.first_chunk + index as usize * CHUNK
+    }
+
+    /// The chunk with which a message some way ahead is likely to begin, if all are as long as the one that ends
+    /// with `last`.
+    #[inline]
+    pub(crate) fn ahead(&self, last: u32, len: usize) -> u32 {
+        let ahead = last.saturating_add(1 + (AHEAD - 1) * chunks_for(len));
+        ahead.min(self.geometry.chunks - 1)
     }
 
     /// Where a field of a chunk's record lies.

@@ -76,14 +76,18 @@ impl Store {
         }
     }
 
-    /// The next seat that waits for this and has it now.
+    /// Whether a seat waits for anything.
     #[inline]
-    pub(crate) fn next_sleeper(&self, kind: usize) -> Option<Sleeper> {
-        if self.get(hot::WAITING[kind]) == 0 { None } else { self.search(kind) }
+    pub(crate) fn anyone_waits(&self) -> bool {
+        self.get_wide(hot::WAITING[0]) != 0
     }
 
+    /// The next seat that waits for this and has it now.
     #[cold]
-    fn search(&self, kind: usize) -> Option<Sleeper> {
+    pub(crate) fn next_sleeper(&self, kind: usize) -> Option<Sleeper> {
+        if self.get(hot::WAITING[kind]) == 0 {
+            return None;
+        }
         let field = |number, field| self.get(self.geometry().seat(number, field));
         let words = words(self);
         // Behind the one that was woken last, all around, and up to it again.
