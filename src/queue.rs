@@ -63,13 +63,26 @@ impl Queue {
     fn send_within(&mut self, priority: u32, message: &[u8], timeout: Option<Duration>) -> Result<()> {
         self.room.last_len = message.len();
         match self.inner.try_send(priority, message) {
-            Err(error) if error.is_would_block() => {
-                wait(&mut Room(self), Operation::Send, deadline(timeout), |room| {
-                    room.0.inner.try_send(priority, message)
-                })
-            }
-            done => done,
+            Ok(()) => Ok(()),
+            Err(error) => self.send_later(error, priority, message, timeout),
         }
+    }
+
+    /// Apart, so that a send that need not wait moves no error about.
+    #[cold]
+    fn send_later(
+        &mut self,
+        error: Error,
+        priority: u32,
+        message: &[u8],
+        timeout: Option<Duration>,
+    ) -> Result<()> {
+        if !error.is_would_block() {
+            return Err(self.explain(error, Operation::Send));
+        }
+        wait(&mut Room(self), Operation::Send, deadline(timeout), |room| {
+            room.0.inner.try_send(priority, message)
+        })
         .map_err(|e| self.explain(e, Operation::Send))
     }
 
@@ -110,13 +123,24 @@ impl Queue {
     fn recv_within<R>(&mut self, timeout: Option<Duration>, read: impl FnOnce(u32, &[u8]) -> R) -> Result<R> {
         let mut read = Some(read);
         match self.try_read(&mut read) {
-            Err(error) if error.is_would_block() => {
-                wait(&mut Messages(self), Operation::Receive, deadline(timeout), |messages| {
-                    messages.0.try_read(&mut read)
-                })
-            }
-            done => done,
+            Ok(done) => Ok(done),
+            Err(error) => self.recv_later(error, timeout, read),
         }
+    }
+
+    #[cold]
+    fn recv_later<R>(
+        &mut self,
+        error: Error,
+        timeout: Option<Duration>,
+        mut read: Option<impl FnOnce(u32, &[u8]) -> R>,
+    ) -> Result<R> {
+        if !error.is_would_block() {
+            return Err(self.explain(error, Operation::Receive));
+        }
+        wait(&mut Messages(self), Operation::Receive, deadline(timeout), |messages| {
+            messages.0.try_read(&mut read)
+        })
         .map_err(|e| self.explain(e, Operation::Receive))
     }
 
@@ -175,10 +199,11 @@ impl Queue {
             result = read.take().map(|read| read(priority, message));
         })?;
         self.messages.last_len = len;
-        result.ok_or_else(|| {
-            Error::new(Operation::Receive, ErrorKind::Corrupt)
-                .because("the transport showed one message twice")
-        })
+        match result {
+            Some(result) => Ok(result),
+            None => Err(Error::new(Operation::Receive, ErrorKind::Corrupt)
+                .because("the transport showed one message twice")),
+        }
     }
 }
 

@@ -131,16 +131,6 @@ impl<C: Company> Party<C> {
         }
     }
 
-    /// As `locked`, and told.
-    #[inline]
-    fn attempt<T>(&mut self, operation: Operation, act: impl FnMut(&Store) -> Sound<T>) -> Result<T> {
-        match self.locked(PATIENCE, act) {
-            Some(Ok(done)) => Ok(done),
-            Some(Err(Corrupt)) => Err(corrupt(operation)),
-            None => Err(Error::new(operation, ErrorKind::WouldBlock)),
-        }
-    }
-
     /// Sends one message. The caller has checked priority and length.
     #[inline]
     pub(crate) fn send(&mut self, priority: u32, flags: u8, bytes: &[u8]) -> Result<()> {
@@ -148,7 +138,7 @@ impl<C: Company> Party<C> {
         if self.store.geometry().full == Full::Block && self.is_idle() && !self.has_room(bytes.len()) {
             return Err(Error::new(Operation::Send, ErrorKind::WouldBlock));
         }
-        let sent = self.attempt(Operation::Send, |store| {
+        let sent = self.locked(PATIENCE, |store| {
             if store.free() < need {
                 let full = store.geometry().full;
                 let room = full == Full::DropOld && store.make_room(need, priority)?;
@@ -162,16 +152,18 @@ impl<C: Company> Party<C> {
             }
             store.push(priority, flags, bytes)?;
             Ok(Sent::Done)
-        })?;
+        });
         match sent {
-            Sent::Done => Ok(()),
-            Sent::NoRoom if self.store.geometry().full == Full::Error => {
+            Some(Ok(Sent::Done)) => Ok(()),
+            Some(Ok(Sent::NoRoom)) if self.store.geometry().full == Full::Error => {
                 Err(Error::new(Operation::Send, ErrorKind::Full))
             }
-            Sent::NoRoom => {
+            Some(Ok(Sent::NoRoom)) => {
                 self.wants = need;
                 Err(Error::new(Operation::Send, ErrorKind::WouldBlock))
             }
+            Some(Err(Corrupt)) => Err(corrupt(Operation::Send)),
+            None => Err(Error::new(Operation::Send, ErrorKind::WouldBlock)),
         }
     }
 
@@ -187,11 +179,16 @@ impl<C: Company> Party<C> {
         if self.store.nonempty() == 0 && self.is_idle() {
             return Ok(None);
         }
-        self.attempt(Operation::Receive, |store| {
+        let received = self.locked(PATIENCE, |store| {
             let Some(found) = store.highest()? else { return Ok(None) };
             store.pop(&found, buffer)?;
             Ok(Some((found.priority, found.flags)))
-        })
+        });
+        match received {
+            Some(Ok(received)) => Ok(received),
+            Some(Err(Corrupt)) => Err(corrupt(Operation::Receive)),
+            None => Err(Error::new(Operation::Receive, ErrorKind::WouldBlock)),
+        }
     }
 
     /// Removes all messages, also those that cannot be read any more. Returns how many.
