@@ -46,7 +46,7 @@ impl Store {
     }
 
     /// Takes possession of the cache lines that messages like the last one will need soon: a while ago they were a
-    /// receiver's, and taking the lock again waits until what was written is ours.
+    /// receiver's, and giving the lock back waits until what was written is ours.
     #[inline]
     fn prepare(&self, last: u32, len: usize) {
         let ahead = self.ahead(last, len);

@@ -1,11 +1,9 @@
 //! A lock in shared memory that survives its owner.
 //!
 //! Owner and state share one word: 0 is free, else it is the owner's [`Ticket`] and perhaps [`WAITERS`]. Taking a
-//! free lock is one compare-and-swap, giving it back one store. Who finds it taken spins for a while, then sets the
+//! free lock is one compare-and-swap, giving it back one swap. Who finds it taken spins for a while, then sets the
 //! waiters' bit and sleeps on the word, a slice at a time; after each slice it asks whether the owner still lives,
-//! and takes the lock over if not. Who sets the bit in the very instant in which the lock is given back may be
-//! overlooked, and then sleeps a slice: a swap, which would see it, takes a third of the time of a short operation.
-//! That bit is sticky: whoever slept sets it again when it takes the lock, for it
+//! and takes the lock over if not. That bit is sticky: whoever slept sets it again when it takes the lock, for it
 //! cannot know whether others sleep.
 
 use std::time::Duration;
@@ -114,9 +112,7 @@ fn contend(word: &AtomicU32, me: Ticket, ground: &impl Ground, patience: Duratio
 /// Gives the lock back. The caller holds it.
 #[inline]
 pub fn unlock(word: &AtomicU32, ground: &impl Ground) {
-    let awaited = word.load(Ordering::Relaxed) & WAITERS != 0;
-    word.store(0, Ordering::Release);
-    if awaited {
+    if word.swap(0, Ordering::Release) & WAITERS != 0 {
         ground.wake(word);
     }
 }
