@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use anyipc::Channel;
 
-/// Both ends belong to one thread, so a round is what the smallest ring holds.
+/// Both ends belong to one thread, so a round is what the ring holds.
 const ROUND: usize = 200;
 const ROUNDS: usize = 50;
 
@@ -27,7 +27,7 @@ fn receives(channel: &mut Channel, buffer: &mut Vec<u8>) {
 }
 
 fn main() {
-    let url = format!("shm://instructions-{}", std::process::id());
+    let url = format!("shm://instructions-{}?capacity=64KiB", std::process::id());
     let owner = anyipc::create(&url).unwrap();
     let connecting = std::thread::spawn(move || anyipc::connect(&url).unwrap());
     let mut receiver = owner.accept().unwrap();

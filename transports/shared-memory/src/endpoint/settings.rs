@@ -8,9 +8,9 @@ use crate::channel::{Layout, MAX_CAPACITY, MIN_CAPACITY, Receiver, Sender, halve
 use crate::region::Region;
 use crate::sys::{Scope, check_platform, user};
 
-/// The capacity of a direction, unless the address says otherwise: small, because every page of it is paid
-/// for when the channel is made.
-const DEFAULT_CAPACITY: usize = 64 << 10;
+/// The capacity of a direction at first, unless the address says otherwise: small, because every page of it is paid for
+/// when the channel is made, and stays although the connection is idle.
+const DEFAULT_CAPACITY: usize = 16 << 10;
 /// What a ring may grow to, in bytes, unless the address says otherwise.
 const DEFAULT_LIMIT: usize = 4 << 20;
 
