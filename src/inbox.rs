@@ -1,7 +1,8 @@
+mod peers;
 mod sleep;
 mod turns;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use anyipc_core::{Attempt, Error, ErrorKind, Operation, Peer, Result, Role};
 
 use crate::sleep::Sleeper;
 use crate::wait::{Spinner, deadline, wait};
-use crate::{Endpoint, Receiver, Sender};
+use crate::{Endpoint, Sender};
+use peers::{Connection, Peers};
 
 /// Turns without a message in one attempt, at most, before the caller looks at its clock.
 const CROWD: usize = 16;
@@ -44,10 +46,9 @@ pub enum Event {
 pub struct Inbox {
     endpoint: Endpoint,
     attempt: Attempt,
-    peers: BTreeMap<PeerId, Connection>,
-    tokens: HashMap<u64, PeerId>,
-    /// Whom to try, in this order.
-    queue: VecDeque<PeerId>,
+    peers: Peers,
+    /// Whom to try, in this order, by their places.
+    queue: VecDeque<usize>,
     /// Messages left until the next look at who else has some.
     round: usize,
     last_id: u64,
@@ -68,13 +69,6 @@ pub struct Inbox {
     sleeper: Sleeper,
     /// What a [`Select`](crate::Select) has found, and nobody asked for yet.
     found: Option<Event>,
-}
-
-#[derive(Debug)]
-struct Connection {
-    sender: Sender,
-    receiver: Receiver,
-    queued: bool,
 }
 
 enum Turn<R> {
@@ -101,8 +95,7 @@ impl Inbox {
         attempt.inbox = true;
         Ok(Self {
             attempt,
-            peers: BTreeMap::new(),
-            tokens: HashMap::new(),
+            peers: Peers::default(),
             queue: VecDeque::new(),
             round: 0,
             last_id: 0,
@@ -222,18 +215,18 @@ impl Inbox {
 
     /// Who is connected.
     pub fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
-        self.peers.keys().copied()
+        self.peers.ids()
     }
 
     /// What is known about one of them.
     pub fn peer(&self, id: PeerId) -> Option<&Peer> {
-        self.peers.get(&id).map(|connection| connection.sender.peer())
+        self.peers.get(id).map(|connection| connection.sender.peer())
     }
 
     /// Ends one connection. What it sent and was not received yet is lost; it gets `Closed`. False if it
     /// was not connected.
     pub fn disconnect(&mut self, id: PeerId) -> bool {
-        self.remove(id).is_some()
+        self.peers.remove(id).is_some()
     }
 
     /// The owner's endpoint.
@@ -251,7 +244,7 @@ impl Inbox {
     }
 
     fn sender(&mut self, id: PeerId) -> Result<&mut Sender> {
-        match self.peers.get_mut(&id) {
+        match self.peers.get_mut(id) {
             Some(connection) => Ok(&mut connection.sender),
             None => Err(Error::new(Operation::Send, ErrorKind::PeerGone)
                 .because(format!("peer {id} is not connected"))

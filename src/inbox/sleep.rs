@@ -36,24 +36,24 @@ impl Wait for Inbox {
         // source tells of those inside is found out then.
         if self.door_stuck {
             self.sleeper.shorten(RETRY);
-            covered = !self.tokens.is_empty();
+            covered = self.peers.hinted().0;
         } else {
             let source = || self.endpoint.raw().source(&self.attempt);
             if !self.sleeper.add(armed, source)? {
                 return Ok(Armed::Ready);
             }
             match armed {
-                Armed::Source(_) => covered = !self.tokens.is_empty(),
+                Armed::Source(_) => covered = self.peers.hinted().0,
                 Armed::After(_) => {
                     if let Ok(source) = source() {
                         self.sleeper.add_source(source, Interest::Readable);
-                        covered = !self.tokens.is_empty();
+                        covered = self.peers.hinted().0;
                     }
                 }
                 Armed::Ready | Armed::Waker | Armed::Park => {}
             }
         }
-        for (id, connection) in &mut self.peers {
+        for (place, connection) in self.peers.iter_mut() {
             if covered && connection.receiver.token().is_some() {
                 continue;
             }
@@ -62,7 +62,7 @@ impl Wait for Inbox {
             // Something is there, or the next try tells what is wrong.
             if !sleeps.unwrap_or(false) {
                 if !std::mem::replace(&mut connection.queued, true) {
-                    self.queue.push_back(*id);
+                    self.queue.push_back(place);
                 }
                 return Ok(Armed::Ready);
             }

@@ -66,15 +66,16 @@ impl Inbox {
             self.refill();
         }
         loop {
-            while let Some(id) = self.queue.pop_front() {
-                let Some(connection) = self.peers.get_mut(&id) else { continue };
+            while let Some(place) = self.queue.pop_front() {
+                let Some(connection) = self.peers.at(place) else { continue };
+                let id = connection.id;
                 // Before the call: it does not return from a panic of `read`.
                 connection.queued = false;
                 let mut show = Some(|message: &[u8]| read.take().map(|read| read(id, message)));
                 match connection.receiver.try_with(&mut show) {
                     Ok(result) => {
                         connection.queued = true;
-                        self.queue.push_back(id);
+                        self.queue.push_back(place);
                         self.round = self.round.saturating_sub(1);
                         if let Some(result) = result {
                             return Ok(Some(Turn::Message(result)));
@@ -84,12 +85,12 @@ impl Inbox {
                     // Our own fault, not the peer's.
                     Err(error) if error.kind() == ErrorKind::Forked => {
                         connection.queued = true;
-                        self.queue.push_back(id);
+                        self.queue.push_back(place);
                         return Err(error);
                     }
                     Err(error) => {
                         let reason = connection.receiver.explain(error);
-                        self.remove(id);
+                        self.peers.remove(id);
                         return Ok(Some(Turn::Disconnected(id, reason)));
                     }
                 }
@@ -124,11 +125,8 @@ impl Inbox {
             Channel::new(halves, self.endpoint.address(), self.endpoint.settings()).split();
         self.last_id += 1;
         let id = PeerId(self.last_id);
-        if let Some(token) = receiver.token() {
-            self.tokens.insert(token, id);
-        }
-        self.peers.insert(id, Connection { sender, receiver, queued: true });
-        self.queue.push_back(id);
+        let place = self.peers.insert(Connection { id, sender, receiver, queued: true });
+        self.queue.push_back(place);
         Ok(Some(id))
     }
 
@@ -139,37 +137,30 @@ impl Inbox {
         }
     }
 
-    pub(super) fn remove(&mut self, id: PeerId) -> Option<Connection> {
-        let connection = self.peers.remove(&id)?;
-        if let Some(token) = connection.receiver.token() {
-            self.tokens.remove(&token);
-        }
-        Some(connection)
-    }
-
     /// Queues whoever may have something: by hint, or everybody when that is due.
     pub(super) fn refill(&mut self) {
         let everybody = std::mem::take(&mut self.scan_due);
-        let (peers, tokens, queue) = (&mut self.peers, &self.tokens, &mut self.queue);
-        let mut add = |id: PeerId, connection: &mut Connection| {
+        let (peers, queue) = (&mut self.peers, &mut self.queue);
+        let mut add = |place, connection: &mut Connection| {
             if !std::mem::replace(&mut connection.queued, true) {
-                queue.push_back(id);
+                queue.push_back(place);
             }
         };
         let hinted = self.endpoint.raw().ready(&mut |token| {
-            if let Some(id) = tokens.get(&token)
-                && let Some(connection) = peers.get_mut(id)
+            if let Some(place) = peers.place_of(token)
+                && let Some(connection) = peers.at(place)
             {
-                add(*id, connection);
+                add(place, connection);
             }
         });
         if everybody {
             self.scanned = Instant::now();
         }
-        if everybody || !hinted || tokens.len() < peers.len() {
-            for (id, connection) in peers.iter_mut() {
+        let (_, all) = peers.hinted();
+        if everybody || !hinted || !all {
+            for (place, connection) in peers.iter_mut() {
                 if everybody || !hinted || connection.receiver.token().is_none() {
-                    add(*id, connection);
+                    add(place, connection);
                 }
             }
         }

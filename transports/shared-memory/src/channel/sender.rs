@@ -22,10 +22,6 @@ pub struct Sender {
     parked: u32,
     max_frame: usize,
     growth: Growth,
-    /// Where the ring was when the peer was last looked at.
-    looked_at: u64,
-    /// The peer's barriers reach this process.
-    reached: bool,
 }
 
 /// A ring begins small, which is kind to memory and to the caches. A sender that finds its receiver far behind again and
@@ -44,9 +40,6 @@ struct Growth {
 
 /// Longer messages are copied in by parts, so that the receiver copies out meanwhile: bytes.
 const FRAGMENT: usize = 32 << 10;
-/// Lines between two looks at the peer, 100 ms apart, after which it is worth some milliseconds, once in this process,
-/// to need no fences.
-const BUSY: u64 = 1 << 17;
 /// How often lines run out with the receiver far behind, between two looks at the peer, before the ring grows.
 const CROWDED: u32 = 16;
 /// How much larger each array is than the one before.
@@ -63,7 +56,7 @@ impl Sender {
         let growth = Growth { capacity: ring.ring().capacity(), limit, wanted: 0, offered: None };
         let max_frame = ring.max_payload();
         let pulse = Pulse::new();
-        Self { ring, link, pulse, ready, parked: 0, max_frame, growth, looked_at: 0, reached: false }
+        Self { ring, link, pulse, ready, parked: 0, max_frame, growth }
     }
 
     /// Offers a larger array, if that is due; moves to one that was accepted. If anything fails, the ring
@@ -142,12 +135,6 @@ impl Sender {
         if self.link.look() {
             return Err(self.gone());
         }
-        let tail = self.ring.tail();
-        if !self.reached && tail - self.looked_at > BUSY && sys::join_barriers() {
-            self.ring.is_reached();
-            self.reached = true;
-        }
-        self.looked_at = tail;
         self.ring.calm();
         Ok(())
     }

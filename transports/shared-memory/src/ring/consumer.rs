@@ -2,6 +2,8 @@ use super::{
     DATA, MOVED, OFFER, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload,
     state, wake,
 };
+use std::time::{Duration, Instant};
+
 use crate::primitive::Ordering;
 
 /// The receiving side of a ring.
@@ -14,18 +16,45 @@ pub(crate) struct Consumer<S: Storage> {
     given_back: u64,
     /// The longest payload.
     max: usize,
-    /// How often nothing was there since it last slept, up to [`AWAKE`].
+    /// Looks at an empty ring: all since the last sleep, up to [`AWAKE`]; those at `missed_at` alone.
+    looks: u32,
     misses: u32,
+    missed_at: u64,
+    fences: Fences,
 }
 
-/// After so many looks at an empty ring without a sleep it is worth it to spare the producer its fences.
+/// Who fences.
+#[derive(Debug)]
+enum Fences {
+    /// Whoever publishes.
+    Producer,
+    /// Nobody: `UNFENCED` is set.
+    Nobody,
+    /// The producer, since then, but what it published before may be on its way.
+    ProducerSince(Instant),
+}
+
+/// After so many looks at an empty ring without a sleep it is worth it to spare the producer its fences,
 const AWAKE: u32 = 32;
+/// and after so many at one place, some microseconds, it is worth it no longer.
+const PATIENCE: u32 = 128;
+/// How long a record that was published without a fence may be on its way, generously.
+const GRACE: Duration = Duration::from_micros(20);
 
 impl<S: Storage> Consumer<S> {
     /// Over fresh, zeroed memory.
     pub(crate) fn new(ring: S) -> Self {
         let max = max_payload(ring.lines());
-        Self { ring, head: 0, given_back: 0, max, misses: 0 }
+        Self {
+            ring,
+            head: 0,
+            given_back: 0,
+            max,
+            looks: 0,
+            misses: 0,
+            missed_at: 0,
+            fences: Fences::Producer,
+        }
     }
 
     pub(crate) fn ring(&self) -> &S {
@@ -100,7 +129,7 @@ impl<S: Storage> Consumer<S> {
         self.ring.prefetch(self.head + 1);
         let producer = self.ring.producer().load(Ordering::Acquire);
         if producer & state::CLOSED == 0 {
-            self.stay_awake(producer);
+            self.miss();
             return Err(Refusal::WouldBlock);
         }
         match self.ring.header(self.head).load(Ordering::Acquire) {
@@ -109,14 +138,28 @@ impl<S: Storage> Consumer<S> {
         }
     }
 
-    /// Once we have looked often enough, and our barriers reach the producer, it need not fence for us.
-    fn stay_awake(&mut self, producer: u32) {
-        if self.misses < AWAKE {
+    /// Nothing came: whether the producer should fence depends on how long that has been so.
+    fn miss(&mut self) {
+        if self.missed_at != self.head {
+            (self.missed_at, self.misses) = (self.head, 0);
+        }
+        if self.misses < PATIENCE {
             self.misses += 1;
-        } else if producer & state::REACHED != 0
-            && self.ring.consumer().load(Ordering::Relaxed) & state::UNFENCED == 0
-        {
-            self.ring.consumer().fetch_or(state::UNFENCED, Ordering::Relaxed);
+            if self.looks < AWAKE {
+                self.looks += 1;
+            } else if !matches!(self.fences, Fences::Nobody) {
+                self.ring.consumer().fetch_or(state::UNFENCED, Ordering::Relaxed);
+                self.fences = Fences::Nobody;
+            }
+        } else {
+            self.demand_fences();
+        }
+    }
+
+    fn demand_fences(&mut self) {
+        if matches!(self.fences, Fences::Nobody) {
+            self.ring.consumer().fetch_and(!state::UNFENCED, Ordering::SeqCst);
+            self.fences = Fences::ProducerSince(Instant::now());
         }
     }
 
@@ -149,7 +192,7 @@ impl<S: Storage> Consumer<S> {
 
     /// Announces that we wait for a record. `None`: there is one now, or news.
     pub(crate) fn arm(&mut self, waiting: u32) -> Option<u32> {
-        if !self.take_fences_back() {
+        if !self.may_sleep() {
             return None;
         }
         let value = announce(self.ring.consumer(), waiting);
@@ -163,14 +206,16 @@ impl<S: Storage> Consumer<S> {
 
     /// Before a sleep: whoever publishes from now on fences, and what was published without is visible. False: not
     /// yet, look again.
-    fn take_fences_back(&mut self) -> bool {
-        self.misses = 0;
-        let before = self.ring.consumer().load(Ordering::Relaxed);
-        if before & state::UNFENCED == 0 {
-            return true;
+    fn may_sleep(&mut self) -> bool {
+        self.looks = 0;
+        self.demand_fences();
+        match self.fences {
+            Fences::ProducerSince(since) if since.elapsed() < GRACE => false,
+            _ => {
+                self.fences = Fences::Producer;
+                true
+            }
         }
-        self.ring.consumer().fetch_and(!state::UNFENCED, Ordering::SeqCst);
-        self.ring.barrier()
     }
 
     pub(crate) fn disarm(&mut self) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::{HEADER, LINE, Storage};
 use crate::bytes;
 use crate::primitive::{AtomicU32, AtomicU64};
-use crate::sys::{self, Map};
+use crate::sys::Map;
 
 /// Bytes of a ring's control words. Each stands on its own pair of cache lines: neighbouring lines are
 /// prefetched together.
@@ -110,10 +110,6 @@ impl Storage for SharedRing {
         // SAFETY: the line lies in the array and is aligned for 64 bits; while a record covers the line, the
         // protocol lets nobody use its header word.
         unsafe { &*self.line(position).cast() }
-    }
-
-    fn barrier(&self) -> bool {
-        sys::barrier()
     }
 
     #[inline]

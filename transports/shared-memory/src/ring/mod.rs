@@ -19,9 +19,12 @@
 //!
 //! Who publishes looks whether the other side sleeps, and who is about to sleep looks whether something was published:
 //! each needs a full fence between its store and its load, or both may miss the other. A fence waits until the record's
-//! lines have arrived from the consumer's cache, for each record. So a consumer that has long been awake takes both
-//! fences upon itself: it says so (`UNFENCED`), and before it sleeps it takes that back and has the system pass a
-//! barrier through every processor on which such a producer runs (`membarrier(2)`, `GLOBAL_EXPEDITED`).
+//! lines have arrived from the consumer's cache, for each record. So a consumer that keeps looking says that nobody need
+//! fence for it (`UNFENCED`), takes that back when nothing has come for a while, and does not sleep before every record
+//! that was published without a fence has long been visible: a store leaves its processor's buffer within a few
+//! microseconds, interrupts included (Morrison and Afek, *Temporally Bounding TSO for Fence-Free Asymmetric
+//! Synchronization*, ASPLOS 2015). If one ever takes longer, the sleep's slice makes it good. (`membarrier(2)`, which is
+//! made for this, does not reach processors that idled in the sender's address space when that was registered.)
 //!
 //! Each side keeps its own cursor private and checks whatever the other side wrote before it is used: a
 //! hostile peer can make a call fail with `Corrupt`, never reach outside the array.
@@ -61,10 +64,8 @@ pub(crate) mod state {
     pub(crate) const ACCEPTED: u32 = 8;
     /// The consumer cannot have it.
     pub(crate) const DECLINED: u32 = 16;
-    /// The consumer's: whoever publishes needs no fence, the consumer sends a barrier around before it sleeps.
+    /// The consumer's: whoever publishes needs no fence.
     pub(crate) const UNFENCED: u32 = 32;
-    /// The producer's: such barriers reach its process.
-    pub(crate) const REACHED: u32 = 64;
 }
 
 /// The memory that the two sides share. Implementations hand out atomics for every word that both sides
@@ -84,11 +85,6 @@ pub(crate) trait Storage {
     fn prefetch(&self, _position: u64) {}
     /// Asks for lines that will be written, up to the array's end.
     fn prepare(&self, _position: u64, _lines: u64) {}
-    /// Passes a full barrier through every running thread of the processes that asked for that; false if the system
-    /// does not do it.
-    fn barrier(&self) -> bool {
-        false
-    }
     /// Calls `f` with `len` payload bytes of the record at `position`, which the caller has to itself.
     fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R;
     /// Calls `f` with `len` payload bytes of the record at `position`, which is published.

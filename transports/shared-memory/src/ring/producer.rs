@@ -57,11 +57,6 @@ impl<S: Storage> Producer<S> {
         }
     }
 
-    /// Where the next record begins.
-    pub(crate) fn tail(&self) -> u64 {
-        self.tail
-    }
-
     pub(crate) fn max_payload(&self) -> usize {
         max_payload(self.ring.lines())
     }
@@ -204,11 +199,6 @@ impl<S: Storage> Producer<S> {
             self.crowded_at = self.tail;
         }
         if self.tail + self.wanted > self.limit { Err(Refusal::WouldBlock) } else { Ok(()) }
-    }
-
-    /// From now on the consumer's barriers reach this process.
-    pub(crate) fn is_reached(&self) {
-        self.ring.producer().fetch_or(state::REACHED, Ordering::Release);
     }
 
     /// Tells the consumer that a larger array is there for it. Every push leaves room for that.

@@ -59,14 +59,6 @@ pub(crate) fn futex_wait(_word: &AtomicU32, _expected: u32, timeout: Duration) {
 
 pub(crate) fn futex_wake(_word: &AtomicU32, _count: u32) {}
 
-pub(crate) fn join_barriers() -> bool {
-    false
-}
-
-pub(crate) fn barrier() -> bool {
-    false
-}
-
 pub(crate) fn is_exhausted(_error: &io::Error) -> bool {
     false
 }

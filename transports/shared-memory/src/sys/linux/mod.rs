@@ -1,13 +1,11 @@
 //! Linux: `memfd`, shared futexes, `SCM_RIGHTS`, `epoll`.
 
-mod barrier;
 mod clock;
 mod futex;
 mod map;
 mod memory;
 mod socket;
 
-pub(crate) use barrier::{barrier, join_barriers};
 pub(crate) use clock::coarse_ticks;
 pub(crate) use futex::{futex_wait, futex_wake};
 pub(crate) use map::Map;

@@ -1,0 +1,81 @@
+//! Those inside, each at a place where a message is found without a search among all of them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::PeerId;
+use crate::{Receiver, Sender};
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: PeerId,
+    pub(super) sender: Sender,
+    pub(super) receiver: Receiver,
+    pub(super) queued: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    places: Vec<Option<Connection>>,
+    free: Vec<usize>,
+    ids: BTreeMap<PeerId, usize>,
+    /// By what the transport's hints call them.
+    tokens: HashMap<u64, usize>,
+}
+
+impl Peers {
+    /// Takes one in; its place.
+    pub(super) fn insert(&mut self, connection: Connection) -> usize {
+        let place = self.free.pop().unwrap_or(self.places.len());
+        self.ids.insert(connection.id, place);
+        if let Some(token) = connection.receiver.token() {
+            self.tokens.insert(token, place);
+        }
+        if place == self.places.len() {
+            self.places.push(Some(connection));
+        } else if let Some(free) = self.places.get_mut(place) {
+            *free = Some(connection);
+        }
+        place
+    }
+
+    pub(super) fn remove(&mut self, id: PeerId) -> Option<Connection> {
+        let place = self.ids.remove(&id)?;
+        let connection = self.places.get_mut(place)?.take()?;
+        if let Some(token) = connection.receiver.token() {
+            self.tokens.remove(&token);
+        }
+        self.free.push(place);
+        Some(connection)
+    }
+
+    /// Who is at a place, if anybody still is.
+    pub(super) fn at(&mut self, place: usize) -> Option<&mut Connection> {
+        self.places.get_mut(place)?.as_mut()
+    }
+
+    pub(super) fn place_of(&self, token: u64) -> Option<usize> {
+        self.tokens.get(&token).copied()
+    }
+
+    pub(super) fn get(&self, id: PeerId) -> Option<&Connection> {
+        self.places.get(*self.ids.get(&id)?)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, id: PeerId) -> Option<&mut Connection> {
+        self.places.get_mut(*self.ids.get(&id)?)?.as_mut()
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.ids.keys().copied()
+    }
+
+    /// All of them, with their places.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Connection)> {
+        self.places.iter_mut().enumerate().filter_map(|(place, at)| Some((place, at.as_mut()?)))
+    }
+
+    /// Whether the transport's hints tell of anybody, and of everybody.
+    pub(super) fn hinted(&self) -> (bool, bool) {
+        (!self.tokens.is_empty(), self.tokens.len() == self.ids.len())
+    }
+}
