@@ -21,6 +21,8 @@ pub struct Sender {
     /// The value of our state word that a thread may sleep on.
     parked: u32,
     max_frame: usize,
+    /// Longer frames ask for a larger ring first.
+    roomy: usize,
     growth: Growth,
 }
 
@@ -42,8 +44,17 @@ struct Growth {
 const FRAGMENT: usize = 32 << 10;
 /// How often lines run out with the receiver far behind, between two looks at the peer, before the ring grows.
 const CROWDED: u32 = 16;
+/// How many frames an array should hold of those that are sent.
+const FRAMES: usize = 8;
 /// How much larger each array is than the one before.
 const FACTOR: usize = 4;
+
+impl Growth {
+    /// The longest frame of which the array holds as many as it should, or as many as it ever will.
+    fn roomy(&self, max_frame: usize) -> usize {
+        if self.capacity < self.limit { self.capacity / FRAMES } else { max_frame }
+    }
+}
 
 impl Sender {
     /// `limit`: how many bytes the ring may grow to.
@@ -55,8 +66,8 @@ impl Sender {
     ) -> Self {
         let growth = Growth { capacity: ring.ring().capacity(), limit, wanted: 0, offered: None };
         let max_frame = ring.max_payload();
-        let pulse = Pulse::new();
-        Self { ring, link, pulse, ready, parked: 0, max_frame, growth }
+        let (pulse, roomy) = (Pulse::new(), growth.roomy(max_frame));
+        Self { ring, link, pulse, ready, parked: 0, max_frame, roomy, growth }
     }
 
     /// Offers a larger array, if that is due; moves to one that was accepted. If anything fails, the ring
@@ -104,6 +115,7 @@ impl Sender {
             }
             _ => self.growth.limit = 0,
         }
+        self.roomy = self.growth.roomy(self.max_frame);
     }
 
     #[inline]
@@ -121,7 +133,7 @@ impl Sender {
     #[inline]
     fn begin(&mut self, len: usize) -> Result<()> {
         // Before, not after: a caller that comes once a minute must not send into the void first.
-        let ready = self.link.is_ours() && len <= self.max_frame && !self.link.is_gone();
+        let ready = self.link.is_ours() && len <= self.roomy && !self.link.is_gone();
         if ready && !self.pulse.is_due() { Ok(()) } else { self.look(len) }
     }
 
@@ -134,6 +146,9 @@ impl Sender {
         }
         if self.link.look() {
             return Err(self.gone());
+        }
+        if len > self.roomy {
+            self.expect(len);
         }
         self.ring.calm();
         Ok(())
@@ -230,7 +245,7 @@ impl SendHalf for Sender {
     }
 
     fn expect(&mut self, len: usize) {
-        self.growth.wanted = len.saturating_mul(4).checked_next_power_of_two().unwrap_or(usize::MAX);
+        self.growth.wanted = len.saturating_mul(FRAMES).checked_next_power_of_two().unwrap_or(usize::MAX);
         self.grow();
     }
 
