@@ -36,18 +36,18 @@ impl Wait for Inbox {
         // source tells of those inside is found out then.
         if self.door_stuck {
             self.sleeper.shorten(RETRY);
-            covered = self.peers.hinted().0;
+            covered = self.peers.any_hinted();
         } else {
             let source = || self.endpoint.raw().source(&self.attempt);
             if !self.sleeper.add(armed, source)? {
                 return Ok(Armed::Ready);
             }
             match armed {
-                Armed::Source(_) => covered = self.peers.hinted().0,
+                Armed::Source(_) => covered = self.peers.any_hinted(),
                 Armed::After(_) => {
                     if let Ok(source) = source() {
                         self.sleeper.add_source(source, Interest::Readable);
-                        covered = self.peers.hinted().0;
+                        covered = self.peers.any_hinted();
                     }
                 }
                 Armed::Ready | Armed::Waker | Armed::Park => {}

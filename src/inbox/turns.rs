@@ -156,8 +156,7 @@ impl Inbox {
         if everybody {
             self.scanned = Instant::now();
         }
-        let (_, all) = peers.hinted();
-        if everybody || !hinted || !all {
+        if everybody || !hinted || !peers.all_hinted() {
             for (place, connection) in peers.iter_mut() {
                 if everybody || !hinted || connection.receiver.token().is_none() {
                     add(place, connection);

@@ -4,6 +4,7 @@
 mod bell;
 mod dir;
 mod fd;
+mod flock;
 mod fork;
 #[cfg(target_os = "linux")]
 mod linux;

@@ -84,8 +84,10 @@ impl Acceptor {
         let ours = Hello { capacity: fabric.capacity() as u64, ..attempt.hello.clone() };
         for _ in 0..state.half_open.len() {
             let Some(mut guest) = state.half_open.pop_front() else { break };
+            // Whether it is late is judged by what it has said until now.
+            let now = Instant::now();
             match guest.step(listener) {
-                Ok(Step::Waits) if Instant::now() < guest.deadline => state.half_open.push_back(guest),
+                Ok(Step::Waits) if now < guest.deadline => state.half_open.push_back(guest),
                 Ok(Step::Waits) => state.reject(
                     &guest,
                     Error::new(Operation::Accept, ErrorKind::TimedOut)

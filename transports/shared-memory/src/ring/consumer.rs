@@ -1,9 +1,9 @@
+use std::time::{Duration, Instant};
+
 use super::{
     DATA, MOVED, OFFER, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload,
     state, wake,
 };
-use std::time::{Duration, Instant};
-
 use crate::primitive::Ordering;
 
 /// The receiving side of a ring.

@@ -135,8 +135,10 @@ impl Acceptor {
         settings: &Settings,
         state: &mut State,
     ) -> Option<(Sender, Receiver, Peer)> {
+        // Whether it is late is judged by what it has said until now.
+        let now = Instant::now();
         match guest.step() {
-            Ok(Step::Waits) if Instant::now() < guest.deadline => state.half_open.push_back(guest),
+            Ok(Step::Waits) if now < guest.deadline => state.half_open.push_back(guest),
             Ok(Step::Waits) => state.reject(
                 Some(&guest),
                 &Error::new(Operation::Accept, ErrorKind::TimedOut)

@@ -41,12 +41,14 @@ pub(super) fn try_connect(
     let hello = settings.opener_hello(&attempt.hello);
     let progress: &mut Progress = attempt.progress(|| Asked::begin(name, settings, &hello).map(Some))?;
     let Some(asked) = progress else { return Err(no_owner()) };
+    // Whether it is late is judged by what it has said until now.
+    let now = Instant::now();
     let result = match asked.step() {
         Ok(Some(theirs)) => hello.check(&theirs).and_then(|()| {
             let asked = progress.take().ok_or_else(no_owner)?;
             asked.enter(theirs)
         }),
-        Ok(None) if asked.deadline.is_none_or(|deadline| Instant::now() < deadline) => {
+        Ok(None) if asked.deadline.is_none_or(|deadline| now < deadline) => {
             return Err(Error::new(Operation::Connect, ErrorKind::WouldBlock));
         }
         Ok(None) => Err(Error::new(Operation::Connect, ErrorKind::TimedOut)

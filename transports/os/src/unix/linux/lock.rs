@@ -3,6 +3,7 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::unix::flock::flock_now;
 use crate::{Fd, FileId, Lock};
 
 /// The byte that writers of a snapshot lock.
@@ -14,22 +15,12 @@ const HELD: i64 = 1;
 /// Takes the lock on the open file, without waiting; false if someone else holds it in the other way.
 /// A failed upgrade from shared to exclusive loses the shared lock. Closing the file gives it back.
 pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
-    let operation = match lock {
-        Lock::Shared => FlockOperation::NonBlockingLockShared,
-        Lock::Exclusive => FlockOperation::NonBlockingLockExclusive,
-    };
-    loop {
-        match flock(fd, operation) {
-            Ok(()) => {
-                // Only what `is_held` tells depends on it.
-                let _ = record_lock(fd, libc::F_OFD_SETLK, libc::F_RDLCK, HELD);
-                return Ok(true);
-            }
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+    let taken = flock_now(fd, lock)?;
+    if taken {
+        // Only what `is_held` tells depends on it.
+        let _ = record_lock(fd, libc::F_OFD_SETLK, libc::F_RDLCK, HELD);
     }
+    Ok(taken)
 }
 
 /// Gives the lock back at once: closing the file would not while a process that is just being spawned has it, too.

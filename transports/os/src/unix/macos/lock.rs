@@ -2,25 +2,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 
+use crate::unix::flock::flock_now;
 use crate::{Fd, FileId, Lock};
 
 /// Takes the lock on the open file, without waiting; false if someone else holds it in the other way.
 /// A failed upgrade from shared to exclusive loses the shared lock. Closing the file gives it back.
 pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
-    let operation = match lock {
-        Lock::Shared => FlockOperation::NonBlockingLockShared,
-        Lock::Exclusive => FlockOperation::NonBlockingLockExclusive,
-    };
-    loop {
-        match flock(fd, operation) {
-            Ok(()) => return Ok(true),
-            Err(Errno::WOULDBLOCK) => return Ok(false),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    flock_now(fd, lock)
 }
 
 /// Gives the lock back at once: closing the file would not while a process that is just being spawned has it, too.
