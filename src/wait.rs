@@ -20,8 +20,11 @@ const MAX_SPIN: Duration = Duration::from_micros(200);
 const STOP: u8 = 6;
 /// The balance goes no further up, so that better times are noticed soon.
 const WORST: u8 = 8;
-/// Waits without spinning after which one spin looks whether it pays again.
-const PROBE_EVERY: u8 = 32;
+/// Waits without spinning after which one spin looks whether it pays again; twice as many after each that did not
+/// (on a shared core one costs as much as ten wake-ups) …
+const PROBE_AFTER: u16 = 32;
+/// … up to so many.
+const PROBE_LATEST: u16 = 256;
 /// A spin that is longer than this lets others run now and then.
 const YIELD: Duration = Duration::from_micros(2);
 /// Pauses between two looks at the clock.
@@ -46,7 +49,9 @@ pub(crate) trait Waitable {
 pub(crate) struct Spinner {
     mode: WaitMode,
     balance: u8,
-    skipped: u8,
+    skipped: u16,
+    /// How many waits are skipped before the next probe.
+    patience: u16,
     /// A spin that was not ended, as when its future was dropped, did not pay.
     spinning: bool,
     /// Length of the last message, in bytes: the next one is taken to be alike.
@@ -57,7 +62,7 @@ pub(crate) struct Spinner {
 
 impl Spinner {
     pub(crate) fn new(mode: WaitMode) -> Self {
-        Self { mode, balance: 0, skipped: 0, spinning: false, last_len: 0, waits: 0 }
+        Self { mode, balance: 0, skipped: 0, patience: PROBE_AFTER, spinning: false, last_len: 0, waits: 0 }
     }
 
     /// Whether it ever spins.
@@ -83,7 +88,15 @@ impl Spinner {
     /// Ends it, and learns whether it paid.
     pub(crate) fn end(&mut self, paid: bool) {
         self.spinning = false;
-        self.balance = if paid { self.balance.saturating_sub(1) } else { (self.balance + 2).min(WORST) };
+        if paid {
+            self.balance = self.balance.saturating_sub(1);
+            self.patience = PROBE_AFTER;
+            return;
+        }
+        if self.balance >= STOP {
+            self.patience = (self.patience * 2).min(PROBE_LATEST);
+        }
+        self.balance = (self.balance + 2).min(WORST);
     }
 
     fn budget(&mut self) -> Duration {
@@ -94,7 +107,7 @@ impl Spinner {
         }
         if self.balance >= STOP {
             self.skipped += 1;
-            if self.skipped < PROBE_EVERY {
+            if self.skipped < self.patience {
                 return Duration::ZERO;
             }
             self.skipped = 0;
@@ -187,5 +200,45 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
             on.wait().disarm();
             return timed_out();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many waits pass without a spin before the next one.
+    fn skipped(spinner: &mut Spinner) -> usize {
+        (0..).take_while(|_| spinner.begin().is_zero()).count()
+    }
+
+    #[test]
+    fn spins_that_do_not_pay_become_rare() {
+        let mut spinner = Spinner::new(WaitMode::Adaptive);
+        let rare: Vec<_> = (0..9)
+            .map(|_| {
+                let skipped = skipped(&mut spinner);
+                spinner.end(false);
+                skipped
+            })
+            .collect();
+        assert_eq!(rare, [0, 0, 0, 31, 63, 127, 255, 255, 255]);
+    }
+
+    #[test]
+    fn spins_that_pay_become_frequent_again() {
+        let mut spinner = Spinner::new(WaitMode::Adaptive);
+        for _ in 0..9 {
+            skipped(&mut spinner);
+            spinner.end(false);
+        }
+        let frequent: Vec<_> = (0..4)
+            .map(|_| {
+                let skipped = skipped(&mut spinner);
+                spinner.end(true);
+                skipped
+            })
+            .collect();
+        assert_eq!(frequent, [255, 31, 31, 0]);
     }
 }
