@@ -212,6 +212,43 @@ fn queues_have_rows_where_there_are_queues() {
 }
 
 #[test]
+fn several_senders_share_a_queue() {
+    let (place, files) = (Place::new(), Place::new());
+    let file = files.path().join("senders.csv");
+    let args = ["--transports", "mq", "--patterns", "queue", "--sizes", "64,64KiB", "--senders", "1,3"];
+    let record = measured(&place, &[&args[..], &["--csv", file.to_str().unwrap()]].concat());
+    let csv = std::fs::read_to_string(&file).unwrap();
+    let streams = |n: u64| {
+        let of = rows(&record).iter().filter(move |row| row["senders"] == n && row["pattern"] == "stream");
+        of.collect::<Vec<_>>()
+    };
+    assert_eq!((streams(1).len(), streams(3).len(), rows(&record).len()), (6, 6, 18));
+    for row in streams(3) {
+        // Each of them has sent as many.
+        assert_eq!(row["median"]["messages"].as_u64().unwrap() % 3, 0, "{row}");
+        assert_eq!(row["ratio"], 1.0);
+        assert!(row["median"]["driver_cpu_ns_per_message"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    assert!(record["notes"].to_string().contains("Several senders"), "{}", record["notes"]);
+    assert_eq!(
+        csv.lines().filter(|line| line.starts_with("mq,queue,process,stream,64,3,")).count(),
+        3,
+        "{csv}"
+    );
+    let args = [&["bench", "--quick", "--slice", "5ms"], &args[..]].concat();
+    let table = place.run(args).ok();
+    assert!(table.contains("mq queue, 3 senders"), "{table}");
+    for (args, advice) in [
+        (["--senders", "3", "--patterns", "round-trip"], "--patterns queue"),
+        (["--senders", "3", "--patterns", "queue"], "--senders 1,4"),
+    ] {
+        let done = place.run([&["bench", "--json", "--compare"][..], &args].concat());
+        assert_eq!(done.failure(), (2, "usage".into(), None), "{args:?}");
+        assert!(done.stderr().contains(advice), "{}", done.stderr());
+    }
+}
+
+#[test]
 fn what_is_unknown_is_a_usage_error_with_the_choices() {
     let place = Place::new();
     for (args, choice) in [

@@ -6,18 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use super::carrier::Baseline;
 use super::machine::Pinning;
-use super::payload::Verify;
+use super::payload::{MOST_SENDERS, Verify};
 use super::values::{parse_gap, parse_option, parse_pinning, parse_rate, parse_size, parse_time};
 
 const AFTER: &str = "\
 Examples:
   anyipc bench --quick
   anyipc bench --transports shm,local --sizes 64,64KiB --waits spin,adaptive,block
-  anyipc bench --compare                                # beside the bare system calls of this machine
-  anyipc bench --compare=cache-line,futex --transports shm --trust same-user --in-place --verify line
+  anyipc bench --compare --verify line          # beside the bare system calls of this machine
+  anyipc bench --transports shm --trust same-user --in-place --compare=cache-line,futex
   anyipc bench --patterns round-trip --sizes 64 --gap 20us,100us,1ms,10ms --compare=futex
   anyipc bench --patterns round-trip --sizes 64 --rate 5000
   anyipc bench --patterns stream --sizes 64 --batch 64 --compare=unix
+  anyipc bench --patterns queue --sizes 64 --senders 1,4
   anyipc bench --json all.json --csv all.csv --markdown all.md --svg all.svg";
 
 /// Measure every transport between two processes of this machine
@@ -41,11 +42,11 @@ pub(crate) struct Args {
     pub(super) sizes: Vec<usize>,
 
     /// Only these patterns
-    #[arg(long, alias = "pattern", value_delimiter = ',')]
+    #[arg(long, alias = "pattern", value_name = "PATTERN", value_delimiter = ',')]
     pub(super) patterns: Vec<Choice>,
 
     /// Only these ways of waiting [default: all; with --quick adaptive]
-    #[arg(long, alias = "wait", value_delimiter = ',')]
+    #[arg(long, alias = "wait", value_name = "WAIT", value_delimiter = ',')]
     pub(super) waits: Vec<Wait>,
 
     /// Measure bare system calls in the same table, all or these; the ratio is then to the fastest of them
@@ -67,6 +68,11 @@ pub(crate) struct Args {
     /// Streams send this many messages at once
     #[arg(long, value_name = "MESSAGES", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096), conflicts_with = "in_place")]
     pub(super) batch: u16,
+
+    /// Only so many senders, such as 1,4: several send streams over queues, each from a thread and through a handle
+    /// of its own, all on the first side's core, to one receiver
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_SENDERS)), conflicts_with_all = ["gap", "rate"])]
+    pub(super) senders: Vec<u16>,
 
     /// Write and read messages in place (send_with, recv_with), not from and to buffers of one's own
     #[arg(long)]

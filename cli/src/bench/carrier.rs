@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::args::Wait;
 use super::channel::ChannelLink;
+use super::crowd::{Audience, Crowd};
 use super::link::{Failure, Link, Received};
 use super::memcpy::Memcpy;
 use super::queue::QueueLink;
@@ -71,6 +72,8 @@ impl Baseline {
 pub(super) enum Wire {
     Channel(ChannelLink),
     Queue(QueueLink),
+    Crowd(Crowd),
+    Audience(Audience),
     Bare(Bare),
     Memcpy(Memcpy),
 }
@@ -81,6 +84,8 @@ impl Link for Wire {
         match self {
             Self::Channel(link) => link.send(size, stamp),
             Self::Queue(link) => link.send(size, stamp),
+            Self::Crowd(link) => link.send(size, stamp),
+            Self::Audience(link) => link.send(size, stamp),
             Self::Bare(link) => link.send(size, stamp),
             Self::Memcpy(link) => link.send(size, stamp),
         }
@@ -91,6 +96,8 @@ impl Link for Wire {
         match self {
             Self::Channel(link) => link.send_many(size, first, count),
             Self::Queue(link) => link.send_many(size, first, count),
+            Self::Crowd(link) => link.send_many(size, first, count),
+            Self::Audience(link) => link.send_many(size, first, count),
             Self::Bare(link) => link.send_many(size, first, count),
             Self::Memcpy(link) => link.send_many(size, first, count),
         }
@@ -101,6 +108,8 @@ impl Link for Wire {
         match self {
             Self::Channel(link) => link.receive(size, expected),
             Self::Queue(link) => link.receive(size, expected),
+            Self::Crowd(link) => link.receive(size, expected),
+            Self::Audience(link) => link.receive(size, expected),
             Self::Bare(link) => link.receive(size, expected),
             Self::Memcpy(link) => link.receive(size, expected),
         }
@@ -110,6 +119,8 @@ impl Link for Wire {
         match self {
             Self::Channel(link) => link.finish(size),
             Self::Queue(link) => link.finish(size),
+            Self::Crowd(link) => link.finish(size),
+            Self::Audience(link) => link.finish(size),
             Self::Bare(link) => link.finish(size),
             Self::Memcpy(link) => link.finish(size),
         }

@@ -36,6 +36,8 @@ pub(super) struct Case {
     pub(super) pattern: Pattern,
     /// Length of each message, in bytes.
     pub(super) size: usize,
+    /// How many send at the same time; one, but for streams over queues.
+    pub(super) senders: u16,
     /// How both sides wait.
     pub(super) wait: Wait,
     /// When round trips begin.
@@ -48,7 +50,13 @@ pub(super) struct Case {
 impl Case {
     /// True if one row can be compared with the other: all is the same but the carrier.
     pub(super) fn beside(&self, other: &Self) -> bool {
-        (self.pattern, self.size, self.wait, self.pace) == (other.pattern, other.size, other.wait, other.pace)
+        let kind = |case: &Self| (case.pattern, case.size, case.senders, case.wait, case.pace);
+        kind(self) == kind(other)
+    }
+
+    /// Several senders stream to one receiver over a queue, and not otherwise.
+    pub(super) fn is_possible(&self) -> bool {
+        self.senders == 1 || self.carrier == Carrier::Queue && self.pattern == Pattern::Stream
     }
 
     /// No transport, but something to compare with.
@@ -59,6 +67,9 @@ impl Case {
     /// As in the table.
     pub(super) fn label(&self) -> String {
         match self.carrier {
+            Carrier::Queue if self.senders > 1 => {
+                format!("{} queue, {} senders", self.transport, self.senders)
+            }
             Carrier::Queue => format!("{} queue", self.transport),
             Carrier::Channel | Carrier::Baseline(_) => self.transport.into(),
         }
@@ -118,6 +129,7 @@ pub(super) mod tests {
             peer: PeerKind::Process,
             pattern,
             size: 64,
+            senders: 1,
             wait: Wait::Adaptive,
             pace: Pace::AtOnce,
             options: Vec::new(),

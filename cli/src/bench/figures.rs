@@ -151,7 +151,8 @@ pub(super) fn rank(measured: Vec<(Case, Vec<Figures>)>, placement: &Placement) -
     rows.sort_by(|a, b| {
         let group = |row: &Row| (row.case.pattern, row.case.size, row.case.wait);
         let pace = a.case.pace.partial_cmp(&b.case.pace).unwrap_or(Ordering::Equal);
-        group(a).cmp(&group(b)).then(pace).then(a.cost().total_cmp(&b.cost()))
+        let senders = a.case.senders.cmp(&b.case.senders);
+        group(a).cmp(&group(b)).then(pace).then(senders).then(a.cost().total_cmp(&b.cost()))
     });
     for group in rows.chunk_by_mut(|a, b| a.case.beside(&b.case)) {
         let fastest = |of: fn(&Row) -> bool| group.iter().find(|row| of(row)).map(Row::cost);

@@ -66,9 +66,10 @@ impl<'a> Bench<'a> {
         let watch = Watch::begin(self.setting.pinning);
         let before = sys::cpu_time(Whose::Process);
         let Setting { pinning, verify, in_place, .. } = self.setting;
-        let Case { carrier, pattern, size, wait, .. } = *case;
+        let Case { carrier, pattern, size, senders, wait, .. } = *case;
         let core = pinning.map(|p| p.peer);
-        let mut order = Order { carrier, places: Vec::new(), pattern, size, wait, verify, in_place, core };
+        let places = Vec::new();
+        let mut order = Order { carrier, places, pattern, size, senders, wait, verify, in_place, core };
         let mut meeting = Meeting::open(case, &mut order, self.registry, self.serial)?;
         self.peers.order(case.peer, order.clone(), self.guard)?;
         let driven = self.drive(case, time, &order, &mut meeting);
@@ -104,9 +105,9 @@ impl<'a> Bench<'a> {
             PeerKind::Thread => Whose::Thread,
         };
         let Setting { pinning, clock, batch, .. } = self.setting;
-        let Case { pattern, size, pace, .. } = *case;
+        let Case { pattern, size, senders, pace, .. } = *case;
         let asleep = pinning.is_some_and(|p| p.driver == p.peer);
-        let traffic = Traffic { pattern, size, pace, batch, asleep };
+        let traffic = Traffic { pattern, size, senders, pace, batch, asleep };
         let rate = traffic.warm_up(&mut wire, time / 4, whose)?;
         let before = sys::cpu_time(whose);
         let timed = traffic.drive(&mut wire, time * 3 / 4, rate, clock, whose)?;

@@ -9,6 +9,7 @@ use super::args::Wait;
 use super::carrier::{Baseline, Carrier, Wire};
 use super::case::Case;
 use super::channel::ChannelLink;
+use super::crowd::{Audience, Crowd};
 use super::link::{Failure, Handling};
 use super::memcpy::Memcpy;
 use super::pattern::Pattern;
@@ -33,6 +34,8 @@ pub(super) struct Order {
     pub(super) pattern: Pattern,
     /// Length of each message, in bytes.
     pub(super) size: usize,
+    /// How many send at the same time.
+    pub(super) senders: u16,
     /// How to wait.
     pub(super) wait: Wait,
     /// What to check.
@@ -65,7 +68,11 @@ impl Order {
             }
             Carrier::Queue => {
                 let queue = |index| Ok::<_, Failure>(anyipc::open(self.place(index)?)?.queue()?);
-                Wire::Queue(QueueLink::new(queue(1)?, queue(0)?, self.handling()))
+                let link = QueueLink::new(queue(1)?, queue(0)?, self.handling());
+                match self.senders {
+                    2.. => Wire::Audience(Audience::new(link, self.senders.into())),
+                    _ => Wire::Queue(link),
+                }
             }
             Carrier::Baseline(baseline) => Wire::Bare(bare::join(self.terms(baseline), self.place(0)?)?),
         })
@@ -124,7 +131,13 @@ impl Meeting {
                 }
             },
             Self::Queues { there, back } => {
-                Wire::Queue(QueueLink::new(there.queue()?, back.queue()?, order.handling()))
+                let link = |_| Ok(QueueLink::new(there.queue()?, back.queue()?, order.handling()));
+                match order.senders {
+                    2.. => {
+                        Wire::Crowd(Crowd::new((0..order.senders).map(link).collect::<Result<_, Failure>>()?))
+                    }
+                    _ => Wire::Queue(link(0)?),
+                }
             }
             Self::Bare(offer) => Wire::Bare(offer.take().ok_or("met already")?.accept(patient)?),
             Self::Alone => Wire::Memcpy(Memcpy::new(order.verify)),

@@ -1,8 +1,8 @@
 //! `anyipc bench`: every transport, measured between two processes.
 //!
 //! - `args`, `values`, `plan`, `case`: what is asked for; which rows, how often, how long
-//! - `payload`, `link`: what messages hold and what carries them: `channel`, `queue`, `memcpy`, `sys::bare`;
-//!   `carrier` chooses
+//! - `payload`, `link`: what messages hold and what carries them: `channel`, `queue`, `crowd` (of several senders),
+//!   `memcpy`, `sys::bare`; `carrier` chooses
 //! - `pattern`: which messages go where and what of it is timed, one file per pattern
 //! - `peer`, `process`, `guard`: the other side, as itself and as the driver holds it, and its end
 //! - `meeting`: how both come to their ends; `measure`: one row, once
@@ -14,6 +14,7 @@ mod args;
 mod carrier;
 mod case;
 mod channel;
+mod crowd;
 mod figures;
 mod guard;
 mod link;

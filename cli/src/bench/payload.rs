@@ -16,6 +16,12 @@ pub(crate) const LAST: u64 = 1 << 63;
 /// As sequence word: there will be no more messages.
 pub(crate) const END: u64 = 1 << 62;
 
+/// Where the sequence word says which of several senders it is that counts.
+const SENDER: u32 = 48;
+
+/// The most senders of one receiver.
+pub(crate) const MOST_SENDERS: u16 = 64;
+
 /// Length of the sequence word, in bytes.
 pub(crate) const SEQUENCE: usize = 8;
 
@@ -70,6 +76,18 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+/// The stamp as this one of several senders writes it.
+#[inline]
+pub(crate) const fn numbered(sender: u64, stamp: u64) -> u64 {
+    stamp | sender << SENDER
+}
+
+/// Which of several senders a message says that it is from.
+#[inline]
+pub(crate) fn sender_of(message: &[u8]) -> usize {
+    (first_word(message) & !(LAST | END)) as usize >> SENDER
+}
 
 /// Writes all of a message. `stamp` is its place in the sequence, with or without [`LAST`], or [`END`].
 #[inline]
@@ -264,6 +282,21 @@ mod tests {
             swapped[128..192].copy_from_slice(&message[64..128]);
             assert!(check(&swapped, 256, 7, verify).is_err());
         }
+    }
+
+    #[test]
+    fn messages_name_their_sender() {
+        let mut message = [0; 64];
+        for sender in [0, 1, u64::from(MOST_SENDERS) - 1] {
+            for stamp in [7, 7 | LAST] {
+                write(&mut message, numbered(sender, stamp));
+                assert_eq!(sender_of(&message), sender as usize);
+                assert!(check(&message, 64, numbered(sender, 7), Verify::Full).is_ok());
+                assert!(check(&message, 64, numbered(sender + 1, 7), Verify::Full).is_err());
+            }
+        }
+        write(&mut message, END);
+        assert_eq!(sender_of(&message), 0);
     }
 
     #[test]

@@ -47,16 +47,17 @@ impl Plan {
         for (pattern, pace) in traffic(args)? {
             for &size in or(&args.sizes, sizes) {
                 for &wait in or(&args.waits, waits) {
-                    for subject in &subjects {
-                        let case = subject.case(pattern, size, wait, pace, args);
-                        cases.extend(case.filter(|case| !cases.contains(case)));
+                    for &senders in or(&args.senders, &[1]) {
+                        for subject in &subjects {
+                            let case = subject.case(pattern, size, wait, pace, args);
+                            let case = case.map(|case| Case { senders, ..case }).filter(Case::is_possible);
+                            cases.extend(case.filter(|case| !cases.contains(case)));
+                        }
                     }
                 }
             }
         }
-        if cases.is_empty() {
-            return Err(Failure::Usage("nothing that was chosen can be measured together".into()));
-        }
+        check(&cases, args)?;
         let seconds = Duration::from_secs;
         let (total, longest, limit) = if args.quick {
             (seconds(14), Duration::from_millis(150), seconds(22))
@@ -84,6 +85,22 @@ impl Plan {
     pub(super) fn repetition(&self) -> Duration {
         self.cases.iter().map(|case| self.slice(case)).sum()
     }
+}
+
+/// # Errors
+/// Something was chosen that no row has.
+fn check(cases: &[Case], args: &Args) -> Result<(), Failure> {
+    let several = args.senders.iter().any(|senders| *senders > 1);
+    let why = if several && cases.iter().all(|case| case.senders == 1) {
+        "--senders: several send streams over queues only; choose --patterns queue and a transport with queues"
+    } else if several && !args.compare.is_empty() && !cases.iter().any(Case::is_baseline) {
+        "--senders: baselines have one sender; choose that, too, as in --senders 1,4, or leave --compare out"
+    } else if cases.is_empty() {
+        "nothing that was chosen can be measured together"
+    } else {
+        return Ok(());
+    };
+    Err(Failure::Usage(why.into()))
 }
 
 fn or<'a, T>(chosen: &'a [T], all: &'a [T]) -> &'a [T] {
@@ -172,7 +189,8 @@ impl Subject<'_> {
                 (baseline.name(), Carrier::Baseline(*baseline), peer, Vec::new())
             }
         };
-        wanted(carrier).then_some(Case { transport, carrier, peer, pattern, size, wait, pace, options })
+        let case = Case { transport, carrier, peer, pattern, size, senders: 1, wait, pace, options };
+        wanted(carrier).then_some(case)
     }
 }
 
@@ -287,6 +305,23 @@ mod tests {
         assert!(line(&["--gap", "1ms", "--rate", "5"]).is_err());
         let error = super::tests::plan(&["--rate", "5", "--patterns", "stream"]).unwrap_err().to_string();
         assert!(error.contains("round-trip"), "{error}");
+    }
+
+    #[test]
+    fn several_senders_stream_over_queues() {
+        let plan =
+            plan(&["--senders", "1,4", "--sizes", "64", "--waits", "block", "--compare=futex"]).unwrap();
+        for case in &plan.cases {
+            assert!(case.senders == 1 || case.carrier == Carrier::Queue && case.pattern == Pattern::Stream);
+        }
+        let crowds: Vec<_> = plan.cases.iter().filter(|case| case.senders == 4).map(Case::label).collect();
+        assert_eq!(crowds, ["mq queue, 4 senders"]);
+        assert_eq!(plan.cases.iter().filter(|case| case.is_baseline()).count(), 2);
+        assert!(line(&["--senders", "0"]).is_err() && line(&["--senders", "65"]).is_err());
+        assert!(line(&["--senders", "4", "--rate", "5"]).is_err());
+        let why = |words: &[&str]| super::tests::plan(words).unwrap_err().to_string();
+        assert!(why(&["--senders", "4", "--transports", "inproc"]).contains("--patterns queue"));
+        assert!(why(&["--senders", "4", "--compare"]).contains("--senders 1,4"));
     }
 
     #[test]

@@ -21,6 +21,25 @@ impl QueueLink {
     pub(super) fn new(sends: Queue, receives: Queue, handling: Handling) -> Self {
         Self { sends, receives, handling, buffer: Vec::new() }
     }
+
+    /// Takes the next message and checks that it is the one that `expected` makes of it.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        size: usize,
+        expected: impl FnOnce(&[u8]) -> u64,
+    ) -> Result<Received, Failure> {
+        let (verify, in_place, buffer) = (self.handling.verify, self.handling.in_place, &mut self.buffer);
+        let checked = self.receives.recv_with(|_, message| {
+            if in_place {
+                return payload::check(message, size, expected(message), verify);
+            }
+            buffer.clear();
+            buffer.extend_from_slice(message);
+            payload::check(buffer, size, expected(buffer), verify)
+        })?;
+        Ok(checked?)
+    }
 }
 
 impl Link for QueueLink {
@@ -33,16 +52,7 @@ impl Link for QueueLink {
 
     #[inline]
     fn receive(&mut self, size: usize, expected: u64) -> Result<Received, Failure> {
-        let (verify, in_place, buffer) = (self.handling.verify, self.handling.in_place, &mut self.buffer);
-        let checked = self.receives.recv_with(|_, message| {
-            if in_place {
-                return payload::check(message, size, expected, verify);
-            }
-            buffer.clear();
-            buffer.extend_from_slice(message);
-            payload::check(buffer, size, expected, verify)
-        })?;
-        Ok(checked?)
+        self.take(size, |_| expected)
     }
 
     fn finish(mut self, size: usize) -> Result<(), Failure> {

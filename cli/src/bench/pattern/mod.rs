@@ -38,6 +38,8 @@ pub(super) struct Traffic {
     pub(super) pattern: Pattern,
     /// Length of each message, in bytes.
     pub(super) size: usize,
+    /// How many senders send a stream at the same time.
+    pub(super) senders: u16,
     /// When round trips begin.
     pub(super) pace: Pace,
     /// How many messages of a stream are sent together.
@@ -80,8 +82,13 @@ impl Pattern {
 }
 
 impl Traffic {
+    /// How many messages of a stream the link takes at once: all if each of its senders has a thread for them.
+    fn together(&self) -> u64 {
+        if self.senders > 1 { u64::MAX } else { self.batch }
+    }
+
     /// Runs phases that are not measured, for about this long. Returns how many messages of one direction
-    /// went through in a second.
+    /// (and of one sender) went through in a second.
     pub(super) fn warm_up(&self, link: &mut impl Link, time: Duration, whose: Whose) -> Result<f64, Failure> {
         match (self.pattern, self.pace) {
             (Pattern::RoundTrip, Pace::AtOnce) => {
@@ -96,7 +103,7 @@ impl Traffic {
             (Pattern::Stream, _) => {
                 let (mut count, mut spent, mut fastest) = (1, Duration::ZERO, 0.0f64);
                 loop {
-                    let took = stream::pour(link, self.size, count, self.batch)?;
+                    let took = stream::pour(link, self.size, count, self.together())?;
                     spent += took;
                     fastest = fastest.max(count as f64 / took.as_secs_f64().max(1e-9));
                     // One that was held up tells nothing.
@@ -142,9 +149,9 @@ impl Traffic {
             }
             (Pattern::Stream, _) => {
                 let count = ((rate * time.as_secs_f64()) as u64).max(1);
-                let elapsed = stream::pour(link, self.size, count, self.batch)?;
-                let idle_cpu = Duration::ZERO;
-                Ok(Timed { latencies: None, timed_messages: count, elapsed, messages: count, idle_cpu })
+                let elapsed = stream::pour(link, self.size, count, self.together())?;
+                let (messages, idle_cpu) = (count * u64::from(self.senders), Duration::ZERO);
+                Ok(Timed { latencies: None, timed_messages: messages, elapsed, messages, idle_cpu })
             }
         }
     }

@@ -30,7 +30,7 @@ fn runs(pattern: Pattern, pace: Pace, batch: u64, in_place: bool) {
         phases
     });
     let time = Duration::from_millis(20);
-    let traffic = Traffic { pattern, size: 1000, pace, batch, asleep: false };
+    let traffic = Traffic { pattern, size: 1000, senders: 1, pace, batch, asleep: false };
     let rate = traffic.warm_up(&mut here, time, Whose::Thread).unwrap();
     let timed = traffic.drive(&mut here, time, rate, Duration::ZERO, Whose::Thread).unwrap();
     here.finish(1000).unwrap();
@@ -97,8 +97,14 @@ fn a_wrong_answer_fails_the_driver() {
         assert_eq!(there.receive(64, 0).unwrap(), Received::Message);
         there.send(64, 7).unwrap();
     });
-    let traffic =
-        Traffic { pattern: Pattern::RoundTrip, size: 64, pace: Pace::AtOnce, batch: 1, asleep: false };
+    let traffic = Traffic {
+        pattern: Pattern::RoundTrip,
+        size: 64,
+        senders: 1,
+        pace: Pace::AtOnce,
+        batch: 1,
+        asleep: false,
+    };
     let driven = traffic.warm_up(&mut here, Duration::from_secs(1), Whose::Thread);
     assert!(driven.unwrap_err().to_string().contains("message 7"));
     peer.join().unwrap();

@@ -6,12 +6,13 @@ use crate::bench::case::PeerKind;
 use crate::bench::figures::Row;
 use crate::bench::pattern::pace::Pace;
 
-const HEADER: [&str; 23] = [
+const HEADER: [&str; 24] = [
     "transport",
     "carrier",
     "peer",
     "pattern",
     "size",
+    "senders",
     "wait",
     "gap_ns",
     "rate",
@@ -64,6 +65,7 @@ fn fields(row: &Row) -> [String; HEADER.len()] {
         peer.into(),
         case.pattern.name().into(),
         case.size.to_string(),
+        case.senders.to_string(),
         case.wait.name().into(),
         number(gap),
         number(rate),

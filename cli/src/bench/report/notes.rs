@@ -29,6 +29,14 @@ pub(in super::super) fn notes(report: &Report) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if report.rows.iter().any(|row| row.case.senders > 1) {
+        notes.push(
+            "Several senders are threads of the first side, each with a handle of its own, on that side's core; each \
+             numbers its messages, and the one receiver checks each sequence. msg/s, GiB/s and CPU are of all of \
+             them. Baselines have one sender."
+                .to_owned(),
+        );
+    }
     let threads = threads(report);
     if !threads.is_empty() {
         notes.push(format!("{threads} reaches no other process: both sides are threads of one."));

@@ -1,0 +1,100 @@
+//! Messages of several senders over one queue, all taken by one receiver. A sender is a thread of the driver with
+//! handles of its own, and counts for itself.
+
+use std::thread;
+
+use super::link::{Failure, Link, Received};
+use super::payload::{numbered, sender_of};
+use super::queue::QueueLink;
+
+/// The driver's end: whatever it sends, each of its senders sends.
+#[derive(Debug)]
+pub(super) struct Crowd(Vec<QueueLink>);
+
+impl Crowd {
+    pub(super) fn new(senders: Vec<QueueLink>) -> Self {
+        Self(senders)
+    }
+
+    fn first(&mut self) -> Result<&mut QueueLink, Failure> {
+        Ok(self.0.first_mut().ok_or("a crowd of nobody")?)
+    }
+}
+
+impl Link for Crowd {
+    fn send(&mut self, size: usize, stamp: u64) -> Result<(), Failure> {
+        (0..).zip(&mut self.0).try_for_each(|(sender, link)| link.send(size, numbered(sender, stamp)))
+    }
+
+    /// All senders at the same time.
+    fn send_many(&mut self, size: usize, first: u64, count: u64) -> Result<(), Failure> {
+        thread::scope(|scope| {
+            let mut started = Vec::new();
+            for (sender, link) in (0..).zip(&mut self.0) {
+                let all = move || link.send_many(size, numbered(sender, first), count);
+                started.push(thread::Builder::new().spawn_scoped(scope, all)?);
+            }
+            let mut sent = started.into_iter().map(thread::ScopedJoinHandle::join);
+            sent.try_for_each(|sent| sent.unwrap_or_else(|_| Err("a sender panicked".into())))
+        })
+    }
+
+    /// The receiver's answer counts the messages of all.
+    fn receive(&mut self, size: usize, expected: u64) -> Result<Received, Failure> {
+        let all = (expected + 1) * self.0.len() as u64 - 1;
+        self.first()?.receive(size, all)
+    }
+
+    fn finish(self, size: usize) -> Result<(), Failure> {
+        self.0.into_iter().next().map_or(Ok(()), |first| first.finish(size))
+    }
+}
+
+/// The peer's end: takes what a crowd sends.
+#[derive(Debug)]
+pub(super) struct Audience {
+    link: QueueLink,
+    /// The number of each sender's next message.
+    next: Vec<u64>,
+    /// How many senders have sent their last.
+    ended: usize,
+}
+
+impl Audience {
+    pub(super) fn new(link: QueueLink, senders: usize) -> Self {
+        Self { link, next: vec![0; senders], ended: 0 }
+    }
+}
+
+impl Link for Audience {
+    fn send(&mut self, size: usize, stamp: u64) -> Result<(), Failure> {
+        self.link.send(size, stamp)
+    }
+
+    /// The next message of whoever sent it; the last one is that of all.
+    #[inline]
+    fn receive(&mut self, size: usize, _expected: u64) -> Result<Received, Failure> {
+        let (next, mut sender) = (&self.next, 0);
+        let received = self.link.take(size, |message| {
+            sender = sender_of(message);
+            numbered(sender as u64, next.get(sender).copied().unwrap_or_default())
+        })?;
+        if received == Received::End {
+            return Ok(received);
+        }
+        *self.next.get_mut(sender).ok_or("a message of an unknown sender arrived")? += 1;
+        if received == Received::Last {
+            self.ended += 1;
+            if self.ended < self.next.len() {
+                return Ok(Received::Message);
+            }
+            self.ended = 0;
+            self.next.fill(0);
+        }
+        Ok(received)
+    }
+
+    fn finish(self, size: usize) -> Result<(), Failure> {
+        self.link.finish(size)
+    }
+}
