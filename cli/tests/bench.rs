@@ -264,11 +264,19 @@ fn what_is_unknown_is_a_usage_error_with_the_choices() {
         (["--pin", "1"], "0,1"),
         (["--pin", "99999,0"], "99999"),
         (["--option", "wait=spin"], "--waits"),
+        (["--option", "bogus=1"], "capacity"),
     ] {
         let done = place.run([&["bench", "--json"][..], &args].concat());
         assert_eq!(done.failure(), (2, "usage".into(), None), "{args:?}");
         assert!(done.stderr().contains(choice), "{}", done.stderr());
     }
+}
+
+#[test]
+fn a_file_without_json_may_be_meant_as_a_baseline() {
+    let done = Place::new().run(["bench", "--compare", "futex"]);
+    assert_eq!(done.code(), Some(2));
+    assert!(done.stderr().contains("--compare=futex"), "{}", done.stderr());
 }
 
 #[test]

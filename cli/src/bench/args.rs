@@ -107,7 +107,7 @@ pub(crate) struct Args {
     pub(super) no_pin: bool,
 
     /// With --json: write all figures to this file and still print the table
-    #[arg(value_name = "FILE", requires = "json")]
+    #[arg(value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
 
     /// Write the medians to this file, comma-separated

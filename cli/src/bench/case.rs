@@ -59,6 +59,11 @@ impl Case {
         self.senders == 1 || self.carrier == Carrier::Queue && self.pattern == Pattern::Stream
     }
 
+    /// A stream of which several messages are sent together.
+    pub(super) fn takes_batches(&self) -> bool {
+        self.pattern == Pattern::Stream && self.carrier != Carrier::Queue
+    }
+
     /// No transport, but something to compare with.
     pub(super) fn is_baseline(&self) -> bool {
         matches!(self.carrier, Carrier::Baseline(_))
@@ -86,7 +91,7 @@ impl Case {
 }
 
 /// A time as short as it can be said.
-fn time(time: Duration) -> String {
+pub(super) fn time(time: Duration) -> String {
     let nanos = time.as_nanos();
     let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs")];
     let unit = units.into_iter().find(|(unit, _)| nanos >= *unit && nanos.is_multiple_of(*unit));

@@ -66,6 +66,13 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         peer::run().map_err(failed)?;
         return Ok(ExitCode::SUCCESS);
     }
+    // Without --json, clap would ask for that, also of who meant a baseline.
+    if let Some(word) = args.file.as_deref().filter(|_| !out.json()) {
+        let word = word.display();
+        return Err(Failure::Usage(format!(
+            "{word:?}: a file goes with --json, as in --json all.json; baselines follow a =, as in --compare=futex"
+        )));
+    }
     let plan = Plan::new(args, Registry::global())?;
     interrupt::install()?;
     let guard = Guard::new().map_err(failed)?;

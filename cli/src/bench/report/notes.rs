@@ -1,4 +1,5 @@
 use super::Report;
+use crate::bench::carrier::Carrier;
 use crate::bench::case::PeerKind;
 use crate::bench::figures::Row;
 use crate::bench::pattern::pace::Pace;
@@ -19,6 +20,9 @@ pub(in super::super) fn notes(report: &Report) -> Vec<String> {
         ratio(&report.rows),
     ];
     notes.extend(pace(report));
+    if report.setting.batch > 1 && report.rows.iter().any(|row| row.case.carrier == Carrier::Queue) {
+        notes.push("Queues take messages one by one, also with --batch.".to_owned());
+    }
     if report.rows.iter().any(|row| row.case.is_baseline()) {
         notes.push(
             "Baselines are what this program does with bare memory and system calls: memory with one slot per \

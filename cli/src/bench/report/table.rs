@@ -115,6 +115,9 @@ fn none() -> String {
 /// Three significant digits, as far as four decimals show them.
 fn digits(value: Option<f64>) -> String {
     let Some(value) = value else { return none() };
+    if value > 0.0 && value < 0.00005 {
+        return "<0.0001".into();
+    }
     let decimals = match value {
         v if v >= 99.95 => 0,
         v if v >= 9.995 => 1,
@@ -144,7 +147,7 @@ mod tests {
             .into_iter()
             .map(|v| digits(Some(v)))
             .collect();
-        assert_eq!(shown, ["1234", "100", "12.3", "1.23", "0.123", "0.0382", "0.0000"]);
+        assert_eq!(shown, ["1234", "100", "12.3", "1.23", "0.123", "0.0382", "<0.0001"]);
         assert_eq!(digits(None), "–");
     }
 

@@ -137,6 +137,19 @@ fn the_picture_names_what_it_shows() {
 }
 
 #[test]
+fn a_picture_of_gaps_stands_over_them() {
+    let rows = [20, 1000].map(|micros| {
+        let pace = Pace::Gap(Duration::from_micros(micros));
+        (Case { pace, ..case("shm", Pattern::RoundTrip) }, vec![round_trip(300.0)])
+    });
+    let text = text(&report(rows.into()), picture::file);
+    for word in ["gap between round trips", "20 µs", "1 ms", "adaptive, 64 B: p50"] {
+        assert!(text.contains(word), "no {word}");
+    }
+    assert_eq!(text.matches("p50").count(), 1, "{text}");
+}
+
+#[test]
 fn a_picture_of_nothing_is_one() {
     assert!(text(&report(Vec::new()), picture::file).contains("</svg>"));
     let none = (case("shm", Pattern::Stream), vec![Figures::default()]);
