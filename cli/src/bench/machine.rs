@@ -45,6 +45,11 @@ impl Pinning {
         pair(&sys::allowed_cores(), sys::share_a_core)
     }
 
+    /// Both sides have the same.
+    pub(super) fn is_one_core(self) -> bool {
+        self.driver == self.peer
+    }
+
     /// A core of these that this process may not use.
     pub(super) fn forbidden(self) -> Option<usize> {
         let allowed = sys::allowed_cores();

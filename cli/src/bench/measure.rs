@@ -67,9 +67,10 @@ impl<'a> Bench<'a> {
         let before = sys::cpu_time(Whose::Process);
         let Setting { pinning, verify, in_place, .. } = self.setting;
         let Case { carrier, pattern, size, senders, wait, .. } = *case;
-        let core = pinning.map(|p| p.peer);
+        let (core, one_core) = (pinning.map(|p| p.peer), pinning.is_some_and(Pinning::is_one_core));
         let places = Vec::new();
-        let mut order = Order { carrier, places, pattern, size, senders, wait, verify, in_place, core };
+        let mut order =
+            Order { carrier, places, pattern, size, senders, wait, verify, in_place, core, one_core };
         let mut meeting = Meeting::open(case, &mut order, self.registry, self.serial)?;
         self.peers.order(case.peer, order.clone(), self.guard)?;
         let driven = self.drive(case, time, &order, &mut meeting);
@@ -106,7 +107,7 @@ impl<'a> Bench<'a> {
         };
         let Setting { pinning, clock, batch, .. } = self.setting;
         let Case { pattern, size, senders, pace, .. } = *case;
-        let asleep = pinning.is_some_and(|p| p.driver == p.peer);
+        let asleep = pinning.is_some_and(Pinning::is_one_core);
         let traffic = Traffic { pattern, size, senders, pace, batch, asleep };
         let rate = traffic.warm_up(&mut wire, time / 4, whose)?;
         let before = sys::cpu_time(whose);

@@ -44,6 +44,8 @@ pub(super) struct Order {
     pub(super) in_place: bool,
     /// The core to run on.
     pub(super) core: Option<usize>,
+    /// The other side runs there, too.
+    pub(super) one_core: bool,
 }
 
 impl Order {
@@ -53,6 +55,8 @@ impl Order {
 
     fn terms(&self, baseline: Baseline) -> Terms {
         let Self { pattern, size, wait, verify, .. } = *self;
+        // Spinning keeps the core from who is to answer: no baseline to measure up to.
+        let wait = if self.one_core && wait == Wait::Adaptive { Wait::Block } else { wait };
         Terms { baseline, pattern, size, wait, verify }
     }
 

@@ -22,7 +22,7 @@ struct Line(AtomicU64);
 /// if both are one, or no thread can be started. Leaves the calling thread on the driver's core.
 pub(super) fn cache_line_round_trip(pinning: Pinning) -> Option<f64> {
     // Two that spin on one core take turns of milliseconds.
-    if pinning.driver == pinning.peer {
+    if pinning.is_one_core() {
         return None;
     }
     let (there, back) = (Line::default(), Line::default());

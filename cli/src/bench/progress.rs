@@ -14,7 +14,7 @@ impl Progress {
     pub(super) fn new(plan: &Plan, quiet: bool) -> Self {
         let bar = if quiet { ProgressBar::hidden() } else { ProgressBar::no_length() };
         bar.set_length((plan.cases.len() * plan.repetitions) as u64);
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg} ({eta} left)");
+        let style = ProgressStyle::with_template("{bar:20} {pos}/{len}, {eta} left: {wide_msg}");
         Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
 

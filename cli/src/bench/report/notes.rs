@@ -2,6 +2,7 @@ use super::Report;
 use crate::bench::carrier::Carrier;
 use crate::bench::case::PeerKind;
 use crate::bench::figures::Row;
+use crate::bench::machine::Pinning;
 use crate::bench::pattern::pace::Pace;
 use crate::bench::payload::Verify;
 
@@ -26,8 +27,8 @@ pub(in super::super) fn notes(report: &Report) -> Vec<String> {
     if report.rows.iter().any(|row| row.case.is_baseline()) {
         notes.push(
             "Baselines are what this program does with bare memory and system calls: memory with one slot per \
-             message (2 MiB in flight for streams), spinning (adaptive: 50 µs) and then sleeping on a futex or an \
-             eventfd; pipe and sockets with the system's buffers and a length before each message. They check no \
+             message (2 MiB in flight for streams), spinning (adaptive: 50 µs, on one core not at all) and then sleeping on a \
+             futex or an eventfd; pipe and sockets with the system's buffers and a length before each message. They check no \
              peer and survive no crash. memcpy is one thread that writes, copies and reads: no limit for small \
              messages, which no other core has to see."
                 .to_owned(),
@@ -91,7 +92,7 @@ fn ratio(rows: &[Row]) -> String {
 }
 
 fn pace(report: &Report) -> Option<String> {
-    let idle = if report.setting.pinning.is_some_and(|p| p.driver == p.peer) {
+    let idle = if report.setting.pinning.is_some_and(Pinning::is_one_core) {
         "asleep, since both sides have one core"
     } else {
         "awake, which does not count as its CPU time"
@@ -110,7 +111,7 @@ fn cores(report: &Report) -> String {
     let Some(pinning) = report.setting.pinning else {
         return "The sides were not pinned: the system may have moved them, also onto one core.".to_owned();
     };
-    if pinning.driver == pinning.peer {
+    if pinning.is_one_core() {
         return format!("Both sides were pinned to core {}.", pinning.driver);
     }
     let distance = report.placement.range().map_or_else(String::new, |(least, greatest)| {
