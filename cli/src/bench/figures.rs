@@ -7,8 +7,12 @@ use serde::Serialize;
 
 use super::case::{Case, PeerKind};
 use super::noise::{Foreign, Placement, foreign_share, reasons};
+use super::pattern::pace::Pace;
 use super::pattern::{Pattern, Timed};
 use super::stats::{Histogram, median, spread};
+
+/// A rate is kept by this share of it, which leaves room for the ends of a short measurement.
+const KEPT: f64 = 0.9;
 
 /// The figures of one repetition, or the medians of all.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -92,6 +96,13 @@ impl Figures {
         }
     }
 
+    /// That the rate could not be kept: the times then grow for as long as it is measured.
+    fn lag(&self, pace: Pace) -> Option<String> {
+        let Pace::Rate(wanted) = pace else { return None };
+        let trips = self.messages_per_second? / 2.0;
+        (trips < wanted * KEPT).then(|| format!("kept up with {trips:.0}/s only"))
+    }
+
     /// What rows are compared by, in ns: the round trip's median, or the stream's time per message.
     pub(super) fn cost(&self, pattern: Pattern) -> Option<f64> {
         match pattern {
@@ -132,9 +143,10 @@ impl Row {
         let costs: Vec<f64> = repetitions.iter().filter_map(|f| f.cost(case.pattern)).collect();
         let spread = spread(costs.iter().copied());
         let foreign = foreign_share(repetitions.iter().map(|f| f.foreign));
-        let unstable = reasons(foreign, spread, placement);
+        let mut unstable = reasons(foreign, spread, placement);
         let foreign = foreign.map(|share| share.part);
         let median = Figures::medians(&repetitions);
+        unstable.extend(median.lag(case.pace));
         Self { case, median, ratio: None, times_limit: None, spread, foreign, unstable, repetitions }
     }
 
@@ -216,6 +228,16 @@ mod tests {
         assert_eq!(seen[0], (Carrier::Baseline(Baseline::Memcpy), None));
         assert_eq!(seen[2], (Carrier::Channel, Some(1.5)));
         assert_eq!(rows[2].ratio, Some(1.0));
+    }
+
+    #[test]
+    fn a_rate_that_was_not_kept_is_said() {
+        let lag = |rate, messages| {
+            let figures = Figures { messages_per_second: Some(messages), ..Figures::default() };
+            figures.lag(Pace::Rate(rate))
+        };
+        assert_eq!(lag(1000.0, 1990.0), None);
+        assert_eq!(lag(60_000.0, 20_700.0).as_deref(), Some("kept up with 10350/s only"));
     }
 
     #[test]

@@ -49,8 +49,9 @@ pub(in super::super) fn notes(report: &Report) -> Vec<String> {
     notes.push(cores(report));
     if report.rows.iter().any(|row| !row.unstable.is_empty()) {
         notes.push(
-            "Rows that are called unstable are not to be quoted: others took more than 5 % of their cores, or their \
-             repetitions are further apart than ±25 %."
+            "Rows that are called unstable are not to be quoted: others took more than 5 % of their cores, their \
+             repetitions are further apart than ±25 %, or a rate was too high to be kept, so that the times grew for \
+             as long as it was measured."
                 .to_owned(),
         );
     }
