@@ -84,7 +84,7 @@ impl Sender {
             let tried = self.half.try_send(Flags::NONE, message);
             if tried.is_ok() {
                 self.count(message.len());
-                return self.settle(timeout);
+                return if self.buffers { self.settle(timeout) } else { Ok(()) };
             }
             return self.send_after(tried, message, timeout);
         }
@@ -324,10 +324,11 @@ impl Sender {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn try_fill(
         &mut self,
         max: usize,
-        fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
+        mut fill: impl FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
         self.try_abort()?;
         let mut used = None;

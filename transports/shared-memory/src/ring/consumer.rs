@@ -1,3 +1,4 @@
+use std::hint::spin_loop;
 use std::time::{Duration, Instant};
 
 use super::{
@@ -12,10 +13,15 @@ pub(crate) struct Consumer<S: Storage> {
     ring: S,
     /// Where the next record is expected.
     head: u64,
-    /// The cursor as the producer may know it.
+    /// The cursor as the producer may know it, and where it gets to know it again.
     given_back: u64,
+    due: u64,
+    /// Where the distance to the producer is looked after next.
+    pace: u64,
     /// The longest payload.
     max: usize,
+    /// Records since the last empty look.
+    run: u64,
     /// Looks at an empty ring: all since the last sleep, up to [`AWAKE`]; those at `missed_at` alone.
     looks: u32,
     misses: u32,
@@ -41,15 +47,28 @@ const PATIENCE: u32 = 128;
 /// How long a record that was published without a fence may be on its way, generously.
 const GRACE: Duration = Duration::from_micros(20);
 
+/// So many lines are given back at once, or an eighth of the array.
+const SOME: u64 = 128;
+/// After so many records without an empty look the producer streams,
+const STREAM: u64 = 32;
+/// and is followed at a distance of so many lines, or half the array.
+const DISTANCE: u64 = 256;
+/// To let it go ahead, the consumer stands still for so many steps of so long, while it does.
+const STEPS: u32 = 8;
+const STEP: Duration = Duration::from_nanos(700);
+
 impl<S: Storage> Consumer<S> {
     /// Over fresh, zeroed memory.
     pub(crate) fn new(ring: S) -> Self {
-        let max = max_payload(ring.lines());
+        let (max, due) = (max_payload(ring.lines()), SOME.min(ring.lines() / 8));
         Self {
             ring,
             head: 0,
             given_back: 0,
+            due,
+            pace: 0,
             max,
+            run: 0,
             looks: 0,
             misses: 0,
             missed_at: 0,
@@ -72,13 +91,41 @@ impl<S: Storage> Consumer<S> {
         };
         let position = self.head;
         self.head += lines_for(len);
+        self.run += 1;
         let result = self.ring.read(position, len, |payload| read(flags, payload));
-        let wake = if self.head - self.given_back >= self.ring.lines() / 8 {
-            self.give_back()
-        } else {
-            Wake::Nobody
-        };
+        let wake = if self.head >= self.due { self.turn() } else { Wake::Nobody };
         Ok((result, wake))
+    }
+
+    /// Gives lines back, and looks after the distance.
+    #[cold]
+    fn turn(&mut self) -> Wake {
+        let wake = self.give_back();
+        if self.head >= self.pace && wake == Wake::Nobody && self.run >= STREAM {
+            self.pace = self.head + SOME;
+            self.fall_behind();
+        }
+        wake
+    }
+
+    /// Lets a producer that streams go ahead. A consumer at its heels takes lines away that are just being written, each
+    /// of which the producer has to fetch again: both are slower than if one of them stands still now and then.
+    fn fall_behind(&self) {
+        let distance = DISTANCE.min(self.ring.lines() / 2) as i64;
+        let mut tail = self.ring.tail().load(Ordering::Relaxed);
+        for _ in 0..STEPS {
+            if tail.wrapping_sub(self.head) as i64 >= distance {
+                return;
+            }
+            let since = Instant::now();
+            while since.elapsed() < STEP {
+                spin_loop();
+            }
+            let before = std::mem::replace(&mut tail, self.ring.tail().load(Ordering::Relaxed));
+            if tail == before {
+                return;
+            }
+        }
     }
 
     /// The length of a record without flags, by one comparison: all else in its header is known.
@@ -140,6 +187,7 @@ impl<S: Storage> Consumer<S> {
 
     /// Nothing came: whether the producer should fence depends on how long that has been so.
     fn miss(&mut self) {
+        self.run = 0;
         if self.missed_at != self.head {
             (self.missed_at, self.misses) = (self.head, 0);
         }
@@ -186,6 +234,7 @@ impl<S: Storage> Consumer<S> {
 
     fn give_back(&mut self) -> Wake {
         self.given_back = self.head;
+        self.due = self.head + SOME.min(self.ring.lines() / 8);
         self.ring.head().store(self.head, Ordering::Release);
         wake(self.ring.producer())
     }

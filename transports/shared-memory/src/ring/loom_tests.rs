@@ -16,6 +16,7 @@ struct Modelled {
 
 struct Control {
     head: AtomicU64,
+    tail: AtomicU64,
     consumer: AtomicU32,
     producer: AtomicU32,
 }
@@ -40,6 +41,9 @@ impl Storage for Modelled {
     }
     fn head(&self) -> &AtomicU64 {
         &self.control.head
+    }
+    fn tail(&self) -> &AtomicU64 {
+        &self.control.tail
     }
     fn consumer(&self) -> &AtomicU32 {
         &self.control.consumer
@@ -66,8 +70,12 @@ impl Storage for Modelled {
 
 /// A pair whose cursors stand `turned` lines into the ring, single-threaded until then.
 fn pair(turned: u64) -> (Producer<Modelled>, Consumer<Modelled>) {
-    let control =
-        Control { head: AtomicU64::new(0), consumer: AtomicU32::new(0), producer: AtomicU32::new(0) };
+    let control = Control {
+        head: AtomicU64::new(0),
+        tail: AtomicU64::new(0),
+        consumer: AtomicU32::new(0),
+        producer: AtomicU32::new(0),
+    };
     let memory = Modelled { control: Arc::new(control), array: Array::new(LINES) };
     let (mut producer, mut consumer) = (Producer::new(memory.clone()), Consumer::new(memory));
     for _ in 0..turned {

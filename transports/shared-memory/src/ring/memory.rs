@@ -12,6 +12,7 @@ pub(crate) const RING_CONTROL: usize = 512;
 const HEAD: usize = 0;
 const CONSUMER: usize = 128;
 const PRODUCER: usize = 256;
+const TAIL: usize = 384;
 
 /// A ring in mapped memory.
 #[derive(Debug, Clone)]
@@ -61,8 +62,14 @@ impl SharedRing {
     }
 
     #[inline]
+    fn cursor(&self, offset: usize) -> &AtomicU64 {
+        // SAFETY: as in `word`; both offsets are aligned for 64 bits.
+        unsafe { &*self.control.add(offset).cast() }
+    }
+
+    #[inline]
     fn word(&self, offset: usize) -> &AtomicU32 {
-        // SAFETY: the three offsets lie inside the control words, aligned; the mapping outlives `self`; the
+        // SAFETY: all offsets lie inside the control words, aligned; the mapping outlives `self`; the
         // word is only ever used as an atomic.
         unsafe { &*self.control.add(offset).cast() }
     }
@@ -91,8 +98,12 @@ impl Storage for SharedRing {
 
     #[inline]
     fn head(&self) -> &AtomicU64 {
-        // SAFETY: as in `word`; the offset is aligned for 64 bits.
-        unsafe { &*self.control.add(HEAD).cast() }
+        self.cursor(HEAD)
+    }
+
+    #[inline]
+    fn tail(&self) -> &AtomicU64 {
+        self.cursor(TAIL)
     }
 
     #[inline]

@@ -26,6 +26,10 @@
 //! Synchronization*, ASPLOS 2015). If one ever takes longer, the sleep's slice makes it good. (`membarrier(2)`, which is
 //! made for this, does not reach processors that idled in the sender's address space when that was registered.)
 //!
+//! A consumer at the heels of a producer that streams takes away lines that are just being written, and each has to be
+//! fetched twice. So it stands still now and then until the producer is some hundred lines ahead, which it sees by a word
+//! that the producer stores every few lines (`tail`): a hint for its pace, and for nothing else.
+//!
 //! Each side keeps its own cursor private and checks whatever the other side wrote before it is used: a
 //! hostile peer can make a call fail with `Corrupt`, never reach outside the array.
 
@@ -75,6 +79,8 @@ pub(crate) trait Storage {
     fn lines(&self) -> u64;
     /// Lines given back by the consumer.
     fn head(&self) -> &AtomicU64;
+    /// About where the producer is: a hint, for the consumer's pace.
+    fn tail(&self) -> &AtomicU64;
     /// The consumer's state word, written by both sides.
     fn consumer(&self) -> &AtomicU32;
     /// The producer's state word, written by both sides.

@@ -144,6 +144,7 @@ impl<S: Storage> Producer<S> {
             self.cleared = next;
         }
         if start / TOGETHER != end / TOGETHER {
+            self.ring.tail().store(end, Ordering::Relaxed);
             self.prepare(end, lines);
         }
         wake

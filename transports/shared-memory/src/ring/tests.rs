@@ -15,6 +15,7 @@ struct Heap(Arc<Memory>);
 #[derive(Debug)]
 struct Memory {
     head: AtomicU64,
+    tail: AtomicU64,
     consumer: AtomicU32,
     producer: AtomicU32,
     words: Box<[AtomicU64]>,
@@ -26,6 +27,7 @@ impl Heap {
     fn new(lines: usize) -> Self {
         Self(Arc::new(Memory {
             head: AtomicU64::new(0),
+            tail: AtomicU64::new(0),
             consumer: AtomicU32::new(0),
             producer: AtomicU32::new(0),
             words: (0..lines * WORDS).map(|_| AtomicU64::new(0)).collect(),
@@ -44,6 +46,9 @@ impl Storage for Heap {
     }
     fn head(&self) -> &AtomicU64 {
         &self.0.head
+    }
+    fn tail(&self) -> &AtomicU64 {
+        &self.0.tail
     }
     fn consumer(&self) -> &AtomicU32 {
         &self.0.consumer
@@ -98,6 +103,23 @@ fn a_full_ring_refuses_and_recovers() {
         }
         assert_eq!(consumer.pop(|_, _| ()).unwrap_err(), Refusal::WouldBlock);
         consumer.rest();
+    }
+}
+
+#[test]
+fn a_false_tail_costs_time_and_nothing_else() {
+    for tail in [0, 1, 1 << 20, u64::MAX / 2, u64::MAX] {
+        let (mut producer, mut consumer) = pair(256);
+        for round in 0..10u8 {
+            for i in 0..200 {
+                send(&mut producer, &[round, i]).unwrap();
+                consumer.ring().tail().store(tail, Ordering::Relaxed);
+            }
+            for i in 0..200 {
+                assert_eq!(consumer.pop(|_, p| p.to_vec()).unwrap().0, [round, i]);
+            }
+            consumer.rest();
+        }
     }
 }
 
