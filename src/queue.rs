@@ -216,6 +216,9 @@ impl fmt::Debug for Queue {
     }
 }
 
+/// Pauses between two looks at a full queue: some microseconds in all, in which receivers make room for a batch.
+const FULL_PAUSES: u32 = 256;
+
 /// A queue as a sender waits for it.
 pub(crate) struct Room<'a>(pub(crate) &'a mut Queue);
 
@@ -228,6 +231,10 @@ impl Waitable for Room<'_> {
     }
     fn spinner(&mut self) -> &mut Spinner {
         &mut self.0.room
+    }
+    /// A full queue keeps its receivers busy: whoever looks often is in their way, and room for few messages.
+    fn pauses(&self) -> [u32; 2] {
+        [FULL_PAUSES; 2]
     }
 }
 

@@ -29,13 +29,17 @@ const PROBE_LATEST: u16 = 256;
 const YIELD: Duration = Duration::from_micros(2);
 /// Pauses between two looks at the clock.
 const PAUSES: u32 = 64;
-/// The most pauses between two tries: each try costs the other side a cache line.
+/// The most pauses between two tries for an answer that is due.
 const MAX_PAUSES: u32 = 16;
 
 /// What the loop waits for.
 pub(crate) trait Waitable {
     fn wait(&mut self) -> &mut dyn Wait;
     fn spinner(&mut self) -> &mut Spinner;
+    /// Pauses between two tries of a spin, at first and at most: each try costs the other side a cache line.
+    fn pauses(&self) -> [u32; 2] {
+        [1, MAX_PAUSES]
+    }
     /// Whether the last try ended with more to do, after a time that the clock should be looked at.
     fn interrupted(&mut self) -> bool {
         false
@@ -147,10 +151,10 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
     let budget = on.spinner().begin();
     let started = Instant::now();
     let mut now = started;
-    let mut pauses = 1;
+    let [mut pauses, most] = on.pauses();
     let mut lent = false;
     while now - started < budget {
-        for _ in 0..PAUSES / pauses {
+        for _ in 0..PAUSES.div_ceil(pauses) {
             (0..pauses).for_each(|_| spin_loop());
             if let Some(done) = attempt(on) {
                 on.spinner().end(!lent);
@@ -161,7 +165,7 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
                 break;
             }
         }
-        pauses = (pauses + 1).min(MAX_PAUSES);
+        pauses = (pauses + 1).min(most);
         now = Instant::now();
         if deadline.is_some_and(|deadline| now >= deadline) {
             return timed_out();

@@ -3,29 +3,40 @@
 //! | offset | what |
 //! |---|---|
 //! | 0 | the geometry, written before anyone sees the memory |
-//! | 128 | the lock, and what it protects: counts, the free list, who waits |
-//! | 184 | of each priority the first and the last message; the lowest on the lock's cache line |
-//! | 448 | the waiting seats, a bit each |
-//! | 512 | the seats, 64 bytes each |
+//! | 64 | the state, which hardly ever changes |
+//! | 128 | the senders' lock, and what it protects: how far chunks were taken, counts, who waits for messages |
+//! | 256 | the receivers' lock, and what it protects: how far chunks were given back, counts, who waits for room |
+//! | 320 | of each priority the first and the last message that receivers have sorted in |
+//! | 576, 640 | the waiting seats, a bit each |
+//! | 768 | the seats, 64 bytes each |
 //! | then | the chunks, 128 bytes each |
 //! | then | the records, 16 bytes for each chunk: its link, and the message that begins with it |
+//! | then | the order of the chunks, 4 bytes each |
 //! | then | the text of `alloc_lpsz` and a NUL |
 //!
-//! A message is a chain of chunks; messages of one priority are a chain of messages. *The truth is* the first
-//! message of each priority and the links of what hangs on it: a message is there from the one store that hangs it
-//! up to the one store that takes it off. All else (the last messages, the free list, every count) can be told from
-//! that, and is told anew after a death. A link is a chunk's number plus 1; 0 is none. So an empty queue is all zero
-//! behind its geometry.
+//! The order is a ring that names each chunk once. Three positions divide it: senders take chunks at `TAKEN`, and a
+//! message is there from the one store that moves it; receivers find new messages at `SORTED`, in the order in which
+//! they were sent, and put them into the list of their priority; chunks that come back are written at `RETURNED`, which
+//! is as far behind `SORTED` as there are chunks in lists. What lies between `TAKEN` and `RETURNED` is free.
+//!
+//! A queue with one priority has no lists: one store moves `SORTED` and `RETURNED` over the message, and takes it off.
+//! Chunks then come back in their old order, which is that of their numbers, and the queue is a plain ring of chunks.
+//!
+//! *The truth is* `TAKEN`, `SORTED`, the order between them, the first message of each list, and the links of what hangs
+//! on it. All else can be told from that, and is told anew after a death. A link is a chunk's number plus 1; 0 is none.
+//! A place in the order holds by how much, in bits, it differs from its own number. So an empty queue is all zero behind
+//! its geometry.
 //!
 //! The records lie apart from the chunks so that chunks side by side are copied as one, and a message that fits into a
-//! cache line takes one. Chunks are given out in the order in which they came back: with one priority always the
-//! next one in memory, so that cache lines can be fetched ahead of the messages.
+//! cache line takes one.
+
+use std::sync::atomic::Ordering::Relaxed;
 
 use anyipc_core::MAX_PRIORITIES;
 use anyipc_shared_memory::parts::{Region, SEAT, Seats};
 
 /// The version of this layout.
-const LAYOUT: u32 = 2;
+pub(crate) const LAYOUT: u32 = 3;
 
 /// Bytes of a chunk.
 pub(crate) const CHUNK: usize = 128;
@@ -50,39 +61,47 @@ mod plan {
     pub(super) const END: usize = 40;
 }
 
-/// Offsets of what the lock protects, on a cache line of its own.
+/// Offsets of what changes with each message. What a lock protects lies on a cache line of its own, and next to it
+/// what is read together is written together.
 pub(crate) mod hot {
-    pub(crate) const LOCK: usize = 128;
-    /// Chunks of messages.
-    pub(crate) const USED: usize = 132;
-    /// The first chunk of the free list.
-    pub(crate) const FREE_LIST: usize = 136;
-    /// Chunks that were ever used; those behind are free, and on no list.
-    pub(crate) const FRESH: usize = 140;
-    /// A bit per priority that has messages.
-    pub(crate) const NONEMPTY: usize = 144;
-    /// Messages.
-    pub(crate) const MESSAGES: usize = 148;
-    /// Bytes of all messages (u64).
-    pub(crate) const BYTES: usize = 152;
-    /// The last chunk of the free list, if there is one.
-    pub(crate) const FREE_TAIL: usize = 160;
     /// See `store::state`.
-    pub(crate) const STATE: usize = 164;
-    /// How many seats wait for messages, and for room: one word of 8 bytes.
-    pub(crate) const WAITING: [usize; 2] = [168, 172];
-    /// Messages dropped so far (u64).
-    pub(crate) const DROPPED: usize = 176;
+    pub(crate) const STATE: usize = 64;
+    /// The locks of those who make messages, and of those who make room.
+    pub(crate) const LOCK: [usize; 2] = [128, 256];
+    /// How many seats wait for messages, and for room.
+    pub(crate) const WAITING: [usize; 2] = [168, 296];
     /// The seat that was woken last: the next one is searched behind it.
-    pub(crate) const WOKEN: usize = 440;
+    pub(crate) const WOKEN: [usize; 2] = [172, 300];
+
+    /// What the senders last saw of `RETURNED`.
+    pub(crate) const KNOWN_RETURNED: usize = 132;
+    /// The position up to which chunks were taken. The number of messages sent so far lies behind it.
+    pub(crate) const TAKEN: usize = 136;
+    pub(crate) const SENT: usize = 140;
+    /// Bytes of all messages sent so far (u64).
+    pub(crate) const SENT_BYTES: usize = 144;
+    /// Messages dropped so far (u64).
+    pub(crate) const DROPPED: usize = 152;
+
+    /// What the receivers last saw of `TAKEN`.
+    pub(crate) const KNOWN_TAKEN: usize = 260;
+    /// The position up to which messages were sorted in. That up to which chunks were given back lies behind it.
+    pub(crate) const SORTED: usize = 264;
+    pub(crate) const RETURNED: usize = 268;
+    /// The number of messages taken off so far.
+    pub(crate) const RECEIVED: usize = 272;
+    /// A bit per list that has messages.
+    pub(crate) const NONEMPTY: usize = 276;
+    /// Bytes of all messages taken off so far (u64).
+    pub(crate) const RECEIVED_BYTES: usize = 280;
 }
 
 /// The first and the last message of each priority.
-const LISTS: usize = 184;
+const LISTS: usize = 320;
 /// The bits of the waiting seats, for messages and for room.
-const BITS: [usize; 2] = [448, 480];
+const BITS: [usize; 2] = [576, 640];
 /// The seats.
-const SEATS: usize = 512;
+const SEATS: usize = 768;
 /// Bytes of a seat.
 const STRIDE: usize = 64;
 
@@ -104,11 +123,11 @@ pub(crate) const RECORD: usize = 16;
 pub(crate) mod record {
     /// Bytes of the message.
     pub(crate) const LEN: usize = 0;
-    /// Its flags.
-    pub(crate) const FLAGS: usize = 4;
-    /// The next message of the priority.
+    /// Its flags in the lowest 8 bits, its priority in the next.
+    pub(crate) const KIND: usize = 4;
+    /// The next message of the list.
     pub(crate) const NEXT_MESSAGE: usize = 8;
-    /// The next chunk of the message, or of the free list.
+    /// The next chunk of the message.
     pub(crate) const LINK: usize = 12;
 }
 
@@ -184,9 +203,14 @@ impl Geometry {
         self.first_chunk() + self.capacity()
     }
 
+    /// Where the order begins.
+    pub(crate) fn order_at(&self) -> usize {
+        self.first_record() + self.chunks as usize * RECORD
+    }
+
     /// Where the text lies.
     pub(crate) fn text_at(&self) -> usize {
-        self.first_record() + self.chunks as usize * RECORD
+        (self.order_at() + self.chunks as usize * 4).next_multiple_of(8)
     }
 
     /// Bytes of it all. `None` if that is more than there can be.
@@ -211,6 +235,12 @@ impl Geometry {
         bytes.extend((self.longest as u64).to_ne_bytes());
         bytes.extend((self.text as u64).to_ne_bytes());
         bytes
+    }
+
+    /// The layout that memory says it has, if that is another than ours and may be one.
+    pub(crate) fn other_layout(region: &Region) -> Option<u32> {
+        let found = region.u32(plan::LAYOUT).load(Relaxed);
+        ((1..1000).contains(&found) && found != LAYOUT).then_some(found)
     }
 
     /// Reads a private copy. `None` unless all of it can be, and fits.

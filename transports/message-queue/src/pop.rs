@@ -1,50 +1,103 @@
-//! Messages out. Every function here is called under the lock, and finds damage before it takes a message off.
+//! Messages out. Every function here is called under the receivers' lock, and finds damage before it takes a message
+//! off.
 
-use crate::layout::{CHUNK, LINE, chunks_for, hot, list, record};
-use crate::store::{AHEAD, Corrupt, FETCHED, Sound, Store};
+use crate::layout::{CHUNK, chunks_for, hot, list, record};
+use crate::store::{AHEAD, Corrupt, Sound, Store};
 
-/// A message at the head of its priority.
+/// A message that is the first of its priority.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Found {
     pub(crate) priority: u32,
     pub(crate) flags: u8,
-    first: u32,
-    len: usize,
-    /// The link of the message behind it.
-    behind: u32,
+    pub(crate) first: u32,
+    pub(crate) len: usize,
+}
+
+impl Found {
+    #[inline]
+    pub(crate) fn chunks(&self) -> u32 {
+        chunks_for(self.len)
+    }
 }
 
 impl Store {
     /// The message to receive next.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn highest(&self) -> Sound<Option<Found>> {
-        match self.nonempty() {
-            0 => Ok(None),
-            bits => self.first_of(bits.ilog2()).map(Some),
-        }
+        if self.has_lists() { self.listed(|bits| bits.checked_ilog2()) } else { self.arrival() }
     }
 
     /// The message to drop first, of those not above `priority`.
     pub(crate) fn lowest(&self, priority: u32) -> Sound<Option<Found>> {
-        match self.nonempty() & (u32::MAX >> (31 - priority.min(31))) {
-            0 => Ok(None),
-            bits => self.first_of(bits.trailing_zeros()).map(Some),
-        }
+        let allowed = u32::MAX >> (31 - priority.min(31));
+        let choose = |bits: u32| (bits & allowed != 0).then(|| (bits & allowed).trailing_zeros());
+        if self.has_lists() { self.listed(choose) } else { self.arrival() }
     }
 
-    #[inline]
-    fn first_of(&self, priority: u32) -> Sound<Found> {
-        let first = self.index(self.head(priority))?;
-        let len = self.get(self.record(first, record::LEN)) as usize;
-        let behind = self.get(self.record(first, record::NEXT_MESSAGE));
-        if len > self.geometry().longest || behind > self.geometry().chunks {
+    /// The first message of the list that is chosen from those that have any.
+    #[inline(never)]
+    fn listed(&self, choose: impl Fn(u32) -> Option<u32>) -> Sound<Option<Found>> {
+        self.sort()?;
+        let Some(priority) = choose(self.nonempty()) else { return Ok(None) };
+        self.member(priority, self.head(priority)).map(Some)
+    }
+
+    /// The message of a list that a link leads to.
+    pub(crate) fn member(&self, priority: u32, link: u32) -> Sound<Found> {
+        let found = self.message(self.index(link)?)?;
+        if found.priority == priority { Ok(found) } else { Err(Corrupt) }
+    }
+
+    /// The oldest message that was not sorted in.
+    #[inline(always)]
+    fn arrival(&self) -> Sound<Option<Found>> {
+        let sorted = self.position(hot::SORTED)?;
+        let mut known = self.position(hot::KNOWN_TAKEN)?;
+        if known == sorted {
+            known = self.position(hot::TAKEN)?;
+            if known == sorted {
+                return Ok(None);
+            }
+            self.set(hot::KNOWN_TAKEN, known);
+        }
+        let found = self.message(self.ordered(sorted)?)?;
+        if found.chunks() > self.distance(sorted, known)? {
             return Err(Corrupt);
         }
-        Ok(Found { priority, flags: self.get(self.record(first, record::FLAGS)) as u8, first, len, behind })
+        Ok(Some(found))
+    }
+
+    /// The message that begins with a chunk.
+    #[inline(always)]
+    pub(crate) fn message(&self, first: u32) -> Sound<Found> {
+        let len = self.get(self.record(first, record::LEN)) as usize;
+        let kind = self.get(self.record(first, record::KIND));
+        let found = Found { priority: kind >> 8, flags: kind as u8, first, len };
+        let sound = len <= self.geometry().longest && found.priority < self.geometry().priorities;
+        if sound { Ok(found) } else { Err(Corrupt) }
+    }
+
+    /// Puts all messages that have come into the lists of their priorities.
+    fn sort(&self) -> Sound<()> {
+        while let Some(found) = self.arrival()? {
+            let (at, link) = (list(found.priority), found.first + 1);
+            self.set(self.record(found.first, record::NEXT_MESSAGE), 0);
+            if self.get(at) == 0 {
+                self.set(at, link);
+            } else {
+                let last = self.index(self.get(at + 4))?;
+                self.set(self.record(last, record::NEXT_MESSAGE), link);
+            }
+            // Who dies here leaves it in two places, as it will be in the first of those that come.
+            self.set(at + 4, link);
+            self.set(hot::NONEMPTY, self.get(hot::NONEMPTY) | 1 << found.priority);
+            self.set(hot::SORTED, self.forward(self.position(hot::SORTED)?, found.chunks()));
+        }
+        Ok(())
     }
 
     /// Receives a message: appends it to the buffer, and only then takes it off.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&self, found: &Found, buffer: &mut Vec<u8>) -> Sound<()> {
         let start = buffer.len();
         buffer.resize(start + found.len, 0);
@@ -56,12 +109,12 @@ impl Store {
     }
 
     /// Copies a message out. Returns its last chunk.
-    #[inline]
+    #[inline(always)]
     fn copy_out(&self, found: &Found, mut rest: &mut [u8]) -> Sound<u32> {
         // Chunks side by side are copied as one.
         let (mut last, mut at) = (found.first, self.chunk(found.first));
-        for _ in 1..chunks_for(found.len) {
-            let next = self.index(self.next(last))?;
+        for _ in 1..found.chunks() {
+            let next = self.next(last)?;
             if next != last + 1 {
                 let (piece, more) = rest.split_at_mut(rest.len().min(self.chunk(last) + CHUNK - at));
                 self.region().load(at, piece);
@@ -76,44 +129,61 @@ impl Store {
     /// Removes a message unread.
     pub(crate) fn discard(&self, found: &Found) -> Sound<()> {
         let mut last = found.first;
-        for _ in 1..chunks_for(found.len) {
-            last = self.index(self.next(last))?;
+        for _ in 1..found.chunks() {
+            last = self.next(last)?;
         }
         self.take_off(found, last)
     }
 
-    /// Takes the first message of its priority off, and gives its chunks back.
-    #[inline]
+    /// Takes a message off, and gives its chunks back.
+    #[inline(always)]
     fn take_off(&self, found: &Found, last: u32) -> Sound<()> {
-        let listed = self.get(hot::FREE_LIST) != 0;
-        let tail = if listed { self.index(self.get(hot::FREE_TAIL))? } else { 0 };
-        // The one store that makes it no message any more.
-        self.set(list(found.priority), found.behind);
-        let mut nonempty = self.get(hot::NONEMPTY);
-        if found.behind == 0 {
-            nonempty &= !(1 << found.priority);
-        }
-        self.set_pair(hot::NONEMPTY, nonempty, self.get(hot::MESSAGES).wrapping_sub(1));
-        self.set_wide(hot::BYTES, self.get_wide(hot::BYTES).wrapping_sub(found.len as u64));
-        self.set(self.record(last, record::LINK), 0);
-        if listed {
-            self.set(self.record(tail, record::LINK), found.first + 1);
+        let (sorted, returned) = (self.position(hot::SORTED)?, self.position(hot::RETURNED)?);
+        let back = self.forward(returned, found.chunks());
+        // Each of these takes the message off by one store.
+        if self.has_lists() {
+            self.unlist(found, sorted, returned)?;
+            self.set(hot::RETURNED, back);
+        } else if returned == sorted {
+            self.set_pair(hot::SORTED, back, back);
         } else {
-            self.set(hot::FREE_LIST, found.first + 1);
+            return Err(Corrupt);
         }
-        self.set(hot::FREE_TAIL, last + 1);
-        self.set(hot::USED, self.get(hot::USED).saturating_sub(chunks_for(found.len)));
+        self.set(hot::RECEIVED, self.get(hot::RECEIVED).wrapping_add(1));
+        let bytes = self.get_wide(hot::RECEIVED_BYTES).wrapping_add(found.len as u64);
+        self.set_wide(hot::RECEIVED_BYTES, bytes);
         self.look_forward(last, found.len);
+        Ok(())
+    }
+
+    /// Takes a message off its list, and writes its chunks where those that are given back begin.
+    #[inline(never)]
+    fn unlist(&self, found: &Found, sorted: u32, returned: u32) -> Sound<()> {
+        let behind = self.get(self.record(found.first, record::NEXT_MESSAGE));
+        if behind > self.geometry().chunks || found.chunks() > self.distance(returned, sorted)? {
+            return Err(Corrupt);
+        }
+        self.set(list(found.priority), behind);
+        if behind == 0 {
+            self.set(hot::NONEMPTY, self.get(hot::NONEMPTY) & !(1 << found.priority));
+        }
+        let mut index = found.first;
+        self.order(returned, index);
+        for place in 1..found.chunks() {
+            index = self.next(index)?;
+            self.order(self.forward(returned, place), index);
+        }
         Ok(())
     }
 
     /// Fetches the cache lines of a message some way behind the last one, as long as that.
     #[inline]
     fn look_forward(&self, last: u32, len: usize) {
-        if self.get(hot::MESSAGES) > AHEAD {
-            let ahead = self.ahead(last, len);
-            self.region().prefetch(self.record(ahead, 0));
-            (0..len.min(FETCHED)).step_by(LINE).for_each(|at| self.region().prefetch(self.chunk(ahead) + at));
+        let come = self
+            .position(hot::SORTED)
+            .and_then(|sorted| self.distance(sorted, self.position(hot::KNOWN_TAKEN)?));
+        if come.is_ok_and(|come| come > AHEAD * chunks_for(len)) {
+            self.lines_ahead(last, len).for_each(|at| self.region().prefetch(at));
         }
     }
 }

@@ -1,20 +1,30 @@
-//! Messages in. Every function here is called under the lock, and finds damage before it makes a message.
+//! Messages in. Every function here is called under the senders' lock, and finds damage before it makes a message.
 
-use crate::layout::{CHUNK, LINE, chunks_for, hot, list, record};
-use crate::store::{Corrupt, FETCHED, Sound, Store};
+use crate::layout::{CHUNK, chunks_for, hot, record};
+use crate::store::{AHEAD, Sound, Store};
 
 impl Store {
-    /// Adds a message. The caller has found room for it.
+    /// Whether so many chunks are free.
     #[inline]
+    pub(crate) fn has_room(&self, need: u32) -> Sound<bool> {
+        if self.free_behind(hot::KNOWN_RETURNED)? >= need {
+            return Ok(true);
+        }
+        self.set(hot::KNOWN_RETURNED, self.position(hot::RETURNED)?);
+        Ok(self.free_behind(hot::KNOWN_RETURNED)? >= need)
+    }
+
+    /// Adds a message. The caller has found room for it.
+    #[inline(always)]
     pub(crate) fn push(&self, priority: u32, flags: u8, bytes: &[u8]) -> Sound<()> {
-        let mut supply = Supply { store: self, list: self.get(hot::FREE_LIST), fresh: self.get(hot::FRESH) };
-        let first = supply.take()?;
+        let taken = self.position(hot::TAKEN)?;
+        let first = self.ordered(taken)?;
         let need = chunks_for(bytes.len());
         // Chunks side by side are filled as one.
         let (mut last, mut at, mut rest) = (first, self.chunk(first), bytes);
-        for _ in 1..need {
-            let next = supply.take()?;
-            if self.next(last) != next + 1 {
+        for place in 1..need {
+            let next = self.ordered(self.forward(taken, place))?;
+            if self.has_lists() {
                 self.set(self.record(last, record::LINK), next + 1);
             }
             if next != last + 1 {
@@ -25,22 +35,11 @@ impl Store {
             last = next;
         }
         self.region().store(at, rest);
-        self.set_pair(self.record(first, record::LEN), bytes.len() as u32, u32::from(flags));
-        self.set(self.record(first, record::NEXT_MESSAGE), 0);
-        self.set_pair(hot::FREE_LIST, supply.list, supply.fresh);
-        self.set(hot::USED, self.get(hot::USED).wrapping_add(need));
+        self.set_pair(self.record(first, record::LEN), bytes.len() as u32, u32::from(flags) | priority << 8);
+        self.set_wide(hot::SENT_BYTES, self.get_wide(hot::SENT_BYTES).wrapping_add(bytes.len() as u64));
         // The one store that makes it a message.
-        let tail = list(priority) + 4;
-        if self.head(priority) == 0 {
-            self.set(list(priority), first + 1);
-        } else {
-            let tail = self.index(self.get(tail))?;
-            self.set(self.record(tail, record::NEXT_MESSAGE), first + 1);
-        }
-        self.set(tail, first + 1);
-        let messages = self.get(hot::MESSAGES).wrapping_add(1);
-        self.set_pair(hot::NONEMPTY, self.get(hot::NONEMPTY) | 1 << priority, messages);
-        self.set_wide(hot::BYTES, self.get_wide(hot::BYTES).wrapping_add(bytes.len() as u64));
+        let sent = self.get(hot::SENT).wrapping_add(1);
+        self.set_pair(hot::TAKEN, self.forward(taken, need), sent);
         self.prepare(last, bytes.len());
         Ok(())
     }
@@ -49,19 +48,17 @@ impl Store {
     /// receiver's, and giving the lock back waits until what was written is ours.
     #[inline]
     fn prepare(&self, last: u32, len: usize) {
-        let ahead = self.ahead(last, len);
-        self.region().prefetch_to_write(self.record(ahead, 0));
-        (0..len.min(FETCHED))
-            .step_by(LINE)
-            .for_each(|at| self.region().prefetch_to_write(self.chunk(ahead) + at));
+        if self.free_behind(hot::KNOWN_RETURNED).is_ok_and(|free| free > AHEAD * chunks_for(len)) {
+            self.lines_ahead(last, len).for_each(|at| self.region().prefetch_to_write(at));
+        }
     }
 
     /// Drops messages until `need` chunks are free: the oldest of the lowest priority first, none above
-    /// `priority`. False if that is not enough.
+    /// `priority`. False if that is not enough. Under both locks.
     pub(crate) fn make_room(&self, need: u32, priority: u32) -> Sound<bool> {
         // Each message frees a chunk or more.
         for _ in 0..need {
-            if self.free() >= need {
+            if self.has_room(need)? {
                 break;
             }
             let Some(victim) = self.lowest(priority)? else { return Ok(false) };
@@ -69,34 +66,11 @@ impl Store {
             self.count_drop();
             self.discard(&victim)?;
         }
-        Ok(self.free() >= need)
+        self.has_room(need)
     }
 
     /// Counts a dropped message.
     pub(crate) fn count_drop(&self) {
         self.set_wide(hot::DROPPED, self.get_wide(hot::DROPPED).wrapping_add(1));
-    }
-}
-
-/// Chunks to take, noted in the memory at the end.
-struct Supply<'a> {
-    store: &'a Store,
-    list: u32,
-    fresh: u32,
-}
-
-impl Supply<'_> {
-    #[inline]
-    fn take(&mut self) -> Sound<u32> {
-        if self.list != 0 {
-            let index = self.store.index(self.list)?;
-            self.list = self.store.next(index);
-            Ok(index)
-        } else if self.fresh < self.store.geometry().chunks {
-            self.fresh += 1;
-            Ok(self.fresh - 1)
-        } else {
-            Err(Corrupt)
-        }
     }
 }

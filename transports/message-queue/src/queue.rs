@@ -107,9 +107,10 @@ impl Queue for Handle {
         self.check(Operation::Queue)?;
         let store = self.party.settled(Operation::Queue)?;
         let geometry = store.geometry();
+        let (messages, bytes) = store.counts();
         Ok(QueueStatus {
-            messages: store.get(hot::MESSAGES).into(),
-            bytes: store.get_wide(hot::BYTES),
+            messages: messages.into(),
+            bytes,
             capacity: geometry.capacity() as u64,
             max_message: geometry.longest as u64,
             priorities: geometry.priorities,

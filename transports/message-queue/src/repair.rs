@@ -1,7 +1,8 @@
 //! Putting a queue right after a death, or after damage was found: everything that can be told from the truth is
-//! told anew. Called under the lock, or where nobody else is.
+//! told anew. Called under both locks, or where nobody else is.
 
-use crate::layout::{bits, chunks_for, hot, list, record};
+use crate::layout::{bits, hot, list, record};
+use crate::pop::Found;
 use crate::store::{Corrupt, Sound, Store, state};
 use crate::waiters::{KINDS, words};
 
@@ -11,10 +12,11 @@ impl Store {
     pub(crate) fn repair(&self) -> Sound<()> {
         self.mark(state::DAMAGED);
         let mut census = Census::new(self);
-        for priority in 0..self.geometry().priorities {
-            census.walk(priority)?;
+        if self.has_lists() {
+            (0..self.geometry().priorities).try_for_each(|priority| census.walk_list(priority))?;
         }
-        census.settle();
+        census.walk_arrivals()?;
+        census.settle()?;
         self.unmark(state::DAMAGED);
         Ok(())
     }
@@ -22,11 +24,16 @@ impl Store {
     /// Forgets all messages, also those that cannot be read. Returns how many there were, as far as they were
     /// counted.
     pub(crate) fn purge(&self) -> Sound<u64> {
-        let count = self.get(hot::MESSAGES).min(self.geometry().chunks);
+        let count = self.counts().0.min(self.geometry().chunks);
         self.mark(state::DAMAGED);
+        // The oldest first: who dies in between leaves the rest.
         for priority in 0..self.geometry().priorities {
             self.set(list(priority), 0);
         }
+        if self.position(hot::TAKEN).is_err() {
+            self.set(hot::TAKEN, 0);
+        }
+        self.set(hot::SORTED, self.position(hot::TAKEN)?);
         self.repair()?;
         Ok(u64::from(count))
     }
@@ -41,39 +48,61 @@ struct Census<'a> {
     messages: u32,
     used: u32,
     bytes: u64,
-    /// Chunks up to the last one that is in a message.
-    fresh: u32,
 }
 
 impl<'a> Census<'a> {
     fn new(store: &'a Store) -> Self {
         let seen = vec![0; store.geometry().chunks.div_ceil(64) as usize];
-        Self { store, seen, nonempty: 0, messages: 0, used: 0, bytes: 0, fresh: 0 }
+        Self { store, seen, nonempty: 0, messages: 0, used: 0, bytes: 0 }
     }
 
-    /// Follows the messages of a priority, and notes the last one.
-    fn walk(&mut self, priority: u32) -> Sound<()> {
+    /// Follows the messages of a list, and notes the last one.
+    fn walk_list(&mut self, priority: u32) -> Sound<()> {
         let store = self.store;
         let (mut link, mut last) = (store.head(priority), 0);
         while link != 0 {
-            let first = store.index(link)?;
-            let len = store.get(store.record(first, record::LEN)) as usize;
-            if len > store.geometry().longest {
-                return Err(Corrupt);
-            }
-            self.see(first)?;
-            let mut at = first;
-            for _ in 1..chunks_for(len) {
-                at = store.index(store.next(at))?;
-                self.see(at)?;
-            }
-            self.messages += 1;
-            self.bytes += len as u64;
+            let message = store.member(priority, link)?;
+            self.count(&message)?;
             self.nonempty |= 1 << priority;
             last = link;
-            link = store.get(store.record(first, record::NEXT_MESSAGE));
+            link = store.get(store.record(message.first, record::NEXT_MESSAGE));
         }
         store.set(list(priority) + 4, last);
+        Ok(())
+    }
+
+    /// Follows the messages that were not sorted in.
+    fn walk_arrivals(&mut self) -> Sound<()> {
+        let store = self.store;
+        let taken = store.position(hot::TAKEN)?;
+        let mut position = store.position(hot::SORTED)?;
+        let mut left = store.distance(position, taken)?;
+        while left > 0 {
+            let message = store.message(store.ordered(position)?)?;
+            // The first one may have been put into its list, and its sorter have died.
+            let listed = position == store.position(hot::SORTED)? && self.is_seen(message.first);
+            if !listed {
+                self.count(&message)?;
+            }
+            position = store.forward(position, message.chunks());
+            left = left.checked_sub(message.chunks()).ok_or(Corrupt)?;
+            if listed {
+                store.set(hot::SORTED, position);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a message.
+    fn count(&mut self, message: &Found) -> Sound<()> {
+        let mut at = message.first;
+        self.see(at)?;
+        for _ in 1..message.chunks() {
+            at = self.store.next(at)?;
+            self.see(at)?;
+        }
+        self.messages += 1;
+        self.bytes += message.len as u64;
         Ok(())
     }
 
@@ -86,7 +115,6 @@ impl<'a> Census<'a> {
         }
         *word |= bit;
         self.used += 1;
-        self.fresh = self.fresh.max(index + 1);
         Ok(())
     }
 
@@ -94,23 +122,29 @@ impl<'a> Census<'a> {
         self.seen.get(index as usize / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
     }
 
-    /// Writes down what was found.
-    fn settle(&self) {
+    /// Writes down what was found: behind what was taken all chunks that are in no message.
+    fn settle(&self) -> Sound<()> {
         let store = self.store;
-        let (mut free, mut tail) = (0, 0);
-        for index in (0..self.fresh).rev().filter(|index| !self.is_seen(*index)) {
-            store.set(store.record(index, record::LINK), free);
-            free = index + 1;
-            tail = if tail == 0 { free } else { tail };
+        let taken = store.position(hot::TAKEN)?;
+        let chunks = store.geometry().chunks;
+        if store.has_lists() {
+            let free = (0..chunks).filter(|index| !self.is_seen(*index));
+            for (place, index) in (0..).zip(free) {
+                store.order(store.forward(taken, place), index);
+            }
         }
-        store.set_pair(hot::FREE_LIST, free, self.fresh);
-        store.set(hot::FREE_TAIL, tail);
-        store.set(hot::USED, self.used);
-        store.set_pair(hot::NONEMPTY, self.nonempty, self.messages);
-        store.set_wide(hot::BYTES, self.bytes);
+        // As far behind what was taken as there are chunks in messages.
+        let returned = store.forward(store.forward(taken, chunks), chunks - self.used);
+        store.set_pair(hot::SORTED, store.position(hot::SORTED)?, returned);
+        store.set(hot::KNOWN_RETURNED, returned);
+        store.set(hot::KNOWN_TAKEN, taken);
+        store.set(hot::NONEMPTY, self.nonempty);
+        store.set(hot::SENT, store.get(hot::RECEIVED).wrapping_add(self.messages));
+        store.set_wide(hot::SENT_BYTES, store.get_wide(hot::RECEIVED_BYTES).wrapping_add(self.bytes));
         for kind in KINDS {
             let waiting = (0..words(store)).map(|word| store.get_wide(bits(kind, word)).count_ones()).sum();
             store.set(hot::WAITING[kind], waiting);
         }
+        Ok(())
     }
 }

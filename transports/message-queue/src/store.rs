@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::*};
 
 use anyipc_shared_memory::parts::Region;
 
-use crate::layout::{CHUNK, Geometry, RECORD, chunks_for, hot, list, record};
+use crate::layout::{CHUNK, Geometry, LINE, RECORD, chunks_for, hot, list, record};
 
 /// The memory holds what no queue holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,7 @@ pub(crate) struct Store {
     geometry: Geometry,
     first_chunk: usize,
     first_record: usize,
+    order: usize,
     /// How many more stores happen before the process "dies".
     #[cfg(test)]
     pub(crate) fuel: std::sync::atomic::AtomicU64,
@@ -47,6 +48,7 @@ impl Store {
             region,
             first_chunk: geometry.first_chunk(),
             first_record: geometry.first_record(),
+            order: geometry.order_at(),
             geometry,
             #[cfg(test)]
             fuel: std::sync::atomic::AtomicU64::new(u64::MAX),
@@ -61,8 +63,10 @@ impl Store {
         &self.region
     }
 
-    pub(crate) fn lock(&self) -> &AtomicU32 {
-        self.region.u32(hot::LOCK)
+    /// The lock of those who make messages, or room.
+    #[inline]
+    pub(crate) fn lock(&self, kind: usize) -> &AtomicU32 {
+        self.region.u32(hot::LOCK[kind])
     }
 
     #[inline]
@@ -118,12 +122,15 @@ impl Store {
         self.first_chunk + index as usize * CHUNK
     }
 
-    /// The chunk with which a message some way ahead is likely to begin, if all are as long as the one that ends
-    /// with `last`.
+    /// The cache lines of a message with which one some way ahead is likely to begin, if all are as long as the one
+    /// that ends with `last`.
     #[inline]
-    pub(crate) fn ahead(&self, last: u32, len: usize) -> u32 {
+    pub(crate) fn lines_ahead(&self, last: u32, len: usize) -> impl Iterator<Item = usize> {
         let ahead = last.saturating_add(1 + (AHEAD - 1) * chunks_for(len));
-        ahead.min(self.geometry.chunks - 1)
+        let ahead = ahead.min(self.geometry.chunks - 1);
+        let chunk = self.chunk(ahead);
+        let payload = (0..len.min(FETCHED)).step_by(LINE).map(move |at| chunk + at);
+        std::iter::once(self.record(ahead, 0)).chain(payload)
     }
 
     /// Where a field of a chunk's record lies.
@@ -138,19 +145,99 @@ impl Store {
         self.get(list(priority))
     }
 
-    /// The link behind a chunk.
+    /// The next chunk of a message.
     #[inline]
-    pub(crate) fn next(&self, index: u32) -> u32 {
-        self.get(self.record(index, record::LINK))
+    pub(crate) fn next(&self, index: u32) -> Sound<u32> {
+        if self.has_lists() {
+            self.index(self.get(self.record(index, record::LINK)))
+        } else if index + 1 < self.geometry.chunks {
+            Ok(index + 1)
+        } else {
+            Ok(0)
+        }
     }
 
-    /// Chunks that are in no message.
+    /// The position in a word. Positions count places of the order, and begin anew after twice the order's length, so
+    /// that an order that is passed wholly differs from one that is not passed at all.
+    #[inline]
+    pub(crate) fn position(&self, at: usize) -> Sound<u32> {
+        let position = self.get(at);
+        if position < 2 * self.geometry.chunks { Ok(position) } else { Err(Corrupt) }
+    }
+
+    /// The position so many places on, no more than the order's length.
+    #[inline]
+    pub(crate) fn forward(&self, position: u32, places: u32) -> u32 {
+        let (end, on) = (2 * self.geometry.chunks, position + places);
+        if on >= end { on - end } else { on }
+    }
+
+    /// How far it is from one position to a later one: at most once around.
+    #[inline]
+    pub(crate) fn distance(&self, from: u32, to: u32) -> Sound<u32> {
+        let far = if to >= from { to - from } else { to + 2 * self.geometry.chunks - from };
+        if far <= self.geometry.chunks { Ok(far) } else { Err(Corrupt) }
+    }
+
+    /// The place of the order at a position.
+    #[inline]
+    fn place(&self, position: u32) -> u32 {
+        if position < self.geometry.chunks { position } else { position - self.geometry.chunks }
+    }
+
+    /// The chunk at a position.
+    #[inline]
+    pub(crate) fn ordered(&self, position: u32) -> Sound<u32> {
+        let place = self.place(position);
+        if !self.has_lists() {
+            return Ok(place);
+        }
+        let index = self.get(self.order + place as usize * 4) ^ place;
+        if index < self.geometry.chunks { Ok(index) } else { Err(Corrupt) }
+    }
+
+    /// Writes the chunk at a position.
+    #[inline]
+    pub(crate) fn order(&self, position: u32, index: u32) {
+        let place = self.place(position);
+        self.set(self.order + place as usize * 4, index ^ place);
+    }
+
+    /// Whether messages are sorted into lists: a single priority needs none.
+    #[inline]
+    pub(crate) fn has_lists(&self) -> bool {
+        self.geometry.priorities > 1
+    }
+
+    /// Chunks that are in no message. What cannot be is none.
     #[inline]
     pub(crate) fn free(&self) -> u32 {
-        self.geometry.chunks.saturating_sub(self.get(hot::USED))
+        self.free_behind(hot::RETURNED).unwrap_or(0)
     }
 
-    /// The priorities that have messages, a bit each.
+    /// The same, as far as senders know, who need not look at what receivers write for that.
+    #[inline]
+    pub(crate) fn free_behind(&self, returned: usize) -> Sound<u32> {
+        let used = self.distance(self.position(returned)?, self.position(hot::TAKEN)?)?;
+        Ok(self.geometry.chunks - used)
+    }
+
+    /// Whether there is no message. What receivers know is looked at first, as the rest is the senders' to write; the
+    /// lists last, where a message is before it counts as sorted in.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        let sorted = self.get(hot::SORTED);
+        self.get(hot::KNOWN_TAKEN) == sorted && self.get(hot::TAKEN) == sorted && self.nonempty() == 0
+    }
+
+    /// How many messages there are, and their bytes: exact while nobody has a lock.
+    pub(crate) fn counts(&self) -> (u32, u64) {
+        let received = (self.get(hot::RECEIVED), self.get_wide(hot::RECEIVED_BYTES));
+        let messages = self.get(hot::SENT).wrapping_sub(received.0);
+        (messages, self.get_wide(hot::SENT_BYTES).wrapping_sub(received.1))
+    }
+
+    /// The lists that have messages, a bit each.
     #[inline]
     pub(crate) fn nonempty(&self) -> u32 {
         self.get(hot::NONEMPTY) & (u32::MAX >> (32 - self.geometry.priorities))

@@ -19,11 +19,12 @@ use crate::party::begin_anew;
 use crate::store::{Sound, Store};
 
 const CHUNKS: u32 = 24;
+/// The most priorities; one alone is kept in another way.
 const PRIORITIES: u32 = 3;
 
-fn geometry() -> Geometry {
+fn geometry(priorities: u32) -> Geometry {
     Geometry {
-        priorities: PRIORITIES,
+        priorities,
         full: Full::DropOld,
         seats: 3,
         chunks: CHUNKS,
@@ -39,9 +40,10 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(tag: &str) -> Self {
+    fn new(tag: &str, priorities: u32) -> Self {
+        let geometry = geometry(priorities);
         let dir = Arc::new(Dir::open(Scope::User, Operation::Create).unwrap());
-        let name = Name::new(&format!("mq-unit-{tag}-{}", std::process::id())).unwrap();
+        let name = Name::new(&format!("mq-unit-{tag}-{priorities}-{}", std::process::id())).unwrap();
         let path = Path {
             dir: &dir,
             kind: &KIND,
@@ -49,10 +51,10 @@ impl Scene {
             patience: Duration::from_secs(1),
             operation: Operation::Create,
         };
-        let plan = Plan { size: geometry().size().unwrap(), persist: false, contents: &[] };
+        let plan = Plan { size: geometry.size().unwrap(), persist: false, contents: &[] };
         let (memory, made) = Memory::open_or_create(path, plan, &|_| Ok(())).unwrap();
         assert!(made);
-        Self { store: Store::new(memory.region(), geometry()), _memory: memory }
+        Self { store: Store::new(memory.region(), geometry), _memory: memory }
     }
 
     /// As new.
@@ -60,19 +62,30 @@ impl Scene {
         self.store.fuel.store(u64::MAX, SeqCst);
         let region = self.store.region();
         region.store(0, &vec![0; region.len()]);
-        region.store(0, &geometry().encode());
+        region.store(0, &self.store.geometry().encode());
     }
 }
 
 /// What a queue should hold, by priority.
 type Model = [VecDeque<Vec<u8>>; PRIORITIES as usize];
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Push(u32, usize),
     DropOld(u32, usize),
     Pop,
     Purge,
+}
+
+impl Step {
+    /// In a queue of fewer priorities.
+    fn among(self, priorities: u32) -> Self {
+        match self {
+            Self::Push(priority, len) => Self::Push(priority % priorities, len),
+            Self::DropOld(priority, len) => Self::DropOld(priority % priorities, len),
+            other => other,
+        }
+    }
 }
 
 fn payload(seed: usize, len: usize) -> Vec<u8> {
@@ -83,7 +96,7 @@ fn payload(seed: usize, len: usize) -> Vec<u8> {
 fn act(store: &Store, step: &Step, seed: usize) -> Sound<Option<(u32, Vec<u8>)>> {
     match *step {
         Step::Push(priority, len) => {
-            if store.free() >= chunks_for(len) {
+            if store.has_room(chunks_for(len))? {
                 store.push(priority, 1, &payload(seed, len))?;
             }
         }
@@ -138,53 +151,58 @@ fn expect(model: &mut Model, step: &Step, seed: usize) -> (Option<(u32, Vec<u8>)
     (None, dropped)
 }
 
-/// Reads all of a queue by its links, and checks everything that can be told from them.
+/// Reads all of a queue, lists first, and checks everything that can be told from that.
 fn check(store: &Store) -> Model {
     let mut seen = BTreeSet::new();
-    let mut chain = |mut link: u32, most: u32| {
-        let mut chunks = Vec::new();
-        while link != 0 && (chunks.len() as u32) < most {
-            let index = store.index(link).expect("a link inside");
-            assert!(seen.insert(index), "chunk {index} is in two chains");
-            chunks.push(index);
-            link = store.next(index);
-        }
-        chunks
-    };
     let mut model = Model::default();
-    let (mut bytes, mut messages, mut taken) = (0, 0, 0);
-    for priority in 0..PRIORITIES {
+    let mut bytes = 0;
+    let mut read = |first: u32| {
+        let found = store.message(first).expect("a message");
+        let mut message = vec![0; found.len];
+        let mut index = first;
+        for (i, piece) in message.chunks_mut(CHUNK).enumerate() {
+            index = if i == 0 { first } else { store.next(index).expect("a chunk inside") };
+            assert!(seen.insert(index), "chunk {index} is in two messages");
+            store.region().load(store.chunk(index), piece);
+        }
+        seen.insert(first);
+        assert_eq!(found.flags, 1);
+        bytes += found.len as u64;
+        model[found.priority as usize].push_back(message);
+        found
+    };
+    for priority in 0..store.geometry().priorities {
         let (mut link, mut last) = (store.head(priority), 0);
         while link != 0 {
             let first = store.index(link).expect("a link inside");
-            let len = store.get(store.record(first, record::LEN)) as usize;
-            let chunks = chain(link, chunks_for(len));
-            assert_eq!(chunks.len() as u32, chunks_for(len));
-            let mut message = vec![0; len];
-            for (index, piece) in chunks.iter().zip(message.chunks_mut(CHUNK)) {
-                store.region().load(store.chunk(*index), piece);
-            }
-            assert_eq!(store.get(store.record(first, record::FLAGS)), 1);
-            model[priority as usize].push_back(message);
-            (bytes, messages, taken) = (bytes + len as u64, messages + 1, taken + chunks_for(len));
+            assert_eq!(read(first).priority, priority);
             last = link;
             link = store.get(store.record(first, record::NEXT_MESSAGE));
         }
-        let empty = last == 0;
-        assert_eq!(store.nonempty() & 1 << priority == 0, empty);
-        assert!(empty || store.get(list(priority) + 4) == last, "the last message is not noted");
+        assert_eq!(store.nonempty() & 1 << priority == 0, last == 0);
+        assert!(last == 0 || store.get(list(priority) + 4) == last, "the last message is not noted");
     }
-    assert_eq!((store.get(hot::MESSAGES), store.get_wide(hot::BYTES)), (messages, bytes));
-    assert_eq!(store.free(), CHUNKS - taken);
-    let fresh = store.get(hot::FRESH);
-    let listed = chain(store.get(hot::FREE_LIST), CHUNKS);
-    assert!(
-        listed.last().is_none_or(|last| last + 1 == store.get(hot::FREE_TAIL)),
-        "the last chunk is not noted"
-    );
-    let listed = listed.len() as u32;
-    assert_eq!(taken + listed + (CHUNKS - fresh), CHUNKS, "each chunk is in a message or free");
-    assert!(seen.iter().all(|index| *index < fresh));
+    let (sorted, taken) = (store.position(hot::SORTED).unwrap(), store.position(hot::TAKEN).unwrap());
+    let returned = store.position(hot::RETURNED).unwrap();
+    let mut position = sorted;
+    while position != taken {
+        position = store.forward(position, read(store.ordered(position).unwrap()).chunks());
+        assert!(store.distance(position, taken).is_ok(), "a message is longer than what was taken");
+    }
+    let messages = model.iter().map(|list| list.len() as u32).sum();
+    assert_eq!(store.counts(), (messages, bytes));
+    let used = seen.len() as u32;
+    assert_eq!((store.free(), store.distance(returned, taken)), (CHUNKS - used, Ok(used)));
+    for place in 0..CHUNKS - used {
+        let index = store.ordered(store.forward(taken, place)).unwrap();
+        assert!(seen.insert(index), "chunk {index} is free and is not");
+    }
+    assert_eq!(seen.len() as u32, CHUNKS, "each chunk is in a message or free");
+    // What each side knows of the other is old at most.
+    let known = store.position(hot::KNOWN_RETURNED).unwrap();
+    assert!(store.distance(known, returned).is_ok() && store.distance(known, taken).is_ok());
+    let known = store.position(hot::KNOWN_TAKEN).unwrap();
+    assert!(store.distance(sorted, known).is_ok() && store.distance(known, taken).is_ok());
     model
 }
 
@@ -197,34 +215,44 @@ fn with_fuel(store: &Store, fuel: u64, run: impl FnOnce()) -> bool {
 }
 
 /// Queues of many shapes, each as the steps that lead to it.
-fn beginnings() -> Vec<Vec<Step>> {
+fn beginnings(priorities: u32) -> Vec<Vec<Step>> {
     use Step::*;
-    vec![
+    let all = vec![
         vec![],
         vec![Push(0, 0)],
         vec![Push(1, 300), Push(1, 10), Push(0, 200)],
         vec![Push(0, 500), Push(0, 500), Push(2, 10), Pop, Pop],
         (0..CHUNKS).map(|i| Push(i % PRIORITIES, 1)).collect(),
         vec![Push(0, 1000), Push(1, 1000), Push(2, 100), Push(0, 100), Pop, Push(1, 700)],
-    ]
+    ];
+    all.into_iter().map(|steps| steps.into_iter().map(|step| step.among(priorities)).collect()).collect()
 }
 
-fn steps() -> Vec<Step> {
+fn steps(priorities: u32) -> Vec<Step> {
     use Step::*;
     let lengths = [0, 1, CHUNK, CHUNK + 1, 2 * CHUNK, 1000, longest_in(CHUNKS)];
     let pushes =
         lengths.iter().flat_map(|&len| [Push(0, len), Push(1, len), DropOld(0, len), DropOld(2, len)]);
-    pushes.chain([Pop, Purge]).collect()
+    pushes.chain([Pop, Purge]).map(|step| step.among(priorities)).collect()
 }
 
 /// Dies after every single store of every step, and of the repair that follows.
 #[test]
 fn whoever_dies_at_any_store_harms_nobody() {
-    let scene = Scene::new("fuel");
+    die_at_any_store(PRIORITIES);
+}
+
+#[test]
+fn whoever_dies_at_any_store_of_a_plain_ring_harms_nobody() {
+    die_at_any_store(1);
+}
+
+fn die_at_any_store(priorities: u32) {
+    let scene = Scene::new("fuel", priorities);
     let store = &scene.store;
     let mut deaths = 0;
-    for beginning in beginnings() {
-        for step in steps() {
+    for beginning in beginnings(priorities) {
+        for step in steps(priorities) {
             for fuel in 0.. {
                 scene.reset();
                 let mut before = Model::default();
@@ -256,7 +284,7 @@ fn whoever_dies_at_any_store_harms_nobody() {
                 }
                 // It goes on as if nothing had happened.
                 let mut model = found;
-                for (seed, step) in steps().iter().enumerate() {
+                for (seed, step) in steps(priorities).iter().enumerate() {
                     assert_eq!(act(store, step, seed).unwrap(), expect(&mut model, step, seed).0);
                     assert_eq!(check(store), model);
                 }
@@ -274,14 +302,13 @@ fn count(model: &Model) -> u64 {
 fn between(before: &Model, after: &Model, found: &Model, step: &Step) -> bool {
     match step {
         Step::Push(..) | Step::Pop => found == before || found == after,
-        // Messages go one by one.
-        Step::DropOld(..) => {
+        // The oldest go first.
+        Step::DropOld(..) | Step::Purge => {
             found == after
                 || before.iter().zip(found).all(|(b, f)| {
                     f.len() <= b.len() && b.iter().rev().zip(f.iter().rev()).all(|(b, f)| b == f)
                 })
         }
-        Step::Purge => before.iter().zip(found).all(|(b, f)| f == b || f.is_empty()),
     }
 }
 
@@ -298,28 +325,34 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 /// Garbage, and words that look right in some places.
 fn scribbles() -> impl Strategy<Value = Vec<(usize, u32)>> {
-    let at = prop_oneof![128..704usize, 704..704 + CHUNKS as usize * (CHUNK + RECORD)];
+    let chunks = geometry(1).first_chunk();
+    let at = prop_oneof![64..chunks, chunks..chunks + CHUNKS as usize * (CHUNK + RECORD + 4)];
     let value = prop_oneof![any::<u32>(), 0..CHUNKS + 2];
     proptest::collection::vec((at.prop_map(|at| at & !3), value), 1..40)
 }
 
 proptest! {
     #[test]
-    fn queues_do_as_the_model_does(steps in proptest::collection::vec(any_step(), 0..200)) {
-        let scene = Scene::new("model");
+    fn queues_do_as_the_model_does(
+        priorities in 1..=PRIORITIES,
+        steps in proptest::collection::vec(any_step(), 0..200),
+    ) {
+        let scene = Scene::new("model", priorities);
         scene.reset();
         let mut model = Model::default();
         for (seed, step) in steps.iter().enumerate() {
-            prop_assert_eq!(act(&scene.store, step, seed).unwrap(), expect(&mut model, step, seed).0);
+            let step = step.among(priorities);
+            prop_assert_eq!(act(&scene.store, &step, seed).unwrap(), expect(&mut model, &step, seed).0);
         }
         prop_assert_eq!(check(&scene.store), model);
     }
 
     #[test]
     fn hostile_memory_is_an_error_at_worst(
+        priorities in 1..=PRIORITIES,
         steps in proptest::collection::vec((any_step(), scribbles()), 1..20),
     ) {
-        let scene = Scene::new("hostile");
+        let scene = Scene::new("hostile", priorities);
         scene.reset();
         let store = &scene.store;
         for (seed, (step, scribbles)) in steps.iter().enumerate() {
@@ -331,24 +364,24 @@ proptest! {
                 store.await_wake(kind, 2, true, 3);
                 store.forget(kind, 1);
             }
-            if act(store, step, seed).is_err() && store.repair().is_ok() {
+            if act(store, &step.among(priorities), seed).is_err() && store.repair().is_ok() {
                 check_soundness(store);
             }
             let _ = Geometry::read(store.region());
-            let _ = begin_anew(store.region(), geometry());
+            let _ = begin_anew(store.region(), geometry(priorities));
         }
         // Whatever it was, it can be emptied and used again.
         store.purge().unwrap();
         scene.store.region().u32(hot::DROPPED).store(0, SeqCst);
         let mut model = Model::default();
-        for (seed, step) in self::steps().iter().enumerate() {
+        for (seed, step) in self::steps(priorities).iter().enumerate() {
             prop_assert_eq!(act(store, step, seed).unwrap(), expect(&mut model, step, seed).0);
         }
     }
 
     #[test]
     fn hostile_geometry_is_refused(bytes in proptest::collection::vec(any::<u8>(), 40)) {
-        let scene = Scene::new("geometry");
+        let scene = Scene::new("geometry", PRIORITIES);
         let region: &Region = scene.store.region();
         region.store(0, &bytes);
         if let Some(geometry) = Geometry::read(region) {
@@ -359,9 +392,9 @@ proptest! {
 
 /// A repaired queue gives all its messages, whatever they are.
 fn check_soundness(store: &Store) {
-    for _ in 0..store.get(hot::MESSAGES) {
+    for _ in 0..store.counts().0 {
         let found = store.highest().unwrap().expect("as many as were counted");
         store.pop(&found, &mut Vec::new()).unwrap();
     }
-    assert_eq!((store.get(hot::USED), store.get(hot::MESSAGES), store.nonempty()), (0, 0, 0));
+    assert_eq!((store.free(), store.counts(), store.is_empty()), (CHUNKS, (0, 0), true));
 }

@@ -6,7 +6,7 @@ use anyipc_shared_memory::parts::{self, Kind, Memory, Path, Plan, Region, Rendez
 
 use crate::endpoint::{Body, Endpoint};
 use crate::kind::KIND;
-use crate::layout::Geometry;
+use crate::layout::{Geometry, LAYOUT};
 use crate::party;
 use crate::posix::{self, Record};
 use crate::settings::{KEYS, Settings};
@@ -177,6 +177,14 @@ fn make(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operatio
 
 /// What lies in some memory.
 fn read(region: &Region, settings: &Settings, operation: Operation) -> Result<Body> {
+    if !settings.posix
+        && let Some(found) = Geometry::other_layout(region)
+    {
+        return Err(Error::new(operation, ErrorKind::Mismatch).because(format!(
+            "the queue has layout {found}, this program speaks layout {LAYOUT}; use it with the version that made it, \
+             or remove it with `anyipc rm`"
+        )));
+    }
     let body = match settings.posix {
         false => Geometry::read(region).map(Body::Memory),
         true => Record::read(region).map(Body::Posix),

@@ -1,4 +1,5 @@
-//! Who sleeps, and who is to be woken. Every function here is called under the lock.
+//! Who sleeps, and who is to be woken. Every function here is called under the lock of those who make what is waited
+//! for: so whoever made something sees who had looked before, and nobody needs a fence.
 //!
 //! A seat that waits has its bit set. Whoever gives it something to do takes the bit away, counts the seat's wake
 //! word up, and wakes it after the lock is given back. A bit of the dead costs others one wake-up, which their next
@@ -38,7 +39,7 @@ impl Store {
     #[inline]
     pub(crate) fn has(&self, kind: usize, wants: u32) -> bool {
         match kind {
-            MESSAGES => self.nonempty() != 0 || self.is_marked(state::SENDER_LEFT),
+            MESSAGES => !self.is_empty() || self.is_marked(state::SENDER_LEFT),
             _ => self.free() >= wants || self.is_marked(state::RECEIVER_LEFT),
         }
     }
@@ -69,29 +70,26 @@ impl Store {
         waits
     }
 
-    /// Takes all bits of a seat away.
+    /// Takes all bits of a seat away. Under both locks.
     pub(crate) fn forget_all(&self, number: u32) {
         for kind in KINDS {
             self.forget(kind, number);
         }
     }
 
-    /// Whether a seat waits for anything.
+    /// Whether a seat waits for this.
     #[inline]
-    pub(crate) fn anyone_waits(&self) -> bool {
-        self.get_wide(hot::WAITING[0]) != 0
+    pub(crate) fn anyone_waits(&self, kind: usize) -> bool {
+        self.get(hot::WAITING[kind]) != 0
     }
 
     /// The next seat that waits for this and has it now.
     #[cold]
     pub(crate) fn next_sleeper(&self, kind: usize) -> Option<Sleeper> {
-        if self.get(hot::WAITING[kind]) == 0 {
-            return None;
-        }
         let field = |number, field| self.get(self.geometry().seat(number, field));
         let words = words(self);
         // Behind the one that was woken last, all around, and up to it again.
-        let last = self.get(hot::WOKEN) % (words * 64);
+        let last = self.get(hot::WOKEN[kind]) % (words * 64);
         let behind = u64::MAX.checked_shl(last % 64 + 1).unwrap_or(0);
         for step in 0..=words {
             let word = (last / 64 + step) % words;
@@ -106,7 +104,7 @@ impl Store {
                 waiting &= waiting - 1;
                 if number < self.geometry().seats && self.has(kind, field(number, seat::WANTS)) {
                     self.forget(kind, number);
-                    self.set(hot::WOKEN, number);
+                    self.set(hot::WOKEN[kind], number);
                     self.wake_word(number).fetch_add(1, Release);
                     return Some(Sleeper { seat: number, task: field(number, seat::TASK) != 0 });
                 }

@@ -14,6 +14,10 @@ use anyipc_message_queue::MessageQueue;
 use anyipc_os::{Dir, Scope};
 use common::{Way, create, failed, name, open, options, queue, recv, try_recv};
 
+/// Where the locks lie, and how far chunks were taken.
+const LOCKS: [u64; 2] = [128, 256];
+const TAKEN: u64 = 136;
+
 /// Small enough, and the same in each run.
 fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -65,17 +69,20 @@ fn whatever_is_written_into_the_memory_no_call_panics_or_hangs() {
         let end = Instant::now() + Duration::from_secs(2);
         let mut seed = 99;
         while Instant::now() < end {
-            // Words that look right as often as not, all over, but mostly where it hurts. The lock is left out:
-            // whoever holds it for good stops the others by right.
+            // Words that look right as often as not, all over, but mostly where it hurts. The locks are left out:
+            // whoever holds one for good stops the others by right.
             let all = random(&mut seed).is_multiple_of(4);
-            let at = (132 + random(&mut seed) % if all { len - 136 } else { 500 }) & !3;
+            let at = (64 + random(&mut seed) % if all { len - 68 } else { 640 }) & !3;
+            if LOCKS.contains(&at) {
+                continue;
+            }
             let value = if all { random(&mut seed) as u32 } else { random(&mut seed) as u32 % 40 };
             file.write_at(&value.to_ne_bytes(), start + at).unwrap();
         }
         stop.store(true, Relaxed);
     });
-    // However damaged, here by a first message where no chunk is, it is emptied and works again.
-    file.write_at(&u32::MAX.to_ne_bytes(), start + 192).unwrap();
+    // However damaged, here by a position that there is not, it is emptied and works again.
+    file.write_at(&u32::MAX.to_ne_bytes(), start + TAKEN).unwrap();
     let mut queue = owner.queue().unwrap();
     queue.purge().unwrap();
     queue.try_send(2, b"as new").unwrap();
@@ -101,13 +108,36 @@ fn a_persistent_queue_that_was_overwritten_is_told_and_can_be_removed() {
     let file =
         Dir::open(Scope::User, Operation::Open).unwrap().path().join(format!("mq+{}.queue", name.os_name()));
     let file = OpenOptions::new().write(true).open(file).unwrap();
-    // The first message of the only priority, where no chunk is.
-    file.write_at(&u32::MAX.to_ne_bytes(), 4096 + 184).unwrap();
+    // A position that there is not.
+    file.write_at(&u32::MAX.to_ne_bytes(), 4096 + TAKEN).unwrap();
     let error = failed(MessageQueue.open(&name, &options("")));
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("anyipc rm"), "{error}");
     MessageQueue.remove(&name, &options(""), false).unwrap();
     assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
+}
+
+#[test]
+fn a_queue_of_another_layout_is_told_and_can_be_removed() {
+    let name = name("layout");
+    drop(create(&name, "persist=true"));
+    let file =
+        Dir::open(Scope::User, Operation::Open).unwrap().path().join(format!("mq+{}.queue", name.os_name()));
+    // What an older version wrote, and what a newer one may.
+    for layout in [2u32, 4] {
+        let file = OpenOptions::new().write(true).open(&file).unwrap();
+        file.write_at(&layout.to_ne_bytes(), 4096).unwrap();
+        drop(file);
+        let adopted = MessageQueue.create(&name, &options("persist=true&create=open_or_create"));
+        for error in [failed(MessageQueue.open(&name, &options(""))), failed(adopted)] {
+            assert_eq!(error.kind(), ErrorKind::Mismatch);
+            let said = error.to_string();
+            assert!(said.contains(&format!("layout {layout}")) && said.contains("layout 3"), "{said}");
+        }
+    }
+    MessageQueue.remove(&name, &options(""), false).unwrap();
+    drop(create(&name, "persist=true"));
+    MessageQueue.remove(&name, &options(""), false).unwrap();
 }
 
 /// Forks; the child runs `play` and ends without any clean-up. True if it found no fault.
