@@ -6,9 +6,10 @@
 //! | 64 | the state, which hardly ever changes |
 //! | 128 | the senders' lock, and what it protects: how far chunks were taken, counts, who waits for messages |
 //! | 256 | the receivers' lock, and what it protects: how far chunks were given back, counts, who waits for room |
-//! | 320 | of each priority the first and the last message that receivers have sorted in |
-//! | 576, 640 | the waiting seats, a bit each |
-//! | 768 | the seats, 64 bytes each |
+//! | 320 | of each priority the list: the first and the last message that receivers have sorted in |
+//! | 832, 896 | the waiting seats, a bit each |
+//! | 960 | of each priority how many messages were sent, on cache lines of their own |
+//! | 3072 | the seats, 64 bytes each |
 //! | then | the chunks, 128 bytes each |
 //! | then | the records, 16 bytes for each chunk: its link, and the message that begins with it |
 //! | then | the order of the chunks, 4 bytes each |
@@ -18,6 +19,9 @@
 //! message is there from the one store that moves it; receivers find new messages at `SORTED`, in the order in which
 //! they were sent, and put them into the list of their priority; chunks that come back are written at `RETURNED`, which
 //! is as far behind `SORTED` as there are chunks in lists. What lies between `TAKEN` and `RETURNED` is free.
+//!
+//! Who receives looks whether anything came that is above the lists' highest priority, and sorts only then, or when the
+//! lists are empty. So it is not in the way of senders whose messages can wait.
 //!
 //! A queue with one priority has no lists: one store moves `SORTED` and `RETURNED` over the message, and takes it off.
 //! Chunks then come back in their old order, which is that of their numbers, and the queue is a plain ring of chunks.
@@ -96,12 +100,14 @@ pub(crate) mod hot {
     pub(crate) const RECEIVED_BYTES: usize = 280;
 }
 
-/// The first and the last message of each priority.
+/// The list of each priority.
 const LISTS: usize = 320;
 /// The bits of the waiting seats, for messages and for room.
-const BITS: [usize; 2] = [576, 640];
+const BITS: [usize; 2] = [832, 896];
+/// How many messages of each priority were sent; those of the lowest are not counted.
+const NEWS: usize = 960;
 /// The seats.
-const SEATS: usize = 768;
+const SEATS: usize = 3072;
 /// Bytes of a seat.
 const STRIDE: usize = 64;
 
@@ -274,10 +280,26 @@ impl Geometry {
     }
 }
 
-/// Where a priority's first message is noted; its last one is 4 bytes behind.
+/// Where a field of a priority's list lies.
 #[inline]
-pub(crate) const fn list(priority: u32) -> usize {
-    LISTS + priority as usize * 8
+pub(crate) const fn list(priority: u32, field: usize) -> usize {
+    LISTS + priority as usize * 16 + field
+}
+
+/// Offsets in a list.
+pub(crate) mod lists {
+    /// The first message.
+    pub(crate) const FIRST: usize = 0;
+    /// The last one, if there is one.
+    pub(crate) const LAST: usize = 4;
+    /// How many had been sent when the list was last sorted into.
+    pub(crate) const KNOWN: usize = 8;
+}
+
+/// Where the messages of a priority are counted that were sent so far.
+#[inline]
+pub(crate) const fn news(priority: u32) -> usize {
+    NEWS + priority as usize * 64
 }
 
 /// Where 64 waiting seats of a kind are noted.

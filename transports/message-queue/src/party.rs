@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 const LONG: Duration = Duration::from_secs(5);
 /// How soon to look again while the lock is held by someone who was stopped.
 const SOON: Duration = Duration::from_millis(10);
-/// How often a lock is looked at that its owner is likely to give back soon.
-const LOOKS: u32 = 64;
+/// How often a lock is looked at that its owner is likely to give back soon, each time after twice as many pauses.
+const LOOKS: u32 = 8;
 /// A sender sleeps until this part of the queue is free, so that it is not woken for each message.
 const CROWD: u32 = 8;
 
@@ -208,8 +208,8 @@ impl<C: Company> Party<C> {
     /// by the store that takes a message off, else while they have their lock.
     #[cold]
     fn is_at_rest(&self) -> bool {
-        let free = |_| {
-            std::hint::spin_loop();
+        let free = |look| {
+            (0..1 << look).for_each(|_| std::hint::spin_loop());
             self.is_free(ROOM)
         };
         (!self.store.has_lists() || (0..LOOKS).any(free)) && !self.store.is_marked(state::DAMAGED)

@@ -1,7 +1,7 @@
 //! Messages out. Every function here is called under the receivers' lock, and finds damage before it takes a message
 //! off.
 
-use crate::layout::{CHUNK, chunks_for, hot, list, record};
+use crate::layout::{CHUNK, chunks_for, hot, list, lists, news, record};
 use crate::store::{AHEAD, Corrupt, Sound, Store};
 
 /// A message that is the first of its priority.
@@ -24,22 +24,36 @@ impl Store {
     /// The message to receive next.
     #[inline(always)]
     pub(crate) fn highest(&self) -> Sound<Option<Found>> {
-        if self.has_lists() { self.listed(|bits| bits.checked_ilog2()) } else { self.arrival() }
+        if self.has_lists() { self.highest_listed() } else { self.arrival() }
+    }
+
+    #[inline(always)]
+    fn highest_listed(&self) -> Sound<Option<Found>> {
+        let highest = || self.nonempty().checked_ilog2();
+        let mut priority = highest();
+        if priority.is_none_or(|priority| self.has_news_above(priority)) {
+            self.sort()?;
+            priority = highest();
+        }
+        priority.map(|priority| self.member(priority, self.head(priority))).transpose()
     }
 
     /// The message to drop first, of those not above `priority`.
     pub(crate) fn lowest(&self, priority: u32) -> Sound<Option<Found>> {
-        let allowed = u32::MAX >> (31 - priority.min(31));
-        let choose = |bits: u32| (bits & allowed != 0).then(|| (bits & allowed).trailing_zeros());
-        if self.has_lists() { self.listed(choose) } else { self.arrival() }
+        if !self.has_lists() {
+            return self.arrival();
+        }
+        self.sort()?;
+        match self.nonempty() & (u32::MAX >> (31 - priority.min(31))) {
+            0 => Ok(None),
+            bits => self.member(bits.trailing_zeros(), self.head(bits.trailing_zeros())).map(Some),
+        }
     }
 
-    /// The first message of the list that is chosen from those that have any.
-    #[inline(never)]
-    fn listed(&self, choose: impl Fn(u32) -> Option<u32>) -> Sound<Option<Found>> {
-        self.sort()?;
-        let Some(priority) = choose(self.nonempty()) else { return Ok(None) };
-        self.member(priority, self.head(priority)).map(Some)
+    /// Whether anything came since the last sorting that is above a priority.
+    fn has_news_above(&self, priority: u32) -> bool {
+        (priority + 1..self.geometry().priorities)
+            .any(|above| self.get(news(above)) != self.get(list(above, lists::KNOWN)))
     }
 
     /// The message of a list that a link leads to.
@@ -78,18 +92,26 @@ impl Store {
     }
 
     /// Puts all messages that have come into the lists of their priorities.
+    #[inline(never)]
     fn sort(&self) -> Sound<()> {
+        // What is counted before is found below.
+        for priority in 1..self.geometry().priorities {
+            let (sent, known) = (self.get(news(priority)), list(priority, lists::KNOWN));
+            if self.get(known) != sent {
+                self.set(known, sent);
+            }
+        }
         while let Some(found) = self.arrival()? {
-            let (at, link) = (list(found.priority), found.first + 1);
+            let (at, link) = (|field| list(found.priority, field), found.first + 1);
             self.set(self.record(found.first, record::NEXT_MESSAGE), 0);
-            if self.get(at) == 0 {
-                self.set(at, link);
+            if self.get(at(lists::FIRST)) == 0 {
+                self.set(at(lists::FIRST), link);
             } else {
-                let last = self.index(self.get(at + 4))?;
+                let last = self.index(self.get(at(lists::LAST)))?;
                 self.set(self.record(last, record::NEXT_MESSAGE), link);
             }
             // Who dies here leaves it in two places, as it will be in the first of those that come.
-            self.set(at + 4, link);
+            self.set(at(lists::LAST), link);
             self.set(hot::NONEMPTY, self.get(hot::NONEMPTY) | 1 << found.priority);
             self.set(hot::SORTED, self.forward(self.position(hot::SORTED)?, found.chunks()));
         }
@@ -163,7 +185,7 @@ impl Store {
         if behind > self.geometry().chunks || found.chunks() > self.distance(returned, sorted)? {
             return Err(Corrupt);
         }
-        self.set(list(found.priority), behind);
+        self.set(list(found.priority, lists::FIRST), behind);
         if behind == 0 {
             self.set(hot::NONEMPTY, self.get(hot::NONEMPTY) & !(1 << found.priority));
         }
@@ -179,10 +201,10 @@ impl Store {
     /// Fetches the cache lines of a message some way behind the last one, as long as that.
     #[inline]
     fn look_forward(&self, last: u32, len: usize) {
-        let come = self
-            .position(hot::SORTED)
-            .and_then(|sorted| self.distance(sorted, self.position(hot::KNOWN_TAKEN)?));
-        if come.is_ok_and(|come| come > AHEAD * chunks_for(len)) {
+        let known = self
+            .position(hot::RETURNED)
+            .and_then(|returned| self.distance(returned, self.position(hot::KNOWN_TAKEN)?));
+        if known.is_ok_and(|known| known > AHEAD * chunks_for(len)) {
             self.lines_ahead(last, len).for_each(|at| self.region().prefetch(at));
         }
     }

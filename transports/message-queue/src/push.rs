@@ -1,6 +1,6 @@
 //! Messages in. Every function here is called under the senders' lock, and finds damage before it makes a message.
 
-use crate::layout::{CHUNK, chunks_for, hot, record};
+use crate::layout::{CHUNK, chunks_for, hot, news, record};
 use crate::store::{AHEAD, Sound, Store};
 
 impl Store {
@@ -40,6 +40,9 @@ impl Store {
         // The one store that makes it a message.
         let sent = self.get(hot::SENT).wrapping_add(1);
         self.set_pair(hot::TAKEN, self.forward(taken, need), sent);
+        if priority > 0 {
+            self.set(news(priority), self.get(news(priority)).wrapping_add(1));
+        }
         self.prepare(last, bytes.len());
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Putting a queue right after a death, or after damage was found: everything that can be told from the truth is
 //! told anew. Called under both locks, or where nobody else is.
 
-use crate::layout::{bits, hot, list, record};
+use crate::layout::{bits, hot, list, lists, news, record};
 use crate::pop::Found;
 use crate::store::{Corrupt, Sound, Store, state};
 use crate::waiters::{KINDS, words};
@@ -28,7 +28,7 @@ impl Store {
         self.mark(state::DAMAGED);
         // The oldest first: who dies in between leaves the rest.
         for priority in 0..self.geometry().priorities {
-            self.set(list(priority), 0);
+            self.set(list(priority, lists::FIRST), 0);
         }
         if self.position(hot::TAKEN).is_err() {
             self.set(hot::TAKEN, 0);
@@ -67,7 +67,9 @@ impl<'a> Census<'a> {
             last = link;
             link = store.get(store.record(message.first, record::NEXT_MESSAGE));
         }
-        store.set(list(priority) + 4, last);
+        store.set(list(priority, lists::LAST), last);
+        // Whatever has come is sorted in before the next one is received.
+        store.set(list(priority, lists::KNOWN), store.get(news(priority)).wrapping_sub(1));
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::*};
 
 use anyipc_shared_memory::parts::Region;
 
-use crate::layout::{CHUNK, Geometry, LINE, RECORD, chunks_for, hot, list, record};
+use crate::layout::{CHUNK, Geometry, LINE, RECORD, chunks_for, hot, list, lists, record};
 
 /// The memory holds what no queue holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,7 +142,7 @@ impl Store {
     /// The first message of a priority.
     #[inline]
     pub(crate) fn head(&self, priority: u32) -> u32 {
-        self.get(list(priority))
+        self.get(list(priority, lists::FIRST))
     }
 
     /// The next chunk of a message.
@@ -222,12 +222,15 @@ impl Store {
         Ok(self.geometry.chunks - used)
     }
 
-    /// Whether there is no message. What receivers know is looked at first, as the rest is the senders' to write; the
-    /// lists last, where a message is before it counts as sorted in.
+    /// Whether there is no message. What receivers write is looked at first, as the rest is the senders'; the lists
+    /// once more at the end, where a message is before it counts as sorted in.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         let sorted = self.get(hot::SORTED);
-        self.get(hot::KNOWN_TAKEN) == sorted && self.get(hot::TAKEN) == sorted && self.nonempty() == 0
+        self.nonempty() == 0
+            && self.get(hot::KNOWN_TAKEN) == sorted
+            && self.get(hot::TAKEN) == sorted
+            && self.nonempty() == 0
     }
 
     /// How many messages there are, and their bytes: exact while nobody has a lock.

@@ -14,7 +14,7 @@ use anyipc_shared_memory::parts::{Memory, Path, Plan, Region};
 use proptest::prelude::*;
 
 use crate::kind::KIND;
-use crate::layout::{CHUNK, Full, Geometry, RECORD, chunks_for, hot, list, longest_in, record};
+use crate::layout::{CHUNK, Full, Geometry, RECORD, chunks_for, hot, list, lists, longest_in, record};
 use crate::party::begin_anew;
 use crate::store::{Sound, Store};
 
@@ -63,6 +63,17 @@ impl Scene {
         let region = self.store.region();
         region.store(0, &vec![0; region.len()]);
         region.store(0, &self.store.geometry().encode());
+    }
+
+    /// As new, and after these steps. Says what it should hold.
+    fn begin(&self, steps: &[Step]) -> Model {
+        self.reset();
+        let mut model = Model::default();
+        for (seed, step) in steps.iter().enumerate() {
+            assert_eq!(act(&self.store, step, seed).unwrap(), expect(&mut model, step, seed).0);
+        }
+        assert_eq!(check(&self.store), model);
+        model
     }
 }
 
@@ -180,7 +191,7 @@ fn check(store: &Store) -> Model {
             link = store.get(store.record(first, record::NEXT_MESSAGE));
         }
         assert_eq!(store.nonempty() & 1 << priority == 0, last == 0);
-        assert!(last == 0 || store.get(list(priority) + 4) == last, "the last message is not noted");
+        assert!(last == 0 || store.get(list(priority, lists::LAST)) == last, "the last message is not noted");
     }
     let (sorted, taken) = (store.position(hot::SORTED).unwrap(), store.position(hot::TAKEN).unwrap());
     let returned = store.position(hot::RETURNED).unwrap();
@@ -254,12 +265,7 @@ fn die_at_any_store(priorities: u32) {
     for beginning in beginnings(priorities) {
         for step in steps(priorities) {
             for fuel in 0.. {
-                scene.reset();
-                let mut before = Model::default();
-                for (seed, step) in beginning.iter().enumerate() {
-                    assert_eq!(act(store, step, seed).unwrap(), expect(&mut before, step, seed).0);
-                }
-                assert_eq!(check(store), before);
+                let before = scene.begin(&beginning);
                 let mut after = before.clone();
                 let (received, dropped) = expect(&mut after, &step, 99);
                 let got = Cell::new(None);
@@ -292,6 +298,53 @@ fn die_at_any_store(priorities: u32) {
         }
     }
     assert!(deaths > 1000, "{deaths}");
+}
+
+/// Senders and receivers have a lock each: those on the other side of a death go on before anyone repairs anything.
+#[test]
+fn the_other_side_of_a_death_goes_on() {
+    use Step::*;
+    for priorities in [1, PRIORITIES] {
+        let scene = Scene::new("other", priorities);
+        let store = &scene.store;
+        let pairs = [(Pop, Push(0, 10)), (Pop, Push(1, 300)), (Push(0, 300), Pop), (Push(2, 10), Pop)];
+        for beginning in beginnings(priorities) {
+            for (step, other) in pairs.map(|(a, b)| (a.among(priorities), b.among(priorities))) {
+                for fuel in 0.. {
+                    let before = scene.begin(&beginning);
+                    let mut after = before.clone();
+                    expect(&mut after, &step, 99);
+                    if with_fuel(store, fuel, || drop(act(store, &step, 99).unwrap())) {
+                        break;
+                    }
+                    let got = act(store, &other, 98).unwrap();
+                    store.repair().unwrap();
+                    let found = (check(store), got);
+                    let mut allowed: Vec<_> = [&before, &after]
+                        .into_iter()
+                        .map(|model| {
+                            let mut model = model.clone();
+                            let got = expect(&mut model, &other, 98).0;
+                            (model, got)
+                        })
+                        .collect();
+                    // A message that was taken off, but whose room was not yet there for another.
+                    if matches!(other, Push(..)) && allowed[0].0 == before {
+                        allowed.push((after.clone(), None));
+                    }
+                    // One of a high priority that is there, but was not yet told of.
+                    if let (Pop, Some((priority, _))) = (other, &found.1) {
+                        after[*priority as usize].pop_front();
+                        allowed.push((after, allowed[0].1.clone()));
+                    }
+                    assert!(
+                        allowed.contains(&found),
+                        "{beginning:?}, {step:?}, {fuel}, {other:?}: {found:?}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 fn count(model: &Model) -> u64 {
