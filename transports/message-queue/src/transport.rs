@@ -27,7 +27,7 @@ impl Transport for MessageQueue {
     }
 
     fn about(&self) -> &'static str {
-        "a file in the private directory, mapped: chunks of 128 bytes, a lock that survives its owner, \
+        "a file in the private directory, mapped: chunks of 128 bytes, two locks that survive their owners, \
          256 handles at a time; channels: such queues in a memfd, handed over a Unix socket"
     }
 

@@ -72,7 +72,7 @@ fn whatever_is_written_into_the_memory_no_call_panics_or_hangs() {
             // Words that look right as often as not, all over, but mostly where it hurts. The locks are left out:
             // whoever holds one for good stops the others by right.
             let all = random(&mut seed).is_multiple_of(4);
-            let at = (64 + random(&mut seed) % if all { len - 68 } else { 640 }) & !3;
+            let at = (64 + random(&mut seed) % if all { len - 68 } else { 900 }) & !3;
             if LOCKS.contains(&at) {
                 continue;
             }
