@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::stream::{Incoming, Outgoing};
 use crate::wire::STOP;
@@ -18,7 +19,10 @@ pub type Receiver = crate::receiver::Receiver<RecvEnd>;
 pub(crate) fn halves(mut sends: Stream, receives: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
     sends.limit_sending(capacity)?;
     receives.limit_receiving(capacity)?;
-    Ok((Sender::new(SendEnd(Arc::new(sends))), Receiver::new(RecvEnd(Arc::new(receives)))))
+    Ok((
+        Sender::new(SendEnd(Arc::new(sends))),
+        Receiver::new(RecvEnd { stream: Arc::new(receives), sleeps: None }),
+    ))
 }
 
 /// Where a sender's bytes go. The receiver's [`STOP`] comes back the same way.
@@ -66,20 +70,32 @@ impl Outgoing for SendEnd {
 
 /// Where a receiver's bytes come from.
 #[derive(Debug)]
-pub struct RecvEnd(Arc<Stream>);
+pub struct RecvEnd {
+    stream: Arc<Stream>,
+    /// Whether the stream can be slept in, once that was asked.
+    sleeps: Option<bool>,
+}
 
 impl Incoming for RecvEnd {
     fn recv(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.0.recv(bytes)
+        self.stream.recv(bytes)
+    }
+
+    fn sleeps(&mut self) -> bool {
+        *self.sleeps.get_or_insert_with(|| self.stream.sleeps())
+    }
+
+    fn recv_within(&mut self, bytes: &mut [u8], timeout: Duration) -> io::Result<usize> {
+        self.stream.recv_within(bytes, timeout)
     }
 
     /// Nothing else is ever sent this way, so there is room.
     fn stop(&mut self) {
-        let _ = self.0.send(&[STOP]);
+        let _ = self.stream.send(&[STOP]);
     }
 
     fn source(&self) -> Source {
-        self.0.source()
+        self.stream.source()
     }
 }
 

@@ -1,4 +1,5 @@
 use std::io;
+use std::time::Duration;
 
 use anyipc_core::{
     Armed, Error, ErrorKind, FRAME_HEADER, Flags, FrameHeader, Interest, Operation, RecvHalf, Result, Source,
@@ -20,12 +21,15 @@ pub struct Receiver<I: Incoming> {
     end: usize,
     /// Why nothing can be received any more.
     over: Option<ErrorKind>,
+    /// What went wrong while it slept, to be told by the next try.
+    failure: Option<Error>,
 }
 
 impl<I: Incoming> Receiver<I> {
     /// Receives from this stream.
     pub fn new(stream: I) -> Self {
-        Self { stream, generation: generation(), buffer: Box::default(), start: 0, end: 0, over: None }
+        let (generation, buffer) = (generation(), Box::default());
+        Self { stream, generation, buffer, start: 0, end: 0, over: None, failure: None }
     }
 
     /// The next frame's flags and where it lies in the buffer.
@@ -45,7 +49,10 @@ impl<I: Incoming> Receiver<I> {
             } else if self.over.is_some() {
                 continue;
             }
-            self.read()?;
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
+            self.read(None)?;
         }
     }
 
@@ -66,8 +73,8 @@ impl<I: Incoming> Receiver<I> {
         }
     }
 
-    /// Reads what is there, behind what is kept.
-    fn read(&mut self) -> Result<()> {
+    /// Reads what is there, behind what is kept; sleeps for it, if told how long.
+    fn read(&mut self, sleep: Option<Duration>) -> Result<()> {
         if self.buffer.is_empty() {
             self.buffer = vec![0; ROOM].into();
         }
@@ -77,7 +84,11 @@ impl<I: Incoming> Receiver<I> {
             self.start = 0;
         }
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
-        match self.stream.recv(room) {
+        let got = match sleep {
+            Some(timeout) => self.stream.recv_within(room, timeout),
+            None => self.stream.recv(room),
+        };
+        match got {
             Ok(0) => self.over = Some(ErrorKind::PeerGone),
             Ok(got) => self.end += got,
             Err(error) => match ErrorKind::of_io(&error) {
@@ -113,9 +124,21 @@ impl<I: Incoming> Wait for Receiver<I> {
         Ok(self.stream.source())
     }
 
-    fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
+    fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
         check_generation(self.generation, Operation::Receive)?;
-        Ok(if self.over.is_some() { Armed::Ready } else { Armed::Source(Interest::Readable) })
+        Ok(match waiter {
+            _ if self.over.is_some() || self.failure.is_some() => Armed::Ready,
+            Waiter::Thread if self.stream.sleeps() => Armed::Park,
+            _ => Armed::Source(Interest::Readable),
+        })
+    }
+
+    fn park(&mut self, timeout: Duration) {
+        // With so much a frame is there.
+        if self.end - self.start == ROOM {
+            return;
+        }
+        self.failure = self.read(Some(timeout)).err().filter(|error| !error.is_would_block());
     }
 }
 

@@ -12,6 +12,8 @@ use crate::wire::{BYE, MAX_FRAME, ROOM};
 
 /// Above this length, in bytes, a frame costs more to be collected than to be sent alone.
 const LONG: usize = MAX_FRAME / 4;
+/// Up to this length, in bytes, a frame is sent sooner as one piece, copied, than as two.
+const SHORT: usize = 4 << 10;
 
 /// The sending half of a channel over a byte stream.
 #[derive(Debug)]
@@ -74,6 +76,17 @@ impl<O: Outgoing> Sender<O> {
         }
         self.tail = 0..0;
         Ok(())
+    }
+
+    /// Sends the frame that is all there is in the buffer, up to `end`.
+    fn send_buffer(&mut self, end: usize) -> Result<()> {
+        loop {
+            match self.stream.send(self.buffer.get(..end).unwrap_or_default()) {
+                Ok(sent) => return self.sent(sent, end),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
     }
 
     /// After a send of a frame that ends at `end` of the buffer: what is left becomes the tail.
@@ -153,23 +166,23 @@ impl<O: Outgoing> SendHalf for Sender<O> {
             return Ok(());
         }
         self.full = false;
-        loop {
-            match self.stream.send(self.buffer.get(..end).unwrap_or_default()) {
-                Ok(sent) => return self.sent(sent, end),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(error)),
-            }
-        }
+        self.send_buffer(end)
     }
 
-    /// Without a copy, unless the system takes only a part.
+    /// Without a copy, unless the frame is short or the system takes only a part.
     fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
         let header = FrameHeader { len: payload.len() as u32, flags }.encode();
-        if self.begin(payload.len())? {
+        let collects = self.begin(payload.len())?;
+        if collects || payload.len() <= SHORT {
+            // Without a tail: at the buffer's beginning.
             self.buffer.truncate(self.tail.end);
             self.buffer.extend_from_slice(&header);
             self.buffer.extend_from_slice(payload);
-            self.tail.end = self.buffer.len();
+            let end = self.buffer.len();
+            if !collects {
+                return self.send_buffer(end);
+            }
+            self.tail.end = end;
             return Ok(());
         }
         let end = FRAME_HEADER + payload.len();

@@ -1,5 +1,6 @@
 use std::fmt::Debug;
 use std::io;
+use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
 
@@ -40,10 +41,21 @@ pub trait Outgoing: Debug + Send + 'static {
     fn interest(&self) -> Interest;
 }
 
-/// Where a receiver's bytes come from. No call blocks.
+/// Where a receiver's bytes come from. No call blocks, but for [`recv_within`](Self::recv_within).
 pub trait Incoming: Debug + Send + 'static {
     /// Receives what is there. 0: the sender is gone, and everything it sent was received.
     fn recv(&mut self, bytes: &mut [u8]) -> io::Result<usize>;
+
+    /// Whether [`recv_within`](Self::recv_within) sleeps. The first call prepares that.
+    fn sleeps(&mut self) -> bool {
+        false
+    }
+
+    /// As [`recv`](Self::recv), but sleeps until there is something, for about `timeout` at most: one call of the
+    /// system's where waiting for readiness takes three. Only where it [sleeps](Self::sleeps).
+    fn recv_within(&mut self, bytes: &mut [u8], _timeout: Duration) -> io::Result<usize> {
+        self.recv(bytes)
+    }
 
     /// Tells the sender that this is no death. Called once, last.
     fn stop(&mut self);

@@ -142,7 +142,8 @@ impl Acceptor {
                 match whose.and_then(|at| state.half_open.remove(at)) {
                     Some(first) => {
                         self.set.forget(guest.stream());
-                        return self.channel(first, guest.into_stream()).map(Some);
+                        let (stream, peer) = first.into_peer();
+                        return self.channel(guest.into_stream(), stream, peer).map(Some);
                     }
                     None => state.reject(
                         &guest,
@@ -177,7 +178,10 @@ impl Acceptor {
                 });
                 guest.welcome(theirs, None);
                 match sent {
-                    Ok(mine) => return self.channel(guest, mine).map(Some),
+                    Ok(mine) => {
+                        let (stream, peer) = guest.into_peer();
+                        return self.channel(stream, mine, peer).map(Some);
+                    }
                     Err(error) => state.reject(&guest, error),
                 }
             }
@@ -223,10 +227,9 @@ impl Acceptor {
         }
     }
 
-    /// The channel of a welcomed guest and the stream of the other direction.
-    fn channel(&self, guest: Guest, other: Stream) -> Result<(Sender, Receiver, Peer)> {
-        let (stream, peer) = guest.into_peer();
-        let (sender, receiver) = halves(other, stream, self.capacity)
+    /// The channel of a welcomed guest, by the streams of both directions.
+    fn channel(&self, sends: Stream, receives: Stream, peer: Peer) -> Result<(Sender, Receiver, Peer)> {
+        let (sender, receiver) = halves(sends, receives, self.capacity)
             .map_err(|error| Error::io(Operation::Accept, "sizing a channel", error))?;
         Ok((sender, receiver, peer))
     }

@@ -64,7 +64,7 @@ pub(super) fn try_connect(place: &Place, attempt: &mut Attempt) -> Result<(Sende
     let result = match asked.step(place, &hello) {
         Ok(Some(theirs)) => hello.check(&theirs).and_then(|()| {
             let asked = progress.take().ok_or_else(no_owner)?;
-            asked.enter(theirs)
+            asked.enter(place, theirs)
         }),
         Ok(None) if asked.deadline.is_none_or(|deadline| now < deadline) => {
             return Err(Error::new(Operation::Connect, ErrorKind::WouldBlock));
@@ -141,11 +141,14 @@ impl Asked {
     }
 
     /// The halves, when both directions stand.
-    fn enter(self, theirs: Hello) -> Result<(Sender, Receiver, Peer)> {
+    fn enter(self, place: &Place, theirs: Hello) -> Result<(Sender, Receiver, Peer)> {
         let other = self.other.ok_or_else(|| strange("it gave no stream for the way back"))?;
         let peer =
             Peer { pid: self.who.map(|who| who.pid), uid: self.who.and_then(|who| who.uid), hello: theirs };
-        let (sender, receiver) = halves(self.stream, other, peer.hello.capacity)
+        // Of a stream that was given to us the giver may hold this end, too: nothing is received by it.
+        let (sends, receives) =
+            if place.passes_streams() { (other, self.stream) } else { (self.stream, other) };
+        let (sender, receiver) = halves(sends, receives, peer.hello.capacity)
             .map_err(|error| Error::io(Operation::Connect, "sizing the channel", error))?;
         Ok((sender, receiver, peer))
     }

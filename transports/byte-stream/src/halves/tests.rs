@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use anyipc_core::{ErrorKind, Flags, Interest, Operation, RecvHalf, Result, SendHalf, Wait};
+use anyipc_core::{Armed, ErrorKind, Flags, Interest, Operation, RecvHalf, Result, SendHalf, Wait, Waiter};
 use anyipc_os::{Dir, Scope, sleep};
 
 use super::{Receiver, Sender, halves};
@@ -103,4 +103,43 @@ fn a_receiver_that_leaves_is_closed_and_one_that_dies_is_gone() {
             assert_eq!(sender.try_flush().unwrap_err().kind(), expected, "{kind}");
         }
     }
+}
+
+#[test]
+fn a_receiver_sleeps_until_something_comes() {
+    for (kind, ends) in KINDS {
+        let (mut sender, mut receiver) = pair(ends, 0);
+        let mut frame = Vec::new();
+        for nap in [Duration::from_millis(1), Duration::from_millis(100)] {
+            assert_eq!(receiver.arm(Waiter::Thread).unwrap(), Armed::Park, "{kind}");
+            receiver.park(nap);
+            assert!(receiver.try_recv_into(&mut frame).unwrap_err().is_would_block(), "{kind}");
+        }
+        let speaker = std::thread::spawn(move || {
+            sender.try_send(Flags::NONE, b"word").unwrap();
+        });
+        let end = loop {
+            match receiver.try_recv_into(&mut frame) {
+                Err(error) if error.is_would_block() => match receiver.arm(Waiter::Thread).unwrap() {
+                    Armed::Park => receiver.park(Duration::from_secs(20)),
+                    armed => panic!("{kind}: {armed:?}"),
+                },
+                Err(error) => break error,
+                Ok(_) => assert_eq!(frame, b"word", "{kind}"),
+            }
+        };
+        speaker.join().unwrap();
+        assert_eq!(end.kind(), ErrorKind::Closed, "{kind}");
+        assert_eq!(receiver.arm(Waiter::Thread).unwrap(), Armed::Ready, "{kind}");
+    }
+}
+
+#[test]
+fn nobody_sleeps_in_a_stream_that_was_given() {
+    let ((giver, taker), (_mine, given)) = (local(), Stream::pair().unwrap());
+    giver.send_with(b"x", &given).unwrap();
+    let mut taken = None;
+    assert_eq!(taker.recv_with(&mut [0], &mut taken).unwrap(), 1);
+    let (_, mut receiver) = halves(giver, taken.unwrap(), 0).unwrap();
+    assert_eq!(receiver.arm(Waiter::Thread).unwrap(), Armed::Source(Interest::Readable));
 }

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
 use anyipc_os::Dir;
@@ -53,6 +54,12 @@ impl Stream {
         match self.0 {}
     }
     pub(crate) fn recv_with(&self, _bytes: &mut [u8], _other: &mut Option<Self>) -> io::Result<usize> {
+        match self.0 {}
+    }
+    pub(crate) fn sleeps(&self) -> bool {
+        match self.0 {}
+    }
+    pub(crate) fn recv_within(&self, _bytes: &mut [u8], _timeout: Duration) -> io::Result<usize> {
         match self.0 {}
     }
     pub(crate) fn writable(&self) -> bool {

@@ -2,6 +2,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::windows::io::OwnedHandle;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyipc_core::{Handles, Interest, Source};
 use anyipc_os::Dir;
@@ -101,6 +102,16 @@ impl Stream {
             Self::Local(local) => local.recv(bytes),
             Self::Tcp(tcp) => tcp.recv(bytes),
         }
+    }
+
+    /// Whether [`recv_within`](Self::recv_within) sleeps.
+    pub(crate) fn sleeps(&self) -> bool {
+        false
+    }
+
+    /// As [`recv`](Self::recv): it does not sleep.
+    pub(crate) fn recv_within(&self, bytes: &mut [u8], _timeout: Duration) -> io::Result<usize> {
+        self.recv(bytes)
     }
 
     /// As [`recv`](Self::recv): no stream comes along.

@@ -3,10 +3,11 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
-use anyipc_os::{Dir, Fd, Quiet, limit_unsent};
-use rustix::net::sockopt;
+use anyipc_os::{Dir, Fd, Quiet, limit_unsent, sleep};
+use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SocketType, recv, recvmsg, send, sendmsg, socketpair,
@@ -27,12 +28,17 @@ const TCP_UNSENT: usize = 2 << 20;
 const TCP_STRETCH: usize = 256 << 10;
 /// The smallest receive buffer that keeps TCP going: two of the loopback's segments.
 const TCP_RECEIVE: usize = 128 << 10;
+/// How long the system's own sleep lasts, which is the quickest to end: one call, not three. As long as a slice of the
+/// callers' sleep.
+const SLEEP: Duration = Duration::from_millis(100);
 
 /// A non-blocking byte stream: a local socket or a TCP connection.
 #[derive(Debug)]
 pub struct Stream {
     fd: Fd,
     tcp: bool,
+    /// It came over another stream: whoever sent it may hold it, too.
+    given: bool,
     /// What it may hold to be sent, when it is not stretched.
     buffer: usize,
 }
@@ -66,7 +72,7 @@ impl Stream {
 
     pub(in super::super) fn ready(fd: Fd) -> io::Result<Self> {
         sockopt::set_socket_send_buffer_size(&fd, BUFFER)?;
-        Ok(Self { fd, tcp: false, buffer: BUFFER })
+        Ok(Self { fd, tcp: false, given: false, buffer: BUFFER })
     }
 
     /// From now on about this many bytes are in flight at most, in the direction that this end sends; 0 changes
@@ -103,7 +109,7 @@ impl Stream {
     }
 
     fn over_tcp(fd: Fd) -> Self {
-        Self { fd, tcp: true, buffer: TCP_UNSENT }
+        Self { fd, tcp: true, given: false, buffer: TCP_UNSENT }
     }
 
     /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
@@ -138,6 +144,23 @@ impl Stream {
         Ok(recv(&self.fd, bytes, RecvFlags::DONTWAIT)?.0)
     }
 
+    /// Prepares [`recv_within`](Self::recv_within). False: it cannot be had, or another process may hold this end,
+    /// too, and could change how long it sleeps.
+    pub(crate) fn sleeps(&self) -> bool {
+        !self.given
+            && sockopt::set_socket_timeout(&self.fd, Timeout::Recv, Some(SLEEP)).is_ok()
+            && rustix::io::ioctl_fionbio(&self.fd, false).is_ok()
+    }
+
+    /// As [`recv`](Self::recv), but sleeps until there is something, for about so long at most.
+    pub(crate) fn recv_within(self: &Arc<Self>, bytes: &mut [u8], timeout: Duration) -> io::Result<usize> {
+        if timeout < SLEEP {
+            sleep(&self.source(), Interest::Readable, timeout);
+            return self.recv(bytes);
+        }
+        Ok(recv(&self.fd, bytes, RecvFlags::empty())?.0)
+    }
+
     /// As [`recv`](Self::recv); a stream that came along replaces `other`.
     pub(crate) fn recv_with(&self, bytes: &mut [u8], other: &mut Option<Self>) -> io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -150,7 +173,7 @@ impl Stream {
                 for fd in received.map(Fd::new) {
                     // Whoever sent it: our calls never wait for it.
                     rustix::io::ioctl_fionbio(&fd, true)?;
-                    *other = Some(Self { fd, tcp: false, buffer: BUFFER });
+                    *other = Some(Self { fd, tcp: false, given: true, buffer: BUFFER });
                 }
             }
         }

@@ -2,6 +2,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
 use anyipc_os::{Dir, Fd};
@@ -141,6 +142,16 @@ impl Stream {
             Kind::Local(flow) => flow.recv(&self.fd, bytes),
             Kind::Tcp { .. } => Duplex::recv(&self.fd, bytes),
         }
+    }
+
+    /// Whether [`recv_within`](Self::recv_within) sleeps.
+    pub(crate) fn sleeps(&self) -> bool {
+        false
+    }
+
+    /// As [`recv`](Self::recv): it does not sleep.
+    pub(crate) fn recv_within(&self, bytes: &mut [u8], _timeout: Duration) -> io::Result<usize> {
+        self.recv(bytes)
     }
 
     /// As [`recv`](Self::recv): no stream comes along.
