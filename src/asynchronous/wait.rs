@@ -62,27 +62,32 @@ pub(super) async fn wait<W: Waitable + ?Sized, R>(
     let mut awaited = None;
     let mut pause = pin!(None);
     let mut timeout = pin!(deadline.map(|at| tokio::time::sleep_until(at.into())));
+    // Nothing has become ready since the last try.
+    let mut tried = true;
     poll_fn(move |cx| {
         for _ in 0..ROUNDS {
-            match attempt(on) {
-                Err(error) if error.is_would_block() => {}
-                done => return Poll::Ready(done),
-            }
-            if timeout.as_mut().as_pin_mut().is_some_and(|timeout| timeout.poll(cx).is_ready()) {
-                on.wait().disarm();
-                return Poll::Ready(Err(Error::new(operation, ErrorKind::TimedOut)));
-            }
             // Listening to the reactor comes before arming: the other half of the channel shares the
-            // source, and may take a readiness that comes in between.
+            // source, and may take a readiness that comes in between. It comes before the try, too, so that
+            // none is left that tells of what was received.
             if let Some(waiting) = readiness.as_mut().as_pin_mut()
                 && let Poll::Ready(result) = waiting.poll(cx)
             {
                 readiness.set(None);
                 awaited = None;
+                tried = false;
                 if let Err(error) = result {
                     return Poll::Ready(Err(error));
                 }
-                continue;
+            }
+            if !std::mem::take(&mut tried) {
+                match attempt(on) {
+                    Err(error) if error.is_would_block() => {}
+                    done => return Poll::Ready(done),
+                }
+            }
+            if timeout.as_mut().as_pin_mut().is_some_and(|timeout| timeout.poll(cx).is_ready()) {
+                on.wait().disarm();
+                return Poll::Ready(Err(Error::new(operation, ErrorKind::TimedOut)));
             }
             match on.wait().arm(Waiter::Task(cx.waker())) {
                 Err(error) => return Poll::Ready(Err(error)),
@@ -99,6 +104,7 @@ pub(super) async fn wait<W: Waitable + ?Sized, R>(
                         Err(error) => return Poll::Ready(Err(error)),
                     }
                     awaited = Some(interest);
+                    tried = true;
                 }
                 Ok(Armed::After(time)) => {
                     pause.set(Some(tokio::time::sleep(time)));
