@@ -48,6 +48,7 @@ impl<O: Outgoing> Sender<O> {
 
     /// What every send begins with: checks, and what is left of the frames before. True if this one is to be
     /// collected: it is not long, and more will follow.
+    #[inline]
     fn begin(&mut self, len: usize) -> Result<bool> {
         check_generation(self.generation, Operation::Send)?;
         let max = self.stream.max_frame();
@@ -62,7 +63,8 @@ impl<O: Outgoing> Sender<O> {
         Ok(collects)
     }
 
-    /// Sends the tail as far as the system takes it.
+    /// Sends the tail as far as the system takes it. Cold, so that frames that are collected do without it.
+    #[cold]
     fn push(&mut self) -> Result<()> {
         if let Some(end) = self.end {
             return Err(Error::new(Operation::Send, end));

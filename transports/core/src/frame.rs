@@ -46,8 +46,8 @@ pub struct FrameHeader {
 impl FrameHeader {
     /// The wire form.
     pub const fn encode(self) -> [u8; FRAME_HEADER] {
-        let [a, b, c, d] = self.len.to_le_bytes();
-        [a, b, c, d, self.flags.0, 0, 0, 0]
+        // As one number: a header put together from bytes would have to be waited for by whoever copies it whole.
+        (self.len as u64 | (self.flags.0 as u64) << 32).to_le_bytes()
     }
 
     /// Reads the wire form. A length over `max`, an unknown flag and a padding byte that is not zero are
