@@ -7,7 +7,7 @@
 use crate::{Error, ErrorKind, Operation, Result};
 
 /// The version of the handshake and of the frames after it.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// The longest encoded [`Hello`] or [`Reply`], in bytes.
 pub const MAX_HELLO: usize = 2048;
 /// The longest type name, in bytes.
@@ -305,6 +305,6 @@ mod tests {
         bytes[4] = 9;
         let error = Hello::decode(&bytes).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch);
-        assert!(error.to_string().contains("1 on one side, 9 on the other"));
+        assert!(error.to_string().contains(&format!("{PROTOCOL_VERSION} on one side, 9 on the other")));
     }
 }
