@@ -203,6 +203,11 @@ impl Receiver {
     /// Tells the sender that nobody listens any more: it gets `Closed`. The same as dropping.
     pub fn close(self) {}
 
+    /// It will be asked soon.
+    pub(crate) fn expect(&self) {
+        self.half.expect();
+    }
+
     pub(crate) fn token(&self) -> Option<u64> {
         self.half.token()
     }

@@ -11,6 +11,9 @@ use crate::wait::SLICE;
 /// Messages of the queued peers, at least, between two looks at who else has some.
 const ROUND: usize = 8;
 
+/// Whose turn comes after so many others can have its message fetched meanwhile.
+const SOON: usize = 4;
+
 /// Turns between two looks at the door and at the clock while there is always something to do.
 const TURNS: u32 = 64;
 
@@ -67,6 +70,11 @@ impl Inbox {
         }
         loop {
             while let Some(place) = self.queue.pop_front() {
+                if let Some(soon) = self.queue.get(SOON)
+                    && let Some(connection) = self.peers.at(*soon)
+                {
+                    connection.receiver.expect();
+                }
                 let Some(connection) = self.peers.at(place) else { continue };
                 let id = connection.id;
                 // Before the call: it does not return from a panic of `read`.

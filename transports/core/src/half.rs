@@ -165,6 +165,10 @@ pub trait RecvHalf: Wait + Debug + Send + 'static {
         Ok(got)
     }
 
+    /// Says that this half will be asked soon, after others: what it then reads can be on its way to this processor
+    /// meanwhile. Changes nothing.
+    fn expect(&self) {}
+
     /// The number by which [`Endpoint::ready`](crate::Endpoint::ready) reports this half, where the backend
     /// has such reports.
     fn token(&self) -> Option<u64> {

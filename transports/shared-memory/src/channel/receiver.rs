@@ -175,6 +175,12 @@ impl RecvHalf for Receiver {
         })
     }
 
+    fn expect(&self) {
+        if self.link.is_ours() {
+            self.ring.expect();
+        }
+    }
+
     fn token(&self) -> Option<u64> {
         self.token.as_ref().map(|slot| slot.index().into())
     }

@@ -211,6 +211,12 @@ impl<S: Storage> Consumer<S> {
         }
     }
 
+    /// The next record will be looked for soon: its first lines may come meanwhile.
+    pub(crate) fn expect(&self) {
+        self.ring.prefetch(self.head);
+        self.ring.prefetch(self.head + 1);
+    }
+
     /// Answers an offer, after `Offered`: whether the larger array is there to go on in.
     pub(crate) fn answer(&mut self, accepted: bool) -> Wake {
         self.head += 1;
