@@ -16,6 +16,8 @@ pub(crate) struct Producer<S: Storage> {
     head: u64,
     /// The first line that was not free then: `head` and the size of the array.
     limit: u64,
+    /// Records that end before this line can begin at the tail: two lines stay free, and the array does not end before.
+    straight: u64,
     /// The lines that the refused record needed.
     wanted: u64,
     /// How often lines ran out, the consumer was found far behind, and a larger array would help; and where the ring was
@@ -49,6 +51,7 @@ impl<S: Storage> Producer<S> {
             cleared: 0,
             head: 0,
             limit,
+            straight: limit - 2,
             wanted: 0,
             crowded: 0,
             crowded_at: u64::MAX,
@@ -100,10 +103,9 @@ impl<S: Storage> Producer<S> {
     /// fits at the tail: nothing can be given up half-way.
     #[inline]
     pub(crate) fn push_bytes(&mut self, flags: u8, payload: &[u8]) -> Result<Wake, Refusal> {
-        let size = self.ring.lines();
-        let (start, lines) = (self.tail, lines_for(payload.len()));
+        let start = self.tail;
         let closed = self.ring.consumer().load(Ordering::Relaxed) & state::CLOSED != 0;
-        if closed || start + lines + 2 > self.limit || (start & (size - 1)) + lines > size {
+        if closed || start + lines_for(payload.len()) > self.straight {
             return self.push_elsewhere(flags, payload);
         }
         self.ring.write(start, payload.len(), |frame| frame.copy_from_slice(payload));
@@ -112,10 +114,12 @@ impl<S: Storage> Producer<S> {
 
     #[cold]
     fn push_elsewhere(&mut self, flags: u8, payload: &[u8]) -> Result<Wake, Refusal> {
-        self.push(payload.len(), flags, |frame| {
+        let pushed = self.push(payload.len(), flags, |frame| {
             frame.copy_from_slice(payload);
             Some(payload.len())
-        })
+        });
+        self.straight = (self.limit - 2).min((self.tail | (self.ring.lines() - 1)) + 1);
+        pushed
     }
 
     /// Makes the written record at `start` the consumer's.
@@ -228,6 +232,7 @@ impl<S: Storage> Producer<S> {
         self.ring.header(self.tail).store(Word::pack(0, 0, MOVED, self.tail), Ordering::Release);
         self.ring = ring;
         self.limit = self.head + self.ring.lines();
+        self.straight = 0;
         self.tail += 1;
         Ok(wake(self.ring.consumer()))
     }
