@@ -23,8 +23,8 @@
 //! Who receives looks whether anything came that is above the lists' highest priority, and sorts only then, or when the
 //! lists are empty. So it is not in the way of senders whose messages can wait.
 //!
-//! A queue with one priority has no lists: one store moves `SORTED` and `RETURNED` over the message, and takes it off.
-//! Chunks then come back in their old order, which is that of their numbers, and the queue is a plain ring of chunks.
+//! A queue with one priority has no lists: one store moves `SORTED` over the message, takes it off and gives its chunks
+//! back; there is no `RETURNED`. Chunks come back in the order of their numbers, and the queue is a plain ring of them.
 //!
 //! *The truth is* `TAKEN`, `SORTED`, the order between them, the first message of each list, and the links of what hangs
 //! on it. All else can be told from that, and is told anew after a death. A link is a chunk's number plus 1; 0 is none.
@@ -79,8 +79,9 @@ pub(crate) mod hot {
 
     /// What the senders last saw of `RETURNED`.
     pub(crate) const KNOWN_RETURNED: usize = 132;
-    /// The position up to which chunks were taken. The number of messages sent so far lies behind it.
+    /// The position up to which chunks were taken.
     pub(crate) const TAKEN: usize = 136;
+    /// The number of messages sent so far.
     pub(crate) const SENT: usize = 140;
     /// Bytes of all messages sent so far (u64).
     pub(crate) const SENT_BYTES: usize = 144;
@@ -89,8 +90,9 @@ pub(crate) mod hot {
 
     /// What the receivers last saw of `TAKEN`.
     pub(crate) const KNOWN_TAKEN: usize = 260;
-    /// The position up to which messages were sorted in. That up to which chunks were given back lies behind it.
+    /// The position up to which messages were sorted in, or taken off where there are no lists.
     pub(crate) const SORTED: usize = 264;
+    /// That up to which chunks were given back; where there are no lists it is the former.
     pub(crate) const RETURNED: usize = 268;
     /// The number of messages taken off so far.
     pub(crate) const RECEIVED: usize = 272;

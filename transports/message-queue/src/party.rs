@@ -63,16 +63,23 @@ impl<C: Company> Party<C> {
         &self.store
     }
 
-    /// The same, after making sure that no death has left the counts half-changed.
-    pub(crate) fn settled(&self, operation: Operation) -> Result<&Store> {
+    /// How many messages there are, and their bytes, at some moment of the call. Takes locks only if someone has one,
+    /// or had, or died and left the counts half-changed.
+    pub(crate) fn counts(&self, operation: Operation) -> Result<(u32, u64)> {
         let store = &self.store;
-        if !self.is_free(MESSAGES) || !self.is_free(ROOM) || store.is_marked(state::DAMAGED) {
-            self.enter_both(LONG).ok_or_else(|| stopped(operation))?;
-            let sound = if store.is_marked(state::DAMAGED) { store.repair() } else { Ok(()) };
-            self.leave_both();
-            sound.map_err(|Corrupt| corrupt(operation))?;
+        let is_still = || self.is_free(MESSAGES) && self.is_free(ROOM) && !store.is_marked(state::DAMAGED);
+        if is_still() {
+            let tally = store.tally();
+            let counts = store.counts();
+            if store.tally() == tally && is_still() {
+                return Ok(counts);
+            }
         }
-        Ok(store)
+        self.enter_both(LONG).ok_or_else(|| stopped(operation))?;
+        let sound = if store.is_marked(state::DAMAGED) { store.repair() } else { Ok(()) };
+        let counts = sound.map(|()| store.counts());
+        self.leave_both();
+        counts.map_err(|Corrupt| corrupt(operation))
     }
 
     /// Takes over a seat, whose holder may have died waiting. Also of a damaged queue: else nobody could purge it.
@@ -136,17 +143,13 @@ impl<C: Company> Party<C> {
         let store = &self.store;
         let done = if store.is_marked(state::DAMAGED) { Err(Corrupt) } else { act(store) };
         self.exit(kind, done.is_ok());
-        if done.is_err() { self.with_both(PATIENCE, act) } else { Some(done) }
+        if done.is_err() { self.with_both(act) } else { Some(done) }
     }
 
     /// The same under both locks.
     #[cold]
-    fn with_both<T>(
-        &mut self,
-        patience: Duration,
-        mut act: impl FnMut(&Store) -> Sound<T>,
-    ) -> Option<Sound<T>> {
-        self.enter_both(patience)?;
+    fn with_both<T>(&mut self, mut act: impl FnMut(&Store) -> Sound<T>) -> Option<Sound<T>> {
+        self.enter_both(PATIENCE)?;
         let store = &self.store;
         let first = if store.is_marked(state::DAMAGED) { Err(Corrupt) } else { act(store) };
         let done = first.or_else(|Corrupt| store.repair().and_then(|()| act(store)));
@@ -191,7 +194,7 @@ impl<C: Company> Party<C> {
     #[cold]
     fn send_to_full(&mut self, priority: u32, flags: u8, bytes: &[u8]) -> Option<Sound<Sent>> {
         let need = chunks_for(bytes.len());
-        self.with_both(PATIENCE, |store| {
+        self.with_both(|store| {
             let full = store.geometry().full;
             if store.has_room(need)? || full == Full::DropOld && store.make_room(need, priority)? {
                 store.push(priority, flags, bytes)?;
@@ -298,7 +301,7 @@ impl<C: Company> Party<C> {
     /// Marks the store for good, and wakes whom that concerns.
     pub(crate) fn leave(&mut self, mark: u32) {
         self.store.mark(mark);
-        let _ = self.with_both(PATIENCE, |_| Ok(()));
+        let _ = self.with_both(|_| Ok(()));
     }
 }
 

@@ -101,7 +101,9 @@ impl Store {
                 self.set(known, sent);
             }
         }
-        while let Some(found) = self.arrival()? {
+        // No more than there can be, whatever someone writes meanwhile.
+        for _ in 0..self.geometry().chunks {
+            let Some(found) = self.arrival()? else { break };
             let (at, link) = (|field| list(found.priority, field), found.first + 1);
             self.set(self.record(found.first, record::NEXT_MESSAGE), 0);
             if self.get(at(lists::FIRST)) == 0 {
@@ -160,17 +162,12 @@ impl Store {
     /// Takes a message off, and gives its chunks back.
     #[inline(always)]
     fn take_off(&self, found: &Found, last: u32) -> Sound<()> {
-        let (sorted, returned) = (self.position(hot::SORTED)?, self.position(hot::RETURNED)?);
-        let back = self.forward(returned, found.chunks());
-        // Each of these takes the message off by one store.
+        let returned = self.position(self.returned())?;
         if self.has_lists() {
-            self.unlist(found, sorted, returned)?;
-            self.set(hot::RETURNED, back);
-        } else if returned == sorted {
-            self.set_pair(hot::SORTED, back, back);
-        } else {
-            return Err(Corrupt);
+            self.unlist(found, returned)?;
         }
+        // With one priority this is the one store that takes the message off, else `unlist` makes it.
+        self.set(self.returned(), self.forward(returned, found.chunks()));
         self.set(hot::RECEIVED, self.get(hot::RECEIVED).wrapping_add(1));
         let bytes = self.get_wide(hot::RECEIVED_BYTES).wrapping_add(found.len as u64);
         self.set_wide(hot::RECEIVED_BYTES, bytes);
@@ -180,9 +177,10 @@ impl Store {
 
     /// Takes a message off its list, and writes its chunks where those that are given back begin.
     #[inline(never)]
-    fn unlist(&self, found: &Found, sorted: u32, returned: u32) -> Sound<()> {
+    fn unlist(&self, found: &Found, returned: u32) -> Sound<()> {
         let behind = self.get(self.record(found.first, record::NEXT_MESSAGE));
-        if behind > self.geometry().chunks || found.chunks() > self.distance(returned, sorted)? {
+        let listed = self.distance(returned, self.position(hot::SORTED)?)?;
+        if behind > self.geometry().chunks || found.chunks() > listed {
             return Err(Corrupt);
         }
         self.set(list(found.priority, lists::FIRST), behind);
@@ -202,7 +200,7 @@ impl Store {
     #[inline]
     fn look_forward(&self, last: u32, len: usize) {
         let known = self
-            .position(hot::RETURNED)
+            .position(self.returned())
             .and_then(|returned| self.distance(returned, self.position(hot::KNOWN_TAKEN)?));
         if known.is_ok_and(|known| known > AHEAD * chunks_for(len)) {
             self.lines_ahead(last, len).for_each(|at| self.region().prefetch(at));

@@ -10,7 +10,7 @@ impl Store {
         if self.free_behind(hot::KNOWN_RETURNED)? >= need {
             return Ok(true);
         }
-        self.set(hot::KNOWN_RETURNED, self.position(hot::RETURNED)?);
+        self.set(hot::KNOWN_RETURNED, self.position(self.returned())?);
         Ok(self.free_behind(hot::KNOWN_RETURNED)? >= need)
     }
 
@@ -37,9 +37,9 @@ impl Store {
         self.region().store(at, rest);
         self.set_pair(self.record(first, record::LEN), bytes.len() as u32, u32::from(flags) | priority << 8);
         self.set_wide(hot::SENT_BYTES, self.get_wide(hot::SENT_BYTES).wrapping_add(bytes.len() as u64));
+        self.set(hot::SENT, self.get(hot::SENT).wrapping_add(1));
         // The one store that makes it a message.
-        let sent = self.get(hot::SENT).wrapping_add(1);
-        self.set_pair(hot::TAKEN, self.forward(taken, need), sent);
+        self.set(hot::TAKEN, self.forward(taken, need));
         if priority > 0 {
             self.set(news(priority), self.get(news(priority)).wrapping_add(1));
         }

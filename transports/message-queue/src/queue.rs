@@ -105,9 +105,9 @@ impl Queue for Handle {
 
     fn status(&self) -> Result<QueueStatus> {
         self.check(Operation::Queue)?;
-        let store = self.party.settled(Operation::Queue)?;
+        let (messages, bytes) = self.party.counts(Operation::Queue)?;
+        let store = self.party.store();
         let geometry = store.geometry();
-        let (messages, bytes) = store.counts();
         Ok(QueueStatus {
             messages: messages.into(),
             bytes,

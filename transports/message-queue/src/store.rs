@@ -209,10 +209,16 @@ impl Store {
         self.geometry.priorities > 1
     }
 
-    /// Chunks that are in no message. What cannot be is none.
+    /// Where the position is kept up to which chunks were given back.
+    #[inline]
+    pub(crate) fn returned(&self) -> usize {
+        if self.has_lists() { hot::RETURNED } else { hot::SORTED }
+    }
+
+    /// Chunks that are in no message. What cannot be is all of them: whoever then takes the lock finds the damage.
     #[inline]
     pub(crate) fn free(&self) -> u32 {
-        self.free_behind(hot::RETURNED).unwrap_or(0)
+        self.free_behind(self.returned()).unwrap_or(self.geometry.chunks)
     }
 
     /// The same, as far as senders know, who need not look at what receivers write for that.
@@ -233,17 +239,23 @@ impl Store {
             && self.nonempty() == 0
     }
 
-    /// How many messages there are, and their bytes: exact while nobody has a lock.
+    /// How many messages were sent, and received. Whoever sends or receives changes it.
+    pub(crate) fn tally(&self) -> (u32, u32) {
+        (self.get(hot::SENT), self.get(hot::RECEIVED))
+    }
+
+    /// How many messages there are, and their bytes: right if nobody had a lock meanwhile.
     pub(crate) fn counts(&self) -> (u32, u64) {
-        let received = (self.get(hot::RECEIVED), self.get_wide(hot::RECEIVED_BYTES));
-        let messages = self.get(hot::SENT).wrapping_sub(received.0);
-        (messages, self.get_wide(hot::SENT_BYTES).wrapping_sub(received.1))
+        let (sent, received) = self.tally();
+        let bytes = self.get_wide(hot::SENT_BYTES).wrapping_sub(self.get_wide(hot::RECEIVED_BYTES));
+        (sent.wrapping_sub(received), bytes)
     }
 
     /// The lists that have messages, a bit each.
     #[inline]
     pub(crate) fn nonempty(&self) -> u32 {
-        self.get(hot::NONEMPTY) & (u32::MAX >> (32 - self.geometry.priorities))
+        let lists = if self.has_lists() { self.get(hot::NONEMPTY) } else { 0 };
+        lists & (u32::MAX >> (32 - self.geometry.priorities))
     }
 
     /// Sets bits of the state word, with the lock or without.

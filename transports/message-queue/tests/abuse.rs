@@ -9,14 +9,16 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Endpoint as _, Error, ErrorKind, Operation, Result, Transport, Waiter};
+use anyipc_core::{Armed, Endpoint as _, Error, ErrorKind, Operation, Result, Transport, Waiter};
 use anyipc_message_queue::MessageQueue;
 use anyipc_os::{Dir, Scope};
 use common::{Way, create, failed, name, open, options, queue, recv, try_recv};
 
-/// Where the locks lie, and how far chunks were taken.
+/// Where the locks lie, how far chunks were taken and given back, and which lists have messages.
 const LOCKS: [u64; 2] = [128, 256];
 const TAKEN: u64 = 136;
+const RETURNED: u64 = 268;
+const NONEMPTY: u64 = 276;
 
 /// Small enough, and the same in each run.
 fn random(state: &mut u64) -> u64 {
@@ -99,6 +101,35 @@ fn whatever_is_written_into_the_memory_no_call_panics_or_hangs() {
 fn tolerable(error: &Error) {
     let kinds = [ErrorKind::WouldBlock, ErrorKind::Corrupt, ErrorKind::Busy, ErrorKind::OutOfMemory];
     assert!(kinds.contains(&error.kind()), "{error}");
+}
+
+/// A sender that finds no room in damaged memory must not sleep until someone else notices, and a receiver that is told
+/// of messages that there are not must sleep.
+#[test]
+fn nobody_waits_in_vain_for_what_damaged_memory_says() {
+    for priorities in [1, 3] {
+        let name = name(&format!("promised-{priorities}"));
+        let owner = create(&name, &format!("capacity=4KiB&priorities={priorities}"));
+        let dir = Dir::open(Scope::User, Operation::Open).unwrap();
+        let file = dir.path().join(format!("mq+{}.queue", name.os_name()));
+        let file = OpenOptions::new().write(true).open(file).unwrap();
+        let scribble = |at, value: u32| file.write_at(&value.to_ne_bytes(), 4096 + at).unwrap();
+        let mut queue = owner.queue().unwrap();
+        // Once around, so that the sender has to look what was given back.
+        while queue.try_send(0, b"a").is_ok() {}
+        assert_eq!(common::drain(&mut queue).len(), 32);
+        scribble(RETURNED, u32::MAX);
+        queue.try_send(0, b"b").unwrap();
+        assert_eq!(try_recv(&mut *queue).unwrap(), (0, b"b".to_vec()));
+        scribble(TAKEN, u32::MAX);
+        assert_eq!(failed(queue.try_send(0, b"c")).kind(), ErrorKind::Corrupt);
+        assert_ne!(queue.room().arm(Waiter::Thread).ok(), Some(Armed::Park));
+        queue.purge().unwrap();
+        scribble(NONEMPTY, 1);
+        let _ = try_recv(&mut *queue);
+        assert_eq!(queue.messages().arm(Waiter::Thread).unwrap(), Armed::Park);
+        queue.messages().disarm();
+    }
 }
 
 #[test]

@@ -164,8 +164,17 @@ fn one_message_ends_one_sleep_of_each_kind() {
 
 #[test]
 fn crowds_lose_nothing_and_double_nothing() {
+    crowd(4);
+}
+
+#[test]
+fn crowds_lose_nothing_and_double_nothing_in_a_plain_ring() {
+    crowd(1);
+}
+
+fn crowd(priorities: u64) {
     const EACH: u64 = 20_000;
-    let (owner, queue) = queue("crowd", "capacity=8KiB&priorities=4");
+    let (owner, queue) = queue("crowd", &format!("capacity=8KiB&priorities={priorities}"));
     drop(queue);
     let total: u64 = thread::scope(|scope| {
         for sender in 0..4u64 {
@@ -174,7 +183,7 @@ fn crowds_lose_nothing_and_double_nothing() {
                 for i in 0..EACH {
                     let mut message = (sender << 32 | i).to_le_bytes().to_vec();
                     message.resize(8 + (i % 300) as usize, sender as u8);
-                    send(&mut queue, Way::Thread, (i % 4) as u32, &message).unwrap();
+                    send(&mut queue, Way::Thread, (i % priorities) as u32, &message).unwrap();
                 }
             });
         }
@@ -191,7 +200,7 @@ fn crowds_lose_nothing_and_double_nothing() {
                         let (sender, i) = ((number >> 32) as usize, number & 0xffff_ffff);
                         assert_eq!(message.len(), 8 + (i % 300) as usize);
                         assert!(message[8..].iter().all(|byte| *byte == sender as u8));
-                        assert_eq!(u64::from(priority), i % 4);
+                        assert_eq!(u64::from(priority), i % priorities);
                         let before = last[sender][priority as usize].replace(i);
                         assert!(before.is_none_or(|before| before < i), "out of order");
                     }
