@@ -162,12 +162,12 @@ impl Store {
     /// Takes a message off, and gives its chunks back.
     #[inline(always)]
     fn take_off(&self, found: &Found, last: u32) -> Sound<()> {
-        let returned = self.position(self.returned())?;
+        let returned = self.position(self.returned_at())?;
         if self.has_lists() {
             self.unlist(found, returned)?;
         }
         // With one priority this is the one store that takes the message off, else `unlist` makes it.
-        self.set(self.returned(), self.forward(returned, found.chunks()));
+        self.set(self.returned_at(), self.forward(returned, found.chunks()));
         self.set(hot::RECEIVED, self.get(hot::RECEIVED).wrapping_add(1));
         let bytes = self.get_wide(hot::RECEIVED_BYTES).wrapping_add(found.len as u64);
         self.set_wide(hot::RECEIVED_BYTES, bytes);
@@ -200,7 +200,7 @@ impl Store {
     #[inline]
     fn look_forward(&self, last: u32, len: usize) {
         let known = self
-            .position(self.returned())
+            .position(self.returned_at())
             .and_then(|returned| self.distance(returned, self.position(hot::KNOWN_TAKEN)?));
         if known.is_ok_and(|known| known > AHEAD * chunks_for(len)) {
             self.lines_ahead(last, len).for_each(|at| self.region().prefetch(at));

@@ -10,7 +10,7 @@ impl Store {
         if self.free_behind(hot::KNOWN_RETURNED)? >= need {
             return Ok(true);
         }
-        self.set(hot::KNOWN_RETURNED, self.position(self.returned())?);
+        self.set(hot::KNOWN_RETURNED, self.position(self.returned_at())?);
         Ok(self.free_behind(hot::KNOWN_RETURNED)? >= need)
     }
 

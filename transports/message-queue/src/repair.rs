@@ -137,7 +137,7 @@ impl<'a> Census<'a> {
         }
         // As far behind what was taken as there are chunks in messages.
         let returned = store.forward(store.forward(taken, chunks), chunks - self.used);
-        store.set(store.returned(), returned);
+        store.set(store.returned_at(), returned);
         store.set(hot::KNOWN_RETURNED, returned);
         store.set(hot::KNOWN_TAKEN, taken);
         store.set(hot::NONEMPTY, self.nonempty);

@@ -211,14 +211,14 @@ impl Store {
 
     /// Where the position is kept up to which chunks were given back.
     #[inline]
-    pub(crate) fn returned(&self) -> usize {
+    pub(crate) fn returned_at(&self) -> usize {
         if self.has_lists() { hot::RETURNED } else { hot::SORTED }
     }
 
     /// Chunks that are in no message. What cannot be is all of them: whoever then takes the lock finds the damage.
     #[inline]
     pub(crate) fn free(&self) -> u32 {
-        self.free_behind(self.returned()).unwrap_or(self.geometry.chunks)
+        self.free_behind(self.returned_at()).unwrap_or(self.geometry.chunks)
     }
 
     /// The same, as far as senders know, who need not look at what receivers write for that.

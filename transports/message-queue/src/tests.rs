@@ -194,7 +194,7 @@ fn check(store: &Store) -> Model {
         assert!(last == 0 || store.get(list(priority, lists::LAST)) == last, "the last message is not noted");
     }
     let (sorted, taken) = (store.position(hot::SORTED).unwrap(), store.position(hot::TAKEN).unwrap());
-    let returned = store.position(store.returned()).unwrap();
+    let returned = store.position(store.returned_at()).unwrap();
     let mut position = sorted;
     while position != taken {
         position = store.forward(position, read(store.ordered(position).unwrap()).chunks());

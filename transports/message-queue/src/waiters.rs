@@ -47,7 +47,7 @@ impl Store {
     /// Notes that a seat is about to sleep. Returns the value of its wake word to sleep on.
     pub(crate) fn await_wake(&self, kind: usize, number: u32, task: bool, wants: u32) -> u32 {
         let seat = |field| self.geometry().seat(number, field);
-        self.set_pair(seat(seat::WAKE), self.get(seat(seat::WAKE)), u32::from(task));
+        self.set(seat(seat::TASK), u32::from(task));
         self.set(seat(seat::WANTS), wants);
         let (at, bit) = bit_of(kind, number);
         let word = self.get_wide(at);

@@ -192,16 +192,25 @@ fn what_killed_receivers_had_not_taken_is_received_by_others() {
     fills_up(&mut queue);
 }
 
-/// Many users at once, some of them killed all the time; those who live wait for nobody.
 #[test]
 fn the_others_go_on() {
+    others(2);
+}
+
+#[test]
+fn the_others_of_a_plain_ring_go_on() {
+    others(1);
+}
+
+/// Many users at once, some of them killed all the time; those who live wait for nobody.
+fn others(priorities: u64) {
     let _alone = alone();
     let name = name("others");
-    let owner = create(&name, "priorities=2&capacity=64KiB");
+    let owner = create(&name, &format!("priorities={priorities}&capacity=64KiB"));
     let mut queue = owner.queue().unwrap();
     const KEPT: u64 = 50;
     for i in 0..KEPT {
-        queue.try_send((i % 2) as u32, &message(1, i % 2 + 1)).unwrap();
+        queue.try_send((i % priorities) as u32, &message(1, i % 2 + 1)).unwrap();
     }
     let mut turning: Vec<Process> = (0..3).map(|_| ready(&name)).collect();
     for round in 0..kills() {
