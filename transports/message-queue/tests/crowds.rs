@@ -7,9 +7,10 @@ mod common;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::thread;
+use std::time::Instant;
 
-use anyipc_core::Endpoint as _;
-use common::{Way, queue, recv, send, try_recv};
+use anyipc_core::{Armed, Endpoint as _, Queue, Result, Wait, Waiter};
+use common::{Handle, WATCHDOG, Way, queue, recv, send, try_recv};
 
 /// A message says who sent it and which of theirs it is, and its length and its bytes follow from that.
 fn message(sender: u64, i: u64) -> Vec<u8> {
@@ -144,5 +145,57 @@ fn counts_are_never_more_than_fits() {
             (0..ALL).for_each(|_| assert_eq!(recv(&mut queue, Way::Thread).unwrap().1, [1; 100]));
             stop.store(true, SeqCst);
         });
+    }
+}
+
+/// Tries until it does not block, asleep until somebody wakes it.
+fn soundly<T>(
+    queue: &mut Handle,
+    wait: fn(&mut dyn Queue) -> &mut dyn Wait,
+    mut call: impl FnMut(&mut dyn Queue) -> Result<T>,
+) -> T {
+    loop {
+        match call(&mut **queue) {
+            Err(error) if error.is_would_block() => {}
+            done => return done.unwrap(),
+        }
+        let half = wait(&mut **queue);
+        match half.arm(Waiter::Thread).unwrap() {
+            Armed::Ready => half.disarm(),
+            Armed::Park => {
+                let start = Instant::now();
+                half.park(WATCHDOG);
+                assert!(start.elapsed() < WATCHDOG, "nobody woke it");
+            }
+            Armed::After(time) => thread::sleep(time),
+            other => panic!("armed as {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn while_all_live_no_wake_up_is_lost() {
+    const EACH: u64 = 10_000;
+    // Of few chunks, so that both sides sleep all the time.
+    for query in ["capacity=1KiB&priorities=1", "capacity=1KiB&priorities=3", "capacity=16KiB&priorities=3"] {
+        let (owner, queue) = queue("asleep", query);
+        let priorities = queue.status().unwrap().priorities;
+        thread::scope(|scope| {
+            for sender in 0..3 {
+                let (mut sending, mut receiving) = (owner.queue().unwrap(), owner.queue().unwrap());
+                scope.spawn(move || {
+                    for i in 0..EACH {
+                        let (priority, bytes) = (i as u32 % priorities, message(sender, i));
+                        soundly(&mut sending, |q| q.room(), |q| q.try_send(priority, &bytes));
+                    }
+                });
+                scope.spawn(move || {
+                    for _ in 0..EACH {
+                        read(&soundly(&mut receiving, |q| q.messages(), try_recv).1);
+                    }
+                });
+            }
+        });
+        assert_eq!(queue.status().unwrap().messages, 0);
     }
 }
