@@ -13,6 +13,8 @@ pub struct Link {
     socket: Arc<Socket>,
     generation: u32,
     gone: AtomicBool,
+    /// Something was sent since the receiving half last looked at this.
+    answers: Arc<AtomicBool>,
     shared: Mutex<Shared>,
 }
 
@@ -39,7 +41,27 @@ pub enum Half {
 
 impl Link {
     pub(crate) fn new(socket: Arc<Socket>) -> Self {
-        Self { socket, generation: sys::generation(), gone: AtomicBool::new(false), shared: Mutex::default() }
+        Self {
+            socket,
+            generation: sys::generation(),
+            gone: AtomicBool::new(false),
+            answers: Arc::default(),
+            shared: Mutex::default(),
+        }
+    }
+
+    /// Notes that something is sent.
+    #[inline]
+    pub(crate) fn answer(&self) {
+        // Looked at first: the halves may be two threads'.
+        if !self.answers.load(Ordering::Relaxed) {
+            self.answers.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether anything was sent, for a receiver that takes it back.
+    pub(crate) fn answers(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.answers)
     }
 
     /// `Forked` in a child of the process that made the channel, whose memory is not there any more.

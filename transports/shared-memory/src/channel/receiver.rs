@@ -40,7 +40,7 @@ impl Receiver {
         limit: usize,
     ) -> Self {
         Self {
-            ring,
+            ring: ring.beside(link.answers()),
             link,
             pulse: Pulse::new(),
             token,

@@ -132,6 +132,7 @@ impl Sender {
 
     #[inline]
     fn begin(&mut self, len: usize) -> Result<()> {
+        self.link.answer();
         // Before, not after: a caller that comes once a minute must not send into the void first.
         let ready = self.link.is_ours() && len <= self.roomy && !self.link.is_gone();
         if ready && !self.pulse.is_due() { Ok(()) } else { self.look(len) }

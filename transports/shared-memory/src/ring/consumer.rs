@@ -1,4 +1,6 @@
 use std::hint::spin_loop;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::{
@@ -16,12 +18,16 @@ pub(crate) struct Consumer<S: Storage> {
     /// The cursor as the producer may know it, and where it gets to know it again.
     given_back: u64,
     due: u64,
-    /// Where the distance to the producer is looked after next.
+    /// Where the distance to the producer is looked after next, and how many lines lie between two such places.
     pace: u64,
+    stride: u64,
     /// The longest payload.
     max: usize,
     /// Records since the last empty look.
     run: u64,
+    /// Whoever receives has also sent since the last look at this: the two converse, and each waits for the other. A hint
+    /// between the threads of this process.
+    answers: Arc<AtomicBool>,
     /// Looks at an empty ring: all since the last sleep, up to [`AWAKE`]; those at `missed_at` alone.
     looks: u32,
     misses: u32,
@@ -53,6 +59,8 @@ const SOME: u64 = 128;
 const STREAM: u64 = 32;
 /// and is followed at a distance of so many lines, or half the array.
 const DISTANCE: u64 = 256;
+/// Where that is of no use, it is tried ever more seldom, up to each so many lines.
+const SELDOM: u64 = 1 << 16;
 /// To let it go ahead, the consumer stands still for so many steps of so long, while it does.
 const STEPS: u32 = 8;
 const STEP: Duration = Duration::from_nanos(700);
@@ -67,13 +75,20 @@ impl<S: Storage> Consumer<S> {
             given_back: 0,
             due,
             pace: 0,
+            stride: SOME,
             max,
             run: 0,
+            answers: Arc::default(),
             looks: 0,
             misses: 0,
             missed_at: 0,
             fences: Fences::Producer,
         }
+    }
+
+    /// Lets somebody set a flag whenever something is sent the other way.
+    pub(crate) fn beside(self, answers: Arc<AtomicBool>) -> Self {
+        Self { answers, ..self }
     }
 
     pub(crate) fn ring(&self) -> &S {
@@ -101,21 +116,26 @@ impl<S: Storage> Consumer<S> {
     #[cold]
     fn turn(&mut self) -> Wake {
         let wake = self.give_back();
-        if self.head >= self.pace && wake == Wake::Nobody && self.run >= STREAM {
-            self.pace = self.head + SOME;
-            self.fall_behind();
+        if self.head >= self.pace
+            && wake == Wake::Nobody
+            && self.run >= STREAM
+            && !self.answers.swap(false, Relaxed)
+        {
+            self.stride = if self.fall_behind() { SOME } else { (self.stride * 2).min(SELDOM) };
+            self.pace = self.head + self.stride;
         }
         wake
     }
 
     /// Lets a producer that streams go ahead. A consumer at its heels takes lines away that are just being written, each
-    /// of which the producer has to fetch again: both are slower than if one of them stands still now and then.
-    fn fall_behind(&self) {
+    /// of which the producer has to fetch again: both are slower than if one of them stands still now and then. False if
+    /// it does not go far: it may wait for an answer.
+    fn fall_behind(&self) -> bool {
         let distance = DISTANCE.min(self.ring.lines() / 2) as i64;
         let mut tail = self.ring.tail().load(Ordering::Relaxed);
         for _ in 0..STEPS {
             if tail.wrapping_sub(self.head) as i64 >= distance {
-                return;
+                return true;
             }
             let since = Instant::now();
             while since.elapsed() < STEP {
@@ -123,9 +143,10 @@ impl<S: Storage> Consumer<S> {
             }
             let before = std::mem::replace(&mut tail, self.ring.tail().load(Ordering::Relaxed));
             if tail == before {
-                return;
+                break;
             }
         }
+        tail.wrapping_sub(self.head) as i64 >= distance / 2
     }
 
     /// The length of a record without flags, by one comparison: all else in its header is known.
