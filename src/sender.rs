@@ -84,7 +84,7 @@ impl Sender {
             let tried = self.half.try_send(Flags::NONE, message);
             if tried.is_ok() {
                 self.count(message.len());
-                return if self.buffers { self.settle(timeout) } else { Ok(()) };
+                return self.settle(timeout);
             }
             return self.send_after(tried, message, timeout);
         }
@@ -103,9 +103,10 @@ impl Sender {
     /// deadline it is left to the next call: the message is sent.
     #[inline]
     fn settle(&mut self, timeout: Option<Duration>) -> Result<()> {
-        if !self.buffers || self.half.try_flush().is_ok() {
-            return Ok(());
-        }
+        if self.buffers { self.flush_rest(timeout) } else { Ok(()) }
+    }
+
+    fn flush_rest(&mut self, timeout: Option<Duration>) -> Result<()> {
         match self.flush_within(timeout) {
             Err(error) if error.kind() == ErrorKind::TimedOut => Ok(()),
             done => done,

@@ -55,6 +55,10 @@ const GRACE: Duration = Duration::from_micros(20);
 
 /// So many lines are given back at once, or an eighth of the array.
 const SOME: u64 = 128;
+fn portion(lines: u64) -> u64 {
+    SOME.min(lines / 8)
+}
+
 /// After so many records without an empty look the producer streams,
 const STREAM: u64 = 32;
 /// and is followed at a distance of so many lines, or half the array.
@@ -68,7 +72,7 @@ const STEP: Duration = Duration::from_nanos(700);
 impl<S: Storage> Consumer<S> {
     /// Over fresh, zeroed memory.
     pub(crate) fn new(ring: S) -> Self {
-        let (max, due) = (max_payload(ring.lines()), SOME.min(ring.lines() / 8));
+        let (max, due) = (max_payload(ring.lines()), portion(ring.lines()));
         Self {
             ring,
             head: 0,
@@ -261,7 +265,7 @@ impl<S: Storage> Consumer<S> {
 
     fn give_back(&mut self) -> Wake {
         self.given_back = self.head;
-        self.due = self.head + SOME.min(self.ring.lines() / 8);
+        self.due = self.head + portion(self.ring.lines());
         self.ring.head().store(self.head, Ordering::Release);
         wake(self.ring.producer())
     }

@@ -28,7 +28,8 @@
 //!
 //! A consumer at the heels of a producer that streams takes away lines that are just being written, and each has to be
 //! fetched twice. So it stands still now and then until the producer is some hundred lines ahead, which it sees by a word
-//! that the producer stores every few lines (`tail`): a hint for its pace, and for nothing else.
+//! that the producer stores every few lines (`tail`): a hint for its pace, and for nothing else. Not in a conversation,
+//! where each may wait for the other.
 //!
 //! Each side keeps its own cursor private and checks whatever the other side wrote before it is used: a
 //! hostile peer can make a call fail with `Corrupt`, never reach outside the array.
