@@ -182,6 +182,30 @@ fn every_way_to_wait_plays_ping_pong() {
 }
 
 #[test]
+fn many_requests_may_be_on_their_way() {
+    each("pipelined", |url| {
+        for wait in ["block", "adaptive", "spin"] {
+            let query = format!("?wait={wait}");
+            let (_owner, mut client, mut server) = pair_with(&format!("{}{query}", another(url)), &query);
+            let echo = thread::spawn(move || {
+                while let Ok(request) = server.recv() {
+                    server.send(&request).unwrap();
+                }
+            });
+            // Both sides send while neither receives; only the channel's room keeps them going.
+            for seed in 0..50 {
+                client.send(&pattern(1024, seed)).unwrap();
+            }
+            for seed in 0..50 {
+                assert_eq!(client.recv().unwrap(), pattern(1024, seed), "{wait}");
+            }
+            drop(client);
+            echo.join().unwrap();
+        }
+    });
+}
+
+#[test]
 fn halves_work_in_two_threads() {
     each("split", |url| {
         let (_owner, a, mut b) = pair(url);

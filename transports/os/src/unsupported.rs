@@ -32,6 +32,9 @@ impl Fd {
     pub fn reserve(&self, _len: usize) -> io::Result<()> {
         match self.0 {}
     }
+    pub fn lengthen(&self, _len: usize) -> io::Result<()> {
+        match self.0 {}
+    }
     pub fn read_at(&self, _buffer: &mut [u8], _offset: u64) -> io::Result<usize> {
         match self.0 {}
     }

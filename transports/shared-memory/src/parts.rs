@@ -8,7 +8,7 @@ pub use crate::endpoint::{Acceptor, Fabric, Side, arm, source, try_connect};
 pub use crate::inventory::{inspect, list, remove, sweep};
 pub use crate::kind::{CLEAN, Kind};
 pub use crate::memory::{Memory, Path, Plan};
-pub use crate::region::{Region, sleep, wake};
+pub use crate::region::{Extent, Region, sleep, wake};
 pub use crate::rendezvous::Rendezvous;
 pub use crate::robust::{Ground, Taken, Ticket, lock, unlock};
 pub use crate::seats::{SEAT, Seat, Seats};

@@ -100,6 +100,22 @@ impl Region {
     }
 }
 
+/// How much memory a channel has, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    /// All of it.
+    pub len: usize,
+    /// What is reserved when it is made, from the start. Whoever uses more reserves that first.
+    pub reserved: usize,
+}
+
+impl Extent {
+    /// Of so many bytes, all reserved.
+    pub fn whole(len: usize) -> Self {
+        Self { len, reserved: len }
+    }
+}
+
 /// Sleeps while `word` is `expected`: until a wake, a signal, a difference or the timeout. Works across processes.
 pub fn sleep(word: &AtomicU32, expected: u32, timeout: Duration) {
     sys::futex_wait(word, expected, timeout);

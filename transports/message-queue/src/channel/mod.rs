@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use anyipc_core::{Armed, Error, ErrorKind, Hello, Operation, Result, Role, Waiter};
-use anyipc_shared_memory::parts::{Fabric, Ground, Half, Link, Region, Side, Ticket, sleep, wake};
+use anyipc_shared_memory::parts::{Extent, Fabric, Ground, Half, Link, Region, Side, Ticket, sleep, wake};
 
 use crate::layout::{CHUNK, Full, Geometry, MAX_CHUNKS, MIN_CHUNKS, longest_in};
 use crate::party::{Company, Party};
@@ -57,8 +57,9 @@ impl Fabric for Settings {
         }
     }
 
-    fn size(&self, capacity: usize) -> Option<usize> {
-        direction(capacity)?.size()?.checked_mul(2)?.checked_next_multiple_of(PAGE)
+    fn extent(&self, capacity: usize, _extra: u64) -> Option<Extent> {
+        let both = direction(capacity)?.size()?.checked_mul(2)?;
+        both.checked_next_multiple_of(PAGE).map(Extent::whole)
     }
 
     fn halves(&self, region: Region, capacity: usize, side: Side) -> io::Result<(Sender, Receiver)> {

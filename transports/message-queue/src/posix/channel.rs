@@ -10,7 +10,7 @@ use anyipc_core::{
     Wait, Waiter,
 };
 use anyipc_os::Fd;
-use anyipc_shared_memory::parts::{Fabric, Link, Pulse, ReadySlot, Region, Side};
+use anyipc_shared_memory::parts::{Extent, Fabric, Link, Pulse, ReadySlot, Region, Side};
 
 use super::queue::failed;
 use super::record::Record;
@@ -42,8 +42,8 @@ impl Fabric for Pair<'_> {
         self.settings.insists(hello)
     }
 
-    fn size(&self, _capacity: usize) -> Option<usize> {
-        Some(MARKS)
+    fn extent(&self, _capacity: usize, _extra: u64) -> Option<Extent> {
+        Some(Extent::whole(MARKS))
     }
 
     fn extras(&self) -> io::Result<Vec<Fd>> {

@@ -2,7 +2,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, fallocate, ftruncate};
 use rustix::io::{pread, pwrite, retry_on_intr as retry};
 use rustix::process::{Resource, getrlimit};
 
@@ -41,10 +41,14 @@ impl Fd {
 
     /// Sets the size and reserves the space, so that a full disk is an error here and no signal later.
     pub fn reserve(&self, len: usize) -> io::Result<()> {
-        // What no file can hold is a lack of space; past the process's own limit the kernel would signal.
-        let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX).min(i64::MAX as u64);
-        let len = u64::try_from(len).ok().filter(|&l| l <= limit).ok_or(io::ErrorKind::FileTooLarge)?;
+        let len = possible(len)?;
         Ok(retry(|| fallocate(self, FallocateFlags::empty(), 0, len))?)
+    }
+
+    /// Makes a file longer, without memory for that.
+    pub fn lengthen(&self, len: usize) -> io::Result<()> {
+        let len = possible(len)?;
+        Ok(retry(|| ftruncate(self, len))?)
     }
 
     /// Reads up to the buffer's end or the file's.
@@ -90,6 +94,13 @@ impl Drop for Fd {
             unsafe { ManuallyDrop::drop(&mut self.fd) };
         }
     }
+}
+
+/// A file's length as the kernel wants it. What no file can hold is a lack of space; past the process's own limit the
+/// kernel would signal.
+fn possible(len: usize) -> io::Result<u64> {
+    let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX).min(i64::MAX as u64);
+    u64::try_from(len).ok().filter(|&len| len <= limit).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }
 
 pub(super) fn status(stat: &rustix::fs::Stat) -> Status {

@@ -1,6 +1,7 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::region::Extent;
 use crate::ring::{RING_CONTROL, SharedRing};
 use crate::sys::{self, Fd, Map};
 
@@ -11,24 +12,32 @@ pub(crate) const MAX_CAPACITY: usize = 1 << 30;
 
 /// Where the arrays begin, behind both rings' control words.
 const DATA: usize = 4096;
+/// Bytes of the array that a ring that grows goes on in first: as much as a socket takes. Two sides that both send a while
+/// before they receive get on then over every transport, or over none.
+pub(crate) const SPARE: usize = 256 << 10;
+/// The spare arrays begin at a multiple of it: a page, of whatever size.
+const PAGE: usize = 64 << 10;
 
 /// The two rings in a channel's memory.
 #[derive(Debug)]
 pub(crate) struct Layout {
     pub(crate) to_owner: SharedRing,
     pub(crate) to_opener: SharedRing,
+    /// The same rings over their spare arrays, if they may grow. Nobody has reserved these.
+    pub(crate) spares: Option<[SharedRing; 2]>,
 }
 
 impl Layout {
-    /// Bytes of the memory that two rings of this capacity take.
-    pub(crate) const fn size(capacity: usize) -> usize {
-        DATA + 2 * capacity
+    /// The memory of two rings of this capacity, with spare arrays or without.
+    pub(crate) fn extent(capacity: usize, spares: bool) -> Extent {
+        let reserved = DATA + 2 * capacity;
+        if spares { Extent { len: spare(capacity, 2), reserved } } else { Extent::whole(reserved) }
     }
 
     /// Makes a larger array for a ring that goes on in it. The descriptor is for the consumer.
     pub(crate) fn enlarge(ring: &SharedRing, capacity: usize) -> io::Result<(SharedRing, Fd)> {
-        let fd = sys::anonymous(capacity)?;
-        let ring = ring.with_array(Map::new(&fd, capacity)?, capacity);
+        let fd = sys::anonymous(capacity, capacity)?;
+        let ring = ring.with_array(Arc::new(Map::new(&fd, capacity)?), 0, capacity);
         Ok((ring.ok_or(io::ErrorKind::InvalidInput)?, fd))
     }
 
@@ -40,15 +49,24 @@ impl Layout {
             return Err(io::ErrorKind::InvalidData.into());
         }
         sys::check_anonymous(fd, capacity)?;
-        ring.with_array(Map::new(fd, capacity)?, capacity).ok_or_else(|| io::ErrorKind::InvalidData.into())
+        let map = Arc::new(Map::new(fd, capacity)?);
+        ring.with_array(map, 0, capacity).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }
 
-    /// The rings in memory of [`Layout::size`].
-    pub(crate) fn over(map: &Arc<Map>, capacity: usize) -> io::Result<Self> {
+    /// The rings in memory of [`Layout::extent`].
+    pub(crate) fn over(map: &Arc<Map>, capacity: usize, spares: bool) -> io::Result<Self> {
+        let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
         let ring = |index| SharedRing::new(map, index * RING_CONTROL, DATA + index * capacity, capacity);
-        match (ring(0), ring(1)) {
-            (Some(to_owner), Some(to_opener)) => Ok(Self { to_owner, to_opener }),
-            _ => Err(io::Error::from(io::ErrorKind::InvalidInput)),
-        }
+        let (to_owner, to_opener) = ring(0).zip(ring(1)).ok_or_else(invalid)?;
+        let larger = |ring: &SharedRing, index| {
+            ring.with_array(Arc::clone(map), spare(capacity, index), SPARE).ok_or_else(invalid)
+        };
+        let spares = if spares { Some([larger(&to_owner, 0)?, larger(&to_opener, 1)?]) } else { None };
+        Ok(Self { to_owner, to_opener, spares })
     }
+}
+
+/// Where a spare array begins.
+fn spare(capacity: usize, index: usize) -> usize {
+    (DATA + 2 * capacity).next_multiple_of(PAGE) + index * SPARE
 }

@@ -35,7 +35,7 @@ impl Words {
 
 impl ReadyPage {
     pub(crate) fn new() -> io::Result<Self> {
-        let fd = sys::anonymous(PAGE)?;
+        let fd = sys::anonymous(PAGE, PAGE)?;
         let words = Arc::new(Words(Map::new(&fd, PAGE)?));
         Ok(Self { fd, words, taken: Arc::default() })
     }

@@ -25,7 +25,7 @@ pub struct Receiver {
     parked: u32,
     /// How many bytes the ring may grow to.
     limit: usize,
-    /// The larger array that the sender has offered.
+    /// The larger array that the ring goes on in when the sender says so: the spare one, or what it has offered.
     larger: Option<SharedRing>,
     /// The peer broke the format: nothing of it is believed any more.
     broken: bool,
@@ -34,6 +34,7 @@ pub struct Receiver {
 impl Receiver {
     pub(super) fn new(
         ring: Consumer<SharedRing>,
+        spare: Option<SharedRing>,
         link: Arc<Link>,
         token: Option<ReadySlot>,
         in_place: bool,
@@ -48,7 +49,7 @@ impl Receiver {
             copy: Vec::new(),
             parked: 0,
             limit,
-            larger: None,
+            larger: spare,
             broken: false,
         }
     }

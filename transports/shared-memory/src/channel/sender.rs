@@ -5,7 +5,7 @@ use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Interest, Operation, Result, SendHalf, Source, Wait, Waiter,
 };
 
-use super::layout::Layout;
+use super::layout::{Layout, SPARE};
 use super::link::{Half, Link, Pulse};
 use super::ready::ReadySlot;
 use crate::ring::{Producer, Refusal, SharedRing, Storage, Wake, state};
@@ -26,8 +26,8 @@ pub struct Sender {
     growth: Growth,
 }
 
-/// A ring begins small, which is kind to memory and to the caches. A sender that finds its receiver far behind again and
-/// again, or has messages of several frames, wants a larger one.
+/// A ring begins small, which is kind to memory and to the caches. A sender that finds it full goes on in the spare array;
+/// one that finds its receiver far behind again and again, or has messages of several frames, wants a larger one still.
 #[derive(Debug)]
 struct Growth {
     /// Bytes of the array.
@@ -36,6 +36,10 @@ struct Growth {
     limit: usize,
     /// What the messages need.
     wanted: usize,
+    /// The array that both sides have already, and nobody has reserved.
+    spare: Option<SharedRing>,
+    /// The frame that was just refused fits by now.
+    again: bool,
     /// What the receiver has been offered and not answered yet.
     offered: Option<SharedRing>,
 }
@@ -60,18 +64,20 @@ impl Sender {
     /// `limit`: how many bytes the ring may grow to.
     pub(super) fn new(
         ring: Producer<SharedRing>,
+        spare: Option<SharedRing>,
         link: Arc<Link>,
         ready: Option<ReadySlot>,
         limit: usize,
     ) -> Self {
-        let growth = Growth { capacity: ring.ring().capacity(), limit, wanted: 0, offered: None };
+        let growth =
+            Growth { capacity: ring.ring().capacity(), limit, wanted: 0, spare, again: false, offered: None };
         let max_frame = ring.max_payload();
         let (pulse, roomy) = (Pulse::new(), growth.roomy(max_frame));
         Self { ring, link, pulse, ready, parked: 0, max_frame, roomy, growth }
     }
 
-    /// Offers a larger array, if that is due; moves to one that was accepted. If anything fails, the ring
-    /// stays as it is.
+    /// Moves to the spare array or offers a larger one, if that is due; moves to one that was accepted. If anything fails,
+    /// the ring stays as it is.
     fn grow(&mut self) {
         let growth = &mut self.growth;
         let crowded = self.ring.crowded() >= CROWDED;
@@ -82,6 +88,11 @@ impl Sender {
                 None => growth.offered = Some(ring),
                 Some(accepted) => self.settle(ring, accepted),
             }
+        } else if capacity > growth.capacity
+            && let Some(spare) = growth.spare.take()
+            && spare.reserve().is_ok()
+        {
+            self.settle(spare, true);
         } else if (capacity <= growth.capacity || !self.offer(capacity)) && crowded {
             self.ring.calm();
         }
@@ -123,11 +134,12 @@ impl Sender {
         &mut self,
         max: usize,
         flags: Flags,
-        fill: impl FnOnce(&mut [u8]) -> Option<usize>,
+        mut fill: impl FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
         self.begin(max)?;
-        let pushed = self.ring.push(max, flags.bits(), fill);
-        self.finish(pushed)
+        let pushed = self.ring.push(max, flags.bits(), &mut fill);
+        let sent = self.finish(pushed);
+        if sent.is_err() && self.has_grown() { self.push(max, flags, fill) } else { sent }
     }
 
     #[inline]
@@ -188,7 +200,10 @@ impl Sender {
                 self.gone()
             }
             Refusal::WouldBlock => {
+                let full = self.growth.capacity;
+                self.growth.wanted = self.growth.wanted.max(SPARE);
                 self.grow();
+                self.growth.again = self.growth.capacity > full;
                 Error::new(Operation::Send, ErrorKind::WouldBlock)
             }
             Refusal::Cancelled => Error::new(Operation::Send, ErrorKind::WouldBlock),
@@ -198,6 +213,12 @@ impl Sender {
                     .because("the peer set the ring's cursor to where it cannot be")
             }
         }
+    }
+
+    /// Whether what was just refused deserves another try.
+    #[cold]
+    fn has_grown(&mut self) -> bool {
+        std::mem::take(&mut self.growth.again)
     }
 
     #[cold]
@@ -247,7 +268,9 @@ impl SendHalf for Sender {
 
     fn expect(&mut self, len: usize) {
         self.growth.wanted = len.saturating_mul(FRAMES).checked_next_power_of_two().unwrap_or(usize::MAX);
-        self.grow();
+        if self.link.is_ours() {
+            self.grow();
+        }
     }
 
     fn buffers(&self) -> bool {
@@ -272,7 +295,8 @@ impl SendHalf for Sender {
     fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
         self.begin(payload.len())?;
         let pushed = self.ring.push_bytes(flags.bits(), payload);
-        self.finish(pushed)
+        let sent = self.finish(pushed);
+        if sent.is_err() && self.has_grown() { self.try_send(flags, payload) } else { sent }
     }
 
     fn cork(&mut self) {

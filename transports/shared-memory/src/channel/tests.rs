@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyipc_core::{Armed, ErrorKind, Flags, Name, Operation, RecvHalf, Role, SendHalf, Wait, Waiter};
 use proptest::prelude::*;
 
+use super::layout::SPARE;
 use super::*;
 use crate::ring::{SharedRing, Storage};
 use crate::sys::{self, Dir, Listener, Map, Socket};
@@ -15,10 +16,15 @@ use crate::sys::{self, Dir, Listener, Map, Socket};
 type Halves = (Sender, Receiver);
 
 fn pair(capacity: usize, in_place: bool) -> (Layout, Halves, Option<Halves>) {
-    growing_pair(capacity, in_place, capacity)
+    growing_pair(capacity, in_place, capacity, false)
 }
 
-fn growing_pair(capacity: usize, in_place: bool, limit: usize) -> (Layout, Halves, Option<Halves>) {
+fn growing_pair(
+    capacity: usize,
+    in_place: bool,
+    limit: usize,
+    spares: bool,
+) -> (Layout, Halves, Option<Halves>) {
     let base = std::env::temp_dir();
     let dir = Dir::under(&base, Operation::Create).unwrap();
     let path = format!("channel-test-{}-{:?}.sock", std::process::id(), std::thread::current().id());
@@ -27,10 +33,11 @@ fn growing_pair(capacity: usize, in_place: bool, limit: usize) -> (Layout, Halve
     let ours = Socket::connect(&dir, &name).unwrap();
     dir.unlink(&name).unwrap();
     let theirs = listener.accept().unwrap().unwrap();
-    let memory = sys::anonymous(Layout::size(capacity)).unwrap();
-    let map = || Arc::new(Map::new(&memory, Layout::size(capacity)).unwrap());
-    let layout = Layout::over(&map(), capacity).unwrap();
-    let mapped = Layout::over(&map(), capacity).unwrap();
+    let extent = Layout::extent(capacity, spares);
+    let memory = sys::anonymous(extent.len, extent.reserved).unwrap();
+    let map = || Arc::new(Map::new(&memory, extent.len).unwrap());
+    let layout = Layout::over(&map(), capacity, spares).unwrap();
+    let mapped = Layout::over(&map(), capacity, spares).unwrap();
     let a = halves(&layout, Arc::new(Link::new(Arc::new(ours))), Role::Owner, None, in_place, limit);
     let b = halves(&mapped, Arc::new(Link::new(Arc::new(theirs))), Role::Opener, None, in_place, limit);
     (mapped, a, Some(b))
@@ -110,7 +117,7 @@ fn arming_after_the_news_does_not_sleep() {
 
 #[test]
 fn a_sender_that_sleeps_gets_more_room_and_loses_nothing() {
-    let (_, (mut sender, _recv), b) = growing_pair(4096, false, 1 << 20);
+    let (_, (mut sender, _recv), b) = growing_pair(4096, false, 1 << 20, false);
     let (_send, mut receiver) = b.unwrap();
     let max = sender.max_frame();
     let message = |i: u32| i.to_le_bytes().repeat(i as usize % (max / 4));
@@ -145,10 +152,27 @@ fn a_sender_that_sleeps_gets_more_room_and_loses_nothing() {
     assert_eq!(bytes(&mut receiver).unwrap_err().kind(), ErrorKind::Closed);
 }
 
+/// Nobody receives, and still there is as much room as a socket has.
+#[test]
+fn a_full_ring_goes_on_in_the_spare_array_at_once() {
+    for limit in [4096, 1 << 20] {
+        let (_, (mut sender, _recv), b) = growing_pair(4096, false, limit, limit > 4096);
+        let (_send, mut receiver) = b.unwrap();
+        let message = |i: u32| vec![i as u8; 500];
+        let sent = (0..).take_while(|i| sender.try_send(Flags::NONE, &message(*i)).is_ok()).count() as u32;
+        let room = if limit > 4096 { SPARE } else { 4096 } / 512;
+        assert!((room - 3..=room).contains(&(sent as usize)), "{sent} of {room}");
+        for i in 0..sent {
+            assert_eq!(bytes(&mut receiver).unwrap(), message(i));
+        }
+        assert!(bytes(&mut receiver).unwrap_err().is_would_block());
+    }
+}
+
 /// The receiver has no descriptor or no memory left: the ring stays small, the channel whole.
 #[test]
 fn an_offer_that_is_declined_changes_nothing() {
-    let (_, (mut sender, _recv), b) = growing_pair(4096, false, 1 << 20);
+    let (_, (mut sender, _recv), b) = growing_pair(4096, false, 1 << 20, false);
     let (_send, mut receiver) = b.unwrap();
     receiver.refuse_offers();
     let (mut sent, mut received) = (0u32, 0u32);
@@ -193,7 +217,7 @@ fn a_slow_sender_does_not_send_into_the_void() {
 
 #[test]
 fn a_move_without_memory_is_corrupt() {
-    let (_, (sender, _recv), b) = growing_pair(4096, false, 1 << 20);
+    let (_, (sender, _recv), b) = growing_pair(4096, false, 1 << 20, false);
     let (_send, mut receiver) = b.unwrap();
     sender.move_to_nowhere();
     for _ in 0..3 {

@@ -284,9 +284,10 @@ fn admit(
     listener: &Listener,
 ) -> Result<(Region, Option<ReadySlot>, Vec<Fd>)> {
     let fail = |what: &'static str| move |error: io::Error| Error::io(Operation::Accept, what, error);
-    let size = fabric.size(fabric.capacity()).ok_or_else(|| out_of_range(Operation::Accept))?;
-    let memory = sys::anonymous(size).map_err(fail("making the channel's memory"))?;
-    let region = Region::whole(Map::new(&memory, size).map_err(fail("mapping the channel's memory"))?);
+    let extent = fabric.extent(fabric.capacity(), fabric.extra());
+    let extent = extent.ok_or_else(|| out_of_range(Operation::Accept))?;
+    let memory = sys::anonymous(extent.len, extent.reserved).map_err(fail("making the channel's memory"))?;
+    let region = Region::whole(Map::new(&memory, extent.len).map_err(fail("mapping the channel's memory"))?);
     let mut slot = None;
     if inbox {
         if state.ready.is_none() {

@@ -173,7 +173,8 @@ impl Asked {
         ours.check(&theirs)?;
         let owner = self.owner;
         let capacity = usize::try_from(theirs.capacity).unwrap_or(0);
-        let size = fabric.size(capacity).ok_or_else(|| strange("its capacity is out of range"))?;
+        let extent = fabric.extent(capacity, extra);
+        let size = extent.ok_or_else(|| strange("its capacity is out of range"))?.len;
         let mut fds = self.fds.drain(..);
         let memory = fds.next().ok_or_else(|| strange("it handed over no memory"))?;
         let unfit = |error: io::Error| match error.kind() {

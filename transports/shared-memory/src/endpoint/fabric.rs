@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyipc_core::{Hello, Role};
 
 use crate::channel::{Link, ReadySlot};
-use crate::region::Region;
+use crate::region::{Extent, Region};
 use crate::sys::Fd;
 
 /// How a transport's channels lie in the memory that the owner hands over in the handshake.
@@ -15,14 +15,14 @@ pub trait Fabric: Debug {
     /// The receiving half.
     type Receiver;
 
-    /// Bytes of a direction, as the owner decides. One that [`size`](Self::size) takes.
+    /// Bytes of a direction, as the owner decides. One that has an [`extent`](Self::extent).
     fn capacity(&self) -> usize;
 
     /// The capacity that an opener with this hello insists on, as the owner would round it; 0 is any.
     fn insists(&self, hello: &Hello) -> u64;
 
-    /// Bytes of the memory of a channel. `None` for a capacity that no channel has.
-    fn size(&self, capacity: usize) -> Option<usize>;
+    /// The memory of a channel, of an owner whose welcome carries `extra`. `None` for a capacity that no channel has.
+    fn extent(&self, capacity: usize, extra: u64) -> Option<Extent>;
 
     /// How many further descriptors the owner hands over.
     const EXTRAS: usize = 0;

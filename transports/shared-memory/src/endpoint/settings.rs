@@ -5,7 +5,7 @@ use anyipc_core::{Error, ErrorKind, Hello, Operation, Options, Result, keys};
 
 use super::fabric::{Fabric, Side};
 use crate::channel::{Layout, MAX_CAPACITY, MIN_CAPACITY, Receiver, Sender, halves};
-use crate::region::Region;
+use crate::region::{Extent, Region};
 use crate::sys::{Scope, check_platform, user};
 
 /// The capacity of a direction at first, unless the address says otherwise: small, because every page of it is paid for
@@ -64,6 +64,11 @@ impl Settings {
     }
 }
 
+/// Whether an owner that says what its rings may grow to lets them grow.
+fn grows(capacity: usize, limit: u64) -> bool {
+    limit > capacity as u64
+}
+
 /// Channels over rings.
 impl Fabric for Settings {
     type Sender = Sender;
@@ -80,9 +85,9 @@ impl Fabric for Settings {
         }
     }
 
-    fn size(&self, capacity: usize) -> Option<usize> {
+    fn extent(&self, capacity: usize, extra: u64) -> Option<Extent> {
         let sound = capacity.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity);
-        sound.then(|| Layout::size(capacity))
+        sound.then(|| Layout::extent(capacity, grows(capacity, extra)))
     }
 
     /// What a ring may grow to: a capacity that was asked for is what it stays at.
@@ -91,7 +96,7 @@ impl Fabric for Settings {
     }
 
     fn halves(&self, region: Region, capacity: usize, side: Side) -> io::Result<(Sender, Receiver)> {
-        let layout = Layout::over(region.map(), capacity)?;
+        let layout = Layout::over(region.map(), capacity, grows(capacity, side.extra))?;
         // Messages of a peer of this user are read where they stand, if the address allows it.
         let in_place = self.trusting && side.uid == user();
         // An owner may not make us reserve more than we would by ourselves.

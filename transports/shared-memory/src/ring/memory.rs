@@ -1,5 +1,5 @@
-use std::slice;
 use std::sync::Arc;
+use std::{io, slice};
 
 use super::{HEADER, LINE, Storage};
 use crate::bytes;
@@ -22,7 +22,7 @@ pub(crate) struct SharedRing {
     lines: u64,
     /// Keep the memory behind the pointers.
     _control_map: Arc<Map>,
-    _data_map: Arc<Map>,
+    data_map: Arc<Map>,
 }
 
 // SAFETY: the pointers lead into the mappings that the ring keeps; all shared words are atomics, and payload is
@@ -43,17 +43,24 @@ impl SharedRing {
         // SAFETY: both offsets were found inside the mapping just now.
         let (control, data) = unsafe { (map.as_ptr().add(control), map.as_ptr().add(data)) };
         let lines = (capacity / LINE) as u64;
-        Some(Self { control, data, lines, _control_map: Arc::clone(map), _data_map: Arc::clone(map) })
+        Some(Self { control, data, lines, _control_map: Arc::clone(map), data_map: Arc::clone(map) })
     }
 
-    /// The same ring over another array: `capacity` bytes at the start of `map`, of the same rules.
-    pub(crate) fn with_array(&self, map: Map, capacity: usize) -> Option<Self> {
-        if capacity > map.len() || !capacity.is_power_of_two() || capacity < 8 * LINE {
+    /// The same ring over another array: `capacity` bytes at `data` of `map`, of the same rules.
+    pub(crate) fn with_array(&self, map: Arc<Map>, data: usize, capacity: usize) -> Option<Self> {
+        let inside = data.checked_add(capacity).is_some_and(|end| end <= map.len());
+        if !inside || !data.is_multiple_of(LINE) || !capacity.is_power_of_two() || capacity < 8 * LINE {
             return None;
         }
-        let data = map.as_ptr();
+        // SAFETY: the offset was found inside the mapping just now.
+        let data = unsafe { map.as_ptr().add(data) };
         let lines = (capacity / LINE) as u64;
-        Some(Self { data, lines, _data_map: Arc::new(map), ..self.clone() })
+        Some(Self { data, lines, data_map: map, ..self.clone() })
+    }
+
+    /// Sees to it that the array has memory. Both its ends lie on pages.
+    pub(crate) fn reserve(&self) -> io::Result<()> {
+        self.data_map.reserve(self.data as usize - self.data_map.as_ptr() as usize, self.capacity())
     }
 
     /// Bytes of the array.

@@ -37,6 +37,9 @@ impl Map {
     pub(crate) fn new(_fd: &Fd, _len: usize) -> io::Result<Self> {
         no()
     }
+    pub(crate) fn reserve(&self, _start: usize, _len: usize) -> io::Result<()> {
+        match self.0 {}
+    }
     pub(crate) fn as_ptr(&self) -> *mut u8 {
         match self.0 {}
     }
@@ -45,7 +48,7 @@ impl Map {
     }
 }
 
-pub(crate) fn anonymous(_len: usize) -> io::Result<Fd> {
+pub(crate) fn anonymous(_len: usize, _reserved: usize) -> io::Result<Fd> {
     no()
 }
 

@@ -40,6 +40,19 @@ impl Map {
         Ok(map)
     }
 
+    /// Sees to it that a part has memory, so that touching it is no signal: pages are allocated, and are there. Both ends lie
+    /// on pages. Fails where the system has no memory left, and on Linux before 5.14.
+    pub(crate) fn reserve(&self, start: usize, len: usize) -> io::Result<()> {
+        if start.checked_add(len).is_none_or(|end| end > self.len) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: the range lies in the mapping; what is there already stays as it is.
+        let range = unsafe { self.start.as_ptr().add(start) };
+        // SAFETY: as above.
+        unsafe { madvise(range.cast(), len, Advice::LinuxPopulateWrite)? };
+        Ok(())
+    }
+
     /// The first byte; page-aligned. Not mapped in a forked child: check the generation first.
     pub(crate) fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()

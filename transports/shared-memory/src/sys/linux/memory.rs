@@ -7,11 +7,15 @@ use anyipc_os::Fd;
 /// What keeps a peer from shrinking memory under our feet.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
-/// Makes nameless memory of exactly `len` bytes, reserved, zeroed and sealed against resizing.
-pub(crate) fn anonymous(len: usize) -> io::Result<Fd> {
+/// Makes nameless memory of exactly `len` bytes, zeroed and sealed against resizing. So many from the start are reserved;
+/// before the others are touched, [`Map::reserve`](super::Map::reserve) has to do that.
+pub(crate) fn anonymous(len: usize, reserved: usize) -> io::Result<Fd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = Fd::make(|| Ok(memfd_create("anyipc", flags)?))?;
-    fd.reserve(len)?;
+    fd.reserve(reserved)?;
+    if len > reserved {
+        fd.lengthen(len)?;
+    }
     fcntl_add_seals(&fd, SEALS)?;
     Ok(fd)
 }
