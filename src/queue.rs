@@ -107,8 +107,7 @@ impl Queue {
     /// # Errors
     /// `WouldBlock` (the queue is empty), and those of `recv`.
     pub fn try_recv(&mut self) -> Result<(u32, Vec<u8>)> {
-        let mut read = Some(|priority, message: &[u8]| (priority, message.to_vec()));
-        self.try_read(&mut read).map_err(|e| self.explain(e, Operation::Receive))
+        self.try_recv_with(|priority, message| (priority, message.to_vec()))
     }
 
     /// As [`recv`](Self::recv), showing the message to `read`: nothing is allocated. A message whose `read`
@@ -118,6 +117,26 @@ impl Queue {
     /// Those of `recv`; `read` was not called then.
     pub fn recv_with<R>(&mut self, read: impl FnOnce(u32, &[u8]) -> R) -> Result<R> {
         self.recv_within(None, read)
+    }
+
+    /// As [`recv_with`](Self::recv_with), waiting this long at most.
+    ///
+    /// # Errors
+    /// `TimedOut`, and those of `recv`; `read` was not called then.
+    pub fn recv_with_timeout<R>(
+        &mut self,
+        timeout: Duration,
+        read: impl FnOnce(u32, &[u8]) -> R,
+    ) -> Result<R> {
+        self.recv_within(Some(timeout), read)
+    }
+
+    /// As [`recv_with`](Self::recv_with), without waiting.
+    ///
+    /// # Errors
+    /// Those of [`try_recv`](Self::try_recv); `read` was not called then.
+    pub fn try_recv_with<R>(&mut self, read: impl FnOnce(u32, &[u8]) -> R) -> Result<R> {
+        self.try_read(&mut Some(read)).map_err(|e| self.explain(e, Operation::Receive))
     }
 
     fn recv_within<R>(&mut self, timeout: Option<Duration>, read: impl FnOnce(u32, &[u8]) -> R) -> Result<R> {

@@ -27,7 +27,11 @@ fn messages_come_by_priority_whoever_waits_how() {
             queue.send(0, b"low").unwrap();
             queue.send(2, b"high").unwrap();
             assert_eq!(queue.recv().unwrap(), (2, b"high".to_vec()));
-            assert_eq!(queue.recv().unwrap(), (0, b"low".to_vec()));
+            let shown = queue.recv_with_timeout(SHORT, |priority, message| (priority, message.to_vec()));
+            assert_eq!(shown.unwrap(), (0, b"low".to_vec()));
+            queue.send(1, b"there").unwrap();
+            assert_eq!(queue.try_recv_with(|priority, message| (priority, message.len())).unwrap(), (1, 5));
+            assert!(queue.try_recv_with(|_, _| panic!("no message")).unwrap_err().is_would_block());
             let mut other = owner.queue().unwrap();
             let sender = thread::spawn(move || {
                 for i in 0..20_000u32 {
@@ -76,6 +80,7 @@ fn every_waiting_call_has_a_timeout() {
         assert!((SHORT..LONG).contains(&took), "{took:?}");
     };
     timed(&mut |queue| queue.recv_timeout(SHORT).unwrap_err().kind());
+    timed(&mut |queue| queue.recv_with_timeout(SHORT, |_, _| panic!("no message")).unwrap_err().kind());
     timed(&mut |queue| {
         while queue.try_send(0, b"x").is_ok() {}
         queue.send_timeout(0, b"x", SHORT).unwrap_err().kind()
