@@ -338,15 +338,40 @@ fn the_second_process_ends_with_the_first() {
     }
 }
 
+/// Waits until a process has used so many hundredths of a second: until it spins in the middle of a row.
+fn used(process: u32, ticks: u64) {
+    let started = Instant::now();
+    loop {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+        let fields: Vec<_> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        if fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap() >= ticks {
+            return;
+        }
+        assert!(started.elapsed() < WATCHDOG, "the second process does nothing");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn the_death_of_the_second_process_is_an_error() {
-    let place = Place::new();
-    let bench = place.start(["bench", "--transports", "shm"]);
-    let second = second_process(bench.pid());
-    let second = rustix::process::Pid::from_raw(second.try_into().unwrap()).unwrap();
-    rustix::process::kill_process(second, Signal::KILL).unwrap();
-    let (status, _, errors) = bench.end();
-    assert_eq!(status.code(), Some(1));
-    assert!(errors.iter().any(|line| line.contains("the second process ended")), "{errors:?}");
-    assert!(place.files().is_empty(), "{:?}", place.files());
+    for args in [
+        &["--transports", "shm"][..],
+        &["--transports", "mq", "--patterns", "queue"],
+        // The only pattern of several senders, whose queue is full all the time.
+        &["--transports", "mq", "--patterns", "queue", "--senders", "3"],
+        // The sides of inproc:// are threads: the second process serves the baseline only.
+        &["--transports", "inproc", "--compare=cache-line", "--patterns", "round-trip"],
+    ] {
+        let place = Place::new();
+        let common = ["bench", "--waits", "spin", "--sizes", "64", "--slice", "3s", "--repetitions", "1"];
+        let bench = place.start([&common[..], args].concat());
+        let second = second_process(bench.pid());
+        used(second, 5);
+        let second = rustix::process::Pid::from_raw(second.try_into().unwrap()).unwrap();
+        rustix::process::kill_process(second, Signal::KILL).unwrap();
+        let (status, _, errors) = bench.end();
+        assert_eq!(status.code(), Some(1));
+        assert!(errors.iter().any(|line| line.contains("the second process ended")), "{errors:?}");
+        assert!(place.files().is_empty(), "{:?}", place.files());
+    }
 }

@@ -1,61 +1,87 @@
-//! Ends the second process whatever happens: the end, an error, an interruption, a standstill.
+//! Ends the second process whatever happens, and the benchmark with it: the end, an error, an interruption, a
+//! standstill.
 
+use std::io;
 use std::process::Child;
-use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::link::Failure;
+use crate::output::Output;
 
 /// A row that takes longer than this has come to a standstill.
 const STANDSTILL: Duration = Duration::from_secs(20);
-/// How long the driver has to leave in good order once the second process was killed.
-const LEAVE: Duration = Duration::from_secs(2);
+/// How often it looks whether the second process is still there.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long the driver has to leave in good order once the second process is no more.
+const LEAVE: Duration = Duration::from_secs(1);
 
-type Shared = Arc<Mutex<Option<Child>>>;
+/// What becomes of the second process, for those who wait for it. The default is that of none: it never ends.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fate(Arc<Mutex<Option<Child>>>);
+
+impl Fate {
+    /// Fails if the second process was there and has ended.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        match self.lock().as_mut().map(Child::try_wait) {
+            Some(Ok(Some(status))) => Err(format!("the second process ended ({status})").into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The driver's calls on most links then fail, and it leaves in good order.
+    fn kill(&self) {
+        if let Some(mut child) = self.lock().take() {
+            // It may have ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Child>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Holds the second process; dropping it kills and reaps it.
 #[derive(Debug)]
 pub(super) struct Guard {
-    child: Shared,
+    fate: Fate,
     beats: SyncSender<()>,
 }
 
 impl Guard {
-    /// Begins to watch.
+    /// Begins to watch. `json` as in [`Output`].
     ///
     /// # Errors
     /// There is no thread for it.
-    pub(super) fn new() -> Result<Self, Failure> {
-        let child = Shared::default();
+    pub(super) fn new(json: bool) -> Result<Self, Failure> {
+        let fate = Fate::default();
         let (beats, watch) = mpsc::sync_channel(1);
-        let watched = Arc::clone(&child);
+        let watched = fate.clone();
         thread::Builder::new().name("watchdog".into()).spawn(move || {
-            loop {
-                match watch.recv_timeout(STANDSTILL) {
-                    Ok(()) => {}
-                    Err(RecvTimeoutError::Disconnected) => return,
-                    Err(RecvTimeoutError::Timeout) => {
-                        eprintln!("error: nothing moved for {STANDSTILL:?}");
-                        kill(&watched);
-                        thread::sleep(LEAVE);
-                        std::process::exit(1);
-                    }
-                }
+            let Some(why) = end_of(&watched, &watch) else { return };
+            // Only who sleeps or spins on bare memory does not notice.
+            if disconnects(&watch) {
+                return;
             }
+            let why = crate::failure::Failure::Io("the benchmark failed".into(), io::Error::other(why));
+            Output::new(json, false).failure(&why);
+            std::process::exit(why.exit_code().into());
         })?;
-        Ok(Self { child, beats })
+        Ok(Self { fate, beats })
     }
 
     /// Takes the second process.
     pub(super) fn watch(&self, child: Child) {
-        *lock(&self.child) = Some(child);
+        *self.fate.lock() = Some(child);
     }
 
-    /// True if the second process was there and has ended.
-    pub(super) fn is_over(&self) -> bool {
-        lock(&self.child).as_mut().is_some_and(|child| child.try_wait().is_ok_and(|status| status.is_some()))
+    /// What becomes of it.
+    pub(super) fn fate(&self) -> &Fate {
+        &self.fate
     }
 
     /// Says that things move.
@@ -67,19 +93,36 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        kill(&self.child);
+        self.fate.kill();
     }
 }
 
-/// The driver's calls on the link then fail, and it leaves in good order.
-fn kill(child: &Shared) {
-    if let Some(mut child) = lock(child).take() {
-        // It may have ended already.
-        let _ = child.kill();
-        let _ = child.wait();
+/// Watches until something is wrong, and says what; `None` if all is over before.
+fn end_of(fate: &Fate, watch: &Receiver<()>) -> Option<Failure> {
+    let mut moved = Instant::now();
+    loop {
+        match watch.recv_timeout(LOOK) {
+            Ok(()) => moved = Instant::now(),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Err(why) = fate.check() {
+            return Some(why);
+        }
+        if moved.elapsed() >= STANDSTILL {
+            fate.kill();
+            return Some(format!("nothing moved for {STANDSTILL:?}").into());
+        }
     }
 }
 
-fn lock(child: &Shared) -> MutexGuard<'_, Option<Child>> {
-    child.lock().unwrap_or_else(PoisonError::into_inner)
+/// Whether the driver leaves in time.
+fn disconnects(watch: &Receiver<()>) -> bool {
+    let until = Instant::now() + LEAVE;
+    loop {
+        match watch.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(()) => {}
+            Err(error) => return error == RecvTimeoutError::Disconnected,
+        }
+    }
 }

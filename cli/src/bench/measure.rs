@@ -76,6 +76,7 @@ impl<'a> Bench<'a> {
         let driven = self.drive(case, time, &order, &mut meeting);
         // Only over a channel the other side learns of it.
         if driven.is_err() && carrier != Carrier::Channel {
+            self.guard.fate().check()?;
             return driven;
         }
         let reported = self.peers.report(case.peer);
@@ -100,7 +101,7 @@ impl<'a> Bench<'a> {
         order: &Order,
         meeting: &mut Meeting,
     ) -> Result<Figures, Failure> {
-        let mut wire = meeting.meet(order, || self.guard.is_over())?;
+        let mut wire = meeting.meet(order, self.guard.fate())?;
         let whose = match case.peer {
             PeerKind::Process | PeerKind::Nobody => Whose::Process,
             PeerKind::Thread => Whose::Thread,

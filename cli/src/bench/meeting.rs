@@ -10,6 +10,7 @@ use super::carrier::{Baseline, Carrier, Wire};
 use super::case::Case;
 use super::channel::ChannelLink;
 use super::crowd::{Audience, Crowd};
+use super::guard::Fate;
 use super::link::{Failure, Handling};
 use super::memcpy::Memcpy;
 use super::pattern::Pattern;
@@ -72,7 +73,7 @@ impl Order {
             }
             Carrier::Queue => {
                 let queue = |index| Ok::<_, Failure>(anyipc::open(self.place(index)?)?.queue()?);
-                let link = QueueLink::new(queue(1)?, queue(0)?, self.handling());
+                let link = QueueLink::new(queue(1)?, queue(0)?, self.handling(), Fate::default());
                 match self.senders {
                     2.. => Wire::Audience(Audience::new(link, self.senders.into())),
                     _ => Wire::Queue(link),
@@ -123,10 +124,10 @@ impl Meeting {
         Ok(meeting)
     }
 
-    /// The driver's end. `gone` tells whether the other side will not come any more.
-    pub(super) fn meet(&mut self, order: &Order, gone: impl Fn() -> bool) -> Result<Wire, Failure> {
+    /// The driver's end. `fate` is that of the other side.
+    pub(super) fn meet(&mut self, order: &Order, fate: &Fate) -> Result<Wire, Failure> {
         let started = Instant::now();
-        let patient = || started.elapsed() < COME && !gone();
+        let patient = || started.elapsed() < COME && fate.check().is_ok();
         Ok(match self {
             Self::Channel(owner) => loop {
                 match owner.accept_timeout(LOOK) {
@@ -135,7 +136,8 @@ impl Meeting {
                 }
             },
             Self::Queues { there, back } => {
-                let link = |_| Ok(QueueLink::new(there.queue()?, back.queue()?, order.handling()));
+                let link =
+                    |_| Ok(QueueLink::new(there.queue()?, back.queue()?, order.handling(), fate.clone()));
                 match order.senders {
                     2.. => {
                         Wire::Crowd(Crowd::new((0..order.senders).map(link).collect::<Result<_, Failure>>()?))

@@ -75,8 +75,8 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     }
     let plan = Plan::new(args, Registry::global())?;
     interrupt::install()?;
-    let guard = Guard::new().map_err(failed)?;
-    let report = measure_all(args, &plan, &guard, out.quiet())?;
+    let guard = Guard::new(out.json()).map_err(failed)?;
+    let report = measure_all(args, &plan, guard, out.quiet())?;
     let files = [
         (&args.file, json::file as Format),
         (&args.csv, csv::file),
@@ -96,7 +96,8 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn measure_all(args: &Args, plan: &Plan, guard: &Guard, quiet: bool) -> Result<Report> {
+/// Measures. The guard ends with that: who reads the report may take all the time there is.
+fn measure_all(args: &Args, plan: &Plan, guard: Guard, quiet: bool) -> Result<Report> {
     let started = Instant::now();
     let machine = Machine::look();
     let pinning = if args.no_pin { None } else { args.pin.or_else(Pinning::choose) };
@@ -106,7 +107,7 @@ fn measure_all(args: &Args, plan: &Plan, guard: &Guard, quiet: bool) -> Result<R
         )));
     }
     let setting = Setting::new(args, pinning, clock_cost());
-    let mut bench = Bench::new(Registry::global(), guard, setting);
+    let mut bench = Bench::new(Registry::global(), &guard, setting);
     let mut measured: Vec<_> = plan.cases.iter().map(|case| (case.clone(), Vec::new())).collect();
     let progress = Progress::new(plan, quiet);
     let place = || pinning.and_then(cache_line_round_trip);

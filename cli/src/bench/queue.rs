@@ -1,12 +1,17 @@
 //! Messages over two queues, one each way.
 
-use anyipc::Queue;
+use std::time::Duration;
 
+use anyipc::{ErrorKind, Queue};
+
+use super::guard::Fate;
 use super::link::{Failure, Handling, Link, Received};
 use super::payload::{self, END};
 
 /// The one priority that all messages have.
 const PRIORITY: u32 = 0;
+/// A queue never says that nobody else is there: how often a wait looks.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Two queues that carry checked messages.
 #[derive(Debug)]
@@ -14,12 +19,14 @@ pub(super) struct QueueLink {
     sends: Queue,
     receives: Queue,
     handling: Handling,
+    fate: Fate,
     buffer: Vec<u8>,
 }
 
 impl QueueLink {
-    pub(super) fn new(sends: Queue, receives: Queue, handling: Handling) -> Self {
-        Self { sends, receives, handling, buffer: Vec::new() }
+    /// `fate` is that of the other side.
+    pub(super) fn new(sends: Queue, receives: Queue, handling: Handling, fate: Fate) -> Self {
+        Self { sends, receives, handling, fate, buffer: Vec::new() }
     }
 
     /// Takes the next message and checks that it is the one that `expected` makes of it.
@@ -27,18 +34,29 @@ impl QueueLink {
     pub(super) fn take(
         &mut self,
         size: usize,
-        expected: impl FnOnce(&[u8]) -> u64,
+        mut expected: impl FnMut(&[u8]) -> u64,
     ) -> Result<Received, Failure> {
         let (verify, in_place, buffer) = (self.handling.verify, self.handling.in_place, &mut self.buffer);
-        let checked = self.receives.recv_with(|_, message| {
+        let mut read = |_: u32, message: &[u8]| {
             if in_place {
                 return payload::check(message, size, expected(message), verify);
             }
             buffer.clear();
             buffer.extend_from_slice(message);
             payload::check(buffer, size, expected(buffer), verify)
-        })?;
-        Ok(checked?)
+        };
+        Ok(watching(&self.fate, || self.receives.recv_with_timeout(LOOK, &mut read))??)
+    }
+}
+
+/// Repeats a call that has timed out as long as the other side lives.
+#[inline]
+fn watching<T>(fate: &Fate, mut call: impl FnMut() -> anyipc::Result<T>) -> Result<T, Failure> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::TimedOut => fate.check()?,
+            done => return Ok(done?),
+        }
     }
 }
 
@@ -47,7 +65,7 @@ impl Link for QueueLink {
     fn send(&mut self, size: usize, stamp: u64) -> Result<(), Failure> {
         self.buffer.resize(size, 0);
         payload::write(&mut self.buffer, stamp);
-        Ok(self.sends.send(PRIORITY, &self.buffer)?)
+        watching(&self.fate, || self.sends.send_timeout(PRIORITY, &self.buffer, LOOK))
     }
 
     #[inline]
