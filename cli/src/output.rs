@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, Stdout, Write};
 
 use serde::Serialize;
+use terminal_size::terminal_size_of;
 
 use crate::failure::{Failure, Result};
 
@@ -47,6 +48,11 @@ impl Output {
     /// Whether remarks are unwanted.
     pub(crate) fn quiet(&self) -> bool {
         self.quiet
+    }
+
+    /// Columns of the terminal that data goes to; `None` if it goes elsewhere.
+    pub(crate) fn width(&self) -> Option<usize> {
+        terminal_size_of(io::stdout()).map(|(width, _)| width.0.into())
     }
 
     /// One JSON line of data: the fields of `body` after `"schema":1`. `body` serializes as a map.

@@ -91,8 +91,16 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     out.line(heading(&report))?;
-    out.line(table(&report.rows))?;
+    let (drawn, left_out) = table(&report.rows, out.width());
+    out.line(drawn)?;
     notes(&report).iter().try_for_each(|note| out.line(format_args!("- {note}")))?;
+    if !left_out.is_empty() {
+        out.flush()?;
+        out.note(format_args!(
+            "The terminal is too narrow for: {}. --json, --csv and --markdown have all.",
+            left_out.join(", ")
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,9 +11,18 @@ const SIZE: &str = "size";
 const WAIT: &str = "wait";
 const PACE: &str = "pace";
 const TRANSPORT: &str = "transport";
+const P99: &str = "p99 µs";
+const P999: &str = "p99.9 µs";
+const GIB: &str = "GiB/s";
+const CPU: &str = "CPU µs";
+const SPREAD: &str = "± %";
 const UNSTABLE: &str = "unstable";
+/// In place of the reasons, where there is no room for them.
+const MARK: &str = "!";
 const RATIO: &str = "ratio";
 const LIMIT: &str = "× limit";
+/// What a narrow terminal does without, the first of them first.
+const SPARED: [&str; 7] = [UNSTABLE, P999, GIB, CPU, PACE, P99, SPREAD];
 
 /// Where and how it was measured.
 pub(in super::super) fn heading(report: &Report) -> String {
@@ -41,8 +50,8 @@ pub(in super::super) fn heading(report: &Report) -> String {
 /// The titles that these rows need.
 pub(super) fn header(rows: &[Row]) -> Vec<&'static str> {
     let limit = rows.iter().any(|row| row.times_limit.is_some());
-    let mut header = vec![PATTERN, SIZE, WAIT, PACE, TRANSPORT, "p50 µs", "p99 µs", "p99.9 µs", "M msg/s"];
-    header.extend(["GiB/s", "CPU µs", "± %", if limit { LIMIT } else { RATIO }, UNSTABLE]);
+    let mut header = vec![PATTERN, SIZE, WAIT, PACE, TRANSPORT, "p50 µs", P99, P999, "M msg/s"];
+    header.extend([GIB, CPU, SPREAD, if limit { LIMIT } else { RATIO }, UNSTABLE]);
     if rows.iter().all(|row| row.case.pace_label().is_none()) {
         header.retain(|title| *title != PACE);
     }
@@ -54,17 +63,39 @@ pub(super) fn header(rows: &[Row]) -> Vec<&'static str> {
 
 /// A column of words, not of figures.
 pub(super) fn is_text(title: &str) -> bool {
-    matches!(title, PATTERN | WAIT | PACE | TRANSPORT | UNSTABLE)
+    matches!(title, PATTERN | WAIT | PACE | TRANSPORT | UNSTABLE | MARK)
+}
+
+/// The table in so many columns of a terminal, or as wide as it is, and what was left out for that.
+pub(in super::super) fn table(rows: &[Row], width: Option<usize>) -> (String, Vec<&'static str>) {
+    let mut header = header(rows);
+    let mut drawn = draw(rows, &header);
+    let mut left_out = Vec::new();
+    for title in SPARED {
+        let needed = drawn.lines().next().map_or(0, |line| line.chars().count());
+        if width.is_none_or(|width| needed <= width) {
+            break;
+        }
+        let Some(at) = header.iter().position(|other| *other == title) else { continue };
+        header.remove(at);
+        if title == UNSTABLE {
+            header.push(MARK);
+            left_out.push("why rows are unstable (!)");
+        } else {
+            left_out.push(title);
+        }
+        drawn = draw(rows, &header);
+    }
+    (drawn, left_out)
 }
 
 /// One line per row; what the row above said already stands there only once.
-pub(in super::super) fn table(rows: &[Row]) -> String {
+fn draw(rows: &[Row], header: &[&'static str]) -> String {
     let mut table = Table::new();
-    let header = header(rows);
-    table.load_style(UTF8_BORDERS_ONLY).set_header(&header);
+    table.load_style(UTF8_BORDERS_ONLY).set_header(header);
     let mut above: Vec<String> = Vec::new();
     for row in rows {
-        let cells = cells(row, &header);
+        let cells = cells(row, header);
         let names = header.iter().position(|title| *title == TRANSPORT).unwrap_or_default();
         let same = above.iter().zip(&cells).take(names).take_while(|(above, cell)| above == cell).count();
         table.add_row(cells.iter().enumerate().map(|(at, cell)| if at < same { "" } else { cell }));
@@ -72,7 +103,8 @@ pub(in super::super) fn table(rows: &[Row]) -> String {
     }
     for (title, column) in header.iter().zip(table.column_iter_mut()) {
         column.set_cell_alignment(if is_text(title) { CellAlignment::Left } else { CellAlignment::Right });
-        column.set_padding((1, 1));
+        // With the blank of the style, two between columns.
+        column.set_padding((1, u16::from(Some(title) == header.last())));
     }
     table.to_string()
 }
@@ -89,14 +121,16 @@ pub(super) fn cells(row: &Row, header: &[&str]) -> Vec<String> {
         PACE => row.case.pace_label().unwrap_or_default(),
         TRANSPORT => row.case.label(),
         "p50 µs" => micros(figures.p50_ns),
-        "p99 µs" => micros(figures.p99_ns),
-        "p99.9 µs" => micros(figures.p999_ns),
+        P99 => micros(figures.p99_ns),
+        P999 => micros(figures.p999_ns),
         "M msg/s" => digits(figures.messages_per_second.map(|rate| rate / 1e6)),
-        "GiB/s" => digits(figures.gib_per_second),
-        "CPU µs" => micros(figures.cpu_ns_per_message),
-        "± %" => row.spread.map_or_else(none, half),
+        GIB => digits(figures.gib_per_second),
+        CPU => micros(figures.cpu_ns_per_message),
+        SPREAD => row.spread.map_or_else(none, half),
         RATIO => times(row.ratio),
         LIMIT => times(row.times_limit),
+        MARK if row.unstable.is_empty() => String::new(),
+        MARK => MARK.into(),
         _ => row.unstable.join(", "),
     };
     header.iter().map(cell).collect()

@@ -48,14 +48,36 @@ fn text(report: &Report, format: Format) -> String {
 
 #[test]
 fn the_table_says_each_thing_once() {
-    let text = table(&three().rows);
+    let text = table(&three().rows, None).0;
     let line = |word: &str| text.lines().find(|l| l.contains(word)).unwrap().to_owned();
     assert!(line("fast").contains("round-trip") && line("fast").contains("0.200"), "{text}");
     assert!(line("fast").contains("1.00×") && line("slow").contains("2.50×"), "{text}");
     assert!(!line("slow").contains("round-trip") && line("wild").contains("differs by ±50 %"), "{text}");
     assert!(text.contains("ratio") && !text.contains("pace") && !text.contains("limit"), "{text}");
-    let calm = table(&three().rows[..2]);
+    let calm = table(&three().rows[..2], None).0;
     assert!(!calm.contains("unstable"), "{calm}");
+}
+
+#[test]
+fn a_narrow_terminal_gets_what_fits() {
+    let rows = three().rows;
+    let (whole, left_out) = table(&rows, None);
+    assert!(left_out.is_empty() && whole.contains("cores moved"), "{whole}");
+    let width = |table: &str| table.lines().map(|line| line.chars().count()).max().unwrap();
+    assert_eq!(table(&rows, Some(width(&whole))), (whole.clone(), Vec::new()));
+    for columns in [width(&whole) - 1, 120, 100, 80] {
+        let (text, left_out) = table(&rows, Some(columns));
+        assert!(width(&text) <= columns, "{text}");
+        // The reasons went first; which rows they are for is still said.
+        assert_eq!(left_out[0], "why rows are unstable (!)");
+        assert_eq!(text.lines().filter(|line| line.ends_with("! │")).count(), 2, "{text}");
+        for title in ["pattern", "size", "wait", "transport", "p50 µs", "M msg/s", "ratio"] {
+            assert!(text.contains(title), "{text}");
+        }
+        for title in &left_out[1..] {
+            assert!(whole.contains(title) && !text.contains(title), "{text}");
+        }
+    }
 }
 
 #[test]
@@ -64,7 +86,7 @@ fn baselines_are_the_limit() {
         (case("shm", Pattern::RoundTrip), vec![round_trip(300.0)]),
         (baseline(Baseline::Futex, Pattern::RoundTrip), vec![round_trip(200.0)]),
     ]);
-    let text = table(&rows.rows);
+    let text = table(&rows.rows, None).0;
     assert!(text.contains("× limit") && text.contains("1.50×") && text.contains("bare futex"), "{text}");
     let notes = notes(&rows).join("\n");
     assert!(notes.contains("fastest baseline") && notes.contains("50 µs"), "{notes}");
@@ -74,7 +96,7 @@ fn baselines_are_the_limit() {
 fn paces_have_a_column() {
     let gap = Pace::Gap(Duration::from_millis(1));
     let rows = report(vec![(Case { pace: gap, ..case("shm", Pattern::RoundTrip) }, vec![round_trip(300.0)])]);
-    let text = table(&rows.rows);
+    let text = table(&rows.rows, None).0;
     assert!(text.contains("pace") && text.contains("gap 1 ms"), "{text}");
     assert!(notes(&rows).join("\n").contains("waits for the gap awake"));
 }
