@@ -48,23 +48,28 @@ pub trait Transport: Debug + Send + Sync + 'static {
 
     /// All objects of this transport that the user can see.
     fn list(&self, _options: &Options) -> Result<Vec<Object>> {
-        Err(Error::new(Operation::List, ErrorKind::Unsupported))
+        Err(unlisted(Operation::List))
     }
 
     /// The objects of one name (a block and a rendezvous are two).
     fn inspect(&self, _name: &Name, _options: &Options) -> Result<Vec<Object>> {
-        Err(Error::new(Operation::Stat, ErrorKind::Unsupported))
+        Err(unlisted(Operation::Stat))
     }
 
     /// Removes the objects of one name. What is alive is `Busy` unless `force`.
     fn remove(&self, _name: &Name, _options: &Options, _force: bool) -> Result<()> {
-        Err(Error::new(Operation::Remove, ErrorKind::Unsupported))
+        Err(unlisted(Operation::Remove))
     }
 
     /// What crashes left behind; with `fix` it is gone afterwards.
     fn sweep(&self, _options: &Options, _fix: bool) -> Result<Vec<Object>> {
-        Err(Error::new(Operation::List, ErrorKind::Unsupported))
+        Err(unlisted(Operation::List))
     }
+}
+
+fn unlisted(operation: Operation) -> Error {
+    Error::new(operation, ErrorKind::Unsupported)
+        .because("this transport keeps no list of its objects; they go with their owners")
 }
 
 /// Which side of a named object a handle is.

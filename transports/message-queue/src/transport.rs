@@ -28,7 +28,8 @@ impl Transport for MessageQueue {
 
     fn about(&self) -> &'static str {
         "a file in the private directory, mapped: chunks of 128 bytes, two locks that survive their owners, \
-         256 handles at a time; channels: such queues in a memfd, handed over a Unix socket"
+         256 handles at a time; channels: such queues in a memfd, handed over a Unix socket; \
+         with native=posix queues of the kernel, and a file that names them"
     }
 
     fn capabilities(&self) -> Capabilities {
