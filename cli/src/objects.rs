@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyipc::{Address, Object, ObjectState};
+use anyipc::{Address, Error, ErrorKind, Object, ObjectState, Operation};
 use serde::Serialize;
 
 /// An object as `--json` prints it.
@@ -39,6 +39,12 @@ impl<'a> Record<'a> {
 pub(crate) fn address(scheme: &str, object: &Object) -> Option<Address> {
     let name = object.name.as_ref()?.as_str().replace('%', "%25").replace('?', "%3F");
     format!("{scheme}://{name}").parse().ok()
+}
+
+/// There are none of this name.
+pub(crate) fn nothing(operation: Operation, address: &Address) -> Error {
+    let why = "there is nothing of this name; `anyipc ls` lists what there is";
+    Error::new(operation, ErrorKind::NotFound).because(why).at(address)
 }
 
 /// Its process ids, or why there are none.

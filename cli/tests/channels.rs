@@ -252,3 +252,22 @@ fn ctrl_c_ends_a_wait_for_an_owner() {
     };
     assert_eq!((status.code(), data.len(), errors.len()), (Some(130), 0, 0));
 }
+
+#[test]
+fn what_reaches_no_other_process_is_refused() {
+    let place = Place::new();
+    for args in [
+        &["recv", "inproc://alone"][..],
+        &["serve", "--echo", "inproc://alone"],
+        &["send", "inproc://alone", "x"],
+        &["call", "inproc://alone", "x"],
+    ] {
+        let done = place.run(args);
+        assert_eq!(done.code(), Some(2), "{args:?}");
+        let said = done.stderr();
+        assert!(
+            said.contains("reaches no other process; choose from shm, ") && !said.contains(", inproc"),
+            "{said}"
+        );
+    }
+}

@@ -64,6 +64,10 @@ fn what_is_alive_is_not_removed() {
     assert_eq!(place.files(), [""; 0]);
     let none = place.run(["--json", "rm", "shm://alive"]);
     assert_eq!(none.failure(), (1, "not_found".into(), None));
+    assert!(none.stderr().contains("`anyipc ls` lists"), "{}", none.stderr());
+    let unlisted = place.run(["--json", "rm", "tcp://127.0.0.1:4"]);
+    assert_eq!(unlisted.failure(), (1, "unsupported".into(), None));
+    assert!(unlisted.stderr().contains("keeps no list"), "{}", unlisted.stderr());
 }
 
 #[test]

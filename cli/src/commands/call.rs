@@ -45,7 +45,7 @@ struct Answer<'a> {
 }
 
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
-    let address = args.target.address_within(Operation::Connect, args.timeout)?;
+    let address = args.target.channel_within(Operation::Connect, args.timeout)?;
     let text = args.text.clone().into_encoded_bytes();
     let patience = args.timeout.unwrap_or(PATIENCE);
     let (peer, elapsed, answer) = interrupt::guard(move || {

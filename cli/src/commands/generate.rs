@@ -48,12 +48,14 @@ pub(crate) fn completions(args: &CompletionsArgs, out: &Output) -> Result<ExitCo
 
 pub(crate) fn man(args: &ManArgs, out: &Output) -> Result<ExitCode> {
     let command = Cli::command();
-    let failed = |error| Failure::Io("writing the manual".into(), error);
     if let Some(dir) = &args.dir {
-        clap_mangen::generate_to(command, dir).map_err(failed)?;
+        clap_mangen::generate_to(command, dir)
+            .map_err(|error| Failure::Io(format!("writing the manual to {}", dir.display()), error))?;
     } else {
         let mut page = Vec::new();
-        clap_mangen::Man::new(command).render(&mut page).map_err(failed)?;
+        clap_mangen::Man::new(command)
+            .render(&mut page)
+            .map_err(|error| Failure::Io("writing the manual".into(), error))?;
         out.bytes(&page)?;
     }
     Ok(ExitCode::SUCCESS)

@@ -1,9 +1,9 @@
 use std::process::ExitCode;
 
-use anyipc::{Address, Error, ErrorKind, Object, Operation, Registry};
+use anyipc::{Address, Object, Operation, Registry};
 
 use crate::failure::Result;
-use crate::objects::{Record, details};
+use crate::objects::{Record, details, nothing};
 use crate::output::Output;
 use crate::table;
 use crate::target::Target;
@@ -33,8 +33,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
 fn find(address: &Address) -> Result<Vec<Object>> {
     let objects = Registry::global().inspect(address)?;
     if objects.is_empty() {
-        let why = "there is nothing of this name; `anyipc ls` lists what there is";
-        return Err(Error::new(Operation::Stat, ErrorKind::NotFound).because(why).at(address).into());
+        return Err(nothing(Operation::Stat, address).into());
     }
     Ok(objects)
 }

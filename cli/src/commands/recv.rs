@@ -52,7 +52,7 @@ struct Received<'a> {
 }
 
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
-    let address = args.target.address(Operation::Create)?;
+    let address = args.target.channel(Operation::Create)?;
     let mut owner = Owner::create(&address, out)?;
     let forever = args.follow || args.count.is_some();
     let mut received = 0;

@@ -1,9 +1,10 @@
 use std::process::ExitCode;
 
-use anyipc::{Operation, Registry};
+use anyipc::{ErrorKind, Operation, Registry};
 use serde::Serialize;
 
 use crate::failure::Result;
+use crate::objects;
 use crate::output::Output;
 use crate::target::Target;
 
@@ -35,7 +36,10 @@ struct Removed {
 
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let address = args.target.address(Operation::Remove)?;
-    Registry::global().remove(&address, args.force)?;
+    Registry::global().remove(&address, args.force).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => objects::nothing(Operation::Remove, &address),
+        _ => error,
+    })?;
     if out.json() {
         out.record(Removed { removed: address.to_string() })?;
     }

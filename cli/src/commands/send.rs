@@ -47,7 +47,7 @@ struct Summary {
 }
 
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
-    let address = args.target.address_within(Operation::Connect, args.timeout)?;
+    let address = args.target.channel_within(Operation::Connect, args.timeout)?;
     let text = text::given(args.text.as_ref());
     let summary = interrupt::guard(move || send(&address, text))?;
     if out.json() {

@@ -43,7 +43,7 @@ struct Summary {
 }
 
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
-    let address = args.target.address(Operation::Create)?;
+    let address = args.target.channel(Operation::Create)?;
     let mut owner = Owner::create(&address, out)?;
     let mut served = 0;
     while args.count.is_none_or(|count| served < count) {
