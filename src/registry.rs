@@ -9,6 +9,16 @@ use crate::connect::{Opening, open_then_connect};
 use crate::settings::Settings;
 use crate::{Address, Channel, Endpoint, IntoAddress};
 
+/// Our schemes, the features that bring them in, and whether these are on.
+const FEATURES: [(&str, &str, bool); 6] = [
+    ("shm", "shared-memory", cfg!(feature = "shared-memory")),
+    ("mq", "message-queue", cfg!(feature = "message-queue")),
+    ("pipe", "named-pipe", cfg!(feature = "named-pipe")),
+    ("local", "socket", cfg!(feature = "socket")),
+    ("tcp", "socket", cfg!(feature = "socket")),
+    ("inproc", "in-process", cfg!(feature = "in-process")),
+];
+
 /// The transports that addresses can name.
 ///
 /// The functions of this crate ([`create`](crate::create), [`open`](crate::open), …) use
@@ -87,8 +97,15 @@ impl Registry {
         let Some(transport) = self.transports.iter().find(|t| t.schemes().contains(&scheme)) else {
             let known: Vec<_> = self.transports().flat_map(|t| t.schemes()).copied().collect();
             let known = if known.is_empty() { "(none is compiled in)".into() } else { known.join(", ") };
-            return Err(Error::new(Operation::Address, ErrorKind::InvalidAddress)
-                .because(format!("unknown scheme {}; choose from {known}", excerpt(scheme))));
+            let why = match FEATURES.iter().find(|(name, _, on)| *name == scheme && !on) {
+                Some((_, feature, _)) => {
+                    format!(
+                        "{scheme}:// needs the feature {feature} of anyipc; without it choose from {known}"
+                    )
+                }
+                None => format!("unknown scheme {}; choose from {known}", excerpt(scheme)),
+            };
+            return Err(Error::new(Operation::Address, ErrorKind::InvalidAddress).because(why));
         };
         let options = Options::parse(address.pairs(), &[COMMON_KEYS, transport.keys()])?;
         Ok((transport, options))
@@ -241,5 +258,24 @@ impl Registry {
         self.find(&address)
             .and_then(|(transport, options)| look(&**transport, address.name(), &options))
             .map_err(|e| e.during(operation).at(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scheme_that_was_left_out_names_its_feature() {
+        for (scheme, feature, on) in FEATURES {
+            let resolved =
+                Registry::new().resolve(&format!("{scheme}://127.0.0.1:0").parse().unwrap()).map(drop);
+            match resolved {
+                Ok(()) => assert!(on, "{scheme}"),
+                Err(error) => assert!(!on && error.to_string().contains(feature), "{error}"),
+            }
+        }
+        let error = Registry::empty().resolve(&"ftp://x".parse().unwrap()).map(drop).unwrap_err();
+        assert!(error.to_string().contains("unknown scheme \"ftp\""), "{error}");
     }
 }
