@@ -1,6 +1,7 @@
-//! A channel's halves, a stream each.
+//! A channel's halves: a stream each, or one for both.
 
 use std::io;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,56 +16,81 @@ pub type Sender = crate::sender::Sender<SendEnd>;
 /// The receiving half of a channel over a stream of the system.
 pub type Receiver = crate::receiver::Receiver<RecvEnd>;
 
-/// A channel's halves. About so many bytes are in flight per direction; 0 leaves it to the transport.
+/// A channel's halves over a stream per direction. About so many bytes are in flight in each; 0 leaves it to the
+/// transport.
 pub(crate) fn halves(mut sends: Stream, receives: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
     sends.limit_sending(capacity)?;
     receives.limit_receiving(capacity)?;
+    let (sends, receives) = (Arc::new(sends), Arc::new(receives));
     Ok((
-        Sender::new(SendEnd(Arc::new(sends))),
-        Receiver::new(RecvEnd { stream: Arc::new(receives), sleeps: None }),
+        Sender::new(SendEnd { stream: sends, control: None }),
+        Receiver::new(RecvEnd { stream: receives, control: None, sleeps: None }),
     ))
 }
 
-/// Where a sender's bytes go. The receiver's [`STOP`] comes back the same way.
+/// The same over one stream that carries both directions. Over another, which the peer may have made and may hold both
+/// ends of, each receiver tells that it leaves: nothing else depends on it, and nobody ever waits for it.
+pub(crate) fn duplex(mut data: Stream, control: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
+    data.limit_sending(capacity)?;
+    let (data, control) = (Arc::new(data), Arc::new(control));
+    Ok((
+        Sender::new(SendEnd { stream: Arc::clone(&data), control: Some(Arc::clone(&control)) }),
+        Receiver::new(RecvEnd { stream: data, control: Some(control), sleeps: None }),
+    ))
+}
+
+/// Where a sender's bytes go.
 #[derive(Debug)]
-pub struct SendEnd(Arc<Stream>);
+pub struct SendEnd {
+    stream: Arc<Stream>,
+    /// Where the receiver's [`STOP`] comes, if not back over the stream, which then is the other half's, too.
+    control: Option<Arc<Stream>>,
+}
 
 impl Outgoing for SendEnd {
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.send(bytes)
+        self.stream.send(bytes)
     }
 
     fn send_two(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
-        self.0.send_two(first, second)
+        self.stream.send_two(first, second)
     }
 
     fn writable(&self) -> bool {
-        self.0.writable()
+        self.stream.writable()
     }
 
     fn stretch(&mut self, more: bool) {
-        self.0.stretch(more);
+        self.stream.stretch(more);
     }
 
     fn stretch_last(&mut self) {
-        self.0.stretch_last();
+        self.stream.stretch_last();
     }
 
     fn stopped(&mut self) -> bool {
+        let mut word = [0];
         loop {
-            match self.0.recv(&mut [0]) {
+            match self.control.as_ref().unwrap_or(&self.stream).recv(&mut word) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                heard => return heard.is_ok_and(|got| got > 0),
+                heard => return heard.is_ok_and(|got| got > 0) && word == [STOP],
             }
         }
     }
 
+    /// The stream goes on in the other direction: without this an end would only show where the goodbye had room.
+    fn end(&mut self) {
+        if self.control.is_some() {
+            let _ = self.stream.shut(Shutdown::Write);
+        }
+    }
+
     fn source(&self) -> Source {
-        self.0.source()
+        self.stream.source()
     }
 
     fn interest(&self) -> Interest {
-        self.0.send_interest()
+        self.stream.send_interest()
     }
 }
 
@@ -72,6 +98,8 @@ impl Outgoing for SendEnd {
 #[derive(Debug)]
 pub struct RecvEnd {
     stream: Arc<Stream>,
+    /// Where [`STOP`] goes, if not back over the stream, which then is the other half's, too.
+    control: Option<Arc<Stream>>,
     /// Whether the stream can be slept in, once that was asked.
     sleeps: Option<bool>,
 }
@@ -91,7 +119,19 @@ impl Incoming for RecvEnd {
 
     /// Nothing else is ever sent this way, so there is room.
     fn stop(&mut self) {
-        let _ = self.stream.send(&[STOP]);
+        let _ = self.control.as_ref().unwrap_or(&self.stream).send(&[STOP]);
+        // A stream that goes on in the other direction takes nothing more in this one. What it took is thrown away: the
+        // sender may be asleep until there is room.
+        if self.control.is_some() && self.stream.shut(Shutdown::Read).is_ok() {
+            let mut rest = [0; 4096];
+            loop {
+                match self.stream.recv(&mut rest) {
+                    Ok(1..) => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    _ => break,
+                }
+            }
+        }
     }
 
     fn source(&self) -> Source {

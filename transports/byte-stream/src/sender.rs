@@ -239,5 +239,6 @@ impl<O: Outgoing> Drop for Sender<O> {
             self.stream.stretch_last();
             let _ = self.push();
         }
+        self.stream.end();
     }
 }

@@ -29,6 +29,9 @@ pub trait Outgoing: Debug + Send + 'static {
     /// Whether the receiver said that it leaves.
     fn stopped(&mut self) -> bool;
 
+    /// Ends this direction where dropping it does not, since the other one shares its stream. Called once, last.
+    fn end(&mut self) {}
+
     /// The longest frame, at most [`MAX_FRAME`]. Constant.
     fn max_frame(&self) -> usize {
         MAX_FRAME

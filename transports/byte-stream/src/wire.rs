@@ -1,6 +1,6 @@
-//! The bytes of a channel. Each direction is a stream of its own: frames, then a goodbye. The other way, that
-//! stream carries one byte, [`STOP`], when the receiver closes in order. So each half has its own descriptors,
-//! and neither ever has to read past what is meant for the other.
+//! The bytes of a channel. Each direction is frames, then a goodbye. When the receiver closes in order, it says so by one
+//! byte, [`STOP`], which never stands among frames: it travels back over a stream that carries frames in one direction
+//! only, or over one that carries nothing else.
 
 use anyipc_core::{FRAME_HEADER, FrameHeader, Result};
 

@@ -23,8 +23,9 @@ impl Transport for Local {
     }
 
     fn about(&self) -> &'static str {
-        "a Unix stream socket in the private directory and two connected ones per channel, with buffers within \
-         net.core.wmem_max (macOS: type-checked, not run there yet); on Windows named pipes of this user's"
+        "a Unix stream socket in the private directory and two connected ones per channel, one for messages and one \
+         for control, with buffers within net.core.wmem_max (macOS: one per direction; type-checked, not run there \
+         yet); on Windows named pipes of this user's"
     }
 
     fn capabilities(&self) -> Capabilities {

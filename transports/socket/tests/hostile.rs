@@ -99,9 +99,9 @@ fn garbage_is_turned_away_and_counted() {
             b"GET / HTTP/1.1\r\n\r\n",
             &[0; 4096],
             &[0xff; 100],
-            b"AIPC\x02\x00\xff\xff and so on",
+            b"AIPC\x03\x00\xff\xff and so on",
             b"AIPC\r\n\r\nthe right beginning, and then nothing that proves anything at all.............",
-            b"AIPC\x02\x00\x00\x00",
+            b"AIPC\x03\x00\x00\x00",
         ];
         for (i, bytes) in garbage.into_iter().enumerate() {
             let mut stranger = (door.knock)();

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::ffi::CStr;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use anyipc_core::{
 use anyipc_os::{Set, user};
 
 use super::guest::{Guest, Step};
-use crate::halves::{Receiver, Sender, halves};
+use crate::halves::{Receiver, Sender, duplex, halves};
 use crate::named::Access;
 use crate::proof::{Key, Nonce, nonce};
 use crate::sys::{Listener, Stream, is_shortage};
@@ -143,7 +144,8 @@ impl Acceptor {
                     Some(first) => {
                         self.set.forget(guest.stream());
                         let (stream, peer) = first.into_peer();
-                        return self.channel(guest.into_stream(), stream, peer).map(Some);
+                        let made = halves(guest.into_stream(), stream, self.capacity);
+                        return channel(made, peer).map(Some);
                     }
                     None => state.reject(
                         &guest,
@@ -157,8 +159,8 @@ impl Acceptor {
         Ok(None)
     }
 
-    /// Welcomes a guest. A local one gets the stream of the other direction at once, where that is possible; others
-    /// get a ticket for it.
+    /// Welcomes a guest. A local one gets the end of a control stream, where that is possible; others get a ticket for
+    /// the stream of the other direction.
     fn admit(
         &self,
         mut guest: Guest,
@@ -172,15 +174,15 @@ impl Acceptor {
         match self.entry {
             Entry::Users(_) if Stream::PASSES_STREAMS => {
                 let made = Stream::pair().map_err(|e| Error::io(Operation::Accept, "making a channel", e));
-                let sent = made.and_then(|(mine, other)| {
+                let sent = made.and_then(|(control, other)| {
                     whole(guest.stream().send_with(&welcome, &other).map_err(gone)?, &welcome)?;
-                    Ok(mine)
+                    Ok(control)
                 });
                 guest.welcome(theirs, None);
                 match sent {
-                    Ok(mine) => {
-                        let (stream, peer) = guest.into_peer();
-                        return self.channel(stream, mine, peer).map(Some);
+                    Ok(control) => {
+                        let (data, peer) = guest.into_peer();
+                        return channel(duplex(data, control, self.capacity), peer).map(Some);
                     }
                     Err(error) => state.reject(&guest, error),
                 }
@@ -227,13 +229,6 @@ impl Acceptor {
         }
     }
 
-    /// The channel of a welcomed guest, by the streams of both directions.
-    fn channel(&self, sends: Stream, receives: Stream, peer: Peer) -> Result<(Sender, Receiver, Peer)> {
-        let (sender, receiver) = halves(sends, receives, self.capacity)
-            .map_err(|error| Error::io(Operation::Accept, "sizing a channel", error))?;
-        Ok((sender, receiver, peer))
-    }
-
     pub(crate) fn arm(&self) -> Result<Armed> {
         let state = &mut *self.state();
         if state.half_open.len() >= MAX_HALF_OPEN || state.short {
@@ -278,6 +273,12 @@ impl State {
         self.rejections.count += 1;
         self.rejections.last = Some(error.to_string());
     }
+}
+
+/// The channel of a welcomed guest.
+fn channel(made: io::Result<(Sender, Receiver)>, peer: Peer) -> Result<(Sender, Receiver, Peer)> {
+    let (sender, receiver) = made.map_err(|error| Error::io(Operation::Accept, "sizing a channel", error))?;
+    Ok((sender, receiver, peer))
 }
 
 /// What is sent on a fresh connection has room.

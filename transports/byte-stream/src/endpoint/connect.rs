@@ -9,7 +9,7 @@ use anyipc_os::{Set, user};
 
 use super::Place;
 use super::guest::{HANDSHAKE, REST};
-use crate::halves::{Receiver, Sender, halves};
+use crate::halves::{Receiver, Sender, duplex, halves};
 use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side};
 use crate::sys::{Credentials, Stream};
 use crate::text;
@@ -28,7 +28,7 @@ pub(super) struct Asked {
     who: Option<Credentials>,
     /// What was heard of the present stage.
     heard: Vec<u8>,
-    /// The other direction, once there is one.
+    /// The stream of the other direction, or for control, once there is one.
     other: Option<Stream>,
     stage: Stage,
     /// Set by the owner's first byte, and again when it has shown who it is, and when it lets us in.
@@ -140,20 +140,18 @@ impl Asked {
         &self.heard
     }
 
-    /// The halves, when both directions stand.
+    /// The halves, when both streams stand.
     fn enter(self, place: &Place, theirs: Hello) -> Result<(Sender, Receiver, Peer)> {
-        let other = self.other.ok_or_else(|| strange("it gave no stream for the way back"))?;
+        let other = self.other.ok_or_else(|| strange("it gave no second stream"))?;
         let peer =
             Peer { pid: self.who.map(|who| who.pid), uid: self.who.and_then(|who| who.uid), hello: theirs };
-        // Of a stream that was given to us the giver may hold this end, too: nothing is received by it.
-        let (sends, receives) =
-            if place.passes_streams() { (other, self.stream) } else { (self.stream, other) };
-        let (sender, receiver) = halves(sends, receives, peer.hello.capacity)
+        let make = if place.passes_streams() { duplex } else { halves };
+        let (sender, receiver) = make(self.stream, other, peer.hello.capacity)
             .map_err(|error| Error::io(Operation::Connect, "sizing the channel", error))?;
         Ok((sender, receiver, peer))
     }
 
-    /// Goes as far as what has arrived allows; the owner's hello when both directions stand.
+    /// Goes as far as what has arrived allows; the owner's hello when both streams stand.
     pub(super) fn step(&mut self, place: &Place, hello: &Hello) -> Result<Option<Hello>> {
         loop {
             let missing = match &self.stage {

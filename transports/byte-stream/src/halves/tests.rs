@@ -1,17 +1,21 @@
 //! What a real stream does for the halves: room for a goodbye, and a word from the receiver that leaves.
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use anyipc_core::{Armed, ErrorKind, Flags, Interest, Operation, RecvHalf, Result, SendHalf, Wait, Waiter};
+use anyipc_core::{
+    Armed, ErrorKind, Flags, FrameHeader, Interest, Operation, RecvHalf, Result, SendHalf, Wait, Waiter,
+};
 use anyipc_os::{Dir, Scope, sleep};
 
-use super::{Receiver, Sender, halves};
+use super::{Receiver, Sender, duplex, halves};
 use crate::sys::{Listener, Stream};
 
 /// Both ends of a stream.
 type Ends = fn() -> (Stream, Stream);
+type Halves = (Sender, Receiver);
 
 const KINDS: [(&str, Ends); 2] = [("local", local), ("tcp", tcp)];
 
@@ -31,12 +35,18 @@ fn tcp() -> (Stream, Stream) {
     (here, listener.accept().unwrap().unwrap())
 }
 
-/// A sender, and the receiver of what it sends. No capacity is the usual one.
-fn pair(ends: Ends, capacity: u64) -> (Sender, Receiver) {
-    let ((out, into), (unused, other)) = (ends(), ends());
-    let (sender, _) = halves(out, unused, capacity).unwrap();
-    let (_, receiver) = halves(other, into, capacity).unwrap();
-    (sender, receiver)
+/// Whether its channels have both directions in one stream.
+fn is_duplex(kind: &str) -> bool {
+    kind == "local" && Stream::PASSES_STREAMS
+}
+
+/// Both sides' halves of a channel. No capacity is the usual one.
+fn channel(kind: &str, ends: Ends, capacity: u64) -> (Halves, Halves) {
+    let ((here, there), (other, yonder)) = (ends(), ends());
+    if is_duplex(kind) {
+        return (duplex(here, other, capacity).unwrap(), duplex(there, yonder, capacity).unwrap());
+    }
+    (halves(here, other, capacity).unwrap(), halves(yonder, there, capacity).unwrap())
 }
 
 fn recv(half: &mut Receiver) -> Result<Vec<u8>> {
@@ -64,7 +74,7 @@ fn the_goodbye_always_has_room() {
     for (len, capacity) in [(0, 0), (1, 0), (100, 1), (5000, 0), (65536, 1), (65536, 0), (65536, 1 << 20)] {
         for (kind, ends) in KINDS {
             let what = format!("{kind}, frames of {len}, capacity {capacity}");
-            let (mut sender, mut receiver) = pair(ends, capacity);
+            let ((mut sender, _back), (_answers, mut receiver)) = channel(kind, ends, capacity);
             let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
             let sent = fill(&mut sender, &payload);
             assert!(sent > 0);
@@ -82,26 +92,109 @@ fn the_goodbye_always_has_room() {
     }
 }
 
+/// A side that dies: streams that end without a word.
+fn dying(kind: &str, ends: Ends) -> (Halves, [Stream; 2]) {
+    let ((here, there), (other, yonder)) = (ends(), ends());
+    let make = if is_duplex(kind) { duplex } else { halves };
+    (make(here, other, 0).unwrap(), [there, yonder])
+}
+
+/// What sending comes to.
+fn end_of_sending(sender: &mut Sender) -> ErrorKind {
+    loop {
+        match sender.try_send(Flags::NONE, b"x") {
+            Err(error) if error.is_would_block() => {
+                let Armed::Source(interest) = sender.arm(Waiter::Thread).unwrap() else { continue };
+                let longest = Duration::from_secs(20);
+                assert!(sleep(&sender.source().unwrap(), interest, longest), "no end, and no room");
+            }
+            Err(error) => return error.kind(),
+            Ok(()) => {}
+        }
+    }
+}
+
 #[test]
 fn a_receiver_that_leaves_is_closed_and_one_that_dies_is_gone() {
     for (kind, ends) in KINDS {
-        for (dies, expected) in [(false, ErrorKind::Closed), (true, ErrorKind::PeerGone)] {
-            let ((out, raw), (unused, other)) = (ends(), ends());
-            let (mut sender, _) = halves(out, unused, 0).unwrap();
-            sender.try_send(Flags::NONE, b"unread").unwrap();
-            if dies {
-                drop(raw);
-            } else {
-                drop(halves(other, raw, 0).unwrap());
-            }
-            let error = loop {
-                if let Err(error) = sender.try_send(Flags::NONE, b"x") {
-                    break error;
-                }
-            };
-            assert_eq!(error.kind(), expected, "{kind}");
-            assert_eq!(sender.try_flush().unwrap_err().kind(), expected, "{kind}");
+        let ((mut sender, _back), (answers, receiver)) = channel(kind, ends, 0);
+        sender.try_send(Flags::NONE, b"unread").unwrap();
+        drop(receiver);
+        assert_eq!(end_of_sending(&mut sender), ErrorKind::Closed, "{kind}");
+        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::Closed, "{kind}");
+        drop(answers);
+
+        let ((mut sender, _back), streams) = dying(kind, ends);
+        sender.try_send(Flags::NONE, b"unread").unwrap();
+        drop(streams);
+        assert_eq!(end_of_sending(&mut sender), ErrorKind::PeerGone, "{kind}");
+        assert_eq!(sender.try_flush().unwrap_err().kind(), ErrorKind::PeerGone, "{kind}");
+    }
+}
+
+/// It leaves with a queue that is full: the sender may be asleep by then, and nothing else wakes it.
+#[test]
+fn a_receiver_that_leaves_wakes_a_sender_without_room() {
+    for (kind, ends) in KINDS {
+        let ((mut sender, back), (mut answers, receiver)) = channel(kind, ends, 0);
+        assert!(fill(&mut sender, &[7; 5000]) > 0);
+        let Armed::Source(interest) = sender.arm(Waiter::Thread).unwrap() else { panic!("it has a source") };
+        let source = sender.source().unwrap();
+        let sleeper = std::thread::spawn(move || sleep(&source, interest, Duration::from_secs(20)));
+        drop(receiver);
+        assert!(sleeper.join().unwrap(), "{kind}: nothing woke it");
+        assert_eq!(end_of_sending(&mut sender), ErrorKind::Closed, "{kind}");
+        // Ended that way is not ended this way.
+        answers.try_send(Flags::NONE, b"still here").unwrap();
+        let mut back = back;
+        assert_eq!(recv(&mut back).unwrap(), b"still here", "{kind}");
+        drop(answers);
+        assert_eq!(recv(&mut back).unwrap_err().kind(), ErrorKind::Closed, "{kind}");
+    }
+}
+
+#[test]
+fn a_sender_that_leaves_ends_one_direction_only() {
+    for (kind, ends) in KINDS {
+        let ((mut sender, mut back), (answers, mut receiver)) = channel(kind, ends, 0);
+        drop(answers);
+        assert_eq!(recv(&mut back).unwrap_err().kind(), ErrorKind::Closed, "{kind}");
+        for _ in 0..1000 {
+            sender.try_send(Flags::NONE, b"one way").unwrap();
+            assert_eq!(recv(&mut receiver).unwrap(), b"one way", "{kind}");
         }
+        drop(sender);
+        assert_eq!(recv(&mut receiver).unwrap_err().kind(), ErrorKind::Closed, "{kind}");
+    }
+}
+
+/// Which a kernel may tell by an error before the end. Over TCP that error destroys what was sent.
+#[test]
+fn what_was_sent_before_a_death_is_received_though_the_dead_read_nothing() {
+    let (kind, ends) = KINDS[0];
+    for unread in [0, 1, 20] {
+        let ((mut sender, mut receiver), [data, other]) = dying(kind, ends);
+        (0..unread).for_each(|_| sender.try_send(Flags::NONE, b"unread").unwrap());
+        let mut sent = Vec::new();
+        for i in 0..20 {
+            sent.push(vec![i; usize::from(i) * 300]);
+        }
+        // The raw end of a direction that is this side's to receive.
+        let raw = if is_duplex(kind) { &data } else { &other };
+        for payload in &sent {
+            let header = FrameHeader { len: payload.len() as u32, flags: Flags::NONE }.encode();
+            assert_eq!(raw.send_two(&header, payload).unwrap(), header.len() + payload.len());
+        }
+        drop((data, other));
+        // The first call of either half may be the one that hears of it.
+        if unread % 2 == 1 {
+            assert_eq!(end_of_sending(&mut sender), ErrorKind::PeerGone);
+        }
+        for payload in &sent {
+            assert!(recv(&mut receiver).unwrap() == *payload);
+        }
+        assert_eq!(recv(&mut receiver).unwrap_err().kind(), ErrorKind::PeerGone);
+        assert_eq!(end_of_sending(&mut sender), ErrorKind::PeerGone);
     }
 }
 
@@ -119,7 +212,7 @@ fn nap(receiver: &mut Receiver, longest: Duration) {
 #[test]
 fn a_receiver_sleeps_until_something_comes() {
     for (kind, ends) in KINDS {
-        let (mut sender, mut receiver) = pair(ends, 0);
+        let ((mut sender, _back), (_answers, mut receiver)) = channel(kind, ends, 0);
         let mut frame = Vec::new();
         for longest in [Duration::from_millis(1), Duration::from_millis(100)] {
             nap(&mut receiver, longest);
@@ -149,8 +242,12 @@ fn nobody_sleeps_in_a_stream_that_was_given() {
     giver.send_with(b"x", &given).unwrap();
     let mut taken = None;
     assert_eq!(taker.recv_with(&mut [0], &mut taken).unwrap(), 1);
-    let (_, mut giving) = halves(giver, mine, 0).unwrap();
-    let (_, mut taking) = halves(taker, taken.unwrap(), 0).unwrap();
-    assert_eq!(giving.arm(Waiter::Thread).unwrap(), Armed::Park);
-    assert_eq!(taking.arm(Waiter::Thread).unwrap(), Armed::Source(Interest::Readable));
+    let own = [&giver, &taker].map(|stream| stream.as_fd().as_raw_fd());
+    let made = [duplex(giver, mine, 0).unwrap(), duplex(taker, taken.unwrap(), 0).unwrap()];
+    for ((sender, mut receiver), own) in made.into_iter().zip(own) {
+        assert_eq!(receiver.arm(Waiter::Thread).unwrap(), Armed::Park);
+        for source in [sender.source().unwrap(), receiver.source().unwrap()] {
+            assert_eq!(source.as_fd().as_raw_fd(), own);
+        }
+    }
 }

@@ -71,11 +71,18 @@ impl Flow {
         Ok(sent)
     }
 
-    /// Receives what is there. A sender hears whether the receiver left in order.
+    /// Receives what is there. A sender hears the word of a receiver that left in order.
     pub(super) fn recv(&self, over: &impl Duplex, bytes: &mut [u8]) -> io::Result<usize> {
         match &mut *self.role() {
             Role::Talks => over.recv(bytes),
-            Role::Sends { stopped, .. } => Ok(usize::from(*stopped)),
+            Role::Sends { stopped: true, .. } => match bytes.first_mut() {
+                Some(word) => {
+                    *word = STOP;
+                    Ok(1)
+                }
+                None => Ok(0),
+            },
+            Role::Sends { .. } => Ok(0),
             Role::Receives(debt) => {
                 let got = over.recv(bytes)?;
                 let units = debt.took(got);

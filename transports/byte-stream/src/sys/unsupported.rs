@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +60,9 @@ impl Stream {
         match self.0 {}
     }
     pub(crate) fn recv_within(&self, _bytes: &mut [u8], _timeout: Duration) -> io::Result<usize> {
+        match self.0 {}
+    }
+    pub(crate) fn shut(&self, _way: Shutdown) -> io::Result<()> {
         match self.0 {}
     }
     pub(crate) fn writable(&self) -> bool {

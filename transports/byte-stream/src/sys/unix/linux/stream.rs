@@ -1,6 +1,6 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use anyipc_os::{Dir, Fd, Quiet, limit_unsent, sleep};
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SocketType, recv, recvmsg, send, sendmsg, socketpair,
+    SendAncillaryMessage, SocketType, recv, recvmsg, send, sendmsg, shutdown, socketpair,
 };
 
 use super::FLAGS;
@@ -37,8 +37,6 @@ const SLEEP: Duration = Duration::from_millis(100);
 pub struct Stream {
     fd: Fd,
     tcp: bool,
-    /// It came over another stream: whoever sent it may hold it, too.
-    given: bool,
     /// What it may hold to be sent, when it is not stretched.
     buffer: usize,
 }
@@ -72,7 +70,7 @@ impl Stream {
 
     pub(in super::super) fn ready(fd: Fd) -> io::Result<Self> {
         sockopt::set_socket_send_buffer_size(&fd, BUFFER)?;
-        Ok(Self { fd, tcp: false, given: false, buffer: BUFFER })
+        Ok(Self { fd, tcp: false, buffer: BUFFER })
     }
 
     /// From now on about this many bytes are in flight at most, in the direction that this end sends; 0 changes
@@ -109,7 +107,7 @@ impl Stream {
     }
 
     fn over_tcp(fd: Fd) -> Self {
-        Self { fd, tcp: true, given: false, buffer: TCP_UNSENT }
+        Self { fd, tcp: true, buffer: TCP_UNSENT }
     }
 
     /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
@@ -144,11 +142,10 @@ impl Stream {
         Ok(recv(&self.fd, bytes, RecvFlags::DONTWAIT)?.0)
     }
 
-    /// Prepares [`recv_within`](Self::recv_within). False: it cannot be had, or another process may hold this end,
-    /// too, and could change how long it sleeps.
+    /// Prepares [`recv_within`](Self::recv_within). False: it cannot be had. Not for the end of a stream that was given
+    /// to us: the giver may hold it, too, and could change how long it sleeps.
     pub(crate) fn sleeps(&self) -> bool {
-        !self.given
-            && sockopt::set_socket_timeout(&self.fd, Timeout::Recv, Some(SLEEP)).is_ok()
+        sockopt::set_socket_timeout(&self.fd, Timeout::Recv, Some(SLEEP)).is_ok()
             && rustix::io::ioctl_fionbio(&self.fd, false).is_ok()
     }
 
@@ -173,11 +170,21 @@ impl Stream {
                 for fd in received.map(Fd::new) {
                     // Whoever sent it: our calls never wait for it.
                     rustix::io::ioctl_fionbio(&fd, true)?;
-                    *other = Some(Self { fd, tcp: false, given: true, buffer: BUFFER });
+                    *other = Some(Self { fd, tcp: false, buffer: BUFFER });
                 }
             }
         }
         Ok(got.bytes)
+    }
+
+    /// Ends one direction; the other goes on.
+    pub(crate) fn shut(&self, way: Shutdown) -> io::Result<()> {
+        let way = match way {
+            Shutdown::Read => rustix::net::Shutdown::Read,
+            Shutdown::Write => rustix::net::Shutdown::Write,
+            Shutdown::Both => rustix::net::Shutdown::Both,
+        };
+        Ok(shutdown(&self.fd, way)?)
     }
 
     /// Whether the kernel takes more, or knows that it never will.

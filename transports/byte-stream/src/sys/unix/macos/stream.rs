@@ -1,5 +1,5 @@
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -157,6 +157,11 @@ impl Stream {
     /// As [`recv`](Self::recv): no stream comes along.
     pub(crate) fn recv_with(&self, bytes: &mut [u8], _other: &mut Option<Self>) -> io::Result<usize> {
         self.recv(bytes)
+    }
+
+    /// `Unsupported`, as no stream carries both directions of a channel.
+    pub(crate) fn shut(&self, _way: Shutdown) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Whether a send would do more than block.
