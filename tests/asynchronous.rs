@@ -132,6 +132,46 @@ fn both_halves_wait_at_once() {
     });
 }
 
+/// Where both halves share a source, what wakes one of them must neither wake nor pass over the other.
+#[test]
+fn one_half_waits_for_room_and_the_other_for_a_message() {
+    each("room", |url| {
+        for words_first in [true, false] {
+            for runner in [run, run_alone] as [fn(std::pin::Pin<Box<dyn Future<Output = ()>>>); 2] {
+                let url = another(url);
+                runner(Box::pin(async move { room_and_message(&url, words_first).await }));
+            }
+        }
+    });
+}
+
+async fn room_and_message(url: &str, words_first: bool) {
+    let (a, mut b) = pair(url).await;
+    let (mut to_b, mut from_b) = a.split();
+    let long = pattern(8 << 20, 3);
+    let expected = long.clone();
+    let sending = tokio::spawn(async move { to_b.send(&long).await.map(|()| to_b) });
+    let receiving = tokio::spawn(async move { (from_b.recv().await.unwrap(), from_b.recv().await) });
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!sending.is_finished() && !receiving.is_finished());
+    if words_first {
+        b.send(b"word").await.unwrap();
+        assert!(!sending.is_finished());
+    }
+    assert!(b.recv().await.unwrap() == expected);
+    let to_b = sending.await.unwrap().unwrap();
+    if !words_first {
+        assert!(!receiving.is_finished());
+        b.send(b"word").await.unwrap();
+    }
+    drop(b);
+    let (word, end) = receiving.await.unwrap();
+    assert_eq!((word, end.unwrap_err().kind()), (b"word".to_vec(), ErrorKind::Closed));
+    drop(to_b);
+}
+
 #[test]
 fn a_dropped_future_sends_nothing_or_calls_off() {
     each("cancel", |url| {
