@@ -79,6 +79,16 @@ impl Spinner {
         self.mode = if spins { WaitMode::Adaptive } else { WaitMode::Block };
     }
 
+    /// Whether the next wait is likely to begin with a spin.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn hopes(&self) -> bool {
+        match self.mode {
+            WaitMode::Spin => true,
+            WaitMode::Block => false,
+            WaitMode::Adaptive => self.balance < STOP,
+        }
+    }
+
     /// Begins a spin: how long it may take; zero is not at all.
     pub(crate) fn begin(&mut self) -> Duration {
         if self.spinning {

@@ -322,6 +322,74 @@ fn a_lost_wake_up_is_made_good() {
     });
 }
 
+/// What a future gives when it is polled once, and then dropped.
+async fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(match future.as_mut().poll(cx) {
+            std::task::Poll::Ready(done) => Some(done),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// However a receiver mixes its calls, and whatever of them it drops, it sleeps through nothing.
+#[test]
+fn a_receiver_that_changes_its_mind_misses_nothing() {
+    const MESSAGES: u32 = 3000;
+    for alone in [true, false] {
+        for wait in ["block", "adaptive"] {
+            for scheme in common::SCHEMES {
+                let url = format!("{}?wait={wait}", common::url(scheme, "moods"));
+                let what = url.clone();
+                let test = async move {
+                    let (mut a, b) = pair(&url).await;
+                    let (mut to_a, mut from_a) = b.split();
+                    let sending = tokio::spawn(async move {
+                        for i in 0..MESSAGES {
+                            a.send(&i.to_le_bytes()).await.unwrap();
+                            // Single messages, and bursts.
+                            if i % 7 < 4 {
+                                tokio::task::yield_now().await;
+                            }
+                            if i % 16 == 0 {
+                                a.recv().await.unwrap();
+                            }
+                        }
+                        assert_eq!(a.recv().await.unwrap_err().kind(), ErrorKind::Closed);
+                    });
+                    let mut buffer = Vec::new();
+                    for i in 0..MESSAGES {
+                        // At times it gives up at once, at times it only looks, at times it waits in vain first.
+                        let early = match i % 5 {
+                            0 => now_or_never(from_a.recv_into(&mut buffer)).await,
+                            1 => Some(from_a.try_recv_into(&mut buffer)).filter(|got| got.is_ok()),
+                            2 => {
+                                tokio::time::timeout(Duration::from_micros(50), from_a.recv_into(&mut buffer))
+                                    .await
+                                    .ok()
+                            }
+                            _ => None,
+                        };
+                        match early {
+                            Some(got) => got.unwrap(),
+                            None => from_a.recv_into(&mut buffer).await.unwrap(),
+                        };
+                        assert_eq!(buffer, i.to_le_bytes());
+                        if i % 16 == 0 {
+                            to_a.send(b"go on").await.unwrap();
+                        }
+                    }
+                    drop((to_a, from_a));
+                    sending.await.unwrap();
+                };
+                common::watched(&what, move || if alone { run_alone(test) } else { run(test) });
+            }
+        }
+    }
+}
+
 #[test]
 fn many_connect_at_once() {
     each("crowd", |url| {

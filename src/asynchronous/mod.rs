@@ -15,7 +15,7 @@ use crate::{Address, Channel, Endpoint, IntoAddress, Receiver, Registry, Sender,
 pub use queue::AsyncQueue;
 pub(crate) use reactor::SharedReactor;
 use reactor::{Reactor, check_runtime};
-use wait::{Slice, wait};
+use wait::{Kept, wait};
 
 /// A [`Channel`] whose waiting calls are async.
 ///
@@ -31,7 +31,7 @@ pub struct AsyncChannel {
 pub struct AsyncSender {
     inner: Sender,
     reactor: Reactor,
-    slice: Slice,
+    kept: Kept,
 }
 
 /// The receiving half of an [`AsyncChannel`].
@@ -39,7 +39,7 @@ pub struct AsyncSender {
 pub struct AsyncReceiver {
     inner: Receiver,
     reactor: Reactor,
-    slice: Slice,
+    kept: Kept,
 }
 
 impl Channel {
@@ -52,8 +52,8 @@ impl Channel {
         let reactor = Reactor::default();
         let (sender, receiver) = self.split();
         Ok(AsyncChannel {
-            sender: AsyncSender { inner: sender, reactor: reactor.clone(), slice: Slice::default() },
-            receiver: AsyncReceiver { inner: receiver, reactor, slice: Slice::default() },
+            sender: AsyncSender { inner: sender, reactor: reactor.clone(), kept: Kept::default() },
+            receiver: AsyncReceiver { inner: receiver, reactor, kept: Kept::default() },
         })
     }
 }
@@ -146,7 +146,7 @@ impl AsyncSender {
     pub async fn send(&mut self, message: &[u8]) -> Result<()> {
         self.inner.check(message.len())?;
         let mut offset = 0;
-        let sent = wait(&mut self.inner, &self.reactor, &mut self.slice, Operation::Send, None, |sender| {
+        let sent = wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Send, None, |sender| {
             sender.try_rest(message, &mut offset)
         });
         sent.await.map_err(|e| self.inner.explain(e))?;
@@ -169,7 +169,7 @@ impl AsyncSender {
             self.inner.keep_scratch(message);
             return sent;
         }
-        let sent = wait(&mut self.inner, &self.reactor, &mut self.slice, Operation::Send, None, |sender| {
+        let sent = wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Send, None, |sender| {
             sender.try_fill(max, &mut fill)
         });
         sent.await.map_err(|e| self.inner.explain(e))?;
@@ -208,7 +208,7 @@ impl AsyncSender {
     /// Those of [`Sender::flush`].
     pub async fn flush(&mut self) -> Result<()> {
         let flushed =
-            wait(&mut self.inner, &self.reactor, &mut self.slice, Operation::Send, None, Sender::try_flush);
+            wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Send, None, Sender::try_flush);
         flushed.await.map_err(|e| self.inner.explain(e))
     }
 
@@ -235,7 +235,7 @@ impl AsyncReceiver {
     /// Those of [`Receiver::recv`].
     pub async fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
         let got =
-            wait(&mut self.inner, &self.reactor, &mut self.slice, Operation::Receive, None, |receiver| {
+            wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Receive, None, |receiver| {
                 receiver.try_into(buffer)?;
                 Ok(buffer.len())
             });
@@ -250,7 +250,7 @@ impl AsyncReceiver {
     pub async fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         let mut read = Some(read);
         let got =
-            wait(&mut self.inner, &self.reactor, &mut self.slice, Operation::Receive, None, |receiver| {
+            wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Receive, None, |receiver| {
                 receiver.try_with(&mut read)
             });
         got.await.map_err(|e| self.inner.explain(e))
@@ -288,7 +288,7 @@ impl Endpoint {
         check_runtime().map_err(|e| e.at(self.address()))?;
         let mut attempting = Attempting::new(self, role, self.hello())?;
         let operation = attempting.operation();
-        wait(&mut attempting, &self.reactor, &mut Slice::default(), operation, deadline, Attempting::attempt)
+        wait(&mut attempting, &self.reactor, &mut Kept::default(), operation, deadline, Attempting::attempt)
             .await
             .map_err(|error| attempting.explain(error))?
             .into_async()
@@ -306,7 +306,7 @@ impl Registry {
         let endpoint = wait(
             &mut opening,
             &reactor,
-            &mut Slice::default(),
+            &mut Kept::default(),
             Operation::Connect,
             deadline,
             Opening::attempt,

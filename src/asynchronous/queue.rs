@@ -1,7 +1,7 @@
 use anyipc_core::{Operation, QueueStatus, Result};
 
 use super::reactor::{Reactor, check_runtime};
-use super::wait::{Slice, wait};
+use super::wait::{Kept, wait};
 use crate::Queue;
 use crate::queue::{Messages, Room};
 
@@ -10,7 +10,7 @@ use crate::queue::{Messages, Room};
 pub struct AsyncQueue {
     inner: Queue,
     reactor: Reactor,
-    slice: Slice,
+    kept: Kept,
 }
 
 impl Queue {
@@ -20,7 +20,7 @@ impl Queue {
     /// `Unsupported` outside of a tokio runtime.
     pub fn into_async(self) -> Result<AsyncQueue> {
         check_runtime().map_err(|e| e.at(self.address()))?;
-        Ok(AsyncQueue { inner: self, reactor: Reactor::default(), slice: Slice::default() })
+        Ok(AsyncQueue { inner: self, reactor: Reactor::default(), kept: Kept::default() })
     }
 }
 
@@ -30,12 +30,10 @@ impl AsyncQueue {
     /// # Errors
     /// Those of [`Queue::send`].
     pub async fn send(&mut self, priority: u32, message: &[u8]) -> Result<()> {
-        let Self { inner, reactor, slice } = self;
-        wait(&mut Room(inner), reactor, slice, Operation::Send, None, |room| {
-            room.0.try_put(priority, message)
-        })
-        .await
-        .map_err(|e| self.inner.explain(e, Operation::Send))
+        let Self { inner, reactor, kept } = self;
+        wait(&mut Room(inner), reactor, kept, Operation::Send, None, |room| room.0.try_put(priority, message))
+            .await
+            .map_err(|e| self.inner.explain(e, Operation::Send))
     }
 
     /// See [`Queue::recv`]. A dropped future has taken nothing.
@@ -52,8 +50,8 @@ impl AsyncQueue {
     /// Those of [`Queue::recv_with`].
     pub async fn recv_with<R>(&mut self, read: impl FnOnce(u32, &[u8]) -> R) -> Result<R> {
         let mut read = Some(read);
-        let Self { inner, reactor, slice } = self;
-        wait(&mut Messages(inner), reactor, slice, Operation::Receive, None, |messages| {
+        let Self { inner, reactor, kept } = self;
+        wait(&mut Messages(inner), reactor, kept, Operation::Receive, None, |messages| {
             messages.0.try_read(&mut read)
         })
         .await

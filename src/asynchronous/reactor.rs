@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result, Source};
 
-pub(super) use fd::{Registered, wait_ready};
+pub(super) use fd::{EDGES, Registered, wait_ready};
 
 /// Where a waiting call finds its registered source.
 #[derive(Debug, Clone, Default)]
@@ -63,6 +63,9 @@ mod fd {
 
     use anyipc_core::{Error, Interest, Operation, Result, Source};
     use tokio::io::unix::AsyncFd;
+
+    /// Whether the reactor tells of each news once, also of what it finds at registration.
+    pub(in super::super) const EDGES: bool = true;
 
     #[derive(Debug)]
     pub(in super::super) struct Registered(AsyncFd<Fd>);
@@ -132,6 +135,9 @@ mod fd {
 
     use anyipc_core::{Error, Interest, Operation, Result, Source};
     use anyipc_os::Readiness;
+
+    /// A handle is ready while it is signalled.
+    pub(in super::super) const EDGES: bool = false;
 
     /// The runtime has no reactor for handles: the system's pool of waiting threads wakes the task.
     pub(in super::super) struct Registered(Source);

@@ -10,22 +10,27 @@ use anyipc_core::{Armed, Error, ErrorKind, Interest, Operation, Result, Waiter};
 
 use tokio::time::Sleep;
 
-use super::reactor::{Register, Registered, wait_ready};
+use super::reactor::{EDGES, Register, Registered, wait_ready};
 use super::spin::spin;
 use crate::wait::{SLICE, Waitable};
 
 /// Rounds after which a task that is told "try again" each time lets others run.
 const ROUNDS: u32 = 16;
 
-/// When to look again although no source became ready: a wake-up that its sender was killed before is made good
-/// then. The timer is kept from call to call, because to start one takes the runtime's lock.
+/// What is kept from one wait for the same thing to the next.
 #[derive(Debug, Default)]
-pub(super) struct Slice(Option<Pin<Box<Sleep>>>);
+pub(super) struct Kept {
+    /// When to look again although no source became ready: a wake-up that its sender was killed before is made
+    /// good then. Kept because to start a timer takes the runtime's lock.
+    slice: Option<Pin<Box<Sleep>>>,
+    /// What the last wait listened for, by a reactor that tells of each news once.
+    interest: Option<Interest>,
+}
 
-impl Slice {
-    /// Whether the time has come; the next slice begins then. If not, the task is woken in time.
+impl Kept {
+    /// Whether the slice is over; the next one begins then. If not, the task is woken in time.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep(SLICE)));
+        let sleep = self.slice.get_or_insert_with(|| Box::pin(tokio::time::sleep(SLICE)));
         if sleep.as_mut().poll(cx).is_pending() {
             return false;
         }
@@ -43,27 +48,38 @@ fn none_of<F: Future>(_: impl FnOnce(Arc<Registered>, Interest) -> F) -> Option<
 pub(super) async fn wait<W: Waitable + ?Sized, R>(
     on: &mut W,
     reactor: &impl Register,
-    slice: &mut Slice,
+    kept: &mut Kept,
     operation: Operation,
     deadline: Option<Instant>,
     mut attempt: impl FnMut(&mut W) -> Result<R>,
 ) -> Result<R> {
     // A task that always finds something would never let others run otherwise.
     tokio::task::consume_budget().await;
-    match attempt(on) {
-        Err(error) if error.is_would_block() => {}
-        done => return done,
+    // A try that only the source can make worth it is left out: the source has been listened to since before the
+    // last one, or is registered below and then tells what is there.
+    let skips = kept.interest.is_some() && !on.spinner().hopes() && on.wait().drained();
+    if !skips {
+        match attempt(on) {
+            Err(error) if error.is_would_block() => {}
+            done => return done,
+        }
     }
     on.spinner().waits += 1;
     if let Some(done) = spin(on, deadline, &mut attempt).await {
         return done;
     }
     let mut readiness = pin!(none_of(wait_ready));
-    let mut awaited = None;
+    let mut awaited = kept.interest;
+    // As the last wait did, so that to arm once is enough: most halves only ever wait for one readiness.
+    if let Some(interest) = awaited {
+        readiness.set(Some(wait_ready(reactor.register(on.wait().source()?)?, interest)));
+    }
     let mut pause = pin!(None);
     let mut timeout = pin!(deadline.map(|at| tokio::time::sleep_until(at.into())));
     // Nothing has become ready since the last try.
     let mut tried = true;
+    // Nor since the last wait, which listened to the same.
+    let mut listens = awaited.is_some();
     poll_fn(move |cx| {
         for _ in 0..ROUNDS {
             // Listening to the reactor comes before arming: the other half of the channel shares the
@@ -74,7 +90,7 @@ pub(super) async fn wait<W: Waitable + ?Sized, R>(
             {
                 readiness.set(None);
                 awaited = None;
-                tried = false;
+                (tried, listens) = (false, false);
                 if let Err(error) = result {
                     return Poll::Ready(Err(error));
                 }
@@ -89,12 +105,18 @@ pub(super) async fn wait<W: Waitable + ?Sized, R>(
                 on.wait().disarm();
                 return Poll::Ready(Err(Error::new(operation, ErrorKind::TimedOut)));
             }
-            match on.wait().arm(Waiter::Task(cx.waker())) {
+            let armed = if std::mem::take(&mut listens) {
+                on.wait().rearm(cx.waker())
+            } else {
+                on.wait().arm(Waiter::Task(cx.waker()))
+            };
+            match armed {
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(Armed::Ready) => on.wait().disarm(),
                 Ok(Armed::Waker) => return Poll::Pending,
                 Ok(Armed::Source(interest)) if awaited == Some(interest) => {
-                    if !slice.is_over(cx) {
+                    // What only the source can tell needs no look without it.
+                    if on.wait().drained() || !kept.is_over(cx) {
                         return Poll::Pending;
                     }
                 }
@@ -104,6 +126,7 @@ pub(super) async fn wait<W: Waitable + ?Sized, R>(
                         Err(error) => return Poll::Ready(Err(error)),
                     }
                     awaited = Some(interest);
+                    kept.interest = awaited.filter(|_| EDGES);
                     tried = true;
                 }
                 Ok(Armed::After(time)) => {

@@ -109,6 +109,10 @@ impl Incoming for RecvEnd {
         self.stream.recv(bytes)
     }
 
+    fn drains(&self) -> bool {
+        Stream::DRAINS
+    }
+
     fn sleeps(&mut self) -> bool {
         *self.sleeps.get_or_insert_with(|| self.stream.sleeps())
     }

@@ -19,6 +19,8 @@ pub struct Receiver<I: Incoming> {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    /// The last read took all there was.
+    drained: bool,
     /// Why nothing can be received any more.
     over: Option<ErrorKind>,
     /// What went wrong while it slept, to be told by the next try.
@@ -29,7 +31,7 @@ impl<I: Incoming> Receiver<I> {
     /// Receives from this stream.
     pub fn new(stream: I) -> Self {
         let (generation, buffer) = (generation(), Box::default());
-        Self { stream, generation, buffer, start: 0, end: 0, over: None, failure: None }
+        Self { stream, generation, buffer, start: 0, end: 0, drained: false, over: None, failure: None }
     }
 
     /// The next frame's flags and where it lies in the buffer.
@@ -88,6 +90,12 @@ impl<I: Incoming> Receiver<I> {
             Some(timeout) => self.stream.recv_within(room, timeout),
             None => self.stream.recv(room),
         };
+        let room = room.len();
+        let all = match &got {
+            Ok(got) => *got < room,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        };
+        self.drained = all && self.stream.drains();
         match got {
             Ok(0) => self.over = Some(ErrorKind::PeerGone),
             Ok(got) => self.end += got,
@@ -122,6 +130,11 @@ impl<I: Incoming> RecvHalf for Receiver<I> {
 impl<I: Incoming> Wait for Receiver<I> {
     fn source(&self) -> Result<Source> {
         Ok(self.stream.source())
+    }
+
+    fn drained(&self) -> bool {
+        // With a part of a frame, or more than one, there may be something to do without the stream.
+        self.drained && self.start == self.end && self.over.is_none() && self.failure.is_none()
     }
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {

@@ -49,6 +49,12 @@ pub trait Incoming: Debug + Send + 'static {
     /// Receives what is there. 0: the sender is gone, and everything it sent was received.
     fn recv(&mut self, bytes: &mut [u8]) -> io::Result<usize>;
 
+    /// Whether a receive that fills less than its room has taken all there was, and the source becomes readable anew
+    /// when more comes. Constant.
+    fn drains(&self) -> bool {
+        false
+    }
+
     /// Whether [`recv_within`](Self::recv_within) sleeps. The first call prepares that.
     fn sleeps(&mut self) -> bool {
         false

@@ -111,6 +111,7 @@ macro_rules! suite {
             arming room_ends_the_sleep
             arming the_senders_leaving_ends_the_sleep
             arming the_receivers_leaving_ends_the_sleep
+            arming a_drained_half_hears_of_more
             arming a_connector_ends_the_owners_sleep
             arming the_owner_ends_the_connectors_sleep
             pressure threads_stream

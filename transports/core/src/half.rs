@@ -76,8 +76,23 @@ pub trait Wait {
         Err(Error::new(Operation::Receive, ErrorKind::Unsupported))
     }
 
+    /// Whether the last try took all there was, and nothing but a new readiness of the source, which this half shares
+    /// with none that waits for the same readiness, can make the next one worth it: who listens to the source and has
+    /// heard nothing since need neither try nor look again after a while. False where that is not known, and where
+    /// who makes the source ready may die before it does.
+    fn drained(&self) -> bool {
+        false
+    }
+
     /// Prepares to sleep: after this, whatever the half waits for wakes the waiter.
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed>;
+
+    /// As [`arm`](Self::arm), for a task that listens to the source already, by a reactor that tells of each news once
+    /// (edge-triggered), and has heard nothing since its last try: what the source told before need not be taken off
+    /// it, as long as it can tell more.
+    fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
+        self.arm(Waiter::Task(waker))
+    }
 
     /// Sleeps until woken, for `timeout` at most. May return early without a reason. Called only after
     /// [`Armed::Park`].

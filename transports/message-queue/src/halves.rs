@@ -1,5 +1,6 @@
 //! A channel's halves, whichever queues it is made of.
 
+use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{Armed, Flags, RecvHalf, Result, SendHalf, Source, Wait, Waiter};
@@ -66,6 +67,9 @@ impl Wait for Sender {
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
         self.half_mut().arm(waiter)
     }
+    fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
+        self.half_mut().rearm(waker)
+    }
     fn park(&mut self, timeout: Duration) {
         self.half_mut().park(timeout);
     }
@@ -122,6 +126,9 @@ impl Wait for Receiver {
     }
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
         self.half_mut().arm(waiter)
+    }
+    fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
+        self.half_mut().rearm(waker)
     }
     fn park(&mut self, timeout: Duration) {
         self.half_mut().park(timeout);

@@ -25,6 +25,7 @@ pub struct Stream(Infallible);
 
 impl Stream {
     pub(crate) const PASSES_STREAMS: bool = false;
+    pub(crate) const DRAINS: bool = false;
 
     pub(crate) fn local(_dir: &Dir, _name: &str) -> io::Result<Self> {
         no()

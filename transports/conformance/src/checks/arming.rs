@@ -2,14 +2,14 @@
 
 use std::thread;
 
-use anyipc_core::{Attempt, Capabilities, ErrorKind, Flags, Result, Wait};
+use anyipc_core::{Attempt, Capabilities, ErrorKind, Flags, Interest, RecvHalf, Result, Source, Wait};
 
 use super::connect::talk;
 use super::failed;
 use super::frames::fill_up;
 use crate::Fixture;
 use crate::fixture::Pair;
-use crate::patience::{Patience, Trying};
+use crate::patience::{Patience, Trying, WATCHDOG};
 
 /// Runs the scene for threads and tasks, with the event before arming and after it.
 fn in_every_order(fixture: &Fixture<'_>, scene: fn(&Fixture<'_>, Order)) {
@@ -106,6 +106,48 @@ pub fn the_receivers_leaving_ends_the_sleep(fixture: &Fixture<'_>) {
         );
         assert_eq!(failed(send).kind(), ErrorKind::Closed);
     });
+}
+
+/// Who believes a half that says it is drained only listens to its source.
+pub fn a_drained_half_hears_of_more(fixture: &Fixture<'_>) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let patience = Patience::thread(fixture);
+    let Pair { mut here, mut there, .. } = fixture.pair();
+    let mut send = |frame: &[u8]| {
+        patience.send(&mut *here.sender, Flags::NONE, frame).expect("send");
+        patience.flush(&mut *here.sender).expect("flush");
+    };
+    let receive = |half: &mut dyn RecvHalf| half.try_recv_with(&mut |_, _| {});
+    let listen = |half: &mut dyn RecvHalf| {
+        if half.drained() {
+            assert!(failed(receive(half)).is_would_block(), "there was more");
+        }
+        half.drained().then(|| half.source().expect("drained, but there is no source"))
+    };
+    let hear = |source: Option<Source>| {
+        if let Some(source) = source {
+            assert!((fixture.sleeper)(&source, Interest::Readable, WATCHDOG), "the source told nothing");
+        }
+    };
+    for _ in 0..20 {
+        // The first of two may be read together with the second one.
+        send(b"first");
+        send(b"second");
+        patience.recv(&mut *there.receiver, &mut Vec::new()).expect("receive");
+        assert!(!there.receiver.drained() || failed(receive(&mut *there.receiver)).is_would_block());
+        patience.recv(&mut *there.receiver, &mut Vec::new()).expect("receive");
+        let source = listen(&mut *there.receiver);
+        send(b"more");
+        hear(source);
+        patience.recv(&mut *there.receiver, &mut Vec::new()).expect("receive");
+    }
+    let source = listen(&mut *there.receiver);
+    drop(here.sender);
+    hear(source);
+    let end = patience.until("try_recv", &mut *there.receiver, |half| receive(half));
+    assert_eq!(failed(end).kind(), ErrorKind::Closed);
 }
 
 pub fn a_connector_ends_the_owners_sleep(fixture: &Fixture<'_>) {

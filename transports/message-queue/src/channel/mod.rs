@@ -10,6 +10,7 @@ pub(crate) use sender::Sender;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{Armed, Error, ErrorKind, Hello, Operation, Result, Role, Waiter};
@@ -94,10 +95,28 @@ fn arm(
     if let Waiter::Task(waker) = waiter {
         link.prepare(half, waker);
     }
-    if link.is_gone() {
+    announce(party, kind, matches!(waiter, Waiter::Task(_)), operation)
+}
+
+/// The same for a task that hears new bells beside old ones.
+fn rearm(
+    party: &mut Party<Other>,
+    kind: usize,
+    half: Half,
+    waker: &Waker,
+    operation: Operation,
+) -> Result<Armed> {
+    let link = &party.company.link;
+    link.check_generation(operation)?;
+    link.prepare_again(half, waker);
+    announce(party, kind, true, operation)
+}
+
+fn announce(party: &mut Party<Other>, kind: usize, task: bool, operation: Operation) -> Result<Armed> {
+    if party.company.link.is_gone() {
         return Ok(Armed::Ready);
     }
-    party.arm(kind, matches!(waiter, Waiter::Task(_)), operation).map_err(explain)
+    party.arm(kind, task, operation).map_err(explain)
 }
 
 /// In a channel nobody but the peer writes.

@@ -1,3 +1,4 @@
+use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{Armed, Error, ErrorKind, Flags, Operation, RecvHalf, Result, Source, Wait, Waiter};
@@ -93,6 +94,10 @@ impl Wait for Receiver {
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
         super::arm(&mut self.party, MESSAGES, Half::Receiver, waiter, Operation::Receive)
+    }
+
+    fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
+        super::rearm(&mut self.party, MESSAGES, Half::Receiver, waker, Operation::Receive)
     }
 
     fn park(&mut self, timeout: Duration) {

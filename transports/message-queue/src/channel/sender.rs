@@ -1,3 +1,4 @@
+use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{Armed, Error, ErrorKind, Flags, Operation, Result, SendHalf, Source, Wait, Waiter};
@@ -119,6 +120,10 @@ impl Wait for Sender {
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
         super::arm(&mut self.party, ROOM, Half::Sender, waiter, Operation::Send)
+    }
+
+    fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
+        super::rearm(&mut self.party, ROOM, Half::Sender, waker, Operation::Send)
     }
 
     fn park(&mut self, timeout: Duration) {

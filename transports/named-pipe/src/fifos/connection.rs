@@ -282,6 +282,10 @@ impl Incoming for RecvEnd {
         self.fifo.read(bytes)
     }
 
+    fn drains(&self) -> bool {
+        true
+    }
+
     /// Nothing else is ever written there, so there is room.
     fn stop(&mut self) {
         let _ = self.stop.write(&[STOP]);

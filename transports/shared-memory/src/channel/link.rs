@@ -23,12 +23,27 @@ struct Shared {
     /// The tasks that sleep on the socket: the sender's, the receiver's. Whoever empties the socket may have
     /// taken the other's bell away and wakes it.
     wakers: [Option<Waker>; 2],
+    /// How often a task slept on the socket since it was last emptied.
+    sleeps: u32,
     /// Memory that the peer has handed over and the receiver has not asked for yet.
     handed: Vec<Fd>,
 }
 
+impl Shared {
+    fn remember(&mut self, half: Half, waker: &Waker) {
+        let mine = &mut self.wakers[half as usize];
+        if !mine.as_ref().is_some_and(|w| w.will_wake(waker)) {
+            *mine = Some(waker.clone());
+        }
+    }
+}
+
 /// The most memory that a peer may hand over ahead of the receiver.
 const MAX_HANDED: usize = 4;
+
+/// The most sleeps with old bells on the socket: each adds one, and they must never fill it, since it would take no
+/// new one then, and tell of none.
+const MAX_SLEEPS: u32 = 8;
 
 /// Which half of the channel speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,22 +142,31 @@ impl Link {
     /// Before a task sleeps: remembers its waker and empties the socket of old bells.
     pub fn prepare(&self, half: Half, waker: &Waker) {
         let shared = &mut *self.shared();
-        let mine = &mut shared.wakers[half as usize];
-        if !mine.as_ref().is_some_and(|w| w.will_wake(waker)) {
-            *mine = Some(waker.clone());
-        }
+        shared.remember(half, waker);
         self.empty(shared, Some(half));
+    }
+
+    /// As [`prepare`](Self::prepare), for a task that hears new bells beside old ones: those are mostly left there.
+    pub fn prepare_again(&self, half: Half, waker: &Waker) {
+        let shared = &mut *self.shared();
+        shared.remember(half, waker);
+        shared.sleeps += 1;
+        if shared.sleeps >= MAX_SLEEPS {
+            self.empty(shared, Some(half));
+        }
     }
 
     /// Takes everything off the socket, for who sleeps on many of them. True if the peer is gone.
     pub(crate) fn drain(&self) -> bool {
         let shared = &mut *self.shared();
         self.empty(shared, None);
-        self.is_gone()
+        // Asked for: behind the last bell it is told only once.
+        self.look()
     }
 
     /// Takes everything off the socket, and wakes the tasks that slept on that, but for the caller's own.
     fn empty(&self, shared: &mut Shared, own: Option<Half>) {
+        shared.sleeps = 0;
         let bells = self.socket.take_bells(&mut shared.handed);
         // Nobody honest is that far ahead.
         if bells.hung_up || shared.handed.len() > MAX_HANDED {

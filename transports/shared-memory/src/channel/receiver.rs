@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{
@@ -124,6 +125,20 @@ impl Receiver {
         })
     }
 
+    /// Announces that we wait, unless there is no reason to.
+    fn sleep(&mut self, waiting: u32) -> Armed {
+        if self.link.is_gone() {
+            return Armed::Ready;
+        }
+        match self.ring.arm(waiting) {
+            None => Armed::Ready,
+            Some(value) => {
+                self.parked = value;
+                if waiting == state::PARKED { Armed::Park } else { Armed::Source(Interest::Readable) }
+            }
+        }
+    }
+
     /// The error of a ring whose peer is known to be gone.
     #[cold]
     fn last(&mut self, refusal: Refusal) -> Error {
@@ -201,16 +216,13 @@ impl Wait for Receiver {
                 state::POLLING
             }
         };
-        if self.link.is_gone() {
-            return Ok(Armed::Ready);
-        }
-        Ok(match self.ring.arm(waiting) {
-            None => Armed::Ready,
-            Some(value) => {
-                self.parked = value;
-                if waiting == state::PARKED { Armed::Park } else { Armed::Source(Interest::Readable) }
-            }
-        })
+        Ok(self.sleep(waiting))
+    }
+
+    fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
+        self.link.check_generation(Operation::Receive)?;
+        self.link.prepare_again(Half::Receiver, waker);
+        Ok(self.sleep(state::POLLING))
     }
 
     fn park(&mut self, timeout: Duration) {

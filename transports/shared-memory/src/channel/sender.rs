@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{
@@ -193,6 +194,20 @@ impl Sender {
         }
     }
 
+    /// Announces that we wait, unless there is no reason to.
+    fn sleep(&mut self, waiting: u32) -> Result<Armed> {
+        if self.link.is_gone() {
+            return Ok(Armed::Ready);
+        }
+        match self.ring.arm(waiting).map_err(|refusal| self.refuse(refusal))? {
+            None => Ok(Armed::Ready),
+            Some(value) => {
+                self.parked = value;
+                Ok(if waiting == state::PARKED { Armed::Park } else { Armed::Source(Interest::Readable) })
+            }
+        }
+    }
+
     #[cold]
     fn refuse(&mut self, refusal: Refusal) -> Error {
         match refusal {
@@ -327,16 +342,13 @@ impl Wait for Sender {
                 state::POLLING
             }
         };
-        if self.link.is_gone() {
-            return Ok(Armed::Ready);
-        }
-        match self.ring.arm(waiting).map_err(|refusal| self.refuse(refusal))? {
-            None => Ok(Armed::Ready),
-            Some(value) => {
-                self.parked = value;
-                Ok(if waiting == state::PARKED { Armed::Park } else { Armed::Source(Interest::Readable) })
-            }
-        }
+        self.sleep(waiting)
+    }
+
+    fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
+        self.link.check_generation(Operation::Send)?;
+        self.link.prepare_again(Half::Sender, waker);
+        self.sleep(state::POLLING)
     }
 
     fn park(&mut self, timeout: Duration) {

@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Armed, ErrorKind, Flags, Name, Operation, RecvHalf, Role, SendHalf, Wait, Waiter};
+use anyipc_core::{
+    Armed, ErrorKind, Flags, Interest, Name, Operation, RecvHalf, Role, SendHalf, Wait, Waiter,
+};
 use proptest::prelude::*;
+use rustix::event::{Timespec, epoll};
 
 use super::layout::SPARE;
 use super::*;
@@ -222,6 +226,47 @@ fn a_move_without_memory_is_corrupt() {
     sender.move_to_nowhere();
     for _ in 0..3 {
         assert_eq!(bytes(&mut receiver).unwrap_err().kind(), ErrorKind::Corrupt, "for good");
+    }
+}
+
+/// A task that slept before leaves old bells on the socket. Its reactor hears each new one all the same, however long
+/// that goes on and whichever half sleeps, and then the hang-up.
+#[test]
+fn each_bell_is_heard_beside_old_ones() {
+    let (_, (mut send_a, mut recv_a), b) = pair(4096, false);
+    let (mut send_b, mut recv_b) = b.unwrap();
+    let heard = edges(&recv_a);
+    for round in 0..2000 {
+        assert_eq!(recv_a.rearm(Waker::noop()).unwrap(), Armed::Source(Interest::Readable));
+        send_b.try_send(Flags::NONE, b"news").unwrap();
+        assert!(heard(), "round {round}");
+        assert_eq!(bytes(&mut recv_a).unwrap(), b"news");
+    }
+    while send_a.try_send(Flags::NONE, &[0; 900]).is_ok() {}
+    for round in 0..2000 {
+        assert_eq!(send_a.rearm(Waker::noop()).unwrap(), Armed::Source(Interest::Readable));
+        while bytes(&mut recv_b).is_ok() {}
+        assert!(heard(), "round {round}");
+        while send_a.try_send(Flags::NONE, &[0; 900]).is_ok() {}
+    }
+    assert_eq!(recv_a.rearm(Waker::noop()).unwrap(), Armed::Source(Interest::Readable));
+    send_b.abandon();
+    recv_b.abandon();
+    assert!(heard());
+    // Once it was told of something, a task arms in full.
+    while recv_a.arm(Waiter::Task(Waker::noop())).unwrap() != Armed::Ready {}
+    assert_eq!(bytes(&mut recv_a).unwrap_err().kind(), ErrorKind::PeerGone);
+}
+
+/// Waits for the next edge of a half's source.
+fn edges(half: &dyn Wait) -> impl Fn() -> bool + use<> {
+    let set = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+    let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+    epoll::add(&set, &*half.source().unwrap(), epoll::EventData::new_u64(0), flags).unwrap();
+    move || {
+        let mut events = [const { std::mem::MaybeUninit::uninit() }; 1];
+        let long = Timespec { tv_sec: 10, tv_nsec: 0 };
+        !epoll::wait(&set, &mut events, Some(&long)).unwrap().0.is_empty()
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Stream {
 impl Stream {
     /// Whether a local stream can hand over the end of another one.
     pub(crate) const PASSES_STREAMS: bool = false;
+    /// No: without a receive that waits for it, no event tells of what comes.
+    pub(crate) const DRAINS: bool = false;
 
     /// Connects to the local listener at a name. `NotFound`: nobody listens; `WouldBlock`: its queue is full.
     pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {

@@ -89,15 +89,21 @@ impl Socket {
     }
 
     /// Takes the bells that were rung, and appends the descriptors that came with them. More than a socket
-    /// holds of them are left: a peer that never stops ringing must not hold us.
+    /// holds of them are left: a peer that never stops ringing must not hold us. A hang-up behind them may be told by
+    /// the next call only; until then the socket stays readable.
     pub(crate) fn take_bells(&self, fds: &mut Vec<Fd>) -> Bells {
         let mut bells = Bells::default();
         let mut bytes = [0; 256];
         for _ in 0..64 {
+            let before = fds.len();
             match self.recv_with(&mut bytes, fds) {
                 Ok(0) => bells.hung_up = true,
-                Ok(_) => {
+                Ok(got) => {
                     bells.rung = true;
+                    // There was no more. (A read ends behind descriptors, whatever follows.)
+                    if got < bytes.len() && fds.len() == before {
+                        break;
+                    }
                     continue;
                 }
                 Err(error) if is_exhausted(&error) => {

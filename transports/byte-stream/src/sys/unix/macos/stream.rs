@@ -44,6 +44,8 @@ enum Kind {
 impl Stream {
     /// Whether a local stream can hand over the end of another one.
     pub(crate) const PASSES_STREAMS: bool = false;
+    /// Whether a receive that fills less than its room has taken all there was, and more makes the source ready anew.
+    pub(crate) const DRAINS: bool = true;
 
     /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: nobody listens, or its queue is
     /// full.
