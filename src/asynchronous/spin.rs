@@ -1,22 +1,26 @@
 //! Looking again before a task arms: an answer that is near costs no reactor then, and no system call.
 
-use std::future::poll_fn;
 use std::hint::spin_loop;
-use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyipc_core::Result;
 
 use crate::wait::Waitable;
 
-/// Pauses of a turn between two looks at the clock. The runtime's other tasks run after each turn: whoever is to
-/// answer may be one of them.
-const PAUSES: u32 = 16;
+/// How long a turn takes at first and later; then everybody else in the runtime has one.
+const TURN: Duration = Duration::from_nanos(800);
+const LATER_TURN: Duration = Duration::from_nanos(1600);
+/// Turns of a single try, where whoever is to answer needs this very thread.
+const SINGLE: u32 = 4;
+/// So many spins take it that who answers needs this thread, after one in which that was so.
+const NEAR: u32 = 32;
 
 /// Tries for as long as it may pay, or until the deadline; `None` if it did not. Learns as a spinning thread does.
+/// `near`: for so many spins more whoever is to answer needs this thread, as far as is known.
 pub(super) async fn spin<W: Waitable + ?Sized, R>(
     on: &mut W,
     deadline: Option<Instant>,
+    near: &mut u32,
     attempt: &mut impl FnMut(&mut W) -> Result<R>,
 ) -> Option<Result<R>> {
     let budget = on.spinner().begin();
@@ -24,36 +28,44 @@ pub(super) async fn spin<W: Waitable + ?Sized, R>(
         return None;
     }
     let started = Instant::now();
-    let mut pauses = 1;
-    loop {
-        others_first().await;
-        for _ in 0..PAUSES / pauses {
+    let waits = *near > 0;
+    *near = near.saturating_sub(1);
+    for round in 0u32.. {
+        let others_first = waits || round > 0;
+        if others_first {
+            // A wake-up of our own would not do: it may be repeated many times before the runtime's reactor and the
+            // future that it was started for have their turn.
+            tokio::task::yield_now().await;
+        }
+        let length = match round {
+            ..SINGLE if waits => Duration::ZERO,
+            0 => TURN,
+            _ => LATER_TURN,
+        };
+        let turn = Instant::now();
+        let mut now = turn;
+        loop {
             match attempt(on) {
-                Err(error) if error.is_would_block() => (0..pauses).for_each(|_| spin_loop()),
+                Err(error) if error.is_would_block() => spin_loop(),
                 done => {
-                    on.spinner().end(started.elapsed() < budget);
+                    match (waits, others_first && now == turn) {
+                        (false, true) => *near = NEAR,
+                        (_, false) => *near = 0,
+                        (true, true) => {}
+                    }
+                    on.spinner().end(now - started < budget);
                     return Some(done);
                 }
             }
+            now = Instant::now();
+            if now - turn >= length {
+                break;
+            }
         }
-        pauses = (pauses * 2).min(PAUSES);
-        let now = Instant::now();
         if now - started >= budget || deadline.is_some_and(|deadline| now >= deadline) {
-            on.spinner().end(false);
-            return None;
+            break;
         }
     }
-}
-
-/// Lets the runtime's other tasks run, without a look at its reactor.
-async fn others_first() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
+    on.spinner().end(false);
+    None
 }

@@ -25,6 +25,8 @@ pub(super) struct Kept {
     slice: Option<Pin<Box<Sleep>>>,
     /// What the last wait listened for, by a reactor that tells of each news once.
     interest: Option<Interest>,
+    /// How many spins begin with a turn of the runtime's other tasks.
+    near: u32,
 }
 
 impl Kept {
@@ -65,7 +67,7 @@ pub(super) async fn wait<W: Waitable + ?Sized, R>(
         }
     }
     on.spinner().waits += 1;
-    if let Some(done) = spin(on, deadline, &mut attempt).await {
+    if let Some(done) = spin(on, deadline, &mut kept.near, &mut attempt).await {
         return done;
     }
     let mut readiness = pin!(none_of(wait_ready));
