@@ -22,7 +22,11 @@ fn run(future: impl Future<Output = ()>) {
 
 /// Runs a test's future in a runtime of one thread: whoever blocks it, hangs it.
 fn run_alone(future: impl Future<Output = ()>) {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+    alone().block_on(future);
+}
+
+fn alone() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 async fn pair(url: &str) -> (anyipc::AsyncChannel, anyipc::AsyncChannel) {
@@ -484,4 +488,25 @@ fn futures_can_move_between_threads() {
         send(channel.flush());
         Ok(())
     }
+}
+
+/// The first runtime's reactor and timers end with it; the channel does not.
+#[test]
+fn a_channel_outlives_the_runtime_that_it_waited_in() {
+    let short = Duration::from_millis(20);
+    each("async-moved", move |url| {
+        let (mut a, mut b) = alone().block_on(pair(url));
+        for round in 0..3u8 {
+            let message = [round];
+            alone().block_on(async {
+                // Nothing comes, so it has slept once.
+                assert!(tokio::time::timeout(short, a.recv()).await.is_err());
+                let (got, sent) = tokio::join!(a.recv(), b.send(&message));
+                sent.unwrap();
+                assert_eq!(got.unwrap(), message);
+                b.send(b"left behind").await.unwrap();
+            });
+            assert_eq!(alone().block_on(a.recv()).unwrap(), b"left behind");
+        }
+    });
 }

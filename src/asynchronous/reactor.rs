@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result, Source};
+use tokio::runtime::{Handle, Id};
 
 pub(super) use fd::{EDGES, Registered, wait_ready};
 
@@ -48,7 +49,12 @@ impl Register for SharedReactor {
 
 /// There must be a runtime to register with.
 pub(super) fn check_runtime() -> Result<()> {
-    tokio::runtime::Handle::try_current().map(drop).map_err(|error| {
+    runtime().map(drop)
+}
+
+/// Which runtime is around the caller: what was registered with another one may have ended with that.
+fn runtime() -> Result<Id> {
+    Handle::try_current().map(|runtime| runtime.id()).map_err(|error| {
         Error::new(Operation::Connect, ErrorKind::Unsupported)
             .because("async calls need a tokio runtime around them")
             .from_source(error)
@@ -63,12 +69,16 @@ mod fd {
 
     use anyipc_core::{Error, Interest, Operation, Result, Source};
     use tokio::io::unix::AsyncFd;
+    use tokio::runtime::Id;
 
     /// Whether the reactor tells of each news once, also of what it finds at registration.
     pub(in super::super) const EDGES: bool = true;
 
     #[derive(Debug)]
-    pub(in super::super) struct Registered(AsyncFd<Fd>);
+    pub(in super::super) struct Registered {
+        fd: AsyncFd<Fd>,
+        runtime: Id,
+    }
 
     /// Holds the source, and with it the descriptor, for as long as it is registered.
     struct Fd {
@@ -90,7 +100,7 @@ mod fd {
 
     impl Registered {
         pub(super) fn new(source: Source) -> Result<Self> {
-            super::check_runtime()?;
+            let runtime = super::runtime()?;
             let fd = || Fd { raw: source.as_fd().as_raw_fd(), _source: source.clone() };
             // Deprecated because it trusts `as_raw_fd`: ours gives the same number at every call, and the
             // source that it borrows stays whole until the `AsyncFd` drops it. Its successor asks for the
@@ -102,20 +112,21 @@ mod fd {
                 _ => Err(error),
             });
             registered
-                .map(Self)
+                .map(|fd| Self { fd, runtime })
                 .map_err(|error| Error::io(Operation::Connect, "registering with the runtime", error))
         }
 
         pub(super) fn is(&self, source: &Source) -> bool {
-            self.0.as_raw_fd() == source.as_fd().as_raw_fd()
+            self.fd.as_raw_fd() == source.as_fd().as_raw_fd()
+                && super::runtime().is_ok_and(|runtime| runtime == self.runtime)
         }
     }
 
     /// Waits for a readiness and takes it, so that the next wait is for a new one.
     pub(in super::super) async fn wait_ready(registered: Arc<Registered>, interest: Interest) -> Result<()> {
         let guard = match interest {
-            Interest::Readable => registered.0.readable().await,
-            Interest::Writable => registered.0.writable().await,
+            Interest::Readable => registered.fd.readable().await,
+            Interest::Writable => registered.fd.writable().await,
         };
         match guard {
             Ok(mut guard) => {

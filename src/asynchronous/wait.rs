@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Error, ErrorKind, Interest, Operation, Result, Waiter};
 
+use tokio::runtime::{Handle, Id};
 use tokio::time::Sleep;
 
 use super::reactor::{EDGES, Register, Registered, wait_ready};
@@ -21,8 +22,8 @@ const ROUNDS: u32 = 16;
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     /// When to look again although no source became ready: a wake-up that its sender was killed before is made
-    /// good then. Kept because to start a timer takes the runtime's lock.
-    slice: Option<Pin<Box<Sleep>>>,
+    /// good then. Kept because to start a timer takes the runtime's lock, but in another runtime it is of no use.
+    slice: Option<(Id, Pin<Box<Sleep>>)>,
     /// What the last wait listened for, by a reactor that tells of each news once.
     interest: Option<Interest>,
     /// How many spins begin with a turn of the runtime's other tasks.
@@ -32,7 +33,9 @@ pub(super) struct Kept {
 impl Kept {
     /// Whether the slice is over; the next one begins then. If not, the task is woken in time.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let sleep = self.slice.get_or_insert_with(|| Box::pin(tokio::time::sleep(SLICE)));
+        let runtime = Handle::current().id();
+        self.slice.take_if(|(of, _)| *of != runtime);
+        let (_, sleep) = self.slice.get_or_insert_with(|| (runtime, Box::pin(tokio::time::sleep(SLICE))));
         if sleep.as_mut().poll(cx).is_pending() {
             return false;
         }
