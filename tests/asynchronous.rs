@@ -510,3 +510,25 @@ fn a_channel_outlives_the_runtime_that_it_waited_in() {
         }
     });
 }
+
+/// Each half may wait in a runtime of its own, and in another one later, while the other half still waits.
+#[test]
+fn halves_wait_in_different_runtimes() {
+    let short = Duration::from_millis(20);
+    each("async-apart", move |url| {
+        let (ours, theirs) = (alone(), alone());
+        let (a, mut b) = ours.block_on(pair(url));
+        let (mut sender, mut receiver) = a.split();
+        let receiving = ours.spawn(async move { receiver.recv().await });
+        for runtime in [&ours, &theirs, &ours, &theirs] {
+            // Until there is no room, and it sleeps.
+            runtime.block_on(async {
+                while let Ok(sent) = tokio::time::timeout(short, sender.send(&[7; 1000])).await {
+                    sent.unwrap();
+                }
+            });
+        }
+        theirs.block_on(b.send(b"for the one that waited")).unwrap();
+        assert_eq!(ours.block_on(receiving).unwrap().unwrap(), b"for the one that waited");
+    });
+}

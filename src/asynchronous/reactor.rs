@@ -7,9 +7,9 @@ use tokio::runtime::{Handle, Id};
 
 pub(super) use fd::{EDGES, Registered, wait_ready};
 
-/// Where a waiting call finds its registered source.
+/// Where a waiting call finds its registered source: the halves' may be two, and wait in two runtimes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Reactor(Arc<Mutex<Option<Arc<Registered>>>>);
+pub(super) struct Reactor(Arc<Mutex<Vec<Arc<Registered>>>>);
 
 /// The sources of an endpoint's attempts: registered only while one waits, because a finished attempt's
 /// source goes on as its channel's.
@@ -23,15 +23,15 @@ pub(super) trait Register {
 
 impl Register for Reactor {
     fn register(&self, source: Source) -> Result<Arc<Registered>> {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match slot.as_ref().filter(|registered| registered.is(&source)) {
-            Some(registered) => Ok(Arc::clone(registered)),
-            None => {
-                // The old one goes first: two registrations of one descriptor are an error.
-                *slot = None;
-                Ok(Arc::clone(slot.insert(Arc::new(Registered::new(source)?))))
-            }
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(registered) = all.iter().find(|registered| registered.is(&source)) {
+            return Ok(Arc::clone(registered));
         }
+        // Those that nobody waits for go first: they may be of a runtime that has ended.
+        all.retain(|registered| Arc::strong_count(registered) > 1);
+        let registered = Arc::new(Registered::new(source)?);
+        all.push(Arc::clone(&registered));
+        Ok(registered)
     }
 }
 
