@@ -219,7 +219,8 @@ impl AsyncSender {
 }
 
 impl AsyncReceiver {
-    /// Receives one message; waits for it. Cancel-safe: a dropped future takes no message.
+    /// Receives one message; waits for it. Cancel-safe: a dropped future takes no message. Nor may one that is polled
+    /// only once: the runtime must first hear of what has come. [`try_recv_into`](Self::try_recv_into) looks at once.
     ///
     /// # Errors
     /// Those of [`Receiver::recv`].

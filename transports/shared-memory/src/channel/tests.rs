@@ -121,7 +121,13 @@ fn arming_after_the_news_does_not_sleep() {
 
 #[test]
 fn a_sender_that_sleeps_gets_more_room_and_loses_nothing() {
-    let (_, (mut sender, _recv), b) = growing_pair(4096, false, 1 << 20, false);
+    for spares in [false, true] {
+        fill_and_receive(spares);
+    }
+}
+
+fn fill_and_receive(spares: bool) {
+    let (_, (mut sender, _recv), b) = growing_pair(4096, false, 1 << 20, spares);
     let (_send, mut receiver) = b.unwrap();
     let max = sender.max_frame();
     let message = |i: u32| i.to_le_bytes().repeat(i as usize % (max / 4));
@@ -284,18 +290,21 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn scribbling_ends_in_an_error_not_in_a_crash(
-        writes in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 1..60),
-        near in any::<bool>(), in_place in any::<bool>(),
+        writes in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<usize>()), 1..60),
+        near in any::<bool>(), in_place in any::<bool>(), grows in any::<bool>(),
     ) {
-        let (layout, (mut sender, mut receiver), peer) = pair(4096, in_place);
-        for (mut word, place, inbound) in writes {
+        let limit = if grows { 1 << 20 } else { 4096 };
+        let (layout, (mut sender, mut receiver), peer) = growing_pair(4096, in_place, limit, grows);
+        let spares = layout.spares.map(Vec::from).unwrap_or_default();
+        let rings = [vec![layout.to_opener, layout.to_owner], spares].concat();
+        for (mut word, place, ring) in writes {
             if near {
                 // Plausible values find more than random ones.
                 word = (word & 0x7f) | (word & 0x3) << 40 | (word & 0xff) << 48;
             }
-            scribble(if inbound { &layout.to_owner } else { &layout.to_opener }, word, place);
+            scribble(&rings[ring % rings.len()], word, place);
             for _ in 0..3 {
-                if let Err(error) = receiver.try_recv_with(&mut |_, frame| assert!(frame.len() <= 4096)) {
+                if let Err(error) = receiver.try_recv_with(&mut |_, frame| assert!(frame.len() <= limit)) {
                     prop_assert!(matches!(
                         error.kind(),
                         ErrorKind::WouldBlock | ErrorKind::Corrupt | ErrorKind::Closed | ErrorKind::PeerGone
