@@ -219,8 +219,9 @@ impl AsyncSender {
 }
 
 impl AsyncReceiver {
-    /// Receives one message; waits for it. Cancel-safe: a dropped future takes no message. Nor may one that is polled
-    /// only once: the runtime must first hear of what has come. [`try_recv_into`](Self::try_recv_into) looks at once.
+    /// Receives one message; waits for it. Cancel-safe: a dropped future takes no message. One that is polled only once
+    /// may find nothing although a message has come, as long as the runtime's reactor has not heard of it;
+    /// [`try_recv_into`](Self::try_recv_into) looks at once.
     ///
     /// # Errors
     /// Those of [`Receiver::recv`].

@@ -9,7 +9,7 @@ mod sender;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY};
+pub(crate) use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY, SPARE};
 pub use link::{Half, Link, Pulse};
 pub(crate) use ready::ReadyPage;
 pub use ready::ReadySlot;

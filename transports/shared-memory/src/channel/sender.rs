@@ -94,8 +94,12 @@ impl Sender {
             && spare.reserve().is_ok()
         {
             self.settle(spare, true);
-        } else if (capacity <= growth.capacity || !self.offer(capacity)) && crowded {
-            self.ring.calm();
+        } else if capacity <= growth.capacity || !self.offer(capacity) {
+            // Where it failed, every further try would cost as much.
+            self.growth.wanted = 0;
+            if crowded {
+                self.ring.calm();
+            }
         }
     }
 
@@ -216,7 +220,9 @@ impl Sender {
             }
             Refusal::WouldBlock => {
                 let full = self.growth.capacity;
-                self.growth.wanted = self.growth.wanted.max(SPARE);
+                if self.growth.spare.is_some() {
+                    self.growth.wanted = self.growth.wanted.max(SPARE);
+                }
                 self.grow();
                 self.growth.again = self.growth.capacity > full;
                 Error::new(Operation::Send, ErrorKind::WouldBlock)

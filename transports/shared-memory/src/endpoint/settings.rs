@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Options, Result, keys};
 
 use super::fabric::{Fabric, Side};
-use crate::channel::{Layout, MAX_CAPACITY, MIN_CAPACITY, Receiver, Sender, halves};
+use crate::channel::{Layout, MAX_CAPACITY, MIN_CAPACITY, Receiver, SPARE, Sender, halves};
 use crate::region::{Extent, Region};
 use crate::sys::{Scope, check_platform, user};
 
@@ -64,9 +64,9 @@ impl Settings {
     }
 }
 
-/// Whether an owner that says what its rings may grow to lets them grow.
-fn grows(capacity: usize, limit: u64) -> bool {
-    limit > capacity as u64
+/// Whether rings have spare arrays, of an owner that says what they may grow to.
+fn has_spares(capacity: usize, limit: u64) -> bool {
+    capacity < SPARE && limit >= SPARE as u64
 }
 
 /// Channels over rings.
@@ -87,7 +87,7 @@ impl Fabric for Settings {
 
     fn extent(&self, capacity: usize, extra: u64) -> Option<Extent> {
         let sound = capacity.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity);
-        sound.then(|| Layout::extent(capacity, grows(capacity, extra)))
+        sound.then(|| Layout::extent(capacity, has_spares(capacity, extra)))
     }
 
     /// What a ring may grow to: a capacity that was asked for is what it stays at.
@@ -96,7 +96,7 @@ impl Fabric for Settings {
     }
 
     fn halves(&self, region: Region, capacity: usize, side: Side) -> io::Result<(Sender, Receiver)> {
-        let layout = Layout::over(region.map(), capacity, grows(capacity, side.extra))?;
+        let layout = Layout::over(region.map(), capacity, has_spares(capacity, side.extra))?;
         // Messages of a peer of this user are read where they stand, if the address allows it.
         let in_place = self.trusting && side.uid == user();
         // An owner may not make us reserve more than we would by ourselves.
