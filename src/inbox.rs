@@ -49,6 +49,8 @@ pub struct Inbox {
     peers: Peers,
     /// Whom to try, in this order, by their places.
     queue: VecDeque<usize>,
+    /// Whose message came last, by its place.
+    last: Option<usize>,
     /// Messages left until the next look at who else has some.
     round: usize,
     last_id: u64,
@@ -97,6 +99,7 @@ impl Inbox {
             attempt,
             peers: Peers::default(),
             queue: VecDeque::new(),
+            last: None,
             round: 0,
             last_id: 0,
             turn: 0,

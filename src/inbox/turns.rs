@@ -67,36 +67,45 @@ impl Inbox {
         let mut looked = self.round == 0 || self.scan_due;
         if looked {
             self.refill();
+        } else if self.queue.is_empty()
+            && let Some(place) = self.last
+            && let Some(connection) = self.peers.at(place)
+        {
+            // Who spoke last may speak again: its message is seen sooner than the hint of it.
+            connection.queued = true;
+            self.queue.push_back(place);
         }
         loop {
-            while let Some(place) = self.queue.pop_front() {
-                if let Some(soon) = self.queue.get(SOON)
+            // It stays in the queue during the call, which does not return from a panic of `read`.
+            while let Some(&place) = self.queue.front() {
+                if let Some(soon) = self.queue.get(1 + SOON)
                     && let Some(connection) = self.peers.at(*soon)
                 {
                     connection.receiver.expect();
                 }
-                let Some(connection) = self.peers.at(place) else { continue };
+                let Some(connection) = self.peers.at(place) else {
+                    self.queue.pop_front();
+                    continue;
+                };
                 let id = connection.id;
-                // Before the call: it does not return from a panic of `read`.
-                connection.queued = false;
                 let mut show = Some(|message: &[u8]| read.take().map(|read| read(id, message)));
                 match connection.receiver.try_with(&mut show) {
                     Ok(result) => {
-                        connection.queued = true;
-                        self.queue.push_back(place);
+                        self.queue.rotate_left(1);
+                        self.last = Some(place);
                         self.round = self.round.saturating_sub(1);
                         if let Some(result) = result {
                             return Ok(Some(Turn::Message(result)));
                         }
                     }
-                    Err(error) if error.is_would_block() => {}
-                    // Our own fault, not the peer's.
-                    Err(error) if error.kind() == ErrorKind::Forked => {
-                        connection.queued = true;
-                        self.queue.push_back(place);
-                        return Err(error);
+                    Err(error) if error.is_would_block() => {
+                        connection.queued = false;
+                        self.queue.pop_front();
                     }
+                    // Our own fault, not the peer's.
+                    Err(error) if error.kind() == ErrorKind::Forked => return Err(error),
                     Err(error) => {
+                        self.queue.pop_front();
                         let reason = connection.receiver.explain(error);
                         self.peers.remove(id);
                         return Ok(Some(Turn::Disconnected(id, reason)));
