@@ -66,7 +66,7 @@ const DISTANCE: u64 = 256;
 /// Where that is of no use, it is tried ever more seldom, up to each so many lines.
 const SELDOM: u64 = 1 << 16;
 /// To let it go ahead, the consumer stands still for so many steps of so long, while it does.
-const STEPS: u32 = 8;
+const STEPS: u32 = 32;
 const STEP: Duration = Duration::from_nanos(700);
 
 impl<S: Storage> Consumer<S> {
