@@ -84,6 +84,20 @@ pub(crate) fn pair_with(url: &str, query: &str) -> (Endpoint, Channel, Channel) 
     (owner, accepted, opener.join().unwrap())
 }
 
+/// A runtime of one thread: whoever blocks it, hangs it.
+#[cfg(feature = "tokio")]
+pub(crate) fn alone() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// As `pair`, async, without the owner.
+#[cfg(feature = "tokio")]
+pub(crate) async fn async_pair(url: &str) -> (anyipc::AsyncChannel, anyipc::AsyncChannel) {
+    let owner = anyipc::create(url).unwrap();
+    let (a, b) = tokio::join!(owner.accept_async(), anyipc::connect_async(url));
+    (a.unwrap(), b.unwrap())
+}
+
 /// Bytes that tell their place.
 pub(crate) fn pattern(len: usize, seed: u8) -> Vec<u8> {
     (0..len).map(|i| (i as u8).wrapping_mul(31).wrapping_add((i >> 8) as u8).wrapping_add(seed)).collect()
