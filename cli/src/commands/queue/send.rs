@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     priority: u32,
 
-    /// Longest wait for the queue, and for room for each message, such as 500ms (default: 5s for the queue, \
+    /// Longest wait for the queue, and for room for each message, such as 500ms (default: 5s for the queue,
     /// without end for room)
     #[arg(long, value_name = "TIME", value_parser = values::span)]
     timeout: Option<Duration>,
