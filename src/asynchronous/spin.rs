@@ -48,10 +48,10 @@ pub(super) async fn spin<W: Waitable + ?Sized, R>(
             match attempt(on) {
                 Err(error) if error.is_would_block() => spin_loop(),
                 done => {
-                    match (waits, others_first && now == turn) {
-                        (false, true) => *near = NEAR,
-                        (_, false) => *near = 0,
-                        (true, true) => {}
+                    if !others_first || now != turn {
+                        *near = 0;
+                    } else if !waits {
+                        *near = NEAR;
                     }
                     on.spinner().end(now - started < budget);
                     return Some(done);

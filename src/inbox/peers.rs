@@ -1,6 +1,6 @@
 //! Those inside, each at a place where a message is found without a search among all of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::PeerId;
 use crate::{Receiver, Sender};
@@ -11,6 +11,15 @@ pub(super) struct Connection {
     pub(super) sender: Sender,
     pub(super) receiver: Receiver,
     pub(super) queued: bool,
+}
+
+impl Connection {
+    /// Whoever is at this place is to be tried, once.
+    pub(super) fn enqueue(&mut self, place: usize, queue: &mut VecDeque<usize>) {
+        if !std::mem::replace(&mut self.queued, true) {
+            queue.push_back(place);
+        }
+    }
 }
 
 #[derive(Debug, Default)]

@@ -61,9 +61,7 @@ impl Wait for Inbox {
             let sleeps = half.arm(task).and_then(|armed| self.sleeper.add(armed, || half.source()));
             // Something is there, or the next try tells what is wrong.
             if !sleeps.unwrap_or(false) {
-                if !std::mem::replace(&mut connection.queued, true) {
-                    self.queue.push_back(place);
-                }
+                connection.enqueue(place, &mut self.queue);
                 return Ok(Armed::Ready);
             }
         }

@@ -72,8 +72,7 @@ impl Inbox {
             && let Some(connection) = self.peers.at(place)
         {
             // Who spoke last may speak again: its message is seen sooner than the hint of it.
-            connection.queued = true;
-            self.queue.push_back(place);
+            connection.enqueue(place, &mut self.queue);
         }
         loop {
             // It stays in the queue during the call, which does not return from a panic of `read`.
@@ -158,16 +157,11 @@ impl Inbox {
     pub(super) fn refill(&mut self) {
         let everybody = std::mem::take(&mut self.scan_due);
         let (peers, queue) = (&mut self.peers, &mut self.queue);
-        let mut add = |place, connection: &mut Connection| {
-            if !std::mem::replace(&mut connection.queued, true) {
-                queue.push_back(place);
-            }
-        };
         let hinted = self.endpoint.raw().ready(&mut |token| {
             if let Some(place) = peers.place_of(token)
                 && let Some(connection) = peers.at(place)
             {
-                add(place, connection);
+                connection.enqueue(place, queue);
             }
         });
         if everybody {
@@ -176,7 +170,7 @@ impl Inbox {
         if everybody || !hinted || !peers.all_hinted() {
             for (place, connection) in peers.iter_mut() {
                 if everybody || !hinted || connection.receiver.token().is_none() {
-                    add(place, connection);
+                    connection.enqueue(place, queue);
                 }
             }
         }

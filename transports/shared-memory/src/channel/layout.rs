@@ -23,8 +23,8 @@ const PAGE: usize = 64 << 10;
 pub(crate) struct Layout {
     pub(crate) to_owner: SharedRing,
     pub(crate) to_opener: SharedRing,
-    /// The same rings over their spare arrays, if they may grow. Nobody has reserved these.
-    pub(crate) spares: Option<[SharedRing; 2]>,
+    /// The same rings, in that order, over their spare arrays, if they may grow. Nobody has reserved these.
+    pub(crate) spares: [Option<SharedRing>; 2],
 }
 
 impl Layout {
@@ -59,9 +59,10 @@ impl Layout {
         let ring = |index| SharedRing::new(map, index * RING_CONTROL, DATA + index * capacity, capacity);
         let (to_owner, to_opener) = ring(0).zip(ring(1)).ok_or_else(invalid)?;
         let larger = |ring: &SharedRing, index| {
-            ring.with_array(Arc::clone(map), spare(capacity, index), SPARE).ok_or_else(invalid)
+            let larger = || ring.with_array(Arc::clone(map), spare(capacity, index), SPARE);
+            spares.then(|| larger().ok_or_else(invalid)).transpose()
         };
-        let spares = if spares { Some([larger(&to_owner, 0)?, larger(&to_opener, 1)?]) } else { None };
+        let spares = [larger(&to_owner, 0)?, larger(&to_opener, 1)?];
         Ok(Self { to_owner, to_opener, spares })
     }
 }

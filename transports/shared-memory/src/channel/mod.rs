@@ -31,12 +31,9 @@ pub(crate) fn halves(
     in_place: bool,
     limit: usize,
 ) -> (Sender, Receiver) {
-    let (to_owner, to_opener) = match &layout.spares {
-        Some([to_owner, to_opener]) => (Some(to_owner), Some(to_opener)),
-        None => (None, None),
-    };
+    let [to_owner, to_opener] = &layout.spares;
     let (to_owner, to_opener) = ((&layout.to_owner, to_owner), (&layout.to_opener, to_opener));
-    let (out, back) = match role {
+    let ((out, out_spare), (back, back_spare)) = match role {
         Role::Owner => (to_opener, to_owner),
         Role::Opener => (to_owner, to_opener),
     };
@@ -44,8 +41,8 @@ pub(crate) fn halves(
         Role::Owner => (None, slot),
         Role::Opener => (slot, None),
     };
-    let (sends, receives) = (Producer::new(out.0.clone()), Consumer::new(back.0.clone()));
-    let sender = Sender::new(sends, out.1.cloned(), Arc::clone(&link), mark, limit);
-    let receiver = Receiver::new(receives, back.1.cloned(), link, token, in_place, limit);
+    let (sends, receives) = (Producer::new(out.clone()), Consumer::new(back.clone()));
+    let sender = Sender::new(sends, out_spare.clone(), Arc::clone(&link), mark, limit);
+    let receiver = Receiver::new(receives, back_spare.clone(), link, token, in_place, limit);
     (sender, receiver)
 }

@@ -295,8 +295,8 @@ proptest! {
     ) {
         let limit = if grows { 1 << 20 } else { 4096 };
         let (layout, (mut sender, mut receiver), peer) = growing_pair(4096, in_place, limit, grows);
-        let spares = layout.spares.map(Vec::from).unwrap_or_default();
-        let rings = [vec![layout.to_opener, layout.to_owner], spares].concat();
+        let spares = layout.spares.into_iter().flatten();
+        let rings: Vec<_> = [layout.to_opener, layout.to_owner].into_iter().chain(spares).collect();
         for (mut word, place, ring) in writes {
             if near {
                 // Plausible values find more than random ones.

@@ -34,27 +34,18 @@ impl SharedRing {
     /// `None` if that does not lie in the mapping, aligned, or `capacity` is not a power of two of 8 lines
     /// or more.
     pub(crate) fn new(map: &Arc<Map>, control: usize, data: usize, capacity: usize) -> Option<Self> {
-        let inside = |offset: usize, len: usize| offset.checked_add(len).is_some_and(|end| end <= map.len());
-        let aligned = control.is_multiple_of(LINE) && data.is_multiple_of(LINE);
-        let sized = capacity.is_power_of_two() && capacity >= 8 * LINE;
-        if !(aligned && sized && inside(control, RING_CONTROL) && inside(data, capacity)) {
+        if !control.is_multiple_of(LINE) || !inside(map, control, RING_CONTROL) {
             return None;
         }
-        // SAFETY: both offsets were found inside the mapping just now.
-        let (control, data) = unsafe { (map.as_ptr().add(control), map.as_ptr().add(data)) };
-        let lines = (capacity / LINE) as u64;
+        let (data, lines) = array(map, data, capacity)?;
+        // SAFETY: the offset was found inside the mapping just now.
+        let control = unsafe { map.as_ptr().add(control) };
         Some(Self { control, data, lines, _control_map: Arc::clone(map), data_map: Arc::clone(map) })
     }
 
     /// The same ring over another array: `capacity` bytes at `data` of `map`, of the same rules.
     pub(crate) fn with_array(&self, map: Arc<Map>, data: usize, capacity: usize) -> Option<Self> {
-        let inside = data.checked_add(capacity).is_some_and(|end| end <= map.len());
-        if !inside || !data.is_multiple_of(LINE) || !capacity.is_power_of_two() || capacity < 8 * LINE {
-            return None;
-        }
-        // SAFETY: the offset was found inside the mapping just now.
-        let data = unsafe { map.as_ptr().add(data) };
-        let lines = (capacity / LINE) as u64;
+        let (data, lines) = array(&map, data, capacity)?;
         Some(Self { data, lines, data_map: map, ..self.clone() })
     }
 
@@ -95,6 +86,20 @@ impl SharedRing {
         // SAFETY: a line is longer than its header.
         (unsafe { self.line(position).add(HEADER) }, len.min(room))
     }
+}
+
+fn inside(map: &Map, start: usize, len: usize) -> bool {
+    start.checked_add(len).is_some_and(|end| end <= map.len())
+}
+
+/// An array's first byte and its lines, if the rules allow it.
+fn array(map: &Map, data: usize, capacity: usize) -> Option<(*mut u8, u64)> {
+    let sized = capacity.is_power_of_two() && capacity >= 8 * LINE;
+    if !sized || !data.is_multiple_of(LINE) || !inside(map, data, capacity) {
+        return None;
+    }
+    // SAFETY: the offset was found inside the mapping just now.
+    Some((unsafe { map.as_ptr().add(data) }, (capacity / LINE) as u64))
 }
 
 impl Storage for SharedRing {
