@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 # What one message may cost, with the copy of its 64 bytes. Of a send, some twenty are for taking lines into possession
 # ahead of the records, which doubles the stream of such messages.
-declare -A budget=([sends]=196 [receives]=136)
+declare -A budget=([sends]=154 [receives]=118)
 
 program=$(cargo bench -q --bench instructions --no-run --message-format json |
     jq -r 'select(.target.name == "instructions") | .executable // empty')

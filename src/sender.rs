@@ -23,13 +23,22 @@ pub struct Sender {
     copied: usize,
     /// A frame may wait in the half until it is flushed.
     buffers: bool,
-    /// The peer holds fragments of a message that will not be finished.
-    dangling: bool,
+    left: Left,
     spinner: Spinner,
     messages: u64,
     bytes: u64,
     /// For `send_with` above one frame.
     scratch: Vec<u8>,
+}
+
+/// What an earlier call left to be done before the next message can go its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// To finish a batch.
+    Cork,
+    /// To call off fragments of a message that will not be finished.
+    Fragments,
 }
 
 impl Sender {
@@ -51,7 +60,7 @@ impl Sender {
             fragment,
             direct: max_frame.min(limit),
             copied: fragment.min(limit),
-            dangling: false,
+            left: Left::Nothing,
             spinner,
             messages: 0,
             bytes: 0,
@@ -80,7 +89,7 @@ impl Sender {
 
     #[inline]
     fn send_within(&mut self, message: &[u8], timeout: Option<Duration>) -> Result<()> {
-        if message.len() <= self.copied && !self.dangling {
+        if message.len() <= self.copied && self.left == Left::Nothing {
             let tried = self.half.try_send(Flags::NONE, message);
             if tried.is_ok() {
                 self.count(message.len());
@@ -123,7 +132,7 @@ impl Sender {
         if message.len() > self.direct && !self.makes_room(message.len()) {
             return Err(self.too_large(message.len(), true));
         }
-        self.try_abort()
+        self.try_finish()
             .and_then(|()| self.half.try_send(Flags::NONE, message))
             .map_err(|e| self.explain(e))?;
         self.count(message.len());
@@ -180,10 +189,13 @@ impl Sender {
 
     /// Sends a message together with those that follow, up to the next flush. False if it has to go alone.
     pub(crate) fn try_batch(&mut self, message: &[u8]) -> bool {
-        if message.len() > self.copied || self.dangling {
+        if message.len() > self.copied || self.left == Left::Fragments {
             return false;
         }
-        self.half.cork();
+        if self.left == Left::Nothing {
+            self.half.cork();
+            self.left = Left::Cork;
+        }
         let sent = self.half.try_send(Flags::NONE, message).is_ok();
         if sent {
             self.count(message.len());
@@ -257,6 +269,9 @@ impl Sender {
     }
 
     pub(crate) fn try_flush(&mut self) -> Result<()> {
+        if self.left == Left::Cork {
+            self.left = Left::Nothing;
+        }
         self.half.try_flush()
     }
 
@@ -288,7 +303,7 @@ impl Sender {
             if message.len() > self.copied {
                 self.makes_room(message.len());
             }
-            self.try_abort()?;
+            self.try_finish()?;
         }
         loop {
             let rest = message.get(*offset..).unwrap_or_default();
@@ -296,12 +311,12 @@ impl Sender {
                 rest.split_at_checked(self.fragment).filter(|(_, tail)| !tail.is_empty())
             else {
                 self.half.try_send(Flags::NONE, rest)?;
-                self.dangling = false;
+                self.left = Left::Nothing;
                 self.count(message.len());
                 return Ok(());
             };
             self.half.try_send(Flags::MORE, fragment)?;
-            self.dangling = true;
+            self.left = Left::Fragments;
             *offset += fragment.len();
         }
     }
@@ -316,11 +331,15 @@ impl Sender {
         len <= self.direct
     }
 
-    /// Calls off what an abandoned message left with the peer.
-    fn try_abort(&mut self) -> Result<()> {
-        if self.dangling {
-            self.half.try_send(Flags::ABORT, &[])?;
-            self.dangling = false;
+    /// Does what an abandoned call left.
+    fn try_finish(&mut self) -> Result<()> {
+        match self.left {
+            Left::Nothing => {}
+            Left::Cork => self.try_flush()?,
+            Left::Fragments => {
+                self.half.try_send(Flags::ABORT, &[])?;
+                self.left = Left::Nothing;
+            }
         }
         Ok(())
     }
@@ -331,7 +350,7 @@ impl Sender {
         max: usize,
         mut fill: impl FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
-        self.try_abort()?;
+        self.try_finish()?;
         let mut used = None;
         self.half.try_send_with(max, Flags::NONE, &mut |frame| {
             used = fill(frame);

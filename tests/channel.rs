@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,24 @@ fn every_way_to_send_meets_every_way_to_receive() {
         assert!(b.try_recv_with(|message| message == b"7").unwrap());
         assert_eq!(kind(b.try_recv()), ErrorKind::WouldBlock);
         assert_eq!(a.stats().messages_sent, 7);
+    });
+}
+
+#[test]
+fn a_batch_that_is_broken_off_goes_out_with_the_next_message() {
+    each("broken", |url| {
+        let (_owner, mut a, mut b) = pair(url);
+        let messages = (0..3u8).map(|i| if i < 2 { [i] } else { panic!("no more") });
+        let sent = catch_unwind(AssertUnwindSafe(|| a.send_many(messages)));
+        assert!(sent.is_err());
+        // It sleeps, and would not be woken for a part of a batch.
+        let receiving = thread::spawn(move || [b.recv(), b.recv(), b.recv()].map(Result::unwrap));
+        a.send_with(1, |frame| {
+            frame[0] = 2;
+            Some(1)
+        })
+        .unwrap();
+        assert_eq!(receiving.join().unwrap(), [[0], [1], [2]]);
     });
 }
 

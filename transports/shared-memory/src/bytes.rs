@@ -3,6 +3,7 @@
 //! Every access is a relaxed atomic one, of an aligned word where it can be and of a byte at the ends: a
 //! racing writer makes the bytes a mixture, never undefined.
 
+use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 const WORD: usize = size_of::<u64>();
@@ -59,6 +60,59 @@ pub(crate) unsafe fn store(to: *mut u8, from: &[u8]) {
     }
 }
 
+/// Messages up to so many bytes are copied without a call, which would cost more than the copy.
+pub(crate) const SHORT: usize = 64;
+
+/// Copies `from`, at most [`SHORT`] bytes, to `to`, which is as long.
+#[inline]
+pub(crate) fn copy_short(from: &[u8], to: &mut [u8]) {
+    assert_eq!(from.len(), to.len());
+    // SAFETY: `to` has room for all of `from`, and is borrowed.
+    unsafe { write_short(from, to.as_mut_ptr()) };
+}
+
+/// Appends `from`, at most [`SHORT`] bytes, to a vector that has room for so many.
+#[inline]
+pub(crate) fn append_short(from: &[u8], to: &mut Vec<u8>) {
+    let spare = to.spare_capacity_mut();
+    assert!(from.len() <= spare.len());
+    // SAFETY: there is room for all of `from`, which is initialised then.
+    unsafe {
+        write_short(from, spare.as_mut_ptr().cast());
+        to.set_len(to.len() + from.len());
+    }
+}
+
+/// # Safety
+/// `to` is valid for the bytes of `from` and does not overlap it.
+#[inline]
+unsafe fn write_short(from: &[u8], to: *mut u8) {
+    // SAFETY: the pieces are no longer than `from`, as the caller vouches for `to`.
+    unsafe {
+        match from.len() {
+            32.. => write_ends::<32>(from, to),
+            16.. => write_ends::<16>(from, to),
+            8.. => write_ends::<8>(from, to),
+            4.. => write_ends::<4>(from, to),
+            len => (0..len).for_each(|i| *to.add(i) = from[i]),
+        }
+    }
+}
+
+/// The first `N` bytes and the last, which may be partly the same.
+///
+/// # Safety
+/// As for [`write_short`]; `from` has `N` bytes.
+#[inline]
+unsafe fn write_ends<const N: usize>(from: &[u8], to: *mut u8) {
+    let last = from.len() - N;
+    // SAFETY: both pieces lie in `from`, and as far into `to`.
+    unsafe {
+        ptr::copy_nonoverlapping(from.as_ptr(), to, N);
+        ptr::copy_nonoverlapping(from.as_ptr().add(last), to.add(last), N);
+    }
+}
+
 /// Brings a cache line near, where the processor has an instruction for that. Reads nothing.
 #[inline]
 pub(crate) fn prefetch(line: *const u8) {
@@ -71,16 +125,27 @@ pub(crate) fn prefetch(line: *const u8) {
     let _ = line;
 }
 
-/// As [`prefetch`], to be written: other processors give the line up.
+/// As [`prefetch`], eight lines of 64 bytes that will be written: other processors give them up.
 #[inline]
-pub(crate) fn prefetch_to_write(line: *const u8) {
+pub(crate) fn prefetch_to_write(lines: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: as in `prefetch`; processors that lack the instruction pass over it.
     unsafe {
-        std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags));
+        std::arch::asm!(
+            "prefetchw [{0}]",
+            "prefetchw [{0} + 64]",
+            "prefetchw [{0} + 128]",
+            "prefetchw [{0} + 192]",
+            "prefetchw [{0} + 256]",
+            "prefetchw [{0} + 320]",
+            "prefetchw [{0} + 384]",
+            "prefetchw [{0} + 448]",
+            in(reg) lines,
+            options(nostack, preserves_flags)
+        );
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = line;
+    let _ = lines;
 }
 
 #[cfg(test)]

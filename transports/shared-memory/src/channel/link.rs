@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -12,7 +12,8 @@ use crate::sys::{self, Fd, Socket};
 pub struct Link {
     socket: Arc<Socket>,
     generation: u32,
-    gone: AtomicBool,
+    /// The generation, until the peer is known to be gone.
+    sound: AtomicU32,
     /// Something was sent since the receiving half last looked at this.
     answers: Arc<AtomicBool>,
     shared: Mutex<Shared>,
@@ -56,10 +57,11 @@ pub enum Half {
 
 impl Link {
     pub(crate) fn new(socket: Arc<Socket>) -> Self {
+        let generation = sys::generation();
         Self {
             socket,
-            generation: sys::generation(),
-            gone: AtomicBool::new(false),
+            generation,
+            sound: AtomicU32::new(generation),
             answers: Arc::default(),
             shared: Mutex::default(),
         }
@@ -94,13 +96,23 @@ impl Link {
     /// What is known so far of the peer's death.
     #[inline]
     pub fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed)
+        self.sound.load(Ordering::Relaxed) != self.generation
+    }
+
+    fn set_gone(&self) {
+        self.sound.store(!self.generation, Ordering::Relaxed);
+    }
+
+    /// Whether it is ours and the peer is not known to be gone, in one comparison.
+    #[inline]
+    pub(crate) fn is_sound(&self) -> bool {
+        self.sound.load(Ordering::Relaxed) == sys::generation()
     }
 
     /// Asks the kernel whether the peer has hung up.
     pub fn look(&self) -> bool {
         if !self.is_gone() && self.socket.hung_up() {
-            self.gone.store(true, Ordering::Relaxed);
+            self.set_gone();
         }
         self.is_gone()
     }
@@ -122,7 +134,7 @@ impl Link {
     /// One byte on the socket. A full socket is full of bells.
     pub fn ring_bell(&self) {
         if !self.socket.ring_bell() {
-            self.gone.store(true, Ordering::Relaxed);
+            self.set_gone();
         }
     }
 
@@ -171,7 +183,7 @@ impl Link {
         // Nobody honest is that far ahead.
         if bells.hung_up || shared.handed.len() > MAX_HANDED {
             shared.handed.truncate(MAX_HANDED);
-            self.gone.store(true, Ordering::Relaxed);
+            self.set_gone();
         }
         if bells.rung || bells.hung_up {
             for half in [Half::Sender, Half::Receiver] {
@@ -207,6 +219,8 @@ impl Link {
 #[derive(Debug)]
 pub struct Pulse {
     looked: u64,
+    /// What the clock showed when it was read last.
+    now: u64,
 }
 
 /// In ticks of the coarse clock.
@@ -221,22 +235,28 @@ impl Default for Pulse {
 impl Pulse {
     /// It looked just now.
     pub fn new() -> Self {
-        Self { looked: sys::coarse_ticks() }
+        let now = sys::coarse_ticks();
+        Self { looked: now, now }
     }
 
     #[cfg(test)]
     pub(super) fn long_ago() -> Self {
-        Self { looked: 0 }
+        Self { looked: 0, now: 0 }
     }
 
     /// Whether it is time to look; then the time begins anew.
     #[inline]
     pub fn is_due(&mut self) -> bool {
-        let now = sys::coarse_ticks();
-        let due = now.wrapping_sub(self.looked) >= LOOK_EVERY;
+        self.now = sys::coarse_ticks();
+        let due = self.now.wrapping_sub(self.looked) >= LOOK_EVERY;
         if due {
-            self.looked = now;
+            self.looked = self.now;
         }
         due
+    }
+
+    /// What the clock showed when it was last asked for: it moves on every few milliseconds.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
     }
 }

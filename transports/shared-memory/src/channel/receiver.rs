@@ -9,6 +9,7 @@ use anyipc_core::{
 use super::layout::Layout;
 use super::link::{Half, Link, Pulse};
 use super::ready::ReadySlot;
+use crate::bytes::{self, SHORT};
 use crate::ring::{Consumer, Refusal, SharedRing, Storage, Wake, state};
 use crate::sys;
 
@@ -55,7 +56,41 @@ impl Receiver {
         }
     }
 
+    /// The length of the next frame, if it is there and nothing has to be looked after: it is for [`take`](Self::take), any
+    /// other for [`pop`](Self::pop).
     #[inline]
+    fn next(&self) -> Option<usize> {
+        if self.link.is_sound() && !self.broken { self.ring.next() } else { None }
+    }
+
+    #[inline]
+    fn take<R>(&mut self, len: usize, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        let Some(result) = self.ring.take(len, read) else { return Err(self.condemn()) };
+        if self.ring.is_due() {
+            self.turn();
+        }
+        Ok(result)
+    }
+
+    #[cold]
+    fn turn(&mut self) {
+        let wake = self.ring.turn();
+        self.link.wake(wake, self.ring.ring().producer());
+    }
+
+    /// Appends the next frame, of this length if that is known.
+    #[inline(never)]
+    fn append(&mut self, len: Option<usize>, buffer: &mut Vec<u8>) -> Result<Flags> {
+        match len {
+            Some(len) => self.take(len, |frame| buffer.extend_from_slice(frame)).map(|()| Flags::NONE),
+            None => self.pop(|flags, frame| {
+                buffer.extend_from_slice(frame);
+                flags
+            }),
+        }
+    }
+
+    #[inline(never)]
     fn pop<R>(&mut self, mut read: impl FnMut(Flags, &[u8]) -> R) -> Result<R> {
         self.link.check_generation(Operation::Receive)?;
         if self.broken {
@@ -170,25 +205,28 @@ impl Receiver {
 
 impl RecvHalf for Receiver {
     fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
+        let next = self.next();
         if self.in_place {
-            return self.pop(read);
+            return match next {
+                Some(len) => self.take(len, |frame| read(Flags::NONE, frame)),
+                None => self.pop(read),
+            };
         }
         let mut copy = std::mem::take(&mut self.copy);
-        let result = self.pop(|flags, frame| {
-            copy.clear();
-            copy.extend_from_slice(frame);
-            flags
-        });
+        copy.clear();
+        let flags = self.append(next, &mut copy);
         self.copy = copy;
-        read(result?, &self.copy);
+        read(flags?, &self.copy);
         Ok(())
     }
 
     fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Flags> {
-        self.pop(|flags, frame| {
-            buffer.extend_from_slice(frame);
-            flags
-        })
+        match self.next() {
+            Some(len) if len <= SHORT && buffer.capacity() - buffer.len() >= SHORT => {
+                self.take(len, |frame| bytes::append_short(frame, buffer)).map(|()| Flags::NONE)
+            }
+            next => self.append(next, buffer),
+        }
     }
 
     fn expect(&self) {

@@ -104,21 +104,40 @@ impl<S: Storage> Consumer<S> {
     #[inline]
     pub(crate) fn pop<R>(&mut self, read: impl FnOnce(u8, &[u8]) -> R) -> Result<(R, Wake), Refusal> {
         let header = self.ring.header(self.head).load(Ordering::Acquire);
-        let (len, flags) = match self.plain(header) {
-            Some(len) => (len, 0),
-            None => self.find(header)?,
-        };
-        let position = self.head;
-        self.head += lines_for(len);
+        let (len, flags) = self.find(header)?;
+        let result = self.take(len, |payload| read(flags, payload)).ok_or(Refusal::Corrupt)?;
+        Ok((result, if self.is_due() { self.turn() } else { Wake::Nobody }))
+    }
+
+    /// The length of the next record, if it stands there and has no flags: it is for [`take`](Self::take), any other for
+    /// [`pop`](Self::pop).
+    #[inline]
+    pub(crate) fn next(&self) -> Option<usize> {
+        let head = self.head;
+        let header = self.ring.header(head).load(Ordering::Acquire);
+        // All else in the header is known.
+        let len = (header ^ Word::pack(0, 0, DATA, head)) as usize;
+        (len <= self.max).then_some(len)
+    }
+
+    /// Uses up the record at `head`, of this length, and shows it to `read`. `None` if it cannot be: it would not lie in
+    /// the array. Afterwards [`turn`](Self::turn) may be [due](Self::is_due).
+    #[inline]
+    pub(crate) fn take<R>(&mut self, len: usize, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let start = self.head;
+        self.head = start + lines_for(len);
         self.run += 1;
-        let result = self.ring.read(position, len, |payload| read(flags, payload));
-        let wake = if self.head >= self.due { self.turn() } else { Wake::Nobody };
-        Ok((result, wake))
+        self.ring.read(start, len, read)
+    }
+
+    #[inline]
+    pub(crate) fn is_due(&self) -> bool {
+        self.head >= self.due
     }
 
     /// Gives lines back, and looks after the distance.
     #[cold]
-    fn turn(&mut self) -> Wake {
+    pub(crate) fn turn(&mut self) -> Wake {
         let wake = self.give_back();
         if self.head >= self.pace
             && wake == Wake::Nobody
@@ -153,17 +172,7 @@ impl<S: Storage> Consumer<S> {
         tail.wrapping_sub(self.head) as i64 >= distance / 2
     }
 
-    /// The length of a record without flags, by one comparison: all else in its header is known.
-    #[inline]
-    fn plain(&self, header: u64) -> Option<usize> {
-        let len = (header ^ Word::pack(0, 0, DATA, self.head)) as usize;
-        let size = self.ring.lines();
-        let fits = len <= self.max && (self.head & (size - 1)) + lines_for(len) <= size;
-        fits.then_some(len)
-    }
-
     /// The length and the flags of the next record, whatever precedes it.
-    #[cold]
     fn find(&mut self, mut header: u64) -> Result<(usize, u8), Refusal> {
         if header == 0 {
             header = self.look_again()?;

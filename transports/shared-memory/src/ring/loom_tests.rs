@@ -54,16 +54,16 @@ impl Storage for Modelled {
     fn header(&self, position: u64) -> &AtomicU64 {
         &self.array.headers[position as usize % self.array.headers.len()]
     }
-    fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
+    fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
         self.array.payloads[position as usize % self.array.payloads.len()].with_mut(|cell| {
             // SAFETY: loom checks that this access is exclusive; the records of these tests fit a line.
-            f(unsafe { &mut (&mut *cell)[..len] })
+            Some(f(unsafe { &mut (&mut *cell)[..len] }))
         })
     }
-    fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> R {
+    fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.array.payloads[position as usize % self.array.payloads.len()].with(|cell| {
             // SAFETY: loom checks that nobody writes meanwhile.
-            f(unsafe { &(&*cell)[..len] })
+            Some(f(unsafe { &(&*cell)[..len] }))
         })
     }
 }

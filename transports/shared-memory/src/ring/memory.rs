@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::{io, slice};
 
-use super::{HEADER, LINE, Storage};
+use super::{HEADER, LINE, Storage, TOGETHER};
 use crate::bytes;
 use crate::primitive::{AtomicU32, AtomicU64};
 use crate::sys::Map;
@@ -19,7 +19,8 @@ const TAIL: usize = 384;
 pub(crate) struct SharedRing {
     control: *const u8,
     data: *mut u8,
-    lines: u64,
+    /// Bytes of the array, less those of a line: what is left of a byte position is the offset of its line.
+    mask: usize,
     /// Keep the memory behind the pointers.
     _control_map: Arc<Map>,
     data_map: Arc<Map>,
@@ -37,16 +38,16 @@ impl SharedRing {
         if !control.is_multiple_of(LINE) || !inside(map, control, RING_CONTROL) {
             return None;
         }
-        let (data, lines) = array(map, data, capacity)?;
+        let (data, mask) = array(map, data, capacity)?;
         // SAFETY: the offset was found inside the mapping just now.
         let control = unsafe { map.as_ptr().add(control) };
-        Some(Self { control, data, lines, _control_map: Arc::clone(map), data_map: Arc::clone(map) })
+        Some(Self { control, data, mask, _control_map: Arc::clone(map), data_map: Arc::clone(map) })
     }
 
     /// The same ring over another array: `capacity` bytes at `data` of `map`, of the same rules.
     pub(crate) fn with_array(&self, map: Arc<Map>, data: usize, capacity: usize) -> Option<Self> {
-        let (data, lines) = array(&map, data, capacity)?;
-        Some(Self { data, lines, data_map: map, ..self.clone() })
+        let (data, mask) = array(&map, data, capacity)?;
+        Some(Self { data, mask, data_map: map, ..self.clone() })
     }
 
     /// Sees to it that the array has memory. Both its ends lie on pages.
@@ -56,7 +57,7 @@ impl SharedRing {
 
     /// Bytes of the array.
     pub(crate) fn capacity(&self) -> usize {
-        self.lines as usize * LINE
+        self.mask + LINE
     }
 
     #[inline]
@@ -72,19 +73,24 @@ impl SharedRing {
         unsafe { &*self.control.add(offset).cast() }
     }
 
+    /// The offset of a line.
     #[inline]
-    fn line(&self, position: u64) -> *mut u8 {
-        let index = (position & (self.lines - 1)) as usize;
-        // SAFETY: `index` is below `lines`, so the line lies in the array.
-        unsafe { self.data.add(index * LINE) }
+    fn offset(&self, position: u64) -> usize {
+        (position as usize).wrapping_mul(LINE) & self.mask
     }
 
-    /// The payload behind a header, cut to the array's end: the callers stay inside it, this makes sure.
     #[inline]
-    fn payload(&self, position: u64, len: usize) -> (*mut u8, usize) {
-        let room = (self.lines - (position & (self.lines - 1))) as usize * LINE - HEADER;
-        // SAFETY: a line is longer than its header.
-        (unsafe { self.line(position).add(HEADER) }, len.min(room))
+    fn line(&self, position: u64) -> *mut u8 {
+        // SAFETY: the mask leaves an offset in the array.
+        unsafe { self.data.add(self.offset(position)) }
+    }
+
+    /// Where the payload of `len` bytes behind a header is, if it lies in the array.
+    #[inline]
+    fn payload(&self, position: u64, len: usize) -> Option<*mut u8> {
+        let offset = self.offset(position);
+        // SAFETY: behind the header there are more bytes of the line.
+        (len <= self.mask - offset + (LINE - HEADER)).then(|| unsafe { self.data.add(offset + HEADER) })
     }
 }
 
@@ -92,20 +98,20 @@ fn inside(map: &Map, start: usize, len: usize) -> bool {
     start.checked_add(len).is_some_and(|end| end <= map.len())
 }
 
-/// An array's first byte and its lines, if the rules allow it.
-fn array(map: &Map, data: usize, capacity: usize) -> Option<(*mut u8, u64)> {
+/// An array's first byte and its mask, if the rules allow it.
+fn array(map: &Map, data: usize, capacity: usize) -> Option<(*mut u8, usize)> {
     let sized = capacity.is_power_of_two() && capacity >= 8 * LINE;
     if !sized || !data.is_multiple_of(LINE) || !inside(map, data, capacity) {
         return None;
     }
     // SAFETY: the offset was found inside the mapping just now.
-    Some((unsafe { map.as_ptr().add(data) }, (capacity / LINE) as u64))
+    Some((unsafe { map.as_ptr().add(data) }, capacity - LINE))
 }
 
 impl Storage for SharedRing {
     #[inline]
     fn lines(&self) -> u64 {
-        self.lines
+        (self.capacity() / LINE) as u64
     }
 
     #[inline]
@@ -141,28 +147,26 @@ impl Storage for SharedRing {
     }
 
     #[inline]
-    fn prepare(&self, position: u64, lines: u64) {
-        let start = self.line(position);
-        let room = self.lines - (position & (self.lines - 1));
-        (0..lines.min(room) as usize)
-            .for_each(|line| bytes::prefetch_to_write(start.wrapping_add(line * LINE)));
+    fn prepare(&self, position: u64) {
+        const { assert!(TOGETHER == 8) };
+        bytes::prefetch_to_write(self.line(position & !(TOGETHER - 1)));
     }
 
     #[inline]
-    fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R {
-        let (start, len) = self.payload(position, len);
+    fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        let start = self.payload(position, len)?;
         // SAFETY: the bytes lie in the array and are initialised (the memory began as zeros). The consumer
         // has given the lines back and gets them again by the publication that follows, so this process is
         // their only user; a hostile peer can change the bytes, which are plain integers, but nothing else.
-        f(unsafe { slice::from_raw_parts_mut(start, len) })
+        Some(f(unsafe { slice::from_raw_parts_mut(start, len) }))
     }
 
     #[inline]
-    fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> R {
-        let (start, len) = self.payload(position, len);
+    fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let start = self.payload(position, len)?;
         // SAFETY: the bytes lie in the array and were published to us (acquire); the producer does not write
         // them again before our cursor passes them. A hostile peer can: then the bytes, plain integers, are
         // whatever it wrote; callers that do not trust the peer copy them out before they look at them.
-        f(unsafe { slice::from_raw_parts(start, len) })
+        Some(f(unsafe { slice::from_raw_parts(start, len) }))
     }
 }

@@ -54,6 +54,8 @@ use crate::primitive::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 pub(crate) const LINE: usize = 64;
 /// Bytes of a record's header.
 const HEADER: usize = 8;
+/// A producer takes possession of so many lines at once; no array has fewer, or a part of so many.
+const TOGETHER: u64 = 8;
 
 /// Bits of a side's state word.
 pub(crate) mod state {
@@ -90,12 +92,14 @@ pub(crate) trait Storage {
     fn header(&self, position: u64) -> &AtomicU64;
     /// Asks for a line's bytes, of which nothing is believed yet.
     fn prefetch(&self, _position: u64) {}
-    /// Asks for lines that will be written, up to the array's end.
-    fn prepare(&self, _position: u64, _lines: u64) {}
-    /// Calls `f` with `len` payload bytes of the record at `position`, which the caller has to itself.
-    fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> R;
-    /// Calls `f` with `len` payload bytes of the record at `position`, which is published.
-    fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> R;
+    /// Asks for the [`TOGETHER`] lines around a line, which will be written.
+    fn prepare(&self, _position: u64) {}
+    /// Calls `f` with `len` payload bytes of the record at `position`, which the caller has to itself. `None` if that goes
+    /// beyond the array.
+    fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> Option<R>;
+    /// Calls `f` with `len` payload bytes of the record at `position`, which is published. `None` if that goes beyond the
+    /// array.
+    fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> Option<R>;
 }
 
 /// Why a ring operation did not happen.
@@ -171,17 +175,23 @@ impl Word {
     }
 }
 
-/// Takes the waiting bits out of the peer's state word, if there are any: the second half of the wait
-/// protocol. The caller has published before; the fence orders that against the peer's re-check.
+/// Whether the peer sleeps: the second half of the wait protocol. The caller has published before; the fence orders
+/// that against the peer's re-check.
 #[inline]
-fn wake(word: &AtomicU32) -> Wake {
+fn waits(word: &AtomicU32) -> bool {
     compiler_fence(Ordering::SeqCst);
     let mut seen = word.load(Ordering::Relaxed);
     if seen & state::UNFENCED == 0 {
         fence(Ordering::SeqCst);
         seen = word.load(Ordering::Relaxed);
     }
-    if seen & state::WAITING == 0 { Wake::Nobody } else { take_waiter(word) }
+    seen & state::WAITING != 0
+}
+
+/// Takes the waiting bits out of the peer's state word, if there are any, as in [`waits`].
+#[inline]
+fn wake(word: &AtomicU32) -> Wake {
+    if waits(word) { take_waiter(word) } else { Wake::Nobody }
 }
 
 #[cold]

@@ -1,6 +1,6 @@
 use super::{
-    DATA, MOVED, OFFER, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload,
-    state, wake,
+    DATA, MOVED, OFFER, PADDING, Refusal, Storage, TOGETHER, Wake, Word, announce, leave, lines_for,
+    max_payload, state, take_waiter, waits, wake,
 };
 use crate::primitive::Ordering;
 
@@ -16,7 +16,8 @@ pub(crate) struct Producer<S: Storage> {
     head: u64,
     /// The first line that was not free then: `head` and the size of the array.
     limit: u64,
-    /// Records that end before this line can begin at the tail: two lines stay free, and the array does not end before.
+    /// Records up to this line can be sent without a look at anything: the lines are free, and two more, and the array does
+    /// not end before.
     straight: u64,
     /// The lines that the refused record needed.
     wanted: u64,
@@ -24,22 +25,21 @@ pub(crate) struct Producer<S: Storage> {
     /// then.
     crowded: u32,
     crowded_at: u64,
-    /// For the next record nobody is woken before [`uncork`](Self::uncork), or the record after it.
+    /// Nobody is woken before [`uncork`](Self::uncork).
     corked: bool,
-    /// A record was published for which nobody was woken.
-    owes: bool,
+    /// The bits of the consumer's state word that are news: its sleep is none any more while a wake is owed.
+    news: u32,
 }
 
 /// The producer takes possession of lines before it writes them: publishing waits until they are its own, and a lap ago
-/// they were the consumer's. So many lines ahead of the next record, at least; for records of so many lines, at most.
-const AHEAD: u64 = 16;
+/// they were the consumer's. So many lines ahead, at least; for records of so many lines, at most.
+const AHEAD: u64 = 24;
 const MOST: u64 = 256;
 /// A consumer is far behind if it leaves the lines of so many records, or an eighth of the array.
 const FAR: u64 = 4;
+const NEWS: u32 = state::CLOSED | state::WAITING;
 /// An array for so many records is large enough: short ones travel fastest while the array stays in the caches.
 const ENOUGH: u64 = 1024;
-/// Of short records, the lines of several at once.
-const TOGETHER: u64 = 8;
 
 impl<S: Storage> Producer<S> {
     /// Over fresh, zeroed memory.
@@ -51,12 +51,12 @@ impl<S: Storage> Producer<S> {
             cleared: 0,
             head: 0,
             limit,
-            straight: limit - 2,
+            straight: 0,
             wanted: 0,
             crowded: 0,
             crowded_at: u64::MAX,
             corked: false,
-            owes: false,
+            news: NEWS,
         }
     }
 
@@ -95,36 +95,43 @@ impl<S: Storage> Producer<S> {
             // `fill` may write over the word and then give up, or use less.
             self.cleared = self.tail;
         }
-        let len = self.ring.write(start, max, fill).ok_or(Refusal::Cancelled)?.min(max);
-        Ok(self.publish(start, len, flags))
+        let len = self.ring.write(start, max, fill).flatten().ok_or(Refusal::Cancelled)?.min(max);
+        Ok(if self.publish(start, len, flags) { self.settle() } else { Wake::Nobody })
     }
 
-    /// Sends one record of bytes that are there already; as [`push`](Self::push), and cheaper where the record
-    /// fits at the tail: nothing can be given up half-way.
-    #[inline]
+    /// Sends one record of bytes that are there already; as [`push`](Self::push).
     pub(crate) fn push_bytes(&mut self, flags: u8, payload: &[u8]) -> Result<Wake, Refusal> {
-        let start = self.tail;
-        let closed = self.ring.consumer().load(Ordering::Relaxed) & state::CLOSED != 0;
-        if closed || start + lines_for(payload.len()) > self.straight {
-            return self.push_elsewhere(flags, payload);
-        }
-        self.ring.write(start, payload.len(), |frame| frame.copy_from_slice(payload));
-        Ok(self.publish(start, payload.len(), flags))
-    }
-
-    #[cold]
-    fn push_elsewhere(&mut self, flags: u8, payload: &[u8]) -> Result<Wake, Refusal> {
-        let pushed = self.push(payload.len(), flags, |frame| {
+        self.push(payload.len(), flags, |frame| {
             frame.copy_from_slice(payload);
             Some(payload.len())
-        });
-        self.straight = (self.limit - 2).min((self.tail | (self.ring.lines() - 1)) + 1);
-        pushed
+        })
     }
 
-    /// Makes the written record at `start` the consumer's.
+    /// For so many records of `len` bytes from here, as far as they lie before the array's end,
+    /// [`push_next`](Self::push_next) has nothing to look after.
+    pub(crate) fn straighten(&mut self, records: u64, len: usize) {
+        let size = self.ring.lines();
+        let lines = (records * lines_for(len)).min(size / 8);
+        let end = (self.tail | (size - 1)) + 1;
+        self.straight = (self.limit - 2).min(end).min(self.tail + lines);
+    }
+
+    /// Sends one record of bytes by `copy`, without flags, where there is nothing to look after. `None`: there is, and
+    /// nothing was sent; true: [`settle`](Self::settle) is due.
     #[inline]
-    fn publish(&mut self, start: u64, len: usize, flags: u8) -> Wake {
+    pub(crate) fn push_next(&mut self, payload: &[u8], copy: impl FnOnce(&[u8], &mut [u8])) -> Option<bool> {
+        let start = self.tail;
+        let news = self.ring.consumer().load(Ordering::Relaxed) & self.news;
+        if start + lines_for(payload.len()) > self.straight || news != 0 {
+            return None;
+        }
+        self.ring.write(start, payload.len(), |frame| copy(payload, frame))?;
+        Some(self.publish(start, payload.len(), 0))
+    }
+
+    /// Makes the written record at `start` the consumer's. True if [`settle`](Self::settle) is due.
+    #[inline]
+    fn publish(&mut self, start: u64, len: usize, flags: u8) -> bool {
         let lines = lines_for(len);
         let end = start + lines;
         if self.cleared != end {
@@ -135,36 +142,43 @@ impl<S: Storage> Producer<S> {
             self.ring.header(self.tail).store(Word::pack(0, 0, PADDING, self.tail), Ordering::Release);
         }
         self.tail = end;
-        let wake = if self.corked {
-            (self.corked, self.owes) = (false, true);
-            Wake::Nobody
-        } else {
-            wake(self.ring.consumer())
-        };
+        let waits = waits(self.ring.consumer());
         // Now that nobody waits for it, for another record of this length.
         let next = end + lines;
         if next < self.limit {
             self.ring.header(next).store(0, Ordering::Relaxed);
             self.cleared = next;
         }
-        if start / TOGETHER != end / TOGETHER {
-            self.ring.tail().store(end, Ordering::Relaxed);
-            self.prepare(end, lines);
-        }
+        waits || start / TOGETHER != end / TOGETHER
+    }
+
+    /// What is due after some publications: whom to wake, and what the next records need.
+    pub(crate) fn settle(&mut self) -> Wake {
+        // Looked at behind a fence before.
+        let wake = if self.ring.consumer().load(Ordering::Relaxed) & state::WAITING == 0 {
+            Wake::Nobody
+        } else if self.corked {
+            self.news = state::CLOSED;
+            Wake::Nobody
+        } else {
+            take_waiter(self.ring.consumer())
+        };
+        self.ring.tail().store(self.tail, Ordering::Relaxed);
+        self.prepare(self.cleared.saturating_sub(self.tail));
         wake
     }
 
-    /// Takes possession of the lines of records like this one, which ends at `end`.
-    #[inline(never)]
-    fn prepare(&self, end: u64, lines: u64) {
-        let first = (end + lines.max(AHEAD)) & !(TOGETHER - 1);
-        let lines = lines.max(TOGETHER);
-        if first + lines < self.limit && lines <= MOST {
-            self.ring.prepare(first, lines);
+    /// After a record of `lines` lines, takes possession of those of the one after the next: of short ones, of several at
+    /// once.
+    fn prepare(&self, lines: u64) {
+        let end = self.tail + AHEAD.max(2 * lines);
+        if end <= self.limit && lines <= MOST {
+            let (done, due) = ((end - lines) / TOGETHER, end / TOGETHER);
+            (done..due).for_each(|block| self.ring.prepare(block * TOGETHER));
         }
     }
 
-    /// More records follow the next one at once: nobody needs to be woken for it.
+    /// More records follow: nobody needs to be woken before [`uncork`](Self::uncork).
     pub(crate) fn cork(&mut self) {
         self.corked = true;
     }
@@ -172,7 +186,8 @@ impl<S: Storage> Producer<S> {
     /// Whom to wake for what was published corked.
     pub(crate) fn uncork(&mut self) -> Wake {
         self.corked = false;
-        if std::mem::take(&mut self.owes) { wake(self.ring.consumer()) } else { Wake::Nobody }
+        let owes = std::mem::replace(&mut self.news, NEWS) != NEWS;
+        if owes { wake(self.ring.consumer()) } else { Wake::Nobody }
     }
 
     /// Where a record of `lines` lines can begin: at the tail, or after padding at the start of the array.
