@@ -68,6 +68,9 @@ fn faults_are_told() {
     assert_eq!(other.failure(), (1, "mismatch".into(), Some(-3)));
     let priority = place.run(["--json", "queue", "send", "mq://full", "--priority", "1", "x"]);
     assert_eq!(priority.failure().1, "invalid_option");
+    let unmade = place.run(["--json", "queue", "send", JOBS, "--priority", "4", "x"]);
+    assert_eq!(unmade.failure(), (2, "invalid_option".into(), None));
+    assert_eq!(place.run(["--json", "queue", "len", "mq://jobs"]).failure().1, "not_found");
     let none = place.run(["--json", "queue", "len", "shm://none"]);
     assert_eq!(none.failure().1, "not_found");
 }

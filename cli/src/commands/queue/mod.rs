@@ -8,7 +8,7 @@ mod send;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyipc::{Address, Endpoint, ErrorKind, Queue};
+use anyipc::{Address, Endpoint, Error, ErrorKind, Operation, Queue, Registry};
 
 use crate::failure::Result;
 use crate::interrupt;
@@ -60,21 +60,43 @@ fn open(address: &Address) -> Result<(Endpoint, Queue)> {
     Ok((endpoint, queue))
 }
 
-/// The queue that is there, or a new one.
-fn open_or_create(address: &Address) -> Result<(Endpoint, Queue)> {
-    let absent = |error: &anyipc::Error| error.kind() == ErrorKind::NotFound;
+/// The queue that is there, or a new one, if that has this priority.
+fn open_or_create(address: &Address, priority: u32) -> Result<(Endpoint, Queue)> {
+    let absent = |error: &Error| error.kind() == ErrorKind::NotFound;
     let endpoint = match anyipc::open(address) {
-        Err(error) if absent(&error) => anyipc::create(address.clone().with("create", "open_or_create")),
+        Err(error) if absent(&error) => {
+            check_priority(address, priority)?;
+            anyipc::create(address.clone().with("create", "open_or_create"))
+        }
         other => other,
     }?;
     let queue = endpoint.queue()?;
     Ok((endpoint, queue))
 }
 
-/// The queue, once it is there: one that persists is made, another waited for.
-fn open_or_wait(address: &Address, patience: Duration) -> Result<(Endpoint, Queue)> {
+/// A queue that stays must not be made for a message that it cannot take.
+fn check_priority(address: &Address, priority: u32) -> Result<()> {
+    let (transport, options) = Registry::global().resolve(address)?;
+    let key = transport.keys().iter().find(|key| key.name == "priorities");
+    let count = key.and_then(|key| options.number(*key).or(key.default?.parse().ok()));
+    match count {
+        Some(count) if (1..=priority.into()).contains(&count) => {
+            Err(Error::new(Operation::Send, ErrorKind::InvalidOption)
+                .because(format!(
+                    "priority {priority}: the new queue would have 0 to {}; say priorities= for more",
+                    count - 1
+                ))
+                .at(address)
+                .into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The queue, once it is there: one that persists is made, if it has this priority; another is waited for.
+fn open_or_wait(address: &Address, priority: u32, patience: Duration) -> Result<(Endpoint, Queue)> {
     if address.get("persist") == Some("true") {
-        return open_or_create(address);
+        return open_or_create(address, priority);
     }
     let deadline = Instant::now() + patience;
     loop {

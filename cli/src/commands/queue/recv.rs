@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     interrupt::install()?;
     let address = args.target.address(Operation::Open)?;
     let waits = args.follow || args.count.is_some();
-    let (endpoint, mut queue) = if waits { open_or_create(&address) } else { open(&address) }?;
+    let (endpoint, mut queue) = if waits { open_or_create(&address, 0) } else { open(&address) }?;
     if waits {
         out.note(format_args!("waiting at {}", endpoint.address()));
     }

@@ -79,7 +79,8 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
 
 impl Job {
     fn send(&self) -> Result<Summary> {
-        let (endpoint, mut queue) = open_or_wait(&self.address, self.timeout.unwrap_or(PATIENCE))?;
+        let (endpoint, mut queue) =
+            open_or_wait(&self.address, self.priority, self.timeout.unwrap_or(PATIENCE))?;
         let before = queue.status()?;
         let (mut sent, mut bytes) = (0, 0);
         let mut put = |message: &[u8]| -> Result<()> {
