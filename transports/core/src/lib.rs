@@ -28,6 +28,6 @@ pub use half::{Armed, Interest, RecvHalf, SendHalf, Source, Wait, Waiter};
 pub use handshake::{Hello, MAX_HELLO, MAX_TYPE_NAME, PROTOCOL_VERSION, Reply};
 pub use inventory::{Object, ObjectState};
 pub use name::{MAX_NAME, Name};
-pub use options::{COMMON_KEYS, Key, KeyKind, Options, Side, keys};
+pub use options::{COMMON_KEYS, Key, KeyKind, Options, Side, keys, parse_bytes, parse_span};
 pub use queue::{MAX_PRIORITIES, Queue, QueueStatus};
 pub use transport::{Attempt, Endpoint, Peer, Rejections, Role, Transport};

@@ -194,19 +194,12 @@ impl Options {
 }
 
 fn parse_value(kind: KeyKind, text: &str) -> std::result::Result<Value, String> {
-    const BYTES: &[(&str, u64)] = &[("", 1), ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-    const NANOS: &[(&str, u64)] =
-        &[("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000)];
     match kind {
-        KeyKind::Bytes => scaled(text, BYTES)
-            .map(Value::Number)
-            .ok_or("not a number of bytes such as 4096, 64KiB or 16MiB".into()),
+        KeyKind::Bytes => parse_bytes(text).map(Value::Number),
         KeyKind::Count => {
             scaled(text, &[("", 1)]).map(Value::Number).ok_or("not a whole number such as 16".into())
         }
-        KeyKind::Span => scaled(text, NANOS)
-            .map(|n| Value::Span(Duration::from_nanos(n)))
-            .ok_or("not a time such as 250us, 100ms, 5s or 1m".into()),
+        KeyKind::Span => parse_span(text).map(Value::Span),
         KeyKind::Flag => match text {
             "true" => Ok(Value::Flag(true)),
             "false" => Ok(Value::Flag(false)),
@@ -216,6 +209,19 @@ fn parse_value(kind: KeyKind, text: &str) -> std::result::Result<Value, String> 
         KeyKind::Choice(words) => Err(format!("choose from {}", words.join(", "))),
         KeyKind::Text => Ok(Value::Text(text.into())),
     }
+}
+
+/// Reads a number of bytes as a [`KeyKind::Bytes`] key has it; the error says what would be one.
+pub fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
+    const UNITS: &[(&str, u64)] = &[("", 1), ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    scaled(text, UNITS).ok_or("not a number of bytes such as 4096, 64KiB or 16MiB".into())
+}
+
+/// Reads a time as a [`KeyKind::Span`] key has it; the error says what would be one.
+pub fn parse_span(text: &str) -> std::result::Result<Duration, String> {
+    const UNITS: &[(&str, u64)] =
+        &[("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000)];
+    scaled(text, UNITS).map(Duration::from_nanos).ok_or("not a time such as 250us, 100ms, 5s or 1m".into())
 }
 
 /// `digits` + unit; no sign, no fraction, no overflow.
