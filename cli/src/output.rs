@@ -68,6 +68,11 @@ impl Output {
         self.bytes(b"\n")
     }
 
+    /// Prose, in the width of the terminal; lines after the first begin with `indent`.
+    pub(crate) fn prose(&self, text: &str, indent: &str) -> Result<()> {
+        self.line(self.width().map_or(text.into(), |width| wrapped(text, indent, width)))
+    }
+
     /// Bytes as they are.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
         self.data.borrow_mut().write_all(bytes).map_err(stdout_failed)
@@ -117,6 +122,26 @@ fn stdout_failed(error: io::Error) -> Failure {
     }
 }
 
+/// Broken at blanks into lines of so many characters; a longer word has a line of its own.
+fn wrapped(text: &str, indent: &str, width: usize) -> String {
+    let length = |text: &str| text.chars().count();
+    let (mut lines, mut column) = (String::new(), 0);
+    for word in text.split(' ') {
+        if column == 0 {
+            column = length(word);
+        } else if column + 1 + length(word) <= width {
+            lines.push(' ');
+            column += 1 + length(word);
+        } else {
+            lines.push('\n');
+            lines.push_str(indent);
+            column = length(indent) + length(word);
+        }
+        lines.push_str(word);
+    }
+    lines
+}
+
 /// Text from elsewhere must not steer the terminal.
 fn visible(text: &str) -> Cow<'_, str> {
     let hidden = |c: char| c.is_control() && c != '\n' && c != '\t';
@@ -133,6 +158,14 @@ mod tests {
     #[test]
     fn control_characters_are_made_visible() {
         assert_eq!(visible("a\x1b[31m\tb\nü"), "a\\u{1b}[31m\tb\nü");
+    }
+
+    #[test]
+    fn prose_is_broken_at_blanks() {
+        let text = "- a round trip is two µs-messages";
+        assert_eq!(wrapped(text, "  ", 80), text);
+        assert_eq!(wrapped(text, "  ", 15), "- a round trip\n  is two\n  µs-messages");
+        assert_eq!(wrapped(text, "  ", 1).lines().count(), 7);
     }
 
     #[test]

@@ -90,10 +90,10 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         out.record(json::record(&report))?;
         return Ok(ExitCode::SUCCESS);
     }
-    out.line(heading(&report))?;
+    out.prose(&heading(&report), "")?;
     let (drawn, left_out) = table(&report.rows, out.width());
     out.line(drawn)?;
-    notes(&report).iter().try_for_each(|note| out.line(format_args!("- {note}")))?;
+    notes(&report).iter().try_for_each(|note| out.prose(&format!("- {note}"), "  "))?;
     if !left_out.is_empty() {
         out.flush()?;
         out.note(format_args!(
