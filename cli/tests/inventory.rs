@@ -169,4 +169,18 @@ fn addresses_are_explained() {
     owner.kill();
     assert!(place.run(["explain", "shm://why"]).ok().contains("leftovers of a crash"));
     assert!(place.run(["explain", "inproc://why"]).ok().contains("copied"));
+    assert_eq!(explain("inproc://why")["system_name"], json!(null));
+}
+
+#[test]
+fn system_names_are_those_of_the_files() {
+    for url in ["shm://x", "local://x", "pipe://x", "mq://x", "mq://x?native=posix"] {
+        let place = Place::new();
+        let explained = place.run(["--json", "explain", url]).records().remove(0);
+        let name = explained["system_name"].as_str().unwrap();
+        let _owner = place.start_owner(["recv", url, "--follow"]);
+        let files = place.files();
+        assert!(!files.is_empty() && files.iter().all(|file| file.starts_with(name)), "{name}: {files:?}");
+        assert!(place.run(["explain", url]).ok().contains(name));
+    }
 }

@@ -32,7 +32,8 @@ struct Explanation<'a> {
     address: String,
     scheme: &'a str,
     name: &'a str,
-    system_name: String,
+    /// What the names of its files begin with; `None` without files.
+    system_name: Option<String>,
     capabilities: Vec<&'static str>,
     made_of: &'static str,
     reading: Reading,
@@ -74,7 +75,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         address: address.to_string(),
         scheme: address.scheme(),
         name: address.name().as_str(),
-        system_name: address.name().os_name(),
+        system_name: transport.file_stem(address.name(), &options),
         capabilities: capabilities.names().collect(),
         made_of: transport.about(),
         reading: reading(&address, capabilities),
@@ -129,22 +130,18 @@ fn print(
     objects: &[Object],
     out: &Output,
 ) -> Result<()> {
-    let facts = [
+    let reading = &explanation.reading;
+    let place = if reading.in_place { "in place" } else { "copied" };
+    let mut facts = vec![
         ("address", explanation.address.clone()),
         ("transport", explanation.scheme.to_owned()),
         ("can", explanation.capabilities.join(", ")),
         ("made of", explanation.made_of.to_owned()),
-        ("system name", explanation.system_name.clone()),
-        (
-            "reading",
-            format!(
-                "{}: {}",
-                if explanation.reading.in_place { "in place" } else { "copied" },
-                explanation.reading.why
-            ),
-        ),
     ];
-    out.line(table::columns(["", ""], facts.map(|(label, value)| [label.into(), value])))?;
+    facts.extend(explanation.system_name.clone().map(|name| ("system name", name)));
+    facts.push(("reading", format!("{place}: {}", reading.why)));
+    let facts = facts.into_iter().map(|(label, value)| [label.into(), value]);
+    out.line(table::columns(["", ""], facts))?;
     out.line("")?;
     let rows = explanation.options.iter().map(|option| {
         [

@@ -19,6 +19,7 @@ pub trait DynTransport: Debug + Send + Sync {
     fn keys(&self) -> &'static [Key];
     fn capabilities(&self) -> Capabilities;
     fn about(&self) -> &'static str;
+    fn file_stem(&self, name: &Name, options: &Options) -> Option<String>;
     fn create(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>>;
     fn open(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>>;
     fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Box<dyn DynEndpoint>>;
@@ -41,6 +42,9 @@ impl<T: Transport> DynTransport for T {
     }
     fn about(&self) -> &'static str {
         Transport::about(self)
+    }
+    fn file_stem(&self, name: &Name, options: &Options) -> Option<String> {
+        Transport::file_stem(self, name, options)
     }
     fn create(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>> {
         Ok(Box::new(Transport::create(self, name, options)?))

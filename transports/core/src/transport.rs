@@ -26,6 +26,11 @@ pub trait Transport: Debug + Send + Sync + 'static {
         ""
     }
 
+    /// What the names of a name's files begin with; `None` if it has none.
+    fn file_stem(&self, _name: &Name, _options: &Options) -> Option<String> {
+        None
+    }
+
     /// Creates the named object and becomes its owner.
     ///
     /// # Errors

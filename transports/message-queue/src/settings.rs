@@ -28,7 +28,7 @@ const PERSIST: Key = Key::new(
 )
 .or("false");
 /// `native`: whose queue it is.
-const NATIVE: Key = Key::new(
+pub(crate) const NATIVE: Key = Key::new(
     "native",
     KeyKind::Choice(&["posix"]),
     Side::Both,

@@ -9,7 +9,7 @@ use crate::kind::KIND;
 use crate::layout::{Geometry, LAYOUT};
 use crate::party;
 use crate::posix::{self, Record};
-use crate::settings::{KEYS, Settings};
+use crate::settings::{KEYS, NATIVE, Settings};
 
 /// `mq://`: bounded priority queues for many senders and many receivers, and channels over queues.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,6 +30,10 @@ impl Transport for MessageQueue {
         "a file in the private directory, mapped: chunks of 128 bytes, two locks that survive their owners, \
          256 handles at a time; channels: such queues in a memfd, handed over a Unix socket; \
          with native=posix queues of the kernel, and a file that names them"
+    }
+
+    fn file_stem(&self, name: &Name, options: &Options) -> Option<String> {
+        Some(kind(options.text(NATIVE).is_some()).stem(name))
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -30,6 +30,10 @@ impl Transport for NamedPipe {
          (type-checked, not run there yet)"
     }
 
+    fn file_stem(&self, name: &Name, _options: &Options) -> Option<String> {
+        Some(MARKS.stem(name))
+    }
+
     fn capabilities(&self) -> Capabilities {
         Names::CAPABILITIES
     }

@@ -25,9 +25,14 @@ pub struct Marks {
 }
 
 impl Marks {
+    /// What the names of all files of a name begin with.
+    pub fn stem(&self, name: &Name) -> String {
+        format!("{}{}", self.prefix, name.os_name())
+    }
+
     /// The lock file of a name.
     pub fn file(&self, name: &Name) -> String {
-        format!("{}{}{}", self.prefix, name.os_name(), self.suffix)
+        self.stem(name) + self.suffix
     }
 
     /// Whether the name has an owner. Takes no lock that a claimant could mistake for an owner's.

@@ -46,7 +46,7 @@ pub(crate) static BLOCK: Kind = Kind {
 
 impl Kind {
     /// What the names of all files of a name begin with.
-    pub(crate) fn stem(&self, name: &Name) -> String {
+    pub fn stem(&self, name: &Name) -> String {
         format!("{}{}", self.prefix, name.os_name())
     }
 

@@ -32,6 +32,10 @@ impl Transport for SharedMemory {
          two rings in a sealed memfd, handed over a Unix socket, frames of a quarter of a ring"
     }
 
+    fn file_stem(&self, name: &Name, _options: &Options) -> Option<String> {
+        Some(BLOCK.stem(name))
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities::CROSS_PROCESS
             | Capabilities::BLOCK

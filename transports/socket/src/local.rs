@@ -28,6 +28,10 @@ impl Transport for Local {
          yet); on Windows named pipes of this user's"
     }
 
+    fn file_stem(&self, name: &Name, _options: &Options) -> Option<String> {
+        Some(MARKS.stem(name))
+    }
+
     fn capabilities(&self) -> Capabilities {
         Names::CAPABILITIES
     }

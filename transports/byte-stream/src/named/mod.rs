@@ -61,12 +61,12 @@ impl Names {
 
     /// The socket's file.
     pub(crate) fn socket_of(&self, name: &Name) -> String {
-        format!("{}{}{SOCKET}", self.marks.prefix, name.os_name())
+        self.marks.stem(name) + SOCKET
     }
 
     /// The text's file.
     fn text_of(&self, name: &Name) -> String {
-        format!("{}{}{TEXT}", self.marks.prefix, name.os_name())
+        self.marks.stem(name) + TEXT
     }
 
     /// Shows the text of a live owner.
@@ -76,14 +76,14 @@ impl Names {
 
     /// Removes what stands beside the lock, which the caller holds.
     pub(crate) fn clear(&self, dir: &Dir, name: &Name) {
-        let stem = format!("{}{}", self.marks.prefix, name.os_name());
+        let stem = self.marks.stem(name);
         for end in [SOCKET, TEXT, UNFINISHED_TEXT] {
             let _ = dir.unlink(&format!("{stem}{end}"));
         }
     }
 
     fn group(&'static self, name: &Name) -> Group {
-        Group { stem: format!("{}{}", self.marks.prefix, name.os_name()), kind: &self.files }
+        Group { stem: self.marks.stem(name), kind: &self.files }
     }
 
     /// What all files of these names belong to.

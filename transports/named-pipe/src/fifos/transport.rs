@@ -31,6 +31,10 @@ impl Transport for NamedPipe {
          at most a quarter of /proc/sys/fs/pipe-max-size per direction"
     }
 
+    fn file_stem(&self, name: &Name, _options: &Options) -> Option<String> {
+        Some(MARKS.stem(name))
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities::CROSS_PROCESS
             | Capabilities::LPSZ
