@@ -56,6 +56,8 @@ pub struct Inbox {
     last_id: u64,
     turn: u32,
     accept_due: bool,
+    /// When the door was looked at last.
+    door_seen: Instant,
     /// Those inside come before the next one at the door.
     inside_first: bool,
     scan_due: bool,
@@ -104,6 +106,7 @@ impl Inbox {
             last_id: 0,
             turn: 0,
             accept_due: true,
+            door_seen: Instant::now(),
             inside_first: false,
             scan_due: false,
             scanned: Instant::now(),
@@ -141,7 +144,7 @@ impl Inbox {
     /// `WouldBlock` if nobody sent anything, and those of `recv`.
     pub fn try_recv(&mut self) -> Result<(PeerId, Vec<u8>)> {
         let mut read = Some(|id, message: &[u8]| (id, message.to_vec()));
-        self.accept_due = true;
+        self.heed_door();
         self.try_message(&mut read).map_err(|e| self.explain(e))
     }
 
@@ -175,14 +178,14 @@ impl Inbox {
     /// # Errors
     /// `WouldBlock` if nothing happened, and those of `recv`.
     pub fn try_next_event(&mut self) -> Result<Event> {
-        self.accept_due = true;
+        self.heed_door();
         self.try_event().map_err(|e| self.explain(e))
     }
 
     /// Whether [`try_next_event`](Self::try_next_event) has something to tell.
     pub(crate) fn is_ready(&mut self) -> bool {
         if self.found.is_none() {
-            self.accept_due = true;
+            self.heed_door();
             match self.try_event() {
                 Ok(event) => self.found = Some(event),
                 Err(error) => return !error.is_would_block(),

@@ -120,6 +120,38 @@ fn a_loud_peer_does_not_drown_a_quiet_one() {
     });
 }
 
+/// Each message is there when it is asked for, and the door is looked at only now and then.
+#[test]
+fn a_loud_peer_keeps_nobody_outside() {
+    each("door", |url| {
+        let mut inbox = inbox(url);
+        let connect = |url: &str| {
+            let url = url.to_owned();
+            thread::spawn(move || anyipc::connect(&url).unwrap())
+        };
+        let loud = connect(url);
+        assert!(matches!(inbox.next_event().unwrap(), Event::Connected(_)));
+        let mut loud = loud.join().unwrap();
+        for polls in [false, true] {
+            let late = connect(url);
+            loop {
+                while loud.try_send(b"loud").is_ok() {}
+                match if polls { inbox.try_next_event() } else { inbox.next_event() } {
+                    Ok(Event::Connected(_)) => break,
+                    Ok(Event::Message(..)) => {}
+                    Err(error) if error.is_would_block() => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+            late.join().unwrap();
+            while inbox.peers().count() > 1 {
+                loud.try_send(b"loud").ok();
+                inbox.next_event().unwrap();
+            }
+        }
+    });
+}
+
 #[test]
 fn one_can_be_thrown_out() {
     each("out", |url| {

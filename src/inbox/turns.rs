@@ -14,8 +14,11 @@ const ROUND: usize = 8;
 /// Whose turn comes after so many others can have its message fetched meanwhile.
 const SOON: usize = 4;
 
-/// Turns between two looks at the door and at the clock while there is always something to do.
+/// Turns between two looks at the clock while there is always something to do.
 const TURNS: u32 = 64;
+
+/// Time between two looks at the door meanwhile: each takes as long as some fifty messages.
+const DOOR: Duration = Duration::from_micros(50);
 
 /// An owner that cannot accept says so this often at most: its peers are there, and are served.
 const FAULT: Duration = Duration::from_millis(100);
@@ -29,7 +32,7 @@ impl Inbox {
         }
         self.turn = self.turn.wrapping_add(1);
         if self.turn.is_multiple_of(TURNS) {
-            self.accept_due = true;
+            self.accept_due |= self.is_door_due();
             self.scan_due = self.scanned.elapsed() >= SLICE;
         }
         if !std::mem::take(&mut self.inside_first)
@@ -48,6 +51,16 @@ impl Inbox {
             return Err(fault);
         }
         Err(Error::new(Operation::Receive, ErrorKind::WouldBlock))
+    }
+
+    /// Whoever is at the door is let in by the next turn; those inside come first if it was looked at just now.
+    pub(super) fn heed_door(&mut self) {
+        self.accept_due = true;
+        self.inside_first |= !self.is_door_due();
+    }
+
+    fn is_door_due(&self) -> bool {
+        self.door_seen.elapsed() >= DOOR
     }
 
     /// What was found before it was asked for.
@@ -123,6 +136,7 @@ impl Inbox {
         if !std::mem::take(&mut self.accept_due) {
             return Ok(None);
         }
+        self.door_seen = Instant::now();
         let accepted = self.endpoint.raw().try_connect(&mut self.attempt);
         self.door_stuck = false;
         let halves = match accepted {
