@@ -51,6 +51,8 @@ pub struct Inbox {
     queue: VecDeque<usize>,
     /// Whose message came last, by its place.
     last: Option<usize>,
+    /// It has spoken twice in a row, and we have not slept since: it is looked at all the time, so its hint may stay.
+    steady: bool,
     /// Messages left until the next look at who else has some.
     round: usize,
     last_id: u64,
@@ -102,6 +104,7 @@ impl Inbox {
             peers: Peers::default(),
             queue: VecDeque::new(),
             last: None,
+            steady: false,
             round: 0,
             last_id: 0,
             turn: 0,

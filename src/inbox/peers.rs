@@ -62,6 +62,11 @@ impl Peers {
         self.places.get_mut(place)?.as_mut()
     }
 
+    /// Whether the transport's hints tell of who is at a place.
+    pub(super) fn is_hinted(&self, place: usize) -> bool {
+        self.places.get(place).and_then(Option::as_ref).is_some_and(|at| at.receiver.token().is_some())
+    }
+
     pub(super) fn place_of(&self, token: u64) -> Option<usize> {
         self.tokens.get(&token).copied()
     }

@@ -12,7 +12,6 @@ const RETRY: Duration = Duration::from_millis(10);
 
 impl Wait for Inbox {
     fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
-        self.accept_due = true;
         if self.scanned.elapsed() >= SLICE {
             self.scan_due = true;
             return Ok(Armed::Ready);
@@ -20,6 +19,15 @@ impl Wait for Inbox {
         if std::mem::take(&mut self.busy) || self.found.is_some() {
             return Ok(Armed::Ready);
         }
+        // Nobody looks at who spoke last while we sleep: from now on its hint counts like any other's.
+        let last = self.last.take();
+        if std::mem::take(&mut self.steady) && last.is_some_and(|place| self.peers.is_hinted(place)) {
+            self.refill();
+            if !self.queue.is_empty() {
+                return Ok(Armed::Ready);
+            }
+        }
+        self.accept_due = true;
         self.sleeper.begin();
         let waker = self.sleeper.waker();
         let task = Waiter::Task(&waker);
@@ -82,5 +90,43 @@ impl Waitable for Inbox {
     }
     fn interrupted(&mut self) -> bool {
         std::mem::take(&mut self.busy)
+    }
+}
+
+#[cfg(all(test, feature = "shared-memory", target_os = "linux"))]
+mod tests {
+    use std::thread;
+    use std::time::Instant;
+
+    use anyipc_core::Error;
+
+    use super::*;
+
+    /// Its hint stays where it is as long as the inbox looks at it, so it rings no bell meanwhile.
+    #[test]
+    fn who_spoke_last_is_heard_before_a_sleep_and_in_it() {
+        let url = format!("shm://inbox.sleep.{}", std::process::id());
+        let mut inbox = Inbox::new(crate::create(&url).unwrap()).unwrap();
+        let peer = thread::spawn(move || crate::connect(&url).unwrap());
+        inbox.next_event().unwrap();
+        let mut peer = peer.join().unwrap();
+        for round in 0..100u8 {
+            for _ in 0..2 {
+                peer.send(b"steady").unwrap();
+                assert_eq!(inbox.recv().unwrap().1, b"steady");
+            }
+            assert!(inbox.try_recv().is_err_and(|error| error.is_would_block()));
+            peer.send(b"unheard").unwrap();
+            assert!(matches!(inbox.arm(Waiter::Thread), Ok(Armed::Ready)), "{round}");
+            assert_eq!(inbox.try_recv().unwrap().1, b"unheard");
+            while !matches!(inbox.arm(Waiter::Thread), Ok(Armed::Park)) {
+                assert!(inbox.try_recv().as_ref().is_err_and(Error::is_would_block), "{round}");
+            }
+            peer.send(b"woken").unwrap();
+            let slept = Instant::now();
+            inbox.park(Duration::from_secs(20));
+            assert!(slept.elapsed() < Duration::from_secs(20), "{round}");
+            assert_eq!(inbox.try_recv().unwrap().1, b"woken");
+        }
     }
 }

@@ -104,7 +104,7 @@ impl Inbox {
                 match connection.receiver.try_with(&mut show) {
                     Ok(result) => {
                         self.queue.rotate_left(1);
-                        self.last = Some(place);
+                        self.steady = self.last.replace(place) == Some(place);
                         self.round = self.round.saturating_sub(1);
                         if let Some(result) = result {
                             return Ok(Some(Turn::Message(result)));
@@ -171,7 +171,8 @@ impl Inbox {
     pub(super) fn refill(&mut self) {
         let everybody = std::mem::take(&mut self.scan_due);
         let (peers, queue) = (&mut self.peers, &mut self.queue);
-        let hinted = self.endpoint.raw().ready(&mut |token| {
+        let keep = self.last.filter(|_| self.steady).and_then(|place| peers.at(place)?.receiver.token());
+        let hinted = self.endpoint.raw().ready(keep, &mut |token| {
             if let Some(place) = peers.place_of(token)
                 && let Some(connection) = peers.at(place)
             {

@@ -83,7 +83,7 @@ pub trait DynEndpoint: Debug + Send + Sync {
     fn try_connect(&self, attempt: &mut Attempt) -> Result<DynHalves>;
     fn arm(&self, attempt: &mut Attempt, waiter: Waiter<'_>) -> Result<Armed>;
     fn source(&self, attempt: &Attempt) -> Result<Source>;
-    fn ready(&self, visit: &mut dyn FnMut(u64)) -> bool;
+    fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool;
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()>;
     fn rejections(&self) -> Rejections;
     fn local_name(&self) -> Option<Name>;
@@ -106,8 +106,8 @@ impl<E: Endpoint> DynEndpoint for E {
     fn source(&self, attempt: &Attempt) -> Result<Source> {
         Endpoint::source(self, attempt)
     }
-    fn ready(&self, visit: &mut dyn FnMut(u64)) -> bool {
-        Endpoint::ready(self, visit)
+    fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
+        Endpoint::ready(self, keep, visit)
     }
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
         Endpoint::read_lpsz(self, read)

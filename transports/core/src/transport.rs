@@ -185,7 +185,10 @@ pub trait Endpoint: Debug + Send + Sync + 'static {
     /// with [`Attempt::inbox`]. A hint: look at all of them now and then. False if the backend has no such
     /// hints. A backend that has them and a [`source`](Self::source) lets that source tell of these channels,
     /// too, so that their halves need no arming; without a source each half is armed by itself.
-    fn ready(&self, _visit: &mut dyn FnMut(u64)) -> bool {
+    ///
+    /// `keep` is one that the caller looks at anyway, at each call: its hint may stay, so that its peer need not give it
+    /// anew for each message. It must not be kept in the last call before a sleep.
+    fn ready(&self, _keep: Option<u64>, _visit: &mut dyn FnMut(u64)) -> bool {
         false
     }
 

@@ -103,7 +103,7 @@ impl Endpoint for InProcessEndpoint {
         })
     }
 
-    fn ready(&self, visit: &mut dyn FnMut(u64)) -> bool {
+    fn ready(&self, _keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
         self.owned.as_ref().inspect(|rendezvous| rendezvous.ready(visit)).is_some()
     }
 

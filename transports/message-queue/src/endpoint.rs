@@ -136,9 +136,9 @@ impl anyipc_core::Endpoint for Endpoint {
         }
     }
 
-    fn ready(&self, visit: &mut dyn FnMut(u64)) -> bool {
+    fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
         let ours = self.is_ours();
-        self.acceptor.as_ref().is_some_and(|acceptor| ours && acceptor.ready(visit))
+        self.acceptor.as_ref().is_some_and(|acceptor| ours && acceptor.ready(keep, visit))
     }
 
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {

@@ -16,7 +16,7 @@ pub fn ready_names_the_channel(fixture: &Fixture<'_>) {
     }
     let name = fixture.name();
     let owner = fixture.create(&name);
-    if !owner.ready(&mut |_| {}) {
+    if !owner.ready(None, &mut |_| {}) {
         return;
     }
     let patience = Patience::thread(fixture);
@@ -44,7 +44,7 @@ pub fn ready_names_the_channel(fixture: &Fixture<'_>) {
         let watchdog = Watchdog::new("the hint");
         let mut named = false;
         while !named {
-            assert!(owner.ready(&mut |token| named |= token == tokens[i]));
+            assert!(owner.ready(None, &mut |token| named |= token == tokens[i]));
             watchdog.look();
         }
         expect(patience, here, b"ready");

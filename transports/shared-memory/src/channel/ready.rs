@@ -64,14 +64,15 @@ impl ReadyPage {
         &self.fd
     }
 
-    /// Takes all set bits.
-    pub(crate) fn take(&self, visit: &mut dyn FnMut(u64)) {
+    /// Takes all set bits, but leaves that of `keep`, if it is set: its sender then only looks at it.
+    pub(crate) fn take(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) {
         let used = self.taken.lock().unwrap_or_else(PoisonError::into_inner).len().div_ceil(64);
         for (index, word) in self.words.bits().iter().take(used).enumerate() {
-            if word.load(Ordering::Relaxed) == 0 {
-                continue;
+            let kept = keep.filter(|slot| slot / 64 == index as u64).map_or(0, |slot| 1 << (slot % 64));
+            let mut bits = word.load(Ordering::Relaxed);
+            if bits & !kept != 0 {
+                bits = word.fetch_and(kept, Ordering::SeqCst);
             }
-            let mut bits = word.swap(0, Ordering::SeqCst);
             while bits != 0 {
                 visit(index as u64 * 64 + u64::from(bits.trailing_zeros()));
                 bits &= bits - 1;
@@ -145,5 +146,77 @@ impl Drop for ReadySlot {
                 *slot = false;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    fn taken(page: &ReadyPage, keep: Option<u64>) -> Vec<u64> {
+        let mut slots = Vec::new();
+        page.take(keep, &mut |slot| slots.push(slot));
+        slots
+    }
+
+    #[test]
+    fn a_kept_bit_is_shown_until_it_is_taken() {
+        let page = ReadyPage::new().unwrap();
+        let slots: Vec<_> = (0..70).map(|_| page.take_slot().unwrap()).collect();
+        for kept in [0, 69] {
+            slots.iter().for_each(|slot| assert!(!slot.mark()));
+            assert_eq!(taken(&page, Some(kept)).len(), 70);
+            assert_eq!(taken(&page, Some(kept)), [kept]);
+            assert!(!page.arm(), "who keeps one may not sleep");
+            assert_eq!((taken(&page, None), taken(&page, None)), (vec![kept], vec![]));
+            assert!(page.arm());
+            assert!(slots[kept as usize].mark(), "the owner sleeps");
+            assert_eq!(taken(&page, Some(kept)), [kept]);
+            assert_eq!(taken(&page, None), [kept]);
+        }
+    }
+
+    /// Each message comes at about the time at which the owner stops to look at the sender, and decides to sleep.
+    #[test]
+    fn nobody_sleeps_through_a_kept_bit() {
+        const ROUNDS: u64 = 20_000;
+        const SLICE: Duration = Duration::from_secs(20);
+        let page = ReadyPage::new().unwrap();
+        let slot = page.take_slot().unwrap();
+        let keep = Some(u64::from(slot.index()));
+        let shared = Arc::new((AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false)));
+        let theirs = Arc::clone(&shared);
+        // It is not waited for where the owner gives up.
+        let sender = thread::spawn(move || {
+            let (sent, seen, bell) = &*theirs;
+            for round in 0..ROUNDS {
+                while seen.load(Ordering::Acquire) != round {
+                    std::hint::spin_loop();
+                }
+                (0..round * 7 % 97).for_each(|_| std::hint::spin_loop());
+                sent.store(round + 1, Ordering::Release);
+                if slot.mark() {
+                    bell.store(true, Ordering::Release);
+                }
+            }
+        });
+        let (sent, seen, bell) = &*shared;
+        for round in 0..ROUNDS {
+            let look = |keep| !taken(&page, keep).is_empty() && sent.load(Ordering::Acquire) > round;
+            while !((0..20).any(|_| look(keep)) || look(None)) {
+                if page.arm() {
+                    let slept = Instant::now();
+                    while !bell.swap(false, Ordering::Acquire) {
+                        assert!(slept.elapsed() < SLICE, "round {round} was slept through");
+                    }
+                }
+            }
+            seen.store(round + 1, Ordering::Release);
+        }
+        sender.join().unwrap();
     }
 }

@@ -183,10 +183,10 @@ impl Acceptor {
         self.rendezvous.listener().source()
     }
 
-    /// Names the inbox's channels that may have something to receive.
-    pub fn ready(&self, visit: &mut dyn FnMut(u64)) -> bool {
+    /// Names the inbox's channels that may have something to receive; the hint of `keep` stays.
+    pub fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
         if let Some(ready) = &self.state().ready {
-            ready.take(visit);
+            ready.take(keep, visit);
         }
         true
     }

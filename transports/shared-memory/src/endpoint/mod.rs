@@ -106,10 +106,10 @@ impl anyipc_core::Endpoint for Endpoint {
         }
     }
 
-    fn ready(&self, visit: &mut dyn FnMut(u64)) -> bool {
+    fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
         // A forked child does not have the page.
         let ours = self.generation == sys::generation();
-        self.acceptor.as_ref().is_some_and(|acceptor| ours && acceptor.ready(visit))
+        self.acceptor.as_ref().is_some_and(|acceptor| ours && acceptor.ready(keep, visit))
     }
 
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
