@@ -103,7 +103,8 @@ impl Inbox {
                 let mut show = Some(|message: &[u8]| read.take().map(|read| read(id, message)));
                 match connection.receiver.try_with(&mut show) {
                     Ok(result) => {
-                        self.queue.rotate_left(1);
+                        self.queue.pop_front();
+                        self.queue.push_back(place);
                         self.steady = self.last.replace(place) == Some(place);
                         self.round = self.round.saturating_sub(1);
                         if let Some(result) = result {
@@ -131,11 +132,15 @@ impl Inbox {
         }
     }
 
+    /// Lets one in, if that is due and one is at the door.
+    #[inline]
+    fn accept(&mut self) -> Result<Option<PeerId>> {
+        if std::mem::take(&mut self.accept_due) { self.let_in() } else { Ok(None) }
+    }
+
     /// Lets one in, if one is at the door. A failure to do so is kept for later, see [`FAULT`].
-    pub(super) fn accept(&mut self) -> Result<Option<PeerId>> {
-        if !std::mem::take(&mut self.accept_due) {
-            return Ok(None);
-        }
+    #[cold]
+    fn let_in(&mut self) -> Result<Option<PeerId>> {
         self.door_seen = Instant::now();
         let accepted = self.endpoint.raw().try_connect(&mut self.attempt);
         self.door_stuck = false;
