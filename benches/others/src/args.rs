@@ -1,0 +1,56 @@
+//! What the user asks for.
+
+use std::time::Duration;
+
+use crate::Result;
+
+const HELP: &str = "\
+usage: benches/others/run [--quick] [--reps N] [--only WORDS] [--list]
+
+Compares anyipc with others, and with bare system calls, on two cores of this machine, and prints a table of ratios.
+
+  --quick       three repetitions of 30 ms instead of five of 120 ms
+  --reps N      so many repetitions with the cores at the same distance
+  --only WORDS  only rows that have all of these words in what --list shows; again for more rows
+  --list        what there is to measure";
+
+/// What the user asks for.
+pub(crate) struct Args {
+    /// Repetitions of each row while the cores were at the same distance.
+    pub(crate) reps: usize,
+    /// How long one measurement takes.
+    pub(crate) time: Duration,
+    /// Only say what there is.
+    pub(crate) list: bool,
+    /// Rows that have all the words of one of these; if there is none, all.
+    only: Vec<String>,
+}
+
+impl Args {
+    /// `None` if all that was wanted is help.
+    pub(crate) fn parse(words: &[String]) -> Result<Option<Self>> {
+        let mut args = Self { reps: 5, time: Duration::from_millis(120), list: false, only: Vec::new() };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n\n{HELP}"));
+            match word.as_str() {
+                "--quick" => (args.reps, args.time) = (3, Duration::from_millis(30)),
+                "--reps" => args.reps = value()?.parse::<usize>().map_err(|e| format!("--reps: {e}"))?.max(1),
+                "--only" => args.only.push(value()?.clone()),
+                "--list" => args.list = true,
+                "--help" | "-h" => {
+                    println!("{HELP}");
+                    return Ok(None);
+                }
+                _ => return Err(format!("unknown: {word}\n\n{HELP}").into()),
+            }
+        }
+        Ok(Some(args))
+    }
+
+    /// Whether a row with this title is asked for.
+    pub(crate) fn wants(&self, title: &str) -> bool {
+        let has_all = |words: &String| words.split_whitespace().all(|word| title.contains(word));
+        self.only.is_empty() || self.only.iter().any(has_all)
+    }
+}

@@ -1,0 +1,63 @@
+//! Who is measured: one file each, those in C and C++ as programs of their own.
+
+mod anyipc_channel;
+mod anyipc_costs;
+mod anyipc_queue;
+mod anyipc_task;
+mod framed;
+mod iceoryx;
+mod interprocess;
+mod kernel;
+mod ring;
+mod tasks;
+mod tokio_stream;
+
+use crate::Result;
+use crate::job::Job;
+
+/// The programs that `run` builds where it finds what they need.
+pub(crate) const PROGRAMS: [&str; 7] =
+    ["boost_queue", "boost_ring", "costs", "futex", "nng", "posix_mq", "zeromq"];
+
+/// What the first process does: the nanoseconds that each message, or round trip, takes.
+pub(crate) fn first(job: &Job) -> Result<f64> {
+    match job.contender.as_str() {
+        "anyipc" => anyipc_channel::first(job),
+        "anyipc-costs" => anyipc_costs::first(job),
+        "anyipc-queue" => anyipc_queue::first(job),
+        "anyipc-task" => tasks::first::<anyipc_task::Owner>(job),
+        "iceoryx2" => iceoryx::first(job),
+        "interprocess" => interprocess::first(job),
+        "kernel" => kernel::first(job),
+        "rtrb" => ring::first(job),
+        "tokio-tcp" => tasks::first::<tokio_stream::Tcp>(job),
+        "tokio-unix" => tasks::first::<tokio_stream::Unix>(job),
+        unknown => Err(format!("no contender {unknown}").into()),
+    }
+}
+
+/// What the second process does.
+pub(crate) fn second(job: &Job, place: &str) -> Result<()> {
+    match job.contender.as_str() {
+        "anyipc" => anyipc_channel::second(job, place),
+        "anyipc-costs" => anyipc_costs::second(job, place),
+        "anyipc-queue" => anyipc_queue::second(job, place),
+        "anyipc-task" => tasks::second::<anyipc_task::Owner>(job, place),
+        "iceoryx2" => iceoryx::second(job, place),
+        "interprocess" => interprocess::second(job, place),
+        "kernel" => kernel::second(job, place),
+        "tokio-tcp" => tasks::second::<tokio_stream::Tcp>(job, place),
+        "tokio-unix" => tasks::second::<tokio_stream::Unix>(job, place),
+        alone => Err(format!("{alone} has no second process").into()),
+    }
+}
+
+/// A name that no other measurement has.
+fn name(of: &str) -> String {
+    format!("others.{}.{of}", std::process::id())
+}
+
+/// A path that no other measurement has.
+fn path(of: &str) -> String {
+    std::env::temp_dir().join(name(of)).display().to_string()
+}

@@ -1,0 +1,65 @@
+//! How anyipc compares with others on this machine: one table of ratios, each from interleaved runs of both.
+//!
+//! `benches/others/run`
+
+mod args;
+mod contenders;
+mod cores;
+mod job;
+mod link;
+mod measure;
+mod payload;
+mod plan;
+mod table;
+
+use std::process::ExitCode;
+
+/// Anything that goes wrong.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// What may go wrong.
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    let done = match words.split_first() {
+        Some((role, words)) if role == "first" => first(words),
+        Some((role, words)) if role == "second" => second(words),
+        _ => args::Args::parse(&words).and_then(|args| args.map_or(Ok(()), |args| compare(&args))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("others: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures everything that is asked for and prints the table.
+fn compare(args: &args::Args) -> Result<()> {
+    let rows = plan::rows().into_iter().filter(|row| args.wants(&row.title()));
+    if args.list {
+        rows.for_each(|row| println!("{}", row.title()));
+        return Ok(());
+    }
+    let (measured, missing) = measure::Measuring::new(args)?.all(rows.collect());
+    print!("{}", table::table(&measured, &missing));
+    Ok(())
+}
+
+/// One measurement: this process takes the time and starts the other side.
+fn first(words: &[String]) -> Result<()> {
+    let (job, _) = job::Job::from_words(words)?;
+    cores::pin(0)?;
+    println!("{}", contenders::first(&job)?);
+    Ok(())
+}
+
+/// The other side of a measurement.
+fn second(words: &[String]) -> Result<()> {
+    let (job, place) = job::Job::from_words(words)?;
+    cores::pin(1)?;
+    contenders::second(&job, place.ok_or("the second process needs a place")?)?;
+    link::until_dismissed();
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! Runs both sides of each comparison in turn, repetition by repetition, and looks between them how far the cores are
+//! from each other.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::args::Args;
+use crate::contenders::PROGRAMS;
+use crate::job::Job;
+use crate::plan::{Contender, Row};
+use crate::{Result, cores};
+
+/// Where `run` puts the programs in C and C++.
+const BIN: &str = "OTHERS_BIN";
+/// A measurement that takes longer than this hangs.
+const HANGS: Duration = Duration::from_secs(10);
+/// Messages of the first run, which says how many take the time wanted.
+const PROBE: u64 = 1024;
+/// All counts are multiples of this: batches, and the shares of several senders, then come out even.
+const ROUND: u64 = 256;
+/// Distances that differ by more than this factor are those of cores that were moved.
+const MOVED: f64 = 1.4;
+/// A bare cache line that takes fewer nanoseconds there and back is one between near cores.
+const NEAR: f64 = 160.0;
+
+/// How far the cores were from each other during a repetition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Distance {
+    Near,
+    Far,
+    /// First the one, then the other.
+    Moved,
+}
+
+/// One repetition: nanoseconds per message.
+#[derive(Debug, Clone)]
+pub(crate) struct Rep {
+    pub(crate) distance: Distance,
+    /// The bare cache line.
+    pub(crate) line: f64,
+    pub(crate) theirs: f64,
+    pub(crate) ours: Vec<f64>,
+}
+
+/// What came of a row.
+pub(crate) struct Measured {
+    pub(crate) row: Row,
+    /// Or why there is none.
+    pub(crate) reps: Result<Vec<Rep>>,
+}
+
+/// A contender, and how many messages of it take the time wanted.
+struct Calibrated<'a> {
+    contender: &'a Contender,
+    count: u64,
+}
+
+pub(crate) struct Measuring<'a> {
+    args: &'a Args,
+    cores: [usize; 2],
+    programs: Option<PathBuf>,
+}
+
+impl<'a> Measuring<'a> {
+    pub(crate) fn new(args: &'a Args) -> Result<Self> {
+        Ok(Self { args, cores: cores::allowed()?, programs: std::env::var_os(BIN).map(PathBuf::from) })
+    }
+
+    /// Measures all rows whose contenders there are, and says who is missing.
+    pub(crate) fn all(&self, rows: Vec<Row>) -> (Vec<Measured>, BTreeSet<String>) {
+        let there = |row: &Row| row.theirs.iter().all(|one| self.has(one));
+        let (rows, without): (Vec<_>, Vec<_>) = rows.into_iter().partition(there);
+        let missing = without.into_iter().flat_map(|row| row.theirs).map(|one| one.name).collect();
+        let all = rows.len();
+        let measure = |(at, row): (usize, Row)| {
+            eprint!("[{}/{all}] {}", at + 1, row.title());
+            let reps = self.row(&row);
+            eprintln!("{}", reps.as_ref().err().map(|why| format!(": {why}")).unwrap_or_default());
+            Measured { row, reps }
+        };
+        (rows.into_iter().enumerate().map(measure).collect(), missing)
+    }
+
+    fn has(&self, contender: &Contender) -> bool {
+        !PROGRAMS.contains(&contender.name.as_str())
+            || self.program(&contender.name).is_some_and(|path| path.exists())
+    }
+
+    fn program(&self, name: &str) -> Option<PathBuf> {
+        Some(self.programs.as_ref()?.join(name))
+    }
+
+    /// Repeats until so many repetitions as wanted had the cores at one distance, or twice as many were made.
+    fn row(&self, row: &Row) -> Result<Vec<Rep>> {
+        // The fastest there is; why one is not there matters if none is.
+        let mut theirs = row.theirs.iter().map(|one| self.calibrate(one, row.size)).collect::<Vec<_>>();
+        theirs.sort_by_key(|one| one.as_ref().map_or(0, |one| one.count));
+        let theirs = theirs.pop().ok_or("nobody to compare with")??;
+        let ours = row.ours.iter().map(|one| self.calibrate(&one.contender, row.size));
+        let ours = ours.collect::<Result<Vec<_>>>()?;
+        let mut reps = Vec::<Rep>::new();
+        let wanted = self.args.reps;
+        let enough = |reps: &[Rep]| {
+            let at = |distance| reps.iter().filter(|rep| rep.distance == distance).count();
+            at(Distance::Near).max(at(Distance::Far)) >= wanted || reps.len() >= 2 * wanted
+        };
+        while !enough(&reps) {
+            eprint!(".");
+            reps.push(self.rep(row.size, &theirs, &ours, reps.len() % 2 == 1)?);
+        }
+        Ok(reps)
+    }
+
+    fn rep(&self, size: usize, theirs: &Calibrated, ours: &[Calibrated], backwards: bool) -> Result<Rep> {
+        let mut order: Vec<_> = [theirs].into_iter().chain(ours).enumerate().collect();
+        if backwards {
+            order.reverse();
+        }
+        let mut lines = vec![cores::distance(self.cores)?];
+        let mut times = vec![0.0; order.len()];
+        for (at, one) in order {
+            times[at] = self.run(one.contender, size, warm(one.count), one.count)?;
+            lines.push(cores::distance(self.cores)?);
+        }
+        let least = lines.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = lines.iter().copied().fold(0.0, f64::max);
+        let distance = match most {
+            _ if most > MOVED * least => Distance::Moved,
+            ..NEAR => Distance::Near,
+            _ => Distance::Far,
+        };
+        let line = lines.iter().sum::<f64>() / lines.len() as f64;
+        Ok(Rep { distance, line, theirs: times[0], ours: times.split_off(1) })
+    }
+
+    fn calibrate<'c>(&self, contender: &'c Contender, size: usize) -> Result<Calibrated<'c>> {
+        let wanted = self.args.time.as_nanos() as f64;
+        let mut count = PROBE;
+        loop {
+            let nanoseconds = self.run(contender, size, warm(count), count)?;
+            let tried = count as f64 * nanoseconds;
+            count = ((wanted / nanoseconds) as u64).next_multiple_of(ROUND);
+            // What is short is mostly beginnings.
+            if tried > wanted / 2.0 {
+                return Ok(Calibrated { contender, count });
+            }
+        }
+    }
+
+    /// Nanoseconds per message of one measurement.
+    fn run(&self, contender: &Contender, size: usize, warm: u64, count: u64) -> Result<f64> {
+        let Contender { name, variant, pattern } = contender;
+        let job =
+            Job { contender: name.clone(), variant: variant.clone(), pattern: *pattern, size, warm, count };
+        let mut command = match self.program(name).filter(|_| PROGRAMS.contains(&name.as_str())) {
+            Some(program) => Command::new(program),
+            None => {
+                let mut again = Command::new(std::env::current_exe()?);
+                again.args(["first", name]);
+                again
+            }
+        };
+        let [first, second] = self.cores;
+        command.args(job.words()).env(cores::CORES, format!("{first},{second}"));
+        let words = format!("{name} {variant} {} {size}", pattern.word());
+        let child = command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let (status, said) = watch(child).map_err(|why| format!("{words}: {why}"))?;
+        let said = said.trim().parse::<f64>().ok().filter(|_| status.success());
+        said.ok_or_else(|| format!("{words}: {status}").into())
+    }
+}
+
+/// So many messages come before the clock starts.
+fn warm(count: u64) -> u64 {
+    (count / 2).next_multiple_of(ROUND)
+}
+
+/// Waits for the end of a process and of what it started, and kills them all if they take too long.
+fn watch(mut child: Child) -> Result<(ExitStatus, String)> {
+    let group = Pid::from_child(&child);
+    let mut out = child.stdout.take().ok_or("no output")?;
+    let (end, ended) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        let mut said = String::new();
+        let read = out.read_to_string(&mut said);
+        // Nobody waits any longer.
+        let _ = end.send(());
+        read.map(|_| said)
+    });
+    let hangs = ended.recv_timeout(HANGS).is_err();
+    if hangs {
+        kill_process_group(group, Signal::KILL)?;
+    }
+    let said = reader.join().map_err(|_| "no output")??;
+    let status = child.wait()?;
+    if hangs { Err(format!("hung, killed after {HANGS:?}").into()) } else { Ok((status, said)) }
+}

@@ -1,0 +1,248 @@
+//! What is compared with what. Both sides of a comparison wait in the same way, who polls with who spins and who sleeps
+//! with who blocks, except where the label of ours says `adaptive`.
+
+use crate::job::Pattern::{self, Batch, Cost, RoundTrip, Senders, Stream, Words};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+
+/// One side of a comparison.
+#[derive(Debug, Clone)]
+pub(crate) struct Contender {
+    pub(crate) name: String,
+    pub(crate) variant: String,
+    pub(crate) pattern: Pattern,
+}
+
+/// From its name and, after a space, its variant.
+fn contender(words: &str, pattern: Pattern) -> Contender {
+    let (name, variant) = words.split_once(' ').unwrap_or((words, "-"));
+    Contender { name: name.to_owned(), variant: variant.to_owned(), pattern }
+}
+
+/// One of ours.
+#[derive(Debug, Clone)]
+pub(crate) struct Ours {
+    pub(crate) label: String,
+    pub(crate) contender: Contender,
+    /// How many times faster it is meant to be.
+    pub(crate) goal: Option<f64>,
+}
+
+/// One comparison at one size.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) what: String,
+    pub(crate) pattern: Pattern,
+    /// Length of each message, in bytes.
+    pub(crate) size: usize,
+    /// Of these the fastest.
+    pub(crate) theirs: Vec<Contender>,
+    pub(crate) ours: Vec<Ours>,
+}
+
+impl Row {
+    /// What `--only` looks at.
+    pub(crate) fn title(&self) -> String {
+        let labels: Vec<_> = self.ours.iter().map(|one| one.label.as_str()).collect();
+        format!("{} {} {}: {}", self.what, self.pattern.word(), length(self.size), labels.join("; "))
+    }
+}
+
+/// As people write it.
+pub(crate) fn length(bytes: usize) -> String {
+    match bytes {
+        MIB.. => format!("{} MiB", bytes / MIB),
+        KIB.. => format!("{} KiB", bytes / KIB),
+        _ => format!("{bytes} B"),
+    }
+}
+
+/// Rows that differ in size only.
+struct Comparison {
+    what: String,
+    pattern: Pattern,
+    theirs: Vec<Contender>,
+    ours: Vec<Ours>,
+}
+
+/// Their words, of which the fastest counts.
+fn against(what: &str, pattern: Pattern, theirs: &[&str]) -> Comparison {
+    let theirs = theirs.iter().map(|words| contender(words, pattern)).collect();
+    Comparison { what: what.to_owned(), pattern, theirs, ours: Vec::new() }
+}
+
+impl Comparison {
+    /// Adds one of ours, which is to reach this share of the goal.
+    fn ours(self, label: &str, words: &str, share: f64) -> Self {
+        let pattern = self.pattern;
+        self.ours_doing(pattern, label, words, share)
+    }
+
+    /// The same with a pattern of its own.
+    fn ours_doing(mut self, pattern: Pattern, label: &str, words: &str, share: f64) -> Self {
+        let goal = Some(share).filter(|share| *share > 0.0);
+        self.ours.push(Ours { label: label.to_owned(), contender: contender(words, pattern), goal });
+        self
+    }
+
+    /// Adds the two ways of shared memory.
+    fn shm(self, wait: &str) -> Self {
+        self.ours("in place", &format!("anyipc shm?wait={wait}&trust=same-user"), 1.0).ours(
+            "copy",
+            &format!("anyipc shm?wait={wait}"),
+            0.6,
+        )
+    }
+
+    /// Adds one that sleeps.
+    fn blocking(self, scheme: &str) -> Self {
+        self.ours(scheme, &format!("anyipc {scheme}?wait=block"), 1.0)
+    }
+
+    /// Of each of these sizes, with a goal, which is how many times faster ours are meant to be; 0 if there is none.
+    fn at(self, sizes: &[(usize, f64)]) -> Vec<Row> {
+        let Self { what, pattern, theirs, ours } = self;
+        let row = |&(size, goal): &(usize, f64)| {
+            let mut ours = ours.clone();
+            for one in &mut ours {
+                one.goal = one.goal.map(|share| share * goal).filter(|goal| *goal > 0.0);
+            }
+            Row { what: what.clone(), pattern, size, theirs: theirs.clone(), ours }
+        };
+        sizes.iter().map(row).collect()
+    }
+}
+
+/// Everything that there is to measure.
+pub(crate) fn rows() -> Vec<Row> {
+    [shared_memory(), queues(), sockets(), batches(), tasks(), costs()].concat()
+}
+
+fn shared_memory() -> Vec<Row> {
+    let trips = &[(64, 4.5), (KIB, 2.4), (8 * KIB, 1.5), (64 * KIB, 1.35), (MIB, 1.0)];
+    let streams = &[(64, 7.0), (KIB, 2.0), (8 * KIB, 5.0), (64 * KIB, 3.5), (MIB, 1.8)];
+    let loans = &[(64, 5.0), (KIB, 5.0), (8 * KIB, 5.0), (64 * KIB, 5.0), (MIB, 5.0)];
+    let any = &[(64, 0.0), (KIB, 0.0), (8 * KIB, 0.0), (64 * KIB, 0.0), (MIB, 0.0)];
+    let best = &[(8 * KIB, 1.1), (64 * KIB, 1.1), (MIB, 1.0)];
+    let sleep = 1.0 / 1.15;
+    let boost = ["boost_ring 512", "boost_ring 2048", "boost_ring 8192"];
+    [
+        against("iceoryx2", RoundTrip, &["iceoryx2 8"]).shm("spin").at(trips),
+        against("iceoryx2", Stream, &["iceoryx2 8"]).shm("spin").at(streams),
+        against("iceoryx2 loans", Words, &["iceoryx2 8"])
+            .ours("in place", "anyipc shm?wait=spin&trust=same-user", 1.0)
+            .at(loans),
+        against("rtrb, two threads", Stream, &["rtrb"])
+            .ours("copy", "anyipc shm?wait=spin", 1.0)
+            .at(&[(64, 1.0), (KIB, 1.0)]),
+        against("Boost ring of 2 MiB", Stream, &["boost_ring 2048"]).shm("block").at(any),
+        against("Boost ring, best depth", Stream, &boost).shm("block").at(best),
+        against("bare futex", RoundTrip, &["futex"]).shm("block").at(&[
+            (64, sleep),
+            (KIB, sleep),
+            (8 * KIB, sleep),
+        ]),
+    ]
+    .concat()
+}
+
+fn queues() -> Vec<Row> {
+    let boost = ["boost_queue 64", "boost_queue 512", "boost_queue 4096"];
+    let block = |what: Comparison| what.ours("queue, block", "anyipc-queue mq?wait=block", 1.0);
+    let adaptive = |what: Comparison| what.ours("queue, adaptive", "anyipc-queue mq?wait=adaptive", 1.0);
+    let posix =
+        |what: Comparison| what.ours("queue, native=posix", "anyipc-queue mq?wait=block&native=posix", 1.0);
+    let three_times = &[(64, 3.0), (KIB, 3.0)];
+    let within = &[(64, 1.0 / 1.1), (KIB, 1.0 / 1.1)];
+    [
+        adaptive(block(against("Boost message_queue", RoundTrip, &boost))).at(&[(64, 1.0), (KIB, 1.0)]),
+        adaptive(block(against("Boost message_queue", Stream, &boost))).at(three_times),
+        adaptive(block(against("Boost message_queue", Senders, &boost))).at(three_times),
+        posix(against("POSIX mq in C", RoundTrip, &["posix_mq"])).at(within),
+        posix(against("POSIX mq in C", Stream, &["posix_mq"])).at(within),
+    ]
+    .concat()
+}
+
+fn sockets() -> Vec<Row> {
+    let at_most = |times: f64| [64, KIB, 8 * KIB].map(|size| (size, 1.0 / times));
+    let mut rows = Vec::new();
+    for (what, theirs, scheme, times) in [
+        ("bare Unix socket", "kernel unix", "local", 1.05),
+        ("bare TCP", "kernel tcp", "tcp", 1.05),
+        ("bare pipes", "kernel pipe", "pipe", 1.05),
+        ("interprocess", "interprocess", "local", 1.0),
+        ("nng ipc", "nng", "local", 1.0),
+        ("ZeroMQ ipc", "zeromq ipc", "local", f64::INFINITY),
+    ] {
+        for pattern in [RoundTrip, Stream] {
+            rows.extend(against(what, pattern, &[theirs]).blocking(scheme).at(&at_most(times)));
+        }
+    }
+    rows
+}
+
+fn batches() -> Vec<Row> {
+    let shm = "anyipc shm?wait=block";
+    let as_fast = &[(64, 1.0)];
+    let nine_tenths = &[(64, 0.9)];
+    let many = |scheme: &str| format!("{scheme}, send_many of 64");
+    let block = |scheme: &str| format!("anyipc {scheme}?wait=block");
+    let against_zeromq = |what, theirs, schemes: &[&str]| {
+        let alone = against(what, Stream, &[theirs]);
+        let add = |all: Comparison, scheme: &&str| all.ours_doing(Batch, &many(scheme), &block(scheme), 1.0);
+        schemes.iter().fold(alone, add).at(as_fast)
+    };
+    [
+        against("single sends over shm", Stream, &[shm])
+            .ours_doing(Batch, &many("shm"), shm, 1.0)
+            .at(&[(64, 2.0)]),
+        against("bare Unix socket", Batch, &["kernel unix"]).ours(&many("shm"), shm, 1.0).at(as_fast),
+        against("bare Unix socket", Batch, &["kernel unix"]).blocking("local").at(nine_tenths),
+        against("bare TCP", Batch, &["kernel tcp"]).blocking("tcp").at(nine_tenths),
+        against("bare pipes", Batch, &["kernel pipe"]).blocking("pipe").at(nine_tenths),
+        against_zeromq("ZeroMQ ipc", "zeromq ipc", &["shm", "local"]),
+        against_zeromq("ZeroMQ tcp", "zeromq tcp", &["tcp"]),
+    ]
+    .concat()
+}
+
+fn tasks() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (stream, theirs, schemes) in [
+        ("UnixStream", "tokio-unix", &["shm", "mq", "local", "pipe"][..]),
+        ("TcpStream", "tokio-tcp", &["tcp"]),
+    ] {
+        for (runtimes, word) in
+            [("one runtime", "main"), ("one runtime, both spawned", "spawned"), ("two runtimes", "two")]
+        {
+            let theirs = format!("{theirs} - {word}");
+            let mut tasks = against(&format!("tokio {stream}, {runtimes}"), RoundTrip, &[&theirs]);
+            for (scheme, wait) in schemes.iter().flat_map(|scheme| [(scheme, "block"), (scheme, "adaptive")])
+            {
+                let words = format!("anyipc-task {scheme}?wait={wait} {word}");
+                tasks = tasks.ours(&format!("{scheme}, {wait}"), &words, 1.0);
+            }
+            rows.extend(tasks.at(&[(64, 1.0 / 1.1)]));
+        }
+    }
+    let awake = against("two spinning threads over shm", RoundTrip, &["anyipc shm?wait=spin"]);
+    rows.extend(
+        awake.ours("tasks in two runtimes", "anyipc-task shm?wait=adaptive two", 1.0).at(&[(64, 0.5)]),
+    );
+    rows
+}
+
+fn costs() -> Vec<Row> {
+    let within = 1.0 / 1.3;
+    [
+        against("block made, opened, closed in C", Cost, &["costs block"])
+            .ours("block", "anyipc-costs block", 1.0)
+            .at(&[(4 * KIB, within), (MIB, within)]),
+        against("connect, hello, memfd in C", Cost, &["costs connect"])
+            .ours("shm connect", "anyipc-costs connect", 1.0)
+            .at(&[(16 * KIB, within)]),
+    ]
+    .concat()
+}
