@@ -11,7 +11,7 @@ Compares anyipc with others, and with bare system calls, on two cores of this ma
 
   --quick       three repetitions of 30 ms instead of five of 120 ms
   --reps N      so many repetitions with the cores at the same distance
-  --only WORDS  only rows that have all of these words in what --list shows; again for more rows
+  --only WORDS  rows that have all of these words in what --list shows; again for more
   --list        what there is to measure";
 
 /// What the user asks for.
@@ -50,7 +50,27 @@ impl Args {
 
     /// Whether a row with this title is asked for.
     pub(crate) fn wants(&self, title: &str) -> bool {
-        let has_all = |words: &String| words.split_whitespace().all(|word| title.contains(word));
+        let bare = |word: &str| word.trim_matches([',', ':', ';']).to_lowercase();
+        let words: Vec<_> = title.split_whitespace().map(bare).collect();
+        let has_all = |only: &String| only.split_whitespace().all(|word| words.contains(&bare(word)));
         self.only.is_empty() || self.only.iter().any(has_all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_chosen_by_whole_words() {
+        let args = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
+            Args::parse(&words).unwrap().unwrap()
+        };
+        let title = "Boost ring, best depth stream 64 KiB: in place; copy";
+        assert!(args(&[]).wants(title));
+        assert!(args(&["--only", "boost stream"]).wants(title));
+        assert!(args(&["--only", "rtrb", "--only", "64 KiB"]).wants(title));
+        assert!(!args(&["--only", "64 B"]).wants(title));
     }
 }

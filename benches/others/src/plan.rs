@@ -88,16 +88,19 @@ impl Comparison {
 
     /// Adds the two ways of shared memory.
     fn shm(self, wait: &str) -> Self {
-        self.ours("in place", &format!("anyipc shm?wait={wait}&trust=same-user"), 1.0).ours(
-            "copy",
-            &format!("anyipc shm?wait={wait}"),
-            0.6,
-        )
+        let copy = format!("anyipc shm?wait={wait}");
+        self.ours("in place", &format!("{copy}&trust=same-user"), 1.0).ours("copy", &copy, 0.6)
     }
 
-    /// Adds one that sleeps.
+    /// Adds a socket or pipe that sleeps.
     fn blocking(self, scheme: &str) -> Self {
         self.ours(scheme, &format!("anyipc {scheme}?wait=block"), 1.0)
+    }
+
+    /// The same, and in place, against those who do without a copy.
+    fn both_blocking(self, scheme: &str) -> Self {
+        let in_place = format!("anyipc {scheme}?wait=block&trust=same-user");
+        self.blocking(scheme).ours(&format!("{scheme}, in place"), &in_place, 1.0)
     }
 
     /// Of each of these sizes, with a goal, which is how many times faster ours are meant to be; 0 if there is none.
@@ -167,17 +170,26 @@ fn queues() -> Vec<Row> {
 
 fn sockets() -> Vec<Row> {
     let at_most = |times: f64| [64, KIB, 8 * KIB].map(|size| (size, 1.0 / times));
+    let bare = [
+        ("bare Unix socket", "kernel unix", "local"),
+        ("bare TCP", "kernel tcp", "tcp"),
+        ("bare pipes", "kernel pipe", "pipe"),
+    ];
+    let over_local = [
+        ("interprocess", "interprocess", 1.0),
+        ("nng ipc", "nng", 1.0),
+        // Without a goal: it batches by itself.
+        ("ZeroMQ ipc", "zeromq ipc", f64::INFINITY),
+    ];
     let mut rows = Vec::new();
-    for (what, theirs, scheme, times) in [
-        ("bare Unix socket", "kernel unix", "local", 1.05),
-        ("bare TCP", "kernel tcp", "tcp", 1.05),
-        ("bare pipes", "kernel pipe", "pipe", 1.05),
-        ("interprocess", "interprocess", "local", 1.0),
-        ("nng ipc", "nng", "local", 1.0),
-        ("ZeroMQ ipc", "zeromq ipc", "local", f64::INFINITY),
-    ] {
+    for (what, theirs, scheme) in bare {
         for pattern in [RoundTrip, Stream] {
-            rows.extend(against(what, pattern, &[theirs]).blocking(scheme).at(&at_most(times)));
+            rows.extend(against(what, pattern, &[theirs]).both_blocking(scheme).at(&at_most(1.05)));
+        }
+    }
+    for (what, theirs, times) in over_local {
+        for pattern in [RoundTrip, Stream] {
+            rows.extend(against(what, pattern, &[theirs]).blocking("local").at(&at_most(times)));
         }
     }
     rows
@@ -199,9 +211,9 @@ fn batches() -> Vec<Row> {
             .ours_doing(Batch, &many("shm"), shm, 1.0)
             .at(&[(64, 2.0)]),
         against("bare Unix socket", Batch, &["kernel unix"]).ours(&many("shm"), shm, 1.0).at(as_fast),
-        against("bare Unix socket", Batch, &["kernel unix"]).blocking("local").at(nine_tenths),
-        against("bare TCP", Batch, &["kernel tcp"]).blocking("tcp").at(nine_tenths),
-        against("bare pipes", Batch, &["kernel pipe"]).blocking("pipe").at(nine_tenths),
+        against("bare Unix socket", Batch, &["kernel unix"]).both_blocking("local").at(nine_tenths),
+        against("bare TCP", Batch, &["kernel tcp"]).both_blocking("tcp").at(nine_tenths),
+        against("bare pipes", Batch, &["kernel pipe"]).both_blocking("pipe").at(nine_tenths),
         against_zeromq("ZeroMQ ipc", "zeromq ipc", &["shm", "local"]),
         against_zeromq("ZeroMQ tcp", "zeromq tcp", &["tcp"]),
     ]

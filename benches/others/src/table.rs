@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use crate::measure::{Distance, Measured, Rep};
-use crate::plan::{Ours, length};
+use crate::plan::length;
 
 const HEAD: &str = "\
 | against | pattern | size | ours | theirs ns | ours ns | times faster | of the medians | spread | goal | cores | reps |
