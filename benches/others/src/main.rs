@@ -37,12 +37,15 @@ fn main() -> ExitCode {
 
 /// Measures everything that is asked for and prints the table.
 fn compare(args: &args::Args) -> Result<()> {
-    let rows = plan::rows().into_iter().filter(|row| args.wants(&row.title()));
+    let rows: Vec<_> = plan::rows().into_iter().filter(|row| args.wants(&row.title())).collect();
+    if rows.is_empty() {
+        return Err("no row has these words; --list shows all".into());
+    }
     if args.list {
-        rows.for_each(|row| println!("{}", row.title()));
+        rows.iter().for_each(|row| println!("{}", row.title()));
         return Ok(());
     }
-    let (measured, missing) = measure::Measuring::new(args)?.all(rows.collect());
+    let (measured, missing) = measure::Measuring::new(args)?.all(rows);
     print!("{}", table::table(&measured, &missing));
     Ok(())
 }

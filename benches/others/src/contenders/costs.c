@@ -196,7 +196,7 @@ static void connect_one(void) {
 }
 
 static void prepare(void) {
-    strcpy(directory, "/dev/shm/others.XXXXXX");
+    strcpy(directory, "/dev/shm/anyipc-others.XXXXXX");
     if (!mkdtemp(directory))
         fail("mkdtemp");
     if (!strcmp(variant, "connect")) {

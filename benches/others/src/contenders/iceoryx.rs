@@ -50,7 +50,7 @@ pub(super) fn second(job: &Job, place: &str) -> Result<()> {
 fn node() -> Result<Node<ipc::Service>> {
     set_log_level(LogLevel::Error);
     let mut config = Config::default();
-    config.global.prefix = FileName::new(b"others.iceoryx2_")?;
+    config.global.prefix = FileName::new(b"anyipc-others.iceoryx2_")?;
     config.global.set_root_path(&Path::new(std::env::temp_dir().as_os_str().as_encoded_bytes())?);
     Ok(NodeBuilder::new().config(&config).create()?)
 }

@@ -83,7 +83,7 @@ static inline const char *place(const char *before, const char *name) {
     static char places[4][256];
     static int next;
     char *to = places[next++ % 4];
-    snprintf(to, sizeof places[0], "%sothers.%d.%s", before, (int)getpgrp(), name);
+    snprintf(to, sizeof places[0], "%sanyipc-others.%d.%s", before, (int)getpgrp(), name);
     return to;
 }
 
