@@ -1,15 +1,19 @@
 //! A channel's halves: a stream each, or one for both.
 
 use std::io;
-use std::net::Shutdown;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use crate::stream::{Incoming, Outgoing};
 use crate::wire::STOP;
 use anyipc_core::{Interest, Source};
+use anyipc_os::generation;
 
 use crate::sys::Stream;
+
+/// How often a sender that always finds room looks whether its receiver is still there.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The sending half of a channel over a stream of the system.
 pub type Sender = crate::sender::Sender<SendEnd>;
@@ -28,15 +32,83 @@ pub(crate) fn halves(mut sends: Stream, receives: Stream, capacity: u64) -> io::
     ))
 }
 
-/// The same over one stream that carries both directions. Over another, which the peer may have made and may hold both
-/// ends of, each receiver tells that it leaves: nothing else depends on it, and nobody ever waits for it.
+/// The same over one stream that carries both directions, and another beside it for [`Control`].
 pub(crate) fn duplex(mut data: Stream, control: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
     data.limit_sending(capacity)?;
-    let (data, control) = (Arc::new(data), Arc::new(control));
+    data.limit_receiving(capacity)?;
+    let watch = (!data.tells_of_stop()).then(Instant::now);
+    let data = Arc::new(data);
+    let control = Arc::new(Control {
+        stream: control,
+        data: Arc::clone(&data),
+        stopped: AtomicBool::new(false),
+        generation: generation(),
+    });
     Ok((
-        Sender::new(SendEnd { stream: Arc::clone(&data), control: Some(Arc::clone(&control)) }),
+        Sender::new(SendEnd {
+            stream: Arc::clone(&data),
+            control: Some(Asked { control: Arc::clone(&control), watch }),
+        }),
         Receiver::new(RecvEnd { stream: data, control: Some(control), sleeps: None }),
     ))
+}
+
+/// The stream over which each receiver tells that it leaves, where the other one carries both directions. The peer may
+/// have made it and may hold both ends of it: nothing else depends on it, and nobody ever waits for it.
+#[derive(Debug)]
+struct Control {
+    stream: Stream,
+    /// The other one.
+    data: Arc<Stream>,
+    /// The peer's receiver has left.
+    stopped: AtomicBool,
+    generation: u32,
+}
+
+impl Control {
+    fn stopped(&self) -> bool {
+        if !self.stopped.load(Relaxed) && hears_stop(&self.stream) {
+            self.stopped.store(true, Relaxed);
+        }
+        self.stopped.load(Relaxed)
+    }
+}
+
+impl Drop for Control {
+    /// With the last half. What was sent is to arrive, unless nobody receives it.
+    fn drop(&mut self) {
+        if self.generation == generation() && !self.stopped() {
+            self.data.part();
+        }
+    }
+}
+
+/// Whether the peer has said [`STOP`].
+fn hears_stop(stream: &Stream) -> bool {
+    let mut word = [0];
+    loop {
+        match stream.recv(&mut word) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            heard => return heard.is_ok_and(|got| got > 0) && word == [STOP],
+        }
+    }
+}
+
+/// The control stream as a sender sees it.
+#[derive(Debug)]
+struct Asked {
+    control: Arc<Control>,
+    /// When it is asked next without a reason, where the data's stream does not tell of a receiver that leaves.
+    watch: Option<Instant>,
+}
+
+impl Asked {
+    /// `BrokenPipe` if the receiver has left.
+    #[cold]
+    fn look(&mut self, now: Instant) -> io::Result<()> {
+        self.watch = Some(now + LOOK);
+        if self.control.stopped() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+    }
 }
 
 /// Where a sender's bytes go.
@@ -44,20 +116,45 @@ pub(crate) fn duplex(mut data: Stream, control: Stream, capacity: u64) -> io::Re
 pub struct SendEnd {
     stream: Arc<Stream>,
     /// Where the receiver's [`STOP`] comes, if not back over the stream, which then is the other half's, too.
-    control: Option<Arc<Stream>>,
+    control: Option<Asked>,
+}
+
+impl SendEnd {
+    /// Sends, and looks now and then whether the receiver is still there; also where there is no room, and when there is
+    /// some again, as it may have been made by leaving.
+    #[inline]
+    fn watched(&mut self, send: impl FnOnce(&Stream) -> io::Result<usize>) -> io::Result<usize> {
+        let Some((next, asked)) = self.control.as_mut().and_then(|asked| Some((asked.watch?, asked))) else {
+            return send(&self.stream);
+        };
+        let now = Instant::now();
+        let due = now >= next || asked.control.stopped.load(Relaxed);
+        if due {
+            asked.look(now)?;
+        }
+        let sent = send(&self.stream);
+        if matches!(&sent, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            if !due {
+                asked.look(now)?;
+            }
+            asked.watch = Some(now);
+        }
+        sent
+    }
 }
 
 impl Outgoing for SendEnd {
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.send(bytes)
+        self.watched(|stream| stream.send(bytes))
     }
 
     fn send_two(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize> {
-        self.stream.send_two(first, second)
+        self.watched(|stream| stream.send_two(first, second))
     }
 
     fn writable(&self) -> bool {
-        self.stream.writable()
+        let stopped = |asked: &Asked| asked.watch.is_some() && asked.control.stopped();
+        self.control.as_ref().is_some_and(stopped) || self.stream.writable()
     }
 
     fn stretch(&mut self, more: bool) {
@@ -69,19 +166,16 @@ impl Outgoing for SendEnd {
     }
 
     fn stopped(&mut self) -> bool {
-        let mut word = [0];
-        loop {
-            match self.control.as_ref().unwrap_or(&self.stream).recv(&mut word) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                heard => return heard.is_ok_and(|got| got > 0) && word == [STOP],
-            }
+        match &self.control {
+            Some(asked) => asked.control.stopped(),
+            None => hears_stop(&self.stream),
         }
     }
 
     /// The stream goes on in the other direction: without this an end would only show where the goodbye had room.
     fn end(&mut self) {
         if self.control.is_some() {
-            let _ = self.stream.shut(Shutdown::Write);
+            self.stream.end_sending();
         }
     }
 
@@ -99,7 +193,7 @@ impl Outgoing for SendEnd {
 pub struct RecvEnd {
     stream: Arc<Stream>,
     /// Where [`STOP`] goes, if not back over the stream, which then is the other half's, too.
-    control: Option<Arc<Stream>>,
+    control: Option<Arc<Control>>,
     /// Whether the stream can be slept in, once that was asked.
     sleeps: Option<bool>,
 }
@@ -123,19 +217,12 @@ impl Incoming for RecvEnd {
 
     /// Nothing else is ever sent this way, so there is room.
     fn stop(&mut self) {
-        let _ = self.control.as_ref().unwrap_or(&self.stream).send(&[STOP]);
-        // A stream that goes on in the other direction takes nothing more in this one. What it took is thrown away: the
-        // sender may be asleep until there is room.
-        if self.control.is_some() && self.stream.shut(Shutdown::Read).is_ok() {
-            let mut rest = [0; 4096];
-            loop {
-                match self.stream.recv(&mut rest) {
-                    Ok(1..) => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    _ => break,
-                }
-            }
-        }
+        let Some(control) = &self.control else {
+            let _ = self.stream.send(&[STOP]);
+            return;
+        };
+        let _ = control.stream.send(&[STOP]);
+        self.stream.end_receiving();
     }
 
     fn source(&self) -> Source {

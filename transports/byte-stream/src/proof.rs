@@ -38,6 +38,8 @@ const LEAD: usize = 8;
 const CHALLENGE: [u8; LEAD] = *b"AIPC\r\n\r\n";
 /// A ticket follows, and then the other direction of a channel.
 const JOIN: [u8; LEAD] = *b"AIPC+1\r\n";
+/// A ticket follows, and then what goes beside a channel whose first stream carries both directions.
+const CONTROL: [u8; LEAD] = *b"AIPC+c\r\n";
 
 /// The side that proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,14 +51,23 @@ pub(crate) enum Side {
 /// What a connection begins with.
 pub(crate) enum Opening {
     Challenge(Nonce),
-    Join(Nonce),
+    Join(Ticket),
+}
+
+/// What a second stream shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) nonce: Nonce,
+    /// Both directions are in the first stream, and this one is for control. Otherwise it is one of the directions.
+    pub(crate) controls: bool,
 }
 
 impl Opening {
     pub(crate) fn encode(&self) -> [u8; OPENING] {
         let (lead, nonce) = match self {
             Self::Challenge(nonce) => (CHALLENGE, nonce),
-            Self::Join(ticket) => (JOIN, ticket),
+            Self::Join(Ticket { nonce, controls: false }) => (JOIN, nonce),
+            Self::Join(Ticket { nonce, controls: true }) => (CONTROL, nonce),
         };
         let mut bytes = [0; OPENING];
         let (head, tail) = bytes.split_at_mut(LEAD);
@@ -73,14 +84,17 @@ impl Opening {
     /// Reads one. `Ok(None)` means that more bytes are needed; a wrong one is known from the first byte on.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Self>> {
         let lead = bytes.get(..LEAD).unwrap_or(bytes);
-        if !CHALLENGE.starts_with(lead) && !JOIN.starts_with(lead) {
+        if ![CHALLENGE, JOIN, CONTROL].iter().any(|known| known.starts_with(lead)) {
             return Err(Error::new(Operation::Connect, ErrorKind::Corrupt)
                 .because("the other side does not speak the anyipc handshake over TCP"));
         }
         let Some(nonce) = bytes.get(LEAD..).and_then(|rest| rest.first_chunk::<32>()) else {
             return Ok(None);
         };
-        Ok(Some(if lead == CHALLENGE { Self::Challenge(*nonce) } else { Self::Join(*nonce) }))
+        Ok(Some(match lead == CHALLENGE {
+            true => Self::Challenge(*nonce),
+            false => Self::Join(Ticket { nonce: *nonce, controls: lead == CONTROL }),
+        }))
     }
 }
 
@@ -154,8 +168,11 @@ mod tests {
             assert!(Opening::decode(&bytes[..cut]).unwrap().is_none());
         }
         assert!(matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Challenge(n)) if n == [7; 32]));
-        let bytes = Opening::Join([8; 32]).encode();
-        assert!(matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Join(n)) if n == [8; 32]));
+        for controls in [false, true] {
+            let ticket = Ticket { nonce: [8; 32], controls };
+            let bytes = Opening::Join(ticket).encode();
+            assert!(matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Join(t)) if t == ticket));
+        }
         for strange in [&b"H"[..], b"SSH-2.0-x\r\n", b"AIPC\x01\x00", b"\0", b"AIPC+1\r\r"] {
             assert_eq!(Opening::decode(strange).err().unwrap().kind(), ErrorKind::Corrupt);
         }

@@ -28,6 +28,9 @@ pub struct Sender<O: Outgoing> {
     corked: bool,
     /// The last send found no room.
     full: bool,
+    /// The system was made to hold more than it should. If that went on frame by frame, one of which only a part is taken
+    /// would find no room for the rest at last.
+    stretched: bool,
     /// Why nothing can be sent any more.
     end: Option<ErrorKind>,
 }
@@ -42,6 +45,7 @@ impl<O: Outgoing> Sender<O> {
             tail: 0..0,
             corked: false,
             full: false,
+            stretched: false,
             end: None,
         }
     }
@@ -59,6 +63,12 @@ impl<O: Outgoing> Sender<O> {
         let collects = self.corked && self.end.is_none() && len <= LONG;
         if !collects || self.tail.end + FRAME_HEADER + len > ROOM {
             self.push()?;
+        }
+        if self.stretched && !collects {
+            self.stretched = !self.stream.writable();
+            if self.stretched {
+                return Err(Error::new(Operation::Send, ErrorKind::WouldBlock));
+            }
         }
         Ok(collects)
     }
@@ -99,6 +109,7 @@ impl<O: Outgoing> Sender<O> {
         self.tail = sent..end;
         // Room for this one frame, so that what was sent outlives this process. Without it the tail stays.
         self.stream.stretch(true);
+        self.stretched = true;
         let pushed = self.push();
         self.stream.stretch(false);
         match pushed {

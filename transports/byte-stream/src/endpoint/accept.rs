@@ -139,12 +139,16 @@ impl Acceptor {
                 }
             }
             Ok(Step::Joins(ticket)) => {
-                let whose = state.half_open.iter().position(|other| other.expects(&ticket));
+                let welcome = !ticket.controls || self.both_ways();
+                let whose = state.half_open.iter().position(|other| welcome && other.expects(&ticket.nonce));
                 match whose.and_then(|at| state.half_open.remove(at)) {
                     Some(first) => {
                         self.set.forget(guest.stream());
                         let (stream, peer) = first.into_peer();
-                        let made = halves(guest.into_stream(), stream, self.capacity);
+                        let made = match ticket.controls {
+                            true => duplex(stream, guest.into_stream(), self.capacity),
+                            false => halves(guest.into_stream(), stream, self.capacity),
+                        };
                         return channel(made, peer).map(Some);
                     }
                     None => state.reject(
@@ -159,8 +163,13 @@ impl Acceptor {
         Ok(None)
     }
 
+    /// Whether a stream that a guest came over can carry both directions, and the one that it adds is for control.
+    fn both_ways(&self) -> bool {
+        matches!(self.entry, Entry::Secret(..)) && Stream::TCP_BOTH_WAYS
+    }
+
     /// Welcomes a guest. A local one gets the end of a control stream, where that is possible; others get a ticket for
-    /// the stream of the other direction.
+    /// a stream of theirs.
     fn admit(
         &self,
         mut guest: Guest,
@@ -190,6 +199,7 @@ impl Acceptor {
             _ => {
                 let ticket: Nonce = nonce().map_err(|error| error.during(Operation::Accept))?;
                 welcome.extend(ticket);
+                welcome.push(self.both_ways().into());
                 let sent = guest.stream().send(&welcome).map_err(gone);
                 match sent.and_then(|sent| whole(sent, &welcome)) {
                     Ok(()) => {

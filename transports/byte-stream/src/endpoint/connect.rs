@@ -10,7 +10,7 @@ use anyipc_os::{Set, user};
 use super::Place;
 use super::guest::{HANDSHAKE, REST};
 use crate::halves::{Receiver, Sender, duplex, halves};
-use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side};
+use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side, Ticket};
 use crate::sys::{Credentials, Stream};
 use crate::text;
 
@@ -48,8 +48,8 @@ enum Stage {
     Proof { ours: Nonce, theirs: Nonce },
     /// The owner's welcome or rejection.
     Reply,
-    /// The connection of the other direction, which then shows the ticket.
-    Other { hello: Hello, ticket: Nonce },
+    /// The second connection, which then shows the ticket.
+    Other { hello: Hello, ticket: Ticket },
     /// The rest of the text, which has so many bytes in all.
     Text { hello: Hello, length: usize },
 }
@@ -64,7 +64,7 @@ pub(super) fn try_connect(place: &Place, attempt: &mut Attempt) -> Result<(Sende
     let result = match asked.step(place, &hello) {
         Ok(Some(theirs)) => hello.check(&theirs).and_then(|()| {
             let asked = progress.take().ok_or_else(no_owner)?;
-            asked.enter(place, theirs)
+            asked.enter(theirs)
         }),
         Ok(None) if asked.deadline.is_none_or(|deadline| now < deadline) => {
             return Err(Error::new(Operation::Connect, ErrorKind::WouldBlock));
@@ -141,11 +141,12 @@ impl Asked {
     }
 
     /// The halves, when both streams stand.
-    fn enter(self, place: &Place, theirs: Hello) -> Result<(Sender, Receiver, Peer)> {
+    fn enter(self, theirs: Hello) -> Result<(Sender, Receiver, Peer)> {
         let other = self.other.ok_or_else(|| strange("it gave no second stream"))?;
         let peer =
             Peer { pid: self.who.map(|who| who.pid), uid: self.who.and_then(|who| who.uid), hello: theirs };
-        let make = if place.passes_streams() { duplex } else { halves };
+        let joined = matches!(self.stage, Stage::Other { ticket, .. } if !ticket.controls);
+        let make = if joined { halves } else { duplex };
         let (sender, receiver) = make(self.stream, other, peer.hello.capacity)
             .map_err(|error| Error::io(Operation::Connect, "sizing the channel", error))?;
         Ok((sender, receiver, peer))
@@ -230,9 +231,12 @@ impl Asked {
                     self.heard.clear();
                     return Ok(None);
                 }
-                let Some(ticket) = self.heard.get(used..).and_then(|rest| rest.first_chunk()).copied() else {
+                let Some((nonce, [both_ways])) =
+                    self.heard.get(used..).and_then(|rest| rest.split_first_chunk())
+                else {
                     return Ok(None);
                 };
+                let ticket = Ticket { nonce: *nonce, controls: *both_ways == 1 && place.both_ways() };
                 self.stage = Stage::Other { hello: theirs, ticket };
                 self.deadline = Some(Instant::now() + REST);
             }
@@ -248,7 +252,7 @@ impl Asked {
         Ok(match Reply::decode(&self.heard)? {
             Some(_) if place.passes_streams() => 0,
             Some((_, used)) => {
-                let more = if self.asks_text { text::LENGTH } else { size_of::<Nonce>() };
+                let more = if self.asks_text { text::LENGTH } else { size_of::<Nonce>() + 1 };
                 (used + more).saturating_sub(self.heard.len())
             }
             None => Reply::missing(&self.heard),
@@ -256,7 +260,7 @@ impl Asked {
     }
 
     /// Shows the ticket on the other connection, once it stands.
-    fn join(other: &mut Option<Stream>, place: &Place, ticket: &Nonce) -> Result<bool> {
+    fn join(other: &mut Option<Stream>, place: &Place, ticket: &Ticket) -> Result<bool> {
         let other = match other {
             Some(other) => other,
             none => match place.reach() {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Peer, Reply, Result};
 
 use super::accept::Entry;
-use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side};
+use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side, Ticket};
 use crate::sys::{Credentials, Stream};
 use crate::text::Text;
 
@@ -36,7 +36,7 @@ enum Stage {
     Proof { theirs: Nonce, ours: Nonce },
     /// The hello of one that may come in.
     Hello,
-    /// The stream of the other direction, if it has this ticket.
+    /// The stream of the other direction, or for control, if it has this ticket.
     Welcomed { hello: Hello, ticket: Option<Nonce> },
     /// Room for the rest of the text it asked for.
     Room { text: Text, told: usize },
@@ -52,8 +52,8 @@ pub(super) enum Step {
     Said(Hello),
     /// It has heard the text.
     Told,
-    /// It is the other direction of the guest that holds this ticket.
-    Joins(Nonce),
+    /// It is the second stream of the guest that holds this ticket.
+    Joins(Ticket),
 }
 
 impl Guest {
@@ -91,7 +91,7 @@ impl Guest {
         matches!(&self.stage, Stage::Welcomed { ticket: Some(ticket), .. } if ticket == shown)
     }
 
-    /// Has been welcomed; with a ticket, the other direction is still to come.
+    /// Has been welcomed; with a ticket, the second stream is still to come.
     pub(super) fn welcome(&mut self, hello: Hello, ticket: Option<Nonce>) {
         self.stage = Stage::Welcomed { hello, ticket };
         self.may_take_time();

@@ -46,6 +46,11 @@ impl Place {
     fn passes_streams(&self) -> bool {
         matches!(self, Self::Local { .. }) && Stream::PASSES_STREAMS
     }
+
+    /// Whether the stream that an opener comes over can carry both directions, and the one that it adds is for control.
+    fn both_ways(&self) -> bool {
+        matches!(self, Self::Tcp { .. }) && Stream::TCP_BOTH_WAYS
+    }
 }
 
 /// A handle of a name.

@@ -37,7 +37,7 @@ fn tcp() -> (Stream, Stream) {
 
 /// Whether its channels have both directions in one stream.
 fn is_duplex(kind: &str) -> bool {
-    kind == "local" && Stream::PASSES_STREAMS
+    if kind == "tcp" { Stream::TCP_BOTH_WAYS } else { Stream::PASSES_STREAMS }
 }
 
 /// Both sides' halves of a channel. No capacity is the usual one.
@@ -165,6 +165,64 @@ fn a_sender_that_leaves_ends_one_direction_only() {
         }
         drop(sender);
         assert_eq!(recv(&mut receiver).unwrap_err().kind(), ErrorKind::Closed, "{kind}");
+    }
+}
+
+/// The kernel takes a part of a frame now and then: the rest follows at once, or the frame is not taken at all.
+#[test]
+fn what_was_sent_until_there_was_no_room_needs_no_further_call() {
+    for (kind, ends) in KINDS {
+        for len in [0, 1000, 1001, 3333, 5000, 30_000, 65_536] {
+            let ((mut sender, _back), (_answers, mut receiver)) = channel(kind, ends, 0);
+            for _ in 0..3 {
+                let payload = vec![5; len];
+                for i in 0..fill(&mut sender, &payload) {
+                    assert!(recv(&mut receiver).unwrap() == payload, "{kind}: {i}, frames of {len}");
+                }
+            }
+        }
+    }
+}
+
+/// Whatever it has not read, and whatever comes afterwards: more messages, or the end of them.
+#[test]
+fn what_a_leaving_side_sent_arrives_though_the_kernel_has_not_delivered_it_yet() {
+    for (kind, ends) in KINDS {
+        for round in 0..8 {
+            let ((mut sender, receiver), (mut answers, mut reader)) = channel(kind, ends, 0);
+            if round & 1 == 0 {
+                (0..10).for_each(|_| answers.try_send(Flags::NONE, b"unread").unwrap());
+            }
+            let sent = fill(&mut sender, &[7; 5000]);
+            if round & 2 == 0 {
+                drop((sender, receiver));
+            } else {
+                drop((receiver, sender));
+            }
+            (0..10).for_each(|_| drop(answers.try_send(Flags::NONE, b"more")));
+            let _answers = (round & 4 == 0).then_some(answers);
+            for i in 0..sent {
+                assert!(
+                    recv(&mut reader).is_ok_and(|got| got == [7; 5000]),
+                    "{kind}: {i} of {sent}, {round}"
+                );
+            }
+            assert_eq!(recv(&mut reader).unwrap_err().kind(), ErrorKind::Closed, "{kind}, {round}");
+        }
+    }
+}
+
+/// It stays for the other direction, so over TCP no send fails.
+#[test]
+fn a_receiver_that_leaves_alone_is_noticed_by_a_sender_with_room() {
+    for (kind, ends) in KINDS {
+        let ((mut sender, mut back), (mut answers, receiver)) = channel(kind, ends, 0);
+        drop(receiver);
+        assert_eq!(end_of_sending(&mut sender), ErrorKind::Closed, "{kind}");
+        answers.try_send(Flags::NONE, b"still here").unwrap();
+        assert_eq!(recv(&mut back).unwrap(), b"still here", "{kind}");
+        drop((sender, back));
+        assert_eq!(end_of_sending(&mut answers), ErrorKind::Closed, "{kind}");
     }
 }
 

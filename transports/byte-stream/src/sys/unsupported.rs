@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ pub struct Stream(Infallible);
 
 impl Stream {
     pub(crate) const PASSES_STREAMS: bool = false;
+    pub(crate) const TCP_BOTH_WAYS: bool = false;
     pub(crate) const DRAINS: bool = false;
 
     pub(crate) fn local(_dir: &Dir, _name: &str) -> io::Result<Self> {
@@ -63,7 +64,16 @@ impl Stream {
     pub(crate) fn recv_within(&self, _bytes: &mut [u8], _timeout: Duration) -> io::Result<usize> {
         match self.0 {}
     }
-    pub(crate) fn shut(&self, _way: Shutdown) -> io::Result<()> {
+    pub(crate) fn tells_of_stop(&self) -> bool {
+        match self.0 {}
+    }
+    pub(crate) fn end_sending(&self) {
+        match self.0 {}
+    }
+    pub(crate) fn end_receiving(&self) {
+        match self.0 {}
+    }
+    pub(crate) fn part(&self) {
         match self.0 {}
     }
     pub(crate) fn writable(&self) -> bool {

@@ -23,12 +23,12 @@ pub use dir::Dir;
 pub use fd::Fd;
 pub use fork::{Quiet, generation, register};
 pub use sleep::sleep;
-#[cfg(target_os = "linux")]
-pub use system::limit_unsent;
 pub use system::{
     NO_SIGNAL, Set, holders, is_held, is_number_locked, no_signal, peer_of, try_lock, try_lock_number,
     try_write_lock, unlock, unlock_number, write_unlock,
 };
+#[cfg(target_os = "linux")]
+pub use system::{limit_unsent, refuse_data};
 pub use text::{overwrite, read_text};
 
 /// Opens a file of the user's choice for reading. Waits for nothing: a FIFO opens at once.

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::windows::io::OwnedHandle;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub enum Stream {
 impl Stream {
     /// Whether a local stream can hand over the end of another one.
     pub(crate) const PASSES_STREAMS: bool = false;
+    /// Whether a TCP connection that carries both directions of a channel can end without a loss.
+    pub(crate) const TCP_BOTH_WAYS: bool = false;
     /// No: without a receive that waits for it, no event tells of what comes.
     pub(crate) const DRAINS: bool = false;
 
@@ -121,10 +123,19 @@ impl Stream {
         self.recv(bytes)
     }
 
-    /// `Unsupported`, as no stream carries both directions of a channel.
-    pub(crate) fn shut(&self, _way: Shutdown) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    /// Of no interest, as no stream carries both directions of a channel.
+    pub(crate) fn tells_of_stop(&self) -> bool {
+        true
     }
+
+    /// Nothing, as no stream carries both directions of a channel.
+    pub(crate) fn end_sending(&self) {}
+
+    /// Nothing, as no stream carries both directions of a channel.
+    pub(crate) fn end_receiving(&self) {}
+
+    /// Nothing, as no stream carries both directions of a channel.
+    pub(crate) fn part(&self) {}
 
     /// Whether a send would do more than block.
     pub(crate) fn writable(&self) -> bool {

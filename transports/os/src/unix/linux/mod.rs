@@ -13,4 +13,4 @@ pub use lock::{
 pub(super) use place::{base, check_shared, device, make_fifo, open_to_reach};
 pub use set::Set;
 pub use socket::{NO_SIGNAL, no_signal, peer_of};
-pub use tcp::limit_unsent;
+pub use tcp::{limit_unsent, refuse_data};

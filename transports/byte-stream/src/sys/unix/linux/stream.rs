@@ -1,16 +1,16 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
-use anyipc_os::{Dir, Fd, Quiet, limit_unsent, sleep};
+use anyipc_os::{Dir, Fd, Quiet, limit_unsent, refuse_data, sleep};
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SocketType, recv, recvmsg, send, sendmsg, shutdown, socketpair,
+    SendAncillaryMessage, Shutdown, SocketType, recv, recvmsg, send, sendmsg, shutdown, socketpair,
 };
 
 use super::FLAGS;
@@ -31,6 +31,9 @@ const TCP_RECEIVE: usize = 128 << 10;
 /// How long the system's own sleep lasts, which is the quickest to end: one call, not three. As long as a slice of the
 /// callers' sleep.
 const SLEEP: Duration = Duration::from_millis(100);
+/// More than the kernel lets any stream hold that was not received: who throws away so much has thrown away all that was
+/// there, however much more comes.
+const MOST_UNREAD: usize = 64 << 20;
 
 /// A non-blocking byte stream: a local socket or a TCP connection.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ pub struct Stream {
 impl Stream {
     /// Whether a local stream can hand over the end of another one.
     pub(crate) const PASSES_STREAMS: bool = true;
+    /// Whether a TCP connection that carries both directions of a channel can end without a loss.
+    pub(crate) const TCP_BOTH_WAYS: bool = true;
     /// Whether a receive that fills less than its room has taken all there was, and more makes the source ready anew.
     pub(crate) const DRAINS: bool = true;
 
@@ -96,7 +101,7 @@ impl Stream {
     /// The receiving end's part of [`limit_sending`](Self::limit_sending). Local streams need none: what is in
     /// flight counts as the sender's.
     pub(crate) fn limit_receiving(&self, bytes: u64) -> io::Result<()> {
-        if bytes == 0 {
+        if bytes == 0 || !self.tcp {
             return Ok(());
         }
         let most = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(TCP_RECEIVE, i32::MAX as usize / 4);
@@ -179,14 +184,43 @@ impl Stream {
         Ok(got.bytes)
     }
 
-    /// Ends one direction; the other goes on.
-    pub(crate) fn shut(&self, way: Shutdown) -> io::Result<()> {
-        let way = match way {
-            Shutdown::Read => rustix::net::Shutdown::Read,
-            Shutdown::Write => rustix::net::Shutdown::Write,
-            Shutdown::Both => rustix::net::Shutdown::Both,
-        };
-        Ok(shutdown(&self.fd, way)?)
+    /// Whether a sender gets an error when the receiver has left and the other direction goes on.
+    pub(crate) fn tells_of_stop(&self) -> bool {
+        !self.tcp
+    }
+
+    /// Nothing more is sent here; the other direction goes on.
+    pub(crate) fn end_sending(&self) {
+        let _ = shutdown(&self.fd, Shutdown::Write);
+    }
+
+    /// Nothing more is received here; the other direction goes on. What has come is thrown away, as the sender may be
+    /// asleep until there is room.
+    pub(crate) fn end_receiving(&self) {
+        // Over TCP the sender would not hear of it, and be answered by a reset once the other direction has ended.
+        if self.tcp || shutdown(&self.fd, Shutdown::Read).is_ok() {
+            self.discard();
+        }
+    }
+
+    /// Both directions have ended. Nothing that comes now may reset a TCP connection, as that destroys what was sent.
+    pub(crate) fn part(&self) {
+        if self.tcp && refuse_data(&self.fd).is_ok() {
+            self.discard();
+        }
+    }
+
+    fn discard(&self) {
+        let mut rest = [0; 16 << 10];
+        let mut thrown = 0;
+        while thrown < MOST_UNREAD {
+            match self.recv(&mut rest) {
+                Ok(0) => break,
+                Ok(got) => thrown += got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
     }
 
     /// Whether the kernel takes more, or knows that it never will.

@@ -1,5 +1,5 @@
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +44,8 @@ enum Kind {
 impl Stream {
     /// Whether a local stream can hand over the end of another one.
     pub(crate) const PASSES_STREAMS: bool = false;
+    /// Whether a TCP connection that carries both directions of a channel can end without a loss.
+    pub(crate) const TCP_BOTH_WAYS: bool = false;
     /// Whether a receive that fills less than its room has taken all there was, and more makes the source ready anew.
     pub(crate) const DRAINS: bool = true;
 
@@ -161,10 +163,19 @@ impl Stream {
         self.recv(bytes)
     }
 
-    /// `Unsupported`, as no stream carries both directions of a channel.
-    pub(crate) fn shut(&self, _way: Shutdown) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    /// Of no interest, as no stream carries both directions of a channel.
+    pub(crate) fn tells_of_stop(&self) -> bool {
+        true
     }
+
+    /// Nothing, as no stream carries both directions of a channel.
+    pub(crate) fn end_sending(&self) {}
+
+    /// Nothing, as no stream carries both directions of a channel.
+    pub(crate) fn end_receiving(&self) {}
+
+    /// Nothing, as no stream carries both directions of a channel.
+    pub(crate) fn part(&self) {}
 
     /// Whether a send would do more than block.
     pub(crate) fn writable(&self) -> bool {
