@@ -1,9 +1,9 @@
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 use anyipc_core::{
-    Armed, Error, ErrorKind, FRAME_HEADER, Flags, FrameHeader, Interest, Operation, RecvHalf, Result, Source,
-    Wait, Waiter,
+    Armed, Error, ErrorKind, FRAME_HEADER, Flags, Interest, Operation, RecvHalf, Result, Source, Wait, Waiter,
 };
 use anyipc_os::{check_generation, generation};
 
@@ -34,21 +34,42 @@ impl<I: Incoming> Receiver<I> {
         Self { stream, generation, buffer, start: 0, end: 0, drained: false, over: None, failure: None }
     }
 
-    /// The next frame's flags and where it lies in the buffer.
-    fn next(&mut self) -> Result<(Flags, &[u8])> {
+    /// The next frame's flags, and where it lies in the buffer.
+    #[inline]
+    fn next(&mut self) -> Result<(Flags, Range<usize>)> {
         check_generation(self.generation, Operation::Receive)?;
+        match self.ahead() {
+            Some(frame) => Ok(frame),
+            None => self.read_next(),
+        }
+    }
+
+    /// The same of a frame that was read ahead whole.
+    #[inline]
+    fn ahead(&mut self) -> Option<(Flags, Range<usize>)> {
+        let there = self.buffer.get(self.start..self.end)?;
+        let Ok(Next::Frame(header)) = wire::read(*there.first_chunk()?) else { return None };
+        let begin = self.start + FRAME_HEADER;
+        let end = begin + header.len as usize;
+        if end > self.end {
+            return None;
+        }
+        self.start = end;
+        Some((header.flags, begin..end))
+    }
+
+    /// The same of one that was not.
+    #[cold]
+    fn read_next(&mut self) -> Result<(Flags, Range<usize>)> {
         loop {
             if let Some(over) = self.over {
                 return Err(Error::new(Operation::Receive, over));
             }
-            if let Some(header) = self.header()? {
-                let begin = self.start + FRAME_HEADER;
-                let end = begin + header.len as usize;
-                if end <= self.end {
-                    self.start = end;
-                    return Ok((header.flags, self.buffer.get(begin..end).unwrap_or_default()));
-                }
-            } else if self.over.is_some() {
+            if let Some(frame) = self.ahead() {
+                return Ok(frame);
+            }
+            self.check_header()?;
+            if self.over.is_some() {
                 continue;
             }
             if let Some(failure) = self.failure.take() {
@@ -58,21 +79,18 @@ impl<I: Incoming> Receiver<I> {
         }
     }
 
-    /// The header at the start, if it is all there.
-    fn header(&mut self) -> Result<Option<FrameHeader>> {
+    /// Notes it if what stands at the start is all there and no frame's header.
+    fn check_header(&mut self) -> Result<()> {
         let there = self.buffer.get(self.start..self.end).unwrap_or_default();
-        let Some(header) = there.first_chunk::<FRAME_HEADER>() else { return Ok(None) };
-        match wire::read(*header) {
-            Ok(Next::Frame(header)) => Ok(Some(header)),
-            Ok(Next::Bye) => {
-                self.over = Some(ErrorKind::Closed);
-                Ok(None)
-            }
-            Err(error) => {
+        match there.first_chunk::<FRAME_HEADER>().map(|header| wire::read(*header)) {
+            Some(Ok(Next::Bye)) => self.over = Some(ErrorKind::Closed),
+            Some(Err(error)) => {
                 self.over = Some(ErrorKind::Corrupt);
-                Err(error)
+                return Err(error);
             }
+            Some(Ok(Next::Frame(_))) | None => {}
         }
+        Ok(())
     }
 
     /// Reads what is there, behind what is kept; sleeps for it, if told how long.
@@ -122,7 +140,7 @@ impl<I: Incoming> Receiver<I> {
 impl<I: Incoming> RecvHalf for Receiver<I> {
     fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
         let (flags, frame) = self.next()?;
-        read(flags, frame);
+        read(flags, self.buffer.get(frame).unwrap_or_default());
         Ok(())
     }
 }

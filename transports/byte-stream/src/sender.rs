@@ -55,10 +55,8 @@ impl<O: Outgoing> Sender<O> {
     #[inline]
     fn begin(&mut self, len: usize) -> Result<bool> {
         check_generation(self.generation, Operation::Send)?;
-        let max = self.stream.max_frame();
-        if len > max {
-            return Err(Error::new(Operation::Send, ErrorKind::MessageTooLarge)
-                .because(format!("a frame of {len} bytes; at most {max} fit")));
+        if len > self.stream.max_frame() {
+            return Err(self.too_large(len));
         }
         let collects = self.corked && self.end.is_none() && len <= LONG;
         if !collects || self.tail.end + FRAME_HEADER + len > ROOM {
@@ -71,6 +69,12 @@ impl<O: Outgoing> Sender<O> {
             }
         }
         Ok(collects)
+    }
+
+    #[cold]
+    fn too_large(&self, len: usize) -> Error {
+        Error::new(Operation::Send, ErrorKind::MessageTooLarge)
+            .because(format!("a frame of {len} bytes; at most {} fit", self.stream.max_frame()))
     }
 
     /// Sends the tail as far as the system takes it. Cold, so that frames that are collected do without it.
@@ -88,6 +92,29 @@ impl<O: Outgoing> Sender<O> {
         }
         self.tail = 0..0;
         Ok(())
+    }
+
+    /// Copies a frame behind the tail, or without one to the buffer's beginning; gives its end.
+    #[inline]
+    fn put(&mut self, header: [u8; FRAME_HEADER], payload: &[u8]) -> usize {
+        let at = self.tail.end;
+        let end = at + FRAME_HEADER + payload.len();
+        if self.buffer.len() < end {
+            self.grow(end);
+        }
+        if let Some((head, rest)) =
+            self.buffer.get_mut(at..end).and_then(|frame| frame.split_first_chunk_mut())
+        {
+            *head = header;
+            rest.copy_from_slice(payload);
+        }
+        end
+    }
+
+    /// Within its room, so that nothing moves.
+    #[cold]
+    fn grow(&mut self, end: usize) {
+        self.buffer.resize(end, 0);
     }
 
     /// Sends the frame that is all there is in the buffer, up to `end`.
@@ -164,7 +191,7 @@ impl<O: Outgoing> SendHalf for Sender<O> {
         // Without a tail: at the buffer's beginning.
         let at = self.tail.end;
         if self.buffer.len() < at + FRAME_HEADER + max {
-            self.buffer.resize(at + FRAME_HEADER + max, 0);
+            self.grow(at + FRAME_HEADER + max);
         }
         let frame = self.buffer.get_mut(at..).and_then(|room| room.split_first_chunk_mut::<FRAME_HEADER>());
         let Some((header, payload)) = frame else {
@@ -187,11 +214,7 @@ impl<O: Outgoing> SendHalf for Sender<O> {
         let header = FrameHeader { len: payload.len() as u32, flags }.encode();
         let collects = self.begin(payload.len())?;
         if collects || payload.len() <= SHORT {
-            // Without a tail: at the buffer's beginning.
-            self.buffer.truncate(self.tail.end);
-            self.buffer.extend_from_slice(&header);
-            self.buffer.extend_from_slice(payload);
-            let end = self.buffer.len();
+            let end = self.put(header, payload);
             if !collects {
                 return self.send_buffer(end);
             }

@@ -20,6 +20,7 @@ pub(crate) enum Next {
 }
 
 /// Reads a header; the length is checked before anyone believes it.
+#[inline]
 pub(crate) fn read(header: [u8; FRAME_HEADER]) -> Result<Next> {
     if header == BYE { Ok(Next::Bye) } else { FrameHeader::decode(header, MAX_FRAME).map(Next::Frame) }
 }

@@ -23,6 +23,7 @@ impl Flags {
     }
 
     /// Reads the wire form; `None` if it has bits this version does not know.
+    #[inline]
     pub const fn from_bits(bits: u8) -> Option<Self> {
         if bits & !Self::KNOWN == 0 { Some(Self(bits)) } else { None }
     }
@@ -45,6 +46,7 @@ pub struct FrameHeader {
 
 impl FrameHeader {
     /// The wire form.
+    #[inline]
     pub const fn encode(self) -> [u8; FRAME_HEADER] {
         // As one number: a header put together from bytes would have to be waited for by whoever copies it whole.
         (self.len as u64 | (self.flags.0 as u64) << 32).to_le_bytes()
@@ -52,18 +54,25 @@ impl FrameHeader {
 
     /// Reads the wire form. A length over `max`, an unknown flag and a padding byte that is not zero are
     /// `Corrupt`: whoever speaks on the other side does not speak this protocol.
+    #[inline]
     pub fn decode(bytes: [u8; FRAME_HEADER], max: usize) -> Result<Self> {
-        let corrupt = |why: String| Error::new(Operation::Receive, ErrorKind::Corrupt).because(why);
-        let [a, b, c, d, flags, padding @ ..] = bytes;
-        let len = u32::from_le_bytes([a, b, c, d]);
-        if len as usize > max {
-            return Err(corrupt(format!("a frame claims {len} bytes; at most {max} are allowed")));
-        }
-        match Flags::from_bits(flags) {
-            Some(flags) if padding == [0; 3] => Ok(Self { len, flags }),
-            _ => Err(corrupt("a frame header has unknown flags".into())),
+        let number = u64::from_le_bytes(bytes);
+        let (len, rest) = (number as u32, number >> 32);
+        match u8::try_from(rest).ok().and_then(Flags::from_bits) {
+            Some(flags) if len as usize <= max => Ok(Self { len, flags }),
+            _ => Err(corrupt(len, max)),
         }
     }
+}
+
+/// What is wrong with a header that claims so many bytes.
+#[cold]
+fn corrupt(len: u32, max: usize) -> Error {
+    Error::new(Operation::Receive, ErrorKind::Corrupt).because(if len as usize > max {
+        format!("a frame claims {len} bytes; at most {max} are allowed")
+    } else {
+        "a frame header has unknown flags".into()
+    })
 }
 
 #[cfg(test)]
