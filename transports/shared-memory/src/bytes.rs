@@ -66,7 +66,7 @@ pub(crate) const SHORT: usize = 64;
 /// Copies `from`, at most [`SHORT`] bytes, to `to`, which is as long.
 #[inline]
 pub(crate) fn copy_short(from: &[u8], to: &mut [u8]) {
-    assert_eq!(from.len(), to.len());
+    assert!(from.len() == to.len());
     // SAFETY: `to` has room for all of `from`, and is borrowed.
     unsafe { write_short(from, to.as_mut_ptr()) };
 }
@@ -94,7 +94,9 @@ unsafe fn write_short(from: &[u8], to: *mut u8) {
             16.. => write_ends::<16>(from, to),
             8.. => write_ends::<8>(from, to),
             4.. => write_ends::<4>(from, to),
-            len => (0..len).for_each(|i| *to.add(i) = from[i]),
+            2.. => write_ends::<2>(from, to),
+            1 => write_ends::<1>(from, to),
+            0 => {}
         }
     }
 }

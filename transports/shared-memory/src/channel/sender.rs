@@ -10,7 +10,7 @@ use super::layout::{Layout, SPARE};
 use super::link::{Half, Link, Pulse};
 use super::ready::ReadySlot;
 use crate::bytes::{self, SHORT};
-use crate::ring::{Producer, Refusal, SharedRing, Storage, Wake, state};
+use crate::ring::{Producer, Pushed, Refusal, SharedRing, Storage, Wake, state};
 use crate::sys;
 
 /// The sending half of a shared-memory channel.
@@ -97,6 +97,8 @@ impl Sender {
         ready: Option<ReadySlot>,
         limit: usize,
     ) -> Self {
+        // The inbox is told of each frame.
+        let ring = if ready.is_some() { ring.settling() } else { ring };
         let growth =
             Growth { capacity: ring.ring().capacity(), limit, wanted: 0, spare, again: false, offered: None };
         let max_frame = ring.max_payload();
@@ -177,14 +179,14 @@ impl Sender {
     /// Sends a frame: on the short way if nothing has to be looked after.
     #[inline]
     fn send_next(&mut self, flags: Flags, payload: &[u8], copy: impl FnOnce(&[u8], &mut [u8])) -> Result<()> {
-        if flags == Flags::NONE
-            && self.link.is_sound()
-            && let Some(due) = self.ring.push_next(payload, copy)
-        {
-            self.link.answer();
-            return if due || self.ready.is_some() { self.settle() } else { Ok(()) };
+        if flags != Flags::NONE || !self.link.is_sound() {
+            return self.send_looking(flags, payload);
         }
-        self.send_looking(flags, payload)
+        match self.ring.push_next(payload, copy) {
+            Pushed::Settled => Ok(()),
+            Pushed::Unsettled => self.settle(),
+            Pushed::Not => self.send_looking(flags, payload),
+        }
     }
 
     /// Apart from the short ones, which need no call.
@@ -195,6 +197,7 @@ impl Sender {
 
     #[inline(never)]
     fn settle(&mut self) -> Result<()> {
+        self.link.answer();
         let wake = self.ring.settle();
         self.announce(wake);
         Ok(())

@@ -46,7 +46,7 @@ mod tests;
 pub(crate) use consumer::Consumer;
 #[cfg(not(loom))]
 pub(crate) use memory::{RING_CONTROL, SharedRing};
-pub(crate) use producer::Producer;
+pub(crate) use producer::{Producer, Pushed};
 
 use crate::primitive::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 

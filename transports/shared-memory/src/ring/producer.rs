@@ -27,6 +27,8 @@ pub(crate) struct Producer<S: Storage> {
     crowded_at: u64,
     /// Nobody is woken before [`uncork`](Self::uncork).
     corked: bool,
+    /// Records that end in another block of so many lines than they begin in are settled.
+    block: u64,
     /// The bits of the consumer's state word that are news: its sleep is none any more while a wake is owed.
     news: u32,
 }
@@ -40,6 +42,17 @@ const FAR: u64 = 4;
 const NEWS: u32 = state::CLOSED | state::WAITING;
 /// An array for so many records is large enough: short ones travel fastest while the array stays in the caches.
 const ENOUGH: u64 = 1024;
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It was not sent: there is something to look after.
+    Not,
+    /// It was sent, and [`settle`](Producer::settle) is due.
+    Unsettled,
+    /// It was sent.
+    Settled,
+}
 
 impl<S: Storage> Producer<S> {
     /// Over fresh, zeroed memory.
@@ -56,6 +69,7 @@ impl<S: Storage> Producer<S> {
             crowded: 0,
             crowded_at: u64::MAX,
             corked: false,
+            block: TOGETHER,
             news: NEWS,
         }
     }
@@ -66,6 +80,11 @@ impl<S: Storage> Producer<S> {
 
     pub(crate) fn ring(&self) -> &S {
         &self.ring
+    }
+
+    /// Settles each record.
+    pub(crate) fn settling(self) -> Self {
+        Self { block: 0, ..self }
     }
 
     /// How often a larger array would have helped since the last [`calm`](Self::calm).
@@ -116,17 +135,19 @@ impl<S: Storage> Producer<S> {
         self.straight = (self.limit - 2).min(end).min(self.tail + lines);
     }
 
-    /// Sends one record of bytes by `copy`, without flags, where there is nothing to look after. `None`: there is, and
-    /// nothing was sent; true: [`settle`](Self::settle) is due.
+    /// Sends one record of bytes by `copy`, without flags, where there is nothing to look after.
     #[inline]
-    pub(crate) fn push_next(&mut self, payload: &[u8], copy: impl FnOnce(&[u8], &mut [u8])) -> Option<bool> {
+    pub(crate) fn push_next(&mut self, payload: &[u8], copy: impl FnOnce(&[u8], &mut [u8])) -> Pushed {
         let start = self.tail;
         let news = self.ring.consumer().load(Ordering::Relaxed) & self.news;
         if start + lines_for(payload.len()) > self.straight || news != 0 {
-            return None;
+            return Pushed::Not;
         }
-        self.ring.write(start, payload.len(), |frame| copy(payload, frame))?;
-        Some(self.publish(start, payload.len(), 0))
+        match self.ring.write(start, payload.len(), |frame| copy(payload, frame)) {
+            None => Pushed::Not,
+            Some(()) if self.publish(start, payload.len(), 0) => Pushed::Unsettled,
+            Some(()) => Pushed::Settled,
+        }
     }
 
     /// Makes the written record at `start` the consumer's. True if [`settle`](Self::settle) is due.
@@ -149,7 +170,7 @@ impl<S: Storage> Producer<S> {
             self.ring.header(next).store(0, Ordering::Relaxed);
             self.cleared = next;
         }
-        waits || start / TOGETHER != end / TOGETHER
+        waits || start ^ end >= self.block
     }
 
     /// What is due after some publications: whom to wake, and what the next records need.

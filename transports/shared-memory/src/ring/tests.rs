@@ -84,9 +84,9 @@ fn pair(lines: usize) -> (Producer<Heap>, Consumer<Heap>) {
 /// On the short way where that is open.
 fn send(producer: &mut Producer<Heap>, payload: &[u8]) -> Result<Wake, Refusal> {
     match producer.push_next(payload, |from, to| to.copy_from_slice(from)) {
-        Some(true) => Ok(producer.settle()),
-        Some(false) => Ok(Wake::Nobody),
-        None => {
+        Pushed::Unsettled => Ok(producer.settle()),
+        Pushed::Settled => Ok(Wake::Nobody),
+        Pushed::Not => {
             let sent = producer.push_bytes(0, payload);
             producer.straighten(3, payload.len());
             sent
