@@ -56,20 +56,35 @@ impl Receiver {
         }
     }
 
-    /// The length of the next frame, if it is there and nothing has to be looked after: it is for [`take`](Self::take), any
-    /// other for [`pop`](Self::pop).
+    /// Shows the next frame to `read`, if it is there, has at most `most` bytes, and nothing has to be looked after. The
+    /// error is for [`take`](Self::take).
     #[inline]
-    fn next(&self) -> Option<usize> {
-        if self.link.is_sound() && !self.broken { self.ring.next() } else { None }
-    }
-
-    #[inline]
-    fn take<R>(&mut self, len: usize, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
-        let Some(result) = self.ring.take(len, read) else { return Err(self.condemn()) };
+    fn pop_next<R>(&mut self, most: usize, read: impl FnOnce(&[u8]) -> R) -> std::result::Result<R, usize> {
+        if !self.link.is_sound() || self.broken {
+            return Err(usize::MAX);
+        }
+        let result = self.ring.pop_next(most, read)?;
         if self.ring.is_due() {
             self.turn();
         }
         Ok(result)
+    }
+
+    /// Shows the next frame to `read`, of this length if that can be; see [`Consumer::pop_next`].
+    #[inline]
+    fn take<R>(&mut self, len: usize, mut read: impl FnMut(Flags, &[u8]) -> R) -> Result<R> {
+        if len > self.ring.max_payload() {
+            return self.pop(read);
+        }
+        match self.ring.take(len, |frame| read(Flags::NONE, frame)) {
+            Some(result) => {
+                if self.ring.is_due() {
+                    self.turn();
+                }
+                Ok(result)
+            }
+            None => Err(self.condemn()),
+        }
     }
 
     #[cold]
@@ -78,16 +93,13 @@ impl Receiver {
         self.link.wake(wake, self.ring.ring().producer());
     }
 
-    /// Appends the next frame, of this length if that is known.
+    /// Appends the next frame, as [`take`](Self::take) shows it.
     #[inline(never)]
-    fn append(&mut self, len: Option<usize>, buffer: &mut Vec<u8>) -> Result<Flags> {
-        match len {
-            Some(len) => self.take(len, |frame| buffer.extend_from_slice(frame)).map(|()| Flags::NONE),
-            None => self.pop(|flags, frame| {
-                buffer.extend_from_slice(frame);
-                flags
-            }),
-        }
+    fn append(&mut self, len: usize, buffer: &mut Vec<u8>) -> Result<Flags> {
+        self.take(len, |flags, frame| {
+            buffer.extend_from_slice(frame);
+            flags
+        })
     }
 
     #[inline(never)]
@@ -205,27 +217,23 @@ impl Receiver {
 
 impl RecvHalf for Receiver {
     fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
-        let next = self.next();
         if self.in_place {
-            return match next {
-                Some(len) => self.take(len, |frame| read(Flags::NONE, frame)),
-                None => self.pop(read),
-            };
+            let shown = self.pop_next(self.ring.max_payload(), |frame| read(Flags::NONE, frame));
+            return shown.or_else(|_| self.pop(read));
         }
         let mut copy = std::mem::take(&mut self.copy);
         copy.clear();
-        let flags = self.append(next, &mut copy);
+        let flags = self.try_recv_into(&mut copy);
         self.copy = copy;
         read(flags?, &self.copy);
         Ok(())
     }
 
     fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Flags> {
-        match self.next() {
-            Some(len) if len <= SHORT && buffer.capacity() - buffer.len() >= SHORT => {
-                self.take(len, |frame| bytes::append_short(frame, buffer)).map(|()| Flags::NONE)
-            }
-            next => self.append(next, buffer),
+        let most = SHORT.min(buffer.capacity() - buffer.len());
+        match self.pop_next(most, |frame| bytes::append_short(frame, buffer)) {
+            Ok(()) => Ok(Flags::NONE),
+            Err(len) => self.append(len, buffer),
         }
     }
 

@@ -109,19 +109,34 @@ impl<S: Storage> Consumer<S> {
         Ok((result, if self.is_due() { self.turn() } else { Wake::Nobody }))
     }
 
-    /// The length of the next record, if it stands there and has no flags: it is for [`take`](Self::take), any other for
-    /// [`pop`](Self::pop).
+    /// Shows the next record to `read`, if it stands there, has no flags and at most `most` bytes. Otherwise nothing is
+    /// done, and the error is its length, if it is one for [`take`](Self::take) and not more than
+    /// [`max_payload`](Self::max_payload): then it is for [`pop`](Self::pop). Afterwards [`turn`](Self::turn) may be
+    /// [due](Self::is_due).
     #[inline]
-    pub(crate) fn next(&self) -> Option<usize> {
+    pub(crate) fn pop_next<R>(&mut self, most: usize, read: impl FnOnce(&[u8]) -> R) -> Result<R, usize> {
         let head = self.head;
-        let header = self.ring.header(head).load(Ordering::Acquire);
-        // All else in the header is known.
-        let len = (header ^ Word::pack(0, 0, DATA, head)) as usize;
-        (len <= self.max).then_some(len)
+        let mut found = 0;
+        let length = |header| {
+            // All else in the header is known.
+            found = (header ^ Word::pack(0, 0, DATA, head)) as usize;
+            (found <= most).then_some(found)
+        };
+        let result = self.ring.read_next(head, length, |payload| {
+            self.head = head + lines_for(payload.len());
+            self.run += 1;
+            read(payload)
+        });
+        result.ok_or(found)
+    }
+
+    /// The longest payload.
+    pub(crate) fn max_payload(&self) -> usize {
+        self.max
     }
 
     /// Uses up the record at `head`, of this length, and shows it to `read`. `None` if it cannot be: it would not lie in
-    /// the array. Afterwards [`turn`](Self::turn) may be [due](Self::is_due).
+    /// the array.
     #[inline]
     pub(crate) fn take<R>(&mut self, len: usize, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let start = self.head;

@@ -3,7 +3,7 @@ use std::{io, slice};
 
 use super::{HEADER, LINE, Storage, TOGETHER};
 use crate::bytes;
-use crate::primitive::{AtomicU32, AtomicU64};
+use crate::primitive::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::Map;
 
 /// Bytes of a ring's control words. Each stands on its own pair of cache lines: neighbouring lines are
@@ -88,9 +88,16 @@ impl SharedRing {
     /// Where the payload of `len` bytes behind a header is, if it lies in the array.
     #[inline]
     fn payload(&self, position: u64, len: usize) -> Option<*mut u8> {
+        let (start, room) = self.room(position);
+        (len <= room).then_some(start)
+    }
+
+    /// Where the payload behind a header is, and how many bytes it has up to the array's end.
+    #[inline]
+    fn room(&self, position: u64) -> (*mut u8, usize) {
         let offset = self.offset(position);
         // SAFETY: behind the header there are more bytes of the line.
-        (len <= self.mask - offset + (LINE - HEADER)).then(|| unsafe { self.data.add(offset + HEADER) })
+        (unsafe { self.data.add(offset + HEADER) }, self.mask - offset + (LINE - HEADER))
     }
 }
 
@@ -163,7 +170,19 @@ impl Storage for SharedRing {
 
     #[inline]
     fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let start = self.payload(position, len)?;
+        self.read_next(position, |_| Some(len), f)
+    }
+
+    #[inline]
+    fn read_next<R>(
+        &self,
+        position: u64,
+        len: impl FnOnce(u64) -> Option<usize>,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
+        // Found before the header is looked at: behind that nothing is known any more, and all would be looked up again.
+        let (start, room) = self.room(position);
+        let len = len(self.header(position).load(Ordering::Acquire)).filter(|len| *len <= room)?;
         // SAFETY: the bytes lie in the array and were published to us (acquire); the producer does not write
         // them again before our cursor passes them. A hostile peer can: then the bytes, plain integers, are
         // whatever it wrote; callers that do not trust the peer copy them out before they look at them.

@@ -100,6 +100,16 @@ pub(crate) trait Storage {
     /// Calls `f` with `len` payload bytes of the record at `position`, which is published. `None` if that goes beyond the
     /// array.
     fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> Option<R>;
+    /// The same of the record whose header `len` finds good and takes its length from, all at once.
+    #[inline]
+    fn read_next<R>(
+        &self,
+        position: u64,
+        len: impl FnOnce(u64) -> Option<usize>,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
+        self.read(position, len(self.header(position).load(Ordering::Acquire))?, f)
+    }
 }
 
 /// Why a ring operation did not happen.
