@@ -170,10 +170,19 @@ impl Sender {
         flags: Flags,
         mut fill: impl FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
-        self.begin(max)?;
+        let straight = self.link.is_sound() && self.ring.goes_straight(max);
+        if !straight {
+            self.begin(max)?;
+        }
         let pushed = self.ring.push(max, flags.bits(), &mut fill);
         let sent = self.finish(pushed);
-        if sent.is_err() && self.has_grown() { self.push(max, flags, fill) } else { sent }
+        if sent.is_err() && self.has_grown() {
+            return self.push(max, flags, fill);
+        }
+        if !straight {
+            self.hasten(max);
+        }
+        sent
     }
 
     /// Sends a frame: on the short way if nothing has to be looked after.
@@ -212,9 +221,14 @@ impl Sender {
         if sent.is_err() && self.has_grown() {
             return self.send_looking(flags, payload);
         }
-        let run = if payload.len() < LONG && self.haste.allows(self.pulse.now()) { RUN } else { 0 };
-        self.ring.straighten(run.into(), payload.len());
+        self.hasten(payload.len());
         sent
+    }
+
+    /// After a look: lets the next frames of `len` bytes go without one, if it may.
+    fn hasten(&mut self, len: usize) {
+        let run = if len < LONG && self.haste.allows(self.pulse.now()) { RUN } else { 0 };
+        self.ring.straighten(run.into(), len);
     }
 
     #[inline]

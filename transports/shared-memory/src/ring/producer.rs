@@ -135,12 +135,18 @@ impl<S: Storage> Producer<S> {
         self.straight = (self.limit - 2).min(end).min(self.tail + lines);
     }
 
+    /// Whether there is nothing to look after before a record of at most `max` bytes.
+    #[inline]
+    pub(crate) fn goes_straight(&self, max: usize) -> bool {
+        let news = self.ring.consumer().load(Ordering::Relaxed) & self.news;
+        self.tail + lines_for(max) <= self.straight && news == 0
+    }
+
     /// Sends one record of bytes by `copy`, without flags, where there is nothing to look after.
     #[inline]
     pub(crate) fn push_next(&mut self, payload: &[u8], copy: impl FnOnce(&[u8], &mut [u8])) -> Pushed {
         let start = self.tail;
-        let news = self.ring.consumer().load(Ordering::Relaxed) & self.news;
-        if start + lines_for(payload.len()) > self.straight || news != 0 {
+        if !self.goes_straight(payload.len()) {
             return Pushed::Not;
         }
         match self.ring.write(start, payload.len(), |frame| copy(payload, frame)) {
