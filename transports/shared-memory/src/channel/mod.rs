@@ -3,6 +3,7 @@
 
 mod layout;
 mod link;
+mod pulse;
 mod ready;
 mod receiver;
 mod sender;
@@ -10,7 +11,8 @@ mod sender;
 mod tests;
 
 pub(crate) use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY, SPARE};
-pub use link::{Half, Link, Pulse};
+pub use link::{Half, Link};
+pub use pulse::Pulse;
 pub(crate) use ready::ReadyPage;
 pub use ready::ReadySlot;
 pub use receiver::Receiver;

@@ -7,7 +7,8 @@ use anyipc_core::{
 };
 
 use super::layout::Layout;
-use super::link::{Half, Link, Pulse};
+use super::link::{Half, Link};
+use super::pulse::Pulse;
 use super::ready::ReadySlot;
 use crate::bytes::{self, SHORT};
 use crate::ring::{Consumer, Refusal, SharedRing, Storage, Wake, state};

@@ -7,7 +7,8 @@ use anyipc_core::{
 };
 
 use super::layout::{Layout, SPARE};
-use super::link::{Half, Link, Pulse};
+use super::link::{Half, Link};
+use super::pulse::{Haste, Pulse};
 use super::ready::ReadySlot;
 use crate::bytes::{self, SHORT};
 use crate::ring::{Producer, Pushed, Refusal, SharedRing, Storage, Wake, state};
@@ -27,31 +28,6 @@ pub struct Sender {
     roomy: usize,
     growth: Growth,
     haste: Haste,
-}
-
-/// A sender in haste does not read the clock for each short frame: where it stood still for so many, it is not read for as
-/// many more. So if the receiver dies awake in their midst and the sender pauses then, it sends the rest of them into the
-/// void.
-const RUN: u32 = 16;
-/// Bytes of a frame that is not short: the clock costs little beside it, and a sender that is faster still gains nothing.
-const LONG: usize = 512;
-
-/// How many frames came while the clock showed this.
-#[derive(Debug, Default)]
-struct Haste {
-    clock: u64,
-    frames: u32,
-}
-
-impl Haste {
-    /// Whether the next frames may go without a look at the clock, which shows `now`.
-    fn allows(&mut self, now: u64) -> bool {
-        if self.clock != now {
-            *self = Self { clock: now, frames: 0 };
-        }
-        self.frames = self.frames.saturating_add(1);
-        self.frames > RUN
-    }
 }
 
 /// A ring begins small, which is kind to memory and to the caches. A sender that finds it full goes on in the spare array;
@@ -227,8 +203,8 @@ impl Sender {
 
     /// After a look: lets the next frames of `len` bytes go without one, if it may.
     fn hasten(&mut self, len: usize) {
-        let run = if len < LONG && self.haste.allows(self.pulse.now()) { RUN } else { 0 };
-        self.ring.straighten(run.into(), len);
+        let run = self.haste.allows(len, self.pulse.now());
+        self.ring.straighten(run, len);
     }
 
     #[inline]

@@ -1,0 +1,74 @@
+//! How often the halves look at the peer, and at the clock for that.
+
+use crate::sys;
+
+/// When a half last looked at the socket: it looks again after 100 ms of calls that tell nothing of the peer.
+#[derive(Debug)]
+pub struct Pulse {
+    looked: u64,
+    /// What the clock showed when it was read last.
+    now: u64,
+}
+
+/// In ticks of the coarse clock.
+const LOOK_EVERY: u64 = 95;
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Pulse {
+    /// It looked just now.
+    pub fn new() -> Self {
+        let now = sys::coarse_ticks();
+        Self { looked: now, now }
+    }
+
+    #[cfg(test)]
+    pub(super) fn long_ago() -> Self {
+        Self { looked: 0, now: 0 }
+    }
+
+    /// Whether it is time to look; then the time begins anew.
+    #[inline]
+    pub fn is_due(&mut self) -> bool {
+        self.now = sys::coarse_ticks();
+        let due = self.now.wrapping_sub(self.looked) >= LOOK_EVERY;
+        if due {
+            self.looked = self.now;
+        }
+        due
+    }
+
+    /// What the clock showed when it was last asked for: it moves on every few milliseconds.
+    pub(super) fn now(&self) -> u64 {
+        self.now
+    }
+}
+
+/// A sender in haste does not read the clock for each short frame: where it stood still for so many, it is not read for as
+/// many more. So if the receiver dies awake in their midst and the sender pauses then, it sends the rest of them into the
+/// void.
+const RUN: u32 = 16;
+/// Bytes of a frame that is not short: the clock costs little beside it, and a sender that is faster still gains nothing.
+const LONG: usize = 512;
+
+/// How many frames came while the clock showed this.
+#[derive(Debug, Default)]
+pub(super) struct Haste {
+    clock: u64,
+    frames: u32,
+}
+
+impl Haste {
+    /// How many more frames of `len` bytes may go without a look at the clock, which shows `now`.
+    pub(super) fn allows(&mut self, len: usize, now: u64) -> u64 {
+        if self.clock != now {
+            *self = Self { clock: now, frames: 0 };
+        }
+        self.frames = self.frames.saturating_add(1);
+        if len < LONG && self.frames > RUN { RUN.into() } else { 0 }
+    }
+}
