@@ -127,11 +127,23 @@ pub(crate) fn prefetch(line: *const u8) {
     let _ = line;
 }
 
-/// As [`prefetch`], eight lines of 64 bytes that will be written: other processors give them up.
+/// As [`prefetch`], to be written: other processors give the line up.
 #[inline]
-pub(crate) fn prefetch_to_write(lines: *const u8) {
+pub(crate) fn prefetch_to_write(line: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: as in `prefetch`; processors that lack the instruction pass over it.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags));
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
+/// As [`prefetch_to_write`], eight lines of 64 bytes in one go.
+#[inline]
+pub(crate) fn prefetch_block_to_write(lines: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as in `prefetch_to_write`.
     unsafe {
         std::arch::asm!(
             "prefetchw [{0}]",

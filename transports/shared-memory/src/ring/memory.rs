@@ -156,7 +156,7 @@ impl Storage for SharedRing {
     #[inline]
     fn prepare(&self, position: u64) {
         const { assert!(TOGETHER == 8) };
-        bytes::prefetch_to_write(self.line(position & !(TOGETHER - 1)));
+        bytes::prefetch_block_to_write(self.line(position & !(TOGETHER - 1)));
     }
 
     #[inline]
