@@ -124,8 +124,8 @@ impl Store {
     #[inline(always)]
     pub(crate) fn pop(&self, found: &Found, buffer: &mut Vec<u8>) -> Sound<()> {
         let start = buffer.len();
-        buffer.resize(start + found.len, 0);
-        let done = self.copy_out(found, &mut buffer[start..]).and_then(|last| self.take_off(found, last));
+        buffer.reserve(found.len);
+        let done = self.copy_out(found, buffer).and_then(|last| self.take_off(found, last));
         if done.is_err() {
             buffer.truncate(start);
         }
@@ -134,20 +134,25 @@ impl Store {
 
     /// Copies a message out. Returns its last chunk.
     #[inline(always)]
-    fn copy_out(&self, found: &Found, mut rest: &mut [u8]) -> Sound<u32> {
+    fn copy_out(&self, found: &Found, buffer: &mut Vec<u8>) -> Sound<u32> {
         // Chunks side by side are copied as one.
-        let (mut last, mut at) = (found.first, self.chunk(found.first));
+        let (mut last, mut at, mut rest) = (found.first, self.chunk(found.first), found.len);
         for _ in 1..found.chunks() {
             let next = self.next(last)?;
             if next != last + 1 {
-                let (piece, more) = rest.split_at_mut(rest.len().min(self.chunk(last) + CHUNK - at));
-                self.region().load(at, piece);
-                (at, rest) = (self.chunk(next), more);
+                let piece = rest.min(self.chunk(last) + CHUNK - at);
+                self.append(at, piece, buffer)?;
+                (at, rest) = (self.chunk(next), rest - piece);
             }
             last = next;
         }
-        self.region().load(at, rest);
+        self.append(at, rest, buffer)?;
         Ok(last)
+    }
+
+    #[inline(always)]
+    fn append(&self, at: usize, len: usize, buffer: &mut Vec<u8>) -> Sound<()> {
+        if self.region().append(at, len, buffer) { Ok(()) } else { Err(Corrupt) }
     }
 
     /// Removes a message unread.

@@ -59,7 +59,7 @@ impl Block {
         let from = self.range(offset, to.len())?;
         // SAFETY: `range` checked the bounds; everyone goes through atomics (`view` demands that none is
         // writing).
-        unsafe { bytes::load(from, to) };
+        unsafe { bytes::load(from, to.as_mut_ptr(), to.len()) };
         Ok(())
     }
 

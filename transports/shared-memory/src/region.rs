@@ -94,7 +94,23 @@ impl Region {
         let fits = at.checked_add(to.len()).is_some_and(|end| end <= self.len);
         if fits {
             // SAFETY: as in `store`.
-            unsafe { bytes::load(self.map.as_ptr().add(self.start + at), to) };
+            unsafe { bytes::load(self.map.as_ptr().add(self.start + at), to.as_mut_ptr(), to.len()) };
+        }
+        fits
+    }
+
+    /// Appends so many bytes from here. False, and nothing happens, if there are not so many.
+    #[inline]
+    pub fn append(&self, at: usize, len: usize, to: &mut Vec<u8>) -> bool {
+        let fits = at.checked_add(len).is_some_and(|end| end <= self.len);
+        if fits {
+            to.reserve(len);
+            let spare = to.spare_capacity_mut().as_mut_ptr();
+            // SAFETY: as in `store`; there is room for all of them, which are initialised then.
+            unsafe {
+                bytes::load(self.map.as_ptr().add(self.start + at), spare.cast(), len);
+                to.set_len(to.len() + len);
+            }
         }
         fits
     }

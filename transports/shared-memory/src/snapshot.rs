@@ -78,7 +78,7 @@ impl<'a> Snapshot<'a> {
         if let (Some(length), false) = (fits, full) {
             value.resize(length, 0);
             // SAFETY: the length was checked against `capacity`, and the memory is valid by `new`.
-            unsafe { bytes::load(copy, &mut value) };
+            unsafe { bytes::load(copy, value.as_mut_ptr(), value.len()) };
         }
         fence(Acquire);
         if self.control.index.load(Relaxed) != index {
