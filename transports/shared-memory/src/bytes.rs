@@ -1,7 +1,8 @@
 //! Copying to and from memory that other processes write at the same time.
 //!
-//! Every access is a relaxed atomic one, of an aligned word where it can be and of a byte at the ends: a
-//! racing writer makes the bytes a mixture, never undefined.
+//! Every access of [`load`] and [`store`] is a relaxed atomic one, of an aligned word where it can be and of a byte at the
+//! ends: a racing writer makes the bytes a mixture, never undefined. The short copies are plain ones, of memory that one
+//! side has to itself.
 
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -103,7 +104,7 @@ pub(crate) const SHORT: usize = 64;
 /// Copies `from`, at most [`SHORT`] bytes, to `to`, which is as long.
 #[inline]
 pub(crate) fn copy_short(from: &[u8], to: &mut [u8]) {
-    assert!(from.len() == to.len());
+    assert!(from.len() <= SHORT && from.len() == to.len());
     // SAFETY: `to` has room for all of `from`, and is borrowed.
     unsafe { write_short(from, to.as_mut_ptr()) };
 }
@@ -112,7 +113,7 @@ pub(crate) fn copy_short(from: &[u8], to: &mut [u8]) {
 #[inline]
 pub(crate) fn append_short(from: &[u8], to: &mut Vec<u8>) {
     let spare = to.spare_capacity_mut();
-    assert!(from.len() <= spare.len());
+    assert!(from.len() <= SHORT && from.len() <= spare.len());
     // SAFETY: there is room for all of `from`, which is initialised then.
     unsafe {
         write_short(from, spare.as_mut_ptr().cast());
@@ -121,7 +122,7 @@ pub(crate) fn append_short(from: &[u8], to: &mut Vec<u8>) {
 }
 
 /// # Safety
-/// `to` is valid for the bytes of `from` and does not overlap it.
+/// `from` has at most [`SHORT`] bytes; `to` is valid for as many as it has, and does not overlap it.
 #[inline]
 unsafe fn write_short(from: &[u8], to: *mut u8) {
     // SAFETY: the pieces are no longer than `from`, as the caller vouches for `to`.
@@ -202,6 +203,26 @@ pub(crate) fn prefetch_block_to_write(lines: *const u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_copies_of_every_length() {
+        for len in 0..=SHORT {
+            let bytes: Vec<u8> = (0..len).map(|i| i as u8 | 0x80).collect();
+            let mut copy = vec![0; len];
+            copy_short(&bytes, &mut copy);
+            assert_eq!(copy, bytes);
+            let mut appended = Vec::with_capacity(1 + len);
+            appended.push(7);
+            append_short(&bytes, &mut appended);
+            assert_eq!(appended.split_first(), Some((&7, &bytes[..])));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "SHORT")]
+    fn nothing_longer_is_taken_for_short() {
+        append_short(&[0; SHORT + 1], &mut Vec::with_capacity(2 * SHORT));
+    }
 
     #[test]
     fn every_alignment_and_length() {
