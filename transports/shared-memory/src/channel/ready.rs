@@ -64,10 +64,15 @@ impl ReadyPage {
         &self.fd
     }
 
+    /// The words with bits that somebody has or had. What a peer writes into the others is of no interest.
+    fn used(&self) -> &[AtomicU64] {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.words.bits().get(..taken.div_ceil(64)).unwrap_or_default()
+    }
+
     /// Takes all set bits, but leaves that of `keep`, if it is set: its sender then only looks at it.
     pub(crate) fn take(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) {
-        let used = self.taken.lock().unwrap_or_else(PoisonError::into_inner).len().div_ceil(64);
-        for (index, word) in self.words.bits().iter().take(used).enumerate() {
+        for (index, word) in self.used().iter().enumerate() {
             let kept = keep.filter(|slot| slot / 64 == index as u64).map_or(0, |slot| 1 << (slot % 64));
             let mut bits = word.load(Ordering::Relaxed);
             if bits & !kept != 0 {
@@ -91,7 +96,7 @@ impl ReadyPage {
     pub(crate) fn arm(&self) -> bool {
         self.words.waiting().store(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        let quiet = self.words.bits().iter().all(|word| word.load(Ordering::Relaxed) == 0);
+        let quiet = self.used().iter().all(|word| word.load(Ordering::Relaxed) == 0);
         if !quiet {
             self.words.waiting().store(0, Ordering::Relaxed);
         }
@@ -177,6 +182,17 @@ mod tests {
             assert!(slots[kept as usize].mark(), "the owner sleeps");
             assert_eq!(taken(&page, Some(kept)), [kept]);
             assert_eq!(taken(&page, None), [kept]);
+        }
+    }
+
+    #[test]
+    fn a_bit_that_nobody_has_keeps_nobody_awake() {
+        let page = ReadyPage::new().unwrap();
+        let _slot = page.take_slot().unwrap();
+        for slot in [1, 64, WORDS as u32 * 64 - 1] {
+            page.mark(slot);
+            taken(&page, None);
+            assert!(page.arm(), "{slot}");
         }
     }
 
