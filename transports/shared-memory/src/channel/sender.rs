@@ -324,6 +324,10 @@ impl Sender {
         self.pulse = Pulse::long_ago();
     }
 
+    pub(super) fn has_just_looked(&mut self) {
+        self.pulse = Pulse::new();
+    }
+
     /// Ends as a killed process does: the socket hangs up, and nobody marks the ring.
     pub(super) fn abandon(self) {
         self.link.hang_up();

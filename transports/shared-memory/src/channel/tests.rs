@@ -135,6 +135,8 @@ fn fill_and_receive(spares: bool) {
     for round in 0..200u32 {
         // Fills the ring, sleeps for room, is given a little.
         loop {
+            // On a slow machine, too, its rounds are short.
+            sender.has_just_looked();
             match sender.try_send(Flags::NONE, &message(sent)) {
                 Ok(()) => sent += 1,
                 Err(error) => {
