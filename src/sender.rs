@@ -188,19 +188,26 @@ impl Sender {
     }
 
     /// Sends a message together with those that follow, up to the next flush. False if it has to go alone.
+    #[inline]
     pub(crate) fn try_batch(&mut self, message: &[u8]) -> bool {
-        if message.len() > self.copied || self.left == Left::Fragments {
+        if message.len() > self.copied || self.left != Left::Cork && !self.cork() {
             return false;
-        }
-        if self.left == Left::Nothing {
-            self.half.cork();
-            self.left = Left::Cork;
         }
         let sent = self.half.try_send(Flags::NONE, message).is_ok();
         if sent {
             self.count(message.len());
         }
         sent
+    }
+
+    /// Begins a batch, unless fragments are to be called off first.
+    #[cold]
+    fn cork(&mut self) -> bool {
+        if self.left == Left::Nothing {
+            self.half.cork();
+            self.left = Left::Cork;
+        }
+        self.left == Left::Cork
     }
 
     /// Waits until everything sent has left this process.

@@ -1,5 +1,4 @@
 use std::io;
-use std::ops::Range;
 use std::time::Duration;
 
 use anyipc_core::{
@@ -8,7 +7,7 @@ use anyipc_core::{
 use anyipc_os::{check_generation, generation};
 
 use crate::stream::Incoming;
-use crate::wire::{self, Next, ROOM};
+use crate::wire::{self, ROOM};
 
 /// The receiving half of a channel over a byte stream.
 #[derive(Debug)]
@@ -34,39 +33,23 @@ impl<I: Incoming> Receiver<I> {
         Self { stream, generation, buffer, start: 0, end: 0, drained: false, over: None, failure: None }
     }
 
-    /// The next frame's flags, and where it lies in the buffer.
+    /// The next frame's flags and payload, if it was read ahead whole.
     #[inline]
-    fn next(&mut self) -> Result<(Flags, Range<usize>)> {
-        check_generation(self.generation, Operation::Receive)?;
-        match self.ahead() {
-            Some(frame) => Ok(frame),
-            None => self.read_next(),
-        }
-    }
-
-    /// The same of a frame that was read ahead whole.
-    #[inline]
-    fn ahead(&mut self) -> Option<(Flags, Range<usize>)> {
-        let there = self.buffer.get(self.start..self.end)?;
-        let Ok(Next::Frame(header)) = wire::read(*there.first_chunk()?) else { return None };
-        let begin = self.start + FRAME_HEADER;
-        let end = begin + header.len as usize;
-        if end > self.end {
+    fn ahead(&mut self) -> Option<(Flags, &[u8])> {
+        if self.generation != generation() {
             return None;
         }
-        self.start = end;
-        Some((header.flags, begin..end))
+        let (flags, frame) = wire::whole(self.buffer.get(self.start..self.end)?)?;
+        self.start += FRAME_HEADER + frame.len();
+        Some((flags, frame))
     }
 
-    /// The same of one that was not.
-    #[cold]
-    fn read_next(&mut self) -> Result<(Flags, Range<usize>)> {
-        loop {
+    /// The same of one that was not. Apart, and all that is done with it, so that those that were take few instructions.
+    fn read_ahead(&mut self) -> Result<(Flags, &[u8])> {
+        check_generation(self.generation, Operation::Receive)?;
+        while wire::whole(self.buffer.get(self.start..self.end).unwrap_or_default()).is_none() {
             if let Some(over) = self.over {
                 return Err(Error::new(Operation::Receive, over));
-            }
-            if let Some(frame) = self.ahead() {
-                return Ok(frame);
             }
             self.check_header()?;
             if self.over.is_some() {
@@ -77,18 +60,33 @@ impl<I: Incoming> Receiver<I> {
             }
             self.read(None)?;
         }
+        self.ahead().ok_or(Error::new(Operation::Receive, ErrorKind::Forked))
+    }
+
+    #[inline(never)]
+    fn read_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
+        let (flags, frame) = self.read_ahead()?;
+        read(flags, frame);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn read_into(&mut self, buffer: &mut Vec<u8>) -> Result<Flags> {
+        let (flags, frame) = self.read_ahead()?;
+        buffer.extend_from_slice(frame);
+        Ok(flags)
     }
 
     /// Notes it if what stands at the start is all there and no frame's header.
     fn check_header(&mut self) -> Result<()> {
         let there = self.buffer.get(self.start..self.end).unwrap_or_default();
-        match there.first_chunk::<FRAME_HEADER>().map(|header| wire::read(*header)) {
-            Some(Ok(Next::Bye)) => self.over = Some(ErrorKind::Closed),
+        match there.first_chunk().map(|header| wire::is_bye(*header)) {
+            Some(Ok(true)) => self.over = Some(ErrorKind::Closed),
             Some(Err(error)) => {
                 self.over = Some(ErrorKind::Corrupt);
                 return Err(error);
             }
-            Some(Ok(Next::Frame(_))) | None => {}
+            Some(Ok(false)) | None => {}
         }
         Ok(())
     }
@@ -139,9 +137,19 @@ impl<I: Incoming> Receiver<I> {
 
 impl<I: Incoming> RecvHalf for Receiver<I> {
     fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
-        let (flags, frame) = self.next()?;
-        read(flags, self.buffer.get(frame).unwrap_or_default());
-        Ok(())
+        if let Some((flags, frame)) = self.ahead() {
+            read(flags, frame);
+            return Ok(());
+        }
+        self.read_with(read)
+    }
+
+    fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Flags> {
+        if let Some((flags, frame)) = self.ahead() {
+            buffer.extend_from_slice(frame);
+            return Ok(flags);
+        }
+        self.read_into(buffer)
     }
 }
 

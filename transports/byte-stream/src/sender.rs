@@ -24,8 +24,8 @@ pub struct Sender<O: Outgoing> {
     buffer: Vec<u8>,
     /// The part of `buffer` that the system has not taken yet.
     tail: Range<usize>,
-    /// Frames are collected until the next flush.
-    corked: bool,
+    /// Frames shorter than this are collected until the next flush. 0 without a cork, and after the end.
+    collects: usize,
     /// The last send found no room.
     full: bool,
     /// The system was made to hold more than it should. If that went on frame by frame, one of which only a part is taken
@@ -43,7 +43,7 @@ impl<O: Outgoing> Sender<O> {
             generation: generation(),
             buffer: Vec::with_capacity(ROOM),
             tail: 0..0,
-            corked: false,
+            collects: 0,
             full: false,
             stretched: false,
             end: None,
@@ -58,7 +58,7 @@ impl<O: Outgoing> Sender<O> {
         if len > self.stream.max_frame() {
             return Err(self.too_large(len));
         }
-        let collects = self.corked && self.end.is_none() && len <= LONG;
+        let collects = len < self.collects;
         if !collects || self.tail.end + FRAME_HEADER + len > ROOM {
             self.push()?;
         }
@@ -94,27 +94,53 @@ impl<O: Outgoing> Sender<O> {
         Ok(())
     }
 
-    /// Copies a frame behind the tail, or without one to the buffer's beginning; gives its end.
+    /// Copies a frame behind the tail, or without one to the buffer's beginning; gives its end. `None` if the buffer is
+    /// not as long as that yet.
     #[inline]
-    fn put(&mut self, header: [u8; FRAME_HEADER], payload: &[u8]) -> usize {
-        let at = self.tail.end;
-        let end = at + FRAME_HEADER + payload.len();
-        if self.buffer.len() < end {
-            self.grow(end);
-        }
-        if let Some((head, rest)) =
-            self.buffer.get_mut(at..end).and_then(|frame| frame.split_first_chunk_mut())
-        {
-            *head = header;
-            rest.copy_from_slice(payload);
-        }
-        end
+    fn put(&mut self, header: [u8; FRAME_HEADER], payload: &[u8]) -> Option<usize> {
+        let (head, rest) = self.buffer.get_mut(self.tail.end..)?.split_first_chunk_mut()?;
+        let rest = rest.get_mut(..payload.len())?;
+        *head = header;
+        rest.copy_from_slice(payload);
+        Some(self.tail.end + FRAME_HEADER + payload.len())
     }
 
-    /// Within its room, so that nothing moves.
-    #[cold]
+    /// Sends a frame without a copy, unless it is short, is collected, or the system takes only a part. Apart, so that one
+    /// that finds room among those that are collected takes few instructions.
+    #[inline(never)]
+    fn send_frame(&mut self, header: [u8; FRAME_HEADER], payload: &[u8]) -> Result<()> {
+        let collects = self.begin(payload.len())?;
+        let end = FRAME_HEADER + payload.len();
+        if collects || payload.len() <= SHORT {
+            self.grow(self.tail.end + end);
+            let end = self.put(header, payload).unwrap_or_default();
+            if !collects {
+                return self.send_buffer(end);
+            }
+            self.tail.end = end;
+            return Ok(());
+        }
+        loop {
+            match self.stream.send_two(&header, payload) {
+                Ok(sent) if sent == end => return Ok(()),
+                Ok(sent) => {
+                    self.buffer.clear();
+                    self.buffer.extend_from_slice(&header);
+                    self.buffer.extend_from_slice(payload);
+                    return self.sent(sent, end);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    /// Makes the buffer as long as this at least, within its room, so that nothing moves.
+    #[inline]
     fn grow(&mut self, end: usize) {
-        self.buffer.resize(end, 0);
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
     }
 
     /// Sends the frame that is all there is in the buffer, up to `end`.
@@ -159,6 +185,7 @@ impl<O: Outgoing> Sender<O> {
             _ => return Error::io(Operation::Send, "sending", error),
         };
         self.end = Some(kind);
+        self.collects = 0;
         self.tail = 0..0;
         Error::new(Operation::Send, kind)
     }
@@ -190,9 +217,7 @@ impl<O: Outgoing> SendHalf for Sender<O> {
         }
         // Without a tail: at the buffer's beginning.
         let at = self.tail.end;
-        if self.buffer.len() < at + FRAME_HEADER + max {
-            self.grow(at + FRAME_HEADER + max);
-        }
+        self.grow(at + FRAME_HEADER + max);
         let frame = self.buffer.get_mut(at..).and_then(|room| room.split_first_chunk_mut::<FRAME_HEADER>());
         let Some((header, payload)) = frame else {
             return Err(Error::new(Operation::Send, ErrorKind::OutOfMemory));
@@ -209,41 +234,27 @@ impl<O: Outgoing> SendHalf for Sender<O> {
         self.send_buffer(end)
     }
 
-    /// Without a copy, unless the frame is short or the system takes only a part.
     fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
         let header = FrameHeader { len: payload.len() as u32, flags }.encode();
-        let collects = self.begin(payload.len())?;
-        if collects || payload.len() <= SHORT {
-            let end = self.put(header, payload);
-            if !collects {
-                return self.send_buffer(end);
-            }
+        if payload.len() < self.collects
+            && self.generation == generation()
+            && let Some(end) = self.put(header, payload)
+        {
             self.tail.end = end;
             return Ok(());
         }
-        let end = FRAME_HEADER + payload.len();
-        loop {
-            match self.stream.send_two(&header, payload) {
-                Ok(sent) if sent == end => return Ok(()),
-                Ok(sent) => {
-                    self.buffer.clear();
-                    self.buffer.extend_from_slice(&header);
-                    self.buffer.extend_from_slice(payload);
-                    return self.sent(sent, end);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(error)),
-            }
-        }
+        self.send_frame(header, payload)
     }
 
     fn cork(&mut self) {
-        self.corked = true;
+        if self.end.is_none() {
+            self.collects = LONG.min(self.stream.max_frame()) + 1;
+        }
     }
 
     fn try_flush(&mut self) -> Result<()> {
         check_generation(self.generation, Operation::Send)?;
-        self.corked = false;
+        self.collects = 0;
         self.push()
     }
 }

@@ -2,7 +2,7 @@
 //! byte, [`STOP`], which never stands among frames: it travels back over a stream that carries frames in one direction
 //! only, or over one that carries nothing else.
 
-use anyipc_core::{FRAME_HEADER, FrameHeader, Result};
+use anyipc_core::{FRAME_HEADER, Flags, FrameHeader, Result};
 
 /// The longest frame, in bytes of payload.
 pub const MAX_FRAME: usize = 64 << 10;
@@ -13,14 +13,16 @@ pub const BYE: [u8; FRAME_HEADER] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 /// Says that the receiver closed in order.
 pub const STOP: u8 = 1;
 
-/// What a header announces.
-pub(crate) enum Next {
-    Frame(FrameHeader),
-    Bye,
+/// The flags and the payload of the frame that begins here, if it is all there. What is longer than a frame may be never
+/// is, in a buffer of [`ROOM`].
+#[inline]
+pub(crate) fn whole(bytes: &[u8]) -> Option<(Flags, &[u8])> {
+    let (header, rest) = bytes.split_first_chunk()?;
+    let header = FrameHeader::decode_any(*header)?;
+    Some((header.flags, rest.get(..header.len as usize)?))
 }
 
-/// Reads a header; the length is checked before anyone believes it.
-#[inline]
-pub(crate) fn read(header: [u8; FRAME_HEADER]) -> Result<Next> {
-    if header == BYE { Ok(Next::Bye) } else { FrameHeader::decode(header, MAX_FRAME).map(Next::Frame) }
+/// Whether this is a goodbye; `Corrupt` if it is no header either.
+pub(crate) fn is_bye(header: [u8; FRAME_HEADER]) -> Result<bool> {
+    Ok(header == BYE || FrameHeader::decode(header, MAX_FRAME).map(|_| false)?)
 }

@@ -56,12 +56,18 @@ impl FrameHeader {
     /// `Corrupt`: whoever speaks on the other side does not speak this protocol.
     #[inline]
     pub fn decode(bytes: [u8; FRAME_HEADER], max: usize) -> Result<Self> {
-        let number = u64::from_le_bytes(bytes);
-        let (len, rest) = (number as u32, number >> 32);
-        match u8::try_from(rest).ok().and_then(Flags::from_bits) {
-            Some(flags) if len as usize <= max => Ok(Self { len, flags }),
-            _ => Err(corrupt(len, max)),
+        match Self::decode_any(bytes) {
+            Some(header) if header.len as usize <= max => Ok(header),
+            _ => Err(corrupt(u64::from_le_bytes(bytes) as u32, max)),
         }
+    }
+
+    /// The same without a limit, for who has no more bytes than that; `None` if it is no header.
+    #[inline]
+    pub fn decode_any(bytes: [u8; FRAME_HEADER]) -> Option<Self> {
+        let number = u64::from_le_bytes(bytes);
+        let flags = u8::try_from(number >> 32).ok().and_then(Flags::from_bits)?;
+        Some(Self { len: number as u32, flags })
     }
 }
 
