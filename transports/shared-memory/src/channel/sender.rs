@@ -146,7 +146,7 @@ impl Sender {
         flags: Flags,
         mut fill: impl FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
-        let straight = self.link.is_sound() && self.ring.goes_straight(max);
+        let straight = self.link.is_sound() && self.ring.goes_straight(max) && self.haste.lasts();
         if !straight {
             self.begin(max)?;
         }
@@ -164,7 +164,7 @@ impl Sender {
     /// Sends a frame: on the short way if nothing has to be looked after.
     #[inline]
     fn send_next(&mut self, flags: Flags, payload: &[u8], copy: impl FnOnce(&[u8], &mut [u8])) -> Result<()> {
-        if flags != Flags::NONE || !self.link.is_sound() {
+        if flags != Flags::NONE || !self.link.is_sound() || !self.haste.lasts() {
             return self.send_looking(flags, payload);
         }
         match self.ring.push_next(payload, copy) {
@@ -322,6 +322,7 @@ impl Sender {
 impl Sender {
     pub(super) fn was_last_called_long_ago(&mut self) {
         self.pulse = Pulse::long_ago();
+        self.haste.long_ago();
     }
 
     pub(super) fn has_just_looked(&mut self) {

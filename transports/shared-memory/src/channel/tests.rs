@@ -227,6 +227,21 @@ fn a_slow_sender_does_not_send_into_the_void() {
     assert_eq!(sender.try_send(Flags::NONE, b"void").unwrap_err().kind(), ErrorKind::PeerGone);
 }
 
+/// Not even one in haste, whose receiver died awake.
+#[test]
+fn a_sender_in_haste_that_pauses_does_not_send_into_the_void() {
+    let (_, (mut sender, _recv), b) = pair(1 << 16, false);
+    let (peer, mut receiver) = b.unwrap();
+    for _ in 0..200 {
+        sender.try_send(Flags::NONE, &[7; 500]).unwrap();
+        bytes(&mut receiver).unwrap();
+    }
+    peer.abandon();
+    receiver.abandon();
+    sender.was_last_called_long_ago();
+    assert_eq!(sender.try_send(Flags::NONE, b"void").unwrap_err().kind(), ErrorKind::PeerGone);
+}
+
 #[test]
 fn a_move_without_memory_is_corrupt() {
     let (_, (sender, _recv), b) = growing_pair(4096, false, 1 << 20, false);

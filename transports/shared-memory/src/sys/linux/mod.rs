@@ -6,7 +6,7 @@ mod map;
 mod memory;
 mod socket;
 
-pub(crate) use clock::coarse_ticks;
+pub(crate) use clock::{coarse_ticks, second};
 pub(crate) use futex::{futex_wait, futex_wake};
 pub(crate) use map::Map;
 pub(crate) use memory::{anonymous, check_anonymous};
