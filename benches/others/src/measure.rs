@@ -147,7 +147,7 @@ impl<'a> Measuring<'a> {
         loop {
             let nanoseconds = self.run(contender, size, warm(count), count)?;
             let tried = count as f64 * nanoseconds;
-            count = ((wanted / nanoseconds) as u64).next_multiple_of(ROUND);
+            count = ((wanted / nanoseconds) as u64).max(1).next_multiple_of(ROUND);
             // What is short is mostly beginnings.
             if tried > wanted / 2.0 {
                 return Ok(Calibrated { contender, count });
