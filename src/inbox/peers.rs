@@ -62,9 +62,9 @@ impl Peers {
         self.places.get_mut(place)?.as_mut()
     }
 
-    /// Whether the transport's hints tell of who is at a place.
-    pub(super) fn is_hinted(&self, place: usize) -> bool {
-        self.places.get(place).and_then(Option::as_ref).is_some_and(|at| at.receiver.token().is_some())
+    /// What the transport's hints call who is at a place, if they tell of it.
+    pub(super) fn token_at(&self, place: usize) -> Option<u64> {
+        self.places.get(place)?.as_ref()?.receiver.token()
     }
 
     pub(super) fn place_of(&self, token: u64) -> Option<usize> {

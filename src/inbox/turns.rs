@@ -176,7 +176,7 @@ impl Inbox {
     pub(super) fn refill(&mut self) {
         let everybody = std::mem::take(&mut self.scan_due);
         let (peers, queue) = (&mut self.peers, &mut self.queue);
-        let keep = self.last.filter(|_| self.steady).and_then(|place| peers.at(place)?.receiver.token());
+        let keep = self.last.filter(|_| self.steady).and_then(|place| peers.token_at(place));
         let hinted = self.endpoint.raw().ready(keep, &mut |token| {
             if let Some(place) = peers.place_of(token)
                 && let Some(connection) = peers.at(place)

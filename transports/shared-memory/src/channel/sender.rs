@@ -191,14 +191,10 @@ impl Sender {
     /// Sends a frame, and looks after everything that may be due.
     #[inline(never)]
     fn send_looking(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
-        self.begin(payload.len())?;
-        let pushed = self.ring.push_bytes(flags.bits(), payload);
-        let sent = self.finish(pushed);
-        if sent.is_err() && self.has_grown() {
-            return self.send_looking(flags, payload);
-        }
-        self.hasten(payload.len());
-        sent
+        self.push(payload.len(), flags, |frame| {
+            frame.copy_from_slice(payload);
+            Some(payload.len())
+        })
     }
 
     /// After a look: lets the next frames of `len` bytes go without one, if it may.

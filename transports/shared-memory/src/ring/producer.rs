@@ -118,14 +118,6 @@ impl<S: Storage> Producer<S> {
         Ok(if self.publish(start, len, flags) { self.settle() } else { Wake::Nobody })
     }
 
-    /// Sends one record of bytes that are there already; as [`push`](Self::push).
-    pub(crate) fn push_bytes(&mut self, flags: u8, payload: &[u8]) -> Result<Wake, Refusal> {
-        self.push(payload.len(), flags, |frame| {
-            frame.copy_from_slice(payload);
-            Some(payload.len())
-        })
-    }
-
     /// For so many records of `len` bytes from here, as far as they lie before the array's end,
     /// [`push_next`](Self::push_next) has nothing to look after.
     pub(crate) fn straighten(&mut self, records: u64, len: usize) {

@@ -81,13 +81,20 @@ fn pair(lines: usize) -> (Producer<Heap>, Consumer<Heap>) {
     (Producer::new(heap.clone()), Consumer::new(heap))
 }
 
+fn push(producer: &mut Producer<Heap>, payload: &[u8]) -> Result<Wake, Refusal> {
+    producer.push(payload.len(), 0, |frame| {
+        frame.copy_from_slice(payload);
+        Some(payload.len())
+    })
+}
+
 /// On the short way where that is open.
 fn send(producer: &mut Producer<Heap>, payload: &[u8]) -> Result<Wake, Refusal> {
     match producer.push_next(payload, |from, to| to.copy_from_slice(from)) {
         Pushed::Unsettled => Ok(producer.settle()),
         Pushed::Settled => Ok(Wake::Nobody),
         Pushed::Not => {
-            let sent = producer.push_bytes(0, payload);
+            let sent = push(producer, payload);
             producer.straighten(3, payload.len());
             sent
         }
@@ -269,7 +276,7 @@ fn a_batch_wakes_once() {
         assert!(consumer.arm(state::PARKED).is_some());
         producer.cork();
         for _ in 0..3 {
-            assert_eq!(producer.push_bytes(0, b"one of many"), Ok(Wake::Nobody));
+            assert_eq!(push(&mut producer, b"one of many"), Ok(Wake::Nobody));
         }
         assert_eq!(producer.uncork(), Wake::Thread);
         assert_eq!(producer.uncork(), Wake::Nobody);
