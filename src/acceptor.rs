@@ -11,8 +11,8 @@ use crate::{Channel, Endpoint};
 #[derive(Debug)]
 pub struct Acceptor<'a> {
     attempting: Attempting<'a>,
-    /// Accepted, and not asked for yet.
-    accepted: Option<Channel>,
+    /// What a [`Select`](crate::Select) has found, until the next call asks for it: a channel, or an error.
+    found: Option<Result<Channel>>,
 }
 
 impl Endpoint {
@@ -22,7 +22,7 @@ impl Endpoint {
     /// `WrongRole`.
     pub fn acceptor(&self) -> Result<Acceptor<'_>> {
         let attempting = Attempting::new(self, Role::Owner, self.hello())?;
-        Ok(Acceptor { attempting, accepted: None })
+        Ok(Acceptor { attempting, found: None })
     }
 }
 
@@ -32,10 +32,11 @@ impl<'a> Acceptor<'a> {
     /// # Errors
     /// `WouldBlock` if none is, and those of [`Endpoint::accept`].
     pub fn try_accept(&mut self) -> Result<Channel> {
-        match self.accepted.take() {
-            Some(channel) => Ok(channel),
-            None => self.attempting.attempt().map_err(|error| self.attempting.explain(error)),
+        match self.found.take() {
+            Some(found) => found,
+            None => self.attempting.attempt(),
         }
+        .map_err(|error| self.attempting.explain(error))
     }
 
     /// See [`Endpoint::accept`].
@@ -43,8 +44,8 @@ impl<'a> Acceptor<'a> {
     /// # Errors
     /// Those of [`Endpoint::accept`].
     pub fn accept(&mut self) -> Result<Channel> {
-        match self.accepted.take() {
-            Some(channel) => Ok(channel),
+        match self.found.take() {
+            Some(found) => found.map_err(|error| self.attempting.explain(error)),
             None => self.attempting.run(None),
         }
     }
@@ -54,17 +55,17 @@ impl<'a> Acceptor<'a> {
     /// # Errors
     /// Those of [`Endpoint::accept_timeout`].
     pub fn accept_timeout(&mut self, timeout: Duration) -> Result<Channel> {
-        match self.accepted.take() {
-            Some(channel) => Ok(channel),
+        match self.found.take() {
+            Some(found) => found.map_err(|error| self.attempting.explain(error)),
             None => self.attempting.run(deadline(Some(timeout))),
         }
     }
 
     pub(crate) fn is_ready(&mut self) -> bool {
-        if self.accepted.is_none() {
+        if self.found.is_none() {
             match self.attempting.attempt() {
-                Ok(channel) => self.accepted = Some(channel),
-                Err(error) => return !error.is_would_block(),
+                Err(error) if error.is_would_block() => return false,
+                found => self.found = Some(found),
             }
         }
         true

@@ -62,8 +62,12 @@ impl Endpoint {
 
     /// Waits for a peer and accepts it. Owner only. Blocks without limit.
     ///
+    /// An owner that waits looks once a second whether its name still means it: a session manager or a cleaner of
+    /// temporary files may have removed the files of the name, and then nobody finds the owner any more.
+    ///
     /// # Errors
-    /// `WrongRole`, `Forked`, `Io`. A connector's fault is none: it gets the error, see
+    /// `Removed` if the name is gone or another's by now, told once a second: close the endpoint and create the
+    /// name again. `WrongRole`, `Forked`, `Io`. A connector's fault is none: it gets the error, see
     /// [`rejections`](Self::rejections).
     pub fn accept(&self) -> Result<Channel> {
         self.answer(self.hello(), None)

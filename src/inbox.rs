@@ -73,8 +73,8 @@ pub struct Inbox {
     fault_told: Option<Instant>,
     spinner: Spinner,
     sleeper: Sleeper,
-    /// What a [`Select`](crate::Select) has found, and nobody asked for yet.
-    found: Option<Event>,
+    /// What a [`Select`](crate::Select) has found, until the next call asks for it: an event, or an error.
+    found: Option<Result<Event>>,
 }
 
 enum Turn<R> {
@@ -128,7 +128,8 @@ impl Inbox {
     /// connection ends is forgotten; [`next_event`](Self::next_event) tells of both.
     ///
     /// # Errors
-    /// `Forked`, `Io`: the owner's own. A peer's fault ends its connection, not this call.
+    /// `Forked`, `Io`, `Removed` (the name went away under the owner, see [`Endpoint::accept`]): the owner's own.
+    /// After the last two the inbox goes on serving its peers. A peer's fault ends its connection, not this call.
     pub fn recv(&mut self) -> Result<(PeerId, Vec<u8>)> {
         self.recv_with(|id, message| (id, message.to_vec()))
     }
@@ -190,8 +191,8 @@ impl Inbox {
         if self.found.is_none() {
             self.heed_door();
             match self.try_event() {
-                Ok(event) => self.found = Some(event),
-                Err(error) => return !error.is_would_block(),
+                Err(error) if error.is_would_block() => return false,
+                found => self.found = Some(found),
             }
         }
         true

@@ -27,8 +27,16 @@ impl Inbox {
     /// The next thing that happened, if anything did. The door and those inside take turns: neither a crowd
     /// of connectors nor a loud peer keeps the other waiting.
     pub(super) fn turn<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<Turn<R>> {
-        if let Some(turn) = self.take_found(read) {
-            return Ok(turn);
+        if let Some(found) = self.found.take() {
+            match found? {
+                Event::Connected(id) => return Ok(Turn::Connected(id)),
+                Event::Disconnected(id, reason) => return Ok(Turn::Disconnected(id, reason)),
+                Event::Message(id, message) => {
+                    if let Some(read) = read.take() {
+                        return Ok(Turn::Message(read(id, &message)));
+                    }
+                }
+            }
         }
         self.turn = self.turn.wrapping_add(1);
         if self.turn.is_multiple_of(TURNS) {
@@ -61,15 +69,6 @@ impl Inbox {
 
     fn is_door_due(&self) -> bool {
         self.door_seen.elapsed() >= DOOR
-    }
-
-    /// What was found before it was asked for.
-    fn take_found<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Option<Turn<R>> {
-        Some(match self.found.take()? {
-            Event::Message(id, message) => Turn::Message(read.take().map(|read| read(id, &message))?),
-            Event::Connected(id) => Turn::Connected(id),
-            Event::Disconnected(id, reason) => Turn::Disconnected(id, reason),
-        })
     }
 
     /// What one of the peers has, if any has something.

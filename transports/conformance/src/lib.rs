@@ -133,6 +133,7 @@ macro_rules! suite {
             block a_block_lives_with_its_holders
             inventory what_lives_is_listed
             inventory what_lives_is_not_removed
+            inventory an_owner_is_told_that_its_name_was_removed
         }
     };
     ($fixture:expr) => { $crate::suite! { @list ($fixture) } };

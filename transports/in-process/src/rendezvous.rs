@@ -96,8 +96,8 @@ impl Rendezvous {
         loop {
             let mut state = lock(&self.state);
             if state.gone {
-                return Err(Error::new(Operation::Accept, ErrorKind::NotFound)
-                    .because("the name was removed from under its owner"));
+                return Err(Error::new(Operation::Accept, ErrorKind::Removed)
+                    .because("nobody finds the owner any more: close it and create it again"));
             }
             let Some(knock) = state.knocks.pop_front() else {
                 return Err(Error::new(Operation::Accept, ErrorKind::WouldBlock));

@@ -82,7 +82,13 @@ impl Endpoint {
         fabric: &F,
     ) -> Result<(F::Sender, F::Receiver, Peer)> {
         match &self.acceptor {
-            Some(acceptor) => acceptor.try_accept(attempt, fabric),
+            Some(acceptor) => {
+                let met = acceptor.try_accept(attempt, fabric);
+                if met.as_ref().is_err_and(Error::is_would_block) {
+                    self.memory.check_named(Operation::Accept)?;
+                }
+                met
+            }
             None => parts::try_connect(&self.dir, kind, &self.name, attempt, fabric),
         }
     }
@@ -90,10 +96,10 @@ impl Endpoint {
     /// Gives everything up. Handles of the queue keep its memory.
     pub(crate) fn close(self) -> Result<()> {
         check_generation(self.memory.generation(), Operation::Close)?;
-        drop(self.acceptor);
+        let owned = self.acceptor.map_or(Ok(()), Acceptor::close);
         match Arc::try_unwrap(self.memory) {
-            Ok(memory) => memory.close(),
-            Err(_) => Ok(()),
+            Ok(memory) => memory.close().and(owned),
+            Err(_) => owned,
         }
     }
 }

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 
-use crate::{Dir, Fd, FileId, FileKind, Lock, generation, is_at, overwrite, read_text, try_lock, unlock};
+use crate::{
+    Dir, Fd, FileId, FileKind, Lock, Pace, check_named, generation, is_at, overwrite, read_text, try_lock,
+    unlock,
+};
 
 /// How long an object may be between two states before that is an error.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -82,6 +85,9 @@ pub struct Claim {
     /// Held for as long as it is open.
     _lock: Fd,
     id: FileId,
+    /// What stands beside the lock and leads to the owner.
+    door: Option<(String, FileId)>,
+    pace: Pace,
     generation: u32,
 }
 
@@ -127,6 +133,8 @@ impl Claim {
                         path,
                         _lock: file,
                         id: status.id,
+                        door: None,
+                        pace: Pace::default(),
                         generation: generation(),
                     }));
                 }
@@ -145,6 +153,39 @@ impl Claim {
             drop(file);
             std::thread::yield_now();
         }
+    }
+
+    /// Notes the file that leads to the owner, which it made just now: [`check`](Self::check) looks at it, too.
+    pub fn with_door(mut self, file: String) -> Self {
+        self.door = self.dir.id_of(&file).ok().map(|id| (file, id));
+        self
+    }
+
+    /// Looks, once a second at most, whether the name still leads to this owner.
+    ///
+    /// # Errors
+    /// `Removed` if it does not: each look that finds it so tells.
+    pub fn check(&self, operation: Operation) -> Result<()> {
+        if !self.pace.is_due() {
+            return Ok(());
+        }
+        check_named(&self.dir, &self.path, self.id, operation)?;
+        match &self.door {
+            Some((file, id)) => check_named(&self.dir, file, *id, operation),
+            None => Ok(()),
+        }
+    }
+
+    /// What `close` answers: whether the name was still this claim's when it was given up.
+    ///
+    /// # Errors
+    /// `StatFailed` if not.
+    pub fn check_close(&self) -> Result<()> {
+        if self.holds() {
+            return Ok(());
+        }
+        Err(Error::new(Operation::Close, ErrorKind::StatFailed)
+            .because("the name was removed from under its owner; the handle is released"))
     }
 
     /// Whether the name is still this claim's: no one removed it by force, and this is no forked child.

@@ -14,6 +14,7 @@ mod windows;
 mod claim;
 mod group;
 mod lpsz;
+mod named;
 mod put;
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
@@ -26,6 +27,7 @@ pub use windows::*;
 pub use claim::{Claim, Marks};
 pub use group::{Group, GroupKind, files_of, remove_groups, sweep_groups};
 pub use lpsz::{show_lpsz, store_lpsz};
+pub use named::{Pace, check_named};
 pub use put::put;
 
 use std::io;

@@ -139,6 +139,11 @@ impl Block {
         Ok(unsafe { &*at.cast() })
     }
 
+    /// `Removed` if the name no longer means this block, looked at once a second at most.
+    pub(crate) fn check_named(&self, operation: Operation) -> Result<()> {
+        self.segment.check_named(operation)
+    }
+
     /// The longest value that [`store_bytes`](Self::store_bytes) takes: half the block.
     pub fn store_capacity(&self) -> usize {
         self.len() / 2
@@ -149,9 +154,11 @@ impl Block {
     ///
     /// # Errors
     /// `MessageTooLarge` (the message names the size needed); `Busy` if another process keeps writing past
-    /// the timeout, for instance because it was stopped; `Forked`.
+    /// the timeout, for instance because it was stopped; `Removed` (looked at once a second; nothing is
+    /// stored then, since whoever opens the name gets another block, or none); `Forked`.
     pub fn store_bytes(&self, value: &[u8]) -> Result<()> {
         self.check()?;
+        self.segment.insist_named(Operation::Block)?;
         self.writers.store(self.snapshot(), self.segment.fd(), value, self.timeout)
     }
 

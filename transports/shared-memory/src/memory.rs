@@ -110,6 +110,15 @@ impl Memory {
         check_generation(self.segment.generation(), operation)
     }
 
+    /// Looks, once a second at most, whether the name still means this memory. For handles that wait: others may meet
+    /// at new memory of the same name.
+    ///
+    /// # Errors
+    /// `Removed` if it does not: each look that finds it so tells.
+    pub fn check_named(&self, operation: Operation) -> Result<()> {
+        self.segment.check_named(operation)
+    }
+
     /// Hangs up a bell that belongs to the memory: its file is removed with the memory's, at the latest.
     pub fn make_bell(&self, number: u32, operation: Operation) -> Result<Bell> {
         let name = self.companion(number, operation)?;

@@ -45,7 +45,18 @@ impl Rendezvous {
         let listener = listen().map_err(|error| {
             Error::io(operation, &format!("listening at {}", dir.path().join(&socket).display()), error)
         })?;
+        let claim = claim.with_door(socket.clone());
         Ok(Some(Self { dir, socket, claim, listener }))
+    }
+
+    /// Gives the name up; `StatFailed` if it was removed from under the owner.
+    pub(crate) fn close(self) -> Result<()> {
+        self.claim.check_close()
+    }
+
+    /// Looks, once a second at most, whether the name still leads to this owner; `Removed` if not.
+    pub(crate) fn check(&self, operation: Operation) -> Result<()> {
+        self.claim.check(operation)
     }
 
     pub(crate) fn listener(&self) -> &Listener {

@@ -102,6 +102,16 @@ impl Segment {
         held.detach()
     }
 
+    /// Looks, once a second at most, whether the name still means this segment; `Removed` if not.
+    pub(crate) fn check_named(&self, op: Operation) -> Result<()> {
+        self.held.check_named(op)
+    }
+
+    /// The same, and `Removed` at every call since a look found it so.
+    pub(crate) fn insist_named(&self, op: Operation) -> Result<()> {
+        self.held.insist_named(op)
+    }
+
     /// The contents, shared.
     pub(crate) fn region(&self) -> Region {
         Region::contents(&self.map)

@@ -11,9 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
-};
+use anyipc_core::{Armed, Attempt, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter};
 use anyipc_os::{Claim, Dir, check_generation, generation};
 
 use crate::halves::{Receiver, Sender};
@@ -77,11 +75,7 @@ impl Endpoint {
     /// Gives everything up. `StatFailed` if the name was removed by force.
     pub fn close(self) -> Result<()> {
         check_generation(self.generation, Operation::Close)?;
-        if self.claim.as_ref().is_none_or(Claim::holds) {
-            return Ok(());
-        }
-        Err(Error::new(Operation::Close, ErrorKind::StatFailed)
-            .because("the name was removed from under its owner; the handle is released"))
+        self.claim.as_ref().map_or(Ok(()), Claim::check_close)
     }
 }
 
@@ -108,7 +102,13 @@ impl anyipc_core::Endpoint for Endpoint {
         match &self.acceptor {
             Some(acceptor) => {
                 check_generation(self.generation, Operation::Accept)?;
-                acceptor.try_accept(attempt)
+                let met = acceptor.try_accept(attempt);
+                if let (Err(error), Some(claim)) = (&met, &self.claim)
+                    && error.is_would_block()
+                {
+                    claim.check(Operation::Accept)?;
+                }
+                met
             }
             None => {
                 check_generation(self.generation, Operation::Connect)?;

@@ -192,7 +192,10 @@ impl Names {
             Acceptor::new(listener, Entry::Users(access.clone()), capacity, operation)
         };
         match begin() {
-            Ok(acceptor) => Ok(Some(Endpoint::owner(place, acceptor, Some(claim)))),
+            Ok(acceptor) => {
+                let claim = claim.with_door(socket.clone());
+                Ok(Some(Endpoint::owner(place, acceptor, Some(claim))))
+            }
             Err(error) => {
                 self.clear(dir, name);
                 Err(error)

@@ -1,7 +1,8 @@
-use anyipc_core::{Capabilities, ErrorKind, Name, Object, ObjectState, Result};
+use anyipc_core::{Attempt, Capabilities, ErrorKind, Name, Object, ObjectState, Operation, Result, SmCode};
 
 use super::{assert_gone, assert_unsupported, failed};
 use crate::Fixture;
+use crate::patience::Watchdog;
 
 /// The objects of this name, of those given.
 fn of(name: &Name, objects: Result<Vec<Object>>) -> Vec<Object> {
@@ -49,4 +50,27 @@ pub fn what_lives_is_not_removed(fixture: &Fixture<'_>) {
     assert_gone(fixture, &name);
     let error = failed(transport.remove(&name, &options, false));
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+}
+
+/// Whoever removes the name: nobody finds the owner any more, so an owner that waits for a connector must hear of it.
+pub fn an_owner_is_told_that_its_name_was_removed(fixture: &Fixture<'_>) {
+    if !fixture.can(Capabilities::INVENTORY) {
+        return;
+    }
+    let (name, options, transport) = (fixture.name(), fixture.options(&[]), fixture.transport());
+    let owner = fixture.create(&name);
+    transport.remove(&name, &options, true).expect("removal by force");
+    let mut attempt = Attempt::new(fixture.hello());
+    let told = Watchdog::new("the news that the name was removed");
+    let error = loop {
+        match owner.try_connect(&mut attempt) {
+            Err(error) if error.is_would_block() => told.look(),
+            other => break failed(other.map(drop)),
+        }
+    };
+    assert_eq!((error.kind(), error.operation()), (ErrorKind::Removed, Operation::Accept), "{error}");
+    let error = failed(transport.close(owner));
+    assert_eq!(error.code(), Some(SmCode::StatFail), "{error}");
+    // The name is free.
+    fixture.close(fixture.create(&name));
 }

@@ -47,7 +47,7 @@ impl SmCode {
             (Operation::Create | Operation::AllocLpsz, ErrorKind::Exists) => Some(Self::CreateExist),
             (Operation::Create | Operation::AllocLpsz, _) => Some(Self::CreateFail),
             (Operation::Open | Operation::Connect | Operation::ReadLpsz, _) => Some(Self::OpenFail),
-            (_, ErrorKind::StatFailed) => Some(Self::StatFail),
+            (_, ErrorKind::StatFailed | ErrorKind::Removed) => Some(Self::StatFail),
             _ => None,
         }
     }

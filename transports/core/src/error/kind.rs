@@ -135,11 +135,14 @@ pub enum ErrorKind {
     OutOfBounds,
     /// The operating system failed in a way no other kind describes.
     Io,
+    /// The object's name was removed or given to another object while this handle held it: the handle goes on
+    /// working with those that it has met, and nobody else finds it.
+    Removed,
 }
 
 impl ErrorKind {
     /// All of them, each at the place of its number.
-    pub(super) const ALL: [Self; 26] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::Exists,
         Self::NotFound,
         Self::NoOwner,
@@ -166,6 +169,7 @@ impl ErrorKind {
         Self::Codec,
         Self::OutOfBounds,
         Self::Io,
+        Self::Removed,
     ];
 
     /// The kind in snake case, as the command line's JSON prints it.
@@ -197,6 +201,7 @@ impl ErrorKind {
             Self::Codec => "codec",
             Self::OutOfBounds => "out_of_bounds",
             Self::Io => "io",
+            Self::Removed => "removed",
         }
     }
 
@@ -228,6 +233,7 @@ impl ErrorKind {
             Self::Codec => "encoding or decoding failed",
             Self::OutOfBounds => "out of bounds",
             Self::Io => "input/output error",
+            Self::Removed => "the name was removed while it was held",
         }
     }
 

@@ -116,7 +116,10 @@ fn own(
         Acceptor::new(Fifo::writer(dir, &path).map_err(fail)?, operation)
     };
     match begin() {
-        Ok(acceptor) => Ok(Some(Endpoint::owner(name.clone(), settings.clone(), acceptor, claim))),
+        Ok(acceptor) => {
+            let claim = claim.with_door(path.clone());
+            Ok(Some(Endpoint::owner(name.clone(), settings.clone(), acceptor, claim)))
+        }
         Err(error) => {
             inventory::clear(dir, name);
             Err(error)

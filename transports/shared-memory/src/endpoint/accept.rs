@@ -62,6 +62,14 @@ impl Acceptor {
         Self { rendezvous, state: Mutex::default() }
     }
 
+    /// Gives the name up.
+    ///
+    /// # Errors
+    /// `StatFailed` if it was removed from under the owner.
+    pub fn close(self) -> Result<()> {
+        self.rendezvous.close()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,7 +77,7 @@ impl Acceptor {
     /// Takes every handshake a step further; gives the first that is complete.
     ///
     /// # Errors
-    /// `WouldBlock` until one is; what the system says about the listener.
+    /// `WouldBlock` until one is; `Removed` if the name no longer leads here; what the system says about the listener.
     pub fn try_accept<F: Fabric>(
         &self,
         attempt: &Attempt,
@@ -117,6 +125,7 @@ impl Acceptor {
                 Err(error) => state.reject(&guest, error),
             }
         }
+        self.rendezvous.check(Operation::Accept)?;
         Err(Error::new(Operation::Accept, ErrorKind::WouldBlock))
     }
 

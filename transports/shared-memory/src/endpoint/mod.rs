@@ -64,13 +64,13 @@ impl Endpoint {
         if self.acceptor.is_some() { Operation::Accept } else { Operation::Connect }
     }
 
-    /// Gives everything up; reports what the block's status says.
+    /// Gives everything up; reports what the status of the block and of the owner's files says.
     pub(crate) fn close(mut self) -> Result<()> {
         sys::check_generation(self.generation, Operation::Close)?;
-        self.acceptor = None;
+        let owned = self.acceptor.take().map_or(Ok(()), Acceptor::close);
         match self.block.take() {
-            Some(block) => block.close(),
-            None => Ok(()),
+            Some(block) => block.close().and(owned),
+            None => owned,
         }
     }
 }
@@ -86,7 +86,15 @@ impl anyipc_core::Endpoint for Endpoint {
     fn try_connect(&self, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
         sys::check_generation(self.generation, self.operation())?;
         match &self.acceptor {
-            Some(acceptor) => acceptor.try_accept(attempt, &self.settings),
+            Some(acceptor) => {
+                let met = acceptor.try_accept(attempt, &self.settings);
+                if let (Err(error), Some(block)) = (&met, &self.block)
+                    && error.is_would_block()
+                {
+                    block.check_named(Operation::Accept)?;
+                }
+                met
+            }
             None => connect::try_connect(&self.dir, &BLOCK, &self.name, attempt, &self.settings),
         }
     }

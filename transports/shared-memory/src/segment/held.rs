@@ -1,11 +1,11 @@
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 
 use crate::kind::{CLEAN, Kind};
-use crate::sys::{self, Dir, Fd, FileId, Lock, Map, is_at, try_lock};
+use crate::sys::{self, Dir, Fd, FileId, Lock, Map, Pace, check_named, is_at, try_lock};
 
 /// The lock that keeps a segment alive. Dropping it detaches.
 #[derive(Debug)]
@@ -15,6 +15,9 @@ pub(super) struct Held {
     file: String,
     pub(super) fd: Fd,
     id: FileId,
+    pace: Pace,
+    /// The last look found that the name stands for this file no longer.
+    removed: AtomicBool,
     pub(super) generation: u32,
     /// The last to leave removes the file.
     pub(super) removes: bool,
@@ -31,6 +34,8 @@ impl Held {
             file: file.to_owned(),
             fd,
             id,
+            pace: Pace::default(),
+            removed: AtomicBool::new(false),
             generation: sys::generation(),
             removes: true,
             left: false,
@@ -41,6 +46,25 @@ impl Held {
     pub(super) fn companion(&self, number: u32) -> Option<String> {
         let stem = self.file.strip_suffix(self.kind.suffix)?;
         Some(format!("{stem}{}{number}", self.kind.companion?))
+    }
+
+    /// Looks, once a second at most, whether the name still stands for this file; `Removed` if not.
+    pub(super) fn check_named(&self, operation: Operation) -> Result<()> {
+        if !self.pace.is_due() {
+            return Ok(());
+        }
+        let named = check_named(&self.dir, &self.file, self.id, operation);
+        self.removed.store(named.is_err(), Relaxed);
+        named
+    }
+
+    /// The same, and `Removed` at every call since a look found it so.
+    pub(super) fn insist_named(&self, operation: Operation) -> Result<()> {
+        self.check_named(operation)?;
+        if self.removed.load(Relaxed) {
+            check_named(&self.dir, &self.file, self.id, operation)?;
+        }
+        Ok(())
     }
 
     /// Whether the name stands for this file.

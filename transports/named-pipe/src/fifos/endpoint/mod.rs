@@ -5,9 +5,7 @@ mod connect;
 
 use std::ffi::CStr;
 
-use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
-};
+use anyipc_core::{Armed, Attempt, Error, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter};
 use anyipc_os::{Claim, check_generation, generation, show_lpsz};
 
 use crate::fifos::connection::{Receiver, Sender};
@@ -38,11 +36,7 @@ impl Endpoint {
     /// Gives everything up. `StatFailed` if the name was removed by force.
     pub(crate) fn close(self) -> Result<()> {
         check_generation(self.generation, Operation::Close)?;
-        if self.owns.as_ref().is_none_or(|(_, claim)| claim.holds()) {
-            return Ok(());
-        }
-        Err(Error::new(Operation::Close, ErrorKind::StatFailed)
-            .because("the name was removed from under its owner; the handle is released"))
+        self.owns.as_ref().map_or(Ok(()), |(_, claim)| claim.check_close())
     }
 }
 
@@ -65,9 +59,13 @@ impl anyipc_core::Endpoint for Endpoint {
 
     fn try_connect(&self, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
         match &self.owns {
-            Some((acceptor, _)) => {
+            Some((acceptor, claim)) => {
                 check_generation(self.generation, Operation::Accept)?;
-                acceptor.try_accept(&self.name, &self.settings, attempt)
+                let met = acceptor.try_accept(&self.name, &self.settings, attempt);
+                if met.as_ref().is_err_and(Error::is_would_block) {
+                    claim.check(Operation::Accept)?;
+                }
+                met
             }
             None => {
                 check_generation(self.generation, Operation::Connect)?;

@@ -1,0 +1,161 @@
+//! Files that go away under living owners, as session managers and cleaners remove them: the owner is told.
+#![cfg(all(target_os = "linux", feature = "shared-memory", feature = "message-queue"))]
+#![cfg(all(feature = "named-pipe", feature = "socket"))]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
+
+mod common;
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyipc::{Endpoint, Error, ErrorKind, Event, Inbox, Select};
+use anyipc_shared_memory::Block;
+use common::watched;
+
+const SCHEMES: [&str; 4] = ["shm", "mq", "pipe", "local"];
+/// An owner looks once a second; the rest is for a busy machine.
+const SOON: Duration = Duration::from_secs(10);
+
+fn place() -> PathBuf {
+    let base = std::env::var_os("ANYIPC_DIR").map_or("/dev/shm".into(), PathBuf::from);
+    base.join(format!("anyipc-{}", rustix::process::geteuid().as_raw()))
+}
+
+/// Removes the files of a name that end like this, and tells how many. Names of up to 24 characters are part of them.
+fn remove(name: &str, end: &str) -> usize {
+    let files = std::fs::read_dir(place()).unwrap().map(|entry| entry.unwrap().path());
+    let ours = files.filter(|file| {
+        let file = file.file_name().unwrap().to_str().unwrap();
+        file.contains(name) && file.ends_with(end)
+    });
+    ours.map(|file| std::fs::remove_file(file).unwrap()).count()
+}
+
+/// Runs a test beside itself for each transport, with a name for it: each takes more than a second.
+fn each(tag: &'static str, test: fn(&str, &str)) {
+    let tests = SCHEMES.map(|scheme| {
+        thread::spawn(move || {
+            let name = format!("{tag}.{scheme}.{}", std::process::id());
+            let url = format!("{scheme}://{name}");
+            watched(&url.clone(), move || test(&url, &name));
+        })
+    });
+    tests.into_iter().for_each(|test| test.join().unwrap());
+}
+
+fn is_told(error: &Error, url: &str) {
+    assert_eq!(error.kind(), ErrorKind::Removed, "{error}");
+    assert_eq!(error.code().map(|code| code.value()), Some(-5), "{error}");
+    let text = error.to_string();
+    assert!(text.contains(url) && text.contains("ANYIPC_DIR"), "{text}");
+}
+
+fn accept_fails(owner: &Endpoint, url: &str) {
+    is_told(&owner.accept_timeout(SOON).unwrap_err(), url);
+    // And again, for those who did not listen.
+    is_told(&owner.accept_timeout(SOON).unwrap_err(), url);
+}
+
+#[test]
+fn a_waiting_owner_is_told() {
+    each("gone", |url, name| {
+        let owner = anyipc::create(url).unwrap();
+        assert_eq!(
+            owner.accept_timeout(Duration::from_millis(1200)).unwrap_err().kind(),
+            ErrorKind::TimedOut
+        );
+        assert!(remove(name, "") >= 2);
+        accept_fails(&owner, url);
+        // Another owner takes the name; it stays another's.
+        let other = anyipc::create(url).unwrap();
+        accept_fails(&owner, url);
+        assert_eq!(owner.close().unwrap_err().code().map(|code| code.value()), Some(-5));
+        let connecting = thread::spawn({
+            let url = url.to_owned();
+            move || anyipc::connect(&url).unwrap()
+        });
+        other.accept_timeout(SOON).unwrap();
+        connecting.join().unwrap();
+    });
+}
+
+#[test]
+fn what_leads_to_the_owner_counts_as_its_name() {
+    each("door", |url, name| {
+        let owner = anyipc::create(url).unwrap();
+        let end = if url.starts_with("pipe") { ".fifo" } else { ".sock" };
+        assert_eq!(remove(name, end), 1);
+        accept_fails(&owner, url);
+    });
+}
+
+#[test]
+fn a_select_finds_the_owner_ready_to_tell() {
+    each("sel", |url, name| {
+        let owner = anyipc::create(url).unwrap();
+        let mut acceptor = owner.acceptor().unwrap();
+        let mut select = Select::new().unwrap();
+        remove(name, "");
+        assert_eq!(select.wait_timeout(&mut [&mut acceptor], SOON).unwrap(), 0);
+        is_told(&acceptor.try_accept().unwrap_err(), url);
+    });
+}
+
+#[test]
+fn an_inbox_is_told_and_goes_on() {
+    each("inbox", |url, name| {
+        let mut inbox = Inbox::new(anyipc::create(url).unwrap()).unwrap();
+        let connecting = thread::spawn({
+            let url = url.to_owned();
+            move || anyipc::connect(&url).unwrap()
+        });
+        let Event::Connected(peer) = inbox.next_event_timeout(SOON).unwrap() else { panic!("no connection") };
+        let mut channel = connecting.join().unwrap();
+        remove(name, "");
+        is_told(&inbox.recv_timeout(SOON).unwrap_err(), url);
+        channel.send(b"still here").unwrap();
+        assert_eq!(inbox.recv_timeout(Duration::from_millis(500)).unwrap(), (peer, b"still here".to_vec()));
+        inbox.send(peer, b"so am I").unwrap();
+        assert_eq!(channel.recv().unwrap(), b"so am I");
+        let mut select = Select::new().unwrap();
+        assert_eq!(select.wait_timeout(&mut [&mut inbox], SOON).unwrap(), 0);
+        is_told(&inbox.try_recv().unwrap_err(), url);
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_is_told() {
+    each("task", |url, name| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let owner = anyipc::create(url).unwrap();
+        remove(name, "");
+        is_told(&runtime.block_on(owner.accept_async()).unwrap_err(), url);
+    });
+}
+
+#[test]
+fn a_value_is_not_stored_where_nobody_finds_it() {
+    watched("block", || {
+        let name = format!("block.{}", std::process::id());
+        let url = format!("shm://{name}?size=64");
+        let owner = anyipc::create(&url).unwrap();
+        let block: &Block = owner.get().unwrap();
+        block.store_bytes(b"one").unwrap();
+        remove(&name, ".block");
+        let start = Instant::now();
+        let error = loop {
+            match block.store_bytes(b"two") {
+                Ok(()) => assert!(start.elapsed() < SOON, "nobody is told"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::Removed, "{error}");
+        // From now on always.
+        assert_eq!(block.store_bytes(b"three").unwrap_err().kind(), ErrorKind::Removed);
+        assert_eq!(block.load_bytes().unwrap().unwrap(), b"two");
+        // The owner's door is there, but its block is not.
+        assert_eq!(owner.accept_timeout(SOON).unwrap_err().kind(), ErrorKind::Removed);
+    });
+}
