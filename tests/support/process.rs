@@ -66,16 +66,29 @@ pub(crate) struct Process {
 
 /// Starts this binary as `role`, words separated by spaces, its objects under `dir`.
 pub(crate) fn spawn(dir: &Path, role: &str) -> Process {
-    start(role, Some(dir))
+    start(&[], role, Some(dir))
+}
+
+/// As [`spawn`], by way of a program that runs what follows its arguments, such as `unshare`.
+pub(crate) fn spawn_under(wrapper: &[&str], dir: &Path, role: &str) -> Process {
+    start(wrapper, role, Some(dir))
 }
 
 /// As [`spawn`], where this process's objects lie.
 pub(crate) fn spawn_here(role: &str) -> Process {
-    start(role, None)
+    start(&[], role, None)
 }
 
-fn start(role: &str, dir: Option<&Path>) -> Process {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+fn start(wrapper: &[&str], role: &str, dir: Option<&Path>) -> Process {
+    let this = std::env::current_exe().unwrap();
+    let mut command = match wrapper.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(this);
+            command
+        }
+        None => Command::new(this),
+    };
     command.args(["--exact", "child", "--nocapture", "--test-threads=1"]);
     command.env(ROLE, role).env("RUST_BACKTRACE", "0");
     if let Some(dir) = dir {

@@ -99,7 +99,8 @@ impl Role {
 /// Who is on the other side of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Peer {
-    /// Its process, where the transport tells.
+    /// Its process, where the transport tells. `None` for a process that has no number here: of another
+    /// container (PID namespace), which the kernel shows as 0.
     pub pid: Option<u32>,
     /// Its user, where the transport tells.
     pub uid: Option<u32>,

@@ -143,8 +143,11 @@ impl Asked {
     /// The halves, when both streams stand.
     fn enter(self, theirs: Hello) -> Result<(Sender, Receiver, Peer)> {
         let other = self.other.ok_or_else(|| strange("it gave no second stream"))?;
-        let peer =
-            Peer { pid: self.who.map(|who| who.pid), uid: self.who.and_then(|who| who.uid), hello: theirs };
+        let peer = Peer {
+            pid: self.who.and_then(|who| who.pid),
+            uid: self.who.and_then(|who| who.uid),
+            hello: theirs,
+        };
         let joined = matches!(self.stage, Stage::Other { ticket, .. } if !ticket.controls);
         let make = if joined { halves } else { duplex };
         let (sender, receiver) = make(self.stream, other, peer.hello.capacity)

@@ -114,7 +114,8 @@ impl Guest {
             Stage::Welcomed { hello, .. } => hello,
             _ => Hello::default(),
         };
-        let peer = Peer { pid: self.who.map(|who| who.pid), uid: self.who.and_then(|who| who.uid), hello };
+        let peer =
+            Peer { pid: self.who.and_then(|who| who.pid), uid: self.who.and_then(|who| who.uid), hello };
         (self.stream, peer)
     }
 

@@ -22,7 +22,8 @@ pub use system::{Listener, Stream};
 /// The process and the user on the other side of a local socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Credentials {
-    pub(crate) pid: u32,
+    /// `None` if it has no number in this PID namespace.
+    pub(crate) pid: Option<u32>,
     /// Where users have numbers. Where they have none, the system admits nobody but this process's user.
     pub(crate) uid: Option<u32>,
 }

@@ -78,6 +78,7 @@ impl Dir {
     }
 
     fn called(user: u32, what: String, mode: Mode, base: &Path, op: Operation) -> Result<Self> {
+        system::check_user(user, op)?;
         let path = base.join(what);
         let fail = |what: &str, error: io::Error| {
             let error = Error::io(

@@ -108,7 +108,7 @@ impl Acceptor {
                 {
                     Ok((region, ready, extras)) => {
                         let uid = guest.who.uid;
-                        let peer = Peer { pid: Some(guest.who.pid), uid: Some(uid), hello: theirs };
+                        let peer = Peer { pid: guest.who.pid, uid: Some(uid), hello: theirs };
                         let link = Arc::new(Link::new(Arc::new(guest.socket)));
                         if let Some(slot) = &ready {
                             state.watch(slot.index(), &link);

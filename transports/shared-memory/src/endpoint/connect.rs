@@ -193,7 +193,7 @@ impl Asked {
         let link = Arc::new(Link::new(Arc::clone(&self.socket)));
         let side = Side { link, role: Role::Opener, ready, uid: owner.uid, extra, extras };
         let (sender, receiver) = fabric.halves(Region::whole(map), capacity, side).map_err(unfit)?;
-        Ok((sender, receiver, Peer { pid: Some(owner.pid), uid: Some(owner.uid), hello: theirs }))
+        Ok((sender, receiver, Peer { pid: owner.pid, uid: Some(owner.uid), hello: theirs }))
     }
 }
 

@@ -23,7 +23,8 @@ pub(crate) use anyipc_os::{
 /// The process and the user on the other side of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Credentials {
-    pub(crate) pid: u32,
+    /// `None` if it has no number in this PID namespace.
+    pub(crate) pid: Option<u32>,
     pub(crate) uid: u32,
 }
 

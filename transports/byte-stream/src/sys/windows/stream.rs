@@ -74,7 +74,7 @@ impl Stream {
     /// Who the system says is on the other side of a local stream. The pipe admits nobody but this user.
     pub(crate) fn credentials(&self) -> io::Result<Credentials> {
         match self {
-            Self::Local(local) => Ok(Credentials { pid: local.pipe().peer()?, uid: None }),
+            Self::Local(local) => Ok(Credentials { pid: Some(local.pipe().peer()?), uid: None }),
             Self::Tcp(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -88,7 +88,8 @@ fn record_lock(fd: &Fd, command: i32, kind: i32, byte: i64) -> io::Result<i32> {
     if code == 0 { Ok(lock.l_type.into()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The processes that took a `flock` on the file and still run, as far as `/proc/locks` shows them.
+/// The processes that took a `flock` on the file and still run, as far as `/proc/locks` shows them: none of
+/// another PID namespace. For display only.
 pub fn holders(id: FileId) -> Vec<u32> {
     let file =
         format!("{:02x}:{:02x}:{}", rustix::fs::major(id.device), rustix::fs::minor(id.device), id.inode);
@@ -96,7 +97,7 @@ pub fn holders(id: FileId) -> Vec<u32> {
         // "1: FLOCK  ADVISORY  READ 1234 00:1a:5678 0 EOF"; waiters have "->" as the second word.
         let mut words = line.split_ascii_whitespace().skip(1);
         let is_lock = words.next() == Some("FLOCK");
-        let pid = words.nth(2)?.parse().ok();
+        let pid = words.nth(2)?.parse().ok().filter(|pid| *pid != 0);
         if is_lock && words.next() == Some(file.as_str()) { pid } else { None }
     };
     let mut pids: Vec<u32> =

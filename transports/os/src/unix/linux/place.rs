@@ -2,7 +2,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use anyipc_core::{Operation, Result};
+use anyipc_core::{Error, ErrorKind, Operation, Result};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, linkat, mknodat, open};
 
 use crate::{Dir, Fd};
@@ -15,6 +15,31 @@ pub(in super::super) fn base() -> io::Result<PathBuf> {
 /// Whether users can share a directory.
 pub(in super::super) fn check_shared(_op: Operation) -> Result<()> {
     Ok(())
+}
+
+/// The number that the kernel shows for every user that has none in a user namespace.
+const OVERFLOW: u32 = 65_534;
+
+/// Refuses to take that number for a user's own: another process may show it and be another user's. A user
+/// that really has it (`nobody`) is in the namespace's map.
+pub(in super::super) fn check_user(user: u32, op: Operation) -> Result<()> {
+    let mapped = || {
+        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        map.lines().any(|line| {
+            let mut numbers = line.split_ascii_whitespace().map(|word| word.parse::<u32>().ok());
+            let (first, _, count) = (numbers.next().flatten(), numbers.next(), numbers.next().flatten());
+            first
+                .zip(count)
+                .is_some_and(|(first, count)| user.checked_sub(first).is_some_and(|at| at < count))
+        })
+    };
+    if user != OVERFLOW || mapped() {
+        return Ok(());
+    }
+    Err(Error::new(op, ErrorKind::PermissionDenied).because(format!(
+        "this process's user has no number in its user namespace: it is shown as {OVERFLOW}, as all others \
+         without one are; map it (/proc/self/uid_map; unshare --map-root-user or --map-current-user)"
+    )))
 }
 
 /// Opens a directory only for reaching into.

@@ -1,7 +1,7 @@
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
-use rustix::net::{SendFlags, sockopt};
+use rustix::net::SendFlags;
 
 /// What a send says so that a peer who is gone is an error and no signal.
 pub const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
@@ -11,8 +11,30 @@ pub fn no_signal(_socket: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// The process and the user at the other end of a local socket: who called `connect` or `listen`.
-pub fn peer_of(socket: &impl AsFd) -> io::Result<(u32, u32)> {
-    let peer = sockopt::socket_peercred(socket)?;
-    Ok((peer.pid.as_raw_nonzero().get() as u32, peer.uid.as_raw()))
+/// The process and the user at the other end of a local socket: the ones that called `connect` or
+/// `listen`. A process of another PID namespace has no number here.
+pub fn peer_of(socket: &impl AsFd) -> io::Result<(Option<u32>, u32)> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    // rustix gives the process as a type that has no zero, which is what the kernel writes for a process
+    // of another PID namespace.
+    // SAFETY: the descriptor is open for the call, and the option is written to a structure of integers of
+    // the length given.
+    let code = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut len,
+        )
+    };
+    if code != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((process(peer.pid), peer.uid))
+}
+
+fn process(pid: libc::pid_t) -> Option<u32> {
+    u32::try_from(pid).ok().filter(|pid| *pid != 0)
 }

@@ -34,6 +34,11 @@ pub(in super::super) fn check_shared(op: Operation) -> Result<()> {
     ))
 }
 
+/// Whether a user's number is the user's own: always, without user namespaces.
+pub(in super::super) fn check_user(_user: u32, _op: Operation) -> Result<()> {
+    Ok(())
+}
+
 /// Opens a directory only for reaching into: there is none, as nobody can make one.
 pub(in super::super) fn open_to_reach(_path: &Path) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::NotFound.into())

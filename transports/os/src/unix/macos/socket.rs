@@ -13,7 +13,7 @@ pub fn no_signal(socket: &impl AsFd) -> io::Result<()> {
 
 /// The process and the user at the other end of a local socket: who called `connect` or `listen`. `ConnectionReset` if
 /// that is gone.
-pub fn peer_of(socket: &impl AsFd) -> io::Result<(u32, u32)> {
+pub fn peer_of(socket: &impl AsFd) -> io::Result<(Option<u32>, u32)> {
     let socket = socket.as_fd().as_raw_fd();
     let (mut user, mut group, mut pid) = (0, 0, 0i32);
     let mut len = size_of::<i32>() as libc::socklen_t;
@@ -29,7 +29,7 @@ pub fn peer_of(socket: &impl AsFd) -> io::Result<(u32, u32)> {
     if code != 0 {
         return Err(unknown());
     }
-    Ok((u32::try_from(pid).unwrap_or(0), user))
+    Ok((u32::try_from(pid).ok().filter(|pid| *pid != 0), user))
 }
 
 fn unknown() -> io::Error {

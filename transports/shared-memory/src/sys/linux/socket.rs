@@ -7,7 +7,6 @@ use anyipc_core::{Result, Source};
 use anyipc_os::{Dir, Fd, Quiet};
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
@@ -37,10 +36,10 @@ impl Socket {
         Ok(Self(fd))
     }
 
-    /// Who the kernel says is on the other side: who called `connect` or `listen`.
+    /// The process and the user that called `connect` or `listen` on the other side.
     pub(crate) fn credentials(&self) -> io::Result<Credentials> {
-        let peer = socket_peercred(&self.0)?;
-        Ok(Credentials { pid: peer.pid.as_raw_nonzero().get() as u32, uid: peer.uid.as_raw() })
+        let (pid, uid) = anyipc_os::peer_of(&self.0)?;
+        Ok(Credentials { pid, uid })
     }
 
     /// Sends bytes and, with the first of them, descriptors.
