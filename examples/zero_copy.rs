@@ -1,8 +1,8 @@
 //! cargo run --release --example zero_copy
 //!
 //! Frames written where the other process reads them: `send_with` fills the ring in place, and `recv_with`
-//! shows it in place, because the address trusts a peer of the same user. Without `trust=same-user` the
-//! closure gets a private copy, which the sender cannot change while it is being read.
+//! shows it in place, because the address trusts a peer of the same user. Without `trust=same-user` both
+//! closures get private memory, which the other process cannot change while they use it.
 
 use std::error::Error;
 use std::process::Command;

@@ -143,9 +143,12 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends one message of at most `max` bytes that `fill` writes in place, and of which it returns the
-    /// length; waits while there is no room. `None` or a panic sends nothing. The bytes given to `fill`
-    /// have unspecified content. Above one frame, one copy is made.
+    /// Sends one message of at most `max` bytes that `fill` writes, and of which it returns the length; waits
+    /// while there is no room. `None` or a panic sends nothing. The bytes given to `fill` have unspecified
+    /// content.
+    ///
+    /// Over shared memory with `trust=same-user`, a peer of the same user, and a message of one frame, `fill`
+    /// writes in place, and the peer can change the bytes meanwhile. Otherwise they are private, and copied.
     ///
     /// # Errors
     /// Those of [`send`](Self::send); `MessageTooLarge` also if `max` is over the limit or `fill` returns more

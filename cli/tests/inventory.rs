@@ -145,6 +145,7 @@ fn addresses_are_explained() {
     assert_eq!(explained["name"], "why");
     assert!(explained["capabilities"].as_array().unwrap().contains(&json!("block")));
     assert_eq!(explained["reading"]["in_place"], true);
+    assert_eq!(explained["writing"]["in_place"], true);
     assert_eq!(explained["objects"], json!([]));
     let option = |explained: &Value, name: &str| {
         explained["options"].as_array().unwrap().iter().find(|option| option["name"] == name).unwrap().clone()
@@ -163,6 +164,7 @@ fn addresses_are_explained() {
     let owner = place.start_owner(["recv", "shm://why", "--follow"]);
     let explained = explain("shm://why");
     assert_eq!(explained["reading"]["in_place"], false);
+    assert_eq!(explained["writing"]["in_place"], false);
     assert_eq!(explained["objects"][0]["holders"], json!([owner.pid()]));
     let text = place.run(["explain", "shm://why"]).ok();
     assert!(text.contains("live owner") && text.contains(&owner.pid().to_string()), "{text}");

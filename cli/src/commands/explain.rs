@@ -36,16 +36,17 @@ struct Explanation<'a> {
     system_name: Option<String>,
     capabilities: Vec<&'static str>,
     made_of: &'static str,
-    reading: Reading,
+    reading: Access,
+    writing: Access,
     options: Vec<Choice<'a>>,
     objects: Vec<Record<'a>>,
 }
 
-/// Where a receiver reads messages.
+/// Where a closure reads or writes messages.
 #[derive(Serialize)]
-struct Reading {
+struct Access {
     in_place: bool,
-    why: &'static str,
+    why: String,
 }
 
 /// An option, and what is chosen.
@@ -78,7 +79,8 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         system_name: transport.file_stem(address.name(), &options),
         capabilities: capabilities.names().collect(),
         made_of: transport.about(),
-        reading: reading(&address, capabilities),
+        reading: access(&address, capabilities, "read"),
+        writing: access(&address, capabilities, "written"),
         options: COMMON_KEYS.iter().chain(transport.keys()).map(|key| choice(&address, key)).collect(),
         objects: objects.iter().map(|object| Record::new(address.scheme(), object)).collect(),
     };
@@ -90,18 +92,21 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn reading(address: &Address, capabilities: Capabilities) -> Reading {
-    let (in_place, why) = match address.get("trust") {
-        // Only where memory is shared there is a place to read in.
-        _ if !capabilities.contains(Capabilities::CROSS_PROCESS | Capabilities::BLOCK) => {
-            (false, "over this transport each message that is read is a private copy")
-        }
-        Some("same-user") => {
-            (true, "trust=same-user: in place where the peer has the same user, else copied")
-        }
-        _ => (false, "trust=copy: the peer cannot change what is being read; trust=same-user reads in place"),
+fn access(address: &Address, capabilities: Capabilities, done: &str) -> Access {
+    // Only where memory is shared there is a place to work in.
+    let (in_place, why) = if !capabilities.contains(Capabilities::CROSS_PROCESS | Capabilities::BLOCK) {
+        (false, format!("over this transport each message that is {done} by a closure is a private copy"))
+    } else if address.get("trust") == Some("same-user") {
+        (true, "trust=same-user: in place where the peer has the same user, else copied".into())
+    } else {
+        (
+            false,
+            format!(
+                "trust=copy: the peer cannot change what is being {done}; with trust=same-user it is {done} in place"
+            ),
+        )
     };
-    Reading { in_place, why }
+    Access { in_place, why }
 }
 
 fn choice<'a>(address: &'a Address, key: &Key) -> Choice<'a> {
@@ -130,8 +135,6 @@ fn print(
     objects: &[Object],
     out: &Output,
 ) -> Result<()> {
-    let reading = &explanation.reading;
-    let place = if reading.in_place { "in place" } else { "copied" };
     let mut facts = vec![
         ("address", explanation.address.clone()),
         ("transport", explanation.scheme.to_owned()),
@@ -139,7 +142,10 @@ fn print(
         ("made of", explanation.made_of.to_owned()),
     ];
     facts.extend(explanation.system_name.clone().map(|name| ("system name", name)));
-    facts.push(("reading", format!("{place}: {}", reading.why)));
+    for (label, access) in [("reading", &explanation.reading), ("writing", &explanation.writing)] {
+        let place = if access.in_place { "in place" } else { "copied" };
+        facts.push((label, format!("{place}: {}", access.why)));
+    }
     let facts = facts.into_iter().map(|(label, value)| [label.into(), value]);
     out.line(table::columns(["", ""], facts))?;
     out.line("")?;

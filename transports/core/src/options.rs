@@ -45,18 +45,19 @@ pub mod keys {
         "new: an existing object is an error; open_or_create: adopt it",
     )
     .or("new");
-    /// `trust`: whether received bytes are read in place.
+    /// `trust`: whether messages are read and written in memory that the peer can write, too.
     pub const TRUST: Key = Key::new(
         "trust",
         Choice(&["copy", "same-user"]),
         Both,
-        "copy: the reader gets a private copy; same-user: it reads a peer of its own user in place",
+        "copy: reading and writing closures get private memory; same-user: with a peer of this user they work in \
+         place, where it can change the bytes meanwhile",
     )
     .or("copy");
     /// `trust` where each message is a private copy anyway: understood, so that an address changes nothing but
     /// its scheme.
     pub const TRUST_ANYWAY: Key =
-        Key { help: "makes no difference here: what is received is always a private copy", ..TRUST };
+        Key { help: "makes no difference here: closures always get private memory", ..TRUST };
 }
 
 /// The keys that the facade understands for every transport.

@@ -44,11 +44,10 @@ impl Layout {
     /// Maps the array that a ring's producer offers: sealed, larger than the present one, and of `limit` bytes
     /// at most, or it is refused.
     pub(crate) fn follow(ring: &SharedRing, fd: &Fd, limit: usize) -> io::Result<SharedRing> {
-        let capacity = usize::try_from(fd.status()?.size).unwrap_or(0);
+        let capacity = sys::sealed_len(fd)?;
         if capacity <= ring.capacity() || capacity > limit {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        sys::check_anonymous(fd, capacity)?;
         let map = Arc::new(Map::new(fd, capacity)?);
         ring.with_array(map, 0, capacity).ok_or_else(|| io::ErrorKind::InvalidData.into())
     }

@@ -39,6 +39,13 @@ impl Shared {
     }
 }
 
+/// Tasks to be woken when the lock is free: a waker is foreign code.
+type Woken = [Option<Waker>; 2];
+
+fn wake_all(woken: Woken) {
+    woken.into_iter().flatten().for_each(Waker::wake);
+}
+
 /// The most memory that a peer may hand over ahead of the receiver.
 const MAX_HANDED: usize = 4;
 
@@ -153,31 +160,34 @@ impl Link {
 
     /// Before a task sleeps: remembers its waker and empties the socket of old bells.
     pub fn prepare(&self, half: Half, waker: &Waker) {
-        let shared = &mut *self.shared();
-        shared.remember(half, waker);
-        self.empty(shared, Some(half));
+        wake_all({
+            let shared = &mut *self.shared();
+            shared.remember(half, waker);
+            self.empty(shared, Some(half))
+        });
     }
 
     /// As [`prepare`](Self::prepare), for a task that hears new bells beside old ones: those are mostly left there.
     pub fn prepare_again(&self, half: Half, waker: &Waker) {
-        let shared = &mut *self.shared();
-        shared.remember(half, waker);
-        shared.sleeps += 1;
-        if shared.sleeps >= MAX_SLEEPS {
-            self.empty(shared, Some(half));
-        }
+        wake_all({
+            let shared = &mut *self.shared();
+            shared.remember(half, waker);
+            shared.sleeps += 1;
+            if shared.sleeps >= MAX_SLEEPS { self.empty(shared, Some(half)) } else { Woken::default() }
+        });
     }
 
     /// Takes everything off the socket, for who sleeps on many of them. True if the peer is gone.
     pub(crate) fn drain(&self) -> bool {
-        let shared = &mut *self.shared();
-        self.empty(shared, None);
+        let woken = self.empty(&mut self.shared(), None);
+        wake_all(woken);
         // Asked for: behind the last bell it is told only once.
         self.look()
     }
 
-    /// Takes everything off the socket, and wakes the tasks that slept on that, but for the caller's own.
-    fn empty(&self, shared: &mut Shared, own: Option<Half>) {
+    /// Takes everything off the socket, and gives the wakers of the tasks that slept on that, but for the
+    /// caller's own.
+    fn empty(&self, shared: &mut Shared, own: Option<Half>) -> Woken {
         shared.sleeps = 0;
         let bells = self.socket.take_bells(&mut shared.handed);
         // Nobody honest is that far ahead.
@@ -185,15 +195,14 @@ impl Link {
             shared.handed.truncate(MAX_HANDED);
             self.set_gone();
         }
-        if bells.rung || bells.hung_up {
-            for half in [Half::Sender, Half::Receiver] {
-                if own != Some(half)
-                    && let Some(other) = shared.wakers[half as usize].take()
-                {
-                    other.wake();
-                }
-            }
+        if !bells.rung && !bells.hung_up {
+            return Woken::default();
         }
+        let mut woken = Woken::default();
+        for half in [Half::Sender, Half::Receiver].into_iter().filter(|half| own != Some(*half)) {
+            woken[half as usize] = shared.wakers[half as usize].take();
+        }
+        woken
     }
 
     /// Hands memory over to the peer. False if the socket is full or gone: not now.
@@ -203,11 +212,14 @@ impl Link {
 
     /// The memory that the peer handed over next, for the receiver.
     pub(crate) fn handed_over(&self) -> Option<Fd> {
-        let shared = &mut *self.shared();
-        if shared.handed.is_empty() {
-            self.empty(shared, Some(Half::Receiver));
-        }
-        if shared.handed.is_empty() { None } else { Some(shared.handed.remove(0)) }
+        let (woken, memory) = {
+            let shared = &mut *self.shared();
+            let empty = shared.handed.is_empty();
+            let woken = if empty { self.empty(shared, Some(Half::Receiver)) } else { Woken::default() };
+            (woken, (!shared.handed.is_empty()).then(|| shared.handed.remove(0)))
+        };
+        wake_all(woken);
+        memory
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {

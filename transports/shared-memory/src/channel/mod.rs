@@ -44,7 +44,7 @@ pub(crate) fn halves(
         Role::Opener => (slot, None),
     };
     let (sends, receives) = (Producer::new(out.clone()), Consumer::new(back.clone()));
-    let sender = Sender::new(sends, out_spare.clone(), Arc::clone(&link), mark, limit);
+    let sender = Sender::new(sends, out_spare.clone(), Arc::clone(&link), mark, in_place, limit);
     let receiver = Receiver::new(receives, back_spare.clone(), link, token, in_place, limit);
     (sender, receiver)
 }

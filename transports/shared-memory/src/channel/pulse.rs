@@ -1,6 +1,6 @@
 //! How often the halves look at the peer, and at the clock for that.
 
-use crate::sys;
+use crate::sys::{self, Second};
 
 /// When a half last looked at the socket: it looks again after 100 ms of calls that tell nothing of the peer.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ const LONG: usize = 512;
 pub(super) struct Haste {
     clock: u64,
     frames: u32,
-    second: i64,
+    second: Second,
 }
 
 impl Haste {

@@ -28,10 +28,23 @@ pub struct Receiver {
     parked: u32,
     /// How many bytes the ring may grow to.
     limit: usize,
-    /// The larger array that the ring goes on in when the sender says so: the spare one, or what it has offered.
-    larger: Option<SharedRing>,
+    larger: Larger,
     /// The peer broke the format: nothing of it is believed any more.
     broken: bool,
+}
+
+/// The array that the ring goes on in when the sender says so. An honest sender has at most one offer open,
+/// and makes no other after one was declined, so that a peer's offers end.
+#[derive(Debug)]
+enum Larger {
+    /// The sender may offer memory.
+    None,
+    /// The spare array, which both sides have; the sender may also offer memory.
+    Spare(SharedRing),
+    /// The memory that the sender has offered; the next thing in the ring must be data, or the move.
+    Accepted(SharedRing),
+    /// The sender's offer was declined: the ring stays as it is.
+    Declined,
 }
 
 impl Receiver {
@@ -52,7 +65,7 @@ impl Receiver {
             copy: Vec::new(),
             parked: 0,
             limit,
-            larger: spare,
+            larger: spare.map_or(Larger::None, Larger::Spare),
             broken: false,
         }
     }
@@ -111,11 +124,19 @@ impl Receiver {
         }
         // An unknown flag cannot come from our sender; the frame is shown to nobody.
         let mut show = |flags: u8, frame: &[u8]| Flags::from_bits(flags).map(|flags| read(flags, frame));
-        let mut gone = false;
+        // At most two turns, and one for each of an offer and a move, whatever lies in the ring.
+        let (mut gone, mut offered) = (false, false);
         let (result, wake) = loop {
             match self.ring.pop(&mut show) {
                 Ok(popped) => break popped,
-                Err(Refusal::Offered) => self.consider(),
+                // The next call's.
+                Err(Refusal::Offered) if offered => {
+                    return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock));
+                }
+                Err(Refusal::Offered) => {
+                    offered = true;
+                    self.consider()?;
+                }
                 Err(Refusal::Moved) => self.follow()?,
                 Err(refusal) if gone => return Err(self.last(refusal)),
                 Err(refusal) => match self.refuse(refusal) {
@@ -134,19 +155,28 @@ impl Receiver {
     /// Takes the larger array that the sender has handed over, if it arrived (descriptors may have run out),
     /// is sound and can be mapped; else the ring stays as it is.
     #[cold]
-    fn consider(&mut self) {
+    fn consider(&mut self) -> Result<()> {
+        if matches!(self.larger, Larger::Accepted(_) | Larger::Declined) {
+            return Err(self.condemn());
+        }
         let memory = self.link.handed_over();
-        self.larger = memory.and_then(|memory| Layout::follow(self.ring.ring(), &memory, self.limit).ok());
-        let wake = self.ring.answer(self.larger.is_some());
+        let larger = memory.and_then(|memory| Layout::follow(self.ring.ring(), &memory, self.limit).ok());
+        let wake = self.ring.answer(larger.is_some());
+        self.larger = larger.map_or(Larger::Declined, Larger::Accepted);
         self.link.wake(wake, self.ring.ring().producer());
+        Ok(())
     }
 
-    /// Goes on in the array that was accepted.
+    /// Goes on in the array that both sides have.
     #[cold]
     fn follow(&mut self) -> Result<()> {
-        let ring = self.larger.take().ok_or_else(|| self.condemn())?;
-        self.ring.follow(ring);
-        Ok(())
+        match std::mem::replace(&mut self.larger, Larger::None) {
+            Larger::Spare(ring) | Larger::Accepted(ring) => {
+                self.ring.follow(ring);
+                Ok(())
+            }
+            Larger::None | Larger::Declined => Err(self.condemn()),
+        }
     }
 
     #[cold]
@@ -205,6 +235,10 @@ fn corrupt() -> Error {
 
 #[cfg(test)]
 impl Receiver {
+    pub(super) fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.link)
+    }
+
     pub(super) fn refuse_offers(&mut self) {
         self.limit = 0;
     }

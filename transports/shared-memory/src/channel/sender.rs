@@ -28,6 +28,10 @@ pub struct Sender {
     roomy: usize,
     growth: Growth,
     haste: Haste,
+    /// Whether `try_send_with` lets a frame be written in the ring, where the peer can change it meanwhile,
+    /// instead of in `scratch`.
+    in_place: bool,
+    scratch: Vec<u8>,
 }
 
 /// A ring begins small, which is kind to memory and to the caches. A sender that finds it full goes on in the spare array;
@@ -71,6 +75,7 @@ impl Sender {
         spare: Option<SharedRing>,
         link: Arc<Link>,
         ready: Option<ReadySlot>,
+        in_place: bool,
         limit: usize,
     ) -> Self {
         // The inbox is told of each frame.
@@ -79,7 +84,8 @@ impl Sender {
             Growth { capacity: ring.ring().capacity(), limit, wanted: 0, spare, again: false, offered: None };
         let max_frame = ring.max_payload();
         let (pulse, roomy) = (Pulse::new(), growth.roomy(max_frame));
-        Self { ring, link, pulse, ready, parked: 0, max_frame, roomy, growth, haste: Haste::default() }
+        let (haste, scratch) = (Haste::default(), Vec::new());
+        Self { ring, link, pulse, ready, parked: 0, max_frame, roomy, growth, haste, in_place, scratch }
     }
 
     /// Moves to the spare array or offers a larger one, if that is due; moves to one that was accepted. If anything fails,
@@ -314,8 +320,31 @@ impl Sender {
     }
 }
 
+/// Lets `fill` write into `scratch`, and copies what it wrote.
+fn copy_from(
+    scratch: &mut Vec<u8>,
+    frame: &mut [u8],
+    fill: impl FnOnce(&mut [u8]) -> Option<usize>,
+) -> Option<usize> {
+    if scratch.len() < frame.len() {
+        scratch.resize(frame.len(), 0);
+    }
+    let private = &mut scratch[..frame.len()];
+    let used = fill(private)?.min(frame.len());
+    frame[..used].copy_from_slice(&private[..used]);
+    Some(used)
+}
+
 #[cfg(test)]
 impl Sender {
+    pub(super) fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.link)
+    }
+
+    pub(super) fn ring(&self) -> &SharedRing {
+        self.ring.ring()
+    }
+
     pub(super) fn was_last_called_long_ago(&mut self) {
         self.pulse = Pulse::long_ago();
         self.haste.long_ago();
@@ -329,6 +358,12 @@ impl Sender {
     pub(super) fn abandon(self) {
         self.link.hang_up();
         std::mem::forget(self);
+    }
+
+    /// Offers memory, and more of it before the first is answered.
+    pub(super) fn offer_beside_an_offer(&mut self) {
+        assert!(self.offer(1 << 16));
+        assert!(self.offer(1 << 17));
     }
 
     /// Offers memory that it does not hand over, and moves to it whatever the answer is.
@@ -366,11 +401,19 @@ impl SendHalf for Sender {
         fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
         let mut cancelled = false;
-        let result = self.push(max, flags, |frame| {
+        let mut fill = |frame: &mut [u8]| {
             let used = fill(frame);
             cancelled = used.is_none();
             used
-        });
+        };
+        let result = if self.in_place {
+            self.push(max, flags, fill)
+        } else {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let sent = self.push(max, flags, |frame| copy_from(&mut scratch, frame, &mut fill));
+            self.scratch = scratch;
+            sent
+        };
         if cancelled { Ok(()) } else { result }
     }
 

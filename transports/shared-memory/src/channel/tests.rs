@@ -252,6 +252,74 @@ fn a_move_without_memory_is_corrupt() {
     }
 }
 
+/// The position's low bits stand in the header: with as many lines, one array of offers serves every lap.
+#[test]
+fn an_array_full_of_offers_ends_with_the_second() {
+    const CAPACITY: usize = 4 << 20;
+    let (done, ended) = std::sync::mpsc::channel();
+    let test = move || {
+        let (layout, (_send, mut receiver), _peer) = growing_pair(CAPACITY, false, 2 * CAPACITY, false);
+        for line in 0..layout.to_owner.lines() {
+            layout.to_owner.header(line).store(3 << 40 | line << 48, Ordering::Relaxed);
+        }
+        assert!(bytes(&mut receiver).unwrap_err().is_would_block(), "the first one was declined");
+        assert_eq!(bytes(&mut receiver).unwrap_err().kind(), ErrorKind::Corrupt);
+        let _ = done.send(());
+    };
+    std::thread::spawn(test);
+    ended.recv_timeout(Duration::from_secs(20)).unwrap();
+}
+
+#[test]
+fn an_offer_beside_an_offer_is_corrupt() {
+    let (_, (mut sender, _recv), b) = growing_pair(4096, false, 1 << 20, true);
+    let (_send, mut receiver) = b.unwrap();
+    sender.offer_beside_an_offer();
+    assert!(bytes(&mut receiver).unwrap_err().is_would_block(), "the first one was accepted");
+    assert_eq!(bytes(&mut receiver).unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+/// What the closure has written stays as it is while it reads it again, whatever the peer does to the ring.
+#[test]
+fn a_frame_is_written_where_the_peer_cannot_change_it() {
+    for in_place in [false, true] {
+        let (_, (mut sender, _recv), b) = pair(4096, in_place);
+        let (_send, mut receiver) = b.unwrap();
+        let ring = sender.ring().clone();
+        let mut changed = false;
+        let mut fill = |frame: &mut [u8]| {
+            frame.fill(7);
+            (0..ring.lines()).for_each(|line| ring.header(line).store(0, Ordering::Relaxed));
+            changed = frame.iter().any(|byte| *byte != 7);
+            Some(200)
+        };
+        sender.try_send_with(300, Flags::NONE, &mut fill).unwrap();
+        assert_eq!(changed, in_place);
+        assert_eq!(bytes(&mut receiver).unwrap().len(), 200);
+    }
+}
+
+/// A waker that uses the channel when it is woken.
+struct Nested(Arc<Link>, std::sync::atomic::AtomicU32);
+
+impl std::task::Wake for Nested {
+    fn wake(self: Arc<Self>) {
+        self.0.prepare(Half::Sender, Waker::noop());
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_waker_may_use_the_channel() {
+    let (_, (_send, receiver), b) = pair(4096, false);
+    let link = receiver.link();
+    let nested = Arc::new(Nested(Arc::clone(&link), 0.into()));
+    link.prepare(Half::Sender, &Arc::clone(&nested).into());
+    b.unwrap().0.link().ring_bell();
+    link.prepare(Half::Receiver, Waker::noop());
+    assert_eq!(nested.1.load(Ordering::Relaxed), 1);
+}
+
 /// A task that slept before leaves old bells on the socket. Its reactor hears each new one all the same, however long
 /// that goes on and whichever half sleeps, and then the hang-up.
 #[test]

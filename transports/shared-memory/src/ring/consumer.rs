@@ -119,7 +119,8 @@ impl<S: Storage> Consumer<S> {
         let mut found = 0;
         let length = |header| {
             // All else in the header is known.
-            found = (header ^ Word::pack(0, 0, DATA, head)) as usize;
+            let rest: u64 = header ^ Word::pack(0, 0, DATA, head);
+            found = usize::try_from(rest).unwrap_or(usize::MAX);
             (found <= most).then_some(found)
         };
         let result = self.ring.read_next(head, length, |payload| {

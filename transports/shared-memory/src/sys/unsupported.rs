@@ -56,6 +56,10 @@ pub(crate) fn check_anonymous(_fd: &Fd, _len: usize) -> io::Result<()> {
     no()
 }
 
+pub(crate) fn sealed_len(_fd: &Fd) -> io::Result<usize> {
+    no()
+}
+
 pub(crate) fn futex_wait(_word: &AtomicU32, _expected: u32, timeout: Duration) {
     std::thread::sleep(timeout);
 }
@@ -70,7 +74,9 @@ pub(crate) fn coarse_ticks() -> u64 {
     0
 }
 
-pub(crate) fn second() -> i64 {
+pub(crate) type Second = i64;
+
+pub(crate) fn second() -> Second {
     0
 }
 

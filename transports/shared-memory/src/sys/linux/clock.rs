@@ -9,9 +9,12 @@ pub(crate) fn coarse_ticks() -> u64 {
     (now.tv_sec as u64) << 10 | (now.tv_nsec as u64) >> 20
 }
 
+/// Not as wide everywhere.
+pub(crate) type Second = libc::time_t;
+
 /// The second of the day's time, which may be set: good for telling that it is another one, at the cost of a load.
 #[inline]
-pub(crate) fn second() -> i64 {
+pub(crate) fn second() -> Second {
     // SAFETY: without a place to write to, the call only returns the time.
     unsafe { libc::time(std::ptr::null_mut()) }
 }

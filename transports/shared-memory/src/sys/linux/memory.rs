@@ -22,18 +22,24 @@ pub(crate) fn anonymous(len: usize, reserved: usize) -> io::Result<Fd> {
 
 /// Accepts memory from a peer only if it has `len` bytes and can never have fewer; else `InvalidData`.
 pub(crate) fn check_anonymous(fd: &Fd, len: usize) -> io::Result<()> {
-    let wrong = |what| Err(io::Error::new(io::ErrorKind::InvalidData, what));
-    // Huge pages can be sealed too, but running out of them is a signal.
-    if fstatfs(fd)?.f_type != libc::TMPFS_MAGIC {
-        return wrong("the memory is not a plain memfd");
-    }
+    if sealed_len(fd)? == len { Ok(()) } else { Err(wrong("the memory has not the announced size")) }
+}
+
+/// The bytes of a peer's memory, which can never be fewer; else `InvalidData`.
+pub(crate) fn sealed_len(fd: &Fd) -> io::Result<usize> {
+    // First: what follows asks the file system, which may be a process of the peer's (FUSE) that never
+    // answers. Such a file has no seals.
     match fcntl_get_seals(fd) {
         Ok(seals) if seals.contains(SEALS) => {}
-        _ => return wrong("the memory is not sealed against resizing"),
+        _ => return Err(wrong("the memory is not sealed against resizing")),
     }
-    if u64::try_from(fstat(fd)?.st_size).ok() == u64::try_from(len).ok() {
-        Ok(())
-    } else {
-        wrong("the memory has not the announced size")
+    // Huge pages can be sealed too, but running out of them is a signal.
+    if fstatfs(fd)?.f_type != libc::TMPFS_MAGIC {
+        return Err(wrong("the memory is not a plain memfd"));
     }
+    usize::try_from(fstat(fd)?.st_size).map_err(|_| wrong("the memory is too large for this process"))
+}
+
+fn wrong(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }

@@ -6,10 +6,10 @@ mod map;
 mod memory;
 mod socket;
 
-pub(crate) use clock::{coarse_ticks, second};
+pub(crate) use clock::{Second, coarse_ticks, second};
 pub(crate) use futex::{futex_wait, futex_wake};
 pub(crate) use map::Map;
-pub(crate) use memory::{anonymous, check_anonymous};
+pub(crate) use memory::{anonymous, check_anonymous, sealed_len};
 pub(crate) use socket::{Listener, Socket, is_exhausted};
 
 pub(crate) use rustix::param::page_size;

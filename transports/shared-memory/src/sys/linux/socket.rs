@@ -80,11 +80,10 @@ impl Socket {
 
     /// Wakes the other side's reactor. False if there is no other side.
     pub(crate) fn ring_bell(&self) -> bool {
-        match send(&self.0, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-            // A full socket is full of bells.
-            Ok(_) | Err(Errno::WOULDBLOCK | Errno::INTR) => true,
-            Err(_) => false,
-        }
+        let rung = send(&self.0, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        // A full socket is full of bells, and a system without memory tells nothing of the other side, which
+        // looks again by itself.
+        !matches!(rung, Err(error) if is_end(error))
     }
 
     /// Takes the bells that were rung, and appends the descriptors that came with them. More than a socket
@@ -110,8 +109,7 @@ impl Socket {
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => bells.hung_up = true,
+                Err(error) => bells.hung_up = Errno::from_io_error(&error).is_some_and(is_end),
             }
             break;
         }
@@ -222,6 +220,11 @@ impl Listener {
     pub(crate) fn source(&self) -> Result<Source> {
         Ok(Arc::clone(&self.set) as Source)
     }
+}
+
+/// True if there is no other side, and none of an error of another kind.
+fn is_end(error: Errno) -> bool {
+    matches!(error, Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN | Errno::SHUTDOWN)
 }
 
 /// True if the process or the system has run out of descriptors or of memory for them.
