@@ -47,10 +47,6 @@ impl Sleeper {
         Ok(true)
     }
 
-    pub(crate) fn add_source(&mut self, source: Source, interest: Interest) {
-        self.sources.push((source, interest));
-    }
-
     /// Adds everything that another one sleeps for.
     pub(crate) fn add_all(&mut self, other: &Self) {
         self.sources.extend(other.sources.iter().cloned());

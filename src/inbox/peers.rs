@@ -88,11 +88,6 @@ impl Peers {
         self.places.iter_mut().enumerate().filter_map(|(place, at)| Some((place, at.as_mut()?)))
     }
 
-    /// Whether the transport's hints tell of anybody.
-    pub(super) fn any_hinted(&self) -> bool {
-        !self.tokens.is_empty()
-    }
-
     /// Whether they tell of everybody.
     pub(super) fn all_hinted(&self) -> bool {
         self.tokens.len() == self.ids.len()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyipc_core::{Armed, ErrorKind, Interest, Result, Wait, Waiter};
+use anyipc_core::{Armed, ErrorKind, Result, Wait, Waiter};
 
 use super::Inbox;
 use crate::wait::{SLICE, Spinner, Waitable};
@@ -39,28 +39,18 @@ impl Wait for Inbox {
             armed => armed?,
         };
         // Where hints come with a source, that source tells of the channels, too.
-        let mut covered = false;
         // Who stands at a stuck door would end every sleep at once. It is shut for a moment, and what its
         // source tells of those inside is found out then.
-        if self.door_stuck {
+        let covered = if self.door_stuck {
             self.sleeper.shorten(RETRY);
-            covered = self.peers.any_hinted();
+            true
         } else {
             let source = || self.endpoint.raw().source(&self.attempt);
             if !self.sleeper.add(armed, source)? {
                 return Ok(Armed::Ready);
             }
-            match armed {
-                Armed::Source(_) => covered = self.peers.any_hinted(),
-                Armed::After(_) => {
-                    if let Ok(source) = source() {
-                        self.sleeper.add_source(source, Interest::Readable);
-                        covered = self.peers.any_hinted();
-                    }
-                }
-                Armed::Ready | Armed::Waker | Armed::Park => {}
-            }
-        }
+            matches!(armed, Armed::Source(_))
+        };
         for (place, connection) in self.peers.iter_mut() {
             if covered && connection.receiver.token().is_some() {
                 continue;

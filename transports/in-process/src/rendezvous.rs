@@ -10,6 +10,9 @@ use crate::channel::{Receiver, Sender, pair};
 use crate::lock;
 use crate::pipe::Hints;
 
+/// The most openers that one call turns away.
+const MAX_TAKEN: usize = 64;
+
 /// What `try_connect` hands out.
 pub(crate) type Connected = (Sender, Receiver, Peer);
 
@@ -93,7 +96,7 @@ impl Rendezvous {
     /// Lets the first matching opener in; those that do not match are told so and counted.
     pub(crate) fn accept(&self, attempt: &Attempt) -> Result<Connected> {
         let ours = Hello { capacity: self.capacity as u64, ..attempt.hello.clone() };
-        loop {
+        for _ in 0..MAX_TAKEN {
             let mut state = lock(&self.state);
             if state.gone {
                 return Err(Error::new(Operation::Accept, ErrorKind::Removed)
@@ -117,6 +120,8 @@ impl Rendezvous {
             knock.answer(Ok((their_sender, their_receiver, peer(ours))));
             return Ok((sender, receiver, peer(them)));
         }
+        // More may wait: arming says so.
+        Err(Error::new(Operation::Accept, ErrorKind::WouldBlock))
     }
 
     /// Shows the tokens of the channels that may have something to receive.

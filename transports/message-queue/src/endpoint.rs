@@ -5,7 +5,7 @@ use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Queue, Rejections, Result, Role, Source, Waiter,
 };
 use anyipc_os::{Dir, check_generation, generation};
-use anyipc_shared_memory::parts::{self, Acceptor, Fabric, Kind, Memory, Rendezvous};
+use anyipc_shared_memory::parts::{self, Acceptor, Fabric, Kind, Memory};
 
 use crate::halves::{Receiver, ReceiverOver, Sender, SenderOver};
 use crate::kind::KIND;
@@ -57,11 +57,10 @@ impl Endpoint {
         name: &Name,
         dir: Arc<Dir>,
         settings: Settings,
-        owner: Option<Rendezvous>,
+        acceptor: Option<Acceptor>,
         (memory, body): (Memory, Body),
     ) -> Self {
-        let (name, acceptor) = (name.clone(), owner.map(Acceptor::new));
-        Self { name, dir, settings, acceptor, memory: Arc::new(memory), body }
+        Self { name: name.clone(), dir, settings, acceptor, memory: Arc::new(memory), body }
     }
 
     /// What `try_connect` is for this handle.

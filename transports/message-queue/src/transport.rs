@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use anyipc_core::{Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport};
 use anyipc_os::Dir;
-use anyipc_shared_memory::parts::{self, Kind, Memory, Path, Plan, Region, Rendezvous};
+use anyipc_shared_memory::parts::{self, Acceptor, Kind, Memory, Path, Plan, Region, Rendezvous};
 
 use crate::endpoint::{Body, Endpoint};
 use crate::kind::KIND;
@@ -177,6 +177,7 @@ fn make(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operatio
         }
         return Err(error);
     }
+    let owner = owner.map(|owner| Acceptor::new(owner, operation)).transpose()?;
     Ok(Endpoint::new(name, dir, settings, owner, (memory, body)))
 }
 

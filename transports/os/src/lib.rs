@@ -13,6 +13,7 @@ mod windows;
 
 mod claim;
 mod group;
+pub mod half_open;
 mod lpsz;
 mod named;
 mod put;

@@ -160,6 +160,21 @@ impl std::os::fd::AsFd for Bell {
     }
 }
 
+pub trait Watched {}
+
+impl<T> Watched for T {}
+
+#[derive(Debug)]
+pub struct Spare;
+
+pub fn is_shortage(_error: &io::Error) -> bool {
+    false
+}
+
+pub fn lacks_descriptors(_error: &io::Error) -> bool {
+    false
+}
+
 #[derive(Debug)]
 pub struct Set(Infallible);
 
@@ -174,6 +189,9 @@ impl Set {
         match self.0 {}
     }
     pub fn watch_for<T>(&self, _what: &T, _interest: Interest) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub fn spare(&self) -> io::Result<Spare> {
         match self.0 {}
     }
     pub fn ring_at(&self, _moment: Option<Instant>) -> io::Result<()> {

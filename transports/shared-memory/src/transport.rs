@@ -5,7 +5,7 @@ use anyipc_core::{
 };
 
 use crate::block::Block;
-use crate::endpoint::{Endpoint, Settings};
+use crate::endpoint::{Acceptor, Endpoint, Settings};
 use crate::inventory;
 use crate::kind::BLOCK;
 use crate::rendezvous::Rendezvous;
@@ -56,6 +56,7 @@ impl Transport for SharedMemory {
         if owner.is_none() && !settings.adopt {
             return Err(owned(Operation::Create));
         }
+        let owner = owner.map(|owner| Acceptor::new(owner, Operation::Create)).transpose()?;
         Ok(Endpoint::new(name, dir, settings, owner, block))
     }
 
@@ -93,6 +94,7 @@ impl Transport for SharedMemory {
         let Some(owner) = Rendezvous::claim(Arc::clone(&dir), &BLOCK, name, operation)? else {
             return Err(owned(operation));
         };
+        let owner = Acceptor::new(owner, operation)?;
         Ok(Endpoint::new(name, dir, settings, Some(owner), Some(Block::new(segment, settings.patience))))
     }
 

@@ -1,25 +1,22 @@
-use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Hello, Interest, Operation, Peer, Rejections, Reply, Result, Source,
+    Armed, Attempt, Error, ErrorKind, Hello, Operation, Peer, Rejections, Reply, Result, Source,
 };
+use anyipc_os::half_open::{Admission, HalfOpen, Listening, Next, Reserve, Step};
 use anyipc_os::{Set, user};
 
-use super::guest::{Guest, Step};
+use super::guest::{Guest, Said};
 use crate::halves::{Receiver, Sender, duplex, halves};
 use crate::named::Access;
 use crate::proof::{Key, Nonce, nonce};
-use crate::sys::{Listener, Stream, is_shortage};
+use crate::sys::{Listener, Stream};
 use crate::text::{self, Text};
 
-/// The most handshakes that are kept half-open; more wait in the listener's queue.
-const MAX_HALF_OPEN: usize = 256;
-/// How soon to look again while no more can be taken in.
-const CROWDED: Duration = Duration::from_millis(5);
+/// The descriptors of a local channel beside the connection: both ends of its control stream, until one was handed over.
+const LOCAL_RESERVE: usize = if Stream::PASSES_STREAMS { 2 } else { 1 };
 
 /// What a connector has to show.
 #[derive(Debug)]
@@ -34,133 +31,35 @@ pub enum Entry {
 #[derive(Debug)]
 pub struct Acceptor {
     listener: Listener,
-    set: Arc<Set>,
     entry: Entry,
     /// Bytes in flight per direction of a channel; 0 leaves it to the transport.
     capacity: u64,
-    state: Mutex<State>,
+    half_open: Mutex<HalfOpen<Guest>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    half_open: VecDeque<Guest>,
-    /// No more can be taken in for want of descriptors or memory: connectors wait in the listener's queue.
-    short: bool,
-    rejections: Rejections,
+/// The owner's part in one call.
+struct Accepting<'a> {
+    acceptor: &'a Acceptor,
+    ours: Hello,
 }
 
 impl Acceptor {
     /// Accepts whoever comes to the listener and has what it takes.
     pub fn new(listener: Listener, entry: Entry, capacity: u64, operation: Operation) -> Result<Self> {
-        let fail = |error| Error::io(operation, "preparing to accept", error);
-        let set = Set::new().map_err(fail)?;
-        set.watch(&listener, Interest::Readable).map_err(fail)?;
-        Ok(Self { listener, set, entry, capacity, state: Mutex::default() })
+        Ok(Self { listener, entry, capacity, half_open: Mutex::new(HalfOpen::new(operation)?) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn half_open(&self) -> MutexGuard<'_, HalfOpen<Guest>> {
+        self.half_open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes every handshake a step further; gives the first that is complete.
     pub(crate) fn try_accept(&self, attempt: &Attempt) -> Result<(Sender, Receiver, Peer)> {
-        let state = &mut *self.state();
-        // Who is late is judged by what it has said until now: if we come late, that is no fault of it.
-        let now = Instant::now();
-        self.welcome_newcomers(state)?;
-        for _ in 0..state.half_open.len() {
-            let Some(guest) = state.half_open.pop_front() else { break };
-            if let Some(done) = self.attend(guest, &attempt.hello, state)? {
-                return Ok(done);
-            }
+        let mut ours = attempt.hello.clone();
+        if ours.capacity == 0 {
+            ours.capacity = self.capacity;
         }
-        state.reject_late(now);
-        Err(Error::new(Operation::Accept, ErrorKind::WouldBlock))
-    }
-
-    fn welcome_newcomers(&self, state: &mut State) -> Result<()> {
-        let was_short = std::mem::take(&mut state.short);
-        while state.half_open.len() < MAX_HALF_OPEN {
-            let stream = match self.listener.accept() {
-                Ok(Some(stream)) => stream,
-                Ok(None) => break,
-                Err(error) if is_shortage(&error) => {
-                    state.short = true;
-                    if !was_short {
-                        tracing::warn!(%error, "connectors have to wait");
-                    }
-                    break;
-                }
-                Err(error) => return Err(Error::io(Operation::Accept, "accepting", error)),
-            };
-            let (who, stranger) = match &self.entry {
-                Entry::Users(access) => match stream.credentials() {
-                    Ok(who) => (Some(who), access.stranger(&who)),
-                    Err(_) => continue,
-                },
-                Entry::Secret(..) => (None, None),
-            };
-            let guest = Guest::new(stream, who);
-            if let Some(uid) = stranger {
-                let why = format!("user {uid} may not connect to user {}", user());
-                let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(why);
-                state.reject(&guest, error);
-                continue;
-            }
-            match self.set.watch(guest.stream(), Interest::Readable) {
-                Ok(()) => state.half_open.push_back(guest),
-                Err(error) => {
-                    state.reject(&guest, Error::io(Operation::Accept, "watching a connector", error))
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// One guest's next step; a channel if that was the last.
-    fn attend(
-        &self,
-        mut guest: Guest,
-        ours: &Hello,
-        state: &mut State,
-    ) -> Result<Option<(Sender, Receiver, Peer)>> {
-        match guest.step(&self.entry) {
-            Ok(Step::Waits) => state.half_open.push_back(guest),
-            Ok(Step::Left | Step::Told) => {}
-            Ok(Step::Said(theirs)) if text::is_question(&theirs) => self.tell(guest, state)?,
-            Ok(Step::Said(theirs)) => {
-                let mut ours = ours.clone();
-                if ours.capacity == 0 {
-                    ours.capacity = self.capacity;
-                }
-                match ours.check(&theirs) {
-                    Ok(()) => return self.admit(guest, theirs, &ours, state),
-                    Err(error) => state.reject(&guest, error),
-                }
-            }
-            Ok(Step::Joins(ticket)) => {
-                let welcome = !ticket.controls || self.both_ways();
-                let whose = state.half_open.iter().position(|other| welcome && other.expects(&ticket.nonce));
-                match whose.and_then(|at| state.half_open.remove(at)) {
-                    Some(first) => {
-                        self.set.forget(guest.stream());
-                        let (stream, peer) = first.into_peer();
-                        let made = match ticket.controls {
-                            true => duplex(stream, guest.into_stream(), self.capacity),
-                            false => halves(guest.into_stream(), stream, self.capacity),
-                        };
-                        return channel(made, peer).map(Some);
-                    }
-                    None => state.reject(
-                        &guest,
-                        Error::new(Operation::Accept, ErrorKind::PermissionDenied)
-                            .because("the connector's ticket is not one of ours"),
-                    ),
-                }
-            }
-            Err(error) => state.reject(&guest, error),
-        }
-        Ok(None)
+        self.half_open().try_accept(&mut Accepting { acceptor: self, ours })
     }
 
     /// Whether a stream that a guest came over can carry both directions, and the one that it adds is for control.
@@ -168,67 +67,9 @@ impl Acceptor {
         matches!(self.entry, Entry::Secret(..)) && Stream::TCP_BOTH_WAYS
     }
 
-    /// Welcomes a guest. A local one gets the end of a control stream, where that is possible; others get a ticket for
-    /// a stream of theirs.
-    fn admit(
-        &self,
-        mut guest: Guest,
-        theirs: Hello,
-        ours: &Hello,
-        state: &mut State,
-    ) -> Result<Option<(Sender, Receiver, Peer)>> {
-        let mut welcome = Reply::Welcome(ours.clone()).encode()?;
-        let gone = |error| Error::io(Operation::Accept, "sending the welcome", error);
-        self.set.forget(guest.stream());
-        match self.entry {
-            Entry::Users(_) if Stream::PASSES_STREAMS => {
-                let made = Stream::pair().map_err(|e| Error::io(Operation::Accept, "making a channel", e));
-                let sent = made.and_then(|(control, other)| {
-                    whole(guest.stream().send_with(&welcome, &other).map_err(gone)?, &welcome)?;
-                    Ok(control)
-                });
-                guest.welcome(theirs, None);
-                match sent {
-                    Ok(control) => {
-                        let (data, peer) = guest.into_peer();
-                        return channel(duplex(data, control, self.capacity), peer).map(Some);
-                    }
-                    Err(error) => state.reject(&guest, error),
-                }
-            }
-            _ => {
-                let ticket: Nonce = nonce().map_err(|error| error.during(Operation::Accept))?;
-                welcome.extend(ticket);
-                welcome.push(self.both_ways().into());
-                let sent = guest.stream().send(&welcome).map_err(gone);
-                match sent.and_then(|sent| whole(sent, &welcome)) {
-                    Ok(()) => {
-                        guest.welcome(theirs, Some(ticket));
-                        state.half_open.push_back(guest);
-                    }
-                    Err(error) => state.reject(&guest, error),
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Begins to tell a guest the text.
-    fn tell(&self, mut guest: Guest, state: &mut State) -> Result<()> {
-        let Entry::Secret(_, text) = &self.entry else {
-            state.reject(
-                &guest,
-                Error::new(Operation::Accept, ErrorKind::Mismatch)
-                    .because("only over tcp:// is a text asked for"),
-            );
-            return Ok(());
-        };
-        guest.tell(text.clone());
-        self.set
-            .watch_for(guest.stream(), Interest::Writable)
-            .map_err(|error| Error::io(Operation::Accept, "watching a reader", error))?;
-        state.half_open.push_back(guest);
-        Ok(())
+    /// Whether an admitted connector is handed its control stream. Otherwise it gets a ticket for a stream of its own.
+    fn passes_streams(&self) -> bool {
+        matches!(self.entry, Entry::Users(_)) && Stream::PASSES_STREAMS
     }
 
     /// The owner's own text.
@@ -240,61 +81,128 @@ impl Acceptor {
     }
 
     pub(crate) fn arm(&self) -> Result<Armed> {
-        let state = &mut *self.state();
-        if state.half_open.len() >= MAX_HALF_OPEN || state.short {
-            return Ok(Armed::After(CROWDED));
-        }
-        self.set
-            .ring_at(state.half_open.iter().map(Guest::deadline).min())
-            .map_err(|error| Error::io(Operation::Accept, "setting the clock", error))?;
-        Ok(Armed::Source(Interest::Readable))
+        self.half_open().arm()
     }
 
     pub(crate) fn source(&self) -> Source {
-        self.set.source()
+        self.half_open().source()
     }
 
     pub(crate) fn rejections(&self) -> Rejections {
-        self.state().rejections.clone()
+        self.half_open().rejections()
     }
 }
 
-impl State {
-    /// Rejects those whose time was over then.
-    fn reject_late(&mut self, now: Instant) {
-        let late = |guest: &Guest| guest.deadline() <= now;
-        while let Some(guest) = self.half_open.iter().position(late).and_then(|at| self.half_open.remove(at))
-        {
-            let seconds = guest.patience().as_secs();
-            let error = Error::new(Operation::Accept, ErrorKind::TimedOut)
-                .because(format!("the connector did not finish its handshake within {seconds} s"));
-            self.reject(&guest, error);
+impl Listening for Accepting<'_> {
+    type Handshake = Guest;
+    type Channel = (Sender, Receiver, Peer);
+    type Listener = Listener;
+
+    fn listener(&self) -> &Listener {
+        &self.acceptor.listener
+    }
+
+    fn next(&mut self, set: &Set) -> io::Result<Next<Guest>> {
+        let Entry::Users(access) = &self.acceptor.entry else {
+            let stream = self.acceptor.listener.accept()?;
+            return Ok(stream.map_or(Next::Nobody, |stream| Next::Begun(Guest::unknown(stream))));
+        };
+        let reserve = Reserve::new(LOCAL_RESERVE, set)?;
+        let Some(stream) = self.acceptor.listener.accept()? else { return Ok(Next::Nobody) };
+        let Ok(who) = stream.credentials() else { return Ok(Next::Left) };
+        Ok(match access.stranger(&who) {
+            None => Next::Begun(Guest::known(stream, who, reserve)),
+            Some(uid) => {
+                let why = format!("user {uid} may not connect to user {}", user());
+                let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(why);
+                if let Ok(reply) = Reply::reject(&error).encode() {
+                    let _ = stream.send(&reply);
+                }
+                Next::Rejected(error)
+            }
+        })
+    }
+
+    fn step(&mut self, guest: &mut Guest, others: &mut HalfOpen<Guest>) -> Result<Step> {
+        let theirs = match guest.step(&self.acceptor.entry, others.set())? {
+            Said::Nothing => return Ok(Step::Waits),
+            Said::Left | Said::Told => return Ok(Step::Left),
+            Said::Short => return Ok(Step::Short),
+            Said::Ticket(ticket) => {
+                let welcome = !ticket.controls || self.acceptor.both_ways();
+                let first =
+                    others.take(|other| welcome && other.expects(&ticket.nonce)).ok_or_else(|| {
+                        Error::new(Operation::Accept, ErrorKind::PermissionDenied)
+                            .because("the connector's ticket is not one of ours")
+                    })?;
+                guest.join(first, ticket);
+                return Ok(Step::Complete);
+            }
+            Said::Hello(theirs) => theirs,
+        };
+        if text::is_question(&theirs) {
+            return match &self.acceptor.entry {
+                Entry::Secret(_, text) => {
+                    guest.tell_text(text.clone());
+                    Ok(Step::Waits)
+                }
+                Entry::Users(_) => Err(Error::new(Operation::Accept, ErrorKind::Mismatch)
+                    .because("only over tcp:// is a text asked for")),
+            };
+        }
+        self.ours.check(&theirs)?;
+        if self.acceptor.passes_streams() {
+            guest.welcome(theirs, None);
+            return Ok(Step::Complete);
+        }
+        let ticket: Nonce = nonce().map_err(|error| error.during(Operation::Accept))?;
+        let mut welcome = Reply::Welcome(self.ours.clone()).encode()?;
+        welcome.extend(ticket);
+        welcome.push(self.acceptor.both_ways().into());
+        guest.answer(&welcome)?;
+        guest.welcome(theirs, Some(ticket));
+        Ok(Step::Waits)
+    }
+
+    fn admit(&mut self, mut guest: Guest, _set: &Set) -> Admission<Guest, (Sender, Receiver, Peer)> {
+        guest.release();
+        let capacity = self.acceptor.capacity;
+        let made = match guest.take_first() {
+            Some((first, ticket)) => {
+                let second = guest.into_peer().0;
+                let (stream, peer) = first.into_peer();
+                let made = match ticket.controls {
+                    true => duplex(stream, second, capacity),
+                    false => halves(second, stream, capacity),
+                };
+                made.map(|(sender, receiver)| (sender, receiver, peer))
+            }
+            None => {
+                let control = match self.hand_over(&guest) {
+                    Ok(control) => control,
+                    Err(error) => return Admission::Refused(Some(guest), error),
+                };
+                let (data, peer) = guest.into_peer();
+                duplex(data, control, capacity).map(|(sender, receiver)| (sender, receiver, peer))
+            }
+        };
+        match made {
+            Ok(channel) => Admission::Channel(channel),
+            Err(error) => Admission::Refused(None, Error::io(Operation::Accept, "sizing a channel", error)),
         }
     }
+}
 
-    /// Counts and logs the rejection and tells the connector, if it has shown that it may know.
-    fn reject(&mut self, guest: &Guest, error: Error) {
-        tracing::warn!(who = ?guest.who(), %error, "connector rejected");
-        if guest.is_known()
-            && let Ok(reply) = Reply::reject(&error).encode()
-        {
-            let _ = guest.stream().send(&reply);
+impl Accepting<'_> {
+    /// Welcomes a guest with the end of a control stream; ours is the other.
+    fn hand_over(&self, guest: &Guest) -> Result<Stream> {
+        let welcome = Reply::Welcome(self.ours.clone()).encode()?;
+        let fail = |what: &'static str| move |error| Error::io(Operation::Accept, what, error);
+        let (control, other) = Stream::pair().map_err(fail("making a channel"))?;
+        let sent = guest.stream().send_with(&welcome, &other).map_err(fail("sending the welcome"))?;
+        if sent != welcome.len() {
+            return Err(Error::new(Operation::Accept, ErrorKind::Io).because("the welcome went out in part"));
         }
-        self.rejections.count += 1;
-        self.rejections.last = Some(error.to_string());
+        Ok(control)
     }
-}
-
-/// The channel of a welcomed guest.
-fn channel(made: io::Result<(Sender, Receiver)>, peer: Peer) -> Result<(Sender, Receiver, Peer)> {
-    let (sender, receiver) = made.map_err(|error| Error::io(Operation::Accept, "sizing a channel", error))?;
-    Ok((sender, receiver, peer))
-}
-
-/// What is sent on a fresh connection has room.
-fn whole(sent: usize, bytes: &[u8]) -> Result<()> {
-    if sent == bytes.len() {
-        return Ok(());
-    }
-    Err(Error::new(Operation::Accept, ErrorKind::Io).because("the welcome went out in part"))
 }

@@ -1,7 +1,9 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Error, ErrorKind, Hello, Operation, Peer, Reply, Result};
+use anyipc_core::{Error, ErrorKind, Hello, Interest, Operation, Peer, Reply, Result};
+use anyipc_os::half_open::{Handshake, Reserve};
+use anyipc_os::{Set, is_shortage};
 
 use super::accept::Entry;
 use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side, Ticket};
@@ -14,7 +16,8 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
 /// shows its ticket, that would have a channel which nobody accepts.
 pub(super) const REST: Duration = Duration::from_secs(10);
 
-/// A connector on its way in. What it makes the owner keep is bounded: a stream, and the longest hello.
+/// A connector on its way in. What it makes the owner keep is bounded: a stream, the descriptors that its channel
+/// needs, and the longest hello.
 #[derive(Debug)]
 pub(super) struct Guest {
     stream: Stream,
@@ -25,6 +28,10 @@ pub(super) struct Guest {
     /// It has so long, from then on.
     patience: Duration,
     since: Instant,
+    /// It has said more than the present stage shows.
+    spoke: bool,
+    /// What its channel needs beside the stream. Of one that has no ticket yet, it is not kept free for a second stream.
+    reserve: Reserve,
 }
 
 /// What is awaited.
@@ -38,53 +45,46 @@ enum Stage {
     Hello,
     /// The stream of the other direction, or for control, if it has this ticket.
     Welcomed { hello: Hello, ticket: Option<Nonce> },
+    /// Nothing: it is the second stream of this one.
+    Joined(Box<Guest>, Ticket),
     /// Room for the rest of the text it asked for.
     Room { text: Text, told: usize },
 }
 
-/// What came of a step.
-pub(super) enum Step {
-    /// It has to say more.
-    Waits,
+/// What was heard in a step.
+pub(super) enum Said {
+    /// Not enough.
+    Nothing,
     /// It left without a word: a prober.
     Left,
-    /// Its hello is here.
-    Said(Hello),
     /// It has heard the text.
     Told,
+    /// It may come in, but there is no descriptor for its second stream.
+    Short,
+    /// Its hello.
+    Hello(Hello),
     /// It is the second stream of the guest that holds this ticket.
-    Joins(Ticket),
+    Ticket(Ticket),
 }
 
 impl Guest {
-    pub(super) fn new(stream: Stream, who: Option<Credentials>) -> Self {
-        let stage = if who.is_some() { Stage::Hello } else { Stage::Opening };
-        Self { stream, who, said: Vec::new(), stage, patience: HANDSHAKE, since: Instant::now() }
+    /// One that has to show that it may come in.
+    pub(super) fn unknown(stream: Stream) -> Self {
+        Self::new(stream, None, Stage::Opening, Reserve::default())
+    }
+
+    /// One of these users, with the descriptors that its channel needs.
+    pub(super) fn known(stream: Stream, who: Credentials, reserve: Reserve) -> Self {
+        Self::new(stream, Some(who), Stage::Hello, reserve)
+    }
+
+    fn new(stream: Stream, who: Option<Credentials>, stage: Stage, reserve: Reserve) -> Self {
+        let (patience, since) = (HANDSHAKE, Instant::now());
+        Self { stream, who, said: Vec::new(), stage, patience, since, spoke: false, reserve }
     }
 
     pub(super) fn stream(&self) -> &Stream {
         &self.stream
-    }
-
-    pub(super) fn into_stream(self) -> Stream {
-        self.stream
-    }
-
-    pub(super) fn who(&self) -> Option<Credentials> {
-        self.who
-    }
-
-    pub(super) fn deadline(&self) -> Instant {
-        self.since + self.patience
-    }
-
-    pub(super) fn patience(&self) -> Duration {
-        self.patience
-    }
-
-    /// Whether it has shown who it is.
-    pub(super) fn is_known(&self) -> bool {
-        matches!(self.stage, Stage::Hello | Stage::Welcomed { .. })
     }
 
     pub(super) fn expects(&self, shown: &Nonce) -> bool {
@@ -97,10 +97,32 @@ impl Guest {
         self.may_take_time();
     }
 
+    /// Is the second stream of this one.
+    pub(super) fn join(&mut self, mut first: Self, ticket: Ticket) {
+        first.release();
+        self.stage = Stage::Joined(Box::new(first), ticket);
+    }
+
+    /// The one that this one joined.
+    pub(super) fn take_first(&mut self) -> Option<(Self, Ticket)> {
+        match std::mem::replace(&mut self.stage, Stage::Opening) {
+            Stage::Joined(first, ticket) => Some((*first, ticket)),
+            other => {
+                self.stage = other;
+                None
+            }
+        }
+    }
+
     /// Is told a text from now on.
-    pub(super) fn tell(&mut self, text: Text) {
+    pub(super) fn tell_text(&mut self, text: Text) {
         self.stage = Stage::Room { text, told: 0 };
         self.may_take_time();
+    }
+
+    /// The descriptors that its channel needs are free from now on.
+    pub(super) fn release(&mut self) {
+        self.reserve.release();
     }
 
     /// Has shown that it may come in.
@@ -120,21 +142,21 @@ impl Guest {
     }
 
     /// Goes as far as what has arrived allows.
-    pub(super) fn step(&mut self, entry: &Entry) -> Result<Step> {
+    pub(super) fn step(&mut self, entry: &Entry, set: &Set) -> Result<Said> {
         loop {
             let missing = match &mut self.stage {
                 Stage::Opening => OPENING.saturating_sub(self.said.len()),
                 Stage::Proof { .. } => PROOF.saturating_sub(self.said.len()),
                 Stage::Hello => Reply::missing(&self.said),
-                Stage::Welcomed { .. } => return Ok(Step::Waits),
+                Stage::Welcomed { .. } | Stage::Joined(..) => return Ok(Said::Nothing),
                 Stage::Room { text, told } => {
                     let rest = text.answer().get(*told..).unwrap_or_default();
                     if rest.is_empty() {
-                        return Ok(Step::Told);
+                        return Ok(Said::Told);
                     }
                     match self.stream.send(rest) {
                         Ok(sent) => *told += sent,
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Waits),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Said::Nothing),
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                         Err(error) => return Err(Error::io(Operation::Accept, "telling the text", error)),
                     }
@@ -146,23 +168,23 @@ impl Guest {
             match self.stream.recv(room) {
                 Ok(0) => return self.left(),
                 Ok(got) => self.said.extend_from_slice(room.get(..got).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Waits),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Said::Nothing),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => return self.left(),
                 Err(error) => return Err(Error::io(Operation::Accept, "reading a handshake", error)),
             }
-            if let Some(step) = self.advance(entry)? {
-                return Ok(step);
+            if let Some(said) = self.advance(entry, set)? {
+                return Ok(said);
             }
         }
     }
 
     /// Reads what it said, and answers.
-    fn advance(&mut self, entry: &Entry) -> Result<Option<Step>> {
+    fn advance(&mut self, entry: &Entry, set: &Set) -> Result<Option<Said>> {
         self.stage = match (&self.stage, entry) {
             (Stage::Opening, _) => match Opening::decode(&self.said)? {
                 None => return Ok(None),
-                Some(Opening::Join(ticket)) => return Ok(Some(Step::Joins(ticket))),
+                Some(Opening::Join(ticket)) => return Ok(Some(Said::Ticket(ticket))),
                 Some(Opening::Challenge(theirs)) if self.who.is_none() => {
                     let ours = proof::nonce()?;
                     self.answer(&Opening::Challenge(ours).encode())?;
@@ -184,18 +206,25 @@ impl Guest {
                     let _ = self.answer(&[0; PROOF]);
                     return Err(error);
                 }
+                // What it needs later is kept from now on: it must not be let in and then find no place.
+                match Reserve::new(1, set) {
+                    Ok(reserve) => self.reserve = reserve,
+                    Err(error) if is_shortage(&error) => return Ok(Some(Said::Short)),
+                    Err(error) => return Err(Error::io(Operation::Accept, "making room", error)),
+                }
                 self.answer(&proof::prove(key, Side::Owner, theirs, ours)?)?;
                 self.may_take_time();
                 Stage::Hello
             }
-            (Stage::Hello, _) => return Ok(Hello::decode(&self.said)?.map(|(hello, _)| Step::Said(hello))),
+            (Stage::Hello, _) => return Ok(Hello::decode(&self.said)?.map(|(hello, _)| Said::Hello(hello))),
             _ => return Ok(None),
         };
         self.said.clear();
+        self.spoke = true;
         Ok(None)
     }
 
-    fn answer(&self, bytes: &[u8]) -> Result<()> {
+    pub(super) fn answer(&self, bytes: &[u8]) -> Result<()> {
         match self.stream.send(bytes) {
             Ok(sent) if sent == bytes.len() => Ok(()),
             Ok(_) => Err(Error::new(Operation::Accept, ErrorKind::Io).because("an answer went out in part")),
@@ -204,11 +233,56 @@ impl Guest {
     }
 
     /// A prober that says nothing is no offence.
-    fn left(&self) -> Result<Step> {
-        if self.said.is_empty() {
-            return Ok(Step::Left);
+    fn left(&self) -> Result<Said> {
+        if !self.has_spoken() {
+            return Ok(Said::Left);
         }
         Err(Error::new(Operation::Accept, ErrorKind::PeerGone)
             .because("the connector left in the middle of its handshake"))
+    }
+}
+
+impl Handshake for Guest {
+    type Wire = Stream;
+
+    fn wire(&self) -> &Stream {
+        &self.stream
+    }
+
+    fn interest(&self) -> Option<Interest> {
+        match self.stage {
+            // What it says now is for the channel.
+            Stage::Welcomed { .. } | Stage::Joined(..) => None,
+            Stage::Room { .. } => Some(Interest::Writable),
+            Stage::Opening | Stage::Proof { .. } | Stage::Hello => Some(Interest::Readable),
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        self.since + self.patience
+    }
+
+    fn late(&self) -> Error {
+        Error::new(Operation::Accept, ErrorKind::TimedOut).because(format!(
+            "the connector did not finish its handshake within {} s",
+            self.patience.as_secs()
+        ))
+    }
+
+    /// Only one that has shown that it may come in.
+    fn tell(&self, error: &Error) {
+        if matches!(self.stage, Stage::Hello | Stage::Welcomed { .. })
+            && let Ok(reply) = Reply::reject(error).encode()
+        {
+            let _ = self.stream.send(&reply);
+        }
+    }
+
+    fn has_spoken(&self) -> bool {
+        self.spoke || !self.said.is_empty()
+    }
+
+    fn reserve(&mut self) -> Option<&mut Reserve> {
+        matches!(self.stage, Stage::Welcomed { ticket: Some(_), .. }).then_some(&mut self.reserve)
     }
 }

@@ -16,7 +16,6 @@ use unsupported as system;
 #[cfg(windows)]
 use windows as system;
 
-pub(crate) use system::is_shortage;
 pub use system::{Listener, Stream};
 
 /// The process and the user on the other side of a local socket.

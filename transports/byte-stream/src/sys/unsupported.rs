@@ -99,10 +99,6 @@ impl Stream {
     }
 }
 
-pub(crate) fn is_shortage(_error: &io::Error) -> bool {
-    false
-}
-
 #[derive(Debug)]
 pub struct Listener(Infallible);
 

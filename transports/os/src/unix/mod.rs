@@ -10,6 +10,7 @@ mod fork;
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+mod short;
 mod sleep;
 mod text;
 
@@ -22,6 +23,7 @@ pub use bell::Bell;
 pub use dir::Dir;
 pub use fd::Fd;
 pub use fork::{Quiet, generation, register};
+pub use short::{Spare, Watched, is_shortage, lacks_descriptors};
 pub use sleep::sleep;
 pub use system::{
     NO_SIGNAL, Set, holders, is_held, is_number_locked, no_signal, peer_of, try_lock, try_lock_number,

@@ -10,6 +10,7 @@ mod pipe;
 mod pipe_listener;
 mod security;
 mod set;
+mod short;
 mod socket;
 mod wait;
 
@@ -24,6 +25,7 @@ pub use lock::{
 pub use pipe::Pipe;
 pub use pipe_listener::PipeListener;
 pub use set::Set;
+pub use short::{Spare, Watched, is_shortage, lacks_descriptors};
 pub use socket::{SocketEvent, ask_once, claim_port, is_writable};
 pub use wait::{Readiness, sleep, sleep_on};
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use super::event::Event;
+use super::short::Spare;
 use anyipc_core::{Handles, Interest, Source};
 use windows_sys::Win32::System::Threading::{CancelWaitableTimer, CreateWaitableTimerW, SetWaitableTimer};
 
@@ -75,6 +76,11 @@ impl Set {
             (none, Some(_)) => none.insert(Clock::new()?),
         };
         clock.set(moment)
+    }
+
+    /// Nothing: handles are not numbered scarcely here.
+    pub fn spare(&self) -> io::Result<Spare> {
+        Ok(Spare)
     }
 
     /// What a reactor registers.

@@ -1,24 +1,19 @@
-use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Hello, Interest, MAX_HELLO, Operation, Peer, Rejections, Reply, Result,
-    Role, Source,
+    Armed, Attempt, Error, ErrorKind, Hello, MAX_HELLO, Operation, Peer, Rejections, Reply, Result, Role,
+    Source,
 };
+use anyipc_os::half_open::{Admission, HalfOpen, Handshake, Listening, Next, Reserve, Step};
 
 use super::fabric::{Fabric, Side};
 use super::{HANDSHAKE, out_of_range};
 use crate::channel::{Link, ReadyPage, ReadySlot};
 use crate::region::Region;
 use crate::rendezvous::Rendezvous;
-use crate::sys::{self, Credentials, Fd, Listener, Map, Socket};
-
-/// How soon to look again whether a descriptor is free, or a half-open handshake done.
-const SHUT: Duration = Duration::from_millis(10);
-/// The most handshakes that are kept half-open; more wait in the listener's queue.
-const MAX_HALF_OPEN: usize = 256;
+use crate::sys::{self, Credentials, Fd, Listener, Map, Set, Socket};
 
 /// The owner's side of the handshakes.
 #[derive(Debug)]
@@ -27,39 +22,49 @@ pub struct Acceptor {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    half_open: VecDeque<HalfOpen>,
-    rejections: Rejections,
-    /// Connectors have to wait: no descriptor was free for the next one, or too many are half-open.
-    shut: bool,
+    half_open: HalfOpen<Guest>,
+    inbox: Inbox,
+}
+
+/// What the channels of an inbox have in common.
+#[derive(Debug, Default)]
+struct Inbox {
     ready: Option<ReadyPage>,
-    /// The inbox's channels by their slot in the page.
+    /// The channels by their slot in the page.
     watched: Vec<Weak<Link>>,
 }
 
-/// A connector that has not said its whole hello yet.
+/// A connector on its way in. What it makes the owner keep is bounded: a socket, the descriptors that its channel needs,
+/// and the longest hello.
 #[derive(Debug)]
-struct HalfOpen {
+struct Guest {
     socket: Socket,
     who: Credentials,
+    /// What its channel needs beside the socket.
+    reserve: Reserve,
     said: Vec<u8>,
-    /// The listener's source tells when it speaks.
-    expected: bool,
+    hello: Hello,
     deadline: Instant,
 }
 
-/// What became of a half-open handshake.
-enum Step {
-    Waits,
-    Left,
-    Said(Hello),
+/// The owner's part in one call.
+struct Accepting<'a, F> {
+    listener: &'a Listener,
+    inbox: Option<&'a mut Inbox>,
+    fabric: &'a F,
+    ours: Hello,
 }
 
 impl Acceptor {
     /// For a name that was claimed just now.
-    pub fn new(rendezvous: Rendezvous) -> Self {
-        Self { rendezvous, state: Mutex::default() }
+    ///
+    /// # Errors
+    /// `Io` if there is no descriptor left.
+    pub fn new(rendezvous: Rendezvous, operation: Operation) -> Result<Self> {
+        let state = State { half_open: HalfOpen::new(operation)?, inbox: Inbox::default() };
+        Ok(Self { rendezvous, state: Mutex::new(state) })
     }
 
     /// Gives the name up.
@@ -83,105 +88,34 @@ impl Acceptor {
         attempt: &Attempt,
         fabric: &F,
     ) -> Result<(F::Sender, F::Receiver, Peer)> {
-        let state = &mut *self.state();
-        let listener = self.rendezvous.listener();
-        if !state.watched.is_empty() {
-            listener.clear(&mut |slot| state.told(slot));
+        let State { half_open, inbox } = &mut *self.state();
+        if !inbox.watched.is_empty() {
+            sys::told(half_open.set(), &mut |slot| inbox.told(slot));
         }
-        self.welcome_newcomers(state)?;
-        let ours = Hello { capacity: fabric.capacity() as u64, ..attempt.hello.clone() };
-        for _ in 0..state.half_open.len() {
-            let Some(mut guest) = state.half_open.pop_front() else { break };
-            // Whether it is late is judged by what it has said until now.
-            let now = Instant::now();
-            match guest.step(listener) {
-                Ok(Step::Waits) if now < guest.deadline => state.half_open.push_back(guest),
-                Ok(Step::Waits) => state.reject(
-                    &guest,
-                    Error::new(Operation::Accept, ErrorKind::TimedOut)
-                        .because("the connector did not finish its hello within 1 s"),
-                ),
-                Ok(Step::Left) => {}
-                Ok(Step::Said(theirs)) => match ours
-                    .check(&theirs)
-                    .and_then(|()| admit(&guest, attempt.inbox, &ours, fabric, state, listener))
-                {
-                    Ok((region, ready, extras)) => {
-                        let uid = guest.who.uid;
-                        let peer = Peer { pid: guest.who.pid, uid: Some(uid), hello: theirs };
-                        let link = Arc::new(Link::new(Arc::new(guest.socket)));
-                        if let Some(slot) = &ready {
-                            state.watch(slot.index(), &link);
-                        }
-                        let side =
-                            Side { link, role: Role::Owner, ready, uid, extra: fabric.extra(), extras };
-                        let halves = fabric.halves(region, fabric.capacity(), side);
-                        let (sender, receiver) =
-                            halves.map_err(|e| Error::io(Operation::Accept, "making the channel", e))?;
-                        return Ok((sender, receiver, peer));
-                    }
-                    Err(error) => state.reject(&guest, error),
-                },
-                Err(error) => state.reject(&guest, error),
-            }
+        let met = half_open.try_accept(&mut Accepting {
+            listener: self.rendezvous.listener(),
+            inbox: attempt.inbox.then_some(inbox),
+            fabric,
+            ours: Hello { capacity: fabric.capacity() as u64, ..attempt.hello.clone() },
+        });
+        if met.as_ref().is_err_and(Error::is_would_block) {
+            self.rendezvous.check(Operation::Accept)?;
         }
-        self.rendezvous.check(Operation::Accept)?;
-        Err(Error::new(Operation::Accept, ErrorKind::WouldBlock))
-    }
-
-    fn welcome_newcomers(&self, state: &mut State) -> Result<()> {
-        while state.half_open.len() < MAX_HALF_OPEN {
-            let socket = match self.rendezvous.listener().accept() {
-                Ok(Some(socket)) => socket,
-                Ok(None) => break,
-                // Whoever is inside stays served; whoever is at the door waits until a descriptor is free.
-                Err(error) if sys::is_exhausted(&error) => {
-                    if !state.shut {
-                        tracing::warn!(%error, "connectors have to wait");
-                    }
-                    self.shut(state, true);
-                    return Ok(());
-                }
-                Err(error) => return Err(Error::io(Operation::Accept, "accepting", error)),
-            };
-            let Ok(who) = socket.credentials() else { continue };
-            let deadline = Instant::now() + HANDSHAKE;
-            let guest = HalfOpen { socket, who, said: Vec::new(), expected: false, deadline };
-            if who.uid != sys::user() {
-                let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(format!(
-                    "user {} may not connect to user {}",
-                    who.uid,
-                    sys::user()
-                ));
-                state.reject(&guest, error);
-                continue;
-            }
-            state.half_open.push_back(guest);
-        }
-        self.shut(state, state.half_open.len() >= MAX_HALF_OPEN);
-        Ok(())
-    }
-
-    /// Who waits at a shut door must not make the source ready all the time.
-    fn shut(&self, state: &mut State, shut: bool) {
-        if std::mem::replace(&mut state.shut, shut) != shut {
-            self.rendezvous.listener().heed(!shut);
-        }
+        met
     }
 
     /// Prepares to wait for a connector.
     ///
     /// # Errors
-    /// None yet.
+    /// `Io` if the clock cannot be set.
     pub fn arm(&self, attempt: &Attempt) -> Result<Armed> {
-        let state = self.state();
-        if let Some(ready) = state.ready.as_ref().filter(|_| attempt.inbox)
+        let mut state = self.state();
+        if let Some(ready) = state.inbox.ready.as_ref().filter(|_| attempt.inbox)
             && !ready.arm()
         {
             return Ok(Armed::Ready);
         }
-        // Who is to speak is in the listener's set; who does not in time is seen at the end of the sleep's slice.
-        Ok(if state.shut { Armed::After(SHUT) } else { Armed::Source(Interest::Readable) })
+        state.half_open.arm()
     }
 
     /// What a reactor registers.
@@ -189,12 +123,12 @@ impl Acceptor {
     /// # Errors
     /// None yet.
     pub fn source(&self) -> Result<Source> {
-        self.rendezvous.listener().source()
+        Ok(self.state().half_open.source())
     }
 
     /// Names the inbox's channels that may have something to receive; the hint of `keep` stays.
     pub fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
-        if let Some(ready) = &self.state().ready {
+        if let Some(ready) = &self.state().inbox.ready {
             ready.take(keep, visit);
         }
         true
@@ -202,11 +136,112 @@ impl Acceptor {
 
     /// Who was turned away.
     pub fn rejections(&self) -> Rejections {
-        self.state().rejections.clone()
+        self.state().half_open.rejections()
     }
 }
 
-impl State {
+impl<F: Fabric> Listening for Accepting<'_, F> {
+    type Handshake = Guest;
+    type Channel = (F::Sender, F::Receiver, Peer);
+    type Listener = Listener;
+
+    fn listener(&self) -> &Listener {
+        self.listener
+    }
+
+    fn next(&mut self, set: &Set) -> io::Result<Next<Guest>> {
+        // The memory, what the fabric adds, and once the ready page.
+        let page = self.inbox.as_ref().is_some_and(|inbox| inbox.ready.is_none());
+        let reserve = Reserve::new(1 + F::EXTRAS + usize::from(page), set)?;
+        let Some(socket) = self.listener.accept()? else { return Ok(Next::Nobody) };
+        let Ok(who) = socket.credentials() else { return Ok(Next::Left) };
+        let deadline = Instant::now() + HANDSHAKE;
+        let guest = Guest { socket, who, reserve, said: Vec::new(), hello: Hello::default(), deadline };
+        if who.uid == sys::user() {
+            return Ok(Next::Begun(guest));
+        }
+        let why = format!("user {} may not connect to user {}", who.uid, sys::user());
+        let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(why);
+        guest.tell(&error);
+        Ok(Next::Rejected(error))
+    }
+
+    fn step(&mut self, guest: &mut Guest, _others: &mut HalfOpen<Guest>) -> Result<Step> {
+        let step = guest.step()?;
+        if matches!(step, Step::Complete) {
+            self.ours.check(&guest.hello)?;
+        }
+        Ok(step)
+    }
+
+    fn admit(&mut self, mut guest: Guest, set: &Set) -> Admission<Guest, (F::Sender, F::Receiver, Peer)> {
+        guest.reserve.release();
+        let (region, ready, extras) = match self.hand_over(&guest, set) {
+            Ok(made) => made,
+            Err(error) => return Admission::Refused(Some(guest), error),
+        };
+        let Guest { socket, who, hello, .. } = guest;
+        let peer = Peer { pid: who.pid, uid: Some(who.uid), hello };
+        let link = Arc::new(Link::new(Arc::new(socket)));
+        if let (Some(slot), Some(inbox)) = (&ready, &mut self.inbox) {
+            inbox.watch(slot.index(), &link);
+        }
+        let (role, uid, extra) = (Role::Owner, who.uid, self.fabric.extra());
+        let side = Side { link, role, ready, uid, extra, extras };
+        match self.fabric.halves(region, self.fabric.capacity(), side) {
+            Ok((sender, receiver)) => Admission::Channel((sender, receiver, peer)),
+            Err(error) => Admission::Refused(None, Error::io(Operation::Accept, "making the channel", error)),
+        }
+    }
+}
+
+impl<F: Fabric> Accepting<'_, F> {
+    /// Makes the channel's memory and hands it over.
+    fn hand_over(&mut self, guest: &Guest, set: &Set) -> Result<(Region, Option<ReadySlot>, Vec<Fd>)> {
+        let fail = |what: &'static str| move |error: io::Error| Error::io(Operation::Accept, what, error);
+        let fabric = self.fabric;
+        let extent = fabric.extent(fabric.capacity(), fabric.extra());
+        let extent = extent.ok_or_else(|| out_of_range(Operation::Accept))?;
+        let memory =
+            sys::anonymous(extent.len, extent.reserved).map_err(fail("making the channel's memory"))?;
+        let region =
+            Region::whole(Map::new(&memory, extent.len).map_err(fail("mapping the channel's memory"))?);
+        let slot = match &mut self.inbox {
+            Some(inbox) => inbox.take_slot().map_err(fail("making the ready page"))?,
+            None => None,
+        };
+        if let Some(slot) = &slot {
+            let watching = sys::watch_numbered(set, &guest.socket, slot.index());
+            watching.map_err(fail("watching the channel's socket"))?;
+        }
+        let mut bytes = Reply::Welcome(self.ours.clone()).encode()?;
+        let index = slot.as_ref().map_or(u32::MAX, ReadySlot::index);
+        bytes.extend(index.to_le_bytes());
+        bytes.extend(fabric.extra().to_le_bytes());
+        let extras = fabric.extras().map_err(fail("making the channel's descriptors"))?;
+        let mut fds: Vec<&Fd> = std::iter::once(&memory).chain(&extras).collect();
+        if let (Some(_), Some(ready)) = (&slot, self.inbox.as_ref().and_then(|inbox| inbox.ready.as_ref())) {
+            fds.push(ready.fd());
+        }
+        match guest.socket.send_with(&bytes, &fds) {
+            Ok(sent) if sent == bytes.len() => Ok((region, slot, extras)),
+            Ok(_) => {
+                Err(Error::new(Operation::Accept, ErrorKind::Io).because("the welcome went out in part"))
+            }
+            Err(error) => Err(fail("sending the welcome")(error)),
+        }
+    }
+}
+
+impl Inbox {
+    /// A free slot of the page, if there is one.
+    fn take_slot(&mut self) -> io::Result<Option<ReadySlot>> {
+        if self.ready.is_none() {
+            self.ready = Some(ReadyPage::new()?);
+        }
+        Ok(self.ready.as_ref().and_then(ReadyPage::take_slot))
+    }
+
     /// Remembers whose socket tells under this number.
     fn watch(&mut self, slot: u32, link: &Arc<Link>) {
         let slot = slot as usize;
@@ -228,20 +263,37 @@ impl State {
             ready.mark(slot);
         }
     }
+}
 
-    /// Counts and logs the rejection and tells the connector, as far as its socket takes it.
-    fn reject(&mut self, guest: &HalfOpen, error: Error) {
-        tracing::warn!(pid = guest.who.pid, uid = guest.who.uid, %error, "connector rejected");
-        if let Ok(reply) = Reply::reject(&error).encode() {
-            let _ = guest.socket.send_with(&reply, &[]);
+impl Handshake for Guest {
+    type Wire = Socket;
+
+    fn wire(&self) -> &Socket {
+        &self.socket
+    }
+
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    fn late(&self) -> Error {
+        Error::new(Operation::Accept, ErrorKind::TimedOut)
+            .because("the connector did not finish its hello within 1 s")
+    }
+
+    fn tell(&self, error: &Error) {
+        if let Ok(reply) = Reply::reject(error).encode() {
+            let _ = self.socket.send_with(&reply, &[]);
         }
-        self.rejections.count += 1;
-        self.rejections.last = Some(error.to_string());
+    }
+
+    fn has_spoken(&self) -> bool {
+        !self.said.is_empty()
     }
 }
 
-impl HalfOpen {
-    fn step(&mut self, listener: &Listener) -> Result<Step> {
+impl Guest {
+    fn step(&mut self) -> Result<Step> {
         let mut strangers = Vec::new();
         loop {
             let mut bytes = [0; 512];
@@ -253,23 +305,14 @@ impl HalfOpen {
                         .because("the connector left in the middle of its hello"));
                 }
                 Ok(got) => self.said.extend_from_slice(&bytes[..got]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !std::mem::replace(&mut self.expected, true) {
-                        listener
-                            .expect(&self.socket)
-                            .map_err(|e| Error::io(Operation::Accept, "watching a connector", e))?;
-                    }
-                    return Ok(Step::Waits);
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Waits),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Error::io(Operation::Accept, "reading a hello", error)),
             }
             if let Some((hello, used)) = Hello::decode(&self.said)? {
                 if used == self.said.len() && strangers.is_empty() {
-                    if self.expected {
-                        listener.forget(&self.socket);
-                    }
-                    return Ok(Step::Said(hello));
+                    self.hello = hello;
+                    return Ok(Step::Complete);
                 }
                 return Err(Error::new(Operation::Accept, ErrorKind::Corrupt)
                     .because("the connector said more than its hello"));
@@ -280,47 +323,5 @@ impl HalfOpen {
                 );
             }
         }
-    }
-}
-
-/// Makes the channel's memory and hands it over.
-fn admit(
-    guest: &HalfOpen,
-    inbox: bool,
-    ours: &Hello,
-    fabric: &impl Fabric,
-    state: &mut State,
-    listener: &Listener,
-) -> Result<(Region, Option<ReadySlot>, Vec<Fd>)> {
-    let fail = |what: &'static str| move |error: io::Error| Error::io(Operation::Accept, what, error);
-    let extent = fabric.extent(fabric.capacity(), fabric.extra());
-    let extent = extent.ok_or_else(|| out_of_range(Operation::Accept))?;
-    let memory = sys::anonymous(extent.len, extent.reserved).map_err(fail("making the channel's memory"))?;
-    let region = Region::whole(Map::new(&memory, extent.len).map_err(fail("mapping the channel's memory"))?);
-    let mut slot = None;
-    if inbox {
-        if state.ready.is_none() {
-            state.ready = Some(ReadyPage::new().map_err(fail("making the ready page"))?);
-        }
-        slot = state.ready.as_ref().and_then(ReadyPage::take_slot);
-        if let Some(slot) = &slot {
-            let watching = listener.watch(&guest.socket, slot.index());
-            watching.map_err(fail("watching the channel's socket"))?;
-        }
-    }
-    let welcome = Reply::Welcome(ours.clone()).encode()?;
-    let index = slot.as_ref().map_or(u32::MAX, ReadySlot::index);
-    let mut bytes = welcome;
-    bytes.extend(index.to_le_bytes());
-    bytes.extend(fabric.extra().to_le_bytes());
-    let extras = fabric.extras().map_err(fail("making the channel's descriptors"))?;
-    let mut fds: Vec<&Fd> = std::iter::once(&memory).chain(&extras).collect();
-    if let (Some(_), Some(ready)) = (&slot, &state.ready) {
-        fds.push(ready.fd());
-    }
-    match guest.socket.send_with(&bytes, &fds) {
-        Ok(sent) if sent == bytes.len() => Ok((region, slot, extras)),
-        Ok(_) => Err(Error::new(Operation::Accept, ErrorKind::Io).because("the welcome went out in part")),
-        Err(error) => Err(fail("sending the welcome")(error)),
     }
 }

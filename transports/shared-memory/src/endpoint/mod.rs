@@ -17,7 +17,6 @@ use anyipc_core::{
 use crate::block::Block;
 use crate::channel::{Receiver, Sender};
 use crate::kind::BLOCK;
-use crate::rendezvous::Rendezvous;
 use crate::sys::{self, Dir};
 pub use accept::Acceptor;
 pub use connect::{arm, source, try_connect};
@@ -47,10 +46,9 @@ impl Endpoint {
         name: &Name,
         dir: Arc<Dir>,
         settings: Settings,
-        owner: Option<Rendezvous>,
+        acceptor: Option<Acceptor>,
         block: Option<Block>,
     ) -> Self {
-        let acceptor = owner.map(Acceptor::new);
         Self { name: name.clone(), dir, settings, acceptor, block, generation: sys::generation() }
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result, Source};
-use anyipc_os::{Dir, Fd};
+use anyipc_os::{Dir, Fd, Set};
 
 use super::{Bells, Credentials};
 
@@ -66,10 +66,6 @@ pub(crate) fn futex_wait(_word: &AtomicU32, _expected: u32, timeout: Duration) {
 
 pub(crate) fn futex_wake(_word: &AtomicU32, _count: u32) {}
 
-pub(crate) fn is_exhausted(_error: &io::Error) -> bool {
-    false
-}
-
 pub(crate) fn coarse_ticks() -> u64 {
     0
 }
@@ -117,25 +113,41 @@ impl Listener {
     pub(crate) fn bind(_dir: &Dir, _name: &str) -> io::Result<Self> {
         no()
     }
-    pub(crate) fn heed(&self, _connectors: bool) {
-        match self.0 {}
-    }
     pub(crate) fn accept(&self) -> io::Result<Option<Socket>> {
         match self.0 {}
     }
-    pub(crate) fn expect(&self, _socket: &Socket) -> io::Result<()> {
+}
+
+pub(crate) fn watch_numbered(_set: &Set, socket: &Socket, _number: u32) -> io::Result<()> {
+    match socket.0 {}
+}
+
+pub(crate) fn told(_set: &Set, _tell: &mut dyn FnMut(u32)) {}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Socket {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         match self.0 {}
     }
-    pub(crate) fn forget(&self, _socket: &Socket) {
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Listener {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         match self.0 {}
     }
-    pub(crate) fn watch(&self, _socket: &Socket, _number: u32) -> io::Result<()> {
+}
+
+#[cfg(windows)]
+impl anyipc_core::Handles for Socket {
+    fn each(&self, _see: &mut dyn FnMut(&Arc<std::os::windows::io::OwnedHandle>)) {
         match self.0 {}
     }
-    pub(crate) fn clear(&self, _told: &mut dyn FnMut(u32)) {
-        match self.0 {}
-    }
-    pub(crate) fn source(&self) -> Result<Source> {
+}
+
+#[cfg(windows)]
+impl anyipc_core::Handles for Listener {
+    fn each(&self, _see: &mut dyn FnMut(&Arc<std::os::windows::io::OwnedHandle>)) {
         match self.0 {}
     }
 }

@@ -13,14 +13,8 @@ use super::system::{accept, fresh};
 
 /// How many connectors may queue before the owner looks.
 const BACKLOG: i32 = 1024;
-
-/// Whether an error says that descriptors or memory are short at the moment.
-pub(crate) fn is_shortage(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::NOSPC)
-    )
-}
+/// How many connectors that are gone already one call passes over.
+const MOST_GONE: usize = 16;
 
 /// A listening socket.
 #[derive(Debug)]
@@ -59,9 +53,9 @@ impl Listener {
         Ok(SocketAddr::try_from(getsockname(&self.socket)?)?)
     }
 
-    /// The next connector, if one is waiting.
+    /// The next connector, if one is waiting. Of those that are gone already only some are passed over at once.
     pub(crate) fn accept(&self) -> io::Result<Option<Stream>> {
-        loop {
+        for _ in 0..MOST_GONE {
             match Fd::make(|| accept(&self.socket)) {
                 Ok(fd) => {
                     let stream = if self.tcp { Stream::tcp_ready(fd) } else { Stream::ready(fd) };
@@ -77,6 +71,7 @@ impl Listener {
                 },
             }
         }
+        Ok(None)
     }
 }
 

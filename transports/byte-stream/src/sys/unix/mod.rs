@@ -14,5 +14,4 @@ use linux as system;
 use macos as system;
 
 pub use listener::Listener;
-pub(crate) use listener::is_shortage;
 pub use system::Stream;

@@ -1,13 +1,12 @@
-use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Hello, Interest, Name, Operation, Peer, Rejections, Reply, Result,
-    Source,
+    Armed, Attempt, Error, ErrorKind, Hello, Name, Operation, Peer, Rejections, Reply, Result, Source,
 };
-use anyipc_os::Set;
+use anyipc_os::half_open::{Admission, HalfOpen, Handshake, Listening, Next, Reserve, Step};
+use anyipc_os::{Set, is_shortage};
 
 use crate::fifos::connection::{Connection, Receiver, Sender};
 use crate::fifos::request::{Heard, Requests};
@@ -16,29 +15,25 @@ use crate::fifos::sys::Fifo;
 
 /// The longest that a handshake may take.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
-/// The most handshakes that are kept half-open; more wait in the door's FIFO.
-const MAX_HALF_OPEN: usize = 256;
-/// The most lines that are read at once, so that who never stops writing them does not hold the owner.
-const MAX_LINES: usize = 1024;
-/// How soon to look again while no more can be taken in.
-const CROWDED: Duration = Duration::from_millis(5);
+
+/// The descriptors of a channel: four FIFOs, and a set for its sender. The last one is not kept for each connector: an
+/// honest one has said its hello when it asks, and is admitted at once.
+const DESCRIPTORS: usize = 5;
 
 /// The owner's side of the handshakes.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     /// Where connectors ask for the owner. It writes there, too, so that it never sees their end.
     door: Fifo,
-    set: Arc<Set>,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     requests: Requests,
     /// A request that could not be answered for want of descriptors or memory.
     postponed: Option<String>,
-    half_open: VecDeque<Guest>,
-    rejections: Rejections,
+    half_open: HalfOpen<Guest>,
 }
 
 /// A connector on its way in. What it makes the owner keep is bounded: four descriptors and the longest hello.
@@ -47,24 +42,25 @@ struct Guest {
     connection: Connection,
     /// Its hello, as far as it is here.
     said: Vec<u8>,
+    hello: Option<Hello>,
     deadline: Instant,
 }
 
-/// What came of a guest's step.
-enum Step {
-    /// It has to say more.
-    Waits,
-    /// It left without a word.
-    Left,
-    Said(Hello),
+/// The owner's part in one call.
+struct Accepting<'a> {
+    door: &'a Fifo,
+    requests: &'a mut Requests,
+    postponed: &'a mut Option<String>,
+    name: &'a Name,
+    settings: &'a Settings,
+    ours: Hello,
 }
 
 impl Acceptor {
     pub(crate) fn new(door: Fifo, operation: Operation) -> Result<Self> {
-        let fail = |error| Error::io(operation, "preparing to accept", error);
-        let set = Set::new().map_err(fail)?;
-        set.watch(&door, Interest::Readable).map_err(fail)?;
-        Ok(Self { door, set, state: Mutex::default() })
+        let state =
+            State { requests: Requests::default(), postponed: None, half_open: HalfOpen::new(operation)? };
+        Ok(Self { door, state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -78,132 +74,125 @@ impl Acceptor {
         settings: &Settings,
         attempt: &Attempt,
     ) -> Result<(Sender, Receiver, Peer)> {
-        let state = &mut *self.state();
-        self.welcome_newcomers(name, settings, state)?;
+        let State { requests, postponed, half_open } = &mut *self.state();
         let ours = settings.owner_hello(&attempt.hello);
-        for _ in 0..state.half_open.len() {
-            let Some(guest) = state.half_open.pop_front() else { break };
-            if let Some(done) = self.attend(guest, &ours, settings, state) {
-                return Ok(done);
-            }
-        }
-        Err(Error::new(Operation::Accept, ErrorKind::WouldBlock))
-    }
-
-    fn welcome_newcomers(&self, name: &Name, settings: &Settings, state: &mut State) -> Result<()> {
-        for _ in 0..MAX_LINES {
-            if state.half_open.len() >= MAX_HALF_OPEN {
-                break;
-            }
-            let ticket = match state.postponed.take() {
-                Some(ticket) => ticket,
-                None => match state.requests.next(&self.door) {
-                    Ok(Some(Heard::Request(ticket))) => ticket,
-                    Ok(Some(Heard::Garbage)) => {
-                        state.reject(None, &strange("what was written into the FIFO is no request of ours"));
-                        continue;
-                    }
-                    Ok(None) => break,
-                    Err(error) => return Err(Error::io(Operation::Accept, "reading requests", error)),
-                },
-            };
-            match self.join(settings, name, &ticket) {
-                Ok(guest) => state.half_open.push_back(guest),
-                // It gave up before we looked: no offence.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) if is_ours(&error) => {
-                    state.postponed = Some(ticket);
-                    return Err(Error::io(Operation::Accept, "opening a connector's FIFOs", error));
-                }
-                Err(error) => state.reject(None, &strange(&format!("its FIFOs cannot be opened: {error}"))),
-            }
-        }
-        Ok(())
-    }
-
-    fn join(&self, settings: &Settings, name: &Name, ticket: &str) -> io::Result<Guest> {
-        let connection = Connection::join(&settings.dir, name, ticket)?;
-        self.set.watch(connection.incoming(), Interest::Readable)?;
-        Ok(Guest { connection, said: Vec::new(), deadline: Instant::now() + HANDSHAKE })
-    }
-
-    /// One guest's next step; a channel if that was the last.
-    fn attend(
-        &self,
-        mut guest: Guest,
-        ours: &Hello,
-        settings: &Settings,
-        state: &mut State,
-    ) -> Option<(Sender, Receiver, Peer)> {
-        // Whether it is late is judged by what it has said until now.
-        let now = Instant::now();
-        match guest.step() {
-            Ok(Step::Waits) if now < guest.deadline => state.half_open.push_back(guest),
-            Ok(Step::Waits) => state.reject(
-                Some(&guest),
-                &Error::new(Operation::Accept, ErrorKind::TimedOut)
-                    .because("the connector did not finish its handshake within 1 s"),
-            ),
-            Ok(Step::Left) => {}
-            Ok(Step::Said(theirs)) => match ours.check(&theirs).and_then(|()| guest.prepare(settings)) {
-                Ok(()) => match self.admit(guest, theirs, ours) {
-                    Ok(channel) => return Some(channel),
-                    Err(error) => state.reject(None, &error),
-                },
-                Err(error) => state.reject(Some(&guest), &error),
-            },
-            Err(error) => state.reject(Some(&guest), &error),
-        }
-        None
-    }
-
-    /// Makes a channel of a guest, and welcomes it.
-    fn admit(&self, guest: Guest, theirs: Hello, ours: &Hello) -> Result<(Sender, Receiver, Peer)> {
-        let welcome = Reply::Welcome(ours.clone()).encode()?;
-        self.set.forget(guest.connection.incoming());
-        let (sender, receiver) = guest
-            .connection
-            .halves(&welcome)
-            .map_err(|error| Error::io(Operation::Accept, "making a channel", error))?;
-        Ok((sender, receiver, Peer { pid: None, uid: None, hello: theirs }))
+        half_open.try_accept(&mut Accepting { door: &self.door, requests, postponed, name, settings, ours })
     }
 
     pub(crate) fn arm(&self) -> Result<Armed> {
-        let state = &mut *self.state();
-        if state.half_open.len() >= MAX_HALF_OPEN || state.postponed.is_some() {
-            return Ok(Armed::After(CROWDED));
-        }
-        if state.requests.has_more() {
-            return Ok(Armed::Ready);
-        }
-        self.set
-            .ring_at(state.half_open.iter().map(|guest| guest.deadline).min())
-            .map_err(|error| Error::io(Operation::Accept, "setting the clock", error))?;
-        Ok(Armed::Source(Interest::Readable))
+        self.state().half_open.arm()
     }
 
     pub(crate) fn source(&self) -> Source {
-        self.set.source()
+        self.state().half_open.source()
     }
 
     pub(crate) fn rejections(&self) -> Rejections {
-        self.state().rejections.clone()
+        self.state().half_open.rejections()
     }
 }
 
-impl State {
-    /// Counts and logs the rejection and tells the connector, if there is one to tell.
-    fn reject(&mut self, guest: Option<&Guest>, error: &Error) {
-        tracing::warn!(%error, "connector rejected");
-        if let (Some(guest), Ok(reply)) = (guest, Reply::reject(error).encode()) {
-            let _ = guest.say(&reply);
+impl Listening for Accepting<'_> {
+    type Handshake = Guest;
+    type Channel = (Sender, Receiver, Peer);
+    type Listener = Fifo;
+
+    fn listener(&self) -> &Fifo {
+        self.door
+    }
+
+    fn next(&mut self, set: &Set) -> io::Result<Next<Guest>> {
+        let ticket = match self.postponed.take() {
+            Some(ticket) => ticket,
+            None => match self.requests.next(self.door)? {
+                Some(Heard::Request(ticket)) => ticket,
+                Some(Heard::Garbage) => {
+                    return Ok(Next::Rejected(strange(
+                        "what was written into the FIFO is no request of ours",
+                    )));
+                }
+                None => return Ok(Next::Nobody),
+            },
+        };
+        // A connector that sees some of its FIFOs opened and closed again takes its owner for dead.
+        let room = Reserve::new(DESCRIPTORS, set).map(drop);
+        match room.and_then(|()| Guest::join(self.settings, self.name, &ticket)) {
+            Ok(guest) => Ok(Next::Begun(guest)),
+            // It gave up before we looked: no offence.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Next::Left),
+            Err(error) if is_shortage(&error) => {
+                *self.postponed = Some(ticket);
+                Err(error)
+            }
+            Err(error) => Ok(Next::Rejected(strange(&format!("its FIFOs cannot be opened: {error}")))),
         }
-        self.rejections.count += 1;
-        self.rejections.last = Some(error.to_string());
+    }
+
+    fn has_more(&self) -> bool {
+        self.requests.has_more()
+    }
+
+    fn step(&mut self, guest: &mut Guest, _others: &mut HalfOpen<Guest>) -> Result<Step> {
+        let step = guest.step()?;
+        if let Some(theirs) = &guest.hello {
+            self.ours.check(theirs)?;
+            guest.prepare(self.settings)?;
+        }
+        Ok(step)
+    }
+
+    /// Makes a channel of a guest, and welcomes it.
+    fn admit(&mut self, guest: Guest, _set: &Set) -> Admission<Guest, (Sender, Receiver, Peer)> {
+        let Guest { connection, hello, .. } = guest;
+        let welcome = Reply::Welcome(self.ours.clone()).encode();
+        let made = welcome.and_then(|welcome| {
+            let halves = connection.halves(&welcome);
+            halves.map_err(|error| Error::io(Operation::Accept, "making a channel", error))
+        });
+        match made {
+            Ok((sender, receiver)) => {
+                let peer = Peer { pid: None, uid: None, hello: hello.unwrap_or_default() };
+                Admission::Channel((sender, receiver, peer))
+            }
+            Err(error) => Admission::Refused(None, error),
+        }
+    }
+}
+
+impl Handshake for Guest {
+    type Wire = Fifo;
+
+    fn wire(&self) -> &Fifo {
+        self.connection.incoming()
+    }
+
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    fn late(&self) -> Error {
+        Error::new(Operation::Accept, ErrorKind::TimedOut)
+            .because("the connector did not finish its handshake within 1 s")
+    }
+
+    fn tell(&self, error: &Error) {
+        if let Ok(reply) = Reply::reject(error).encode() {
+            let _ = self.connection.outgoing().write(&reply);
+        }
+    }
+
+    fn has_spoken(&self) -> bool {
+        !self.said.is_empty()
     }
 }
 
 impl Guest {
+    fn join(settings: &Settings, name: &Name, ticket: &str) -> io::Result<Self> {
+        let connection = Connection::join(&settings.dir, name, ticket)?;
+        let deadline = Instant::now() + HANDSHAKE;
+        Ok(Self { connection, said: Vec::new(), hello: None, deadline })
+    }
+
     /// Goes as far as what has arrived allows. Reads nothing beyond the hello: what follows is the channel's.
     fn step(&mut self) -> Result<Step> {
         loop {
@@ -222,7 +211,8 @@ impl Guest {
                 Err(error) => return Err(Error::io(Operation::Accept, "reading a handshake", error)),
             }
             if let Some((hello, _)) = Hello::decode(&self.said)? {
-                return Ok(Step::Said(hello));
+                self.hello = Some(hello);
+                return Ok(Step::Complete);
             }
         }
     }
@@ -242,22 +232,6 @@ impl Guest {
             ))
         })
     }
-
-    /// What is said on a fresh connection has room.
-    fn say(&self, bytes: &[u8]) -> Result<()> {
-        match self.connection.outgoing().write(bytes) {
-            Ok(sent) if sent == bytes.len() => Ok(()),
-            Ok(_) => Err(strange("it left no room for the answer")),
-            Err(error) => Err(Error::io(Operation::Accept, "answering a connector", error)),
-        }
-    }
-}
-
-/// Whether it is no fault of the connector's: descriptors or memory are used up.
-fn is_ours(error: &io::Error) -> bool {
-    const NFILE: i32 = 23;
-    const MFILE: i32 = 24;
-    matches!(error.raw_os_error(), Some(NFILE | MFILE)) || ErrorKind::of_io(error) == ErrorKind::OutOfMemory
 }
 
 fn strange(why: &str) -> Error {

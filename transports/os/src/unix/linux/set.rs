@@ -1,4 +1,5 @@
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -6,11 +7,15 @@ use std::time::Instant;
 
 use anyipc_core::{Interest, Source};
 use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 
-use crate::Fd;
+use crate::{Fd, Spare};
+
+/// What the set calls everything that has no number.
+const UNNUMBERED: u64 = u64::MAX;
 
 /// Descriptors and a clock that are waited for together: readable when one of them is ready.
 #[derive(Debug)]
@@ -41,17 +46,48 @@ impl Set {
 
     /// From now on the set is readable while this is ready, or hung up. Closing it ends that.
     pub fn watch(&self, what: &impl AsFd, interest: Interest) -> io::Result<()> {
-        Ok(epoll::add(&self.epoll, what, epoll::EventData::new_u64(0), flags(interest))?)
+        Ok(epoll::add(&self.epoll, what, epoll::EventData::new_u64(UNNUMBERED), flags(interest))?)
     }
 
     /// The same for something that is watched already, with another interest.
     pub fn watch_for(&self, what: &impl AsFd, interest: Interest) -> io::Result<()> {
-        Ok(epoll::modify(&self.epoll, what, epoll::EventData::new_u64(0), flags(interest))?)
+        Ok(epoll::modify(&self.epoll, what, epoll::EventData::new_u64(UNNUMBERED), flags(interest))?)
     }
 
     /// Ends it for something that stays open.
     pub fn forget(&self, what: &impl AsFd) {
         let _ = epoll::delete(&self.epoll, what);
+    }
+
+    /// From now on the set is readable when something new arrives here, or the other side hangs up, until
+    /// [`told`](Self::told) has named this number.
+    pub fn watch_numbered(&self, what: &impl AsFd, number: u32) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
+        Ok(epoll::add(&self.epoll, what, epoll::EventData::new_u64(number.into()), flags)?)
+    }
+
+    /// Names what has a number and something new; what has none stays ready.
+    pub fn told(&self, tell: &mut dyn FnMut(u32)) {
+        let mut events = [const { MaybeUninit::uninit() }; 64];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // Not without end: peers may ring faster than we look.
+        for _ in 0..16 {
+            match epoll::wait(&self.epoll, &mut events, Some(&now)) {
+                Ok((some, _)) => {
+                    some.iter().filter_map(|event| event.data.u64().try_into().ok()).for_each(&mut *tell);
+                    if some.len() < 64 {
+                        return;
+                    }
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// A descriptor to keep free.
+    pub fn spare(&self) -> io::Result<Spare> {
+        Spare::like(&self.epoll)
     }
 
     /// Makes the set readable from this moment on, or never by the clock. For one caller at a time, who calls it

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyipc_core::{Interest, Source};
 use rustix::event::kqueue::{Event, EventFilter, EventFlags, kevent, kqueue};
 
-use crate::Fd;
+use crate::{Fd, Spare};
 
 /// The clock among what is watched.
 const CLOCK: EventFilter = EventFilter::Timer { ident: 0, timer: None };
@@ -63,6 +63,11 @@ impl Set {
         }
         let clock = EventFilter::Timer { ident: 0, timer: Some(left) };
         self.change(clock, EventFlags::ADD | EventFlags::ONESHOT)
+    }
+
+    /// A descriptor to keep free.
+    pub fn spare(&self) -> io::Result<Spare> {
+        Spare::like(&self.queue)
     }
 
     /// What a reactor registers.

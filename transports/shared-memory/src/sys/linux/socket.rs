@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use anyipc_core::{Result, Source};
-use anyipc_os::{Dir, Fd, Quiet};
-use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
+use anyipc_os::{Dir, Fd, Quiet, Set, is_shortage};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -17,10 +17,10 @@ use super::super::{Bells, Credentials};
 
 /// How many connectors may queue before the owner looks.
 const BACKLOG: i32 = 1024;
+/// How many connectors that are gone already one call passes over.
+const MOST_GONE: usize = 16;
 /// The most descriptors one message carries.
 const MAX_FDS: usize = 4;
-/// What the set calls the listening socket and those who have just come; the watched ones have smaller numbers.
-const CONNECTOR: u64 = u64::MAX;
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// A non-blocking local stream socket.
@@ -54,8 +54,8 @@ impl Socket {
         Ok(sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, flags)?)
     }
 
-    /// Receives bytes, and appends the descriptors that came with them. 0: the other side hung up. An
-    /// [exhausted](is_exhausted) table loses the descriptors, and the bytes with them.
+    /// Receives bytes, and appends the descriptors that came with them. 0: the other side hung up. A
+    /// table of descriptors that is full loses the descriptors, and the bytes with them.
     pub(crate) fn recv_with(&self, bytes: &mut [u8], fds: &mut Vec<Fd>) -> io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -104,7 +104,7 @@ impl Socket {
                     }
                     continue;
                 }
-                Err(error) if is_exhausted(&error) => {
+                Err(error) if is_shortage(&error) => {
                     bells.rung = true;
                     continue;
                 }
@@ -133,21 +133,9 @@ impl AsFd for Socket {
     }
 }
 
-/// A listening local socket and the set of sockets its owner waits for.
+/// A listening local socket.
 #[derive(Debug)]
-pub(crate) struct Listener {
-    socket: Fd,
-    set: Arc<Set>,
-}
-
-#[derive(Debug)]
-struct Set(Fd);
-
-impl AsFd for Set {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
+pub(crate) struct Listener(Fd);
 
 impl Listener {
     /// Listens at a name; `AddrInUse` if something stands there.
@@ -155,22 +143,13 @@ impl Listener {
         let socket = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
         bind(&socket, &address(dir, name)?)?;
         listen(&socket, BACKLOG)?;
-        let set = Fd::make(|| Ok(epoll::create(epoll::CreateFlags::CLOEXEC)?))?;
-        epoll::add(&set, &socket, epoll::EventData::new_u64(CONNECTOR), epoll::EventFlags::IN)?;
-        Ok(Self { socket, set: Arc::new(Set(set)) })
+        Ok(Self(socket))
     }
 
-    /// Whether a waiting connector makes the source ready. One that cannot be let in must not, all the time.
-    pub(crate) fn heed(&self, connectors: bool) {
-        let flags = if connectors { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
-        // The set has the socket since `bind`; if this fails, waiting costs more, and that is all.
-        let _ = epoll::modify(&self.set, &self.socket, epoll::EventData::new_u64(CONNECTOR), flags);
-    }
-
-    /// The next connector, if one is waiting.
+    /// The next connector, if one is waiting. Of those that are gone already only some are passed over at once.
     pub(crate) fn accept(&self) -> io::Result<Option<Socket>> {
-        loop {
-            match Fd::make(|| Ok(accept_with(&self.socket, FLAGS)?)) {
+        for _ in 0..MOST_GONE {
+            match Fd::make(|| Ok(accept_with(&self.0, FLAGS)?)) {
                 Ok(fd) => return Ok(Some(Socket(fd))),
                 Err(error) => match Errno::from_io_error(&error) {
                     Some(Errno::WOULDBLOCK) => return Ok(None),
@@ -179,58 +158,29 @@ impl Listener {
                 },
             }
         }
+        Ok(None)
     }
+}
 
-    /// From now on the source is ready as if a connector were waiting while this one has something to say.
-    pub(crate) fn expect(&self, socket: &Socket) -> io::Result<()> {
-        Ok(epoll::add(&self.set, socket, epoll::EventData::new_u64(CONNECTOR), epoll::EventFlags::IN)?)
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
+}
 
-    /// Ends that.
-    pub(crate) fn forget(&self, socket: &Socket) {
-        let _ = epoll::delete(&self.set, socket);
-    }
+/// From now on the set is ready when something new arrives on this socket, under this number.
+pub(crate) fn watch_numbered(set: &Set, socket: &Socket, number: u32) -> io::Result<()> {
+    set.watch_numbered(socket, number)
+}
 
-    /// From now on the source is ready when something new arrives on this socket, under this number.
-    pub(crate) fn watch(&self, socket: &Socket, number: u32) -> io::Result<()> {
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
-        Ok(epoll::add(&self.set, socket, epoll::EventData::new_u64(number.into()), flags)?)
-    }
-
-    /// Names the watched sockets that have told something since; a waiting connector stays told.
-    pub(crate) fn clear(&self, told: &mut dyn FnMut(u32)) {
-        let mut events = [const { MaybeUninit::uninit() }; 64];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // Not without end: peers may ring faster than we look.
-        for _ in 0..16 {
-            match epoll::wait(&self.set.0, &mut events, Some(&now)) {
-                Ok((some, _)) => {
-                    some.iter().filter_map(|event| event.data.u64().try_into().ok()).for_each(&mut *told);
-                    if some.len() < 64 {
-                        return;
-                    }
-                }
-                Err(Errno::INTR) => {}
-                Err(_) => return,
-            }
-        }
-    }
-
-    /// What a reactor registers.
-    pub(crate) fn source(&self) -> Result<Source> {
-        Ok(Arc::clone(&self.set) as Source)
-    }
+/// Names the sockets that have told something since; a waiting connector stays told.
+pub(crate) fn told(set: &Set, tell: &mut dyn FnMut(u32)) {
+    set.told(tell);
 }
 
 /// True if there is no other side, and none of an error of another kind.
 fn is_end(error: Errno) -> bool {
     matches!(error, Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN | Errno::SHUTDOWN)
-}
-
-/// True if the process or the system has run out of descriptors or of memory for them.
-pub(crate) fn is_exhausted(error: &io::Error) -> bool {
-    let errno = Errno::from_io_error(error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
 /// The directory by descriptor: as long as a path may be, the address stays short, and means this directory.
