@@ -200,6 +200,11 @@ impl Queue {
         &self.address
     }
 
+    /// Whether the next try to receive finds a message, or an error.
+    pub(crate) fn is_ready(&self) -> bool {
+        !matches!(self.inner.is_ready(), Ok(false))
+    }
+
     pub(crate) fn explain(&self, error: Error, operation: Operation) -> Error {
         let error = error.during(operation);
         if error.is_would_block() { error } else { error.at(&self.address) }

@@ -247,7 +247,7 @@ impl Member for Inbox {
 
 impl Member for Queue {
     fn is_ready(&mut self) -> bool {
-        !matches!(self.len(), Ok(0))
+        Queue::is_ready(self)
     }
     fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
         sleep.arm(crate::queue::Messages(self).wait())

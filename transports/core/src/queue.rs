@@ -25,6 +25,15 @@ pub trait Queue: Debug + Send + 'static {
     /// `WouldBlock` (empty), `Corrupt`, `Forked`.
     fn try_recv_with(&mut self, read: &mut dyn FnMut(u32, &[u8])) -> Result<()>;
 
+    /// Whether a receiver would find a message now, or an error to be told of. Never blocking; false also where that
+    /// cannot be said without waiting for another process.
+    ///
+    /// # Errors
+    /// Those of [`status`](Self::status).
+    fn is_ready(&self) -> Result<bool> {
+        Ok(self.status()?.messages > 0)
+    }
+
     /// What is in the queue, and its limits.
     fn status(&self) -> Result<QueueStatus>;
 

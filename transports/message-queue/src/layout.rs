@@ -3,7 +3,7 @@
 //! | offset | what |
 //! |---|---|
 //! | 0 | the geometry, written before anyone sees the memory |
-//! | 64 | the state, which hardly ever changes |
+//! | 64 | the state, which hardly ever changes; the claim of a sender |
 //! | 128 | the senders' lock, and what it protects: how far chunks were taken, counts, who waits for messages |
 //! | 256 | the receivers' lock, and what it protects: how far chunks were given back, counts, who waits for room |
 //! | 320 | of each priority the list: the first and the last message that receivers have sorted in |
@@ -40,7 +40,7 @@ use anyipc_core::MAX_PRIORITIES;
 use anyipc_shared_memory::parts::{Region, SEAT, Seats};
 
 /// The version of this layout.
-pub(crate) const LAYOUT: u32 = 3;
+pub(crate) const LAYOUT: u32 = 4;
 
 /// Bytes of a chunk.
 pub(crate) const CHUNK: usize = 128;
@@ -48,8 +48,10 @@ pub(crate) const CHUNK: usize = 128;
 pub(crate) const LINE: usize = 64;
 /// The fewest chunks of a queue.
 pub(crate) const MIN_CHUNKS: u32 = 8;
-/// The most chunks of a queue: 32 GiB, so that a message's length fits into 32 bits with room to spare.
+/// The most chunks of a queue: 32 GiB, so that twice their number fits into 32 bits with room to spare.
 pub(crate) const MAX_CHUNKS: u32 = 1 << 28;
+/// Bytes of the longest message of any queue, as lengths are stored in 32 bits.
+pub(crate) const MAX_LEN: usize = u32::MAX as usize;
 /// The most seats: as many as there are bits for who waits.
 pub(crate) const MAX_SEATS: u32 = 256;
 
@@ -70,6 +72,8 @@ mod plan {
 pub(crate) mod hot {
     /// See `store::state`.
     pub(crate) const STATE: usize = 64;
+    /// See `claim` (u64). Not part of the truth: a repair leaves it as it is.
+    pub(crate) const CLAIM: usize = 72;
     /// The locks of those who make messages, and of those who make room.
     pub(crate) const LOCK: [usize; 2] = [128, 256];
     /// How many seats wait for messages, and for room.
@@ -179,7 +183,8 @@ pub(crate) const fn chunks_for(len: usize) -> u32 {
 
 /// The longest message that so many chunks hold.
 pub(crate) const fn longest_in(chunks: u32) -> usize {
-    chunks as usize * CHUNK
+    let bytes = chunks as u64 * CHUNK as u64;
+    if bytes < MAX_LEN as u64 { bytes as usize } else { MAX_LEN }
 }
 
 /// What a queue is made with, and never changes.
@@ -197,8 +202,8 @@ pub(crate) struct Geometry {
 
 impl Geometry {
     /// Bytes of chunks.
-    pub(crate) fn capacity(&self) -> usize {
-        self.chunks as usize * CHUNK
+    pub(crate) fn capacity(&self) -> u64 {
+        u64::from(self.chunks) * CHUNK as u64
     }
 
     /// Where the first chunk lies.
@@ -206,9 +211,9 @@ impl Geometry {
         SEATS + self.seats as usize * STRIDE
     }
 
-    /// Where the first record lies.
+    /// Where the first record lies. This and what follows is inside of memory of at least [`size`](Self::size).
     pub(crate) fn first_record(&self) -> usize {
-        self.first_chunk() + self.capacity()
+        self.first_chunk() + self.chunks as usize * CHUNK
     }
 
     /// Where the order begins.
@@ -223,7 +228,9 @@ impl Geometry {
 
     /// Bytes of it all. `None` if that is more than there can be.
     pub(crate) fn size(&self) -> Option<usize> {
-        self.text_at().checked_add(self.text)
+        let chunks = u64::from(self.chunks) * (CHUNK + RECORD + 4) as u64;
+        let text_at = (self.first_chunk() as u64 + chunks).next_multiple_of(8);
+        usize::try_from(text_at).ok()?.checked_add(self.text)
     }
 
     pub(crate) fn seats(&self) -> Seats {

@@ -5,6 +5,7 @@
 //! - `store`: that memory, word by word
 //! - `push`, `pop`: messages in, messages out
 //! - `repair`: putting a queue right after a death
+//! - `claim`: a sender that has waited for long goes next
 //! - `waiters`: who sleeps, and who is woken
 //! - `party`: one of those who share a queue: lock, act, unlock, wake
 //! - `queue`: a handle of a named queue
@@ -15,6 +16,7 @@
 #![deny(unsafe_code)]
 
 mod channel;
+mod claim;
 mod endpoint;
 mod halves;
 mod kind;

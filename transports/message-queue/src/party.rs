@@ -4,22 +4,30 @@
 //! Senders and receivers have a lock each, and are in nobody's way on the other side. Who needs both takes the senders'
 //! first.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Error, ErrorKind, Interest, Operation, Result};
-use anyipc_shared_memory::parts::{Ground, Region, Taken, Ticket, lock, sleep, unlock, wake};
+use anyipc_shared_memory::parts::{
+    Ground, Region, Taken, Ticket, await_release, lock, owner, sleep, unlock, wake,
+};
 
 use crate::layout::{Full, Geometry, chunks_for, hot};
 use crate::store::{Corrupt, Sound, Store, state};
 use crate::waiters::{KINDS, MESSAGES, ROOM};
 
-/// How long to wait for the lock of someone alive: only one who was stopped holds it for longer.
-const PATIENCE: Duration = Duration::from_millis(50);
-/// The same for calls that cannot be repeated by who waits.
-const LONG: Duration = Duration::from_secs(5);
-/// How soon to look again while the lock is held by someone who was stopped.
-const SOON: Duration = Duration::from_millis(10);
+/// How long calls that never block try to take a lock: longer than anyone holds it who runs, and than it takes a
+/// holder to run again on a core that is free, but well below a millisecond.
+const BRIEF: Duration = Duration::from_micros(300);
+/// The same for a count, which can do without.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// The same for a purge, which no wait repeats. Only a process that was stopped holds a lock for longer.
+const LONG: Duration = Duration::from_secs(1);
+/// How soon a task looks again while a stopped process holds the lock; a thread sleeps on the lock itself.
+const SOON: Duration = Duration::from_millis(2);
+/// How long a sender waits before it claims the next room.
+const CLAIMS_AFTER: Duration = Duration::from_millis(20);
 /// How often a lock is looked at that its owner is likely to give back soon, each time after twice as many pauses.
 const LOOKS: u32 = 8;
 /// A sender sleeps until this part of the queue is free, so that it is not woken for each message.
@@ -43,6 +51,20 @@ pub(crate) struct Party<C> {
     parked: u32,
     /// How many chunks the last message without room needed.
     wants: u32,
+    turn: Turn,
+    /// The lock that was refused last, and its owner: it gets no more patience before it has let go once.
+    stuck: Cell<Option<(usize, Ticket)>>,
+}
+
+/// How long our message has been without room.
+#[derive(Debug, Clone, Copy)]
+enum Turn {
+    /// It has not been refused.
+    Fresh,
+    /// It was refused first at this time.
+    Since(Instant),
+    /// So long that we have claimed the next room.
+    Claimed,
 }
 
 /// What became of a message.
@@ -55,7 +77,16 @@ enum Sent {
 
 impl<C: Company> Party<C> {
     pub(crate) fn new(store: Store, ticket: Ticket, company: C) -> Self {
-        Self { store, ticket, company, armed: None, parked: 0, wants: 1 }
+        Self {
+            store,
+            ticket,
+            company,
+            armed: None,
+            parked: 0,
+            wants: 1,
+            turn: Turn::Fresh,
+            stuck: Cell::new(None),
+        }
     }
 
     /// The memory, for looking at single words without the lock.
@@ -64,7 +95,8 @@ impl<C: Company> Party<C> {
     }
 
     /// How many messages there are, and their bytes, at some moment of the call. Takes locks only if someone has one,
-    /// or had, or died and left the counts half-changed.
+    /// or had, or died and left the counts half-changed. Where a stopped process holds one, the message that it was
+    /// about to send or to receive is counted or not.
     pub(crate) fn counts(&self, operation: Operation) -> Result<(u32, u64)> {
         let store = &self.store;
         let is_still = || self.is_free(MESSAGES) && self.is_free(ROOM) && !store.is_marked(state::DAMAGED);
@@ -75,19 +107,46 @@ impl<C: Company> Party<C> {
                 return Ok(counts);
             }
         }
-        self.enter_both(LONG).ok_or_else(|| stopped(operation))?;
+        if self.enter_both(PATIENCE).is_none() {
+            // Twice the same: nobody was at it in between.
+            let mut seen = store.counts();
+            for _ in 0..LOOKS {
+                match store.counts() {
+                    again if again == seen => break,
+                    again => seen = again,
+                }
+            }
+            return Ok(seen);
+        }
         let sound = if store.is_marked(state::DAMAGED) { store.repair() } else { Ok(()) };
         let counts = sound.map(|()| store.counts());
         self.leave_both();
         counts.map_err(|Corrupt| corrupt(operation))
     }
 
-    /// Takes over a seat, whose holder may have died waiting. Also of a damaged queue: else nobody could purge it.
-    pub(crate) fn sit_down(&self, operation: Operation) -> Result<()> {
-        self.enter_both(LONG).ok_or_else(|| stopped(operation))?;
-        self.store.forget_all(self.ticket.seat());
-        self.leave_both();
-        Ok(())
+    /// Whether there is a message that can be received now, or damage to be told of. False also while a stopped
+    /// process holds the receivers' lock.
+    pub(crate) fn is_ready(&self) -> bool {
+        let store = &self.store;
+        let is_there = || !store.is_empty() || store.is_marked(state::DAMAGED);
+        if !is_there() || self.is_free(ROOM) {
+            return is_there();
+        }
+        let entered = self.enter(ROOM, BRIEF).is_some();
+        let ready = entered && is_there();
+        if entered {
+            unlock(store.lock(ROOM), &self.company);
+        }
+        ready
+    }
+
+    /// Takes over a seat, whose holder may have died waiting. Its bits are left where the locks cannot be had: they
+    /// cost others one wake-up each.
+    pub(crate) fn sit_down(&self) {
+        if self.enter_both(BRIEF).is_some() {
+            self.store.forget_all(self.ticket.seat());
+            self.leave_both();
+        }
     }
 
     /// Whether nobody has this lock, alive or dead: what the words that it protects say then is so. Who polls takes no
@@ -100,10 +159,34 @@ impl<C: Company> Party<C> {
     /// Takes the lock of those who make this. `None` if someone who lives holds it for too long.
     #[inline]
     fn enter(&self, kind: usize, patience: Duration) -> Option<()> {
-        if lock(self.store.lock(kind), self.ticket, &self.company, patience)? == Taken::OwnerDied {
-            self.store.mark(state::DAMAGED);
+        if patience == BRIEF && self.is_stuck(Some(kind)) {
+            return None;
+        }
+        let word = self.store.lock(kind);
+        match lock(word, self.ticket, &self.company, patience) {
+            Some(Taken::Free) => {}
+            Some(Taken::OwnerDied) => self.store.mark(state::DAMAGED),
+            None => {
+                self.stuck.set(owner(word).map(|owner| (kind, owner)));
+                return None;
+            }
         }
         Some(())
+    }
+
+    /// Whether the lock that was refused last, if it is this one, is still held by the same living owner.
+    #[inline]
+    fn is_stuck(&self, kind: Option<usize>) -> bool {
+        self.stuck.get().is_some_and(|(of, by)| kind.is_none_or(|kind| kind == of) && self.is_held_by(of, by))
+    }
+
+    #[cold]
+    fn is_held_by(&self, kind: usize, by: Ticket) -> bool {
+        let is = owner(self.store.lock(kind)) == Some(by) && !self.company.is_dead(by);
+        if !is {
+            self.stuck.set(None);
+        }
+        is
     }
 
     /// Takes both locks, or none.
@@ -139,7 +222,7 @@ impl<C: Company> Party<C> {
     /// What finds the memory damaged has changed nothing that matters: the queue is repaired, and it is done again.
     #[inline(always)]
     fn with<T>(&mut self, kind: usize, mut act: impl FnMut(&Store) -> Sound<T>) -> Option<Sound<T>> {
-        self.enter(kind, PATIENCE)?;
+        self.enter(kind, BRIEF)?;
         let store = &self.store;
         let done = if store.is_marked(state::DAMAGED) { Err(Corrupt) } else { act(store) };
         self.exit(kind, done.is_ok());
@@ -149,7 +232,7 @@ impl<C: Company> Party<C> {
     /// The same under both locks.
     #[cold]
     fn with_both<T>(&mut self, mut act: impl FnMut(&Store) -> Sound<T>) -> Option<Sound<T>> {
-        self.enter_both(PATIENCE)?;
+        self.enter_both(BRIEF)?;
         let store = &self.store;
         let first = if store.is_marked(state::DAMAGED) { Err(Corrupt) } else { act(store) };
         let done = first.or_else(|Corrupt| store.repair().and_then(|()| act(store)));
@@ -161,10 +244,15 @@ impl<C: Company> Party<C> {
     #[inline(always)]
     pub(crate) fn send(&mut self, priority: u32, flags: u8, bytes: &[u8]) -> Result<()> {
         let need = chunks_for(bytes.len());
-        if self.store.geometry().full == Full::Block && !self.has_room(bytes.len()) && self.is_at_rest() {
+        if self.store.geometry().full == Full::Block
+            && (self.store.has_claim() || !self.has_room(bytes.len()))
+        {
+            self.wants = need;
             // What was given back before it came to rest is there now.
-            if !self.has_room(bytes.len()) {
-                return Err(Error::new(Operation::Send, ErrorKind::WouldBlock));
+            if self.is_barred()
+                || !self.has_room(bytes.len()) && self.is_at_rest() && !self.has_room(bytes.len())
+            {
+                return Err(self.refuse());
             }
         }
         let mut sent = self.with(MESSAGES, |store| {
@@ -178,15 +266,66 @@ impl<C: Company> Party<C> {
             sent = self.send_to_full(priority, flags, bytes);
         }
         if self.armed.is_some() {
-            self.disarm();
+            self.forget();
         }
         match sent {
-            Some(Ok(Sent::Done)) => Ok(()),
+            Some(Ok(Sent::Done)) => {
+                if !matches!(self.turn, Turn::Fresh) {
+                    self.end_turn();
+                }
+                Ok(())
+            }
             Some(Ok(Sent::NoRoom)) if self.store.geometry().full == Full::Error => {
                 Err(Error::new(Operation::Send, ErrorKind::Full))
             }
             Some(Err(Corrupt)) => Err(corrupt(Operation::Send)),
-            Some(Ok(Sent::NoRoom)) | None => Err(Error::new(Operation::Send, ErrorKind::WouldBlock)),
+            Some(Ok(Sent::NoRoom)) | None => Err(self.refuse()),
+        }
+    }
+
+    /// Without room, for now.
+    fn refuse(&mut self) -> Error {
+        if let Turn::Fresh = self.turn {
+            self.turn = Turn::Since(Instant::now());
+        }
+        Error::new(Operation::Send, ErrorKind::WouldBlock)
+    }
+
+    /// Whether another sender goes first. The claim of a dead one is taken away.
+    #[cold]
+    fn is_barred(&self) -> bool {
+        match self.store.claimant() {
+            None => false,
+            Some(claimant) if claimant == self.ticket => false,
+            Some(claimant) if self.company.is_dead(claimant) => {
+                self.store.release(claimant);
+                false
+            }
+            Some(_) => true,
+        }
+    }
+
+    /// Claims the next room, or renews the claim, if we have waited for long. The only sender of a channel need not.
+    fn claims(&mut self) -> bool {
+        let waits = match self.turn {
+            Turn::Fresh => false,
+            Turn::Since(start) => start.elapsed() >= CLAIMS_AFTER,
+            Turn::Claimed => true,
+        };
+        let claims =
+            waits && self.store.geometry().seats > 2 && !self.is_barred() && self.store.claim(self.ticket);
+        if claims {
+            self.turn = Turn::Claimed;
+        }
+        claims
+    }
+
+    /// After our message is in, or is given up: gives the claim back, and wakes a sender that waited for that.
+    #[cold]
+    fn end_turn(&mut self) {
+        if let Turn::Claimed = std::mem::replace(&mut self.turn, Turn::Fresh) {
+            self.store.release(self.ticket);
+            let _ = self.with(ROOM, |_| Ok(()));
         }
     }
 
@@ -237,7 +376,7 @@ impl<C: Company> Party<C> {
             Ok(Some((found.priority, found.flags)))
         });
         if self.armed.is_some() {
-            self.disarm();
+            self.forget();
         }
         match received {
             Some(Ok(received)) => Ok(received),
@@ -256,21 +395,26 @@ impl<C: Company> Party<C> {
 
     /// Prepares to sleep until there is a message, or room for the one that was refused last.
     pub(crate) fn arm(&mut self, kind: usize, task: bool, operation: Operation) -> Result<Armed> {
-        self.disarm();
-        if self.armed.is_some() {
-            return Ok(Armed::After(SOON));
+        self.forget();
+        if self.is_stuck(None) || self.armed.is_some() {
+            return Ok(self.until_released(task));
         }
         let seat = self.ticket.seat();
-        let wants = self.wants;
+        let claims = kind == ROOM && self.claims();
+        let wants = match kind {
+            ROOM if claims => self.wants,
+            ROOM => self.wants.max(self.store.geometry().chunks / CROWD),
+            _ => 0,
+        };
+        let needs = self.wants;
         let armed = self.with(kind, |store| {
-            if store.has(kind, wants) {
+            if store.has(kind, seat, needs, store.claimant()) {
                 return Ok(None);
             }
-            let wants = if kind == ROOM { wants.max(store.geometry().chunks / CROWD) } else { 0 };
             Ok(Some(store.await_wake(kind, seat, task, wants)))
         });
         match armed {
-            None => Ok(Armed::After(SOON)),
+            None => Ok(self.until_released(task)),
             Some(Err(Corrupt)) => Err(corrupt(operation)),
             Some(Ok(None)) => Ok(Armed::Ready),
             Some(Ok(Some(value))) => {
@@ -280,13 +424,34 @@ impl<C: Company> Party<C> {
         }
     }
 
+    /// How to wait for a lock whose owner was stopped.
+    #[cold]
+    fn until_released(&self, task: bool) -> Armed {
+        if task || self.stuck.get().is_none() { Armed::After(SOON) } else { Armed::Park }
+    }
+
     pub(crate) fn park(&self, timeout: Duration) {
-        sleep(self.store.wake_word(self.ticket.seat()), self.parked, timeout);
+        match self.stuck.take() {
+            Some((kind, by)) => {
+                let word = self.store.lock(kind);
+                await_release(word, by, &self.company, timeout);
+                // One that is held still has had its patience. One that was given back meanwhile is tried anew.
+                self.stuck.set(owner(word).filter(|owner| *owner == by).map(|by| (kind, by)));
+            }
+            None => sleep(self.store.wake_word(self.ticket.seat()), self.parked, timeout),
+        }
+    }
+
+    /// Takes arm and claim back.
+    #[cold]
+    pub(crate) fn disarm(&mut self) {
+        self.end_turn();
+        self.forget();
     }
 
     /// Takes the arm back, and passes a wake-up on that came too late for us, or was for more than we took.
     #[cold]
-    pub(crate) fn disarm(&mut self) {
+    fn forget(&mut self) {
         let Some(kind) = self.armed else { return };
         let seat = self.ticket.seat();
         let done = self.with(kind, |store| {

@@ -1,7 +1,7 @@
 //! Messages in. Every function here is called under the senders' lock, and finds damage before it makes a message.
 
 use crate::layout::{CHUNK, chunks_for, hot, news, record};
-use crate::store::{AHEAD, Sound, Store};
+use crate::store::{AHEAD, Corrupt, Sound, Store};
 
 impl Store {
     /// Whether so many chunks are free.
@@ -56,20 +56,44 @@ impl Store {
         }
     }
 
-    /// Drops messages until `need` chunks are free: the oldest of the lowest priority first, none above
-    /// `priority`. False if that is not enough. Under both locks.
+    /// Drops messages until `need` chunks are free: the oldest of the lowest priority first, none above `priority`.
+    /// False, and none is dropped, if that would not be enough. Under both locks.
     pub(crate) fn make_room(&self, need: u32, priority: u32) -> Sound<bool> {
+        if !self.can_make_room(need, priority)? {
+            return Ok(false);
+        }
         // Each message frees a chunk or more.
         for _ in 0..need {
             if self.has_room(need)? {
                 break;
             }
-            let Some(victim) = self.lowest(priority)? else { return Ok(false) };
+            let Some(victim) = self.lowest(priority)? else { return Err(Corrupt) };
             // First counted: a death in between counts one too many, never one too few.
             self.count_drop();
             self.discard(&victim)?;
         }
         self.has_room(need)
+    }
+
+    /// Whether the messages that are not above `priority` and what is free are `need` chunks together.
+    fn can_make_room(&self, need: u32, priority: u32) -> Sound<bool> {
+        let mut free = self.free_behind(self.returned_at())?;
+        if !self.has_lists() {
+            // All messages are of this priority, and no message is longer than the queue.
+            return Ok(need <= self.geometry().chunks);
+        }
+        // Sorts what has come.
+        self.lowest(priority)?;
+        for priority in 0..=priority {
+            let mut link = self.head(priority);
+            // Each message holds a chunk or more, also where links go round in circles.
+            while link != 0 && free < need {
+                let message = self.member(priority, link)?;
+                free = free.saturating_add(message.chunks());
+                link = self.get(self.record(message.first, record::NEXT_MESSAGE));
+            }
+        }
+        Ok(free >= need)
     }
 
     /// Counts a dropped message.

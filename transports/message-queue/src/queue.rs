@@ -41,7 +41,7 @@ impl Handle {
             bells: Vec::new(),
         };
         let party = Party::new(Store::new(region, geometry), seat.ticket(), company);
-        party.sit_down(Operation::Queue)?;
+        party.sit_down();
         Ok(Self { party, seat, bell: OnceLock::new(), copy: Vec::new(), kind: MESSAGES })
     }
 
@@ -103,6 +103,11 @@ impl Queue for Handle {
         }
     }
 
+    fn is_ready(&self) -> Result<bool> {
+        self.check(Operation::Queue)?;
+        Ok(self.party.is_ready())
+    }
+
     fn status(&self) -> Result<QueueStatus> {
         self.check(Operation::Queue)?;
         let (messages, bytes) = self.party.counts(Operation::Queue)?;
@@ -111,7 +116,7 @@ impl Queue for Handle {
         Ok(QueueStatus {
             messages: messages.into(),
             bytes,
-            capacity: geometry.capacity() as u64,
+            capacity: geometry.capacity(),
             max_message: geometry.longest as u64,
             priorities: geometry.priorities,
             dropped: store.get_wide(hot::DROPPED),

@@ -24,7 +24,7 @@ impl Store {
     /// Forgets all messages, also those that cannot be read. Returns how many there were, as far as they were
     /// counted.
     pub(crate) fn purge(&self) -> Sound<u64> {
-        let count = self.counts().0.min(self.geometry().chunks);
+        let count = self.counts().0;
         self.mark(state::DAMAGED);
         // The oldest first: who dies in between leaves the rest.
         for priority in 0..self.geometry().priorities {

@@ -70,7 +70,7 @@ impl Settings {
         let chunks = match options.number(keys::CAPACITY) {
             None => None,
             Some(bytes) => Some(chunks_of(bytes).ok_or_else(|| {
-                let most = MAX_CHUNKS as usize * CHUNK;
+                let most = u64::from(MAX_CHUNKS) * CHUNK as u64;
                 invalid(format!(
                     "capacity={bytes} is out of range: 1 to {most} bytes, rounded up to {CHUNK}s"
                 ))
@@ -120,7 +120,7 @@ impl Settings {
 
     /// `Mismatch` if the address insists on something that the queue is not.
     pub(crate) fn check(&self, queue: &Geometry, persists: bool, operation: Operation) -> Result<()> {
-        let capacity = |chunks: u32| (chunks as usize * CHUNK).to_string();
+        let capacity = |chunks: u32| (u64::from(chunks) * CHUNK as u64).to_string();
         let number = |count: u32| count.to_string();
         let word = |full: Full| full.as_str().to_owned();
         differ("capacity", self.chunks, queue.chunks, capacity, operation)?;

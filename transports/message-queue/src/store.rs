@@ -244,11 +244,13 @@ impl Store {
         (self.get(hot::SENT), self.get(hot::RECEIVED))
     }
 
-    /// How many messages there are, and their bytes: right if nobody had a lock meanwhile.
+    /// How many messages there are, and their bytes: right if nobody had a lock meanwhile, and else no more than there
+    /// can be.
     pub(crate) fn counts(&self) -> (u32, u64) {
         let (sent, received) = self.tally();
         let bytes = self.get_wide(hot::SENT_BYTES).wrapping_sub(self.get_wide(hot::RECEIVED_BYTES));
-        (sent.wrapping_sub(received), bytes)
+        let messages = sent.wrapping_sub(received).min(self.geometry.chunks);
+        (messages, bytes.min(self.geometry.capacity()))
     }
 
     /// The lists that have messages, a bit each.

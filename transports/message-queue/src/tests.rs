@@ -129,7 +129,7 @@ fn act(store: &Store, step: &Step, seed: usize) -> Sound<Option<(u32, Vec<u8>)>>
     Ok(None)
 }
 
-fn used(model: &Model) -> u32 {
+fn used(model: &[VecDeque<Vec<u8>>]) -> u32 {
     model.iter().flatten().map(|message| chunks_for(message.len())).sum()
 }
 
@@ -143,13 +143,14 @@ fn expect(model: &mut Model, step: &Step, seed: usize) -> (Option<(u32, Vec<u8>)
             }
         }
         Step::DropOld(priority, len) => {
+            // Where dropping all that may be dropped is not enough, the new one is dropped, and nothing else.
+            if used(&model[priority as usize + 1..]) + chunks_for(len) > CHUNKS {
+                return (None, 1);
+            }
             while CHUNKS - used(model) < chunks_for(len) {
                 dropped += 1;
                 let mut lowest = model[..=priority as usize].iter_mut();
-                match lowest.find(|list| !list.is_empty()) {
-                    Some(list) => drop(list.pop_front()),
-                    None => return (None, dropped),
-                }
+                drop(lowest.find(|list| !list.is_empty()).and_then(VecDeque::pop_front));
             }
             model[priority as usize].push_back(payload(seed, len));
         }

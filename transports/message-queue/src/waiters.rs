@@ -7,6 +7,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Release};
 
+use anyipc_shared_memory::parts::Ticket;
+
 use crate::layout::{bits, hot, seat};
 use crate::store::{Store, state};
 
@@ -35,12 +37,13 @@ impl Store {
         self.region().u32(self.geometry().seat(number, seat::WAKE))
     }
 
-    /// Whether who waits for this has what it wants, or never will.
+    /// Whether a waiting seat has what it wants, or never will. `claimant` is the sender whose message goes next.
     #[inline]
-    pub(crate) fn has(&self, kind: usize, wants: u32) -> bool {
+    pub(crate) fn has(&self, kind: usize, number: u32, wants: u32, claimant: Option<Ticket>) -> bool {
         match kind {
             MESSAGES => !self.is_empty() || self.is_marked(state::SENDER_LEFT),
-            _ => self.free() >= wants || self.is_marked(state::RECEIVER_LEFT),
+            _ if self.is_marked(state::RECEIVER_LEFT) => true,
+            _ => claimant.is_none_or(|claimant| claimant.seat() == number) && self.free() >= wants,
         }
     }
 
@@ -87,6 +90,7 @@ impl Store {
     #[cold]
     pub(crate) fn next_sleeper(&self, kind: usize) -> Option<Sleeper> {
         let field = |number, field| self.get(self.geometry().seat(number, field));
+        let claimant = self.claimant();
         let words = words(self);
         // Behind the one that was woken last, all around, and up to it again.
         let last = self.get(hot::WOKEN[kind]) % (words * 64);
@@ -102,7 +106,8 @@ impl Store {
             while waiting != 0 {
                 let number = word * 64 + waiting.trailing_zeros();
                 waiting &= waiting - 1;
-                if number < self.geometry().seats && self.has(kind, field(number, seat::WANTS)) {
+                let wants = field(number, seat::WANTS);
+                if number < self.geometry().seats && self.has(kind, number, wants, claimant) {
                     self.forget(kind, number);
                     self.set(hot::WOKEN[kind], number);
                     self.wake_word(number).fetch_add(1, Release);

@@ -155,7 +155,7 @@ fn a_queue_of_another_layout_is_told_and_can_be_removed() {
     let file =
         Dir::open(Scope::User, Operation::Open).unwrap().path().join(format!("mq+{}.queue", name.os_name()));
     // What an older version wrote, and what a newer one may.
-    for layout in [2u32, 4] {
+    for layout in [3u32, 5] {
         let file = OpenOptions::new().write(true).open(&file).unwrap();
         file.write_at(&layout.to_ne_bytes(), 4096).unwrap();
         drop(file);
@@ -163,7 +163,7 @@ fn a_queue_of_another_layout_is_told_and_can_be_removed() {
         for error in [failed(MessageQueue.open(&name, &options(""))), failed(adopted)] {
             assert_eq!(error.kind(), ErrorKind::Mismatch);
             let said = error.to_string();
-            assert!(said.contains(&format!("layout {layout}")) && said.contains("layout 3"), "{said}");
+            assert!(said.contains(&format!("layout {layout}")) && said.contains("layout 4"), "{said}");
         }
     }
     MessageQueue.remove(&name, &options(""), false).unwrap();

@@ -10,6 +10,6 @@ pub use crate::kind::{CLEAN, Kind};
 pub use crate::memory::{Memory, Path, Plan};
 pub use crate::region::{Extent, Region, sleep, wake};
 pub use crate::rendezvous::Rendezvous;
-pub use crate::robust::{Ground, Taken, Ticket, lock, unlock};
+pub use crate::robust::{Ground, Taken, Ticket, await_release, lock, owner, unlock};
 pub use crate::seats::{SEAT, Seat, Seats};
-pub use crate::sys::check_platform;
+pub use crate::sys::{check_platform, coarse_ticks};

@@ -1,12 +1,12 @@
 //! A lock in shared memory that survives its owner.
 //!
 //! Owner and state share one word: 0 is free, else it is the owner's [`Ticket`] and perhaps [`WAITERS`]. Taking a
-//! free lock is one compare-and-swap, giving it back one swap. Who finds it taken spins for a while, then sets the
-//! waiters' bit and sleeps on the word, a slice at a time; after each slice it asks whether the owner still lives,
-//! and takes the lock over if not. That bit is sticky: whoever slept sets it again when it takes the lock, for it
-//! cannot know whether others sleep.
+//! free lock is one compare-and-swap, giving it back one swap. A contending thread spins briefly, sets [`WAITERS`],
+//! then sleeps on the word for at most 10 ms at a time. After a sleep in which the word did not change it checks
+//! whether the owner is alive, and takes the lock over if it is not. The bit is sticky: a thread that slept sets it
+//! again when it takes the lock, for it cannot know whether others sleep.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::primitive::{AtomicU32, Ordering};
 
@@ -37,6 +37,18 @@ impl Ticket {
     /// The seat, whatever the word holds: it may be one that does not exist.
     pub const fn seat(self) -> u32 {
         (self.0 & 0xffff).wrapping_sub(1)
+    }
+
+    /// As a number, for words that name a holder; never 0.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The ticket with these bits. `None` for 0, and for what is no ticket.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        if bits == 0 || bits & WAITERS != 0 { None } else { Some(Self(bits)) }
     }
 
     /// Whether this is the ticket of this generation of its seat.
@@ -84,29 +96,44 @@ fn contend(word: &AtomicU32, me: Ticket, ground: &impl Ground, patience: Duratio
             return Some(Taken::Free);
         }
     }
-    let mut slept = Duration::ZERO;
+    // `None` is never. A sleep ends early when the word changes, so only the clock tells how long this takes.
+    let deadline = Instant::now().checked_add(patience);
     loop {
+        let left = deadline.map_or(SLICE, |at| at.saturating_duration_since(Instant::now()));
         let now = word.load(Ordering::Relaxed);
         if now == 0 {
             if take(0, me.0 | WAITERS).is_ok() {
                 return Some(Taken::Free);
             }
-            continue;
+        } else if now & WAITERS != 0 || take(now, now | WAITERS).is_ok() {
+            ground.sleep(word, now | WAITERS, left.min(SLICE));
+            // An owner that gave it back meanwhile was alive.
+            let is_same = word.load(Ordering::Relaxed) == now | WAITERS;
+            if is_same
+                && ground.is_dead(Ticket(now & !WAITERS))
+                && take(now | WAITERS, me.0 | WAITERS).is_ok()
+            {
+                return Some(Taken::OwnerDied);
+            }
         }
-        if now & WAITERS == 0 && take(now, now | WAITERS).is_err() {
-            continue;
-        }
-        let slice = SLICE.min(patience.saturating_sub(slept));
-        ground.sleep(word, now | WAITERS, slice);
-        slept += slice;
-        let now = word.load(Ordering::Relaxed);
-        if now != 0 && ground.is_dead(Ticket(now & !WAITERS)) && take(now, me.0 | WAITERS).is_ok() {
-            return Some(Taken::OwnerDied);
-        }
-        if slept >= patience && now != 0 {
+        if left.is_zero() {
             return None;
         }
     }
+}
+
+/// The owner's ticket, if the lock is taken.
+pub fn owner(word: &AtomicU32) -> Option<Ticket> {
+    Ticket::from_bits(word.load(Ordering::Relaxed) & !WAITERS)
+}
+
+/// Sleeps until this owner gives the lock back, or for a slice, or for `timeout`.
+pub fn await_release(word: &AtomicU32, owner: Ticket, ground: &impl Ground, timeout: Duration) {
+    // Before the sleep: an owner that gives the lock back after this finds the bit, and one that did so before has
+    // changed the word, on which nobody sleeps then.
+    let marked = owner.0 | WAITERS;
+    let _ = word.compare_exchange(owner.0, marked, Ordering::Relaxed, Ordering::Relaxed);
+    ground.sleep(word, marked, timeout.min(SLICE));
 }
 
 /// Gives the lock back. The caller holds it.
@@ -185,6 +212,49 @@ mod tests {
         ground.dead.store(true, SeqCst);
         let taken: Vec<_> = heirs.into_iter().map(|heir| heir.join().unwrap().unwrap()).collect();
         assert_eq!(taken.iter().filter(|t| **t == Taken::OwnerDied).count(), 1, "{taken:?}");
+    }
+
+    /// A ground on which every sleep ends at once, as it does on a word that changes all the time.
+    struct Restless;
+
+    impl Ground for Restless {
+        fn is_dead(&self, _ticket: Ticket) -> bool {
+            false
+        }
+        fn sleep(&self, _word: &AtomicU32, _expected: u32, _timeout: Duration) {
+            std::thread::yield_now();
+        }
+        fn wake(&self, _word: &AtomicU32) {}
+    }
+
+    #[test]
+    fn patience_is_measured_by_a_clock() {
+        let word = AtomicU32::new(Ticket::new(7, 3).0);
+        let (patience, start) = (Duration::from_millis(30), Instant::now());
+        assert_eq!(lock(&word, Ticket::new(1, 1), &Restless, patience), None);
+        assert!(start.elapsed() >= patience, "gave up after {:?}", start.elapsed());
+    }
+
+    #[test]
+    fn who_waits_for_a_release_is_woken_by_it() {
+        let (word, ground) = (AtomicU32::new(0), Threads::default());
+        let owner_ticket = Ticket::new(3, 1);
+        assert_eq!(owner(&word), None);
+        lock(&word, owner_ticket, &ground, LONG);
+        assert_eq!(owner(&word), Some(owner_ticket));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while owner(&word).is_some() {
+                    await_release(&word, owner_ticket, &ground, LONG);
+                }
+            });
+            while word.load(SeqCst) & WAITERS == 0 {
+                std::thread::yield_now();
+            }
+            unlock(&word, &ground);
+        });
+        // Of an owner that has left the lock already it is no wait.
+        await_release(&word, owner_ticket, &ground, LONG);
     }
 
     #[test]

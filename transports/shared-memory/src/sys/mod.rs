@@ -6,13 +6,13 @@ mod linux;
 mod unsupported;
 
 #[cfg(target_os = "linux")]
-pub use linux::check_platform;
-#[cfg(target_os = "linux")]
 pub(crate) use linux::*;
-#[cfg(not(target_os = "linux"))]
-pub use unsupported::check_platform;
+#[cfg(target_os = "linux")]
+pub use linux::{check_platform, coarse_ticks};
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unsupported::*;
+#[cfg(not(target_os = "linux"))]
+pub use unsupported::{check_platform, coarse_ticks};
 
 pub(crate) use anyipc_os::{
     Bell, Claim, Dir, Fd, FileId, FileKind, Lock, Marks, Pace, Scope, Set, Status, check_generation,

@@ -6,7 +6,8 @@ mod map;
 mod memory;
 mod socket;
 
-pub(crate) use clock::{Second, coarse_ticks, second};
+pub use clock::coarse_ticks;
+pub(crate) use clock::{Second, second};
 pub(crate) use futex::{futex_wait, futex_wake};
 pub(crate) use map::Map;
 pub(crate) use memory::{anonymous, check_anonymous, sealed_len};

@@ -1,0 +1,73 @@
+//! The claim of a sender on the next room. A message that needs much room would never get in beside short ones, which
+//! take each chunk as it comes free. So a sender that has waited for a while claims what comes free next, and the other
+//! senders wait until its message is in.
+//!
+//! The claim is one word beside the truth: the claimant's ticket, and when it was last seen waiting. It changes by
+//! compare-and-swap, under no lock; a sender that misses it by an instant only delays the claimant by one message. It
+//! ends with the claimant's message, with its wait, with its death, and [`EXPIRES`] after it was last seen: a stopped
+//! process holds others up no longer than that.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use anyipc_shared_memory::parts::{Ticket, coarse_ticks};
+
+use crate::layout::hot;
+use crate::store::Store;
+
+/// How long a claim lasts without being renewed, in ticks of the coarse clock (about a millisecond). A waiting sender
+/// renews it every 100 ms.
+const EXPIRES: u32 = 500;
+
+/// The clock as a claim holds it. Its 32 bits begin anew after seven weeks.
+fn now() -> u32 {
+    coarse_ticks() as u32
+}
+
+fn claim_of(claimant: Ticket, at: u32) -> u64 {
+    u64::from(claimant.bits()) << 32 | u64::from(at)
+}
+
+fn claimant_of(claim: u64) -> Option<Ticket> {
+    Ticket::from_bits((claim >> 32) as u32)
+}
+
+impl Store {
+    /// Whether there may be a claim.
+    #[inline]
+    pub(crate) fn has_claim(&self) -> bool {
+        self.get_wide(hot::CLAIM) != 0
+    }
+
+    /// The sender whose message goes next, if one has claimed that. An expired claim is taken away.
+    pub(crate) fn claimant(&self) -> Option<Ticket> {
+        let claim = self.get_wide(hot::CLAIM);
+        let claimant = claimant_of(claim)?;
+        // A time that is still to come was written by nobody honest, and is as good as one long past.
+        if now().wrapping_sub(claim as u32) < EXPIRES {
+            return Some(claimant);
+        }
+        let _ = self.region().u64(hot::CLAIM).compare_exchange(claim, 0, SeqCst, SeqCst);
+        None
+    }
+
+    /// Claims the next room, or renews the claim. False while another sender has it.
+    pub(crate) fn claim(&self, me: Ticket) -> bool {
+        let is_free = |claimant: Option<Ticket>| claimant.is_none_or(|claimant| claimant == me);
+        if !is_free(self.claimant()) {
+            return false;
+        }
+        let word = self.region().u64(hot::CLAIM);
+        let claim = word.load(SeqCst);
+        is_free(claimant_of(claim))
+            && word.compare_exchange(claim, claim_of(me, now()), SeqCst, SeqCst).is_ok()
+    }
+
+    /// Takes the claim of this sender away, if it has one.
+    pub(crate) fn release(&self, claimant: Ticket) {
+        let word = self.region().u64(hot::CLAIM);
+        let claim = word.load(SeqCst);
+        if claimant_of(claim) == Some(claimant) {
+            let _ = word.compare_exchange(claim, 0, SeqCst, SeqCst);
+        }
+    }
+}
