@@ -1,0 +1,288 @@
+//! A process that was stopped while it had a queue's lock, or while its message was the next to go: nobody waits for
+//! it for longer than they said.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
+
+mod common;
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Armed, Endpoint as _, ErrorKind, Name, Waiter};
+use anyipc_os::{Dir, Scope};
+use common::{
+    Handle, Process, WATCHDOG, Way, create, drain, failed, name, open, recv, role, say, send, spawn, try_recv,
+};
+
+/// Where the contents of the file begin, and in them the locks, the claim and the seats.
+const CONTENTS: u64 = 4096;
+const LOCKS: [u64; 2] = [128, 256];
+const CLAIM: u64 = 72;
+const SEATS: u64 = 3072;
+const SEAT: u64 = 64;
+
+/// Far above what a call takes, far below the patience of one that waits.
+const AT_ONCE: Duration = Duration::from_millis(10);
+
+/// Runs in the child; in the parent it does nothing.
+#[test]
+fn child() {
+    let Some(role) = role() else { return };
+    let endpoint = open(&Name::new(&role[1]).unwrap());
+    let mut queue = endpoint.queue().unwrap();
+    say("ready");
+    match role[0].as_str() {
+        "hold" => loop {
+            std::thread::park();
+        },
+        // Waits for room until it has it.
+        "large" => send(&mut queue, Way::Thread, 0, &[7; 3000]).unwrap(),
+        other => panic!("{other}"),
+    }
+}
+
+fn start(what: &str, name: &Name) -> Process {
+    let mut process = spawn(&format!("{what} {name}"));
+    assert_eq!(process.hear().unwrap(), "ready");
+    process
+}
+
+/// The memory of a queue, as any process of the user may write it.
+struct Bare(File);
+
+impl Bare {
+    fn of(name: &Name) -> Self {
+        let dir = Dir::open(Scope::User, anyipc_core::Operation::Open).unwrap();
+        let path = dir.path().join(format!("mq+{}.queue", name.os_name()));
+        Self(OpenOptions::new().read(true).write(true).open(path).unwrap())
+    }
+
+    fn read<const N: usize>(&self, at: u64) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.0.read_exact_at(&mut bytes, CONTENTS + at).unwrap();
+        bytes
+    }
+
+    fn number(&self, at: u64) -> u32 {
+        u32::from_ne_bytes(self.read(at))
+    }
+
+    fn set(&self, at: u64, value: u32) {
+        self.0.write_all_at(&value.to_ne_bytes(), CONTENTS + at).unwrap();
+    }
+
+    fn is_claimed(&self) -> bool {
+        self.read::<8>(CLAIM) != [0; 8]
+    }
+
+    /// What a lock holds while the process has it.
+    fn ticket(&self, process: &Process) -> u32 {
+        let seats = (0..256).map(|number| (number, SEATS + u64::from(number) * SEAT));
+        let (number, at) =
+            seats.into_iter().find(|(_, at)| self.number(*at) == process.pid()).expect("a seat");
+        (number + 1) | (self.number(at + 4) & 0x7fff) << 16
+    }
+}
+
+/// The time that most calls stay below.
+fn usual(mut call: impl FnMut()) -> Duration {
+    let mut took: Vec<_> = (0..15)
+        .map(|_| {
+            let start = Instant::now();
+            call();
+            start.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    took[took.len() / 2]
+}
+
+#[test]
+fn no_call_waits_for_a_process_that_was_stopped_in_a_lock() {
+    for priorities in [1, 3] {
+        for lock in LOCKS {
+            let name = name("stopped");
+            let owner = create(&name, &format!("priorities={priorities}&capacity=1KiB"));
+            let mut queue = owner.queue().unwrap();
+            queue.try_send(0, b"there").unwrap();
+            let stopped = start("hold", &name);
+            let bare = Bare::of(&name);
+            bare.set(lock, bare.ticket(&stopped));
+
+            let mut kinds = Vec::new();
+            let took = [
+                usual(|| kinds.extend(queue.try_send(0, b"x").err().map(|error| error.kind()))),
+                usual(|| kinds.extend(try_recv(&mut *queue).err().map(|error| error.kind()))),
+                usual(|| {
+                    let _ = queue.is_ready().unwrap();
+                }),
+                usual(|| {
+                    let _ = queue.messages().arm(Waiter::Thread).unwrap();
+                }),
+                usual(|| {
+                    let _ = queue.room().arm(Waiter::Task(std::task::Waker::noop())).unwrap();
+                }),
+                usual(|| queue.messages().disarm()),
+                usual(|| drop(owner.queue().unwrap())),
+            ];
+            assert!(took.iter().all(|took| *took < AT_ONCE), "{took:?}");
+            assert!(kinds.iter().all(|kind| *kind == ErrorKind::WouldBlock), "{kinds:?}");
+            let count = usual(|| {
+                let _ = queue.status().unwrap();
+            });
+            assert!(count < Duration::from_millis(200), "{count:?}");
+            // The next chance comes no sooner than the lock: no caller may be told to try again at once.
+            if try_recv(&mut *queue).is_err() {
+                assert!(!queue.is_ready().unwrap());
+                assert_ne!(queue.messages().arm(Waiter::Thread).unwrap(), Armed::Ready);
+                queue.messages().disarm();
+            }
+
+            let died = Instant::now();
+            stopped.kill();
+            drain(&mut queue);
+            send(&mut queue, Way::Thread, 0, b"after").unwrap();
+            assert_eq!(recv(&mut queue, Way::Task).unwrap().1, b"after");
+            assert!(died.elapsed() < Duration::from_secs(1), "{:?}", died.elapsed());
+        }
+    }
+}
+
+#[test]
+fn a_waiter_goes_on_as_soon_as_the_stopped_process_has_gone() {
+    let name = name("continued");
+    let owner = create(&name, "");
+    let mut queue = owner.queue().unwrap();
+    queue.try_send(0, b"there").unwrap();
+    let stopped = start("hold", &name);
+    let bare = Bare::of(&name);
+    bare.set(LOCKS[1], bare.ticket(&stopped));
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| recv(&mut queue, Way::Thread).unwrap().1);
+        // The bit of a sleeping waiter.
+        let start = Instant::now();
+        while bare.number(LOCKS[1]) >> 31 == 0 {
+            assert!(start.elapsed() < WATCHDOG);
+            std::thread::yield_now();
+        }
+        stopped.kill();
+        assert_eq!(waiter.join().unwrap(), b"there");
+    });
+}
+
+/// Tries to send a large message into a full queue until it has claimed the next room.
+fn claim(large: &mut Handle, bare: &Bare) {
+    let start = Instant::now();
+    while !bare.is_claimed() {
+        assert!(start.elapsed() < WATCHDOG, "it claims nothing");
+        assert!(failed(large.try_send(0, &[7; 3000])).is_would_block());
+        let half = large.room();
+        if half.arm(Waiter::Thread).unwrap() == Armed::Park {
+            half.park(Duration::from_millis(1));
+        }
+    }
+}
+
+fn full(tag: &str) -> (anyipc_message_queue::Endpoint, Handle, Bare) {
+    let name = name(tag);
+    let owner = create(&name, "capacity=4KiB");
+    let mut queue = owner.queue().unwrap();
+    while queue.try_send(0, b"small").is_ok() {}
+    (owner, queue, Bare::of(&name))
+}
+
+#[test]
+fn a_large_message_goes_next_and_then_the_others() {
+    let (owner, mut queue, bare) = full("next");
+    let mut large = owner.queue().unwrap();
+    claim(&mut large, &bare);
+    drain(&mut queue);
+    assert!(failed(queue.try_send(0, b"small")).is_would_block());
+    assert_eq!(queue.room().arm(Waiter::Thread).unwrap(), Armed::Park);
+    queue.room().disarm();
+    large.try_send(0, &[7; 3000]).unwrap();
+    assert!(!bare.is_claimed());
+    queue.try_send(0, b"small").unwrap();
+    assert_eq!(drain(&mut queue).len(), 2);
+}
+
+#[test]
+fn a_claim_ends_with_the_wait_and_with_the_handle() {
+    let (owner, mut queue, bare) = full("given-up");
+    let mut large = owner.queue().unwrap();
+    claim(&mut large, &bare);
+    large.room().disarm();
+    assert!(!bare.is_claimed());
+    claim(&mut large, &bare);
+    drop(large);
+    drain(&mut queue);
+    queue.try_send(0, b"small").unwrap();
+}
+
+#[test]
+fn a_claim_ends_with_its_process() {
+    let name = name("claim-death");
+    let owner = create(&name, "capacity=4KiB");
+    let mut queue = owner.queue().unwrap();
+    while queue.try_send(0, b"small").is_ok() {}
+    let large = start("large", &name);
+    let (bare, start) = (Bare::of(&name), Instant::now());
+    while !bare.is_claimed() {
+        assert!(start.elapsed() < WATCHDOG, "it claims nothing");
+        std::thread::yield_now();
+    }
+    large.kill();
+    drain(&mut queue);
+    queue.try_send(0, b"small").unwrap();
+}
+
+#[test]
+fn a_claimant_that_was_stopped_holds_the_others_up_for_a_moment_only() {
+    let (owner, mut queue, bare) = full("claim-stopped");
+    let mut large = owner.queue().unwrap();
+    claim(&mut large, &bare);
+    drain(&mut queue);
+    // It does nothing from now on.
+    let start = Instant::now();
+    send(&mut queue, Way::Thread, 0, b"small").unwrap();
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[test]
+fn large_messages_get_in_beside_small_ones() {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    for (priorities, len) in [(1, 3000), (1, 4096), (3, 2000)] {
+        let name = name("beside");
+        let owner = create(&name, &format!("capacity=4KiB&priorities={priorities}"));
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                let (mut small, stop) = (owner.queue().unwrap(), &stop);
+                scope.spawn(move || {
+                    while !stop.load(Relaxed) {
+                        send(&mut small, Way::Thread, 0, &[1; 100]).unwrap();
+                    }
+                });
+            }
+            let (mut receiver, end) = (owner.queue().unwrap(), &stop);
+            scope.spawn(move || {
+                // Also what is left when they have stopped, so that each of them comes to its end.
+                let mut idle = Instant::now();
+                while !end.load(Relaxed) || idle.elapsed() < Duration::from_millis(500) {
+                    if try_recv(&mut *receiver).is_ok() {
+                        idle = Instant::now();
+                    }
+                    std::thread::yield_now();
+                }
+            });
+            let mut large = owner.queue().unwrap();
+            for _ in 0..3 {
+                let start = Instant::now();
+                send(&mut large, Way::Thread, priorities - 1, &vec![2; len]).unwrap();
+                assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+            }
+            stop.store(true, Relaxed);
+        });
+    }
+}
