@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
-use std::thread::Thread;
+use std::thread::{Thread, ThreadId};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Attempt, Error, ErrorKind, Hello, Operation, Result, Role, Source, Wait, Waiter};
@@ -71,7 +71,8 @@ pub(crate) struct Attempting<'a> {
     attempt: Attempt,
     absence: Absence,
     spinner: Spinner,
-    waker: Option<Waker>,
+    /// Unparks the thread that waited last.
+    waker: Option<(ThreadId, Waker)>,
 }
 
 impl<'a> Attempting<'a> {
@@ -154,8 +155,10 @@ impl Wait for Attempting<'_> {
             Waiter::Task(_) => self.endpoint.raw().arm(&mut self.attempt, waiter),
             // Endpoints never park, but they may know how to wake: a thread waits as a task of its own.
             Waiter::Thread => {
-                let waker =
-                    self.waker.get_or_insert_with(|| Waker::from(Arc::new(Unpark(std::thread::current()))));
+                let thread = std::thread::current();
+                self.waker.take_if(|(id, _)| *id != thread.id());
+                let (_, waker) =
+                    self.waker.get_or_insert_with(|| (thread.id(), Waker::from(Arc::new(Unpark(thread)))));
                 match self.endpoint.raw().arm(&mut self.attempt, Waiter::Task(waker))? {
                     Armed::Waker => Ok(Armed::Park),
                     armed => Ok(armed),

@@ -7,8 +7,11 @@ use crate::Address;
 use crate::channel::{Link, Stats};
 use crate::wait::{Spinner, Waitable, deadline, wait};
 
-/// Called-off messages that one try passes over: a peer that sends nothing else holds no call.
-const ABORTS: u32 = 16;
+/// What one try takes of an unfinished message, in bytes, before its caller looks at the clock: less than a
+/// millisecond's work, also of one-byte fragments and of messages that are called off.
+const STEP: usize = 2 << 20;
+/// What a frame counts for beside its bytes.
+const FRAME: usize = 4 << 10;
 
 /// The receiving half of a channel.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub struct Receiver {
     /// The fragments of an unfinished message.
     partial: Vec<u8>,
     assembly: Assembly,
+    /// The last try stopped after [`STEP`] bytes.
+    interrupted: bool,
     spinner: Spinner,
     messages: u64,
     bytes: u64,
@@ -41,7 +46,17 @@ impl Receiver {
         let limit = usize::try_from(link.settings.max_message).unwrap_or(usize::MAX);
         let spinner = Spinner::new(link.settings.wait);
         let partial = Vec::new();
-        Self { half, link, limit, partial, assembly: Assembly::Idle, spinner, messages: 0, bytes: 0 }
+        Self {
+            half,
+            link,
+            limit,
+            partial,
+            assembly: Assembly::Idle,
+            interrupted: false,
+            spinner,
+            messages: 0,
+            bytes: 0,
+        }
     }
 
     /// Receives one message; waits for it.
@@ -55,7 +70,8 @@ impl Receiver {
         Ok(message)
     }
 
-    /// Receives one message if there is one.
+    /// Receives one message if there is one. One of more than 2 MiB, or of very many fragments, may take several calls,
+    /// each of which takes a part of it.
     ///
     /// # Errors
     /// `WouldBlock` if there is none, and those of [`recv`](Self::recv).
@@ -323,7 +339,7 @@ impl Receiver {
             Assembly::Idle | Assembly::Partial => {}
         }
         let (mut flags, mut before) = (first, 0);
-        let mut aborts = 0;
+        let mut done = 0;
         loop {
             if let Some(flags) = flags {
                 let added = self.partial.len() - before;
@@ -339,11 +355,10 @@ impl Receiver {
                         return Err(error);
                     }
                 }
-                if flags == Flags::ABORT {
-                    aborts += 1;
-                    if aborts == ABORTS {
-                        return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock));
-                    }
+                done += FRAME + added;
+                if done >= STEP {
+                    self.interrupted = true;
+                    return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock));
                 }
             }
             before = self.partial.len();
@@ -387,5 +402,8 @@ impl Waitable for Receiver {
     }
     fn spinner(&mut self) -> &mut Spinner {
         &mut self.spinner
+    }
+    fn interrupted(&mut self) -> bool {
+        std::mem::take(&mut self.interrupted)
     }
 }

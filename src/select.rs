@@ -89,7 +89,8 @@ impl Select {
     /// Spins and sleeps until one of the members is ready, and tells which.
     ///
     /// # Errors
-    /// `InvalidOption` if there are no members; what is wrong with a member is told by its own next call.
+    /// `InvalidOption` if there are no members; `Io` if one of them cannot be waited for, as when the process has no
+    /// descriptor left for it. What else is wrong with a member is told by its own next call.
     pub fn wait(&mut self, members: &mut [&mut dyn Selectable]) -> Result<usize> {
         self.within(members, None)
     }
@@ -157,9 +158,12 @@ impl Wait for Waiting<'_, '_> {
     fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
         self.select.sleeper.begin();
         for member in self.members.iter_mut() {
-            // An error is the member's own to tell: the next attempt finds it ready.
-            if !member.sleep_on(Sleep(&mut self.select.sleeper)).unwrap_or(false) {
-                return Ok(Armed::Ready);
+            match member.sleep_on(Sleep(&mut self.select.sleeper)) {
+                Ok(true) => {}
+                Ok(false) => return Ok(Armed::Ready),
+                // The next attempt finds the member ready, and its next call tells why.
+                Err(_) if member.is_ready() => return Ok(Armed::Ready),
+                Err(error) => return Err(error),
             }
         }
         Ok(Armed::Park)
@@ -188,7 +192,7 @@ impl Member for Receiver {
         self.is_ready()
     }
     fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
-        sleep.arm(self.wait())
+        if self.interrupted() { Ok(false) } else { sleep.arm(self.wait()) }
     }
     fn stop_sleeping(&mut self) {
         self.wait().disarm();

@@ -40,9 +40,19 @@ pub(crate) trait Waitable {
     fn pauses(&self) -> [u32; 2] {
         [1, MAX_PAUSES]
     }
-    /// Whether the last try ended with more to do, after a time that the clock should be looked at.
+    /// True once if the last try stopped with more to do, so that its caller can look at the clock: the next try
+    /// needs no readiness.
     fn interrupted(&mut self) -> bool {
         false
+    }
+}
+
+/// Disarms on every way out of a wait: a waiter that has left must not swallow a wake-up.
+pub(crate) struct Disarm<'a, W: Waitable + ?Sized>(pub(crate) &'a mut W);
+
+impl<W: Waitable + ?Sized> Drop for Disarm<'_, W> {
+    fn drop(&mut self) {
+        self.0.wait().disarm();
     }
 }
 
@@ -191,27 +201,28 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
         on.spinner().end(false);
     }
 
+    let on = Disarm(on);
     loop {
         let slice = match deadline {
             Some(deadline) => SLICE.min(deadline.saturating_duration_since(Instant::now())),
             None => SLICE,
         };
-        match on.wait().arm(Waiter::Thread)? {
-            Armed::Ready => on.wait().disarm(),
-            Armed::Park => on.wait().park(slice),
+        let armed = if on.0.interrupted() { Armed::Ready } else { on.0.wait().arm(Waiter::Thread)? };
+        match armed {
+            Armed::Ready => on.0.wait().disarm(),
+            Armed::Park => on.0.wait().park(slice),
             Armed::Source(interest) => {
-                let source = on.wait().source()?;
+                let source = on.0.wait().source()?;
                 sys::poll(&[(source, interest)], slice);
             }
             Armed::After(time) => std::thread::sleep(time.min(slice)),
             // Never said to a thread; if it is, stay correct.
             Armed::Waker => std::thread::sleep(slice.min(Duration::from_millis(1))),
         }
-        if let Some(done) = attempt(on) {
+        if let Some(done) = attempt(on.0) {
             return done;
         }
         if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            on.wait().disarm();
             return timed_out();
         }
     }

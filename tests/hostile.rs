@@ -23,6 +23,8 @@ struct Script {
     incoming: VecDeque<Frame>,
     /// After the incoming ones, these again and again.
     endless: Vec<Frame>,
+    /// Frames received so far.
+    received: usize,
     outgoing: Vec<Frame>,
     /// How many frames fit before the peer takes none any more.
     room: usize,
@@ -122,6 +124,7 @@ impl RecvHalf for Half {
         }
         let (flags, frame) =
             script.incoming.pop_front().ok_or(Error::new(Operation::Receive, ErrorKind::WouldBlock))?;
+        script.received += 1;
         drop(script);
         read(flags, &frame);
         Ok(())
@@ -129,12 +132,16 @@ impl RecvHalf for Half {
 }
 
 fn channel(incoming: &[(Flags, &[u8])], endless: &[(Flags, &[u8])]) -> (Scripted, Channel) {
+    channel_of("script://x?max_message=50", incoming, endless)
+}
+
+fn channel_of(url: &str, incoming: &[(Flags, &[u8])], endless: &[(Flags, &[u8])]) -> (Scripted, Channel) {
     let own = |frames: &[(Flags, &[u8])]| frames.iter().map(|(f, b)| (*f, b.to_vec())).collect::<Vec<_>>();
     let script =
         Script { incoming: own(incoming).into(), endless: own(endless), room: 1000, ..Script::default() };
     let scripted = Scripted(Arc::new(Mutex::new(script)));
     let registry = Registry::empty().with(scripted.clone());
-    let channel = registry.create("script://x?max_message=50").unwrap().accept().unwrap();
+    let channel = registry.create(url).unwrap().accept().unwrap();
     (scripted, channel)
 }
 
@@ -246,6 +253,33 @@ fn endless_fragments_hold_nobody() {
         assert_eq!(aborts.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
         let error = aborts.recv_timeout(Duration::from_millis(50)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
+    });
+}
+
+/// A call does bounded work, however much of an endless message is there already.
+#[test]
+fn one_call_takes_a_bounded_part() {
+    watched("an endless message", || {
+        let endless = || channel_of("script://x?max_message=1GiB", &[], &[(MORE, b"x")]);
+        let (script, mut channel) = endless();
+        for call in 1..10 {
+            assert_eq!(channel.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+            let received = script.0.lock().unwrap().received;
+            assert!(received <= call * 1000, "{received} frames in {call} calls");
+        }
+        let (script, mut channel) = endless();
+        let error = channel.recv_timeout(Duration::from_millis(10)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(script.0.lock().unwrap().received > 0);
+        // What is whole after many calls arrives.
+        let mut frames: Vec<(Flags, &[u8])> = vec![(MORE, b"0123456789"); 5000];
+        frames.push((NONE, b"end"));
+        let (_, mut channel) = channel_of("script://x", &frames, &[]);
+        assert_eq!(channel.recv_timeout(Duration::from_secs(20)).unwrap().len(), 50_003);
+        let (_, mut channel) = channel_of("script://x", &frames, &[]);
+        let mut select = anyipc::Select::new().unwrap();
+        assert_eq!(select.wait(&mut [&mut channel]).unwrap(), 0);
+        assert_eq!(channel.try_recv().unwrap().len(), 50_003);
     });
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 
 use super::reactor::{EDGES, Register, Registered, wait_ready};
 use super::spin::spin;
-use crate::wait::{SLICE, Waitable};
+use crate::wait::{Disarm, SLICE, Waitable};
 
 /// Rounds after which a task that is told "try again" each time lets others run.
 const ROUNDS: u32 = 16;
@@ -85,7 +85,10 @@ pub(super) async fn wait<W: Waitable + ?Sized, R>(
     let mut tried = true;
     // Nor since the last wait, which listened to the same.
     let mut listens = awaited.is_some();
+    // Dropped with the future, too.
+    let on = Disarm(on);
     poll_fn(move |cx| {
+        let on = &mut *on.0;
         for _ in 0..ROUNDS {
             // Listening to the reactor comes before arming: the other half of the channel shares the
             // source, and may take a readiness that comes in between. It comes before the try, too, so that
@@ -107,8 +110,12 @@ pub(super) async fn wait<W: Waitable + ?Sized, R>(
                 }
             }
             if timeout.as_mut().as_pin_mut().is_some_and(|timeout| timeout.poll(cx).is_ready()) {
-                on.wait().disarm();
                 return Poll::Ready(Err(Error::new(operation, ErrorKind::TimedOut)));
+            }
+            if on.interrupted() {
+                // Others first: what is left to do may be long.
+                tried = false;
+                break;
             }
             let armed = if std::mem::take(&mut listens) {
                 on.wait().rearm(cx.waker())

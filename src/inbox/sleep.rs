@@ -57,11 +57,15 @@ impl Wait for Inbox {
             }
             let half = connection.receiver.wait();
             let sleeps = half.arm(task).and_then(|armed| self.sleeper.add(armed, || half.source()));
-            // Something is there, or the next try tells what is wrong.
-            if !sleeps.unwrap_or(false) {
-                connection.enqueue(place, &mut self.queue);
-                return Ok(Armed::Ready);
+            match sleeps {
+                Ok(true) => continue,
+                Ok(false) => {}
+                // The next try tells what is wrong.
+                Err(_) if connection.receiver.is_ready() => {}
+                Err(error) => return Err(error),
             }
+            connection.enqueue(place, &mut self.queue);
+            return Ok(Armed::Ready);
         }
         Ok(Armed::Park)
     }
@@ -69,6 +73,8 @@ impl Wait for Inbox {
     fn park(&mut self, timeout: Duration) {
         self.sleeper.sleep(timeout);
     }
+
+    // Nothing is disarmed: nobody else waits for these channels, and each sender rings for nothing once at most.
 }
 
 impl Waitable for Inbox {

@@ -6,7 +6,7 @@ use anyipc_core::{Error, ErrorKind, Operation, Result};
 
 use super::{Connection, Event, Inbox, PeerId, Turn};
 use crate::Channel;
-use crate::wait::SLICE;
+use crate::wait::{SLICE, Waitable};
 
 /// Messages of the queued peers, at least, between two looks at who else has some.
 const ROUND: usize = 8;
@@ -86,6 +86,7 @@ impl Inbox {
             // Who spoke last may speak again: its message is seen sooner than the hint of it.
             connection.enqueue(place, &mut self.queue);
         }
+        let mut interrupted = None;
         loop {
             // It stays in the queue during the call, which does not return from a panic of `read`.
             while let Some(&place) = self.queue.front() {
@@ -98,6 +99,10 @@ impl Inbox {
                     self.queue.pop_front();
                     continue;
                 };
+                // The others had their turn meanwhile.
+                if interrupted == Some(place) {
+                    return Ok(None);
+                }
                 let id = connection.id;
                 let mut show = Some(|message: &[u8]| read.take().map(|read| read(id, message)));
                 match connection.receiver.try_with(&mut show) {
@@ -111,8 +116,14 @@ impl Inbox {
                         }
                     }
                     Err(error) if error.is_would_block() => {
-                        connection.queued = false;
                         self.queue.pop_front();
+                        // In the midst of a long message, or of very many fragments.
+                        connection.queued = connection.receiver.interrupted();
+                        if connection.queued {
+                            self.queue.push_back(place);
+                            self.busy = true;
+                            interrupted.get_or_insert(place);
+                        }
                     }
                     // Our own fault, not the peer's.
                     Err(error) if error.kind() == ErrorKind::Forked => return Err(error),

@@ -24,13 +24,28 @@ pub struct Receiver<I: Incoming> {
     over: Option<ErrorKind>,
     /// What went wrong while it slept, to be told by the next try.
     failure: Option<Error>,
+    /// The last try stopped after [`READS`].
+    interrupted: bool,
 }
+
+/// The most reads of one try. A peer that sends a frame in single bytes holds no call for longer.
+const READS: u32 = 64;
 
 impl<I: Incoming> Receiver<I> {
     /// Receives from this stream.
     pub fn new(stream: I) -> Self {
         let (generation, buffer) = (generation(), Box::default());
-        Self { stream, generation, buffer, start: 0, end: 0, drained: false, over: None, failure: None }
+        Self {
+            stream,
+            generation,
+            buffer,
+            start: 0,
+            end: 0,
+            drained: false,
+            over: None,
+            failure: None,
+            interrupted: false,
+        }
     }
 
     /// The next frame's flags and payload, if it was read ahead whole.
@@ -47,6 +62,7 @@ impl<I: Incoming> Receiver<I> {
     /// The same of one that was not. Apart, and all that is done with it, so that those that were take few instructions.
     fn read_ahead(&mut self) -> Result<(Flags, &[u8])> {
         check_generation(self.generation, Operation::Receive)?;
+        let mut reads = 0;
         while wire::whole(self.buffer.get(self.start..self.end).unwrap_or_default()).is_none() {
             if let Some(over) = self.over {
                 return Err(Error::new(Operation::Receive, over));
@@ -58,6 +74,11 @@ impl<I: Incoming> Receiver<I> {
             if let Some(failure) = self.failure.take() {
                 return Err(failure);
             }
+            if reads == READS {
+                self.interrupted = true;
+                return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock));
+            }
+            reads += 1;
             self.read(None)?;
         }
         self.ahead().ok_or(Error::new(Operation::Receive, ErrorKind::Forked))
@@ -160,12 +181,17 @@ impl<I: Incoming> Wait for Receiver<I> {
 
     fn drained(&self) -> bool {
         // With a part of a frame, or more than one, there may be something to do without the stream.
-        self.drained && self.start == self.end && self.over.is_none() && self.failure.is_none()
+        self.drained
+            && self.start == self.end
+            && self.over.is_none()
+            && self.failure.is_none()
+            && !self.interrupted
     }
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
         check_generation(self.generation, Operation::Receive)?;
         Ok(match waiter {
+            _ if std::mem::take(&mut self.interrupted) => Armed::Ready,
             _ if self.over.is_some() || self.failure.is_some() => Armed::Ready,
             Waiter::Thread if self.stream.sleeps() => Armed::Park,
             _ => Armed::Source(Interest::Readable),

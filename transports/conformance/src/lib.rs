@@ -114,6 +114,9 @@ macro_rules! suite {
             arming a_drained_half_hears_of_more
             arming a_connector_ends_the_owners_sleep
             arming the_owner_ends_the_connectors_sleep
+            leaving a_receiver_that_left_takes_no_wakeup
+            leaving a_sender_that_left_takes_no_wakeup
+            leaving a_waker_may_call_back
             pressure threads_stream
             pressure tasks_stream
             pressure both_directions_stream

@@ -130,7 +130,10 @@ impl Patience {
         loop {
             match step(half) {
                 Err(error) if error.is_would_block() => {}
-                outcome => return outcome,
+                outcome => {
+                    half.disarm();
+                    return outcome;
+                }
             }
             let armed = sleep.arm(half);
             sleep.sleep(half, armed);

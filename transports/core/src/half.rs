@@ -69,6 +69,9 @@ pub enum Armed {
 /// backend sets its waiter flag, fences (`SeqCst`), and re-checks; the other side publishes, fences, and
 /// swaps the flag before it wakes: no wake-up is lost. One that is lost because the waker was killed is made
 /// good by the caller, who slices every sleep.
+///
+/// A [`Waker`] is foreign code: a backend clones, wakes and drops one only while it holds no lock, since that code may
+/// call the backend again.
 pub trait Wait {
     /// What to register with a reactor. The same for the half's whole life. `Unsupported` if the half only
     /// ever answers [`Armed::Waker`] or [`Armed::After`] to tasks.
@@ -100,8 +103,9 @@ pub trait Wait {
         std::thread::sleep(timeout);
     }
 
-    /// Takes an arm back, so that the other side does not wake for nothing. Not calling it costs one
-    /// wake-up, no more.
+    /// Takes an arm back. The caller calls it on every way out of a wait, also after a success, an error or a dropped
+    /// future, and any number of times. Where several waiters share what they wait for, a backend passes on a wake-up
+    /// that was meant for this one: the next waiter is woken instead.
     fn disarm(&mut self) {}
 }
 

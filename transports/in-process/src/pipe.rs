@@ -36,6 +36,7 @@ struct State {
     hinted: bool,
 }
 
+/// A task's waker is foreign code: it is cloned, woken and dropped without the lock.
 #[derive(Debug)]
 enum Sleeper {
     Thread,
@@ -135,7 +136,9 @@ impl Pipe {
         if !state.bytes.is_empty() || state.sender_left {
             return Armed::Ready;
         }
-        state.reader = Some(sleeper);
+        let forgotten = state.reader.replace(sleeper);
+        drop(state);
+        drop(forgotten);
         armed
     }
 
@@ -145,7 +148,9 @@ impl Pipe {
         if self.fits(&state, wanted) || state.receiver_left {
             return Armed::Ready;
         }
-        state.writer = Some((sleeper, wanted));
+        let forgotten = state.writer.replace((sleeper, wanted));
+        drop(state);
+        drop(forgotten);
         armed
     }
 
@@ -164,11 +169,13 @@ impl Pipe {
     }
 
     pub(crate) fn disarm_reader(&self) {
-        lock(&self.state).reader = None;
+        let forgotten = lock(&self.state).reader.take();
+        drop(forgotten);
     }
 
     pub(crate) fn disarm_writer(&self) {
-        lock(&self.state).writer = None;
+        let forgotten = lock(&self.state).writer.take();
+        drop(forgotten);
     }
 
     /// The receiver gets what is queued, then `Closed`.
@@ -200,7 +207,7 @@ fn sleeper(waiter: Waiter<'_>) -> (Sleeper, Armed) {
     }
 }
 
-/// Called without the lock: a waker is foreign code.
+/// Called without the lock.
 fn wake(sleeper: Option<Sleeper>, wakes: &Condvar) {
     match sleeper {
         Some(Sleeper::Thread) => wakes.notify_one(),

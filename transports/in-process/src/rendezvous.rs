@@ -170,7 +170,9 @@ impl Connecting {
         let waker = waker.clone();
         let mut answer = lock(&self.knock.answer);
         let waits = answer.outcome.is_none();
-        answer.waker = waits.then_some(waker);
+        let forgotten = std::mem::replace(&mut answer.waker, waits.then_some(waker));
+        drop(answer);
+        drop(forgotten);
         waits
     }
 
@@ -209,14 +211,17 @@ impl Listening {
         if state.gone || !state.knocks.is_empty() {
             return false;
         }
-        waker.into_iter().for_each(|waker| drop(state.listeners.insert(self.id, waker)));
+        let forgotten = waker.and_then(|waker| state.listeners.insert(self.id, waker));
+        drop(state);
+        drop(forgotten);
         true
     }
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
-        lock(&self.at.state).listeners.remove(&self.id);
+        let forgotten = lock(&self.at.state).listeners.remove(&self.id);
+        drop(forgotten);
     }
 }
 

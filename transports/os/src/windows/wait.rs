@@ -155,13 +155,21 @@ impl Readiness {
 
     /// Whether it has become ready; if not, this waker is woken when it does.
     pub fn poll(&self, waker: &Waker) -> bool {
-        self.state.waker().clone_from(waker);
+        let known = self.state.waker().will_wake(waker);
+        if !known {
+            self.state.replace(waker.clone());
+        }
         // A source without handles is nothing to wait for.
         self.watches.is_empty() || self.state.ready.load(Ordering::SeqCst)
     }
 }
 
 impl State {
+    /// A waker is foreign code: the old one is dropped without the lock.
+    fn replace(&self, waker: Waker) -> Waker {
+        std::mem::replace(&mut *self.waker(), waker)
+    }
+
     fn waker(&self) -> std::sync::MutexGuard<'_, Waker> {
         self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -201,6 +209,5 @@ unsafe extern "system" fn signalled(context: *mut c_void, _timed_out: bool) {
     // SAFETY: `Watch::new` gave the address of a `State`, which the `Watch` keeps until this has returned.
     let state = unsafe { &*context.cast::<State>() };
     state.ready.store(true, Ordering::SeqCst);
-    let waker = state.waker().clone();
-    waker.wake();
+    state.replace(Waker::noop().clone()).wake();
 }

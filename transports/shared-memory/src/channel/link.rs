@@ -30,19 +30,10 @@ struct Shared {
     handed: Vec<Fd>,
 }
 
-impl Shared {
-    fn remember(&mut self, half: Half, waker: &Waker) {
-        let mine = &mut self.wakers[half as usize];
-        if !mine.as_ref().is_some_and(|w| w.will_wake(waker)) {
-            *mine = Some(waker.clone());
-        }
-    }
-}
-
-/// Tasks to be woken when the lock is free: a waker is foreign code.
+/// Foreign code that was found under the lock. It runs without it, and so is it dropped.
 type Woken = [Option<Waker>; 2];
 
-fn wake_all(woken: Woken) {
+fn wake(woken: Woken) {
     woken.into_iter().flatten().for_each(Waker::wake);
 }
 
@@ -160,33 +151,47 @@ impl Link {
 
     /// Before a task sleeps: remembers its waker and empties the socket of old bells.
     pub fn prepare(&self, half: Half, waker: &Waker) {
-        wake_all({
-            let shared = &mut *self.shared();
-            shared.remember(half, waker);
-            self.empty(shared, Some(half))
-        });
+        let (mut shared, forgotten) = self.remember(half, waker);
+        let woken = self.empty(&mut shared, Some(half));
+        drop(shared);
+        drop(forgotten);
+        wake(woken);
     }
 
     /// As [`prepare`](Self::prepare), for a task that hears new bells beside old ones: those are mostly left there.
     pub fn prepare_again(&self, half: Half, waker: &Waker) {
-        wake_all({
-            let shared = &mut *self.shared();
-            shared.remember(half, waker);
-            shared.sleeps += 1;
-            if shared.sleeps >= MAX_SLEEPS { self.empty(shared, Some(half)) } else { Woken::default() }
-        });
+        let (mut shared, forgotten) = self.remember(half, waker);
+        shared.sleeps += 1;
+        let woken =
+            if shared.sleeps >= MAX_SLEEPS { self.empty(&mut shared, Some(half)) } else { Woken::default() };
+        drop(shared);
+        drop(forgotten);
+        wake(woken);
+    }
+
+    /// Also returns the waker that was remembered before, to be dropped without the lock.
+    fn remember(&self, half: Half, waker: &Waker) -> (MutexGuard<'_, Shared>, Option<Waker>) {
+        let shared = self.shared();
+        if shared.wakers[half as usize].as_ref().is_some_and(|known| known.will_wake(waker)) {
+            return (shared, None);
+        }
+        drop(shared);
+        let waker = waker.clone();
+        let mut shared = self.shared();
+        let forgotten = shared.wakers[half as usize].replace(waker);
+        (shared, forgotten)
     }
 
     /// Takes everything off the socket, for who sleeps on many of them. True if the peer is gone.
     pub(crate) fn drain(&self) -> bool {
         let woken = self.empty(&mut self.shared(), None);
-        wake_all(woken);
+        wake(woken);
         // Asked for: behind the last bell it is told only once.
         self.look()
     }
 
-    /// Takes everything off the socket, and gives the wakers of the tasks that slept on that, but for the
-    /// caller's own.
+    /// Takes everything off the socket. Returns the tasks that slept on that, but for the caller's own: the caller wakes
+    /// them without the lock.
     fn empty(&self, shared: &mut Shared, own: Option<Half>) -> Woken {
         shared.sleeps = 0;
         let bells = self.socket.take_bells(&mut shared.handed);
@@ -195,12 +200,13 @@ impl Link {
             shared.handed.truncate(MAX_HANDED);
             self.set_gone();
         }
-        if !bells.rung && !bells.hung_up {
-            return Woken::default();
-        }
         let mut woken = Woken::default();
-        for half in [Half::Sender, Half::Receiver].into_iter().filter(|half| own != Some(*half)) {
-            woken[half as usize] = shared.wakers[half as usize].take();
+        if bells.rung || bells.hung_up {
+            for half in [Half::Sender, Half::Receiver] {
+                if own != Some(half) {
+                    woken[half as usize] = shared.wakers[half as usize].take();
+                }
+            }
         }
         woken
     }
@@ -212,14 +218,15 @@ impl Link {
 
     /// The memory that the peer handed over next, for the receiver.
     pub(crate) fn handed_over(&self) -> Option<Fd> {
-        let (woken, memory) = {
-            let shared = &mut *self.shared();
-            let empty = shared.handed.is_empty();
-            let woken = if empty { self.empty(shared, Some(Half::Receiver)) } else { Woken::default() };
-            (woken, (!shared.handed.is_empty()).then(|| shared.handed.remove(0)))
-        };
-        wake_all(woken);
-        memory
+        let mut shared = self.shared();
+        let mut woken = Woken::default();
+        if shared.handed.is_empty() {
+            woken = self.empty(&mut shared, Some(Half::Receiver));
+        }
+        let next = if shared.handed.is_empty() { None } else { Some(shared.handed.remove(0)) };
+        drop(shared);
+        wake(woken);
+        next
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {

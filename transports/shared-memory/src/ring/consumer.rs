@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::{
-    DATA, MOVED, OFFER, PADDING, Refusal, Storage, Wake, Word, announce, leave, lines_for, max_payload,
-    state, wake,
+    DATA, MOVED, OFFER, PADDING, Refusal, Storage, Wake, Word, announce, disarm, leave, lines_for,
+    max_payload, state, wake,
 };
 use crate::primitive::Ordering;
 
@@ -324,7 +324,7 @@ impl<S: Storage> Consumer<S> {
     }
 
     pub(crate) fn disarm(&mut self) {
-        self.ring.consumer().fetch_and(!state::WAITING, Ordering::Relaxed);
+        disarm(self.ring.consumer());
     }
 
     /// Tells the producer that nobody listens.

@@ -222,6 +222,14 @@ fn announce(word: &AtomicU32, waiting: u32) -> u32 {
     before | waiting
 }
 
+/// Takes our waiting bits back, if the peer has not.
+fn disarm(word: &AtomicU32) {
+    // Looked at first: most waits end by a wake-up, which has taken them. Only we set them.
+    if word.load(Ordering::Relaxed) & state::WAITING != 0 {
+        word.fetch_and(!state::WAITING, Ordering::Relaxed);
+    }
+}
+
 /// Marks our side as gone.
 fn leave(ours: &AtomicU32, theirs: &AtomicU32) -> Wake {
     ours.fetch_or(state::CLOSED, Ordering::SeqCst);

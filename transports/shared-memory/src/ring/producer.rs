@@ -1,5 +1,5 @@
 use super::{
-    DATA, MOVED, OFFER, PADDING, Refusal, Storage, TOGETHER, Wake, Word, announce, leave, lines_for,
+    DATA, MOVED, OFFER, PADDING, Refusal, Storage, TOGETHER, Wake, Word, announce, disarm, leave, lines_for,
     max_payload, state, take_waiter, waits, wake,
 };
 use crate::primitive::Ordering;
@@ -283,7 +283,7 @@ impl<S: Storage> Producer<S> {
     }
 
     pub(crate) fn disarm(&mut self) {
-        self.ring.producer().fetch_and(!state::WAITING, Ordering::Relaxed);
+        disarm(self.ring.producer());
     }
 
     /// Closes the direction: the consumer gets what was pushed, then `Closed`.
