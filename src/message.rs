@@ -12,6 +12,10 @@
 ///     const NAME: &'static str = "edix.Diagnostic/1";
 /// }
 /// ```
+///
+/// The codecs `postcard` (the default) and `bincode` read values by their order: a type that uses serde's
+/// `skip`, `skip_serializing_if`, `flatten`, `untagged` or `tag` needs `codec=json`, or may arrive as another
+/// value. [Which types](crate::codec#which-types) tells more, and `codec::assert_round_trip` tests it.
 pub trait Message {
     /// The name.
     const NAME: &'static str;

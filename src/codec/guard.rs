@@ -3,6 +3,13 @@
 //! bytes can claim 2^63 of them).
 //!
 //! Only calls that lead to values inside of values are wrapped; the others go straight through.
+//!
+//! serde reads untagged, internally tagged and flattened types in two steps: it collects the value in a buffer,
+//! and reads the type from there. The first step passes through the guard, so the buffer is at most [`DEPTH`]
+//! levels deep. The second step is serde's own code and calls nothing of ours; each of its levels uses up a
+//! level of the buffer, with one exception: a type that contains itself through options, newtypes and untagged
+//! enums alone stays at the same place of the buffer for ever. [`is_endless`](super::endless::is_endless) finds
+//! the messages of such a type.
 
 use std::cell::Cell;
 use std::fmt;
@@ -106,12 +113,18 @@ impl<'l, T> Guard<'l, T> {
 
     /// The deserializer, and the visitor one level further in.
     #[inline]
-    fn enter<V, E: Error>(self, visitor: V, counted: bool) -> Result<(T, Inside<'l, V>), E> {
-        let depth = self.depth + 1;
-        if depth > DEPTH {
+    fn enter<V>(self, visitor: V, counted: bool) -> (T, Inside<'l, V>) {
+        let guard = Guard { inner: visitor, limits: self.limits, depth: self.depth + 1 };
+        (self.inner, Inside { guard, counted })
+    }
+
+    /// An error if there are values inside of this one, and it is too deep for them.
+    #[inline]
+    fn check<E: Error>(&self) -> Result<(), E> {
+        if self.depth > DEPTH {
             return Err(self.limits.exceed("it nests deeper than 128 levels"));
         }
-        Ok((self.inner, Inside { guard: Guard { inner: visitor, limits: self.limits, depth }, counted }))
+        Ok(())
     }
 }
 
@@ -128,10 +141,17 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Guard<'_, D> {
     type Error = D::Error;
 
     straight! {
-        deserialize_any deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
         deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
         deserialize_f32 deserialize_f64 deserialize_char deserialize_str deserialize_string deserialize_bytes
         deserialize_byte_buf deserialize_unit deserialize_identifier deserialize_ignored_any
+    }
+
+    /// One level if there are values inside of what comes.
+    #[inline]
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        let (inner, visitor) = self.enter(visitor, true);
+        inner.deserialize_any(visitor)
     }
 
     #[inline]
@@ -145,7 +165,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Guard<'_, D> {
 
     #[inline]
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let (inner, visitor) = self.enter(visitor, false)?;
+        let (inner, visitor) = self.enter(visitor, false);
         inner.deserialize_option(visitor)
     }
 
@@ -162,13 +182,13 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Guard<'_, D> {
 
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let (inner, visitor) = self.enter(visitor, true)?;
+        let (inner, visitor) = self.enter(visitor, true);
         inner.deserialize_seq(visitor)
     }
 
     #[inline]
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, D::Error> {
-        let (inner, visitor) = self.enter(visitor, false)?;
+        let (inner, visitor) = self.enter(visitor, false);
         inner.deserialize_tuple(len, visitor)
     }
 
@@ -179,13 +199,13 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Guard<'_, D> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        let (inner, visitor) = self.enter(visitor, false)?;
+        let (inner, visitor) = self.enter(visitor, false);
         inner.deserialize_tuple_struct(name, len, visitor)
     }
 
     #[inline]
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let (inner, visitor) = self.enter(visitor, true)?;
+        let (inner, visitor) = self.enter(visitor, true);
         inner.deserialize_map(visitor)
     }
 
@@ -196,7 +216,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Guard<'_, D> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        let (inner, visitor) = self.enter(visitor, false)?;
+        let (inner, visitor) = self.enter(visitor, false);
         inner.deserialize_struct(name, fields, visitor)
     }
 
@@ -207,7 +227,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Guard<'_, D> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        let (inner, visitor) = self.enter(visitor, false)?;
+        let (inner, visitor) = self.enter(visitor, false);
         inner.deserialize_enum(name, variants, visitor)
     }
 
@@ -217,11 +237,43 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Guard<'_, D> {
     }
 }
 
+macro_rules! leaves {
+    ($($method:ident: $type:ty,)*) => {
+        $(#[inline]
+        fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
+            self.guard.inner.$method(value)
+        })*
+    };
+}
+
 impl<'de, V: Visitor<'de>> Visitor<'de> for Inside<'_, V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.guard.inner.expecting(f)
+    }
+
+    leaves! {
+        visit_bool: bool,
+        visit_i8: i8,
+        visit_i16: i16,
+        visit_i32: i32,
+        visit_i64: i64,
+        visit_i128: i128,
+        visit_u8: u8,
+        visit_u16: u16,
+        visit_u32: u32,
+        visit_u64: u64,
+        visit_u128: u128,
+        visit_f32: f32,
+        visit_f64: f64,
+        visit_char: char,
+        visit_str: &str,
+        visit_borrowed_str: &'de str,
+        visit_string: String,
+        visit_bytes: &[u8],
+        visit_borrowed_bytes: &'de [u8],
+        visit_byte_buf: Vec<u8>,
     }
 
     #[inline]
@@ -236,18 +288,21 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Inside<'_, V> {
 
     #[inline]
     fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<V::Value, D::Error> {
+        self.guard.check()?;
         let from = self.guard.of(from);
         self.guard.inner.visit_some(from)
     }
 
     #[inline]
     fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<V::Value, D::Error> {
+        self.guard.check()?;
         let from = self.guard.of(from);
         self.guard.inner.visit_newtype_struct(from)
     }
 
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
+        self.guard.check()?;
         let hint = access.size_hint();
         let access = self.guard.elements(access, hint, self.counted)?;
         self.guard.inner.visit_seq(access)
@@ -255,6 +310,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Inside<'_, V> {
 
     #[inline]
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
+        self.guard.check()?;
         let hint = access.size_hint();
         let access = self.guard.elements(access, hint, self.counted)?;
         self.guard.inner.visit_map(access)
@@ -262,6 +318,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Inside<'_, V> {
 
     #[inline]
     fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
+        self.guard.check()?;
         let access = self.guard.of(access);
         self.guard.inner.visit_enum(access)
     }

@@ -1,8 +1,9 @@
 use anyipc_core::Result;
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::endless::is_endless;
 use super::guard::Limits;
-use super::{Codec, CodecId, decoding, encoding};
+use super::{Codec, CodecId, decoding, encoding, endless};
 
 /// JSON without spaces.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,6 +18,9 @@ impl Codec for Json {
     }
 
     fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+        if is_endless::<T>() {
+            return Err(endless(CodecId::Json));
+        }
         // Its own limit of nesting does not count options: JSON has nothing for them.
         let limits = Limits::new(bytes);
         let mut from = serde_json::Deserializer::from_slice(bytes);

@@ -1,5 +1,19 @@
 //! How typed values become bytes. Each codec has an id that travels in the handshake, so that two sides
 //! with different codecs refuse each other by name instead of misreading.
+//!
+//! # Which types
+//! `postcard` and `bincode` write no names: a value is read back by the order of its fields and the number of
+//! its variant. Some attributes of serde break that order:
+//!
+//! | attribute | `postcard`, `bincode` | `json` |
+//! |---|---|---|
+//! | `#[serde(skip)]` on a variant | **another variant arrives, without an error**, unless the skipped ones are last | works |
+//! | `#[serde(skip_serializing_if)]` | fields are missing: an error, or **another value** | works with `default` |
+//! | `#[serde(flatten)]` | an error | works |
+//! | `#[serde(untagged)]`, `#[serde(tag = "…")]` | an error | works |
+//!
+//! Choose `codec=json` for such types, or write them without the attribute. [`assert_round_trip`] in a test
+//! finds what a codec does to a value.
 
 use std::fmt;
 
@@ -7,12 +21,16 @@ use anyipc_core::{Error, ErrorKind, Operation, Result};
 
 #[cfg(feature = "bincode")]
 mod bincode;
+#[cfg(feature = "json")]
+mod endless;
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "json"))]
 mod guard;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "postcard")]
 mod postcard;
+#[cfg(feature = "serde")]
+mod round_trip;
 
 #[cfg(feature = "bincode")]
 pub use self::bincode::Bincode;
@@ -20,6 +38,8 @@ pub use self::bincode::Bincode;
 pub use self::json::Json;
 #[cfg(feature = "postcard")]
 pub use self::postcard::Postcard;
+#[cfg(feature = "serde")]
+pub use self::round_trip::assert_round_trip;
 
 /// A way to write values as bytes.
 #[cfg(feature = "serde")]
@@ -39,6 +59,12 @@ pub trait Codec {
     /// Reads a value from exactly these bytes: some left over are an error. Bytes from a stranger cost no
     /// more memory than a small multiple of their length, and no more stack than a value needs that nests 128
     /// levels deep (every list, map, tuple, struct, enum and present option is one).
+    ///
+    /// Not bounded is what serde does by itself with an untagged, internally tagged or flattened type once the
+    /// bytes are read, which only `json` does. A type that contains itself through options, newtypes and
+    /// untagged enums alone, with no struct, list or map between, recurses there without end: it is refused if
+    /// it is the message's own type, and **overflows the stack as a part of another**. A type of untagged
+    /// enums within untagged enums tries all their combinations.
     ///
     /// Lists and maps have as many elements, all together, as there are bytes, and 1024 more: only elements
     /// that are written as no bytes at all, such as `()`, can be too many.
@@ -165,7 +191,7 @@ fn missing(codec: CodecId) -> Error {
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "json"))]
 fn encoding(codec: CodecId, error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(Operation::Send, ErrorKind::Codec)
-        .because(format!("{codec} cannot write the value"))
+        .because(format!("{codec} cannot write the value{}", hint(codec)))
         .from_source(error)
 }
 
@@ -177,15 +203,34 @@ fn decoding(
 ) -> Error {
     let why = match limits.exceeded() {
         Some(limit) => format!("{codec} refuses the value: {limit}"),
-        None => format!("{codec} cannot read the value; both sides need the same type"),
+        None => format!("{codec} cannot read the value; both sides need the same type{}", hint(codec)),
     };
     Error::new(Operation::Receive, ErrorKind::Codec).because(why).from_source(error)
 }
 
+#[cfg(feature = "json")]
+fn endless(codec: CodecId) -> Error {
+    Error::new(Operation::Receive, ErrorKind::Codec).because(format!(
+        "{codec} refuses the type: it contains itself through options and newtypes alone, which never end. A \
+         struct or list between them would work; for a variant that takes anything, serde_json::Value does"
+    ))
+}
+
 #[cfg(any(feature = "postcard", feature = "bincode"))]
 fn left_over(codec: CodecId, count: usize) -> Error {
-    Error::new(Operation::Receive, ErrorKind::Codec)
-        .because(format!("{count} bytes follow the value; both sides need the same {codec} type"))
+    Error::new(Operation::Receive, ErrorKind::Codec).because(format!(
+        "{count} bytes follow the value; both sides need the same {codec} type{}",
+        hint(codec)
+    ))
+}
+
+/// What else may be wrong with the type.
+#[cfg(any(feature = "postcard", feature = "bincode", feature = "json"))]
+fn hint(codec: CodecId) -> &'static str {
+    match codec {
+        CodecId::Json => "",
+        _ => ", and serde's skip, skip_serializing_if, flatten, untagged and tag need codec=json",
+    }
 }
 
 #[cfg(test)]
