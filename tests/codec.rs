@@ -1,6 +1,8 @@
 //! What the codecs do to types with serde's attributes: bounded, and the same value or an error where the
 //! documentation says so.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
+
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -280,7 +282,7 @@ struct Report {
 /// What a failed assertion says.
 fn said(codec: CodecId, value: &(impl Serialize + DeserializeOwned + PartialEq + Debug)) -> Option<String> {
     let failed = catch_unwind(AssertUnwindSafe(|| codec.assert_round_trip(value))).err()?;
-    Some(*failed.downcast::<String>().expect("a formatted message"))
+    Some(*failed.downcast::<String>().unwrap())
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod target;
 mod text;
 mod values;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -67,9 +68,10 @@ fn run(command: &Command, out: &Output) -> Result<ExitCode> {
 /// The help, the version, or what is wrong with the command line.
 fn unparsed(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // Nobody to tell if the reader left.
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        let Err(failed) = error.print().and_then(|()| io::stdout().flush()) else { return ExitCode::SUCCESS };
+        let failure = output::stdout_failed(failed);
+        Output::new(false, false).failure(&failure);
+        return ExitCode::from(failure.exit_code());
     }
     if std::env::args_os().any(|arg| arg == "--json") {
         let text = error.to_string();

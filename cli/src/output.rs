@@ -115,7 +115,8 @@ pub(crate) fn json_line(body: impl Serialize) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-fn stdout_failed(error: io::Error) -> Failure {
+/// What a failed write to the standard output means.
+pub(crate) fn stdout_failed(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
         _ => Failure::Io("writing to the standard output".into(), error),

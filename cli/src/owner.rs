@@ -70,7 +70,7 @@ impl<'a> Owner<'a> {
         Ok(self.inbox.into_endpoint().close()?)
     }
 
-    /// The next event. What there is at once comes without a flush; before a wait everything is flushed.
+    /// The next event.
     fn next_event(&mut self, deadline: Option<Instant>) -> Result<Event> {
         let mut slice = Duration::ZERO;
         loop {
@@ -80,7 +80,6 @@ impl<'a> Owner<'a> {
                 event => return Ok(event?),
             }
             self.note_rejections();
-            self.out.flush()?;
             slice = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 None => SLICE,
                 Some(Duration::ZERO) => {

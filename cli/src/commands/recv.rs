@@ -17,7 +17,8 @@ bytes and a line end. Messages that may contain line ends or bytes that are not 
 --json: {\"schema\":1,\"peer\":{\"id\",\"pid\",\"uid\"},\"len\",\"text\"}, or \"data_hex\" for what is not UTF-8.
 
 Ends when all who connected have left (at least one must have come), after --count messages, or never with \
---follow. What is still under way after --count messages is lost, and its senders are told.
+--follow. What is still under way after --count messages is lost, and its senders are told. Each message is \
+written before the next one is taken.
 
 Examples:
   anyipc recv shm://hello
@@ -65,8 +66,9 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
             out.bytes(&message)?;
             out.bytes(b"\n")?;
         }
+        // Before the next one is taken: what cannot be written stays with its sender.
+        out.flush()?;
     }
-    out.flush()?;
     owner.close()?;
     Ok(ExitCode::SUCCESS)
 }

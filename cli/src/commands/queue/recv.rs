@@ -15,7 +15,8 @@ use crate::values;
 const EXAMPLES: &str = "\
 Prints each message as its bytes and a line end; with --json as \
 {\"schema\":1,\"priority\",\"len\",\"text\"}, or \"data_hex\" for what is not UTF-8. What is printed is out of the \
-queue.
+queue; each message is written before the next one is taken, and one that cannot be written goes back to the end of \
+the queue.
 
 Ends when the queue is empty, after --count messages, or never with --follow. With either of those a queue that is \
 not there is made, and held until the end.
@@ -62,28 +63,42 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     }
     let mut received = 0;
     while args.count.is_none_or(|count| received < count) {
-        let Some((priority, message)) = next(&mut queue, waits, args.timeout, out)? else { break };
+        let Some((priority, message)) = next(&mut queue, waits, args.timeout)? else { break };
         received += 1;
-        if out.json() {
-            out.record(Received { priority, message: Payload::new(&message) })?;
-        } else {
-            out.bytes(&message)?;
-            out.bytes(b"\n")?;
+        if let Err(failure) = print(priority, &message, out) {
+            put_back(&mut queue, priority, &message, out);
+            return Err(failure);
         }
     }
-    out.flush()?;
     drop(queue);
     endpoint.close()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The next message; `None` if there is none and none is waited for. Before a wait everything is flushed.
-fn next(
-    queue: &mut Queue,
-    waits: bool,
-    patience: Option<Duration>,
-    out: &Output,
-) -> Result<Option<(u32, Vec<u8>)>> {
+/// Hands a message over to the reader of the standard output.
+fn print(priority: u32, message: &[u8], out: &Output) -> Result<()> {
+    if out.json() {
+        out.record(Received { priority, message: Payload::new(message) })?;
+    } else {
+        out.bytes(message)?;
+        out.bytes(b"\n")?;
+    }
+    out.flush()
+}
+
+/// Returns a message that was taken and cannot be printed.
+fn put_back(queue: &mut Queue, priority: u32, message: &[u8], out: &Output) {
+    match queue.try_send(priority, message) {
+        Ok(()) => out.note("the message that could not be written is at the end of the queue again"),
+        Err(error) => {
+            let len = message.len();
+            out.note(format_args!("a message of {len} bytes is lost, it could not be written: {error}"));
+        }
+    }
+}
+
+/// The next message; `None` if there is none and none is waited for.
+fn next(queue: &mut Queue, waits: bool, patience: Option<Duration>) -> Result<Option<(u32, Vec<u8>)>> {
     interrupt::check()?;
     match queue.try_recv() {
         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -92,7 +107,6 @@ fn next(
     if !waits {
         return Ok(None);
     }
-    out.flush()?;
     let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
