@@ -76,7 +76,11 @@ impl Channel {
         &mut self.receiver
     }
 
-    /// See [`Sender::send`].
+    /// Sends one message; waits while there is no room, without a limit of time. Two sides that both send before
+    /// they receive can wait for each other for ever: see [`Sender::send`] for what to do.
+    ///
+    /// # Errors
+    /// Those of [`Sender::send`].
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         self.sender.send(message)

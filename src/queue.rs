@@ -31,7 +31,8 @@ impl Endpoint {
 }
 
 impl Queue {
-    /// Sends one message; waits while there is no room, if the queue was made with `full=block` (the default).
+    /// Sends one message; waits while there is no room, without a limit of time, if the queue was made with
+    /// `full=block` (the default): see [`send_timeout`](Self::send_timeout).
     /// `priority` counts from 0, the lowest.
     ///
     /// `Ok` means that the message is in the queue, whatever happens to this process, or, with `full=drop-old` and

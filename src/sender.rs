@@ -68,7 +68,10 @@ impl Sender {
         }
     }
 
-    /// Sends one message; waits while there is no room.
+    /// Sends one message; waits while there is no room, **without a limit of time**. Room comes when the other
+    /// side receives: two sides that both send more than the channel holds (`capacity`) before they receive wait
+    /// for each other for ever. Where both may send at once, receive on another thread ([`Channel::split`](crate::Channel::split)), or use
+    /// [`send_timeout`](Self::send_timeout), or [`try_send`](Self::try_send) and receive after each `WouldBlock`.
     ///
     /// # Errors
     /// `MessageTooLarge` (over [`max_message`](Self::max_message)), `Closed` (the receiver left),

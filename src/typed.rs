@@ -158,7 +158,8 @@ impl<Out: Serialize, In: DeserializeOwned> TypedChannel<Out, In> {
 }
 
 impl<Out: Serialize> TypedSender<Out> {
-    /// Sends one value; waits while there is no room.
+    /// Sends one value; waits while there is no room, without a limit of time: see [`Sender::send`] for two sides
+    /// that both send first.
     ///
     /// # Errors
     /// `Codec` if the value cannot be written, and those of [`Sender::send`].

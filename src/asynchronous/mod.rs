@@ -136,7 +136,9 @@ impl AsyncChannel {
 }
 
 impl AsyncSender {
-    /// Sends one message; waits while there is no room.
+    /// Sends one message; waits while there is no room, without a limit of time: as with [`Sender::send`], two
+    /// sides that both send before they receive can wait for each other. Bound it with the runtime's timeout, or
+    /// send and receive in two tasks ([`AsyncChannel::split`]).
     ///
     /// Cancel safety: a future dropped before the first frame went out sends nothing; one dropped later
     /// has its fragments called off before the next send, and the peer never sees the message.
