@@ -384,3 +384,49 @@ fn over_ipv6() {
     let open = Box::new(move || Tcp.open(&name, &options(&Tcp, &[])).unwrap());
     friends_meet(&Door { owner, scheme: "tcp", knock: Box::new(|| panic!("no stranger comes")), open });
 }
+
+/// A TCP connection that takes a while to close: what it sends nobody receives, and `SO_LINGER` waits for that.
+fn lingering() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let sends = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (receives, _) = listener.accept().unwrap();
+    rustix::net::sockopt::set_socket_linger(&sends, Some(Duration::from_secs(5))).unwrap();
+    sends.set_nonblocking(true).unwrap();
+    while (&sends).write(&[7; 1 << 16]).is_ok() {}
+    (sends, receives)
+}
+
+#[test]
+fn descriptors_of_a_connector_hold_nobody_up() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+    let name = name("rights");
+    let owner = Local.create(&name, &options(&Local, &[])).unwrap();
+    let path = Local.inspect(&name, &options(&Local, &[])).unwrap().remove(0).path;
+    for bytes in [&b"AIPC"[..], &hello("local").encode().unwrap()] {
+        let connector = UnixStream::connect(&path).unwrap();
+        let (lingers, _receives) = lingering();
+        let fds = [std::os::fd::AsFd::as_fd(&lingers)];
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut rights = SendAncillaryBuffer::new(&mut space);
+        assert!(rights.push(SendAncillaryMessage::ScmRights(&fds)));
+        let pieces = [std::io::IoSlice::new(bytes)];
+        match sendmsg(&connector, &pieces, &mut rights, SendFlags::empty()) {
+            Err(rustix::io::Errno::PERM) => {}
+            Ok(_) => {
+                println!("NOT TESTED: this kernel cannot refuse descriptors (Linux 6.16 and later can)");
+                drop((lingers, _receives));
+                return;
+            }
+            Err(error) => panic!("{error}"),
+        }
+        drop(lingers);
+        let begun = Instant::now();
+        let _ = meet_at_once(&owner);
+        assert!(begun.elapsed() < Duration::from_secs(2), "held up for {:?}", begun.elapsed());
+    }
+}
+
+fn meet_at_once(owner: &Endpoint) -> anyipc_core::Result<()> {
+    owner.try_connect(&mut anyipc_core::Attempt::new(hello("local"))).map(drop)
+}

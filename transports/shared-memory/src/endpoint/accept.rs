@@ -223,6 +223,7 @@ impl<F: Fabric> Accepting<'_, F> {
         if let (Some(_), Some(ready)) = (&slot, self.inbox.as_ref().and_then(|inbox| inbox.ready.as_ref())) {
             fds.push(ready.fd());
         }
+        guest.socket.take_descriptors();
         match guest.socket.send_with(&bytes, &fds) {
             Ok(sent) if sent == bytes.len() => Ok((region, slot, extras)),
             Ok(_) => {

@@ -2,7 +2,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use anyipc_os::{Dir, Fd};
+use anyipc_os::{Dir, Fd, take_descriptors};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketAddrUnix, bind, getsockname, listen};
@@ -31,6 +31,8 @@ impl Listener {
         if shared {
             dir.open_to_all(name)?;
         }
+        // No connector has a reason to send any, before it is let in or after.
+        take_descriptors(&socket, false);
         listen(&socket, BACKLOG)?;
         Ok(Self { socket, tcp: false })
     }

@@ -35,6 +35,24 @@ pub fn peer_of(socket: &impl AsFd) -> io::Result<(Option<u32>, u32)> {
     Ok((process(peer.pid), peer.uid))
 }
 
+/// From now on no peer can send descriptors to this local socket, nor to those that come of it if it
+/// listens; or they can again. A descriptor that is thrown away is closed by the thread that receives, which
+/// a socket with `SO_LINGER` can hold up. Kernels before 6.16 know no such option: there it does nothing.
+pub fn take_descriptors(socket: &impl AsFd, take: bool) {
+    const SO_PASSRIGHTS: libc::c_int = 83;
+    let value = libc::c_int::from(take);
+    // SAFETY: the descriptor is open for the call, and the option is read from an integer of the length given.
+    unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const value).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+}
+
 fn process(pid: libc::pid_t) -> Option<u32> {
     u32::try_from(pid).ok().filter(|pid| *pid != 0)
 }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 
 use anyipc_core::{Result, Source};
-use anyipc_os::{Dir, Fd, Quiet, Set, is_shortage};
+use anyipc_os::{Dir, Fd, Quiet, Set, is_shortage, take_descriptors};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -40,6 +40,11 @@ impl Socket {
     pub(crate) fn credentials(&self) -> io::Result<Credentials> {
         let (pid, uid) = anyipc_os::peer_of(&self.0)?;
         Ok(Credentials { pid, uid })
+    }
+
+    /// The other side may send descriptors from now on: it is let in.
+    pub(crate) fn take_descriptors(&self) {
+        take_descriptors(&self.0, true);
     }
 
     /// Sends bytes and, with the first of them, descriptors.
@@ -138,10 +143,12 @@ impl AsFd for Socket {
 pub(crate) struct Listener(Fd);
 
 impl Listener {
-    /// Listens at a name; `AddrInUse` if something stands there.
+    /// Listens at a name; `AddrInUse` if something stands there. A connector can send no descriptors until
+    /// [`Socket::take_descriptors`], where the kernel knows how to refuse them.
     pub(crate) fn bind(dir: &Dir, name: &str) -> io::Result<Self> {
         let socket = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
         bind(&socket, &address(dir, name)?)?;
+        take_descriptors(&socket, false);
         listen(&socket, BACKLOG)?;
         Ok(Self(socket))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
-use anyipc_os::{Dir, Fd, Quiet, limit_unsent, refuse_data, sleep};
+use anyipc_os::{Dir, Fd, Quiet, limit_unsent, refuse_data, sleep, take_descriptors};
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -62,7 +62,10 @@ impl Stream {
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
         let _quiet = Quiet::new();
         let (a, b) = socketpair(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
-        Ok((Self::ready(Fd::new(a))?, Self::ready(Fd::new(b))?))
+        let ends = [Fd::new(a), Fd::new(b)];
+        ends.iter().for_each(|end| take_descriptors(end, false));
+        let [a, b] = ends;
+        Ok((Self::ready(a)?, Self::ready(b)?))
     }
 
     /// Begins to connect over TCP; [`connected`](Self::connected) tells when it is done.
@@ -177,6 +180,8 @@ impl Stream {
                 for fd in received.map(Fd::new) {
                     // Whoever sent it: our calls never wait for it.
                     rustix::io::ioctl_fionbio(&fd, true)?;
+                    // It is the only one that has to come.
+                    take_descriptors(&self.fd, false);
                     *other = Some(Self { fd, tcp: false, buffer: BUFFER });
                 }
             }

@@ -1,0 +1,160 @@
+//! Owners that have hardly any descriptors: those inside are served, others wait and get in when someone
+//! leaves, and waiting costs next to nothing.
+#![cfg(all(target_os = "linux", feature = "shared-memory", feature = "socket"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
+
+mod support;
+
+use std::collections::VecDeque;
+use std::net::TcpStream;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyipc::Inbox;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::process::{Process, end_with_parent, say, serve, spawn_here};
+use support::schemes::{SCHEMES, address};
+use support::watchdog;
+
+/// What the owner's process may open.
+const FEW: u64 = 40;
+const CLIENTS: usize = 30;
+/// How long a client stays inside, so that others have to wait.
+const STAY: Duration = Duration::from_millis(400);
+const PATIENCE: &str = "timeout=60s";
+
+#[test]
+fn child() {
+    serve(&[("echo", echo), ("hoard", hoard)]);
+}
+
+fn limit(descriptors: u64) {
+    let usual = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(descriptors), ..usual }).unwrap();
+}
+
+/// An inbox that answers everything.
+fn answer(mut inbox: Inbox) -> ! {
+    loop {
+        match inbox.recv() {
+            Ok((from, message)) => drop(inbox.send(from, &message)),
+            Err(error) => eprintln!("the owner's recv: {error}"),
+        }
+    }
+}
+
+/// `echo URL <descriptors>`
+fn echo(words: &[&str]) {
+    end_with_parent();
+    limit(words[1].parse().unwrap());
+    let inbox = Inbox::new(anyipc::create(words[0]).unwrap()).unwrap();
+    say(&inbox.endpoint().address().to_string());
+    answer(inbox);
+}
+
+/// `hoard URL`: the process has used all its descriptors for something else.
+fn hoard(words: &[&str]) {
+    end_with_parent();
+    limit(FEW);
+    let mut inbox = Inbox::new(anyipc::create(words[0]).unwrap()).unwrap();
+    assert!(inbox.try_recv().is_err());
+    let mut hoard = Vec::new();
+    while let Ok(file) = std::fs::File::open("/dev/null") {
+        hoard.push(file);
+    }
+    say(&inbox.endpoint().address().to_string());
+    answer(inbox);
+}
+
+/// The processor time of a process.
+fn consumed(process: &Process) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid())).unwrap();
+    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+/// What is busy takes all of it.
+fn assert_idle(cost: Duration, time: Duration, what: &str) {
+    assert!(cost < time / 3, "{what}: {cost:?} of processor time in {time:?}");
+}
+
+#[test]
+fn more_clients_than_descriptors_are_all_served_in_the_end() {
+    let _watchdog = watchdog("descriptors", Duration::from_secs(300));
+    for scheme in SCHEMES {
+        let url = address(scheme, "few");
+        let mut owner = spawn_here(&format!("echo {url} {FEW}"));
+        let url = format!("{}?{PATIENCE}", owner.hear());
+        let start = Instant::now();
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let mut channel = anyipc::connect(&url)?;
+                        for _ in 0..2 {
+                            channel.send(b"ping")?;
+                            channel.recv_timeout(Duration::from_secs(60))?;
+                            thread::sleep(STAY);
+                        }
+                        Ok::<_, anyipc::Error>(())
+                    })
+                })
+                .collect();
+            for client in clients {
+                client.join().unwrap().unwrap_or_else(|error| panic!("{url}: {error}"));
+            }
+        });
+        assert_idle(consumed(&owner), start.elapsed(), &url);
+        owner.kill();
+        owner.wait();
+    }
+}
+
+#[test]
+fn a_connector_of_an_owner_without_descriptors_waits_and_costs_nothing() {
+    let _watchdog = watchdog("descriptors", Duration::from_secs(120));
+    const TIME: Duration = Duration::from_secs(1);
+    for scheme in SCHEMES {
+        let url = address(scheme, "none");
+        let mut owner = spawn_here(&format!("hoard {url}"));
+        let url = format!("{}?timeout=1s", owner.hear());
+        let (before, start) = (consumed(&owner), Instant::now());
+        let error = anyipc::connect(&url).unwrap_err();
+        assert!(start.elapsed() >= TIME, "{url}: {error}");
+        assert_idle(consumed(&owner) - before, start.elapsed(), &url);
+        owner.kill();
+        owner.wait();
+    }
+}
+
+/// Without the key they can do nothing but hold places.
+#[test]
+fn strangers_that_hold_connections_do_not_keep_an_owner_busy() {
+    let _watchdog = watchdog("descriptors", Duration::from_secs(120));
+    let mut owner = spawn_here(&format!("echo {} 1024", address("tcp", "")));
+    let address = owner.hear();
+    let port = address.strip_prefix("tcp://").unwrap().split('?').next().unwrap();
+    let (before, start) = (consumed(&owner), Instant::now());
+    let mut held = VecDeque::new();
+    while start.elapsed() < Duration::from_secs(3) {
+        if held.len() >= 400 {
+            held.pop_front();
+            thread::sleep(Duration::from_millis(3));
+        }
+        held.extend(TcpStream::connect(port));
+    }
+    assert_idle(consumed(&owner) - before, start.elapsed(), "400 strangers");
+    drop(held);
+    let (done, finished) = channel();
+    let url = format!("{address}?{PATIENCE}");
+    thread::spawn(move || {
+        let mut channel = anyipc::connect(&url).unwrap();
+        channel.send(b"ping").unwrap();
+        done.send(channel.recv().unwrap()).unwrap();
+    });
+    assert_eq!(finished.recv_timeout(Duration::from_secs(60)).unwrap(), b"ping");
+    owner.kill();
+    owner.wait();
+}
