@@ -6,14 +6,15 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
-use anyipc_core::{Endpoint as _, Error, ErrorKind, Name, Transport};
+use anyipc_core::{Endpoint as _, Error, ErrorKind, Name, Options, Transport};
 use anyipc_socket::Local;
-use common::{failed, hello, meet, options, recv, send};
+use common::{accept_for, failed, hello, meet, options, recv, send};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
@@ -21,6 +22,8 @@ const ROLE: &str = "ANYIPC_TEST_ROLE";
 const OWNER: u32 = 64_101;
 const FRIEND: u32 = 64_102;
 const STRANGER: u32 = 64_103;
+/// How long unauthorised peers connect again and again.
+const SIEGE: Duration = Duration::from_secs(3);
 
 /// This thread is that user's from now on, and gives up the rights of root.
 fn become_user(id: u32) {
@@ -48,6 +51,11 @@ fn child() {
     let mut pairs = vec![("scope", "system")];
     pairs.extend((words[2] != "-").then_some(("allow_uid", words[2])));
     let (options, name) = (options(&Local, &pairs), Name::new("shared").unwrap());
+    match words[0] {
+        "besieged" => return besieged(&name, &options),
+        "besieger" => return besiege(words[3]),
+        _ => {}
+    }
     if words[0] == "owner" {
         let owner = match Local.create(&name, &options) {
             Ok(owner) => owner,
@@ -73,13 +81,39 @@ fn child() {
     }
 }
 
+/// Accepts while unauthorised peers connect again and again; says how long the longest call took.
+fn besieged(name: &Name, options: &Options) {
+    let owner = Local.create(name, options).unwrap();
+    say("ready");
+    let (start, mut longest) = (Instant::now(), Duration::ZERO);
+    while start.elapsed() < SIEGE {
+        let call = Instant::now();
+        assert!(!accept_for(&owner, "local", Duration::from_millis(100)));
+        longest = longest.max(call.elapsed());
+    }
+    say(&format!("{} {}", longest.as_millis(), owner.rejections().count));
+}
+
+/// Connects again and again, until the process is killed.
+fn besiege(path: &str) {
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                loop {
+                    let _ = UnixStream::connect(path);
+                }
+            });
+        }
+    });
+}
+
 /// Where all users find each other.
 struct Place(PathBuf);
 
 impl Place {
     fn new() -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
-            println!("only root can become other users");
+            println!("NOT TESTED: only root can become other users");
             return None;
         }
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -174,6 +208,21 @@ fn the_users_that_are_named_meet_and_others_are_refused_and_counted() {
     owner.end();
     assert_eq!(std::fs::read_dir(place.shared(OWNER)).unwrap().count(), 0, "nothing is left");
     assert!(place.open(FRIEND, &OWNER.to_string()).starts_with("not_found "));
+}
+
+/// Each is refused at once, so no list bounds them.
+#[test]
+fn unauthorised_peers_without_end_hold_no_call() {
+    let Some(place) = Place::new() else { return };
+    let mut owner = place.start("besieged", OWNER, &FRIEND.to_string());
+    assert_eq!(owner.hear(), "ready");
+    let files = std::fs::read_dir(place.shared(OWNER)).unwrap().map(|entry| entry.unwrap().path());
+    let socket = files.filter(|path| path.extension().is_some_and(|end| end == "sock")).last().unwrap();
+    let _besieger = place.start("besieger", STRANGER, &format!("- {}", socket.display()));
+    let told = owner.hear();
+    let (longest, rejections) = told.split_once(' ').unwrap();
+    assert!(rejections.parse::<u64>().unwrap() > 1000, "{told}");
+    assert!(longest.parse::<u64>().unwrap() < 1500, "a call of 100 ms took {longest} ms");
 }
 
 #[test]
