@@ -1,16 +1,20 @@
 //! Ctrl-C and requests to terminate: commands end in order, with exit code 130. A second signal ends the
-//! process at once.
+//! process at once, unless it follows the first one so closely that both are the same request.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 
 static HIT: AtomicBool = AtomicBool::new(false);
 static MAIN: OnceLock<Thread> = OnceLock::new();
+static FIRST: OnceLock<Instant> = OnceLock::new();
+
+/// `timeout` and service managers signal a process and then its group: the process gets the signal twice.
+const SAME: Duration = Duration::from_millis(300);
 
 /// How often a wait that a signal cannot end looks for one.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
@@ -21,7 +25,8 @@ pub(crate) fn install() -> Result<()> {
         return Ok(());
     }
     ctrlc::set_handler(|| {
-        if HIT.swap(true, Ordering::SeqCst) {
+        let first = *FIRST.get_or_init(Instant::now);
+        if HIT.swap(true, Ordering::SeqCst) && first.elapsed() > SAME {
             std::process::exit(Failure::Interrupted.exit_code().into());
         }
         if let Some(main) = MAIN.get() {

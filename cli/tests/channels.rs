@@ -102,6 +102,20 @@ fn follow_goes_on_until_a_signal() {
     assert_eq!(place.files(), [""; 0], "an interrupted owner leaves nothing");
 }
 
+/// As `timeout` does it: the process, and at once its group.
+#[test]
+fn two_signals_at_once_are_one_request() {
+    for scheme in ["shm", "mq", "local", "pipe"] {
+        let place = Place::new();
+        let url = format!("{scheme}://twice");
+        let receiver = place.start_owner(["recv", &url, "--follow"]);
+        receiver.signal(Signal::TERM);
+        receiver.signal(Signal::TERM);
+        assert_eq!(receiver.end().0.code(), Some(130));
+        assert_eq!(place.files(), [""; 0], "{scheme}");
+    }
+}
+
 #[test]
 fn count_and_timeout_end_it() {
     let place = Place::new();

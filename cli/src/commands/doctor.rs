@@ -11,8 +11,8 @@ use crate::objects::address;
 use crate::output::Output;
 use crate::sys;
 
-/// Longest wait of a trial.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest wait for each step of a trial.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Looks at the directory of the objects, its permissions and its file system, tries each transport once, and \
@@ -164,8 +164,8 @@ fn trials() -> Vec<Finding> {
     for transport in Registry::global().transports() {
         let scheme = transport.schemes().first().copied().unwrap_or_default();
         let url = match scheme {
-            "tcp" => "tcp://127.0.0.1:0".to_owned(),
-            _ => format!("{scheme}://anyipc.doctor.{}", std::process::id()),
+            "tcp" => "tcp://127.0.0.1:0?timeout=2s".to_owned(),
+            _ => format!("{scheme}://anyipc.doctor.{}?timeout=2s", std::process::id()),
         };
         let mut attempt = |capability, check, attempt: fn(&str) -> anyipc::Result<()>| {
             if transport.capabilities().contains(capability) {
@@ -182,7 +182,7 @@ fn trials() -> Vec<Finding> {
 }
 
 fn try_block(url: &str) -> anyipc::Result<()> {
-    let endpoint = anyipc::create(format!("{url}?size=4096"))?;
+    let endpoint = anyipc::create(format!("{url}&size=4096"))?;
     let mut word = [0];
     endpoint.block()?.write_at(4095, b"x")?;
     endpoint.block()?.read_at(4095, &mut word)?;
