@@ -159,3 +159,56 @@ fn a_value_is_not_stored_where_nobody_finds_it() {
         assert_eq!(owner.accept_timeout(SOON).unwrap_err().kind(), ErrorKind::Removed);
     });
 }
+
+/// Removes the files of a queue, whichever kind it is.
+fn queue_of(url: &str, name: &str) -> (Endpoint, anyipc::Queue) {
+    let owner = anyipc::create(url).unwrap();
+    let queue = owner.queue().unwrap();
+    assert!(remove(name, "") >= 2);
+    (owner, queue)
+}
+
+fn each_queue(tag: &'static str, test: fn(&str, &str)) {
+    for native in ["", "?native=posix"] {
+        let name = format!("{tag}{}.{}", native.len(), std::process::id());
+        let url = format!("mq://{name}{native}");
+        watched(&url.clone(), move || test(&url, &name));
+    }
+}
+
+#[test]
+fn handles_of_a_queue_that_wait_are_told() {
+    each_queue("q", |url, name| {
+        let (owner, mut queue) = queue_of(url, name);
+        let mut other = owner.queue().unwrap();
+        // What is there is received first.
+        other.send(0, b"there").unwrap();
+        assert_eq!(queue.recv_timeout(SOON).unwrap().1, b"there");
+        is_told(&queue.recv_timeout(SOON).unwrap_err(), url);
+        is_told(&other.recv().unwrap_err(), url);
+        while queue.try_send(0, b"until it is full").is_ok() {}
+        is_told(&other.send(0, b"never").unwrap_err(), url);
+        assert_eq!(other.recv().unwrap().1, b"until it is full");
+    });
+}
+
+#[test]
+fn a_select_finds_a_queue_ready_to_tell() {
+    each_queue("qsel", |url, name| {
+        let (_owner, mut queue) = queue_of(url, name);
+        let mut select = Select::new().unwrap();
+        assert_eq!(select.wait_timeout(&mut [&mut queue], SOON).unwrap(), 0);
+        is_told(&queue.try_recv().unwrap_err(), url);
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_that_waits_for_a_queue_is_told() {
+    each_queue("qtask", |url, name| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (_owner, queue) = queue_of(url, name);
+        let error = runtime.block_on(async { queue.into_async().unwrap().recv().await.unwrap_err() });
+        is_told(&error, url);
+    });
+}

@@ -36,7 +36,10 @@ impl Body {
     pub(crate) fn check(&self, settings: &Settings, persists: bool, operation: Operation) -> Result<()> {
         match self {
             Self::Memory(geometry) => settings.check(geometry, persists, operation),
-            Self::Posix(record) => settings.check_kernel(&record.shape, persists, operation),
+            Self::Posix(record) => {
+                record.check_namespace(operation)?;
+                settings.check_kernel(&record.shape, persists, operation)
+            }
         }
     }
 }

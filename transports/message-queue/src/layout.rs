@@ -187,6 +187,12 @@ pub(crate) const fn longest_in(chunks: u32) -> usize {
     if bytes < MAX_LEN as u64 { bytes as usize } else { MAX_LEN }
 }
 
+/// The layout that memory says it has, if that is another than ours and may be one.
+pub(crate) fn other_layout(region: &Region, ours: u32) -> Option<u32> {
+    let found = region.u32(plan::LAYOUT).load(Relaxed);
+    ((1..1000).contains(&found) && found != ours).then_some(found)
+}
+
 /// What a queue is made with, and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
@@ -250,12 +256,6 @@ impl Geometry {
         bytes.extend((self.longest as u64).to_ne_bytes());
         bytes.extend((self.text as u64).to_ne_bytes());
         bytes
-    }
-
-    /// The layout that memory says it has, if that is another than ours and may be one.
-    pub(crate) fn other_layout(region: &Region) -> Option<u32> {
-        let found = region.u32(plan::LAYOUT).load(Relaxed);
-        ((1..1000).contains(&found) && found != LAYOUT).then_some(found)
     }
 
     /// Reads a private copy. `None` unless all of it can be, and fits.

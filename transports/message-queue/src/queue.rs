@@ -47,7 +47,11 @@ impl Handle {
 
     #[inline]
     fn check(&self, operation: Operation) -> Result<()> {
-        self.party.company.memory.check(operation)
+        self.memory().check(operation)
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.party.company.memory
     }
 
     fn geometry(&self) -> &Geometry {
@@ -99,13 +103,21 @@ impl Queue for Handle {
                 read(priority, &self.copy);
                 Ok(())
             }
-            None => Err(Error::new(Operation::Receive, ErrorKind::WouldBlock)),
+            None => {
+                self.memory().recall_named(Operation::Receive)?;
+                Err(Error::new(Operation::Receive, ErrorKind::WouldBlock))
+            }
         }
     }
 
     fn is_ready(&self) -> Result<bool> {
         self.check(Operation::Queue)?;
-        Ok(self.party.is_ready())
+        let ready = self.party.is_ready();
+        if !ready {
+            // An error that the next try tells.
+            self.memory().recall_named(Operation::Queue)?;
+        }
+        Ok(ready)
     }
 
     fn status(&self) -> Result<QueueStatus> {
@@ -148,6 +160,8 @@ impl Wait for Handle {
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
         self.check(self.operation())?;
+        // A handle that waits: others may meet at new memory of the same name meanwhile.
+        self.memory().insist_named(self.operation())?;
         let task = matches!(waiter, Waiter::Task(_));
         if task {
             self.bell()?.silence();

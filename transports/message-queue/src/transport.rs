@@ -6,7 +6,7 @@ use anyipc_shared_memory::parts::{self, Acceptor, Kind, Memory, Path, Plan, Regi
 
 use crate::endpoint::{Body, Endpoint};
 use crate::kind::KIND;
-use crate::layout::{Geometry, LAYOUT};
+use crate::layout::{Geometry, LAYOUT, other_layout};
 use crate::party;
 use crate::posix::{self, Record};
 use crate::settings::{KEYS, NATIVE, Settings};
@@ -133,7 +133,7 @@ fn layout(
 ) -> Result<(Body, Vec<u8>, usize)> {
     let too_large = Error::new(operation, ErrorKind::OutOfMemory);
     if settings.posix {
-        let record = Record::new(name, settings.kernel_queue(operation)?, text);
+        let record = Record::new(name, settings.kernel_queue(operation)?, text, operation)?;
         let first = record.encode();
         let size = first.len().checked_add(text).ok_or(too_large)?;
         return Ok((Body::Posix(record), first, size));
@@ -183,11 +183,10 @@ fn make(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operatio
 
 /// What lies in some memory.
 fn read(region: &Region, settings: &Settings, operation: Operation) -> Result<Body> {
-    if !settings.posix
-        && let Some(found) = Geometry::other_layout(region)
-    {
+    let ours = if settings.posix { posix::LAYOUT } else { LAYOUT };
+    if let Some(found) = other_layout(region, ours) {
         return Err(Error::new(operation, ErrorKind::Mismatch).because(format!(
-            "the queue has layout {found}, this program speaks layout {LAYOUT}; use it with the version that made it, \
+            "the queue has layout {found}, this program speaks layout {ours}; use it with the version that made it, \
              or remove it with `anyipc rm`"
         )));
     }

@@ -31,8 +31,10 @@ fn open(name: &Name, query: &str) -> Endpoint {
 fn child() {
     let Some(role) = role() else { return };
     let name = Name::new(&role[1]).unwrap();
-    if role[0] == "connect" {
-        return connect_for_ever(&name);
+    match role[0].as_str() {
+        "connect" => return connect_for_ever(&name),
+        "elsewhere" => return meet_elsewhere(&name),
+        _ => {}
     }
     let endpoint = open(&name, "");
     let mut queue = endpoint.queue().unwrap();
@@ -333,4 +335,67 @@ fn a_persistent_queue_survives_all_its_users() {
     }
     MessageQueue.remove(&name, &options(""), false).unwrap();
     assert!(!is_there(&kernel));
+}
+
+/// What a process of another IPC namespace is told, and what it leaves there.
+fn meet_elsewhere(name: &Name) {
+    let query = "native=posix&create=open_or_create";
+    for error in [
+        failed(MessageQueue.open(name, &options("native=posix"))),
+        failed(MessageQueue.create(name, &options(query))),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+        assert!(error.to_string().contains("namespace"), "{error}");
+    }
+    say("told");
+    // A name that is nobody's yet is made here, and works here.
+    let own = common::name("elsewhere");
+    let mut queue = create(&own, "native=posix").queue().unwrap();
+    queue.try_send(0, b"here").unwrap();
+    assert_eq!(try_recv(&mut *queue).unwrap().1, b"here");
+    drop(queue);
+    assert!(!is_there(&kernel_name(name)) && !is_there(&channel_name(name)));
+    say("clean");
+}
+
+#[test]
+fn another_ipc_namespace_is_told() {
+    let _alone = alone();
+    let name = name("namespaces");
+    let owner = create(&name, "native=posix");
+    let mut queue = owner.queue().unwrap();
+    // With rights of our own, or with those of a user namespace; where the system allows neither, there is none.
+    let ways: [&[&str]; 2] = [&["--ipc"], &["--user", "--map-current-user", "--ipc"]];
+    let allowed = |way: &&&[&str]| {
+        let tried = std::process::Command::new("unshare").args(**way).arg("true").output();
+        tried.is_ok_and(|tried| tried.status.success())
+    };
+    let Some(way) = ways.iter().find(allowed) else {
+        eprintln!("no IPC namespaces here: nothing is tested");
+        return;
+    };
+    let elsewhere = common::spawn_by("unshare", way, &format!("elsewhere {name}"));
+    assert_eq!(elsewhere.finish(), ["told", "clean"]);
+    queue.try_send(0, b"ours").unwrap();
+    assert_eq!(try_recv(&mut *queue).unwrap().1, b"ours");
+    assert!(is_there(&kernel_name(&name)));
+}
+
+#[test]
+fn a_record_of_another_namespace_or_layout_is_told_and_can_be_removed() {
+    let _alone = alone();
+    let name = name("strange-record");
+    for (at, strange, says) in [(248, 1, "namespace"), (0, 2, "layout")] {
+        drop(create(&name, "native=posix&persist=true"));
+        let file = Dir::open(Scope::User, Operation::Open).unwrap();
+        let file = file.path().join(format!("mq-posix+{}.record", name.os_name()));
+        let file = File::options().write(true).open(file).unwrap();
+        let bare = kernel_name(&name);
+        file.write_at(&u32::to_ne_bytes(strange), 4096 + at).unwrap();
+        let error = failed(MessageQueue.open(&name, &options("native=posix")));
+        assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
+        assert!(error.to_string().contains(says), "{error}");
+        MessageQueue.remove(&name, &options("native=posix"), false).unwrap();
+        assert!(!is_there(&bare));
+    }
 }

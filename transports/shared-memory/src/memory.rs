@@ -119,6 +119,24 @@ impl Memory {
         self.segment.check_named(operation)
     }
 
+    /// As [`check_named`](Self::check_named), for memory with several handles: once it was found, it is told at every
+    /// call.
+    ///
+    /// # Errors
+    /// `Removed`.
+    pub fn insist_named(&self, operation: Operation) -> Result<()> {
+        self.segment.insist_named(operation)
+    }
+
+    /// The same without a look of its own, at the cost of a load: `Removed` if one found it so.
+    ///
+    /// # Errors
+    /// `Removed`.
+    #[inline]
+    pub fn recall_named(&self, operation: Operation) -> Result<()> {
+        self.segment.recall_named(operation)
+    }
+
     /// Hangs up a bell that belongs to the memory: its file is removed with the memory's, at the latest.
     pub fn make_bell(&self, number: u32, operation: Operation) -> Result<Bell> {
         let name = self.companion(number, operation)?;

@@ -112,6 +112,11 @@ impl Segment {
         self.held.insist_named(op)
     }
 
+    /// The same without a look of its own: `Removed` if one found it so.
+    pub(crate) fn recall_named(&self, op: Operation) -> Result<()> {
+        self.held.recall_named(op)
+    }
+
     /// The contents, shared.
     pub(crate) fn region(&self) -> Region {
         Region::contents(&self.map)

@@ -18,7 +18,7 @@ mod sys;
 pub(crate) use channel::Pair;
 pub(crate) use channel::{Receiver, Sender};
 pub(crate) use queue::Handle;
-pub(crate) use record::{KIND, Record, Shape, TEXT};
+pub(crate) use record::{KIND, LAYOUT, Record, Shape, TEXT};
 
 /// The longest message that the kernel allows, as far as it tells.
 pub(crate) fn longest() -> u64 {

@@ -94,9 +94,23 @@ impl Queue for Handle {
 
     fn try_recv_with(&mut self, read: &mut dyn FnMut(u32, &[u8])) -> Result<()> {
         self.memory.check(Operation::Receive)?;
-        let (len, priority) = self.receive()?;
+        let received = self.receive();
+        if received.as_ref().is_err_and(Error::is_would_block) {
+            self.memory.recall_named(Operation::Receive)?;
+        }
+        let (len, priority) = received?;
         read(priority, &self.copy[..len.min(self.copy.len())]);
         Ok(())
+    }
+
+    fn is_ready(&self) -> Result<bool> {
+        self.memory.check(Operation::Queue)?;
+        let status = sys::status(&self.queue).map_err(|error| failed(Operation::Queue, error))?;
+        if status.messages == 0 {
+            // An error that the next try tells.
+            self.memory.recall_named(Operation::Queue)?;
+        }
+        Ok(status.messages > 0)
     }
 
     fn status(&self) -> Result<QueueStatus> {
@@ -145,6 +159,7 @@ impl Wait for Handle {
 
     fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
         self.memory.check(self.operation())?;
+        self.memory.insist_named(self.operation())?;
         Ok(Armed::Source(if self.kind == ROOM { Interest::Writable } else { Interest::Readable }))
     }
 }

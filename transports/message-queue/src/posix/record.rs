@@ -1,8 +1,11 @@
+//! The record of a kernel queue: its name, its limits, and the IPC namespace that it lies in. The private directory may
+//! be shared by containers that do not share their IPC namespace, and the same name means another queue in each.
+
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{io, process};
 
-use anyipc_core::{Error, MAX_PRIORITIES, Name, Operation, Result};
+use anyipc_core::{Error, ErrorKind, MAX_PRIORITIES, Name, Operation, Result};
 use anyipc_os::{Fd, user};
 use anyipc_shared_memory::parts::{CLEAN, Kind, Region};
 
@@ -21,13 +24,15 @@ pub(crate) static KIND: Kind = Kind {
 };
 
 /// The version of the record.
-const LAYOUT: u32 = 2;
+pub(crate) const LAYOUT: u32 = 3;
 /// Where the count of dropped messages lies (u64).
 pub(super) const DROPPED: usize = 32;
 /// Where the kernel queue's name lies, with a NUL behind it.
 const NAME: usize = 40;
 /// Where the name lies that a channel's queues have while they are made, with a NUL behind it.
 const CHANNEL: usize = 144;
+/// Where the number of the IPC namespace lies (u64).
+const NAMESPACE: usize = 248;
 /// Where the text of `alloc_lpsz` lies.
 pub(crate) const TEXT: usize = CLEAN;
 
@@ -52,11 +57,27 @@ pub(crate) struct Record {
     name: String,
     /// The name that a channel's queues have while they are made. Nobody needs what stands there.
     channel: String,
+    /// The number of the IPC namespace in which these names mean something.
+    namespace: u64,
+}
+
+/// The IPC namespace of this process.
+fn namespace(operation: Operation) -> Result<u64> {
+    sys::namespace().map_err(|error| {
+        Error::new(operation, ErrorKind::Unsupported)
+            .because(
+                "native=posix needs /proc, which tells IPC namespaces apart: mount it, or leave native= out",
+            )
+            .from_source(error)
+    })
 }
 
 impl Record {
     /// A record of a queue to be made.
-    pub(crate) fn new(name: &Name, shape: Shape, text: usize) -> Self {
+    ///
+    /// # Errors
+    /// `Unsupported` without `/proc`.
+    pub(crate) fn new(name: &Name, shape: Shape, text: usize, operation: Operation) -> Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let os_name = name.os_name();
         let hash = os_name.rsplit('-').next().unwrap_or_default();
@@ -65,7 +86,21 @@ impl Record {
             let nonce = RandomState::new().hash_one((process::id(), COUNT.fetch_add(1, Relaxed)));
             format!("{}{hash}-{nonce:016x}", prefix())
         };
-        Self { shape, text, name: fresh(), channel: fresh() }
+        let namespace = namespace(operation)?;
+        Ok(Self { shape, text, name: fresh(), channel: fresh(), namespace })
+    }
+
+    /// `Mismatch` unless this process is in the queue's IPC namespace.
+    pub(crate) fn check_namespace(&self, operation: Operation) -> Result<()> {
+        let ours = namespace(operation)?;
+        if ours == self.namespace {
+            return Ok(());
+        }
+        Err(Error::new(operation, ErrorKind::Mismatch).because(format!(
+            "its kernel queue lies in the IPC namespace {}, and this process is in {ours}, where messages would \
+             go to another queue; let both share one (containers: --ipc), or leave native= out",
+            self.namespace
+        )))
     }
 
     /// What the memory begins with.
@@ -78,7 +113,8 @@ impl Record {
         bytes.extend(self.name.as_bytes());
         bytes.resize(CHANNEL, 0);
         bytes.extend(self.channel.as_bytes());
-        bytes.resize(CLEAN, 0);
+        bytes.resize(NAMESPACE, 0);
+        bytes.extend(self.namespace.to_ne_bytes());
         bytes
     }
 
@@ -89,7 +125,8 @@ impl Record {
             return None;
         }
         let word = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
-        let text = usize::try_from(u64::from_ne_bytes(*bytes.get(24..)?.first_chunk()?)).ok()?;
+        let wide = |at: usize| Some(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
+        let text = usize::try_from(wide(24)?).ok()?;
         let shape = Shape {
             priorities: word(4)?,
             full: Full::from_number(word(8)?)?,
@@ -100,7 +137,7 @@ impl Record {
             && (1..=MAX_PRIORITIES).contains(&shape.priorities)
             && TEXT.checked_add(text)? <= region.len();
         let (name, channel) = (name_in(&bytes, NAME)?, name_in(&bytes, CHANNEL)?);
-        sound.then_some(Self { shape, text, name, channel })
+        sound.then_some(Self { shape, text, name, channel, namespace: wide(NAMESPACE)? })
     }
 
     /// Opens the kernel's queue, and makes it if nobody has.

@@ -137,7 +137,18 @@ pub(crate) struct Process {
 }
 
 pub(crate) fn spawn(role: &str) -> Process {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+    start(Command::new(std::env::current_exe().unwrap()), role)
+}
+
+/// The same under another program, which runs what its last arguments say.
+pub(crate) fn spawn_by(program: &str, args: &[&str], role: &str) -> Process {
+    let mut command = Command::new(program);
+    command.args(args).arg(std::env::current_exe().unwrap());
+    start(command, role)
+}
+
+fn start(mut command: Command, role: &str) -> Process {
+    let mut child = command
         .args(["--exact", "child", "--nocapture", "--test-threads=1"])
         .env(ROLE, role)
         .stdin(Stdio::null())

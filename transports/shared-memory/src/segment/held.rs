@@ -61,6 +61,11 @@ impl Held {
     /// The same, and `Removed` at every call since a look found it so.
     pub(super) fn insist_named(&self, operation: Operation) -> Result<()> {
         self.check_named(operation)?;
+        self.recall_named(operation)
+    }
+
+    /// The same without a look of its own: `Removed` if one found it so.
+    pub(super) fn recall_named(&self, operation: Operation) -> Result<()> {
         if self.removed.load(Relaxed) {
             check_named(&self.dir, &self.file, self.id, operation)?;
         }

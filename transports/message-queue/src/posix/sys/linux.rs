@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 use anyipc_core::ErrorKind;
 use anyipc_os::Fd;
@@ -114,6 +115,16 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 fn done(code: isize) -> io::Result<usize> {
     usize::try_from(code).map_err(|_| io::Error::last_os_error())
+}
+
+/// The number of this process's IPC namespace, which no other living one has. An error without `/proc`.
+pub(crate) fn namespace() -> io::Result<u64> {
+    match std::fs::metadata("/proc/self/ns/ipc") {
+        Ok(namespace) => Ok(namespace.ino()),
+        // A kernel without IPC namespaces has one for all.
+        Err(_) if std::fs::exists("/proc/self/ns")? => Ok(0),
+        Err(error) => Err(error),
+    }
 }
 
 /// A limit of the kernel, by its file's name.

@@ -33,6 +33,10 @@ pub(crate) fn receive(_fd: &Fd, _buffer: &mut [u8]) -> io::Result<(usize, u32)> 
     none()
 }
 
+pub(crate) fn namespace() -> io::Result<u64> {
+    none()
+}
+
 pub(crate) fn limit(_file: &str) -> Option<usize> {
     None
 }
