@@ -40,7 +40,7 @@ impl Queue {
     ///
     /// # Errors
     /// `Full` (with `full=error`), `InvalidOption` (the queue has no such priority), `MessageTooLarge`, `Corrupt`,
-    /// `Forked`.
+    /// `Removed` (the name went away, found by a wait), `Forked`.
     pub fn send(&mut self, priority: u32, message: &[u8]) -> Result<()> {
         self.send_within(priority, message, None)
     }
@@ -56,7 +56,8 @@ impl Queue {
     /// As [`send`](Self::send), without waiting.
     ///
     /// # Errors
-    /// `WouldBlock` (no room now), and those of `send`.
+    /// `WouldBlock` (no room now, another sender has waited for longer, or another process holds the queue and does not
+    /// run), and those of `send`.
     pub fn try_send(&mut self, priority: u32, message: &[u8]) -> Result<()> {
         self.inner.try_send(priority, message).map_err(|e| self.explain(e, Operation::Send))
     }
@@ -90,7 +91,7 @@ impl Queue {
     /// Receives one message with its priority; waits for it.
     ///
     /// # Errors
-    /// `Corrupt`, `Forked`. That nobody will send any more is none: others may come.
+    /// `Corrupt`, `Removed` (the queue is empty and its name went away), `Forked`. That nobody will send any more is none: others may come.
     pub fn recv(&mut self) -> Result<(u32, Vec<u8>)> {
         self.recv_with(|priority, message| (priority, message.to_vec()))
     }
@@ -106,7 +107,7 @@ impl Queue {
     /// As [`recv`](Self::recv), without waiting.
     ///
     /// # Errors
-    /// `WouldBlock` (the queue is empty), and those of `recv`.
+    /// `WouldBlock` (the queue is empty, or another process holds it and does not run), and those of `recv`.
     pub fn try_recv(&mut self) -> Result<(u32, Vec<u8>)> {
         self.try_recv_with(|priority, message| (priority, message.to_vec()))
     }
@@ -180,7 +181,8 @@ impl Queue {
         Ok(self.len()? == 0)
     }
 
-    /// What is in the queue, its limits, and how many messages were dropped.
+    /// What is in the queue, its limits, and how many messages were dropped. Where a process was stopped in the midst of
+    /// a call, its message is counted or not.
     ///
     /// # Errors
     /// Those of [`len`](Self::len).
@@ -188,10 +190,10 @@ impl Queue {
         self.inner.status().map_err(|e| self.explain(e, Operation::Queue))
     }
 
-    /// Removes all messages. Returns how many.
+    /// Removes all messages. Returns how many. Waits up to a second for a process that holds the queue.
     ///
     /// # Errors
-    /// Those of [`len`](Self::len).
+    /// `Busy` if that one does not run, and those of [`len`](Self::len).
     pub fn purge(&mut self) -> Result<u64> {
         self.inner.purge().map_err(|e| self.explain(e, Operation::Queue))
     }
