@@ -86,7 +86,7 @@ pub(crate) const fn numbered(sender: u64, stamp: u64) -> u64 {
 /// Which of several senders a message says that it is from.
 #[inline]
 pub(crate) fn sender_of(message: &[u8]) -> usize {
-    (first_word(message) & !(LAST | END)) as usize >> SENDER
+    ((first_word(message) & !(LAST | END)) >> SENDER) as usize
 }
 
 /// Writes all of a message. `stamp` is its place in the sequence, with or without [`LAST`], or [`END`].

@@ -48,8 +48,9 @@ pub(crate) const CHUNK: usize = 128;
 pub(crate) const LINE: usize = 64;
 /// The fewest chunks of a queue.
 pub(crate) const MIN_CHUNKS: u32 = 8;
-/// The most chunks of a queue: 32 GiB, so that twice their number fits into 32 bits with room to spare.
-pub(crate) const MAX_CHUNKS: u32 = 1 << 28;
+/// The most chunks of a queue: 32 GiB, so that twice their number fits into 32 bits with room to spare; where
+/// addresses have 32 bits, 1 GiB.
+pub(crate) const MAX_CHUNKS: u32 = if usize::BITS < 64 { 1 << 23 } else { 1 << 28 };
 /// Bytes of the longest message of any queue, as lengths are stored in 32 bits.
 pub(crate) const MAX_LEN: usize = u32::MAX as usize;
 /// The most seats: as many as there are bits for who waits.

@@ -13,7 +13,7 @@ pub(crate) fn pour(link: &mut impl Link, size: usize, count: u64, batch: u64) ->
     let start = Instant::now();
     let last = count.saturating_sub(1);
     if batch > 1 {
-        for first in (0..last).step_by(usize::try_from(batch)?) {
+        for first in (0..last).step_by(usize::try_from(batch).unwrap_or(usize::MAX)) {
             link.send_many(size, first, batch.min(last - first))?;
         }
     } else {

@@ -34,6 +34,11 @@ impl Fd {
         open().map(Self::new)
     }
 
+    /// False in a forked child, where the number may be another file's by now.
+    pub fn is_ours(&self) -> bool {
+        self.generation == generation()
+    }
+
     /// What kind of file it is, whose and how large.
     pub fn status(&self) -> io::Result<Status> {
         Ok(status(&rustix::fs::fstat(self)?))
@@ -87,7 +92,7 @@ impl AsFd for Fd {
 impl Drop for Fd {
     fn drop(&mut self) {
         // In a child the handler has closed it, and the number may be someone else's by now.
-        if self.generation == generation() {
+        if self.is_ours() {
             let _quiet = Quiet::new();
             fork::leave(self.fd.as_raw_fd());
             // SAFETY: dropped here and never touched again.

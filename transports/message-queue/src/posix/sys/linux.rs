@@ -11,14 +11,15 @@ use anyipc_os::Fd;
 use super::Status;
 
 /// An instant that has passed: no call waits, whatever the descriptor's flags are.
-static PAST: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+const PAST: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Opens the queue of this name, mode 0600, and makes it if there is none; `exclusive`: only makes it.
 pub(crate) fn open(name: &str, most: usize, longest: usize, exclusive: bool) -> io::Result<Fd> {
     let name = CString::new(name)?;
     // SAFETY: all zero is a valid value of this structure of numbers.
     let mut shape: libc::mq_attr = unsafe { std::mem::zeroed() };
-    let number = |n: usize| i64::try_from(n).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+    let number =
+        |n: usize| libc::c_long::try_from(n).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
     (shape.mq_maxmsg, shape.mq_msgsize) = (number(most)?, number(longest)?);
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let flags = if exclusive { flags | libc::O_EXCL } else { flags };
@@ -46,7 +47,7 @@ pub(crate) fn status(fd: &Fd) -> io::Result<Status> {
     let mut got: libc::mq_attr = unsafe { std::mem::zeroed() };
     // SAFETY: the descriptor is open, and `got` is valid for the call.
     done(unsafe { libc::mq_getattr(fd.as_fd().as_raw_fd(), &raw mut got) } as isize)?;
-    let number = |n: i64| usize::try_from(n).unwrap_or(0);
+    let number = |n: libc::c_long| usize::try_from(n).unwrap_or(0);
     Ok(Status {
         most: number(got.mq_maxmsg),
         longest: number(got.mq_msgsize),
@@ -65,6 +66,8 @@ pub(crate) fn bytes(fd: &Fd) -> io::Result<u64> {
 
 /// Sends one message; `WouldBlock` if the queue is full.
 pub(crate) fn send(fd: &Fd, priority: u32, message: &[u8]) -> io::Result<()> {
+    // In memory that can be written: an emulator (qemu) writes it back.
+    let past = PAST;
     retry(|| {
         // SAFETY: the descriptor is open, and the message as long as it says.
         let code = unsafe {
@@ -73,7 +76,7 @@ pub(crate) fn send(fd: &Fd, priority: u32, message: &[u8]) -> io::Result<()> {
                 message.as_ptr().cast(),
                 message.len(),
                 priority,
-                &raw const PAST,
+                &raw const past,
             )
         };
         done(code as isize).map(drop)
@@ -84,7 +87,7 @@ pub(crate) fn send(fd: &Fd, priority: u32, message: &[u8]) -> io::Result<()> {
 /// if there is none.
 pub(crate) fn receive(fd: &Fd, buffer: &mut [u8]) -> io::Result<(usize, u32)> {
     retry(|| {
-        let mut priority = 0;
+        let (mut priority, past) = (0, PAST);
         // SAFETY: the descriptor is open, the buffer as long as it says, and `priority` valid for the call.
         let count = unsafe {
             libc::mq_timedreceive(
@@ -92,7 +95,7 @@ pub(crate) fn receive(fd: &Fd, buffer: &mut [u8]) -> io::Result<(usize, u32)> {
                 buffer.as_mut_ptr().cast(),
                 buffer.len(),
                 &raw mut priority,
-                &raw const PAST,
+                &raw const past,
             )
         };
         Ok((done(count)?, priority))

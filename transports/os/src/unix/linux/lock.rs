@@ -73,18 +73,24 @@ pub fn is_number_locked(fd: &Fd, number: u32) -> io::Result<bool> {
     Ok(kind != libc::F_UNLCK)
 }
 
+// `fcntl` of 32-bit glibc takes 32-bit offsets, and the locks lie beyond.
+#[cfg(not(all(target_env = "gnu", target_pointer_width = "32")))]
+use libc::flock as Record;
+#[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
+use libc::flock64 as Record;
+
 /// One call about a lock of one byte, owned by the open file. The kind comes back as the kernel left it.
 fn record_lock(fd: &Fd, command: i32, kind: i32, byte: i64) -> io::Result<i32> {
     // `l_pid` must be 0 for a lock of the open file.
-    let mut lock = libc::flock {
-        l_type: kind as i16,
-        l_whence: libc::SEEK_SET as i16,
-        l_start: byte,
-        l_len: 1,
-        l_pid: 0,
-    };
+    let mut lock =
+        Record { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: byte, l_len: 1, l_pid: 0 };
+    let fd = fd.as_fd().as_raw_fd();
     // SAFETY: the descriptor is open for the call, and `lock` is a valid structure that `GETLK` may change.
-    let code = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), command, &mut lock) };
+    #[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
+    let code = unsafe { libc::syscall(libc::SYS_fcntl64, fd, command, &raw mut lock) };
+    // SAFETY: as above.
+    #[cfg(not(all(target_env = "gnu", target_pointer_width = "32")))]
+    let code = unsafe { libc::fcntl(fd, command, &raw mut lock) };
     if code == 0 { Ok(lock.l_type.into()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -9,8 +9,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
-    listen, recvmsg, send, sendmsg, socket_with,
+    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind,
+    connect, listen, recvmsg, send, sendmsg, shutdown, socket_with, sockopt,
 };
 
 use super::super::{Bells, Credentials};
@@ -19,8 +19,10 @@ use super::super::{Bells, Credentials};
 const BACKLOG: i32 = 1024;
 /// How many connectors that are gone already one call passes over.
 const MOST_GONE: usize = 16;
-/// The most descriptors one message carries.
+/// The most descriptors that we send with one message.
 const MAX_FDS: usize = 4;
+/// The most that the kernel lets anybody send.
+const SCM_MAX_FD: usize = 253;
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// A non-blocking local stream socket.
@@ -61,15 +63,22 @@ impl Socket {
 
     /// Receives bytes, and appends the descriptors that came with them. 0: the other side hung up. A
     /// table of descriptors that is full loses the descriptors, and the bytes with them.
+    ///
+    /// A descriptor of any kind may come. There is room for all, since the kernel would close the rest in this
+    /// call, and closing a socket may wait until what its buffer holds is sent (`SO_LINGER`): that is taken away.
     pub(crate) fn recv_with(&self, bytes: &mut [u8], fds: &mut Vec<Fd>) -> io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SCM_MAX_FD))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
         let _quiet = Quiet::new();
         let got = recvmsg(&self.0, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(received) = message {
-                fds.extend(received.map(Fd::new));
+                fds.extend(received.map(|fd| {
+                    // An error: it is no such socket.
+                    let _ = sockopt::set_socket_linger(&fd, None);
+                    Fd::new(fd)
+                }));
             }
         }
         // The kernel drops the descriptors that it finds no number for.
@@ -103,6 +112,10 @@ impl Socket {
                 Ok(0) => bells.hung_up = true,
                 Ok(got) => {
                     bells.rung = true;
+                    // No honest peer sends so many: its descriptors must not use up our table.
+                    if fds.len() > MAX_FDS {
+                        break;
+                    }
                     // There was no more. (A read ends behind descriptors, whatever follows.)
                     if got < bytes.len() && fds.len() == before {
                         break;
@@ -123,12 +136,34 @@ impl Socket {
 
     #[cfg(test)]
     pub(crate) fn hang_up(&self) {
-        rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both).unwrap();
+        shutdown(&self.0, Shutdown::Both).unwrap();
     }
 
     /// What a reactor registers.
     pub(crate) fn source(self: &Arc<Self>) -> Result<Source> {
         Ok(Arc::clone(self) as Source)
+    }
+}
+
+/// The most messages that are taken off a socket before it is closed: more than a buffer of usual size holds.
+const MOST: u32 = 4096;
+
+impl Drop for Socket {
+    /// What was not received would be closed with the socket, descriptors that linger included: it is received.
+    fn drop(&mut self) {
+        if !self.0.is_ours() {
+            return;
+        }
+        // Nothing more comes.
+        let _ = shutdown(&self.0, Shutdown::Both);
+        let (mut bytes, mut fds) = ([0; 256], Vec::new());
+        for _ in 0..MOST {
+            match self.recv_with(&mut bytes, &mut fds) {
+                Ok(1..) => fds.clear(),
+                Err(error) if is_shortage(&error) => fds.clear(),
+                Ok(0) | Err(_) => return,
+            }
+        }
     }
 }
 
