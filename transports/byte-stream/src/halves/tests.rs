@@ -296,7 +296,7 @@ fn nobody_sleeps_in_a_stream_that_was_given() {
     if !Stream::PASSES_STREAMS {
         return;
     }
-    let ((giver, taker), (mine, given)) = (local(), Stream::pair().unwrap());
+    let ((taker, giver), (mine, given)) = (local(), Stream::pair().unwrap());
     giver.send_with(b"x", &given).unwrap();
     let mut taken = None;
     assert_eq!(taker.recv_with(&mut [0], &mut taken).unwrap(), 1);
