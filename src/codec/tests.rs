@@ -148,12 +148,16 @@ mod with_codecs {
     fn elements_without_bytes_are_limited() {
         #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         struct Nothing;
-        let max = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
-        refused::<Vec<()>>(CodecId::Postcard, &max, "elements");
-        refused::<std::collections::BTreeMap<Nothing, ()>>(CodecId::Postcard, &max, "elements");
-        let max = [253, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
-        refused::<Vec<Nothing>>(CodecId::Bincode, &max, "elements");
-        refused::<Vec<[(); 2]>>(CodecId::Bincode, &max, "elements");
+        // As many as a length can say.
+        let wide = usize::BITS == 64;
+        let max =
+            if wide { &[&[0xff; 9][..], &[0x01]].concat() } else { &[&[0xff; 4][..], &[0x0f]].concat() };
+        refused::<Vec<()>>(CodecId::Postcard, max, "elements");
+        refused::<std::collections::BTreeMap<Nothing, ()>>(CodecId::Postcard, max, "elements");
+        let max: &[u8] =
+            if wide { &[253, 255, 255, 255, 255, 255, 255, 255, 127] } else { &[252, 255, 255, 255, 127] };
+        refused::<Vec<Nothing>>(CodecId::Bincode, max, "elements");
+        refused::<Vec<[(); 2]>>(CodecId::Bincode, max, "elements");
         for codec in [CodecId::Postcard, CodecId::Bincode, CodecId::Json] {
             if codec.is_available() {
                 let mut out = vec![];
