@@ -6,6 +6,7 @@ mod link;
 mod pulse;
 mod ready;
 mod receiver;
+mod scratch;
 mod sender;
 #[cfg(test)]
 mod tests;

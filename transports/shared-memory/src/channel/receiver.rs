@@ -10,6 +10,7 @@ use super::layout::Layout;
 use super::link::{Half, Link};
 use super::pulse::Pulse;
 use super::ready::ReadySlot;
+use super::scratch::Scratch;
 use crate::bytes::{self, SHORT};
 use crate::ring::{Consumer, Refusal, SharedRing, Storage, Wake, state};
 use crate::sys;
@@ -23,7 +24,7 @@ pub struct Receiver {
     token: Option<ReadySlot>,
     /// Whether frames are read where they stand, instead of in `copy`.
     in_place: bool,
-    copy: Vec<u8>,
+    copy: Scratch,
     /// The value of our state word that a thread may sleep on.
     parked: u32,
     /// How many bytes the ring may grow to.
@@ -62,7 +63,7 @@ impl Receiver {
             pulse: Pulse::new(),
             token,
             in_place,
-            copy: Vec::new(),
+            copy: Scratch::default(),
             parked: 0,
             limit,
             larger: spare.map_or(Larger::None, Larger::Spare),
@@ -256,12 +257,12 @@ impl RecvHalf for Receiver {
             let shown = self.pop_next(self.ring.max_payload(), |frame| read(Flags::NONE, frame));
             return shown.or_else(|_| self.pop(read));
         }
-        let mut copy = std::mem::take(&mut self.copy);
+        let mut copy = self.copy.take();
         copy.clear();
-        let flags = self.try_recv_into(&mut copy);
-        self.copy = copy;
-        read(flags?, &self.copy);
-        Ok(())
+        let shown = self.try_recv_into(&mut copy).map(|flags| read(flags, &copy));
+        let used = shown.is_ok().then_some(copy.len());
+        self.copy.put_back(copy, used);
+        shown
     }
 
     fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Flags> {

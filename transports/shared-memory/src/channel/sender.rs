@@ -10,6 +10,7 @@ use super::layout::{Layout, SPARE};
 use super::link::{Half, Link};
 use super::pulse::{Haste, Pulse};
 use super::ready::ReadySlot;
+use super::scratch::Scratch;
 use crate::bytes::{self, SHORT};
 use crate::ring::{Producer, Pushed, Refusal, SharedRing, Storage, Wake, state};
 use crate::sys;
@@ -31,7 +32,7 @@ pub struct Sender {
     /// Whether `try_send_with` lets a frame be written in the ring, where the peer can change it meanwhile,
     /// instead of in `scratch`.
     in_place: bool,
-    scratch: Vec<u8>,
+    scratch: Scratch,
 }
 
 /// A ring begins small, which is kind to memory and to the caches. A sender that finds it full goes on in the spare array;
@@ -84,7 +85,7 @@ impl Sender {
             Growth { capacity: ring.ring().capacity(), limit, wanted: 0, spare, again: false, offered: None };
         let max_frame = ring.max_payload();
         let (pulse, roomy) = (Pulse::new(), growth.roomy(max_frame));
-        let (haste, scratch) = (Haste::default(), Vec::new());
+        let (haste, scratch) = (Haste::default(), Scratch::default());
         Self { ring, link, pulse, ready, parked: 0, max_frame, roomy, growth, haste, in_place, scratch }
     }
 
@@ -409,9 +410,9 @@ impl SendHalf for Sender {
         let result = if self.in_place {
             self.push(max, flags, fill)
         } else {
-            let mut scratch = std::mem::take(&mut self.scratch);
+            let mut scratch = self.scratch.take();
             let sent = self.push(max, flags, |frame| copy_from(&mut scratch, frame, &mut fill));
-            self.scratch = scratch;
+            self.scratch.put_back(scratch, sent.is_ok().then_some(max));
             sent
         };
         if cancelled { Ok(()) } else { result }

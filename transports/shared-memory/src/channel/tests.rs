@@ -37,6 +37,7 @@ fn growing_pair(
     let ours = Socket::connect(&dir, &name).unwrap();
     dir.unlink(&name).unwrap();
     let theirs = listener.accept().unwrap().unwrap();
+    theirs.take_descriptors();
     let extent = Layout::extent(capacity, spares);
     let memory = sys::anonymous(extent.len, extent.reserved).unwrap();
     let map = || Arc::new(Map::new(&memory, extent.len).unwrap());
