@@ -1,12 +1,16 @@
 //! Proof of a shared secret, before anything else is said.
 //!
-//! The opener sends a nonce, the owner another, then the opener the MAC of both, then the owner its own. What
-//! each side proves names the side, so that no answer can be played back. What follows is neither encrypted nor
-//! signed: this keeps strangers out, it does not hide anything from the network.
+//! The opener sends a nonce, the owner another, then the opener proves that it knows the key, then the owner
+//! does. Then each side's hello is followed by a proof of its own, and so is the ticket for the second
+//! stream, on which both sides prove once more which channel it belongs to. Every proof covers both nonces,
+//! the port, and which of these it is: none can be played back, given out for another, or passed on to the
+//! owner of another port. The messages that follow are neither encrypted nor signed: this keeps strangers
+//! out, it does not hide anything from the network.
 
 use std::fmt;
+use std::sync::Arc;
 
-use anyipc_core::{Error, ErrorKind, Operation, Result};
+use anyipc_core::{Error, ErrorKind, Operation, PROTOCOL_VERSION, Result};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -34,18 +38,45 @@ pub(crate) const PROOF: usize = 32;
 pub(crate) const OPENING: usize = LEAD + 32;
 
 const LEAD: usize = 8;
-/// A nonce follows. The line ends make a server of a line protocol answer at once, with something else.
-const CHALLENGE: [u8; LEAD] = *b"AIPC\r\n\r\n";
+/// The version (u16, little-endian) and a nonce follow. The line end makes a server of a line protocol answer at once,
+/// with something else.
+const CHALLENGE: [u8; LEAD - 2] = *b"AIPC\r\n";
+/// What stood in place of the version before version 5.
+const UNVERSIONED: [u8; 2] = *b"\r\n";
 /// A ticket follows, and then the other direction of a channel.
 const JOIN: [u8; LEAD] = *b"AIPC+1\r\n";
 /// A ticket follows, and then what goes beside a channel whose first stream carries both directions.
 const CONTROL: [u8; LEAD] = *b"AIPC+c\r\n";
 
-/// The side that proves.
+/// What is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum Claim {
+    /// The opener knows the key.
     Opener,
+    /// The owner knows it.
     Owner,
+    /// This is the opener's hello.
+    Hello,
+    /// This is the owner's answer to that hello.
+    Reply,
+    /// The opener comes a second time, with this ticket.
+    Joins,
+    /// It is the owner that gave this ticket.
+    Joined,
+}
+
+impl Claim {
+    /// Words of equal length.
+    const fn label(self) -> &'static [u8; 8] {
+        match self {
+            Self::Opener => b"opener\0\0",
+            Self::Owner => b"owner\0\0\0",
+            Self::Hello => b"hello\0\0\0",
+            Self::Reply => b"reply\0\0\0",
+            Self::Joins => b"joins\0\0\0",
+            Self::Joined => b"joined\0\0",
+        }
+    }
 }
 
 /// What a connection begins with.
@@ -57,6 +88,7 @@ pub(crate) enum Opening {
 /// What a second stream shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket {
+    /// The ticket's number, or the proof of it.
     pub(crate) nonce: Nonce,
     /// Both directions are in the first stream, and this one is for control. Otherwise it is one of the directions.
     pub(crate) controls: bool,
@@ -65,7 +97,10 @@ pub(crate) struct Ticket {
 impl Opening {
     pub(crate) fn encode(&self) -> [u8; OPENING] {
         let (lead, nonce) = match self {
-            Self::Challenge(nonce) => (CHALLENGE, nonce),
+            Self::Challenge(nonce) => {
+                let ([a, b, c, d, e, f], [g, h]) = (CHALLENGE, PROTOCOL_VERSION.to_le_bytes());
+                ([a, b, c, d, e, f, g, h], nonce)
+            }
             Self::Join(Ticket { nonce, controls: false }) => (JOIN, nonce),
             Self::Join(Ticket { nonce, controls: true }) => (CONTROL, nonce),
         };
@@ -84,18 +119,37 @@ impl Opening {
     /// Reads one. `Ok(None)` means that more bytes are needed; a wrong one is known from the first byte on.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Self>> {
         let lead = bytes.get(..LEAD).unwrap_or(bytes);
-        if ![CHALLENGE, JOIN, CONTROL].iter().any(|known| known.starts_with(lead)) {
+        let version = lead.strip_prefix(&CHALLENGE);
+        if version.is_none() && ![&CHALLENGE[..], &JOIN, &CONTROL].iter().any(|known| known.starts_with(lead))
+        {
             return Err(Error::new(Operation::Connect, ErrorKind::Corrupt)
                 .because("the other side does not speak the anyipc handshake over TCP"));
+        }
+        if let Some(&[a, b]) = version
+            && [a, b] != PROTOCOL_VERSION.to_le_bytes()
+        {
+            return Err(other_version([a, b]));
         }
         let Some(nonce) = bytes.get(LEAD..).and_then(|rest| rest.first_chunk::<32>()) else {
             return Ok(None);
         };
-        Ok(Some(match lead == CHALLENGE {
-            true => Self::Challenge(*nonce),
-            false => Self::Join(Ticket { nonce: *nonce, controls: lead == CONTROL }),
+        Ok(Some(match version {
+            Some(_) => Self::Challenge(*nonce),
+            None => Self::Join(Ticket { nonce: *nonce, controls: lead == CONTROL }),
         }))
     }
+}
+
+fn other_version(theirs: [u8; 2]) -> Error {
+    let error = Error::new(Operation::Connect, ErrorKind::Mismatch);
+    if theirs == UNVERSIONED {
+        return error.because(format!(
+            "the protocol versions differ: 4 or less on one side, {PROTOCOL_VERSION} on the other"
+        ));
+    }
+    let theirs = u16::from_le_bytes(theirs);
+    let (low, high) = (theirs.min(PROTOCOL_VERSION), theirs.max(PROTOCOL_VERSION));
+    error.because(format!("the protocol versions differ: {low} on one side, {high} on the other"))
 }
 
 /// Fresh random bytes.
@@ -109,33 +163,58 @@ pub(crate) fn nonce() -> Result<Nonce> {
     Ok(nonce)
 }
 
-/// What `side` sends to prove that it knows the key.
-pub(crate) fn prove(key: &Key, side: Side, opener: &Nonce, owner: &Nonce) -> Result<[u8; PROOF]> {
-    Ok(mac(key, side, opener, owner)?.finalize().into_bytes().into())
+/// One handshake between two that know the key.
+#[derive(Debug)]
+pub(crate) struct Session {
+    key: Arc<Key>,
+    opener: Nonce,
+    owner: Nonce,
+    /// The owner's port, as each side knows it.
+    port: u16,
 }
 
-/// Whether `side` proved it. Takes as long for a wrong proof as for a right one.
-pub(crate) fn verify(key: &Key, side: Side, opener: &Nonce, owner: &Nonce, proof: &[u8]) -> Result<()> {
-    mac(key, side, opener, owner)?.verify_slice(proof).map_err(|_| {
-        Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(
-            "the other side does not know the secret; both sides need the same key file (see key_file=)",
-        )
-    })
-}
+impl Session {
+    pub(crate) fn new(key: &Arc<Key>, opener: Nonce, owner: Nonce, port: u16) -> Self {
+        Self { key: Arc::clone(key), opener, owner, port }
+    }
 
-fn mac(key: &Key, side: Side, opener: &Nonce, owner: &Nonce) -> Result<Hmac<Sha256>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key.0).map_err(|error| {
-        Error::new(Operation::Connect, ErrorKind::InvalidOption)
-            .because("the key is unusable")
-            .from_source(error)
-    })?;
-    mac.update(match side {
-        Side::Opener => b"anyipc tcp 1 opener\0",
-        Side::Owner => b"anyipc tcp 1 owner\0\0",
-    });
-    mac.update(opener);
-    mac.update(owner);
-    Ok(mac)
+    /// The proof of a claim about these words.
+    pub(crate) fn prove(&self, claim: Claim, words: &[&[u8]]) -> Result<[u8; PROOF]> {
+        Ok(self.mac(claim, words)?.finalize().into_bytes().into())
+    }
+
+    /// Checks a proof. Takes as long for a wrong one as for a right one.
+    pub(crate) fn verify(&self, claim: Claim, words: &[&[u8]], proof: &[u8]) -> Result<()> {
+        self.mac(claim, words)?.verify_slice(proof).map_err(|_| {
+            Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(match claim {
+                Claim::Opener | Claim::Owner => {
+                    "the other side does not know the secret, or has the port under another number; both sides \
+                     need the same key file (see key_file=)"
+                }
+                Claim::Hello | Claim::Reply | Claim::Joins | Claim::Joined => {
+                    "what the other side said was changed on its way, or said by someone else"
+                }
+            })
+        })
+    }
+
+    fn mac(&self, claim: Claim, words: &[&[u8]]) -> Result<Hmac<Sha256>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key.0).map_err(|error| {
+            Error::new(Operation::Connect, ErrorKind::InvalidOption)
+                .because("the key is unusable")
+                .from_source(error)
+        })?;
+        mac.update(b"anyipc tcp 2\0");
+        mac.update(claim.label());
+        mac.update(&self.opener);
+        mac.update(&self.owner);
+        mac.update(&self.port.to_le_bytes());
+        for word in words {
+            mac.update(&(word.len() as u64).to_le_bytes());
+            mac.update(word);
+        }
+        Ok(mac)
+    }
 }
 
 #[cfg(test)]
@@ -143,22 +222,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proof_is_good_for_one_side_one_key_and_one_pair_of_nonces() {
-        let (key, other) = (Key::new([1; 32].into()), Key::new([2; 32].into()));
+    fn a_proof_is_good_for_one_claim_one_key_one_pair_of_nonces_and_one_port() {
+        let key = |byte| Arc::new(Key::new([byte; 32].into()));
         let (a, b) = (nonce().unwrap(), nonce().unwrap());
         assert_ne!(a, b);
-        let proof = prove(&key, Side::Opener, &a, &b).unwrap();
-        verify(&key, Side::Opener, &a, &b, &proof).unwrap();
-        for (key, side, a, b) in [
-            (&other, Side::Opener, &a, &b),
-            (&key, Side::Owner, &a, &b),
-            (&key, Side::Opener, &b, &a),
-            (&key, Side::Opener, &a, &a),
+        let session = Session::new(&key(1), a, b, 80);
+        let proof = session.prove(Claim::Hello, &[b"ab", b"c"]).unwrap();
+        session.verify(Claim::Hello, &[b"ab", b"c"], &proof).unwrap();
+        let words: &[&[u8]] = &[b"ab", b"c"];
+        for (session, claim, words) in [
+            (Session::new(&key(2), a, b, 80), Claim::Hello, words),
+            (Session::new(&key(1), b, a, 80), Claim::Hello, words),
+            (Session::new(&key(1), a, a, 80), Claim::Hello, words),
+            (Session::new(&key(1), a, b, 81), Claim::Hello, words),
+            (Session::new(&key(1), a, b, 80), Claim::Reply, words),
+            (Session::new(&key(1), a, b, 80), Claim::Hello, &[b"a", b"bc"]),
+            (Session::new(&key(1), a, b, 80), Claim::Hello, &[b"abc"]),
         ] {
-            let error = verify(key, side, a, b, &proof).unwrap_err();
+            let error = session.verify(claim, words, &proof).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         }
-        assert!(verify(&key, Side::Opener, &a, &b, &proof[..31]).is_err());
+        assert!(session.verify(Claim::Hello, words, &proof[..31]).is_err());
     }
 
     #[test]
@@ -171,10 +255,16 @@ mod tests {
         for controls in [false, true] {
             let ticket = Ticket { nonce: [8; 32], controls };
             let bytes = Opening::Join(ticket).encode();
+            for cut in 0..OPENING {
+                assert!(Opening::decode(&bytes[..cut]).unwrap().is_none());
+            }
             assert!(matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Join(t)) if t == ticket));
         }
         for strange in [&b"H"[..], b"SSH-2.0-x\r\n", b"AIPC\x01\x00", b"\0", b"AIPC+1\r\r"] {
             assert_eq!(Opening::decode(strange).err().unwrap().kind(), ErrorKind::Corrupt);
+        }
+        for other in [&b"AIPC\r\n\r\n"[..], b"AIPC\r\n\xff\xff"] {
+            assert_eq!(Opening::decode(other).err().unwrap().kind(), ErrorKind::Mismatch);
         }
     }
 }

@@ -50,7 +50,12 @@ impl Text {
         Ok(Self { answer: answer.into(), at })
     }
 
-    /// What the owner says to one that asks.
+    /// What the owner says first to one that asks: a welcome and the length.
+    pub(crate) fn head(&self) -> &[u8] {
+        self.answer.get(..self.at).unwrap_or_default()
+    }
+
+    /// All that the owner says to one that asks.
     pub(crate) fn answer(&self) -> &[u8] {
         &self.answer
     }

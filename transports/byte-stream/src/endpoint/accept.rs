@@ -11,7 +11,7 @@ use anyipc_os::{Set, user};
 use super::guest::{Guest, Said};
 use crate::halves::{Receiver, Sender, duplex, halves};
 use crate::named::Access;
-use crate::proof::{Key, Nonce, nonce};
+use crate::proof::Key;
 use crate::sys::{Listener, Stream};
 use crate::text::{self, Text};
 
@@ -23,8 +23,8 @@ const LOCAL_RESERVE: usize = if Stream::PASSES_STREAMS { 2 } else { 1 };
 pub enum Entry {
     /// The kernel says that it is one of these users.
     Users(Access),
-    /// It proves to know a secret. Then it may also ask for the text.
-    Secret(Arc<Key>, Text),
+    /// It proves to know a secret, and which port it came to. Then it may also ask for the text.
+    Secret(Arc<Key>, u16, Text),
 }
 
 /// The owner's side of the handshakes.
@@ -75,7 +75,7 @@ impl Acceptor {
     /// The owner's own text.
     pub(crate) fn read_text(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
         match &self.entry {
-            Entry::Secret(_, text) => text.read(read),
+            Entry::Secret(_, _, text) => text.read(read),
             Entry::Users(_) => Err(Error::new(Operation::ReadLpsz, ErrorKind::Unsupported)),
         }
     }
@@ -135,15 +135,15 @@ impl Listening for Accepting<'_> {
                         Error::new(Operation::Accept, ErrorKind::PermissionDenied)
                             .because("the connector's ticket is not one of ours")
                     })?;
-                guest.join(first, ticket);
+                guest.join(first, ticket)?;
                 return Ok(Step::Complete);
             }
             Said::Hello(theirs) => theirs,
         };
         if text::is_question(&theirs) {
             return match &self.acceptor.entry {
-                Entry::Secret(_, text) => {
-                    guest.tell_text(text.clone());
+                Entry::Secret(_, _, text) => {
+                    guest.tell_text(text.clone())?;
                     Ok(Step::Waits)
                 }
                 Entry::Users(_) => Err(Error::new(Operation::Accept, ErrorKind::Mismatch)
@@ -152,15 +152,11 @@ impl Listening for Accepting<'_> {
         }
         self.ours.check(&theirs)?;
         if self.acceptor.passes_streams() {
-            guest.welcome(theirs, None);
+            guest.welcome(theirs);
             return Ok(Step::Complete);
         }
-        let ticket: Nonce = nonce().map_err(|error| error.during(Operation::Accept))?;
-        let mut welcome = Reply::Welcome(self.ours.clone()).encode()?;
-        welcome.extend(ticket);
-        welcome.push(self.acceptor.both_ways().into());
-        guest.answer(&welcome)?;
-        guest.welcome(theirs, Some(ticket));
+        let welcome = Reply::Welcome(self.ours.clone()).encode()?;
+        guest.invite(theirs, welcome, self.acceptor.both_ways())?;
         Ok(Step::Waits)
     }
 

@@ -10,7 +10,7 @@ use anyipc_os::{Set, user};
 use super::Place;
 use super::guest::{HANDSHAKE, REST};
 use crate::halves::{Receiver, Sender, duplex, halves};
-use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side, Ticket};
+use crate::proof::{self, Claim, Nonce, OPENING, Opening, PROOF, Session, Ticket};
 use crate::sys::{Credentials, Stream};
 use crate::text;
 
@@ -31,6 +31,8 @@ pub(super) struct Asked {
     /// The stream of the other direction, or for control, once there is one.
     other: Option<Stream>,
     stage: Stage,
+    /// What the proofs belong to, over TCP, once both nonces are known.
+    session: Option<Session>,
     /// Set by the owner's first byte, and again when it has shown who it is, and when it lets us in.
     deadline: Option<Instant>,
     /// What it is all for: a channel, or the text.
@@ -44,12 +46,14 @@ enum Stage {
     Connection,
     /// The owner's nonce.
     Challenge { ours: Nonce },
-    /// The owner's proof.
-    Proof { ours: Nonce, theirs: Nonce },
+    /// The owner's proof that it knows the key.
+    Proof,
     /// The owner's welcome or rejection.
     Reply,
     /// The second connection, which then shows the ticket.
     Other { hello: Hello, ticket: Ticket },
+    /// The owner's proof, over that connection, that it is the one that gave the ticket.
+    Joined { hello: Hello, ticket: Ticket },
     /// The rest of the text, which has so many bytes in all.
     Text { hello: Hello, length: usize },
 }
@@ -114,6 +118,7 @@ impl Asked {
             heard: Vec::new(),
             other: None,
             stage: Stage::Connection,
+            session: None,
             deadline: None,
             asks_text: text::is_question(hello),
         };
@@ -148,7 +153,10 @@ impl Asked {
             uid: self.who.and_then(|who| who.uid),
             hello: theirs,
         };
-        let joined = matches!(self.stage, Stage::Other { ticket, .. } if !ticket.controls);
+        let joined = matches!(
+            self.stage,
+            Stage::Other { ticket, .. } | Stage::Joined { ticket, .. } if !ticket.controls
+        );
         let make = if joined { halves } else { duplex };
         let (sender, receiver) = make(self.stream, other, peer.hello.capacity)
             .map_err(|error| Error::io(Operation::Connect, "sizing the channel", error))?;
@@ -169,10 +177,19 @@ impl Asked {
                     continue;
                 }
                 Stage::Other { hello, ticket } => {
-                    return Ok(Self::join(&mut self.other, place, ticket)?.then(|| hello.clone()));
+                    let (hello, ticket) = (hello.clone(), *ticket);
+                    if !self.join(place, &ticket)? {
+                        return Ok(None);
+                    }
+                    if self.session.is_none() {
+                        return Ok(Some(hello));
+                    }
+                    self.stage = Stage::Joined { hello, ticket };
+                    continue;
                 }
+                Stage::Joined { .. } => PROOF.saturating_sub(self.heard.len()),
                 Stage::Challenge { .. } => OPENING.saturating_sub(self.heard.len()),
-                Stage::Proof { .. } => PROOF.saturating_sub(self.heard.len()),
+                Stage::Proof => PROOF.saturating_sub(self.heard.len()),
                 Stage::Reply => self.missing_reply(place)?,
                 Stage::Text { hello, length } => match length - self.heard.len() {
                     0 => return Ok(Some(hello.clone())),
@@ -182,7 +199,11 @@ impl Asked {
             let mut bytes = [0; 4096];
             // Nothing may be read beyond the answer: the stream goes on as the channel's.
             let room = bytes.get_mut(..missing.min(4096)).unwrap_or_default();
-            match self.stream.recv_with(room, &mut self.other) {
+            let heard = match (&self.stage, &self.other) {
+                (Stage::Joined { .. }, Some(other)) => other.recv(room),
+                _ => self.stream.recv_with(room, &mut self.other),
+            };
+            match heard {
                 Ok(0) => return Err(no_owner()),
                 Ok(got) => {
                     self.heard.extend_from_slice(room.get(..got).unwrap_or_default());
@@ -202,23 +223,34 @@ impl Asked {
     /// Reads what the owner said, and answers.
     fn advance(&mut self, place: &Place, hello: &Hello) -> Result<Option<Hello>> {
         match (&self.stage, place) {
-            (Stage::Challenge { ours }, Place::Tcp { key, .. }) => match Opening::decode(&self.heard)? {
-                None => return Ok(None),
-                Some(Opening::Join(_)) => return Err(strange("it began with a ticket")),
-                Some(Opening::Challenge(theirs)) => {
-                    let ours = *ours;
-                    self.say(&proof::prove(key, Side::Opener, &ours, &theirs)?)?;
-                    self.stage = Stage::Proof { ours, theirs };
+            (Stage::Challenge { ours }, Place::Tcp { key, address, .. }) => {
+                match Opening::decode(&self.heard)? {
+                    None => return Ok(None),
+                    Some(Opening::Join(_)) => return Err(strange("it began with a ticket")),
+                    Some(Opening::Challenge(theirs)) => {
+                        let session = Session::new(key, *ours, theirs, address.port());
+                        self.say(&session.prove(Claim::Opener, &[])?)?;
+                        (self.session, self.stage) = (Some(session), Stage::Proof);
+                    }
                 }
-            },
-            (Stage::Proof { ours, theirs }, Place::Tcp { key, .. }) => {
-                if self.heard.len() < PROOF {
+            }
+            (Stage::Proof, _) => {
+                let Some(session) = self.session.as_ref().filter(|_| self.heard.len() >= PROOF) else {
                     return Ok(None);
-                }
-                proof::verify(key, Side::Owner, ours, theirs, &self.heard)?;
-                self.say(&hello.encode()?)?;
+                };
+                session.verify(Claim::Owner, &[], &self.heard)?;
+                let hello = hello.encode()?;
+                let proof = session.prove(Claim::Hello, &[&hello])?;
+                self.say(&[&hello[..], &proof].concat())?;
                 self.stage = Stage::Reply;
                 self.deadline = Some(Instant::now() + REST);
+            }
+            (Stage::Joined { hello: theirs, ticket }, _) => {
+                let Some(session) = self.session.as_ref().filter(|_| self.heard.len() >= PROOF) else {
+                    return Ok(None);
+                };
+                session.verify(Claim::Joined, &[&ticket.nonce], &self.heard)?;
+                return Ok(Some(theirs.clone()));
             }
             (Stage::Reply, _) => {
                 let Some((reply, used)) = Reply::decode(&self.heard)? else { return Ok(None) };
@@ -226,19 +258,24 @@ impl Asked {
                 if place.passes_streams() {
                     return Ok(Some(theirs));
                 }
-                if self.asks_text {
-                    let Some(length) = self.heard.get(used..).and_then(|rest| rest.first_chunk()) else {
+                let more = self.more_than_reply();
+                let (Some(said), Some(rest)) = (self.heard.get(..used + more), self.heard.get(used..)) else {
+                    return Ok(None);
+                };
+                if let Some(session) = &self.session {
+                    let proof = self.heard.get(used + more..).unwrap_or_default();
+                    if proof.len() < PROOF {
                         return Ok(None);
-                    };
+                    }
+                    session.verify(Claim::Reply, &[&hello.encode()?, said], proof)?;
+                }
+                if self.asks_text {
+                    let Some(length) = rest.first_chunk() else { return Ok(None) };
                     self.stage = Stage::Text { hello: theirs, length: text::announced(*length)? };
                     self.heard.clear();
                     return Ok(None);
                 }
-                let Some((nonce, [both_ways])) =
-                    self.heard.get(used..).and_then(|rest| rest.split_first_chunk())
-                else {
-                    return Ok(None);
-                };
+                let Some((nonce, [both_ways, ..])) = rest.split_first_chunk() else { return Ok(None) };
                 let ticket = Ticket { nonce: *nonce, controls: *both_ways == 1 && place.both_ways() };
                 self.stage = Stage::Other { hello: theirs, ticket };
                 self.deadline = Some(Instant::now() + REST);
@@ -254,17 +291,23 @@ impl Asked {
     fn missing_reply(&self, place: &Place) -> Result<usize> {
         Ok(match Reply::decode(&self.heard)? {
             Some(_) if place.passes_streams() => 0,
-            Some((_, used)) => {
-                let more = if self.asks_text { text::LENGTH } else { size_of::<Nonce>() + 1 };
-                (used + more).saturating_sub(self.heard.len())
+            Some((Reply::Reject { .. }, _)) => 0,
+            Some((Reply::Welcome(_), used)) => {
+                let proof = if self.session.is_some() { PROOF } else { 0 };
+                (used + self.more_than_reply() + proof).saturating_sub(self.heard.len())
             }
             None => Reply::missing(&self.heard),
         })
     }
 
+    /// What follows a welcome: the length of a text, or a ticket.
+    fn more_than_reply(&self) -> usize {
+        if self.asks_text { text::LENGTH } else { size_of::<Nonce>() + 1 }
+    }
+
     /// Shows the ticket on the other connection, once it stands.
-    fn join(other: &mut Option<Stream>, place: &Place, ticket: &Ticket) -> Result<bool> {
-        let other = match other {
+    fn join(&mut self, place: &Place, ticket: &Ticket) -> Result<bool> {
+        let other = match &mut self.other {
             Some(other) => other,
             none => match place.reach() {
                 Ok(stream) => none.insert(stream),
@@ -276,7 +319,16 @@ impl Asked {
         if !stands(other)? {
             return Ok(false);
         }
-        let bytes = Opening::Join(*ticket).encode();
+        let nonce = match &self.session {
+            Some(session) => session.prove(Claim::Joins, &[&ticket.nonce])?,
+            None => ticket.nonce,
+        };
+        // From now on the other one is waited for. What comes over the first is for the channel.
+        self.set.forget(&self.stream);
+        self.set
+            .watch(other, Interest::Readable)
+            .map_err(|error| Error::io(Operation::Connect, "watching a connection", error))?;
+        let bytes = Opening::Join(Ticket { nonce, ..*ticket }).encode();
         match other.send(&bytes) {
             Ok(sent) if sent == bytes.len() => Ok(true),
             _ => Err(no_owner()),

@@ -6,7 +6,7 @@ use anyipc_os::half_open::{Handshake, Reserve};
 use anyipc_os::{Set, is_shortage};
 
 use super::accept::Entry;
-use crate::proof::{self, Nonce, OPENING, Opening, PROOF, Side, Ticket};
+use crate::proof::{self, Claim, Nonce, OPENING, Opening, PROOF, Session, Ticket};
 use crate::sys::{Credentials, Stream};
 use crate::text::Text;
 
@@ -25,6 +25,8 @@ pub(super) struct Guest {
     /// What it said of the present stage.
     said: Vec<u8>,
     stage: Stage,
+    /// What its proofs belong to, over TCP, once both nonces are known.
+    session: Option<Session>,
     /// It has so long, from then on.
     patience: Duration,
     since: Instant,
@@ -39,16 +41,25 @@ pub(super) struct Guest {
 enum Stage {
     /// The first bytes of a TCP connection.
     Opening,
-    /// The proof that belongs to these nonces.
-    Proof { theirs: Nonce, ours: Nonce },
-    /// The hello of one that may come in.
+    /// The proof that it knows the key.
+    Proof,
+    /// The hello of one that may come in; of one that knows the key, with its proof.
     Hello,
     /// The stream of the other direction, or for control, if it has this ticket.
-    Welcomed { hello: Hello, ticket: Option<Nonce> },
+    Welcomed { hello: Hello, ticket: Option<Invitation> },
     /// Nothing: it is the second stream of this one.
     Joined(Box<Guest>, Ticket),
     /// Room for the rest of the text it asked for.
     Room { text: Text, told: usize },
+}
+
+/// A ticket that was given.
+#[derive(Debug)]
+struct Invitation {
+    /// What the second stream has to show.
+    shown: Nonce,
+    /// What it is told then, over TCP: that the owner is still the one that gave the ticket.
+    answer: Option<[u8; PROOF]>,
 }
 
 /// What was heard in a step.
@@ -80,7 +91,7 @@ impl Guest {
 
     fn new(stream: Stream, who: Option<Credentials>, stage: Stage, reserve: Reserve) -> Self {
         let (patience, since) = (HANDSHAKE, Instant::now());
-        Self { stream, who, said: Vec::new(), stage, patience, since, spoke: false, reserve }
+        Self { stream, who, said: Vec::new(), stage, session: None, patience, since, spoke: false, reserve }
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -88,19 +99,50 @@ impl Guest {
     }
 
     pub(super) fn expects(&self, shown: &Nonce) -> bool {
-        matches!(&self.stage, Stage::Welcomed { ticket: Some(ticket), .. } if ticket == shown)
+        matches!(&self.stage, Stage::Welcomed { ticket: Some(ticket), .. } if ticket.shown == *shown)
     }
 
-    /// Has been welcomed; with a ticket, the second stream is still to come.
-    pub(super) fn welcome(&mut self, hello: Hello, ticket: Option<Nonce>) {
-        self.stage = Stage::Welcomed { hello, ticket };
+    /// May come in, and needs no second stream.
+    pub(super) fn welcome(&mut self, hello: Hello) {
+        self.stage = Stage::Welcomed { hello, ticket: None };
+    }
+
+    /// Is welcomed with a ticket for its second stream.
+    pub(super) fn invite(&mut self, hello: Hello, mut welcome: Vec<u8>, controls: bool) -> Result<()> {
+        let nonce: Nonce = proof::nonce().map_err(|error| error.during(Operation::Accept))?;
+        welcome.extend(nonce);
+        welcome.push(controls.into());
+        self.reply(&welcome)?;
+        let (shown, answer) = match &self.session {
+            Some(session) => {
+                (session.prove(Claim::Joins, &[&nonce])?, Some(session.prove(Claim::Joined, &[&nonce])?))
+            }
+            None => (nonce, None),
+        };
+        self.stage = Stage::Welcomed { hello, ticket: Some(Invitation { shown, answer }) };
         self.may_take_time();
+        Ok(())
+    }
+
+    /// Answers its hello; with a proof, where it gave one.
+    fn reply(&self, reply: &[u8]) -> Result<()> {
+        match &self.session {
+            Some(session) => {
+                let proof = session.prove(Claim::Reply, &[&self.said, reply])?;
+                self.answer(&[reply, &proof].concat())
+            }
+            None => self.answer(reply),
+        }
     }
 
     /// Is the second stream of this one.
-    pub(super) fn join(&mut self, mut first: Self, ticket: Ticket) {
+    pub(super) fn join(&mut self, mut first: Self, ticket: Ticket) -> Result<()> {
         first.release();
+        if let Stage::Welcomed { ticket: Some(Invitation { answer: Some(answer), .. }), .. } = &first.stage {
+            self.answer(answer)?;
+        }
         self.stage = Stage::Joined(Box::new(first), ticket);
+        Ok(())
     }
 
     /// The one that this one joined.
@@ -115,9 +157,12 @@ impl Guest {
     }
 
     /// Is told a text from now on.
-    pub(super) fn tell_text(&mut self, text: Text) {
-        self.stage = Stage::Room { text, told: 0 };
+    pub(super) fn tell_text(&mut self, text: Text) -> Result<()> {
+        self.reply(text.head())?;
+        let told = text.head().len();
+        self.stage = Stage::Room { text, told };
         self.may_take_time();
+        Ok(())
     }
 
     /// The descriptors that its channel needs are free from now on.
@@ -146,8 +191,13 @@ impl Guest {
         loop {
             let missing = match &mut self.stage {
                 Stage::Opening => OPENING.saturating_sub(self.said.len()),
-                Stage::Proof { .. } => PROOF.saturating_sub(self.said.len()),
-                Stage::Hello => Reply::missing(&self.said),
+                Stage::Proof => PROOF.saturating_sub(self.said.len()),
+                Stage::Hello => match Reply::missing(&self.said) {
+                    0 if self.session.is_some() => {
+                        (Self::hello_len(&self.said)? + PROOF).saturating_sub(self.said.len())
+                    }
+                    missing => missing,
+                },
                 Stage::Welcomed { .. } | Stage::Joined(..) => return Ok(Said::Nothing),
                 Stage::Room { text, told } => {
                     let rest = text.answer().get(*told..).unwrap_or_default();
@@ -182,15 +232,22 @@ impl Guest {
     /// Reads what it said, and answers.
     fn advance(&mut self, entry: &Entry, set: &Set) -> Result<Option<Said>> {
         self.stage = match (&self.stage, entry) {
-            (Stage::Opening, _) => match Opening::decode(&self.said)? {
-                None => return Ok(None),
-                Some(Opening::Join(ticket)) => return Ok(Some(Said::Ticket(ticket))),
-                Some(Opening::Challenge(theirs)) if self.who.is_none() => {
+            (Stage::Opening, entry) => match (Opening::decode(&self.said), entry) {
+                (Ok(None), _) => return Ok(None),
+                (Ok(Some(Opening::Join(ticket))), _) => return Ok(Some(Said::Ticket(ticket))),
+                (Ok(Some(Opening::Challenge(theirs))), Entry::Secret(key, port, _)) => {
                     let ours = proof::nonce()?;
                     self.answer(&Opening::Challenge(ours).encode())?;
-                    Stage::Proof { theirs, ours }
+                    self.session = Some(Session::new(key, theirs, ours, *port));
+                    Stage::Proof
                 }
-                Some(Opening::Challenge(_)) => {
+                (Err(error), Entry::Secret(..)) if error.kind() == ErrorKind::Mismatch => {
+                    // It learns from our version why it is turned away.
+                    let _ = self.answer(&Opening::Challenge(proof::nonce()?).encode());
+                    return Err(error);
+                }
+                (Err(error), _) => return Err(error),
+                (Ok(Some(Opening::Challenge(_))), Entry::Users(_)) => {
                     return Err(Error::new(Operation::Accept, ErrorKind::Corrupt)
                         .because("only over tcp:// is a proof asked for"));
                 }
@@ -200,8 +257,9 @@ impl Guest {
                 self.stage = Stage::Opening;
                 return Ok(None);
             }
-            (Stage::Proof { theirs, ours }, Entry::Secret(key, _)) if self.said.len() == PROOF => {
-                if let Err(error) = proof::verify(key, Side::Opener, theirs, ours, &self.said) {
+            (Stage::Proof, _) if self.said.len() == PROOF => {
+                let Some(session) = &self.session else { return Ok(None) };
+                if let Err(error) = session.verify(Claim::Opener, &[], &self.said) {
                     // A proof of nothing: an honest opener knows from it why it is turned away.
                     let _ = self.answer(&[0; PROOF]);
                     return Err(error);
@@ -212,11 +270,23 @@ impl Guest {
                     Err(error) if is_shortage(&error) => return Ok(Some(Said::Short)),
                     Err(error) => return Err(Error::io(Operation::Accept, "making room", error)),
                 }
-                self.answer(&proof::prove(key, Side::Owner, theirs, ours)?)?;
+                self.answer(&session.prove(Claim::Owner, &[])?)?;
                 self.may_take_time();
                 Stage::Hello
             }
-            (Stage::Hello, _) => return Ok(Hello::decode(&self.said)?.map(|(hello, _)| Said::Hello(hello))),
+            (Stage::Hello, _) => {
+                let Some((hello, used)) = Hello::decode(&self.said)? else { return Ok(None) };
+                if let Some(session) = &self.session {
+                    let Some((said, proof)) = self.said.split_at_checked(used) else { return Ok(None) };
+                    if proof.len() < PROOF {
+                        return Ok(None);
+                    }
+                    session.verify(Claim::Hello, &[said], proof)?;
+                    // The proof of our answer covers it.
+                    self.said.truncate(used);
+                }
+                return Ok(Some(Said::Hello(hello)));
+            }
             _ => return Ok(None),
         };
         self.said.clear();
@@ -224,7 +294,12 @@ impl Guest {
         Ok(None)
     }
 
-    pub(super) fn answer(&self, bytes: &[u8]) -> Result<()> {
+    /// The length of a hello that is here.
+    fn hello_len(said: &[u8]) -> Result<usize> {
+        Ok(Hello::decode(said)?.map_or(said.len(), |(_, used)| used))
+    }
+
+    fn answer(&self, bytes: &[u8]) -> Result<()> {
         match self.stream.send(bytes) {
             Ok(sent) if sent == bytes.len() => Ok(()),
             Ok(_) => Err(Error::new(Operation::Accept, ErrorKind::Io).because("an answer went out in part")),
@@ -254,7 +329,7 @@ impl Handshake for Guest {
             // What it says now is for the channel.
             Stage::Welcomed { .. } | Stage::Joined(..) => None,
             Stage::Room { .. } => Some(Interest::Writable),
-            Stage::Opening | Stage::Proof { .. } | Stage::Hello => Some(Interest::Readable),
+            Stage::Opening | Stage::Proof | Stage::Hello => Some(Interest::Readable),
         }
     }
 

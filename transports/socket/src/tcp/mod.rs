@@ -103,7 +103,7 @@ fn own(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operation
             Ok(listener) => {
                 let address =
                     listener.address().map_err(|e| Error::io(operation, "asking for the port", e))?;
-                let entry = Entry::Secret(Arc::clone(&key), text);
+                let entry = Entry::Secret(Arc::clone(&key), address.port(), text);
                 let acceptor = Acceptor::new(listener, entry, capacity, operation)?;
                 return Ok(Endpoint::owner(Place::Tcp { address, key, patience }, acceptor, None));
             }
