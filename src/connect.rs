@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyipc_core::{Armed, Attempt, Error, ErrorKind, Hello, Operation, Result, Role, Source, Wait, Waiter};
 
 use crate::settings::WaitMode;
-use crate::wait::{Spinner, Waitable, wait};
+use crate::wait::{Spinner, Waitable, deadline, wait};
 use crate::{Address, Channel, Endpoint, Registry};
 
 /// First and longest pause between two looks for an owner.
@@ -20,7 +20,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_
 const LOOK_AROUND: Duration = Duration::from_millis(500);
 
 /// What is not there yet is waited for: remembers whether nobody was there last, and how long to pause.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Absence {
     pause: Duration,
     nobody: bool,
@@ -187,30 +187,42 @@ impl fmt::Debug for Attempting<'_> {
     }
 }
 
-/// Opening an object that may not be there yet.
-pub(crate) struct Opening<'a> {
-    registry: &'a Registry,
+/// Opening an object that may not be there yet. An attempt may take as long as is left of the address's `timeout`.
+pub(crate) struct Opening {
+    registry: Registry,
     address: Address,
-    timeout: Duration,
+    deadline: Option<Instant>,
     absence: Absence,
     /// When to look whether the other side means another transport.
     look_around: Instant,
     spinner: Spinner,
 }
 
-impl<'a> Opening<'a> {
-    pub(crate) fn new(registry: &'a Registry, address: Address, timeout: Duration) -> Self {
+impl Opening {
+    pub(crate) fn new(registry: Registry, address: Address, timeout: Duration) -> Self {
         let (absence, spinner) = (Absence::new(), Spinner::new(WaitMode::Block));
-        Self { registry, address, timeout, absence, look_around: Instant::now() + LOOK_AROUND, spinner }
+        let (deadline, look_around) = (deadline(Some(timeout)), Instant::now() + LOOK_AROUND);
+        Self { registry, address, deadline, absence, look_around, spinner }
     }
 
+    /// What to say at the deadline if the next attempt has not ended by then.
     #[cfg(feature = "tokio")]
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
+    pub(crate) fn if_late(&self) -> impl FnOnce() -> Error + use<> {
+        let (mut absence, address) = (self.absence, self.address.clone());
+        move || {
+            let error = Error::new(Operation::Connect, ErrorKind::TimedOut);
+            absence.explain(error).during(Operation::Connect).at(address)
+        }
+    }
+
+    /// When it gives up.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     pub(crate) fn attempt(&mut self) -> Result<Endpoint> {
-        let opened = self.absence.defer(self.registry.open_quietly(&self.address), Operation::Connect);
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let opened = self.absence.defer(self.registry.open_quietly(&self.address, left), Operation::Connect);
         if self.absence.nobody && Instant::now() >= self.look_around {
             self.look_around = Instant::now() + LOOK_AROUND;
             if let Some(hint) = self.registry.elsewhere(&self.address) {
@@ -224,15 +236,24 @@ impl<'a> Opening<'a> {
     pub(crate) fn explain(&mut self, error: Error) -> Error {
         self.absence.explain(error).during(Operation::Connect).at(&self.address)
     }
+
+    /// How long to wait before the next attempt.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn pause(&mut self) -> Duration {
+        match self.absence.pause() {
+            Some(Armed::After(pause)) => pause,
+            _ => Duration::ZERO,
+        }
+    }
 }
 
-impl Wait for Opening<'_> {
+impl Wait for Opening {
     fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
         Ok(self.absence.pause().unwrap_or(Armed::Ready))
     }
 }
 
-impl Waitable for Opening<'_> {
+impl Waitable for Opening {
     fn wait(&mut self) -> &mut dyn Wait {
         self
     }
@@ -242,8 +263,8 @@ impl Waitable for Opening<'_> {
 }
 
 /// Opens and connects, both within the address's timeout.
-pub(crate) fn open_then_connect(opening: &mut Opening<'_>) -> Result<Channel> {
-    let deadline = crate::wait::deadline(Some(opening.timeout));
+pub(crate) fn open_then_connect(opening: &mut Opening) -> Result<Channel> {
+    let deadline = opening.deadline();
     let endpoint = match opening.attempt() {
         Err(error) if error.is_would_block() => wait(opening, Operation::Connect, deadline, Opening::attempt),
         done => done,

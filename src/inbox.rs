@@ -33,8 +33,9 @@ pub enum Event {
     Connected(PeerId),
     /// Someone sent a message.
     Message(PeerId, Vec<u8>),
-    /// A connection ended, after everything that arrived on it was received. The reason is `Closed` (in
-    /// order), `PeerGone` (it died) or `Corrupt` (it broke the protocol).
+    /// A peer sends no more, and everything that arrived was received. The reason is `Closed` (in order), `PeerGone` (it
+    /// died) or `Corrupt` (it broke the protocol). After `Closed` it may still receive, if it has ended only its sending
+    /// half: [`Inbox::send`] answers it as long as it does.
     Disconnected(PeerId, Error),
 }
 
@@ -223,20 +224,20 @@ impl Inbox {
         self.sender(to)?.try_send(message)
     }
 
-    /// Who is connected.
+    /// Who is connected, and has not ended its sending half.
     pub fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.peers.ids()
     }
 
     /// What is known about one of them.
     pub fn peer(&self, id: PeerId) -> Option<&Peer> {
-        self.peers.get(id).map(|connection| connection.sender.peer())
+        self.peers.sender(id).map(Sender::peer)
     }
 
     /// Ends one connection. What it sent and was not received yet is lost; it gets `Closed`. False if it
     /// was not connected.
     pub fn disconnect(&mut self, id: PeerId) -> bool {
-        self.peers.remove(id).is_some()
+        self.peers.disconnect(id)
     }
 
     /// The owner's endpoint.
@@ -254,8 +255,8 @@ impl Inbox {
     }
 
     fn sender(&mut self, id: PeerId) -> Result<&mut Sender> {
-        match self.peers.get_mut(id) {
-            Some(connection) => Ok(&mut connection.sender),
+        match self.peers.sender_mut(id) {
+            Some(sender) => Ok(sender),
             None => Err(Error::new(Operation::Send, ErrorKind::PeerGone)
                 .because(format!("peer {id} is not connected"))
                 .at(self.endpoint.address())),

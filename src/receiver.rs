@@ -13,6 +13,11 @@ const STEP: usize = 2 << 20;
 /// What a frame counts for beside its bytes.
 const FRAME: usize = 4 << 10;
 
+/// A buffer for fragments of up to so many bytes is kept for good.
+const KEPT: usize = 64 << 10;
+/// One that is larger is given back when so many messages came without a need for it, and there are no more.
+const SHORTER: u64 = 8;
+
 /// The receiving half of a channel.
 #[derive(Debug)]
 pub struct Receiver {
@@ -24,6 +29,8 @@ pub struct Receiver {
     assembly: Assembly,
     /// The last try stopped after [`STEP`] bytes.
     interrupted: bool,
+    /// `messages` when `partial` was of use last.
+    assembled: u64,
     spinner: Spinner,
     messages: u64,
     bytes: u64,
@@ -53,6 +60,7 @@ impl Receiver {
             partial,
             assembly: Assembly::Idle,
             interrupted: false,
+            assembled: 0,
             spinner,
             messages: 0,
             bytes: 0,
@@ -242,7 +250,17 @@ impl Receiver {
         if !error.is_would_block() {
             return Err(self.explain(error));
         }
+        self.give_back();
         wait(self, Operation::Receive, deadline(timeout), attempt).map_err(|e| self.explain(e))
+    }
+
+    /// There is nothing to receive: the buffer that one large message made is not kept for the short ones.
+    #[cold]
+    fn give_back(&mut self) {
+        let unused = self.assembly == Assembly::Idle && self.messages - self.assembled >= SHORTER;
+        if unused && self.partial.capacity() > KEPT {
+            self.partial = Vec::new();
+        }
     }
 
     #[inline]
@@ -288,15 +306,17 @@ impl Receiver {
             let (mut len, mut result) = (0, None);
             let (partial, limit) = (&mut self.partial, self.limit);
             partial.clear();
-            self.half.try_recv_with(&mut |flags, frame| {
-                if flags == Flags::NONE && frame.len() <= limit {
-                    len = frame.len();
-                    result = read.take().map(|read| read(frame));
-                } else {
-                    first = Some(flags);
-                    partial.extend_from_slice(frame);
-                }
-            })?;
+            self.half
+                .try_recv_with(&mut |flags, frame| {
+                    if flags == Flags::NONE && frame.len() <= limit {
+                        len = frame.len();
+                        result = read.take().map(|read| read(frame));
+                    } else {
+                        first = Some(flags);
+                        partial.extend_from_slice(frame);
+                    }
+                })
+                .inspect_err(|_| self.give_back())?;
             if let Some(result) = result {
                 self.count(len);
                 return Ok(result);
@@ -346,6 +366,7 @@ impl Receiver {
                 match self.fragment(flags, added) {
                     Ok(true) => {
                         self.count(self.partial.len());
+                        self.assembled = self.messages;
                         return Ok(());
                     }
                     Ok(false) => {}

@@ -1,4 +1,5 @@
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use anyipc_core::{
     COMMON_KEYS, Capabilities, DynEndpoint, DynTransport, Error, ErrorKind, Name, Object, ObjectState,
@@ -119,7 +120,7 @@ impl Registry {
     /// Opens a live object; see [`open`](crate::open).
     pub fn open(&self, address: impl IntoAddress) -> Result<Endpoint> {
         let address = address.into_address().map_err(|e| e.during(Operation::Open))?;
-        self.open_quietly(&address).map_err(|error| {
+        self.open_quietly(&address, None).map_err(|error| {
             let absent = error.kind() == ErrorKind::NotFound;
             match if absent { self.elsewhere(&address) } else { None } {
                 Some(hint) => Error::new(Operation::Open, ErrorKind::NotFound).because(hint).at(address),
@@ -128,9 +129,13 @@ impl Registry {
         })
     }
 
-    /// As [`open`](Self::open), without looking around if there is nothing.
-    pub(crate) fn open_quietly(&self, address: &Address) -> Result<Endpoint> {
-        self.make(address, Operation::Open, |t, name, options| t.open(name, options))
+    /// As [`open`](Self::open), without looking around if there is nothing; within this time instead of the
+    /// address's.
+    pub(crate) fn open_quietly(&self, address: &Address, time: Option<Duration>) -> Result<Endpoint> {
+        self.make(address, Operation::Open, |t, name, options| match time {
+            Some(time) => t.open(name, &options.clone().with_span(keys::TIMEOUT, time)),
+            None => t.open(name, options),
+        })
     }
 
     /// Where else something of this name is alive, in a sentence: the other side may have another scheme in its
@@ -190,13 +195,13 @@ impl Registry {
         open_then_connect(&mut self.opening(address)?)
     }
 
-    pub(crate) fn opening(&self, address: impl IntoAddress) -> Result<Opening<'_>> {
+    pub(crate) fn opening(&self, address: impl IntoAddress) -> Result<Opening> {
         let address = address.into_address().map_err(|e| e.during(Operation::Connect))?;
         let settings = self
             .find(&address)
             .and_then(|(_, options)| Settings::new(&options))
             .map_err(|e| e.during(Operation::Connect).at(&address))?;
-        Ok(Opening::new(self, address, settings.timeout))
+        Ok(Opening::new(self.clone(), address, settings.timeout))
     }
 
     /// All objects of all transports that keep an inventory, each with its scheme.

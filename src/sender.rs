@@ -267,9 +267,14 @@ impl Sender {
         }
     }
 
-    #[cfg(feature = "serde")]
+    #[cfg(any(feature = "serde", feature = "tokio"))]
     pub(crate) fn settings(&self) -> &crate::settings::Settings {
         &self.link.settings
+    }
+
+    /// Whether the other side still receives, as far as is known.
+    pub(crate) fn is_heard(&mut self) -> bool {
+        self.half.is_heard()
     }
 
     #[cfg(feature = "tokio")]

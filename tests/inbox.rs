@@ -392,3 +392,39 @@ fn a_panic_in_the_closure_silences_nobody() {
         assert_eq!(client.join().unwrap(), b"done");
     });
 }
+
+/// "I have said all, now answer."
+#[test]
+fn a_peer_that_has_ended_its_sending_half_gets_its_answers() {
+    each("half", |url| {
+        let owner = anyipc::create(url).unwrap();
+        let address = owner.address().clone();
+        let client = thread::spawn(move || {
+            let (mut sender, mut receiver) = anyipc::connect(address).unwrap().split();
+            sender.send(b"question").unwrap();
+            sender.close().unwrap();
+            for _ in 0..3 {
+                assert_eq!(receiver.recv().unwrap(), b"answer");
+            }
+        });
+        let mut inbox = Inbox::new(owner).unwrap();
+        let id = loop {
+            match inbox.next_event_timeout(Duration::from_secs(20)).unwrap() {
+                Event::Connected(_) | Event::Message(..) => {}
+                Event::Disconnected(id, why) => {
+                    assert_eq!(why.kind(), ErrorKind::Closed);
+                    break id;
+                }
+            }
+        };
+        assert_eq!(inbox.peers().count(), 0, "it sends no more");
+        for _ in 0..3 {
+            // Longer than those that were heard out are left alone.
+            assert!(inbox.recv_timeout(Duration::from_millis(120)).is_err());
+            inbox.send(id, b"answer").unwrap();
+        }
+        client.join().unwrap();
+        assert_eq!(inbox.send(id, b"x").unwrap_err().kind(), ErrorKind::PeerGone);
+        assert!(!inbox.disconnect(id));
+    });
+}

@@ -1,20 +1,23 @@
 //! The async calls, for tokio. They use the transports' own non-blocking calls: no thread is added.
 
+mod open;
 mod queue;
 mod reactor;
 mod spin;
+mod turn;
 mod wait;
 
 use std::time::Instant;
 
 use anyipc_core::{Operation, Peer, Result, Role};
 
-use crate::connect::{Attempting, Opening};
+use crate::connect::Attempting;
 use crate::wait::deadline;
 use crate::{Address, Channel, Endpoint, IntoAddress, Receiver, Registry, Sender, Stats};
 pub use queue::AsyncQueue;
 pub(crate) use reactor::SharedReactor;
 use reactor::{Reactor, check_runtime};
+use turn::Turn;
 use wait::{Kept, wait};
 
 /// A [`Channel`] whose waiting calls are async.
@@ -126,12 +129,14 @@ impl AsyncChannel {
         self.sender.inner.stats() + self.receiver.inner.stats()
     }
 
-    /// Finishes what is left to send and closes.
+    /// Finishes what is left to send, within the address's `timeout`, and closes. The peer receives everything, then
+    /// `Closed`.
     ///
     /// # Errors
-    /// Those of [`flush`](Self::flush).
+    /// Those of [`flush`](Self::flush), and `TimedOut`.
     pub async fn close(mut self) -> Result<()> {
-        self.flush().await
+        let timeout = self.sender.inner.settings().timeout;
+        self.sender.flush_until(deadline(Some(timeout))).await
     }
 }
 
@@ -179,7 +184,8 @@ impl AsyncSender {
     }
 
     /// Sends messages one after the other, as many at once as the transport can; see [`Sender::send_many`]. Of a
-    /// dropped future, a beginning of the messages was sent, each whole.
+    /// dropped future, a beginning of the messages was sent, each whole. The runtime's other tasks have their turn in
+    /// between, also where the iterator takes long.
     ///
     /// # Errors
     /// Those of [`Sender::send_many`].
@@ -188,12 +194,18 @@ impl AsyncSender {
         messages: impl IntoIterator<Item = M>,
     ) -> Result<usize> {
         let mut count = 0;
+        let mut turn = Turn::new();
         for message in messages {
             if !self.inner.try_batch(message.as_ref()) {
                 self.flush().await?;
                 self.send(message.as_ref()).await?;
             }
             count += 1;
+            if turn.is_over() {
+                self.flush().await?;
+                tokio::task::yield_now().await;
+                turn = Turn::new();
+            }
         }
         self.flush().await?;
         Ok(count)
@@ -209,9 +221,14 @@ impl AsyncSender {
     /// # Errors
     /// Those of [`Sender::flush`].
     pub async fn flush(&mut self) -> Result<()> {
-        let flushed =
-            wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Send, None, Sender::try_flush);
-        flushed.await.map_err(|e| self.inner.explain(e))
+        self.flush_until(None).await
+    }
+
+    async fn flush_until(&mut self, deadline: Option<Instant>) -> Result<()> {
+        let Self { inner, reactor, kept } = self;
+        wait(inner, reactor, kept, Operation::Send, deadline, Sender::try_flush)
+            .await
+            .map_err(|e| self.inner.explain(e))
     }
 
     /// What went out so far.
@@ -303,25 +320,14 @@ impl Registry {
     /// Opens and connects, async; see [`connect_async`].
     pub async fn connect_async(&self, address: impl IntoAddress) -> Result<AsyncChannel> {
         check_runtime()?;
-        let mut opening = self.opening(address)?;
-        let deadline = deadline(Some(opening.timeout()));
-        // It waits by time alone; nothing is registered.
-        let reactor = Reactor::default();
-        let endpoint = wait(
-            &mut opening,
-            &reactor,
-            &mut Kept::default(),
-            Operation::Connect,
-            deadline,
-            Opening::attempt,
-        )
-        .await
-        .map_err(|error| opening.explain(error))?;
-        endpoint.attempt_async(Role::Opener, deadline).await
+        let opening = self.opening(address)?;
+        let deadline = opening.deadline();
+        open::open(opening).await?.attempt_async(Role::Opener, deadline).await
     }
 }
 
-/// As [`connect`](crate::connect()), async. Cancel-safe.
+/// As [`connect`](crate::connect()), async. Cancel-safe. What may block, such as looking up the name of a host, happens
+/// on a thread of the runtime for blocking calls.
 ///
 /// # Errors
 /// Those of `connect`; `Unsupported` outside of a tokio runtime.

@@ -29,6 +29,10 @@ pub(super) struct Peers {
     ids: BTreeMap<PeerId, usize>,
     /// By what the transport's hints call them.
     tokens: HashMap<u64, usize>,
+    /// Those that have ended their sending half in order, and may still be answered.
+    heard_out: BTreeMap<PeerId, Sender>,
+    /// So many of them are kept before the next look at which have left.
+    most_heard_out: usize,
 }
 
 impl Peers {
@@ -57,6 +61,46 @@ impl Peers {
         Some(connection)
     }
 
+    /// Forgets one that will send no more, but for its sender while it still receives.
+    pub(super) fn hear_out(&mut self, id: PeerId) {
+        let Some(Connection { mut sender, .. }) = self.remove(id) else { return };
+        if !sender.is_heard() {
+            return;
+        }
+        // As seldom as their number grows, so that a crowd that comes and goes is looked at in constant time each.
+        if self.heard_out.len() >= self.most_heard_out {
+            self.forget_those_that_left();
+            self.most_heard_out = 2 * self.heard_out.len() + 16;
+        }
+        self.heard_out.insert(id, sender);
+    }
+
+    /// Forgets those that have been heard out and receive no more.
+    pub(super) fn forget_those_that_left(&mut self) {
+        self.heard_out.retain(|_, sender| sender.is_heard());
+    }
+
+    /// Forgets one for good. False if it was not there.
+    pub(super) fn disconnect(&mut self, id: PeerId) -> bool {
+        let heard_out = self.heard_out.remove(&id);
+        self.remove(id).is_some() || heard_out.is_some_and(|mut sender| sender.is_heard())
+    }
+
+    /// The sender of one that is connected, or was heard out.
+    pub(super) fn sender(&self, id: PeerId) -> Option<&Sender> {
+        self.get(id).map(|connection| &connection.sender).or_else(|| self.heard_out.get(&id))
+    }
+
+    pub(super) fn sender_mut(&mut self, id: PeerId) -> Option<&mut Sender> {
+        if let Some(place) = self.ids.get(&id) {
+            return self.places.get_mut(*place)?.as_mut().map(|connection| &mut connection.sender);
+        }
+        if !self.heard_out.get_mut(&id)?.is_heard() {
+            self.heard_out.remove(&id);
+        }
+        self.heard_out.get_mut(&id)
+    }
+
     /// Who is at a place, if anybody still is.
     pub(super) fn at(&mut self, place: usize) -> Option<&mut Connection> {
         self.places.get_mut(place)?.as_mut()
@@ -71,12 +115,8 @@ impl Peers {
         self.tokens.get(&token).copied()
     }
 
-    pub(super) fn get(&self, id: PeerId) -> Option<&Connection> {
+    fn get(&self, id: PeerId) -> Option<&Connection> {
         self.places.get(*self.ids.get(&id)?)?.as_ref()
-    }
-
-    pub(super) fn get_mut(&mut self, id: PeerId) -> Option<&mut Connection> {
-        self.places.get_mut(*self.ids.get(&id)?)?.as_mut()
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = PeerId> + '_ {

@@ -130,7 +130,10 @@ impl Inbox {
                     Err(error) => {
                         self.queue.pop_front();
                         let reason = connection.receiver.explain(error);
-                        self.peers.remove(id);
+                        match reason.kind() {
+                            ErrorKind::Closed => self.peers.hear_out(id),
+                            _ => drop(self.peers.remove(id)),
+                        }
                         return Ok(Some(Turn::Disconnected(id, reason)));
                     }
                 }
@@ -196,6 +199,7 @@ impl Inbox {
         });
         if everybody {
             self.scanned = Instant::now();
+            peers.forget_those_that_left();
         }
         if everybody || !hinted || !peers.all_hinted() {
             for (place, connection) in peers.iter_mut() {

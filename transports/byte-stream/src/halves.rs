@@ -74,6 +74,24 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Whether the peer still holds its end, and its receiver.
+    fn heard(&self) -> bool {
+        if self.stopped() {
+            return false;
+        }
+        let mut word = [0];
+        match self.stream.recv(&mut word) {
+            Ok(got) => {
+                // Said between the two looks.
+                self.stopped.store(got > 0 && word == [STOP], Relaxed);
+                false
+            }
+            Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+        }
+    }
+}
+
 impl Drop for Control {
     /// With the last half. What was sent is to arrive, unless nobody receives it.
     fn drop(&mut self) {
@@ -169,6 +187,13 @@ impl Outgoing for SendEnd {
         match &self.control {
             Some(asked) => asked.control.stopped(),
             None => hears_stop(&self.stream),
+        }
+    }
+
+    fn heard(&mut self) -> bool {
+        match &self.control {
+            Some(asked) => asked.control.heard(),
+            None => !hears_stop(&self.stream),
         }
     }
 

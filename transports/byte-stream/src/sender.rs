@@ -204,6 +204,10 @@ impl<O: Outgoing> SendHalf for Sender<O> {
         self.stream.max_frame()
     }
 
+    fn is_heard(&mut self) -> bool {
+        self.generation == generation() && self.end.is_none() && self.stream.heard()
+    }
+
     fn try_send_with(
         &mut self,
         max: usize,

@@ -29,6 +29,11 @@ pub trait Outgoing: Debug + Send + 'static {
     /// Whether the receiver said that it leaves.
     fn stopped(&mut self) -> bool;
 
+    /// Whether the receiver is still there, as far as can be told without sending anything.
+    fn heard(&mut self) -> bool {
+        !self.stopped()
+    }
+
     /// Ends this direction where dropping it does not, since the other one shares its stream. Called once, last.
     fn end(&mut self) {}
 

@@ -105,6 +105,7 @@ macro_rules! suite {
             closing a_full_queue_arrives_then_closed
             closing the_sender_hears_that_nobody_listens
             closing one_direction_closes_alone
+            closing an_end_of_sending_is_no_end_of_receiving
             closing a_waiting_receiver_wakes
             closing a_waiting_sender_wakes
             arming a_message_ends_the_sleep

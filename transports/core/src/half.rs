@@ -153,6 +153,15 @@ pub trait SendHalf: Wait + Debug + Send + 'static {
         })
     }
 
+    /// Whether the receiver is still there, as far as this half can tell without sending anything. Never blocking. False
+    /// after it has left or died; so a connection of which the other direction has ended is not kept for ever.
+    fn is_heard(&mut self) -> bool {
+        match self.try_send_with(0, Flags::NONE, &mut |_| None) {
+            Err(error) => error.is_would_block(),
+            Ok(()) => true,
+        }
+    }
+
     /// More frames follow at once: until the next [`try_flush`](Self::try_flush), frames may stay in this
     /// half, up to some 64 KiB, so that many go out together. A send without room, `WouldBlock`, is followed
     /// by a flush, too.

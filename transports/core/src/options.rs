@@ -176,6 +176,14 @@ impl Options {
         }
     }
 
+    /// The same options with another time for a [`KeyKind::Span`] key, given or not.
+    #[must_use]
+    pub fn with_span(mut self, key: Key, time: Duration) -> Self {
+        self.0.retain(|(name, _)| *name != key.name);
+        self.0.push((key.name, Value::Span(time)));
+        self
+    }
+
     /// The truth of a [`KeyKind::Flag`] key; absent is false.
     pub fn flag(&self, key: Key) -> bool {
         matches!(self.value(key), Some(Value::Flag(true)))
@@ -249,6 +257,9 @@ mod tests {
         assert_eq!(options.span(keys::TIMEOUT), Some(Duration::from_micros(250)));
         assert_eq!(options.text(keys::WAIT), Some("spin"));
         assert!(!options.has(keys::CODEC));
+        let options = options.with_span(keys::TIMEOUT, Duration::from_secs(1));
+        assert_eq!(options.span(keys::TIMEOUT), Some(Duration::from_secs(1)));
+        assert_eq!(options.number(keys::SIZE), Some(65536));
     }
 
     #[test]

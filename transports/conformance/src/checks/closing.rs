@@ -155,3 +155,36 @@ fn wakes_with_closed(fixture: &Fixture<'_>, wait: fn(Patience, End) -> ErrorKind
         });
     }
 }
+
+/// A peer that has ended its sending half still gets its answers, and one that has left altogether is not kept.
+pub fn an_end_of_sending_is_no_end_of_receiving(fixture: &Fixture<'_>) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let patience = Patience::thread(fixture);
+    let Pair { mut here, there, .. } = fixture.pair();
+    let End { mut sender, receiver, peer } = there;
+    patience.send(&mut *sender, Flags::NONE, b"question").expect("send");
+    patience.flush(&mut *sender).expect("flush");
+    drop(sender);
+    expect(patience, &mut here, b"question");
+    assert_closed(fixture, &mut here);
+    // The half that has nothing more to receive goes; the other one stays.
+    let End { sender: mut answers, receiver: heard_out, .. } = here;
+    drop(heard_out);
+    for _ in 0..3 {
+        assert!(answers.is_heard(), "the peer still receives");
+    }
+    patience.send(&mut *answers, Flags::NONE, b"answer").expect("send an answer");
+    patience.flush(&mut *answers).expect("flush");
+    let mut answer = Vec::new();
+    let mut receiver = receiver;
+    patience.recv(&mut *receiver, &mut answer).expect("receive the answer");
+    assert_eq!(answer, b"answer");
+    assert!(answers.is_heard(), "the peer still receives");
+    drop((receiver, peer));
+    let watchdog = Watchdog::new("is_heard() == false");
+    while answers.is_heard() {
+        watchdog.look();
+    }
+}

@@ -256,6 +256,10 @@ impl Outgoing for SendEnd {
         self.stopped
     }
 
+    fn heard(&mut self) -> bool {
+        !self.stopped && !self.back.hung_up()
+    }
+
     /// A frame that the FIFO can hold whole.
     fn max_frame(&self) -> usize {
         MAX_FRAME.min(self.capacity - FRAME_HEADER)

@@ -31,9 +31,9 @@ const KEY_FILE: OptionKey = OptionKey::new(
     "file of the secret that both sides share, mode 0600; without it one of this user is made on first use",
 );
 
-/// How long a port may be between two owners, and how long a port that answers nothing is asked.
+/// How long a port may be between two owners, and how long a port that answers nothing is asked, at most.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long the owner may take to tell its text, unless the address says otherwise.
+/// How long a call waits, unless the address says otherwise: for a host to be looked up, for the owner to tell its text.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the first question waits for an answer; each later one waits twice as long.
 const FIRST_TRY: Duration = Duration::from_millis(20);
@@ -68,10 +68,12 @@ impl Transport for Tcp {
 
     fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
         let operation = Operation::Open;
-        let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation)?;
+        let deadline = Deadline::new(options);
+        let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation, deadline.left())?;
         let key = Arc::new(key::load(options.text(KEY_FILE), operation)?);
         for address in addresses {
-            if answers(&address).map_err(|e| Error::io(operation, &format!("reaching {address}"), e))? {
+            let asked = answers(&address, deadline.left().min(PATIENCE));
+            if asked.map_err(|e| Error::io(operation, &format!("reaching {address}"), e))? {
                 return Ok(Endpoint::opener(Place::Tcp { address, key, patience: patience(options) }));
             }
         }
@@ -92,14 +94,15 @@ impl Transport for Tcp {
 
 /// Becomes the owner of the first of the name's addresses that can be listened at.
 fn own(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operation) -> Result<Endpoint> {
-    let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation)?;
+    let deadline = Deadline::new(options);
+    let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation, deadline.left())?;
     let key = Arc::new(key::load(options.text(KEY_FILE), operation)?);
     let (capacity, patience) = (capacity(options, operation)?, patience(options));
     let adopts = text.is_none() && options.text(keys::CREATE) == Some("open_or_create");
     let text = Text::new(text)?;
     let mut last = None;
     for address in addresses {
-        match listen(&address) {
+        match listen(&address, deadline.left().min(PATIENCE)) {
             Ok(listener) => {
                 let address =
                     listener.address().map_err(|e| Error::io(operation, "asking for the port", e))?;
@@ -120,20 +123,37 @@ fn own(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operation
     Err(last.unwrap_or_else(|| Error::new(operation, ErrorKind::InvalidName)))
 }
 
-/// How long a reader of the text waits for the owner.
+/// When a call gives up: after the address's `timeout`.
+struct Deadline(Option<Instant>);
+
+impl Deadline {
+    fn new(options: &Options) -> Self {
+        Self(Instant::now().checked_add(patience(options)))
+    }
+
+    fn left(&self) -> Duration {
+        self.0.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// How long a call waits.
 fn patience(options: &Options) -> Duration {
     options.span(keys::TIMEOUT).unwrap_or(TIMEOUT)
 }
 
-/// Listens, once whoever is about to leave the port has left.
-fn listen(address: &SocketAddr) -> io::Result<Listener> {
-    let deadline = Instant::now() + PATIENCE;
+/// Listens, once an owner that is about to leave the port has left it.
+fn listen(address: &SocketAddr, time: Duration) -> io::Result<Listener> {
+    let deadline = Instant::now() + time;
     loop {
         match Listener::tcp(address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                // Of two that begin at the same instant the kernel may refuse both.
-                if answers(address)? || Instant::now() >= deadline {
-                    return Err(error);
+                let left = deadline.saturating_duration_since(Instant::now());
+                // Of two that begin at the same instant the kernel may refuse both. A listener that has no time to answer
+                // is one.
+                match answers(address, left) {
+                    Ok(false) if !left.is_zero() => {}
+                    Err(other) if other.kind() != io::ErrorKind::TimedOut => return Err(other),
+                    _ => return Err(error),
                 }
                 thread::yield_now();
             }
@@ -143,12 +163,17 @@ fn listen(address: &SocketAddr) -> io::Result<Listener> {
 }
 
 /// Whether someone listens. The owner sees a connector that leaves without a word.
-fn answers(address: &SocketAddr) -> io::Result<bool> {
-    let deadline = Instant::now() + PATIENCE;
+///
+/// # Errors
+/// `TimedOut` if nothing answers within `time`.
+fn answers(address: &SocketAddr, time: Duration) -> io::Result<bool> {
+    let deadline = Instant::now() + time;
     let mut patience = FIRST_TRY;
-    while Instant::now() < deadline {
-        match stands_within(address, patience.min(PATIENCE)) {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match stands_within(address, patience.min(left)) {
             Ok(true) => return Ok(true),
+            Ok(false) if patience >= left => return Err(io::ErrorKind::TimedOut.into()),
             // A listener that closes at this instant may swallow the question: asked anew.
             Ok(false) => patience *= 2,
             Err(error) => match error.kind() {
@@ -157,7 +182,6 @@ fn answers(address: &SocketAddr) -> io::Result<bool> {
             },
         }
     }
-    Err(io::ErrorKind::TimedOut.into())
 }
 
 fn stands_within(address: &SocketAddr, time: Duration) -> io::Result<bool> {
