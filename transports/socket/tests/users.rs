@@ -47,6 +47,17 @@ fn say_error(error: &Error) {
 fn child() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let words: Vec<_> = role.split(' ').collect();
+    match words[0] {
+        "elevated" => return elevated(words[1].parse().unwrap()),
+        "private" => {
+            let owner = Local.create(&Name::new("private").unwrap(), &options(&Local, &[])).unwrap();
+            say("ready");
+            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+            return drop(owner);
+        }
+        "intruder" => return intrude(words[1].parse().unwrap(), Path::new(words[3])),
+        _ => {}
+    }
     become_user(words[1].parse().unwrap());
     let mut pairs = vec![("scope", "system")];
     pairs.extend((words[2] != "-").then_some(("allow_uid", words[2])));
@@ -79,6 +90,31 @@ fn child() {
         }
         Err(error) => say_error(&error),
     }
+}
+
+/// As a set-user-ID program: the real user is another one than the effective user.
+fn elevated(id: u32) {
+    let (real, effective) = (rustix::process::getuid(), Uid::from_raw(id));
+    set_thread_res_uid(real, effective, effective).unwrap();
+    let name = Name::new("elevated").unwrap();
+    match Local.create(&name, &options(&Local, &[])) {
+        Ok(_) => say("made"),
+        Err(error) => say_error(&error),
+    }
+}
+
+/// What a user reaches of another user's directory and socket.
+fn intrude(id: u32, socket: &Path) {
+    become_user(id);
+    let errors = [
+        UnixStream::connect(socket).map(drop),
+        std::fs::read_dir(socket.parent().unwrap()).map(drop),
+        std::fs::File::open(socket).map(drop),
+        std::fs::remove_file(socket),
+        std::fs::write(socket.with_extension("new"), b""),
+    ];
+    let denied = |done: &std::io::Result<()>| matches!(done, Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied);
+    say(&format!("denied {}", errors.iter().filter(|done| denied(done)).count()));
 }
 
 /// Accepts while unauthorised peers connect again and again; says how long the longest call took.
@@ -232,6 +268,26 @@ fn processes_of_one_user_need_no_names() {
     assert_eq!(owner.hear(), "ready");
     assert!(place.open(FRIEND, &OWNER.to_string()).starts_with("permission_denied "));
     assert_eq!(place.open(OWNER, "-"), format!("met {OWNER} {OWNER}"));
+}
+
+#[test]
+fn a_set_user_id_program_does_not_honour_the_callers_directory() {
+    let Some(place) = Place::new() else { return };
+    let said = place.start("elevated", OWNER, "-").hear();
+    assert!(said.starts_with("permission_denied ") && said.contains("set-user-ID"), "{said}");
+}
+
+#[test]
+fn another_user_reaches_nothing_of_a_private_directory() {
+    let Some(place) = Place::new() else { return };
+    // This process is root, and the owner.
+    let directory = place.0.join("anyipc-0");
+    let mut owner = place.start("private", 0, "-");
+    assert_eq!(owner.hear(), "ready");
+    let socket = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+    let socket = socket.into_iter().find(|path| path.extension().is_some_and(|end| end == "sock")).unwrap();
+    assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o7777, 0o700);
+    assert_eq!(place.start("intruder", STRANGER, &format!("- {}", socket.display())).hear(), "denied 5");
 }
 
 /// Makes what a squatter would, before the user comes.
