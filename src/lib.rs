@@ -47,6 +47,7 @@ mod select;
 mod sender;
 mod settings;
 mod sleep;
+mod space;
 mod sys;
 #[cfg(feature = "serde")]
 mod typed;

@@ -8,6 +8,7 @@ use anyipc_core::{
 
 use crate::connect::{Opening, open_then_connect};
 use crate::settings::Settings;
+use crate::space::with_room;
 use crate::{Address, Channel, Endpoint, IntoAddress};
 
 /// Our schemes, the features that bring them in, and whether these are on.
@@ -174,12 +175,12 @@ impl Registry {
         &self,
         address: impl IntoAddress,
         operation: Operation,
-        make: impl FnOnce(&dyn DynTransport, &Name, &Options) -> Result<Box<dyn DynEndpoint>>,
+        make: impl Fn(&dyn DynTransport, &Name, &Options) -> Result<Box<dyn DynEndpoint>>,
     ) -> Result<Endpoint> {
         let address = address.into_address().map_err(|e| e.during(operation))?;
         let made = self.find(&address).and_then(|(transport, options)| {
             let settings = Settings::new(&options)?;
-            let endpoint = make(&**transport, address.name(), &options)?;
+            let endpoint = with_room(self, || make(&**transport, address.name(), &options))?;
             Ok((transport, endpoint, settings))
         });
         match made {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 
 use crate::{
-    Dir, Fd, FileId, FileKind, Lock, Pace, check_named, generation, is_at, overwrite, read_text, try_lock,
-    unlock,
+    Dir, Fd, FileId, FileKind, Lock, Pace, check_named, generation, hold, is_at, is_held, overwrite,
+    read_text, try_lock,
 };
 
 /// How long an object may be between two states before that is an error.
@@ -38,17 +38,13 @@ impl Marks {
         self.stem(name) + self.suffix
     }
 
-    /// Whether the name has an owner. Takes no lock that a claimant could mistake for an owner's.
+    /// Whether the name has an owner. Takes no lock, and a sweeper's is not taken for an owner's.
     pub fn is_live(&self, dir: &Dir, name: &Name, operation: Operation) -> Result<bool> {
         let path = self.file(name);
         match dir.open_file(&path) {
-            // A shared lock is refused only by an owner.
-            Ok(fd) => match try_lock(&fd, Lock::Shared) {
-                Ok(true) => {
-                    unlock(&fd);
-                    Ok(false)
-                }
-                Ok(false) => self.check_name(&fd, name, operation).map(|()| true),
+            Ok(fd) => match is_held(&fd) {
+                Ok(true) => self.check_name(&fd, name, operation).map(|()| true),
+                Ok(false) => Ok(false),
                 Err(error) => Err(unusable(dir, &path, operation, error)),
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -123,7 +119,7 @@ impl Claim {
                 // The previous owner may have removed the name between our open and our lock.
                 if is_at(dir, &path, status.id).map_err(fail)? {
                     let text = format!("{}\n{}\n{name}\n", marks.heading, std::process::id());
-                    overwrite(&file, text.as_bytes()).map_err(|error| {
+                    overwrite(&file, text.as_bytes()).and_then(|()| hold(&file)).map_err(|error| {
                         let _ = dir.unlink(&path);
                         fail(error)
                     })?;
@@ -140,12 +136,14 @@ impl Claim {
                 }
             } else if !try_lock(&file, Lock::Shared).map_err(fail)? {
                 let there = is_at(dir, &path, status.id).unwrap_or(false);
-                if there && (answers() || Instant::now() > deadline) {
+                let late = Instant::now() > deadline;
+                if there && (answers() || late && is_held(&file).map_err(fail)?) {
                     return marks.check_name(&file, name, operation).map(|()| None);
                 }
-            } else if Instant::now() > deadline {
+            }
+            if Instant::now() > deadline {
                 return Err(Error::new(operation, ErrorKind::Busy).because(format!(
-                    "{} is being looked at without end",
+                    "another process that does not own {} has had it locked for {PATIENCE:?}; it may be stopped",
                     dir.path().join(&path).display()
                 )));
             }

@@ -3,6 +3,7 @@
 //! Looking takes no lock that could stand in anyone's way; only removing does.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Name, Object, ObjectState, Operation, Result};
 
@@ -152,11 +153,14 @@ impl Group {
         }
         match object.state {
             ObjectState::Live => refuse(ErrorKind::Busy, "its owner lives; --force removes it all the same"),
-            ObjectState::Stale => match self.remove_stale(dir) {
-                Ok(true) => Ok(()),
-                Ok(false) => refuse(ErrorKind::Busy, "someone holds it again"),
-                Err(error) => Err(unremoved(dir, &self.stem, operation, error)),
-            },
+            ObjectState::Stale => {
+                let is_held = || self.describe(dir).is_some_and(|object| object.state == ObjectState::Live);
+                match insist(is_held, || self.remove_stale(dir)) {
+                    Ok(true) => Ok(()),
+                    Ok(false) => refuse(ErrorKind::Busy, "another process holds it again"),
+                    Err(error) => Err(unremoved(dir, &self.stem, operation, error)),
+                }
+            }
             _ => refuse(
                 ErrorKind::Corrupt,
                 "damaged, or not an object of ours; --force removes a file, a FIFO or a socket",
@@ -172,6 +176,8 @@ impl Group {
                 Some(_) => match dir.create_file(&lock) {
                     // It has a lock by now, and goes with it.
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+                    // What has a lock makes room for this.
+                    Err(error) if error.kind() == io::ErrorKind::StorageFull => return Ok(false),
                     made => Some(made?),
                 },
                 None => None,
@@ -188,6 +194,19 @@ impl Group {
         }
         Ok(true)
     }
+}
+
+/// Tries to remove what is stale, while others that look at it or remove it have its lock for an instant. True if it is
+/// gone; false if it is held again, or its lock was taken for a second.
+pub fn insist(is_held: impl Fn() -> bool, mut remove: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while !remove()? {
+        if is_held() || Instant::now() > deadline {
+            return Ok(false);
+        }
+        std::thread::yield_now();
+    }
+    Ok(true)
 }
 
 fn remove_by_force(dir: &Dir, file: &str) -> io::Result<()> {

@@ -26,7 +26,7 @@ pub use unsupported::*;
 pub use windows::*;
 
 pub use claim::{Claim, Marks};
-pub use group::{Group, GroupKind, files_of, remove_groups, sweep_groups};
+pub use group::{Group, GroupKind, files_of, insist, remove_groups, sweep_groups};
 pub use lpsz::{show_lpsz, store_lpsz};
 pub use named::{Pace, check_named};
 pub use put::put;

@@ -1,6 +1,7 @@
 //! Files that appear whole.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use crate::{Dir, Fd, Lock, same_file, try_lock};
 
@@ -8,11 +9,14 @@ use crate::{Dir, Fd, Lock, same_file, try_lock};
 /// writer's lock makes it anyone's.
 const UNFINISHED: &str = ".tmp";
 
-/// Makes a file of this name and contents, mode 0600: whoever sees the name sees all of them. Waits for another writer
-/// of the same name, for as long as that needs to write.
+/// How long another writer of the same name may take, and how long signals may keep the space from being reserved.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Makes a file of this name and contents, mode 0600: whoever sees the name sees all of them. Where the file system has
+/// no nameless files, it waits for another writer of the same name, for 2 s at most.
 ///
 /// # Errors
-/// `AlreadyExists` if the name is taken, and those of the system.
+/// `AlreadyExists` if the name is taken, `TimedOut` beside another writer that was stopped, and those of the system.
 pub fn put(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
     // None on this file system; or a full one, which the other way reports as well.
     let Ok(file) = dir.nameless_file() else { return put_aside(dir, name, bytes) };
@@ -25,14 +29,21 @@ pub fn put(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn fill(file: &Fd, bytes: &[u8]) -> io::Result<()> {
-    file.reserve(bytes.len())?;
+    file.reserve(bytes.len(), PATIENCE)?;
     file.write_all_at(bytes, 0)
 }
 
 /// The same by way of another name, which the next writer takes away if we die here.
 fn put_aside(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
     let aside = format!("{name}{UNFINISHED}");
+    let start = Instant::now();
     loop {
+        if start.elapsed() > PATIENCE {
+            let why = format!(
+                "another process has been writing {aside} for {PATIENCE:?}; end it, or remove the file"
+            );
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+        }
         let (file, fresh) = match dir.create_file(&aside) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match dir.open_file(&aside) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -42,7 +53,7 @@ fn put_aside(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
         };
         if !try_lock(&file, Lock::Exclusive)? || !same_file(dir, &aside, &file)? {
             drop(file);
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_micros(200));
             continue;
         }
         // Never written again: a dead writer's may have its name already.
@@ -93,6 +104,23 @@ mod tests {
         assert_eq!(wins, 1);
         let count = dir.open_file(&name).unwrap().read_at(&mut got, 0).unwrap();
         assert!(count == 9 && got[..9].iter().all(|byte| *byte == got[0]));
+        dir.unlink(&name).unwrap();
+    }
+
+    #[test]
+    fn a_stopped_writer_holds_nobody_for_long() {
+        let dir = Dir::open(Scope::User, Operation::Create).unwrap();
+        let name = format!("put-stopped-{}", std::process::id());
+        let aside = format!("{name}{UNFINISHED}");
+        let stopped = dir.create_file(&aside).unwrap();
+        assert!(try_lock(&stopped, Lock::Exclusive).unwrap());
+        let start = Instant::now();
+        let error = put_aside(&dir, &name, b"second").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+        assert!(error.to_string().contains(&aside), "{error}");
+        assert!(start.elapsed() < PATIENCE * 5);
+        drop(stopped);
+        put_aside(&dir, &name, b"third").unwrap();
         dir.unlink(&name).unwrap();
     }
 }

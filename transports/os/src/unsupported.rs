@@ -29,7 +29,7 @@ impl Fd {
     pub fn status(&self) -> io::Result<Status> {
         match self.0 {}
     }
-    pub fn reserve(&self, _len: usize) -> io::Result<()> {
+    pub fn reserve(&self, _len: usize, _patience: Duration) -> io::Result<()> {
         match self.0 {}
     }
     pub fn lengthen(&self, _len: usize) -> io::Result<()> {
@@ -109,7 +109,9 @@ pub fn try_lock(fd: &Fd, _lock: Lock) -> io::Result<bool> {
     match fd.0 {}
 }
 
-pub fn unlock(_fd: &Fd) {}
+pub fn hold(fd: &Fd) -> io::Result<()> {
+    match fd.0 {}
+}
 
 pub fn is_held(fd: &Fd) -> io::Result<bool> {
     match fd.0 {}

@@ -9,7 +9,7 @@ use anyipc_core::{Error, ErrorKind, Name, Object, ObjectState, Operation, Result
 use crate::header::{Header, LPSZ, PERSIST};
 use crate::kind::{BLOCK, Kind, LOCK, SOCKET, TEMPORARY};
 use crate::segment::{clean, remove_companions};
-use crate::sys::{Dir, Fd, FileKind, Lock, Status, holders, is_held, same_file, try_lock};
+use crate::sys::{Dir, Fd, FileKind, Lock, Status, holders, insist, is_held, same_file, try_lock};
 
 /// All objects of the directory, the unknown ones as `Invalid`. Unpublished leftovers are only in [`sweep`].
 ///
@@ -68,8 +68,12 @@ pub fn remove(dir: &Dir, kind: &Kind, name: &Name, force: bool) -> Result<()> {
         return Ok(());
     }
     for (file, object) in found {
-        if !remove_stale(dir, kind, file, true).map_err(|e| unremoved(dir, file, Operation::Remove, e))? {
-            return refuse(&object, ErrorKind::Busy, "someone holds it again");
+        let is_held =
+            || describe(dir, kind, file, &files).is_some_and(|object| object.state == ObjectState::Live);
+        if !insist(is_held, || remove_stale(dir, kind, file, true))
+            .map_err(|e| unremoved(dir, file, Operation::Remove, e))?
+        {
+            return refuse(&object, ErrorKind::Busy, "another process holds it again");
         }
     }
     Ok(())

@@ -20,7 +20,7 @@ use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 use crate::header::{COMPANIONS, Header, LPSZ, PERSIST, advice, check_size};
 use crate::kind::{BLOCK, Kind, TEMPORARY};
 use crate::region::Region;
-use crate::sys::{self, Dir, Fd, FileKind, Lock, Map, is_at, try_lock};
+use crate::sys::{self, Dir, Fd, FileKind, Lock, Map, hold, is_at, try_lock};
 use held::Held;
 pub(crate) use held::{clean, remove_companions};
 
@@ -286,6 +286,7 @@ impl<'a> Attach<'a> {
         if !lock(Lock::Shared)? {
             return Ok(Found::Changing);
         }
+        hold(&fd).map_err(|e| self.failed("locking", e))?;
         let mut held = Held::new(self.dir, self.kind, &self.file, fd, status.id);
         if !held.is_named().map_err(unread)? {
             return Ok(Found::Changing);
@@ -342,12 +343,14 @@ impl<'a> Attach<'a> {
 
     /// Takes the lock, reserves the space, writes header and contents, and maps.
     fn fill(&self, fd: Fd, new: New<'_>) -> Result<Segment> {
-        if !try_lock(&fd, Lock::Shared).map_err(|e| self.failed("locking", e))? {
+        let locked = try_lock(&fd, Lock::Shared).and_then(|locked| hold(&fd).map(|()| locked));
+        if !locked.map_err(|e| self.failed("locking", e))? {
             return Err(self.failed("locking", io::ErrorKind::ResourceBusy.into()));
         }
         let header = Header { name: self.name.clone(), size: new.size, flags: new.flags };
         let bytes = check_size(new.size, self.op)?;
-        fd.reserve(bytes).map_err(|e| self.failed(&format!("reserving {bytes} bytes for"), e))?;
+        fd.reserve(bytes, self.timeout)
+            .map_err(|e| self.failed(&format!("reserving {bytes} bytes for"), e))?;
         let write = |(at, piece): &(usize, &[u8])| fd.write_all_at(piece, (sys::page_size() + at) as u64);
         header
             .write(&fd, self.kind)

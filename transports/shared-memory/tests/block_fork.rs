@@ -4,6 +4,7 @@
 
 mod block_process;
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -193,6 +194,60 @@ fn forks_in_the_middle_of_everything() {
             }
             stop.store(true, SeqCst);
         });
+        assert_eq!(place.files(), [""; 0]);
+    });
+}
+
+/// What the handlers below close, by whoever forks: one before the fork, one in the parent, one in the child.
+static HELD: [Mutex<Option<Endpoint>>; 3] = [const { Mutex::new(None) }; 3];
+
+fn give_up(which: usize) {
+    drop(HELD[which].lock().unwrap().take());
+}
+
+extern "C" fn before_fork() {
+    give_up(0);
+}
+
+extern "C" fn in_parent() {
+    give_up(1);
+}
+
+extern "C" fn in_child() {
+    give_up(2);
+}
+
+/// A program's handler closes an endpoint, which another thread may be busy with: registered before ours or after, it
+/// neither deadlocks nor takes the parent's name away.
+#[test]
+fn fork_handlers_of_the_program_may_close() {
+    alone("fork_handlers_of_the_program_may_close", WATCHDOG, |place| {
+        // SAFETY: the handlers are functions of this program.
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(in_parent), Some(in_child)) };
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // Opens and closes descriptors with the lock in its hands that the handler wants.
+            scope.spawn(|| {
+                while !over.load(SeqCst) {
+                    let mut held = HELD[0].lock().unwrap();
+                    *held = None;
+                    *held = Some(T.create(&Name::new("busy").unwrap(), &options("").unwrap()).unwrap());
+                }
+            });
+            for _ in 0..50 {
+                *HELD[1].lock().unwrap() = Some(create());
+                *HELD[2].lock().unwrap() =
+                    Some(T.create(&Name::new("kept").unwrap(), &options("size=1").unwrap()).unwrap());
+                let child = fork(|| HELD[2].lock().unwrap().is_none());
+                assert!(child.wait().success());
+                assert_eq!(open().unwrap_err().kind(), ErrorKind::NotFound);
+                // The child's handler closed a copy of the handle.
+                T.open(&Name::new("kept").unwrap(), &options("").unwrap()).unwrap();
+                give_up(2);
+            }
+            over.store(true, SeqCst);
+        });
+        give_up(0);
         assert_eq!(place.files(), [""; 0]);
     });
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyipc_byte_stream::{Incoming, MAX_FRAME, Outgoing, STOP};
 use anyipc_core::{Error, ErrorKind, FRAME_HEADER, Interest, Name, Operation, Result, Source};
-use anyipc_os::{Dir, Lock, Set, generation, same_file, try_lock};
+use anyipc_os::{Dir, Lock, Set, generation, hold, same_file, try_lock};
 
 use crate::fifos::files::{CONNECTION, DOWN, DOWN_STOP, UP, UP_STOP, of_connection};
 use crate::fifos::request::TICKET;
@@ -125,6 +125,7 @@ impl Offer {
         if !try_lock(up.fd(), Lock::Exclusive)? || !same_file(dir, &path(UP), up.fd())? {
             return Ok(None);
         }
+        hold(up.fd())?;
         let (up_stop, down_stop) = (made(UP_STOP, Fifo::reader)?, made(DOWN_STOP, Fifo::writer)?);
         for stop in [&up_stop, &down_stop] {
             // One byte is all that they carry; what they could hold counts against the user's share.

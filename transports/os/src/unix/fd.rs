@@ -1,14 +1,20 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
-use rustix::fs::{FallocateFlags, fallocate, ftruncate};
-use rustix::io::{pread, pwrite, retry_on_intr as retry};
+use rustix::fs::{FallocateFlags, fallocate, fstatvfs, ftruncate};
+use rustix::io::{Errno, pread, pwrite, retry_on_intr as retry};
 use rustix::process::{Resource, getrlimit};
 
 use super::fork::{self, Quiet, generation};
 use super::system::device;
 use crate::{FileId, FileKind, Status};
+
+/// Bytes that are reserved by one call: the kernel needs about a millisecond for them.
+const PIECE: u64 = 4 << 20;
+/// The same after many signals: a page, of whatever size.
+const SMALLEST_PIECE: u64 = 64 << 10;
 
 /// An owned descriptor that a forked child does not inherit.
 #[derive(Debug)]
@@ -45,14 +51,40 @@ impl Fd {
     }
 
     /// Sets the size and reserves the space, so that a full disk is an error here and no signal later.
-    pub fn reserve(&self, len: usize) -> io::Result<()> {
-        let len = possible(len)?;
-        Ok(retry(|| fallocate(self, FallocateFlags::empty(), 0, len))?)
+    ///
+    /// The kernel may give up a piece for a signal, and all of its work on it: pieces become smaller then, until they fit
+    /// between two signals. `TimedOut` if a signal comes and this long has passed.
+    pub fn reserve(&self, len: usize, patience: Duration) -> io::Result<()> {
+        let len = possible(len as u64)?;
+        // Told before the first piece: what does not fit must not take the room from others until that is found out. A
+        // file system without blocks has no limit.
+        let room = fstatvfs(self)?;
+        if room.f_blocks > 0 && len > room.f_bfree.saturating_mul(room.f_frsize) {
+            return Err(Errno::NOSPC.into());
+        }
+        let (mut done, mut piece, start) = (0, PIECE, Instant::now());
+        while done < len {
+            match fallocate(self, FallocateFlags::empty(), done, piece.min(len - done)) {
+                Ok(()) => {
+                    done += piece.min(len - done);
+                    piece = (piece * 2).min(PIECE);
+                }
+                Err(Errno::INTR) if start.elapsed() > patience => {
+                    let why = format!(
+                        "signals interrupted it for {patience:?}; try a longer timeout=, or fewer signals"
+                    );
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+                }
+                Err(Errno::INTR) => piece = (piece / 2).max(SMALLEST_PIECE),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Makes a file longer, without memory for that.
     pub fn lengthen(&self, len: usize) -> io::Result<()> {
-        let len = possible(len)?;
+        let len = possible(len as u64)?;
         Ok(retry(|| ftruncate(self, len))?)
     }
 
@@ -70,6 +102,7 @@ impl Fd {
 
     /// Writes all bytes.
     pub fn write_all_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+        possible(offset.saturating_add(bytes.len() as u64))?;
         while !bytes.is_empty() {
             match retry(|| pwrite(self, bytes, offset))? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
@@ -101,11 +134,17 @@ impl Drop for Fd {
     }
 }
 
-/// A file's length as the kernel wants it. What no file can hold is a lack of space; past the process's own limit the
-/// kernel would signal.
-fn possible(len: usize) -> io::Result<u64> {
-    let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX).min(i64::MAX as u64);
-    u64::try_from(len).ok().filter(|&len| len <= limit).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
+/// A file's length as the kernel takes it. What no file can hold is a lack of space; past the process's own limit the
+/// kernel would send SIGXFSZ, which kills.
+fn possible(len: u64) -> io::Result<u64> {
+    let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+    if len <= limit.min(i64::MAX as u64) {
+        return Ok(len);
+    }
+    let why = format!(
+        "{len} bytes are more than a file of this process may have; raise its limit of {limit} (ulimit -f)"
+    );
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, why))
 }
 
 pub(super) fn status(stat: &rustix::fs::Stat) -> Status {

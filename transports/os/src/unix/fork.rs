@@ -5,10 +5,11 @@
 //! Children made by a bare `clone` system call run no handler and are outside this promise; `vfork` and
 //! `posix_spawn` end in an exec, which closes everything by `CLOEXEC`.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 
 /// One bit per descriptor number; the kernel's default ceiling (`fs.nr_open`) is 2^20.
 const WORDS: usize = (1 << 20) / 64;
@@ -20,6 +21,8 @@ static GENERATION: AtomicU32 = AtomicU32::new(0);
 /// The number of [`Quiet`]s, or `FORKING`.
 static GATE: AtomicU32 = AtomicU32::new(0);
 const FORKING: u32 = u32::MAX;
+/// The thread that forks, while the gate says `FORKING`.
+static FORKER: AtomicUsize = AtomicUsize::new(0);
 
 /// The fork generation: it differs between a process and its forked children.
 #[inline]
@@ -27,10 +30,15 @@ pub fn generation() -> u32 {
     GENERATION.load(Relaxed)
 }
 
-/// While it lives no thread forks: the table and the descriptors change together. Hold it for a few
+/// While it lives no other thread forks: the table and the descriptors change together. Hold it for a few
 /// non-blocking system calls at most; it may nest.
+///
+/// The thread that forks passes: handlers of the application run in it, and may close what they hold.
 #[derive(Debug)]
-pub struct Quiet(());
+pub struct Quiet {
+    /// It is one of those that the gate counts.
+    counted: bool,
+}
 
 impl Default for Quiet {
     fn default() -> Self {
@@ -43,15 +51,26 @@ impl Quiet {
     pub fn new() -> Self {
         let enter = |n| (n != FORKING).then(|| n + 1);
         while GATE.fetch_update(Acquire, Relaxed, enter).is_err() {
+            if FORKER.load(Relaxed) == this_thread() {
+                return Self { counted: false };
+            }
             std::thread::yield_now();
         }
-        Self(())
+        Self { counted: true }
     }
+}
+
+/// A number that no other thread of this process has: an address.
+fn this_thread() -> usize {
+    thread_local!(static HERE: Cell<u8> = const { Cell::new(0) });
+    HERE.with(|here| std::ptr::from_ref(here).addr())
 }
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        GATE.fetch_sub(1, Release);
+        if self.counted {
+            GATE.fetch_sub(1, Release);
+        }
     }
 }
 
@@ -63,6 +82,20 @@ pub fn register() -> io::Result<()> {
     let code = *DONE.get_or_init(|| unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) });
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
 }
+
+/// Handlers run before a fork in the opposite order of their registration, and in the child in that order. Registered
+/// before the program's own, ours shut the gate after the program's have taken their locks, which a thread at the gate may
+/// hold; and no handler of the program finds a child's handles as good as the parent's.
+#[used]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
+#[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
+static BEFORE_MAIN: extern "C" fn() = {
+    extern "C" fn early() {
+        // A failure is reported by the first call that needs the handlers.
+        let _ = register();
+    }
+    early
+};
 
 /// Enters a descriptor. The caller holds a [`Quiet`] since before it was opened.
 pub(super) fn enter(fd: RawFd) {
@@ -88,9 +121,11 @@ extern "C" fn before() {
     while GATE.compare_exchange_weak(0, FORKING, Acquire, Relaxed).is_err() {
         std::thread::yield_now();
     }
+    FORKER.store(this_thread(), Relaxed);
 }
 
 extern "C" fn parent() {
+    FORKER.store(0, Relaxed);
     GATE.store(0, Release);
 }
 
@@ -105,5 +140,6 @@ extern "C" fn child() {
             bits &= bits - 1;
         }
     }
+    FORKER.store(0, Relaxed);
     GATE.store(0, Release);
 }

@@ -4,6 +4,7 @@ use std::os::windows::fs::FileExt;
 use std::os::windows::io::{AsRawHandle, OwnedHandle, RawHandle};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyipc_core::Handles;
 use windows_sys::Win32::Storage::FileSystem::{
@@ -47,7 +48,7 @@ impl Fd {
     }
 
     /// Sets the size and reserves the space, so that a full disk is an error here.
-    pub fn reserve(&self, len: usize) -> io::Result<()> {
+    pub fn reserve(&self, len: usize, _patience: Duration) -> io::Result<()> {
         self.file.set_len(len as u64)
     }
 

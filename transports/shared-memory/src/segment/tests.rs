@@ -73,6 +73,7 @@ fn a_sweep_knows_abandoned_temporary_files_by_their_free_lock() {
     let alive = temporary_name("");
     let fd = place.dir.create_file(&alive).unwrap();
     assert!(try_lock(&fd, Lock::Shared).unwrap());
+    hold(&fd).unwrap();
     assert!(inventory::list(&place.dir, &BLOCK).unwrap().is_empty());
     assert_eq!(inventory::sweep(&place.dir, &BLOCK, false).unwrap().len(), 1);
     assert_eq!(place.files().len(), 2);

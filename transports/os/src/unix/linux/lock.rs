@@ -1,35 +1,28 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use rustix::fs::{FlockOperation, flock};
-
 use crate::unix::flock::flock_now;
 use crate::{Fd, FileId, Lock};
 
 /// The byte that writers of a snapshot lock.
 const WRITER: i64 = 0;
-/// The byte that everyone who holds the `flock` locks for reading: unlike a `flock`, it can be asked for
-/// without taking it, so that who only looks never stands in the way.
+/// The byte that a holder locks for reading: unlike a `flock`, it can be asked for without taking it. Those that take the
+/// `flock` for an instant, to look at the file or to remove it, do not lock it.
 const HELD: i64 = 1;
 
 /// Takes the lock on the open file, without waiting; false if someone else holds it in the other way.
 /// A failed upgrade from shared to exclusive loses the shared lock. Closing the file gives it back.
 pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
-    let taken = flock_now(fd, lock)?;
-    if taken {
-        // Only what `is_held` tells depends on it.
-        let _ = record_lock(fd, libc::F_OFD_SETLK, libc::F_RDLCK, HELD);
-    }
-    Ok(taken)
+    flock_now(fd, lock)
 }
 
-/// Gives the lock back at once: closing the file would not while a process that is just being spawned has it, too.
-pub fn unlock(fd: &Fd) {
-    let _ = record_lock(fd, libc::F_OFD_SETLK, libc::F_UNLCK, HELD);
-    let _ = flock(fd, FlockOperation::NonBlockingUnlock);
+/// Shows the lock that this open file has to [`is_held`], until the file is closed. For locks that are kept.
+pub fn hold(fd: &Fd) -> io::Result<()> {
+    record_lock(fd, libc::F_OFD_SETLK, libc::F_RDLCK, HELD).map(drop)
 }
 
-/// True if another open file holds the lock. Changes nothing; a holder shows an instant after it came.
+/// True if another open file has the lock and shows it by [`hold`]. Changes nothing, and is not deceived by those that
+/// take the lock for an instant.
 pub fn is_held(fd: &Fd) -> io::Result<bool> {
     Ok(record_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, HELD)? != libc::F_UNLCK)
 }

@@ -3,9 +3,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, linkat, mknodat, open};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, linkat, mknodat, open, stat};
 
 use crate::{Dir, Fd};
+
+/// Bytes of a socket's address, with the NUL.
+const SUN_PATH: usize = 108;
 
 /// Where the directories lie unless `ANYIPC_DIR` says otherwise.
 pub(in super::super) fn base() -> io::Result<PathBuf> {
@@ -71,8 +74,30 @@ impl Dir {
     }
 
     /// Makes a call that knows no directories, with a path that is short however long the directory's is, and means
-    /// this directory even if it is renamed.
-    pub fn reach<T>(&self, name: &str, call: impl FnOnce(&str) -> io::Result<T>) -> io::Result<T> {
-        call(&format!("/proc/self/fd/{}/{name}", self.as_fd().as_raw_fd()))
+    /// this directory even if it is renamed. Without `/proc` it is the directory's own path.
+    ///
+    /// # Errors
+    /// Those of the call; `InvalidFilename` without `/proc` if the path is too long for a socket.
+    pub fn reach<T>(&self, name: &str, call: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+        let by_number = PathBuf::from(format!("/proc/self/fd/{}", self.as_fd().as_raw_fd()));
+        // Another directory, or none, where `/proc` is another PID namespace's, or is covered.
+        let leads_here = match (stat(&by_number), fstat(self)) {
+            (Ok(there), Ok(here)) => (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino),
+            _ => false,
+        };
+        if leads_here {
+            return call(&by_number.join(name));
+        }
+        let path = self.path().join(name);
+        if path.as_os_str().len() < SUN_PATH {
+            return call(&path);
+        }
+        let why = format!(
+            "/proc is not mounted here, and without it a socket's path has {} bytes at most: mount it, or choose a \
+             shorter directory with ANYIPC_DIR than that of {}",
+            SUN_PATH - 1,
+            path.display()
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidFilename, why))
     }
 }

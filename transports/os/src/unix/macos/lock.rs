@@ -1,8 +1,6 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use rustix::fs::{FlockOperation, flock};
-
 use crate::unix::flock::flock_now;
 use crate::{Fd, FileId, Lock};
 
@@ -12,9 +10,9 @@ pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     flock_now(fd, lock)
 }
 
-/// Gives the lock back at once: closing the file would not while a process that is just being spawned has it, too.
-pub fn unlock(fd: &Fd) {
-    let _ = flock(fd, FlockOperation::NonBlockingUnlock);
+/// Nothing: here [`is_held`] sees the lock itself, also one that is taken for an instant only.
+pub fn hold(_fd: &Fd) -> io::Result<()> {
+    Ok(())
 }
 
 /// True if another open file holds the lock. Changes nothing: the kernel keeps `flock`s and record locks in one list,

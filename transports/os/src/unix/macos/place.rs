@@ -1,7 +1,7 @@
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
@@ -47,7 +47,7 @@ pub(in super::super) fn open_to_reach(_path: &Path) -> io::Result<OwnedFd> {
 /// Makes a FIFO, mode 0600 less what the umask takes.
 pub(in super::super) fn make_fifo(dir: &Dir, name: &str) -> io::Result<()> {
     dir.reach(name, |path| {
-        let path = CString::new(path)?;
+        let path = CString::new(path.as_os_str().as_bytes())?;
         // SAFETY: the path ends with a NUL.
         let code = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
         if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -72,7 +72,7 @@ impl Dir {
 
     /// Makes a call that knows no directories, with a path that is short however long the directory's is, and means
     /// this directory even if it is renamed. For the call this is the thread's working directory.
-    pub fn reach<T>(&self, name: &str, call: impl FnOnce(&str) -> io::Result<T>) -> io::Result<T> {
+    pub fn reach<T>(&self, name: &str, call: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
         /// Also when the call panics.
         struct Back;
         impl Drop for Back {
@@ -88,6 +88,6 @@ impl Dir {
             return Err(io::Error::last_os_error());
         }
         let _back = Back;
-        call(name)
+        call(Path::new(name))
     }
 }

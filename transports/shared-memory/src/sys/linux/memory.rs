@@ -1,4 +1,5 @@
 use std::io;
+use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, fstatfs, memfd_create};
 
@@ -7,12 +8,15 @@ use anyipc_os::Fd;
 /// What keeps a peer from shrinking memory under our feet.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
+/// How long signals may keep memory from being reserved.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Makes nameless memory of exactly `len` bytes, zeroed and sealed against resizing. So many from the start are reserved;
 /// before the others are touched, [`Map::reserve`](super::Map::reserve) has to do that.
 pub(crate) fn anonymous(len: usize, reserved: usize) -> io::Result<Fd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = Fd::make(|| Ok(memfd_create("anyipc", flags)?))?;
-    fd.reserve(reserved)?;
+    fd.reserve(reserved, PATIENCE)?;
     if len > reserved {
         fd.lengthen(len)?;
     }

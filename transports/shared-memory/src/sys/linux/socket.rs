@@ -1,6 +1,6 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use anyipc_core::{Result, Source};
@@ -34,7 +34,7 @@ impl Socket {
     /// its queue is full.
     pub(crate) fn connect(dir: &Dir, name: &str) -> io::Result<Self> {
         let fd = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
-        connect(&fd, &address(dir, name)?)?;
+        dir.reach(name, |path| Ok(connect(&fd, &SocketAddrUnix::new(path)?)?))?;
         Ok(Self(fd))
     }
 
@@ -182,7 +182,7 @@ impl Listener {
     /// [`Socket::take_descriptors`], where the kernel knows how to refuse them.
     pub(crate) fn bind(dir: &Dir, name: &str) -> io::Result<Self> {
         let socket = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
-        bind(&socket, &address(dir, name)?)?;
+        dir.reach(name, |path| Ok(bind(&socket, &SocketAddrUnix::new(path)?)?))?;
         take_descriptors(&socket, false);
         listen(&socket, BACKLOG)?;
         Ok(Self(socket))
@@ -223,9 +223,4 @@ pub(crate) fn told(set: &Set, tell: &mut dyn FnMut(u32)) {
 /// True if there is no other side, and none of an error of another kind.
 fn is_end(error: Errno) -> bool {
     matches!(error, Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN | Errno::SHUTDOWN)
-}
-
-/// The directory by descriptor: as long as a path may be, the address stays short, and means this directory.
-fn address(dir: &Dir, name: &str) -> io::Result<SocketAddrUnix> {
-    Ok(SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", dir.as_fd().as_raw_fd()))?)
 }
