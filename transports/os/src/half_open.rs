@@ -7,6 +7,11 @@
 //! While descriptors or memory are short, or the list is full, the listener is not watched: connectors
 //! that cannot be let in cost no processor time. A clock rings when it is worth another try.
 
+mod handshake;
+mod reserve;
+#[cfg(all(test, unix))]
+mod tests;
+
 use std::collections::VecDeque;
 use std::error::Error as _;
 use std::io;
@@ -15,7 +20,9 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Error, ErrorKind, Interest, Operation, Rejections, Result, Source};
 
-use crate::{Set, Spare, Watched, is_shortage, lacks_descriptors};
+use crate::{Set, is_shortage, lacks_descriptors};
+pub use handshake::{Admission, Handshake, Listening, Next, Step};
+pub use reserve::Reserve;
 
 /// The most handshakes in the list; more connectors wait at the listener.
 const MAX_HALF_OPEN: usize = 256;
@@ -28,130 +35,6 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 /// The time in which at most [`MAX_LOGGED`] rejections are logged.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 const MAX_LOGGED: u32 = 8;
-
-/// One connector's handshake. What it makes the owner keep is bounded.
-pub trait Handshake {
-    /// What its bytes come through.
-    type Wire: Watched;
-
-    /// What its bytes come through.
-    fn wire(&self) -> &Self::Wire;
-
-    /// Which readiness of the wire allows its next step. `None`: another connector brings it on.
-    fn interest(&self) -> Option<Interest> {
-        Some(Interest::Readable)
-    }
-
-    /// The moment from which on it is late.
-    fn deadline(&self) -> Instant;
-
-    /// Why a late one is rejected.
-    fn late(&self) -> Error;
-
-    /// Tells the connector why it is rejected, if it may know, as far as there is room.
-    fn tell(&self, error: &Error);
-
-    /// True if the connector has said something.
-    fn has_spoken(&self) -> bool;
-
-    /// The descriptors that are kept free for a connection that is still to come from the same connector.
-    /// `None` if there is no such connection.
-    fn reserve(&mut self) -> Option<&mut Reserve> {
-        None
-    }
-}
-
-/// What the listener gives.
-#[derive(Debug)]
-pub enum Next<H> {
-    /// No connector is waiting.
-    Nobody,
-    /// A connector begins its handshake.
-    Begun(H),
-    /// One that is rejected at once; it was told as far as it may know.
-    Rejected(Error),
-    /// One that had left before it was taken.
-    Left,
-}
-
-/// What came of a step.
-#[derive(Debug)]
-pub enum Step {
-    /// The connector has to say more.
-    Waits,
-    /// It is done and gets no channel: it left without a word, or it got what it asked for.
-    Left,
-    /// The owner lacks a descriptor for what comes next. The connection ends without a word, after which
-    /// the connector tries again.
-    Short,
-    /// It can be admitted.
-    Complete,
-}
-
-/// What came of an admission.
-#[derive(Debug)]
-pub enum Admission<H, C> {
-    /// A channel with the connector.
-    Channel(C),
-    /// None, and why; the handshake, if the connector can still be told.
-    Refused(Option<H>, Error),
-}
-
-/// A transport's own part: its listener and the steps of its handshake.
-pub trait Listening {
-    /// A handshake.
-    type Handshake: Handshake;
-    /// What a complete one becomes.
-    type Channel;
-    /// What connectors come to.
-    type Listener: Watched;
-
-    /// What connectors come to.
-    fn listener(&self) -> &Self::Listener;
-
-    /// Takes the next connector. Of a shortage it is told by the error, and the connector stays.
-    ///
-    /// # Errors
-    /// What the system says about the listener.
-    fn next(&mut self, set: &Set) -> io::Result<Next<Self::Handshake>>;
-
-    /// True if more of what connectors said was read than was looked at: the listener need not be ready then.
-    fn has_more(&self) -> bool {
-        false
-    }
-
-    /// Takes a handshake as far as what has arrived allows.
-    ///
-    /// # Errors
-    /// Why the connector is rejected.
-    fn step(
-        &mut self,
-        handshake: &mut Self::Handshake,
-        others: &mut HalfOpen<Self::Handshake>,
-    ) -> Result<Step>;
-
-    /// Makes a channel of a complete handshake, which is not watched any more.
-    fn admit(&mut self, handshake: Self::Handshake, set: &Set) -> Admission<Self::Handshake, Self::Channel>;
-}
-
-/// Descriptors that are kept free.
-#[derive(Debug, Default)]
-pub struct Reserve(Vec<Spare>);
-
-impl Reserve {
-    /// Keeps so many free.
-    ///
-    /// # Errors
-    /// A shortage, if there are not so many.
-    pub fn new(count: usize, set: &Set) -> io::Result<Self> {
-        (0..count).map(|_| set.spare()).collect::<io::Result<_>>().map(Self)
-    }
-
-    /// Lets others have them.
-    pub fn release(&mut self) {
-        self.0.clear();
-    }
-}
 
 /// The handshakes that are not complete.
 #[derive(Debug)]
@@ -220,7 +103,8 @@ impl<H: Handshake> HalfOpen<H> {
             fresh: false,
             listening: false,
             shortage: None,
-            busy: false,
+            // A call that accepts comes before the first sleep.
+            busy: true,
             rejections: Rejections::default(),
             log: Log { since: now, logged: 0, omitted: 0 },
         })
@@ -247,7 +131,7 @@ impl<H: Handshake> HalfOpen<H> {
         if open != self.listening {
             self.watch_listener(listening, open);
         }
-        self.busy |= open && listening.has_more();
+        self.busy |= self.unheard > 0 || self.fresh || open && listening.has_more();
         accepted?.ok_or_else(|| Error::new(Operation::Accept, ErrorKind::WouldBlock))
     }
 
@@ -348,7 +232,7 @@ impl<H: Handshake> HalfOpen<H> {
     ) -> Option<L::Channel> {
         for _ in 0..MAX_TAKEN {
             let reserve = self.list.iter_mut().find_map(|entry| {
-                entry.handshake.reserve().filter(|reserve| !reserve.0.is_empty()).map(std::mem::take)
+                entry.handshake.reserve().filter(|reserve| !reserve.is_empty()).map(std::mem::take)
             })?;
             drop(reserve);
             let next = listening.next(&self.set);
@@ -389,7 +273,7 @@ impl<H: Handshake> HalfOpen<H> {
     /// Gives those that were let in their reserve back.
     fn refill(&mut self) {
         for entry in &mut self.list {
-            if let Some(reserve) = entry.handshake.reserve().filter(|reserve| reserve.0.is_empty())
+            if let Some(reserve) = entry.handshake.reserve().filter(|reserve| reserve.is_empty())
                 && let Ok(again) = Reserve::new(1, &self.set)
             {
                 *reserve = again;
@@ -418,7 +302,6 @@ impl<H: Handshake> HalfOpen<H> {
                 return None;
             }
         }
-        self.busy |= self.fresh;
         let round = self.round;
         while let Some(late) = self.take(|handshake| handshake.deadline() <= round) {
             let error = late.late();

@@ -1,0 +1,123 @@
+use std::os::unix::net::UnixStream;
+
+use super::*;
+
+/// A connector that says nothing, or everything at once.
+struct Connector {
+    wire: UnixStream,
+    _other: UnixStream,
+    complete: bool,
+    deadline: Instant,
+}
+
+impl Handshake for Connector {
+    type Wire = UnixStream;
+    fn wire(&self) -> &UnixStream {
+        &self.wire
+    }
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+    fn late(&self) -> Error {
+        Error::new(Operation::Accept, ErrorKind::TimedOut)
+    }
+    fn tell(&self, _error: &Error) {}
+    fn has_spoken(&self) -> bool {
+        self.complete
+    }
+}
+
+/// Connectors come without end.
+struct Crowd<'a> {
+    listener: UnixStream,
+    next: &'a mut dyn FnMut() -> io::Result<Next<Connector>>,
+}
+
+impl Listening for Crowd<'_> {
+    type Handshake = Connector;
+    type Channel = ();
+    type Listener = UnixStream;
+    fn listener(&self) -> &UnixStream {
+        &self.listener
+    }
+    fn next(&mut self, _set: &Set) -> io::Result<Next<Connector>> {
+        (self.next)()
+    }
+    fn step(&mut self, connector: &mut Connector, _others: &mut HalfOpen<Connector>) -> Result<Step> {
+        Ok(if connector.complete { Step::Complete } else { Step::Waits })
+    }
+    fn admit(&mut self, _connector: Connector, _set: &Set) -> Admission<Connector, ()> {
+        Admission::Channel(())
+    }
+}
+
+fn connector(complete: bool, patience: Duration) -> io::Result<Next<Connector>> {
+    let (wire, other) = UnixStream::pair()?;
+    Ok(Next::Begun(Connector { wire, _other: other, complete, deadline: Instant::now() + patience }))
+}
+
+fn would_block(result: Result<()>) -> bool {
+    result.is_err_and(|error| error.is_would_block())
+}
+
+#[test]
+fn one_call_rejects_some_and_leaves_the_rest() {
+    let mut half_open = HalfOpen::new(Operation::Create).unwrap();
+    let mut calls = 0;
+    let mut next = || {
+        calls += 1;
+        Ok(Next::Rejected(Error::new(Operation::Accept, ErrorKind::PermissionDenied)))
+    };
+    let listener = UnixStream::pair().unwrap().0;
+    assert!(would_block(half_open.try_accept(&mut Crowd { listener, next: &mut next })));
+    assert!((1..=MAX_TAKEN).contains(&calls));
+    assert_eq!(half_open.rejections().count, calls as u64);
+    assert!(matches!(half_open.arm(), Ok(Armed::Ready)));
+    assert!(half_open.log.logged as usize + half_open.log.omitted as usize >= calls);
+}
+
+#[test]
+fn a_full_list_and_a_shortage_close_the_listener() {
+    let mut half_open = HalfOpen::new(Operation::Create).unwrap();
+    let listener = || UnixStream::pair().unwrap().0;
+    let mut silent = || connector(false, Duration::from_secs(60));
+    let mut crowd = Crowd { listener: listener(), next: &mut silent };
+    while half_open.busy {
+        assert!(would_block(half_open.try_accept(&mut crowd)));
+    }
+    assert_eq!(half_open.list.len(), MAX_HALF_OPEN);
+    assert!(!half_open.listening && matches!(half_open.arm(), Ok(Armed::Source(_))));
+
+    let mut half_open = HalfOpen::new(Operation::Create).unwrap();
+    let mut tries = 0;
+    let mut short = || {
+        tries += 1;
+        Err(rustix::io::Errno::MFILE.into())
+    };
+    let mut crowd = Crowd { listener: listener(), next: &mut short };
+    for _ in 0..100 {
+        assert!(would_block(half_open.try_accept(&mut crowd)));
+        assert!(matches!(half_open.arm(), Ok(Armed::Source(_))));
+    }
+    assert!(!half_open.listening && half_open.shortage.is_some());
+    assert!(tries < 100, "tried at every call");
+    // What was short is there again.
+    half_open.retry();
+    let mut whole = || connector(true, Duration::from_secs(60));
+    half_open.try_accept(&mut Crowd { listener: listener(), next: &mut whole }).unwrap();
+    assert!(half_open.shortage.is_none() && half_open.listening);
+}
+
+#[test]
+fn a_late_connector_is_rejected_after_it_was_heard() {
+    let mut half_open = HalfOpen::new(Operation::Create).unwrap();
+    let mut late = [connector(true, Duration::ZERO), connector(false, Duration::ZERO)].into_iter();
+    let mut next = || late.next().unwrap_or(Ok(Next::Nobody));
+    let listener = UnixStream::pair().unwrap().0;
+    let mut crowd = Crowd { listener, next: &mut next };
+    half_open.try_accept(&mut crowd).unwrap();
+    while !half_open.list.is_empty() {
+        assert!(would_block(half_open.try_accept(&mut crowd)));
+    }
+    assert_eq!(half_open.rejections().count, 1);
+}
