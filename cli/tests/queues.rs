@@ -74,3 +74,21 @@ fn faults_are_told() {
     let none = place.run(["--json", "queue", "len", "shm://none"]);
     assert_eq!(none.failure().1, "not_found");
 }
+
+#[test]
+fn a_listed_address_leads_to_its_object() {
+    let place = Place::new();
+    for url in ["mq://same?persist=true", "mq://same?persist=true&native=posix"] {
+        place.run(["queue", "send", url, "x"]).ok();
+    }
+    let listed = place.run(["--json", "ls"]).records();
+    let mut addresses: Vec<_> =
+        listed.iter().map(|object| object["address"].as_str().unwrap().to_owned()).collect();
+    addresses.sort();
+    assert_eq!(addresses, ["mq://same", "mq://same?native=posix"]);
+    for address in addresses.iter().rev() {
+        assert_eq!(place.run(["queue", "recv", address]).ok(), "x\n");
+        place.run(["rm", address]).ok();
+    }
+    assert_eq!(place.files(), [""; 0]);
+}
