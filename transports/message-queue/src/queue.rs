@@ -8,7 +8,7 @@ use anyipc_core::{Armed, Error, ErrorKind, Operation, Queue, QueueStatus, Result
 use anyipc_os::{Bell, generation};
 use anyipc_shared_memory::parts::{Ground, Memory, Region, Seat, Seats, Ticket, sleep, wake};
 
-use crate::layout::{Geometry, hot};
+use crate::layout::{Geometry, MAX_LEN, hot};
 use crate::party::{Company, Party};
 use crate::store::Store;
 use crate::waiters::{MESSAGES, ROOM};
@@ -79,10 +79,12 @@ impl Handle {
                 priorities - 1
             ));
         }
-        Error::new(Operation::Send, ErrorKind::MessageTooLarge).because(format!(
-            "{len} bytes are more than the {longest} that this queue takes; make it with a larger capacity= or \
-             max_message="
-        ))
+        let cure = match *longest {
+            MAX_LEN => "no queue takes more: send it in pieces, or over a channel",
+            _ => "make it with a larger capacity= or max_message=",
+        };
+        Error::new(Operation::Send, ErrorKind::MessageTooLarge)
+            .because(format!("{len} bytes are more than the {longest} that this queue takes; {cure}"))
     }
 }
 

@@ -143,7 +143,7 @@ impl Settings {
 
     /// The same, if the address says it.
     pub(crate) fn insisted_capacity(&self) -> Option<usize> {
-        self.chunks.map(|chunks| chunks as usize * CHUNK)
+        self.chunks.map(|chunks| usize::try_from(u64::from(chunks) * CHUNK as u64).unwrap_or(usize::MAX))
     }
 
     /// The kernel queue to make. What the address leaves open is as large as the kernel allows, and no larger than

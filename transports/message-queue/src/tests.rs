@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use anyipc_core::{Name, Operation};
 use anyipc_os::{Dir, Scope};
-use anyipc_shared_memory::parts::{Memory, Path, Plan, Region};
+use anyipc_shared_memory::parts::{Memory, Path, Plan, Region, Ticket};
 use proptest::prelude::*;
 
 use crate::kind::KIND;
-use crate::layout::{CHUNK, Full, Geometry, RECORD, chunks_for, hot, list, lists, longest_in, record};
+use crate::layout::{
+    CHUNK, Full, Geometry, MAX_CHUNKS, RECORD, chunks_for, hot, list, lists, longest_in, record,
+};
 use crate::party::begin_anew;
 use crate::store::{Sound, Store};
+use crate::waiters::ROOM;
 
 const CHUNKS: u32 = 24;
 /// The most priorities; one alone is kept in another way.
@@ -385,6 +388,62 @@ fn scribbles() -> impl Strategy<Value = Vec<(usize, u32)>> {
     proptest::collection::vec((at.prop_map(|at| at & !3), value), 1..40)
 }
 
+/// Lengths are stored in 32 bits: no queue promises more, however large it is.
+#[test]
+fn no_queue_takes_messages_whose_length_does_not_fit_into_its_word() {
+    assert_eq!(longest_in(MAX_CHUNKS), u32::MAX as usize);
+    assert_eq!(longest_in((1 << 25) - 1), (1 << 32) - CHUNK);
+    assert_eq!(longest_in(1 << 25), u32::MAX as usize);
+    assert_eq!(chunks_for(u32::MAX as usize), 1 << 25);
+    let huge = Geometry { chunks: MAX_CHUNKS, longest: u32::MAX as usize, ..geometry(1) };
+    assert!(huge.size().unwrap() > 32 << 30);
+    let scene = Scene::new("huge", 1);
+    scene.store.region().store(0, &Geometry { longest: u32::MAX as usize + 1, ..huge }.encode());
+    assert_eq!(Geometry::read(scene.store.region()), None);
+}
+
+/// A ticket of a seat that nobody holds.
+fn ticket(seat: u32) -> Ticket {
+    Ticket::new(seat, 1)
+}
+
+#[test]
+fn a_claim_is_of_one_sender_and_ends() {
+    let scene = Scene::new("claim", 1);
+    let store = &scene.store;
+    scene.reset();
+    assert!(
+        !store.has_claim() && store.claim(ticket(0)) && store.claim(ticket(0)) && !store.claim(ticket(1))
+    );
+    assert_eq!(store.claimant(), Some(ticket(0)));
+    // The next in line is the only sender that is woken, and for as little as it needs.
+    for (seat, wants) in [(1, 1), (0, 2)] {
+        store.await_wake(ROOM, seat, false, wants);
+    }
+    assert_eq!(store.next_sleeper(ROOM).map(|sleeper| sleeper.seat), Some(0));
+    assert!(store.next_sleeper(ROOM).is_none());
+    // A repair leaves it, as it is no part of the truth.
+    store.repair().unwrap();
+    store.release(ticket(1));
+    assert_eq!(store.claimant(), Some(ticket(0)));
+    store.release(ticket(0));
+    assert!(!store.has_claim() && store.next_sleeper(ROOM).is_some());
+    // One that is not renewed, and one that is from the future, are no claims; the next sender has them.
+    let word = store.region().u64(hot::CLAIM);
+    for shift in [1000, 1 << 31, u32::MAX - 1000] {
+        assert!(store.claim(ticket(0)));
+        let claim = word.load(SeqCst);
+        word.store(claim & !u64::from(u32::MAX) | u64::from((claim as u32).wrapping_sub(shift)), SeqCst);
+        assert_eq!(store.claimant(), None);
+        assert!(!store.has_claim() && store.claim(ticket(1)));
+        store.release(ticket(1));
+    }
+    // What is no ticket is no claim.
+    word.store(u64::MAX, SeqCst);
+    assert_eq!(store.claimant(), None);
+    assert!(store.claim(ticket(1)) && store.claimant() == Some(ticket(1)));
+}
+
 proptest! {
     #[test]
     fn queues_do_as_the_model_does(
@@ -418,6 +477,9 @@ proptest! {
                 store.await_wake(kind, 2, true, 3);
                 store.forget(kind, 1);
             }
+            store.claim(ticket(seed as u32 % 3));
+            let _ = store.claimant();
+            store.release(ticket(1));
             if act(store, &step.among(priorities), seed).is_err() && store.repair().is_ok() {
                 check_soundness(store);
             }

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Armed, Endpoint as _, Error, ErrorKind, Operation, Result, Transport, Waiter};
+use anyipc_core::{Armed, Endpoint as _, Error, ErrorKind, Operation, Queue, Result, Transport, Waiter};
 use anyipc_message_queue::MessageQueue;
 use anyipc_os::{Dir, Scope};
 use common::{Way, create, failed, name, open, options, queue, recv, try_recv};
@@ -24,6 +24,100 @@ const NONEMPTY: u64 = 276;
 fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *state >> 33
+}
+
+/// What a user of a queue calls, and the longest that each took.
+const CALLS: [&str; 8] =
+    ["try_send", "try_recv", "arm for messages", "arm for room", "is_ready", "status", "disarm", "purge"];
+/// The longest that a call may take, a purge's second of patience included: much more than any of them does.
+const BOUND: Duration = Duration::from_secs(5);
+
+fn timed(call: impl FnOnce() -> Result<()>) -> Duration {
+    let start = Instant::now();
+    if let Err(error) = call() {
+        tolerable(&error);
+    }
+    start.elapsed()
+}
+
+/// Makes each of the calls once.
+fn abused(queue: &mut dyn Queue, seed: &mut u64) -> [Duration; CALLS.len()] {
+    let bytes = vec![7; random(seed) as usize % 2000];
+    let priority = (random(seed) % 3) as u32;
+    [
+        timed(|| queue.try_send(priority, &bytes)),
+        timed(|| try_recv(queue).map(drop)),
+        timed(|| queue.messages().arm(Waiter::Task(std::task::Waker::noop())).map(drop)),
+        timed(|| queue.room().arm(Waiter::Thread).map(drop)),
+        timed(|| queue.is_ready().map(drop)),
+        timed(|| queue.status().map(drop)),
+        timed(|| {
+            queue.room().disarm();
+            Ok(())
+        }),
+        if random(seed).is_multiple_of(50) { timed(|| queue.purge().map(drop)) } else { Duration::ZERO },
+    ]
+}
+
+#[test]
+fn no_call_is_long_whatever_is_written_into_any_word() {
+    let name = name("scribbled-all");
+    let owner = create(&name, "capacity=4KiB&priorities=3");
+    let file =
+        Dir::open(Scope::User, Operation::Open).unwrap().path().join(format!("mq+{}.queue", name.os_name()));
+    let file = OpenOptions::new().read(true).write(true).open(file).unwrap();
+    let (start, len) = (4096, file.metadata().unwrap().len() - 4096);
+    let stop = AtomicBool::new(false);
+    let longest = std::thread::scope(|scope| {
+        let users: Vec<_> = (0..2u64)
+            .map(|user| {
+                let (mut queue, stop) = (owner.queue().unwrap(), &stop);
+                scope.spawn(move || {
+                    let (mut seed, mut longest) = (user, [Duration::ZERO; CALLS.len()]);
+                    while !stop.load(Relaxed) {
+                        let took = abused(&mut *queue, &mut seed);
+                        longest
+                            .iter_mut()
+                            .zip(took)
+                            .for_each(|(longest, took)| *longest = took.max(*longest));
+                    }
+                    longest
+                })
+            })
+            .collect();
+        let end = Instant::now() + Duration::from_secs(2);
+        let mut seed = 7;
+        while Instant::now() < end {
+            // Locks, claim and positions as often as all the rest, and tickets of those who live.
+            let at = match random(&mut seed) % 4 {
+                0 => LOCKS[(random(&mut seed) % 2) as usize],
+                1 => (64 + random(&mut seed) % 900) & !3,
+                2 => [64, 72, 76, TAKEN, RETURNED][(random(&mut seed) % 5) as usize],
+                _ => (64 + random(&mut seed) % (len - 68)) & !3,
+            };
+            let value = match random(&mut seed) % 4 {
+                0 => 0,
+                1 => (1 + random(&mut seed) as u32 % 2) | 1 << 16,
+                2 => random(&mut seed) as u32 % 40,
+                _ => (random(&mut seed) as u32).wrapping_mul(3),
+            };
+            file.write_at(&value.to_ne_bytes(), start + at).unwrap();
+        }
+        stop.store(true, Relaxed);
+        users.into_iter().flat_map(|user| CALLS.into_iter().zip(user.join().unwrap())).collect::<Vec<_>>()
+    });
+    println!("{longest:?}");
+    for (call, took) in longest {
+        assert!(took < BOUND, "{call} took {took:?}");
+    }
+    // The locks of those who do not hold them are given back by hand; then it works again.
+    for lock in LOCKS {
+        file.write_at(&[0; 4], start + lock).unwrap();
+    }
+    let mut queue = owner.queue().unwrap();
+    queue.purge().unwrap();
+    queue.try_send(2, b"as new").unwrap();
+    assert_eq!(try_recv(&mut *queue).unwrap(), (2, b"as new".to_vec()));
 }
 
 #[test]
