@@ -1,4 +1,5 @@
-use clap::{Parser, Subcommand};
+use clap::builder::{FalseyValueParser, TypedValueParser};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::bench;
 use crate::commands::{
@@ -23,7 +24,7 @@ Examples:
 #[command(name = "anyipc", version, after_help = AFTER, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Print data and errors as JSON lines
-    #[arg(long, global = true, env = "ANYIPC_JSON", help_heading = "Global options", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    #[arg(long, global = true, env = "ANYIPC_JSON", help_heading = "Global options", hide_env_values = true, value_parser = FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
     pub(crate) json: bool,
 
     /// Print no remarks on the standard error
@@ -32,6 +33,12 @@ pub(crate) struct Cli {
 
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Whether the environment asks for JSON, for a command line that was not understood.
+pub(crate) fn json_by_environment() -> bool {
+    let value = std::env::var_os("ANYIPC_JSON").unwrap_or_default();
+    !value.is_empty() && FalseyValueParser::new().parse_ref(&Cli::command(), None, &value).unwrap_or(false)
 }
 
 /// What to do.
@@ -57,7 +64,6 @@ pub(crate) enum Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -73,7 +73,7 @@ fn unparsed(error: &clap::Error) -> ExitCode {
         Output::new(false, false).failure(&failure);
         return ExitCode::from(failure.exit_code());
     }
-    if std::env::args_os().any(|arg| arg == "--json") {
+    if std::env::args_os().any(|arg| arg == "--json") || args::json_by_environment() {
         let text = error.to_string();
         Output::new(true, false)
             .failure(&Failure::Usage(text.trim_start_matches("error: ").trim_end().into()));

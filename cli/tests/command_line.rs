@@ -62,6 +62,9 @@ fn usage_errors_are_2() {
         let json = place.run([&["--json"], args].concat());
         assert_eq!(json.failure(), (2, "usage".into(), None), "{args:?}");
         assert!(json.stdout().is_empty(), "{args:?}");
+        let mut command = place.command(args);
+        command.env("ANYIPC_JSON", "1");
+        assert_eq!(common::finish(command, b"").failure().1, "usage", "{args:?}");
     }
 }
 
