@@ -16,7 +16,9 @@ const TRIAL: u32 = 16;
 /// type never finds the end of any other value in the buffer either, and would overflow the stack. Nothing in
 /// serde's second step calls back, so that the type must be tried before, with a value that ends.
 ///
-/// Finds the message's own type only; its fields are tried nowhere.
+/// Finds the message's own type only; its fields are tried nowhere. A type that leads back to itself through an
+/// untagged enum has no value that ends, so that the trial itself overflows the stack: at the first message, and
+/// not at one that a peer chose.
 pub(super) fn is_endless<T: DeserializeOwned>() -> bool {
     T::deserialize(Trial { left: TRIAL }).is_ok()
 }

@@ -62,9 +62,10 @@ pub trait Codec {
     ///
     /// Not bounded is what serde does by itself with an untagged, internally tagged or flattened type once the
     /// bytes are read, which only `json` does. A type that contains itself through options, newtypes and
-    /// untagged enums alone, with no struct, list or map between, recurses there without end: it is refused if
-    /// it is the message's own type, and **overflows the stack as a part of another**. A type of untagged
-    /// enums within untagged enums tries all their combinations.
+    /// untagged enums alone, with no struct, list or map between, recurses there without end. As the message's
+    /// own type it is refused if only options and newtypes lead back to it, and overflows the stack at its very
+    /// first message otherwise, where a test finds it. **As a part of another type it overflows the stack** once a
+    /// value reaches it. A type of untagged enums within untagged enums tries all their combinations.
     ///
     /// Lists and maps have as many elements, all together, as there are bytes, and 1024 more: only elements
     /// that are written as no bytes at all, such as `()`, can be too many.
