@@ -71,6 +71,8 @@ pub(crate) struct Attempting<'a> {
     attempt: Attempt,
     absence: Absence,
     spinner: Spinner,
+    /// The last try left something to do, and took as long as one may: a task lets others run after the next one.
+    busy: bool,
     /// Unparks the thread that waited last.
     waker: Option<(ThreadId, Waker)>,
 }
@@ -92,6 +94,7 @@ impl<'a> Attempting<'a> {
             attempt: Attempt::new(hello),
             absence: Absence::new(),
             spinner: Spinner::new(WaitMode::Block),
+            busy: false,
             waker: None,
         })
     }
@@ -151,8 +154,8 @@ impl Wait for Attempting<'_> {
         if let Some(pause) = self.absence.pause() {
             return Ok(pause);
         }
-        match waiter {
-            Waiter::Task(_) => self.endpoint.raw().arm(&mut self.attempt, waiter),
+        let armed = match waiter {
+            Waiter::Task(_) => self.endpoint.raw().arm(&mut self.attempt, waiter)?,
             // Endpoints never park, but they may know how to wake: a thread waits as a task of its own.
             Waiter::Thread => {
                 let thread = std::thread::current();
@@ -160,11 +163,13 @@ impl Wait for Attempting<'_> {
                 let (_, waker) =
                     self.waker.get_or_insert_with(|| (thread.id(), Waker::from(Arc::new(Unpark(thread)))));
                 match self.endpoint.raw().arm(&mut self.attempt, Waiter::Task(waker))? {
-                    Armed::Waker => Ok(Armed::Park),
-                    armed => Ok(armed),
+                    Armed::Waker => Armed::Park,
+                    armed => armed,
                 }
             }
-        }
+        };
+        self.busy = armed == Armed::Ready;
+        Ok(armed)
     }
 
     fn park(&mut self, timeout: Duration) {
@@ -178,6 +183,9 @@ impl Waitable for Attempting<'_> {
     }
     fn spinner(&mut self) -> &mut Spinner {
         &mut self.spinner
+    }
+    fn interrupted(&mut self) -> bool {
+        std::mem::take(&mut self.busy)
     }
 }
 

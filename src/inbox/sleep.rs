@@ -47,6 +47,8 @@ impl Wait for Inbox {
         } else {
             let source = || self.endpoint.raw().source(&self.attempt);
             if !self.sleeper.add(armed, source)? {
+                // The next try may take as long again: a task lets others run after it.
+                self.busy = true;
                 return Ok(Armed::Ready);
             }
             matches!(armed, Armed::Source(_))
