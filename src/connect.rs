@@ -38,10 +38,9 @@ impl Absence {
                 self.nobody = true;
                 Err(Error::new(operation, ErrorKind::WouldBlock))
             }
+            // Also `WouldBlock`: an owner is there and has not answered yet.
             other => {
-                if !matches!(&other, Err(error) if error.is_would_block()) {
-                    self.nobody = false;
-                }
+                self.nobody = false;
                 other
             }
         }
