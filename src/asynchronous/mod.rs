@@ -203,7 +203,7 @@ impl AsyncSender {
             count += 1;
             if turn.is_over() {
                 self.flush().await?;
-                tokio::task::yield_now().await;
+                turn.give().await;
                 turn = Turn::new();
             }
         }

@@ -29,6 +29,14 @@ impl Turn {
         self.until_look == 0 && self.look()
     }
 
+    /// Lets the runtime's other tasks and its reactor have their turn.
+    pub(super) async fn give(&self) {
+        // The first yield lets the reactor wake others. In a `LocalSet` they run after the future around which it is, and
+        // so after a second one.
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+    }
+
     #[cold]
     fn look(&mut self) -> bool {
         let now = Instant::now();
