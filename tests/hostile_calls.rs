@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use anyipc::transport::{Attempt, Flags, Hello, RecvHalf, SendHalf};
+use anyipc::transport::{Attempt, DynEndpoint, Flags, Hello, RecvHalf, SendHalf};
 use anyipc::{Address, Channel, Error, ErrorKind, Event, Inbox, PeerId, Registry, Result, Select};
 use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -51,11 +51,16 @@ const DESCRIPTORS: &str = "descriptors";
 
 type Halves = (Box<dyn SendHalf>, Box<dyn RecvHalf>);
 
-/// `hostile URL MANNER`: connects again whenever it was thrown out.
+/// `hostile URL MANNER ROLE`: meets again whenever it was thrown out.
 fn hostile(words: &[&str]) {
     end_with_parent();
-    let (url, manner) = (words[0], words[1]);
+    let (url, manner, owns) = (words[0], words[1], words[2] == "owner");
     let mut random = Random::new(7);
+    let address: Address = url.parse().unwrap();
+    let (transport, options) = Registry::global().resolve(&address).unwrap();
+    let owner = owns.then(|| transport.create(address.name(), &options).unwrap());
+    // Behind the control words, the array that the owner reads; then the one that it writes.
+    let array = if owns { 4096 + CAPACITY } else { 4096 };
     say("ready");
     if manner == "queue" {
         let queue = anyipc::open(url).unwrap();
@@ -66,7 +71,11 @@ fn hostile(words: &[&str]) {
         }
     }
     loop {
-        let Ok((mut sender, _receiver)) = meet(url) else { continue };
+        let met = match &owner {
+            Some(owner) => meet(&**owner, address.scheme()),
+            None => transport.open(address.name(), &options).and_then(|end| meet(&*end, address.scheme())),
+        };
+        let Ok((mut sender, _receiver)) = met else { continue };
         let until = Instant::now() + SCENE / 4;
         match manner {
             "fragments" => flood(&mut *sender, &[(Flags::MORE, b"x")], until),
@@ -76,8 +85,8 @@ fn hostile(words: &[&str]) {
             // A frame of 60000 bytes begins, and goes on byte by byte.
             "dawdle" => raw(until, |turn| if turn == 0 { 60_000u64.to_le_bytes().to_vec() } else { vec![7] }),
             SCRIBBLE => scribble(until, |memory, len| words_over(memory, len, &mut random)),
-            "records" => scribble(until, |memory, len| records(memory, len, || 1 + random.below(4))),
-            "offers" => scribble(until, |memory, len| records(memory, len, || 3)),
+            "records" => scribble(until, |memory, len| records(memory, len, array, || 1 + random.below(4))),
+            "offers" => scribble(until, |memory, len| records(memory, len, array, || 3)),
             DESCRIPTORS => descriptors(until),
             _ => panic!("no manner {manner}"),
         }
@@ -85,12 +94,9 @@ fn hostile(words: &[&str]) {
 }
 
 /// The handshake, as an honest peer does it.
-fn meet(url: &str) -> Result<Halves> {
-    let address: Address = url.parse()?;
-    let (transport, options) = Registry::global().resolve(&address)?;
-    let endpoint = transport.open(address.name(), &options)?;
-    let scheme = address.scheme().into();
-    let mut attempt = Attempt::new(Hello { transport: scheme, max_message: 16 << 20, ..Hello::default() });
+fn meet(endpoint: &dyn DynEndpoint, scheme: &str) -> Result<Halves> {
+    let hello = Hello { transport: scheme.into(), max_message: 16 << 20, ..Hello::default() };
+    let mut attempt = Attempt::new(hello);
     let start = Instant::now();
     loop {
         match endpoint.try_connect(&mut attempt) {
@@ -221,17 +227,17 @@ fn words_over(mapped: &Mapped, len: u64, random: &mut Random) {
     mapped.write_all_at(&words, random.below(len / 4096) * 4096).unwrap();
 }
 
-/// Records of the ring's format, of these kinds, on each line of what the owner reads. There are as many lines as
+/// Records of the ring's format, of these kinds, on each line of an array. There are as many lines as
 /// positions that headers tell apart: the owner finds one on every line, and then on every line again.
-fn records(mapped: &Mapped, len: u64, mut kind: impl FnMut() -> u64) {
+fn records(mapped: &Mapped, len: u64, array: u64, mut kind: impl FnMut() -> u64) {
     const LINE: usize = 64;
     let header = |line: u64, kind: u64| (kind << 40 | line << 48).to_le_bytes();
-    let lines = (CAPACITY.min(len.saturating_sub(4096))) / LINE as u64;
-    let mut array = vec![0; lines as usize * LINE];
-    for (line, record) in array.chunks_mut(LINE).enumerate() {
+    let lines = CAPACITY.min(len.saturating_sub(array)) / LINE as u64;
+    let mut written = vec![0; lines as usize * LINE];
+    for (line, record) in written.chunks_mut(LINE).enumerate() {
         record[..8].copy_from_slice(&header(line as u64, kind()));
     }
-    mapped.write_all_at(&array, 4096).unwrap();
+    mapped.write_all_at(&written, array).unwrap();
 }
 
 // --- The one beside it.
@@ -322,6 +328,27 @@ fn suffer(channel: &mut Channel, longest: &mut Longest) -> bool {
     over
 }
 
+fn opener(url: &str, longest: &mut Longest) {
+    let endpoint = anyipc::open(url).unwrap();
+    let mut select = Select::new().unwrap();
+    let until = Instant::now() + SCENE;
+    let mut met = false;
+    while Instant::now() < until || !met {
+        let connected = longest.timed("connect_timeout(10 ms)", || endpoint.connect_timeout(TIMEOUT));
+        // A busy machine may answer later than that.
+        let connected = connected.or_else(|_| endpoint.connect_timeout(LATE));
+        let Ok(mut channel) = connected else { continue };
+        met = true;
+        let turn = Instant::now() + SCENE / 8;
+        while Instant::now() < turn && !suffer(&mut channel, longest) {
+            let _ = longest
+                .timed("select.wait_timeout(10 ms)", || select.wait_timeout(&mut [&mut channel], TIMEOUT));
+        }
+        longest.timed("drop", || drop(channel));
+    }
+    longest.timed("close of the endpoint", || endpoint.close()).unwrap();
+}
+
 fn inbox(url: &str, longest: &mut Longest) {
     let mut inbox = Inbox::new(anyipc::create(url).unwrap()).unwrap();
     let until = Instant::now() + SCENE;
@@ -351,13 +378,23 @@ fn inbox(url: &str, longest: &mut Longest) {
 
 /// Suffers one manner after the other.
 fn suffers(scheme: &str, manners: &[&[&str]]) {
-    let _watchdog = watchdog(scheme, Duration::from_secs(120));
+    let _watchdog = watchdog(scheme, Duration::from_secs(300));
     let mut faults = Vec::new();
     for manner in manners.concat() {
         let capacity = if RECORDS.contains(&manner) { CAPACITY } else { 64 << 10 };
-        for (who, scene) in [("channel", channels as fn(&str, &mut Longest)), ("inbox", inbox)] {
+        let scenes = [
+            ("channel", "opener", channels as fn(&str, &mut Longest)),
+            ("inbox", "opener", inbox),
+            ("opener", "owner", opener),
+        ];
+        for (who, role, scene) in scenes {
+            // An opener refuses descriptors once it has the welcome's, and an owner may send some right behind
+            // that: SECURITY.md says so.
+            if (scheme, manner, role) == ("local", DESCRIPTORS, "owner") {
+                continue;
+            }
             let url = schemes::address(scheme, "calls") + &format!("?capacity={capacity}");
-            let mut hostile = spawn_here(&format!("hostile {url} {manner}"));
+            let mut hostile = spawn_here(&format!("hostile {url} {manner} {role}"));
             hostile.expect("ready");
             let mut longest = Longest::default();
             scene(&url, &mut longest);
@@ -386,7 +423,7 @@ fn a_queue() {
     let url = schemes::address("mq", "calls");
     let owner = anyipc::create(&url).unwrap();
     let mut queue = owner.queue().unwrap();
-    let mut hostile = spawn_here(&format!("hostile {url} queue"));
+    let mut hostile = spawn_here(&format!("hostile {url} queue opener"));
     hostile.expect("ready");
     hostile.expect("inside");
     let mut longest = Longest::default();
