@@ -120,6 +120,11 @@ fn intrude(id: u32, socket: &Path) {
 /// Accepts while unauthorised peers connect again and again; says how long the longest call took.
 fn besieged(name: &Name, options: &Options) {
     let owner = Local.create(name, options).unwrap();
+    // A call that never ends is to fail, not to hang.
+    std::thread::spawn(|| {
+        std::thread::sleep(10 * SIEGE);
+        std::process::exit(1);
+    });
     say("ready");
     let (start, mut longest) = (Instant::now(), Duration::ZERO);
     while start.elapsed() < SIEGE {
