@@ -21,8 +21,6 @@ pub struct Sender {
     direct: usize,
     /// The longest message that is one frame if it is copied in.
     copied: usize,
-    /// A frame may wait in the half until it is flushed.
-    buffers: bool,
     left: Left,
     spinner: Spinner,
     messages: u64,
@@ -52,7 +50,6 @@ impl Sender {
         let fragment = half.fragment().clamp(1, max_frame);
         let spinner = Spinner::new(link.settings.wait);
         Self {
-            buffers: half.buffers(),
             half,
             link,
             limit,
@@ -96,7 +93,7 @@ impl Sender {
             let tried = self.half.try_send(Flags::NONE, message);
             if tried.is_ok() {
                 self.count(message.len());
-                return self.settle(timeout);
+                return Ok(());
             }
             return self.send_after(tried, message, timeout);
         }
@@ -108,20 +105,6 @@ impl Sender {
         match tried {
             Err(error) if !error.is_would_block() => Err(self.explain(error)),
             _ => self.send_slowly(message, timeout),
-        }
-    }
-
-    /// The system may have taken only a part of the last frame, and the peer would wait for the rest. At the
-    /// deadline it is left to the next call: the message is sent.
-    #[inline]
-    fn settle(&mut self, timeout: Option<Duration>) -> Result<()> {
-        if self.buffers { self.flush_rest(timeout) } else { Ok(()) }
-    }
-
-    fn flush_rest(&mut self, timeout: Option<Duration>) -> Result<()> {
-        match self.flush_within(timeout) {
-            Err(error) if error.kind() == ErrorKind::TimedOut => Ok(()),
-            done => done,
         }
     }
 
@@ -139,10 +122,6 @@ impl Sender {
             .and_then(|()| self.half.try_send(Flags::NONE, message))
             .map_err(|e| self.explain(e))?;
         self.count(message.len());
-        if self.buffers {
-            // What is left, the next call finishes.
-            let _ = self.half.try_flush();
-        }
         Ok(())
     }
 
@@ -170,8 +149,7 @@ impl Sender {
             }
             done => done,
         }
-        .map_err(|e| self.explain(e))?;
-        self.settle(None)
+        .map_err(|e| self.explain(e))
     }
 
     /// Sends messages one after the other, as many at once as the transport can, and finishes them with one
@@ -310,8 +288,7 @@ impl Sender {
             }
             done => done,
         }
-        .map_err(|e| self.explain(e))?;
-        self.settle(timeout)
+        .map_err(|e| self.explain(e))
     }
 
     /// Sends what is left of a message after `offset`, as far as there is room. An offset above zero says

@@ -156,8 +156,7 @@ impl AsyncSender {
         let sent = wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Send, None, |sender| {
             sender.try_rest(message, &mut offset)
         });
-        sent.await.map_err(|e| self.inner.explain(e))?;
-        self.flush().await
+        sent.await.map_err(|e| self.inner.explain(e))
     }
 
     /// Sends one message that `fill` writes in place; see [`Sender::send_with`]. Cancel-safe as
@@ -179,8 +178,7 @@ impl AsyncSender {
         let sent = wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Send, None, |sender| {
             sender.try_fill(max, &mut fill)
         });
-        sent.await.map_err(|e| self.inner.explain(e))?;
-        self.flush().await
+        sent.await.map_err(|e| self.inner.explain(e))
     }
 
     /// Sends messages one after the other, as many at once as the transport can; see [`Sender::send_many`]. Of a

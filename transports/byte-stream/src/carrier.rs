@@ -9,13 +9,16 @@ use anyipc_core::{Interest, Source};
 use crate::stream::{Incoming, Outgoing};
 use crate::wire::{BYE, ROOM};
 
-/// Bytes that are in flight at most, unless stretched.
-const CAPACITY: usize = 3 * ROOM;
+/// Bytes that are in flight at most.
+pub(crate) const CAPACITY: usize = 3 * ROOM;
 
 #[derive(Debug)]
 struct Way {
     bytes: VecDeque<u8>,
-    capacity: usize,
+    /// How many bytes it takes from now on, whatever it said that it has room for: memory is short.
+    left: usize,
+    /// How many it takes more when it is enlarged.
+    more: usize,
     /// What one call moves at most.
     most: usize,
     calls: usize,
@@ -41,30 +44,45 @@ fn lock(way: &Shared) -> MutexGuard<'_, Way> {
 /// Where bytes go in.
 #[derive(Debug)]
 pub(crate) struct Out(Shared);
+
+impl In {
+    /// From now on the carrier takes so many bytes, and so many more once it is enlarged.
+    pub(crate) fn starve(&self, left: usize, more: usize) {
+        let mut way = lock(&self.0);
+        (way.left, way.more) = (left, more);
+    }
+}
+
 /// Where they come out.
 #[derive(Debug)]
 pub(crate) struct In(Shared);
 
 /// Both ends of a direction of which one call moves so many bytes at most.
 pub(crate) fn way(most: usize) -> (Out, In) {
-    let (bytes, capacity) = (VecDeque::new(), CAPACITY);
-    let way = Way { bytes, capacity, most, calls: 0, sends: true, receives: true, stopped: false };
+    let (bytes, left) = (VecDeque::new(), usize::MAX);
+    let way = Way { bytes, left, more: 0, most, calls: 0, sends: true, receives: true, stopped: false };
     let way = Arc::new(Mutex::new(way));
     (Out(Arc::clone(&way)), In(way))
 }
 
 impl Outgoing for Out {
+    fn has_room(&mut self, len: usize) -> io::Result<bool> {
+        let way = lock(&self.0);
+        Ok(!way.receives || way.bytes.len() + len + BYE.len() <= CAPACITY)
+    }
+
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut way = lock(&self.0);
         way.call()?;
         if !way.receives {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let room = way.capacity.saturating_sub(way.bytes.len());
+        let room = CAPACITY.saturating_sub(way.bytes.len()).min(way.left);
         let taken = bytes.len().min(room).min(way.most);
         if taken == 0 && !bytes.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        way.left -= taken;
         way.bytes.extend(&bytes[..taken]);
         Ok(taken)
     }
@@ -73,13 +91,13 @@ impl Outgoing for Out {
         self.send(&[first, second].concat())
     }
 
-    fn writable(&self) -> bool {
-        let way = lock(&self.0);
-        !way.receives || way.bytes.len() < way.capacity
+    fn enlarge(&mut self) {
+        let mut way = lock(&self.0);
+        way.left = way.left.saturating_add(std::mem::take(&mut way.more));
     }
 
-    fn stretch(&mut self, more: bool) {
-        lock(&self.0).capacity = if more { CAPACITY + ROOM + BYE.len() } else { CAPACITY };
+    fn end(&mut self) {
+        lock(&self.0).sends = false;
     }
 
     fn stopped(&mut self) -> bool {

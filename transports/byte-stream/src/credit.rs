@@ -23,7 +23,6 @@ pub const BUFFER: usize = RANGE.1 + 3 * ROOM;
 pub struct Allowance {
     limit: usize,
     on_the_way: usize,
-    stretched: bool,
 }
 
 impl Allowance {
@@ -31,13 +30,12 @@ impl Allowance {
     pub fn new(capacity: u64) -> Self {
         let asked = if capacity == 0 { USUAL } else { capacity };
         let limit = usize::try_from(asked).unwrap_or(usize::MAX).clamp(RANGE.0, RANGE.1);
-        Self { limit, on_the_way: 0, stretched: false }
+        Self { limit, on_the_way: 0 }
     }
 
     /// How many bytes may be sent now: a whole frame wherever there is any room.
     pub fn room(&self) -> usize {
-        let limit = self.limit + if self.stretched { ROOM } else { 0 };
-        if self.on_the_way < limit { ROOM } else { 0 }
+        if self.on_the_way < self.limit { ROOM } else { 0 }
     }
 
     /// So many were sent.
@@ -53,9 +51,9 @@ impl Allowance {
         left.is_some()
     }
 
-    /// Makes room for one frame more than usual, or takes it back.
-    pub fn stretch(&mut self, more: bool) {
-        self.stretched = more;
+    /// Makes room for one frame more, which is the last.
+    pub fn enlarge(&mut self) {
+        self.limit += ROOM;
     }
 }
 
@@ -102,12 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn the_buffer_holds_a_stretch_at_the_highest_limit() {
+    fn the_buffer_holds_one_frame_more_at_the_highest_limit() {
         let mut allowance = Allowance::new(u64::MAX);
         while allowance.room() > 0 {
             allowance.sent(ROOM);
         }
-        allowance.stretch(true);
+        allowance.enlarge();
         while allowance.room() > 0 {
             allowance.sent(ROOM);
         }

@@ -10,7 +10,7 @@ use crate::wire::STOP;
 use anyipc_core::{Interest, Source};
 use anyipc_os::generation;
 
-use crate::sys::Stream;
+use crate::sys::{Room, Stream};
 
 /// How often a sender that always finds room looks whether its receiver is still there.
 const LOOK: Duration = Duration::from_millis(10);
@@ -23,18 +23,18 @@ pub type Receiver = crate::receiver::Receiver<RecvEnd>;
 /// A channel's halves over a stream per direction. About so many bytes are in flight in each; 0 leaves it to the
 /// transport.
 pub(crate) fn halves(mut sends: Stream, receives: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
-    sends.limit_sending(capacity)?;
+    let room = sends.limit_sending(capacity)?;
     receives.limit_receiving(capacity)?;
     let (sends, receives) = (Arc::new(sends), Arc::new(receives));
     Ok((
-        Sender::new(SendEnd { stream: sends, control: None }),
+        Sender::new(SendEnd { stream: sends, room, control: None }),
         Receiver::new(RecvEnd { stream: receives, control: None, sleeps: None }),
     ))
 }
 
 /// The same over one stream that carries both directions, and another beside it for [`Control`].
 pub(crate) fn duplex(mut data: Stream, control: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
-    data.limit_sending(capacity)?;
+    let room = data.limit_sending(capacity)?;
     data.limit_receiving(capacity)?;
     let watch = (!data.tells_of_stop()).then(Instant::now);
     let data = Arc::new(data);
@@ -47,6 +47,7 @@ pub(crate) fn duplex(mut data: Stream, control: Stream, capacity: u64) -> io::Re
     Ok((
         Sender::new(SendEnd {
             stream: Arc::clone(&data),
+            room,
             control: Some(Asked { control: Arc::clone(&control), watch }),
         }),
         Receiver::new(RecvEnd { stream: data, control: Some(control), sleeps: None }),
@@ -133,35 +134,52 @@ impl Asked {
 #[derive(Debug)]
 pub struct SendEnd {
     stream: Arc<Stream>,
+    room: Room,
     /// Where the receiver's [`STOP`] comes, if not back over the stream, which then is the other half's, too.
     control: Option<Asked>,
 }
 
 impl SendEnd {
-    /// Sends, and looks now and then whether the receiver is still there; also where there is no room, and when there is
-    /// some again, as it may have been made by leaving.
+    /// Sends, and looks now and then whether the receiver is still there.
     #[inline]
     fn watched(&mut self, send: impl FnOnce(&Stream) -> io::Result<usize>) -> io::Result<usize> {
-        let Some((next, asked)) = self.control.as_mut().and_then(|asked| Some((asked.watch?, asked))) else {
-            return send(&self.stream);
-        };
-        let now = Instant::now();
-        let due = now >= next || asked.control.stopped.load(Relaxed);
-        if due {
-            asked.look(now)?;
-        }
-        let sent = send(&self.stream);
-        if matches!(&sent, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            if !due {
+        if let Some(asked) = self.control.as_mut()
+            && let Some(next) = asked.watch
+        {
+            let now = Instant::now();
+            if now >= next || asked.control.stopped.load(Relaxed) {
                 asked.look(now)?;
             }
-            asked.watch = Some(now);
+        }
+        let sent = send(&self.stream);
+        if sent.is_err() {
+            self.room.is_used_up();
         }
         sent
+    }
+
+    /// Without room: the receiver may have left, and the next send is to look again, as room may come of leaving, too.
+    #[cold]
+    fn look(&mut self) -> io::Result<()> {
+        if let Some(asked) = self.control.as_mut().filter(|asked| asked.watch.is_some()) {
+            let now = Instant::now();
+            asked.look(now)?;
+            asked.watch = Some(now);
+        }
+        Ok(())
     }
 }
 
 impl Outgoing for SendEnd {
+    #[inline]
+    fn has_room(&mut self, len: usize) -> io::Result<bool> {
+        if self.room.suffices(len) || self.room.ask(&self.stream, len)? {
+            return Ok(true);
+        }
+        self.look()?;
+        Ok(false)
+    }
+
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.watched(|stream| stream.send(bytes))
     }
@@ -170,17 +188,9 @@ impl Outgoing for SendEnd {
         self.watched(|stream| stream.send_two(first, second))
     }
 
-    fn writable(&self) -> bool {
-        let stopped = |asked: &Asked| asked.watch.is_some() && asked.control.stopped();
-        self.control.as_ref().is_some_and(stopped) || self.stream.writable()
-    }
-
-    fn stretch(&mut self, more: bool) {
-        self.stream.stretch(more);
-    }
-
-    fn stretch_last(&mut self) {
-        self.stream.stretch_last();
+    fn enlarge(&mut self) {
+        self.stream.enlarge();
+        self.room.is_used_up();
     }
 
     fn stopped(&mut self) -> bool {
@@ -197,11 +207,13 @@ impl Outgoing for SendEnd {
         }
     }
 
-    /// The stream goes on in the other direction: without this an end would only show where the goodbye had room.
+    /// The stream may go on in the other direction, and the receiver is to hear of an end without a goodbye.
     fn end(&mut self) {
-        if self.control.is_some() {
-            self.stream.end_sending();
-        }
+        self.stream.end_sending();
+    }
+
+    fn max_frame(&self) -> usize {
+        self.room.max_frame()
     }
 
     fn source(&self) -> Source {

@@ -39,4 +39,4 @@ pub use sender::Sender;
 pub use stream::{Incoming, Outgoing};
 pub use sys::{Listener, Stream};
 pub use text::Text;
-pub use wire::{BYE, MAX_FRAME, ROOM, STOP};
+pub use wire::{BYE, MARK, MAX_FRAME, ROOM, STOP, TAKEN};

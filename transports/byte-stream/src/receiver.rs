@@ -7,7 +7,7 @@ use anyipc_core::{
 use anyipc_os::{check_generation, generation};
 
 use crate::stream::Incoming;
-use crate::wire::{self, ROOM};
+use crate::wire::{self, ROOM, Word};
 
 /// The receiving half of a channel over a byte stream.
 #[derive(Debug)]
@@ -63,12 +63,12 @@ impl<I: Incoming> Receiver<I> {
     fn read_ahead(&mut self) -> Result<(Flags, &[u8])> {
         check_generation(self.generation, Operation::Receive)?;
         let mut reads = 0;
+        let mut marks = 0;
         while wire::whole(self.buffer.get(self.start..self.end).unwrap_or_default()).is_none() {
             if let Some(over) = self.over {
                 return Err(Error::new(Operation::Receive, over));
             }
-            self.check_header()?;
-            if self.over.is_some() {
+            if self.check_header(&mut marks)? {
                 continue;
             }
             if let Some(failure) = self.failure.take() {
@@ -98,18 +98,28 @@ impl<I: Incoming> Receiver<I> {
         Ok(flags)
     }
 
-    /// Notes it if what stands at the start is all there and no frame's header.
-    fn check_header(&mut self) -> Result<()> {
+    /// Takes what stands at the start if it is all there and no frame: a goodbye, or a mark, which an honest sender says
+    /// once before it sends more. True if there was something.
+    fn check_header(&mut self, marks: &mut usize) -> Result<bool> {
         let there = self.buffer.get(self.start..self.end).unwrap_or_default();
-        match there.first_chunk().map(|header| wire::is_bye(*header)) {
-            Some(Ok(true)) => self.over = Some(ErrorKind::Closed),
-            Some(Err(error)) => {
-                self.over = Some(ErrorKind::Corrupt);
-                return Err(error);
+        let Some(header) = there.first_chunk() else { return Ok(false) };
+        let fault = match wire::word(*header) {
+            Ok(Word::Frame) => return Ok(false),
+            Ok(Word::Bye) => {
+                self.over = Some(ErrorKind::Closed);
+                return Ok(true);
             }
-            Some(Ok(false)) | None => {}
-        }
-        Ok(())
+            Ok(Word::Mark) if *marks == 0 && self.stream.answer_mark() => {
+                *marks += 1;
+                self.start += FRAME_HEADER;
+                return Ok(true);
+            }
+            Ok(Word::Mark) => Error::new(Operation::Receive, ErrorKind::Corrupt)
+                .because("a mark where none is due stands among the frames"),
+            Err(error) => error,
+        };
+        self.over = Some(ErrorKind::Corrupt);
+        Err(fault)
     }
 
     /// Reads what is there, behind what is kept; sleeps for it, if told how long.

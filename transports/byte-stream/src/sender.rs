@@ -1,5 +1,4 @@
 use std::io;
-use std::ops::Range;
 
 use anyipc_core::{
     Armed, Error, ErrorKind, FRAME_HEADER, Flags, FrameHeader, Operation, Result, SendHalf, Source, Wait,
@@ -15,22 +14,18 @@ const LONG: usize = MAX_FRAME / 4;
 /// Up to this length, in bytes, a frame is sent sooner as one piece, copied, than as two.
 const SHORT: usize = 4 << 10;
 
-/// The sending half of a channel over a byte stream.
+/// The sending half of a channel over a byte stream. What it sends, a frame or a batch of them, the system takes whole
+/// or not at all.
 #[derive(Debug)]
 pub struct Sender<O: Outgoing> {
     stream: O,
     generation: u32,
-    /// One frame, or while corked as many as fit into its room, which is all made at once.
+    /// One frame, or a batch of as many as fit into the room of the longest one.
     buffer: Vec<u8>,
-    /// The part of `buffer` that the system has not taken yet.
-    tail: Range<usize>,
+    /// How much of `buffer` is a batch that was not sent yet. 0 without a cork, and after the end.
+    batch: usize,
     /// Frames shorter than this are collected until the next flush. 0 without a cork, and after the end.
     collects: usize,
-    /// The last send found no room.
-    full: bool,
-    /// The system was made to hold more than it should. If that went on frame by frame, one of which only a part is taken
-    /// would find no room for the rest at last.
-    stretched: bool,
     /// Why nothing can be sent any more.
     end: Option<ErrorKind>,
 }
@@ -42,31 +37,27 @@ impl<O: Outgoing> Sender<O> {
             stream,
             generation: generation(),
             buffer: Vec::with_capacity(ROOM),
-            tail: 0..0,
+            batch: 0,
             collects: 0,
-            full: false,
-            stretched: false,
             end: None,
         }
     }
 
-    /// What every send begins with: checks, and what is left of the frames before. True if this one is to be
+    /// What every send begins with: checks, the batch before it, and whether it has room. True if this one is to be
     /// collected: it is not long, and more will follow.
     #[inline]
     fn begin(&mut self, len: usize) -> Result<bool> {
         check_generation(self.generation, Operation::Send)?;
-        if len > self.stream.max_frame() {
+        let longest = self.stream.max_frame();
+        if len > longest {
             return Err(self.too_large(len));
         }
         let collects = len < self.collects;
-        if !collects || self.tail.end + FRAME_HEADER + len > ROOM {
-            self.push()?;
+        if !collects || self.batch + len > longest {
+            self.publish()?;
         }
-        if self.stretched && !collects {
-            self.stretched = !self.stream.writable();
-            if self.stretched {
-                return Err(Error::new(Operation::Send, ErrorKind::WouldBlock));
-            }
+        if !collects {
+            self.admit(FRAME_HEADER + len)?;
         }
         Ok(collects)
     }
@@ -77,62 +68,60 @@ impl<O: Outgoing> Sender<O> {
             .because(format!("a frame of {len} bytes; at most {} fit", self.stream.max_frame()))
     }
 
-    /// Sends the tail as far as the system takes it. Cold, so that frames that are collected do without it.
+    /// `WouldBlock` unless so many bytes have room.
+    #[inline]
+    fn admit(&mut self, len: usize) -> Result<()> {
+        match self.stream.has_room(len) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::new(Operation::Send, ErrorKind::WouldBlock)),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Sends the batch, if there is one.
+    #[inline]
+    fn publish(&mut self) -> Result<()> {
+        match self.end {
+            Some(end) => Err(Error::new(Operation::Send, end)),
+            None if self.batch == 0 => Ok(()),
+            None => self.publish_batch(),
+        }
+    }
+
     #[cold]
-    fn push(&mut self) -> Result<()> {
-        if let Some(end) = self.end {
-            return Err(Error::new(Operation::Send, end));
-        }
-        while let Some(rest) = self.buffer.get(self.tail.clone()).filter(|rest| !rest.is_empty()) {
-            match self.stream.send(rest) {
-                Ok(sent) => self.tail.start += sent,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(error)),
-            }
-        }
-        self.tail = 0..0;
+    fn publish_batch(&mut self) -> Result<()> {
+        self.admit(self.batch)?;
+        self.send_buffer(self.batch)?;
+        self.batch = 0;
         Ok(())
     }
 
-    /// Copies a frame behind the tail, or without one to the buffer's beginning; gives its end. `None` if the buffer is
+    /// Copies a frame behind the batch, or without one to the buffer's beginning; gives its end. `None` if the buffer is
     /// not as long as that yet.
     #[inline]
     fn put(&mut self, header: [u8; FRAME_HEADER], payload: &[u8]) -> Option<usize> {
-        let (head, rest) = self.buffer.get_mut(self.tail.end..)?.split_first_chunk_mut()?;
+        let (head, rest) = self.buffer.get_mut(self.batch..)?.split_first_chunk_mut()?;
         let rest = rest.get_mut(..payload.len())?;
         *head = header;
         rest.copy_from_slice(payload);
-        Some(self.tail.end + FRAME_HEADER + payload.len())
+        Some(self.batch + FRAME_HEADER + payload.len())
     }
 
-    /// Sends a frame without a copy, unless it is short, is collected, or the system takes only a part. Apart, so that one
-    /// that finds room among those that are collected takes few instructions.
+    /// Sends a frame without a copy, unless it is short or is collected. Apart, so that one that finds room among those
+    /// that are collected takes few instructions.
     #[inline(never)]
     fn send_frame(&mut self, header: [u8; FRAME_HEADER], payload: &[u8]) -> Result<()> {
         let collects = self.begin(payload.len())?;
-        let end = FRAME_HEADER + payload.len();
         if collects || payload.len() <= SHORT {
-            self.grow(self.tail.end + end);
+            self.grow(self.batch + FRAME_HEADER + payload.len());
             let end = self.put(header, payload).unwrap_or_default();
             if !collects {
                 return self.send_buffer(end);
             }
-            self.tail.end = end;
+            self.batch = end;
             return Ok(());
         }
-        loop {
-            match self.stream.send_two(&header, payload) {
-                Ok(sent) if sent == end => return Ok(()),
-                Ok(sent) => {
-                    self.buffer.clear();
-                    self.buffer.extend_from_slice(&header);
-                    self.buffer.extend_from_slice(payload);
-                    return self.sent(sent, end);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(error)),
-            }
-        }
+        send_whole(&mut self.stream, &header, payload).map_err(|fault| self.broken(fault))
     }
 
     /// Makes the buffer as long as this at least, within its room, so that nothing moves.
@@ -143,51 +132,81 @@ impl<O: Outgoing> Sender<O> {
         }
     }
 
-    /// Sends the frame that is all there is in the buffer, up to `end`.
+    /// Sends what is in the buffer up to `end`.
     fn send_buffer(&mut self, end: usize) -> Result<()> {
-        loop {
-            match self.stream.send(self.buffer.get(..end).unwrap_or_default()) {
-                Ok(sent) => return self.sent(sent, end),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.failed(error)),
-            }
-        }
+        let bytes = self.buffer.get(..end).unwrap_or_default();
+        send_whole(&mut self.stream, bytes, &[]).map_err(|fault| self.broken(fault))
     }
 
-    /// After a send of a frame that ends at `end` of the buffer: what is left becomes the tail.
-    fn sent(&mut self, sent: usize, end: usize) -> Result<()> {
-        if sent == end {
-            return Ok(());
+    /// After a send that failed. A frame of which a part is gone cannot be taken back, and the process may end before
+    /// there is room for the rest: this direction has ended then, and the receiver hears that it was cut off.
+    #[cold]
+    fn broken(&mut self, fault: Fault) -> Error {
+        let error = self.failed(fault.error);
+        if !fault.begun || self.end.is_some() {
+            return error;
         }
-        self.tail = sent..end;
-        // Room for this one frame, so that what was sent outlives this process. Without it the tail stays.
-        self.stream.stretch(true);
-        self.stretched = true;
-        let pushed = self.push();
-        self.stream.stretch(false);
-        match pushed {
-            Err(error) if error.is_would_block() => Ok(()),
-            done => done,
-        }
+        self.over(ErrorKind::OutOfMemory);
+        self.stream.end();
+        Error::new(Operation::Send, ErrorKind::OutOfMemory).because(
+            "the system took a part of a frame and has no memory for the rest, so nothing more can be sent here; \
+             connect again",
+        )
+    }
+
+    fn over(&mut self, end: ErrorKind) {
+        self.end = Some(end);
+        self.collects = 0;
+        self.batch = 0;
     }
 
     /// The contract's error for one of the system's.
     #[cold]
     fn failed(&mut self, error: io::Error) -> Error {
         let kind = match ErrorKind::of_io(&error) {
-            ErrorKind::WouldBlock => {
-                self.full = true;
-                return Error::new(Operation::Send, ErrorKind::WouldBlock);
-            }
+            ErrorKind::WouldBlock => return Error::new(Operation::Send, ErrorKind::WouldBlock),
             // A connection that timed out is a peer that fell silent.
             ErrorKind::PeerGone | ErrorKind::TimedOut if self.stream.stopped() => ErrorKind::Closed,
             ErrorKind::PeerGone | ErrorKind::TimedOut => ErrorKind::PeerGone,
             _ => return Error::io(Operation::Send, "sending", error),
         };
-        self.end = Some(kind);
-        self.collects = 0;
-        self.tail = 0..0;
+        self.over(kind);
         Error::new(Operation::Send, kind)
+    }
+}
+
+/// Why something was not sent.
+struct Fault {
+    /// A part of it was.
+    begun: bool,
+    error: io::Error,
+}
+
+/// Sends two pieces one after the other, for which there is room. If the system takes only a part nevertheless, it is
+/// given more room once.
+fn send_whole<O: Outgoing>(
+    stream: &mut O,
+    mut first: &[u8],
+    mut second: &[u8],
+) -> std::result::Result<(), Fault> {
+    let mut begun = false;
+    let mut enlarged = false;
+    loop {
+        let sent = if second.is_empty() { stream.send(first) } else { stream.send_two(first, second) };
+        match sent {
+            Ok(sent) if sent >= first.len() + second.len() => return Ok(()),
+            Ok(sent) => {
+                begun |= sent > 0;
+                second = second.get(sent.saturating_sub(first.len())..).unwrap_or_default();
+                first = first.get(sent..).unwrap_or_default();
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) if begun && !enlarged => {
+                enlarged = true;
+                stream.enlarge();
+            }
+            Err(error) => return Err(Fault { begun, error }),
+        }
     }
 }
 
@@ -215,12 +234,8 @@ impl<O: Outgoing> SendHalf for Sender<O> {
         fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
         let collects = self.begin(max)?;
-        // Nothing is filled in vain while there is no room.
-        if !collects && self.full && !self.stream.writable() {
-            return Err(Error::new(Operation::Send, ErrorKind::WouldBlock));
-        }
-        // Without a tail: at the buffer's beginning.
-        let at = self.tail.end;
+        // Without a batch: at the buffer's beginning.
+        let at = self.batch;
         self.grow(at + FRAME_HEADER + max);
         let frame = self.buffer.get_mut(at..).and_then(|room| room.split_first_chunk_mut::<FRAME_HEADER>());
         let Some((header, payload)) = frame else {
@@ -231,10 +246,9 @@ impl<O: Outgoing> SendHalf for Sender<O> {
         *header = FrameHeader { len: used as u32, flags }.encode();
         let end = at + FRAME_HEADER + used;
         if collects {
-            self.tail.end = end;
+            self.batch = end;
             return Ok(());
         }
-        self.full = false;
         self.send_buffer(end)
     }
 
@@ -244,7 +258,7 @@ impl<O: Outgoing> SendHalf for Sender<O> {
             && self.generation == generation()
             && let Some(end) = self.put(header, payload)
         {
-            self.tail.end = end;
+            self.batch = end;
             return Ok(());
         }
         self.send_frame(header, payload)
@@ -259,7 +273,7 @@ impl<O: Outgoing> SendHalf for Sender<O> {
     fn try_flush(&mut self) -> Result<()> {
         check_generation(self.generation, Operation::Send)?;
         self.collects = 0;
-        self.push()
+        self.publish()
     }
 }
 
@@ -275,18 +289,19 @@ impl<O: Outgoing> Wait for Sender<O> {
 }
 
 impl<O: Outgoing> Drop for Sender<O> {
-    /// Hands the tail and the goodbye to the system, which is given the room for them.
+    /// Hands what was not flushed and the goodbye to the system, for which there is room: always for a goodbye alone.
+    /// If it is not taken whole, the receiver hears of an end without one.
     fn drop(&mut self) {
         if self.generation != generation() || self.end.is_some() {
             return;
         }
-        self.buffer.drain(..self.tail.start.min(self.buffer.len()));
-        self.buffer.truncate(self.tail.len());
+        self.buffer.truncate(self.batch);
         self.buffer.extend_from_slice(&BYE);
-        self.tail = 0..self.buffer.len();
-        if self.push().is_err_and(|error| error.is_would_block()) {
-            self.stream.stretch_last();
-            let _ = self.push();
+        for _ in 0..2 {
+            match send_whole(&mut self.stream, &self.buffer, &[]) {
+                Err(fault) if !fault.begun => self.stream.enlarge(),
+                _ => break,
+            }
         }
         self.stream.end();
     }

@@ -8,6 +8,11 @@ use crate::wire::MAX_FRAME;
 
 /// Where a sender's bytes go. No call blocks.
 pub trait Outgoing: Debug + Send + 'static {
+    /// Whether the system takes `len` bytes whole if they are sent next, by one call, and has room for a goodbye then.
+    /// True for at least the [longest frame](Self::max_frame) whenever the [source](Self::source) is ready. Where the
+    /// system itself takes all or nothing it need not know. An error is one that [`send`](Self::send) would give.
+    fn has_room(&mut self, len: usize) -> io::Result<bool>;
+
     /// Sends as much as the system takes now. `WouldBlock`: nothing. An error that stands for a peer that is
     /// gone also when the receiver closed in order: [`stopped`](Self::stopped) tells.
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
@@ -15,16 +20,9 @@ pub trait Outgoing: Debug + Send + 'static {
     /// As [`send`](Self::send), two pieces in one call.
     fn send_two(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize>;
 
-    /// Whether a send would do more than block.
-    fn writable(&self) -> bool;
-
-    /// Makes room for one frame and a goodbye more than usual, as far as the system grants it, or takes it back.
-    fn stretch(&mut self, more: bool);
-
-    /// Makes room for what is left and a goodbye, as far as the system grants it: nothing follows.
-    fn stretch_last(&mut self) {
-        self.stretch(true);
-    }
+    /// Makes more room than usual for the rest of a frame that was taken in part, or for what is sent last, as far as
+    /// the system grants it.
+    fn enlarge(&mut self);
 
     /// Whether the receiver said that it leaves.
     fn stopped(&mut self) -> bool;
@@ -34,15 +32,15 @@ pub trait Outgoing: Debug + Send + 'static {
         !self.stopped()
     }
 
-    /// Ends this direction where dropping it does not, since the other one shares its stream. Called once, last.
-    fn end(&mut self) {}
+    /// Ends this direction: nothing more is sent. Called once.
+    fn end(&mut self);
 
     /// The longest frame, at most [`MAX_FRAME`]. Constant.
     fn max_frame(&self) -> usize {
         MAX_FRAME
     }
 
-    /// What a reactor registers, ready when [`send`](Self::send) would do more than block.
+    /// What a reactor registers, ready when there is room.
     fn source(&self) -> Source;
 
     /// Which readiness of the source that is. Constant.
@@ -69,6 +67,12 @@ pub trait Incoming: Debug + Send + 'static {
     /// system's where waiting for readiness takes three. Only where it [sleeps](Self::sleeps).
     fn recv_within(&mut self, bytes: &mut [u8], _timeout: Duration) -> io::Result<usize> {
         self.recv(bytes)
+    }
+
+    /// Tells a sender that waits until everything before its [`MARK`](crate::MARK) has been received. False where no
+    /// sender says it.
+    fn answer_mark(&mut self) -> bool {
+        false
     }
 
     /// Tells the sender that this is no death. Called once, last.

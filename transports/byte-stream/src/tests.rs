@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::carrier::{In, Out, way};
 use crate::stream::{Incoming, Outgoing};
-use crate::wire::{BYE, MAX_FRAME, ROOM};
+use crate::wire::{BYE, MARK, MAX_FRAME, ROOM};
 
 type Sender = crate::Sender<Out>;
 type Receiver = crate::Receiver<In>;
@@ -204,6 +204,55 @@ fn the_goodbye_always_has_room() {
             assert!(recv(&mut half).unwrap().1 == noise(len, i), "{len} {i} of {sent}");
         }
         assert_eq!(kind(recv(&mut half)), ErrorKind::Closed, "{len}");
+    }
+}
+
+/// Whatever it said before: it runs out of memory in the midst of a frame.
+#[test]
+fn a_frame_that_is_taken_in_part_is_never_ok() {
+    let payload = noise(10_000, 1);
+    for (left, more) in [(0, 0), (1, 0), (8, 0), (9_999, 0), (500, 500), (500, 20_000)] {
+        let (mut sender, raw) = sender();
+        raw.starve(left, more);
+        let sent = sender.try_send(Flags::NONE, &payload);
+        let mut half = Receiver::new(raw);
+        if left + more >= payload.len() {
+            sent.unwrap();
+            assert!(recv(&mut half).unwrap().1 == payload);
+        } else if left == 0 {
+            assert_eq!(kind(sent), ErrorKind::WouldBlock, "nothing of it is gone");
+            assert_eq!(kind(recv(&mut half)), ErrorKind::WouldBlock);
+        } else {
+            assert_eq!(kind(sent), ErrorKind::OutOfMemory, "{left} {more}");
+            assert_eq!(kind(sender.try_send(Flags::NONE, b"next")), ErrorKind::OutOfMemory);
+            assert_eq!(kind(sender.try_flush()), ErrorKind::OutOfMemory);
+            assert_eq!(kind(recv(&mut half)), ErrorKind::PeerGone, "while the sender lives");
+        }
+    }
+}
+
+#[test]
+fn without_room_nothing_is_written() {
+    for len in [0, 1, 100, 5000, MAX_FRAME] {
+        let (mut half, mut raw) = sender();
+        let mut sent = 0;
+        while half.try_send(Flags::NONE, &noise(len, sent)).is_ok() {
+            sent += 1;
+        }
+        let mut fill = |_: &mut [u8]| -> Option<usize> { panic!("filled in vain") };
+        assert_eq!(kind(half.try_send_with(len, Flags::NONE, &mut fill)), ErrorKind::WouldBlock);
+        assert_eq!(received(&mut raw).len(), sent * (8 + len));
+    }
+}
+
+#[test]
+fn a_mark_means_nothing_where_nobody_answers() {
+    let (mut raw, mut half) = receiver();
+    say(&mut raw, &frame(b"before"));
+    say(&mut raw, &MARK);
+    assert_eq!(recv(&mut half).unwrap().1, b"before");
+    for _ in 0..2 {
+        assert_eq!(kind(recv(&mut half)), ErrorKind::Corrupt);
     }
 }
 

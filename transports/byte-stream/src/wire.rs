@@ -10,6 +10,11 @@ pub const MAX_FRAME: usize = 64 << 10;
 pub const ROOM: usize = FRAME_HEADER + MAX_FRAME;
 /// Says that the sender closed in order: a header that is none, as no frame is that long.
 pub const BYE: [u8; FRAME_HEADER] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+/// Asks the receiver to say [`TAKEN`] when it has come to this: also no header. Only over carriers whose readiness does
+/// not tell whether a frame has room.
+pub const MARK: [u8; FRAME_HEADER] = [0xfe, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+/// Says that the receiver has come to a [`MARK`].
+pub const TAKEN: u8 = 2;
 /// Says that the receiver closed in order.
 pub const STOP: u8 = 1;
 
@@ -22,7 +27,18 @@ pub(crate) fn whole(bytes: &[u8]) -> Option<(Flags, &[u8])> {
     Some((header.flags, rest.get(..header.len as usize)?))
 }
 
-/// Whether this is a goodbye; `Corrupt` if it is no header either.
-pub(crate) fn is_bye(header: [u8; FRAME_HEADER]) -> Result<bool> {
-    Ok(header == BYE || FrameHeader::decode(header, MAX_FRAME).map(|_| false)?)
+/// What stands where a frame may begin.
+pub(crate) enum Word {
+    Frame,
+    Bye,
+    Mark,
+}
+
+/// What these bytes say; `Corrupt` if nothing.
+pub(crate) fn word(header: [u8; FRAME_HEADER]) -> Result<Word> {
+    Ok(match header {
+        BYE => Word::Bye,
+        MARK => Word::Mark,
+        _ => FrameHeader::decode(header, MAX_FRAME).map(|_| Word::Frame)?,
+    })
 }

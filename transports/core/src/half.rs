@@ -125,14 +125,12 @@ pub trait SendHalf: Wait + Debug + Send + 'static {
     /// half may prepare for longer frames.
     fn expect(&mut self, _len: usize) {}
 
-    /// Whether a frame may stay in this half after it was sent, until [`try_flush`](Self::try_flush), also
-    /// without a [`cork`](Self::cork). Constant.
-    fn buffers(&self) -> bool {
-        true
-    }
-
     /// Sends one frame, written in place: `fill` gets `max` writable bytes of unspecified content and
-    /// returns how many it used; `None` or a panic sends nothing. All or nothing, never blocking.
+    /// returns how many it used; `None` or a panic sends nothing. Never blocking.
+    ///
+    /// `Ok` means that the kernel or the shared memory has the whole frame, so it arrives though this process is killed
+    /// next. After any error the receiver gets nothing of it. Only between [`cork`](Self::cork) and
+    /// [`try_flush`](Self::try_flush) may a frame wait in this half.
     ///
     /// # Errors
     /// `WouldBlock` (full), `Closed` (the receiver left), `PeerGone` (it died), `MessageTooLarge`
@@ -167,8 +165,7 @@ pub trait SendHalf: Wait + Debug + Send + 'static {
     /// by a flush, too.
     fn cork(&mut self) {}
 
-    /// Pushes on what an earlier call left unfinished or a [`cork`](Self::cork) holds back; `WouldBlock` while
-    /// some is left.
+    /// Ends a batch: sends what a [`cork`](Self::cork) holds back; `WouldBlock` while some is left.
     fn try_flush(&mut self) -> Result<()> {
         Ok(())
     }

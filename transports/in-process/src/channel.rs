@@ -44,10 +44,6 @@ impl SendHalf for Sender {
         self.pipe.max_frame()
     }
 
-    fn buffers(&self) -> bool {
-        false
-    }
-
     fn try_send_with(
         &mut self,
         max: usize,

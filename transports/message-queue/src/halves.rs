@@ -41,9 +41,6 @@ impl SendHalf for Sender {
     fn max_frame(&self) -> usize {
         self.half().max_frame()
     }
-    fn buffers(&self) -> bool {
-        self.half().buffers()
-    }
     fn try_send_with(
         &mut self,
         max: usize,

@@ -204,7 +204,7 @@ fn what_is_no_frame_is_corrupt_and_costs_no_memory() {
     let name = name("frames");
     let owner = create(&name);
     for (bytes, expected) in [
-        (&[0xfe, 0xff, 0xff, 0xff, 0, 0, 0, 0][..], ErrorKind::Corrupt),
+        (&[0xfd, 0xff, 0xff, 0xff, 0, 0, 0, 0][..], ErrorKind::Corrupt),
         (&[1, 0, 1, 0, 0, 0, 0, 0], ErrorKind::Corrupt),
         (&[1, 0, 0, 0, 0x80, 0, 0, 0], ErrorKind::Corrupt),
         (&[1, 0, 0, 0, 0, 0, 0, 1], ErrorKind::Corrupt),
@@ -227,6 +227,24 @@ fn what_is_no_frame_is_corrupt_and_costs_no_memory() {
             assert_eq!(failed(recv(&mut receiver)).kind(), expected, "{bytes:?}");
         }
     }
+}
+
+/// A sender without room says it once; a call that answered without end would never return.
+#[test]
+fn marks_without_frames_between_them_are_corrupt() {
+    const MARK: [u8; 8] = [0xfe, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+    let name = name("marks");
+    let owner = create(&name);
+    let stranger = Stranger::new(&name, &hello().encode().unwrap());
+    let (_sender, mut receiver, _) = meet(&owner).unwrap();
+    for _ in 0..3 {
+        stranger.say(&MARK);
+        assert!(failed(receiver.try_recv_with(&mut |_, _| {})).is_would_block());
+    }
+    stranger.say(&[2, 0, 0, 0, 0, 0, 0, 0, b'o', b'k']);
+    assert_eq!(recv(&mut receiver).unwrap(), b"ok");
+    stranger.say(&MARK.repeat(500));
+    assert_eq!(failed(receiver.try_recv_with(&mut |_, _| {})).kind(), ErrorKind::Corrupt);
 }
 
 #[test]

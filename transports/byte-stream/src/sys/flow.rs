@@ -106,9 +106,10 @@ impl Flow {
         }
     }
 
-    pub(super) fn stretch(&self, more: bool) {
+    /// Makes room for one frame more, with which this direction ends.
+    pub(super) fn enlarge(&self) {
         if let Role::Sends { allowance, .. } = &mut *self.role() {
-            allowance.stretch(more);
+            allowance.enlarge();
         }
     }
 }

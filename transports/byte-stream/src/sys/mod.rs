@@ -2,6 +2,8 @@
 
 #[cfg(any(windows, target_os = "macos", anyipc_as_macos))]
 mod flow;
+#[cfg(any(not(target_os = "linux"), anyipc_as_macos))]
+mod room;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod unix;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
@@ -17,6 +19,11 @@ use unsupported as system;
 use windows as system;
 
 pub use system::{Listener, Stream};
+
+#[cfg(any(not(target_os = "linux"), anyipc_as_macos))]
+pub(crate) use room::Room;
+#[cfg(all(target_os = "linux", not(anyipc_as_macos)))]
+pub(crate) use system::Room;
 
 /// The process and the user on the other side of a local socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyipc_core::{Interest, Source};
 use anyipc_os::Dir;
 
-use super::Credentials;
+use super::{Credentials, Room};
 
 fn no<T>() -> io::Result<T> {
     Err(io::Error::new(
@@ -79,16 +79,16 @@ impl Stream {
     pub(crate) fn writable(&self) -> bool {
         match self.0 {}
     }
-    pub(crate) fn limit_sending(&mut self, _bytes: u64) -> io::Result<()> {
+    pub(crate) fn limit_sending(&mut self, _bytes: u64) -> io::Result<Room> {
         match self.0 {}
     }
     pub(crate) fn limit_receiving(&self, _bytes: u64) -> io::Result<()> {
         match self.0 {}
     }
-    pub(crate) fn stretch(&self, _more: bool) {
+    pub(crate) fn enlarge(&self) {
         match self.0 {}
     }
-    pub(crate) fn stretch_last(&self) {
+    pub(crate) fn shrink(&self) {
         match self.0 {}
     }
     pub(crate) fn send_interest(&self) -> Interest {

@@ -82,10 +82,6 @@ impl SendHalf for Sender {
         self.party.store().geometry().longest
     }
 
-    fn buffers(&self) -> bool {
-        false
-    }
-
     fn try_send_with(
         &mut self,
         max: usize,

@@ -160,10 +160,6 @@ impl SendHalf for Sender {
         self.end.longest - 1
     }
 
-    fn buffers(&self) -> bool {
-        false
-    }
-
     fn try_send_with(
         &mut self,
         max: usize,

@@ -5,13 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyipc_byte_stream::{Incoming, MAX_FRAME, Outgoing, STOP};
+use anyipc_byte_stream::{BYE, Incoming, MARK, MAX_FRAME, Outgoing, STOP, TAKEN};
 use anyipc_core::{Error, ErrorKind, FRAME_HEADER, Interest, Name, Operation, Result, Source};
 use anyipc_os::{Dir, Lock, Set, generation, hold, same_file, try_lock};
 
 use crate::fifos::files::{CONNECTION, DOWN, DOWN_STOP, UP, UP_STOP, of_connection};
 use crate::fifos::request::TICKET;
-use crate::fifos::sys::{Fifo, rough_time};
+use crate::fifos::room::Pages;
+use crate::fifos::sys::{Fifo, page_size, rough_time};
 
 /// The sending half of a channel.
 pub type Sender = anyipc_byte_stream::Sender<SendEnd>;
@@ -22,8 +23,8 @@ pub type Receiver = anyipc_byte_stream::Receiver<RecvEnd>;
 /// end itself, so that writing is never a signal.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// How many times its usual size a FIFO may grow: twice for a frame that it took in part, and once more to close.
-pub(crate) const ROOM_TO_GROW: usize = 4;
+/// What has room after each frame: a mark, and a goodbye.
+const RESERVE: usize = MARK.len() + BYE.len();
 
 /// One side's ends of a connection's FIFOs: two of each direction.
 #[derive(Debug)]
@@ -67,13 +68,16 @@ impl Connection {
     pub(crate) fn halves(self, greeting: &[u8]) -> io::Result<(Sender, Receiver)> {
         let ((data, back), (fifo, stop)) = (self.out, self.into);
         let set = Set::new()?;
-        set.watch(&data, Interest::Writable)?;
         set.watch(&back, Interest::Readable)?;
-        let capacity = data.capacity()?;
-        if !greeting.is_empty() && data.write(greeting)? != greeting.len() {
+        let mut pages = Pages::new(data.capacity()?, page_size());
+        let max_frame = MAX_FRAME.min(pages.most(RESERVE).saturating_sub(FRAME_HEADER));
+        if !greeting.is_empty()
+            && (!pages.take(greeting.len(), RESERVE) || data.write(greeting)? != greeting.len())
+        {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        let end = SendEnd { data, back, set, capacity, shrinks: false, looked: None, stopped: false };
+        let data = Some(data);
+        let end = SendEnd { data, pages, max_frame, back, set, marked: false, looked: None, stopped: false };
         Ok((Sender::new(end), Receiver::new(RecvEnd { fifo, stop })))
     }
 }
@@ -171,14 +175,15 @@ fn ticket() -> Result<String> {
 /// Where a sender's bytes go.
 #[derive(Debug)]
 pub struct SendEnd {
-    data: Fifo,
-    /// The receiver writes [`STOP`] here and keeps it open while it lives.
+    /// `None` once this direction has ended.
+    data: Option<Fifo>,
+    pages: Pages,
+    max_frame: usize,
+    /// The receiver writes [`STOP`] here, answers a [`MARK`], and keeps it open while it lives.
     back: Fifo,
     set: Arc<Set>,
-    /// What the FIFO holds unless stretched.
-    capacity: usize,
-    /// It holds more, and is to hold less again as soon as that is possible.
-    shrinks: bool,
+    /// A mark was written and not answered yet.
+    marked: bool,
     /// When the receiver was last seen, by [`rough_time`].
     looked: Option<Duration>,
     /// It said that it leaves.
@@ -186,46 +191,66 @@ pub struct SendEnd {
 }
 
 impl SendEnd {
+    fn data(&self) -> io::Result<&Fifo> {
+        self.data.as_ref().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+
     fn written(&mut self, write: impl FnOnce(&Fifo) -> io::Result<usize>) -> io::Result<usize> {
         let now = rough_time();
         if self.looked.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_EVERY) {
             self.look()?;
             self.looked = Some(now);
-            if self.shrinks {
-                self.shrink();
-            }
         }
-        match write(&self.data) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.look()?;
-                Err(error)
-            }
-            done => done,
-        }
-    }
-
-    /// A FIFO that holds more than its usual size keeps it.
-    fn shrink(&mut self) {
-        self.shrinks = self.data.resize(self.capacity).is_err();
+        write(self.data()?)
     }
 
     /// `BrokenPipe` if nobody receives any more.
     fn look(&mut self) -> io::Result<()> {
+        let mut said = [0; 64];
         loop {
-            match self.back.read(&mut [0]) {
-                Ok(got) => {
-                    self.stopped = self.stopped || got > 0;
-                    return Err(io::ErrorKind::BrokenPipe.into());
+            match self.back.read(&mut said) {
+                Ok(got @ 1..) => {
+                    for word in said.get(..got).unwrap_or_default() {
+                        if *word != TAKEN {
+                            self.stopped |= *word == STOP;
+                            return Err(io::ErrorKind::BrokenPipe.into());
+                        }
+                        self.marked = false;
+                    }
+                    return Ok(());
                 }
+                Ok(_) => return Err(io::ErrorKind::BrokenPipe.into()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
     }
+
+    /// As [`has_room`](Outgoing::has_room), after asking. A FIFO is writable as soon as a page is free, so its readiness is
+    /// nothing to wait for: who finds no room leaves a mark instead, and the receiver answers when it has taken all before.
+    #[cold]
+    fn ask(&mut self, len: usize) -> io::Result<bool> {
+        // In this order: what an answer was given for counts as read.
+        self.look()?;
+        let unread = self.data()?.unread()?;
+        self.pages.are_unread(unread);
+        if self.pages.take(len, RESERVE) {
+            return Ok(true);
+        }
+        if !self.marked && self.pages.take(MARK.len(), BYE.len()) {
+            self.marked = self.data()?.write(&MARK)? == MARK.len();
+        }
+        Ok(false)
+    }
 }
 
 impl Outgoing for SendEnd {
+    #[inline]
+    fn has_room(&mut self, len: usize) -> io::Result<bool> {
+        if self.pages.take(len, RESERVE) { Ok(true) } else { self.ask(len) }
+    }
+
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.written(|data| data.write(bytes))
     }
@@ -234,23 +259,12 @@ impl Outgoing for SendEnd {
         self.written(|data| data.write_two(first, second))
     }
 
-    fn writable(&self) -> bool {
-        self.data.writable() || self.back.hung_up()
-    }
-
-    fn stretch(&mut self, more: bool) {
-        if more {
-            self.shrinks = false;
-            let _ = self.data.resize(2 * self.capacity);
-        } else {
-            self.shrink();
+    fn enlarge(&mut self) {
+        if let Some(data) = &self.data
+            && let Ok(capacity) = data.capacity()
+        {
+            let _ = data.resize(2 * capacity);
         }
-    }
-
-    /// It may be stretched and full again: the rest of a frame is less than its usual size.
-    fn stretch_last(&mut self) {
-        self.shrinks = false;
-        let _ = self.data.resize(ROOM_TO_GROW * self.capacity);
     }
 
     fn stopped(&mut self) -> bool {
@@ -261,9 +275,12 @@ impl Outgoing for SendEnd {
         !self.stopped && !self.back.hung_up()
     }
 
-    /// A frame that the FIFO can hold whole.
+    fn end(&mut self) {
+        self.data = None;
+    }
+
     fn max_frame(&self) -> usize {
-        MAX_FRAME.min(self.capacity - FRAME_HEADER)
+        self.max_frame
     }
 
     fn source(&self) -> Source {
@@ -291,7 +308,12 @@ impl Incoming for RecvEnd {
         true
     }
 
-    /// Nothing else is ever written there, so there is room.
+    fn answer_mark(&mut self) -> bool {
+        let _ = self.stop.write(&[TAKEN]);
+        true
+    }
+
+    /// Only the answers to marks are written there, too, one at a time, so there is room.
     fn stop(&mut self) {
         let _ = self.stop.write(&[STOP]);
     }

@@ -6,6 +6,7 @@
 //! - `request`: what a connector writes into an owner's FIFO
 //! - `endpoint`: the handle of a name, and both sides of the handshake
 //! - `connection`: the FIFOs of one connection, and its ends
+//! - `room`: what a FIFO has room for
 //! - `inventory`: what lies in the directory
 //! - `sys`: the system calls
 
@@ -14,6 +15,7 @@ mod endpoint;
 mod files;
 mod inventory;
 mod request;
+mod room;
 mod settings;
 mod sys;
 mod transport;

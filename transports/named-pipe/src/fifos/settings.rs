@@ -3,7 +3,6 @@ use std::sync::Arc;
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Options, Result, keys};
 use anyipc_os::{Dir, Scope};
 
-use crate::fifos::connection::ROOM_TO_GROW;
 use crate::fifos::sys;
 
 /// What a FIFO holds unless the address says otherwise, and the system's usual size: bytes per direction.
@@ -31,10 +30,10 @@ impl Settings {
         let dir = Arc::new(Dir::open(Scope::User, operation)?);
         let capacity = match options.number(keys::CAPACITY) {
             None => None,
-            Some(bytes) => Some(round(bytes, sys::largest() / ROOM_TO_GROW).map_err(|largest| {
+            Some(bytes) => Some(round(bytes, sys::largest()).map_err(|largest| {
                 Error::new(operation, ErrorKind::InvalidOption).because(format!(
-                    "capacity={bytes} is out of range: 1 to {largest} bytes, rounded up to a power of two of \
-                     {PAGE} or more; the rest of /proc/sys/fs/pipe-max-size is for closing while it is full"
+                    "capacity={bytes} is out of range: 1 to {largest} bytes (/proc/sys/fs/pipe-max-size), rounded \
+                     up to a power of two of {PAGE} or more"
                 ))
             })?),
         };

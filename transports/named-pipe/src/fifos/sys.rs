@@ -9,7 +9,7 @@ use anyipc_core::Source;
 use anyipc_os::{Dir, Fd, FileKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, chmodat, mknodat, openat};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionread};
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -82,9 +82,9 @@ impl Fifo {
         Ok(rustix::io::read(&self.0, bytes)?)
     }
 
-    /// Whether a write would do more than block.
-    pub(crate) fn writable(&self) -> bool {
-        self.shows(PollFlags::OUT)
+    /// How many bytes were written and not read yet.
+    pub(crate) fn unread(&self) -> io::Result<usize> {
+        Ok(usize::try_from(ioctl_fionread(&self.0)?).unwrap_or(usize::MAX))
     }
 
     /// Whether there was someone at the other end and is no more.
@@ -120,6 +120,11 @@ impl AsFd for Fifo {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// How many bytes of a FIFO are given and taken back as one.
+pub(crate) fn page_size() -> usize {
+    rustix::param::page_size()
 }
 
 /// A time that goes on in steps of some milliseconds, and costs a fifth of an exact one.

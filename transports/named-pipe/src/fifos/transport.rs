@@ -28,7 +28,7 @@ impl Transport for NamedPipe {
 
     fn about(&self) -> &'static str {
         "a rendezvous FIFO in the private directory and four FIFOs per channel, whose names go at once; \
-         at most a quarter of /proc/sys/fs/pipe-max-size per direction"
+         at most /proc/sys/fs/pipe-max-size per direction"
     }
 
     fn file_stem(&self, name: &Name, _options: &Options) -> Option<String> {

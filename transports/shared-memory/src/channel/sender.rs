@@ -391,10 +391,6 @@ impl SendHalf for Sender {
         }
     }
 
-    fn buffers(&self) -> bool {
-        false
-    }
-
     fn try_send_with(
         &mut self,
         max: usize,

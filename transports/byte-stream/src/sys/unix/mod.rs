@@ -14,4 +14,6 @@ use linux as system;
 use macos as system;
 
 pub use listener::Listener;
+#[cfg(not(any(target_os = "macos", anyipc_as_macos)))]
+pub(crate) use system::Room;
 pub use system::Stream;

@@ -102,7 +102,7 @@ impl Local {
         self.flow.writable(&self.pipe)
     }
 
-    pub(super) fn stretch(&self, more: bool) {
-        self.flow.stretch(more);
+    pub(super) fn enlarge(&self) {
+        self.flow.enlarge();
     }
 }

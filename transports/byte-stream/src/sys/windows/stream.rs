@@ -9,7 +9,7 @@ use anyipc_os::Dir;
 
 use super::local::Local;
 use super::tcp::Tcp;
-use crate::sys::Credentials;
+use crate::sys::{Credentials, Room};
 
 /// A non-blocking byte stream: a named pipe or a TCP connection.
 #[derive(Debug)]
@@ -52,13 +52,13 @@ impl Stream {
     }
 
     /// From now on frames are sent. About this many bytes are in flight at most; 0 is the usual.
-    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<()> {
+    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<Room> {
         match self {
             Self::Local(local) => local.begin_sending(bytes),
             Self::Tcp(tcp) if bytes != 0 => tcp.limit_sending(bytes)?,
             Self::Tcp(_) => {}
         }
-        Ok(())
+        Ok(Room::default())
     }
 
     /// The receiving end's part of [`limit_sending`](Self::limit_sending).
@@ -128,8 +128,12 @@ impl Stream {
         true
     }
 
-    /// Nothing, as no stream carries both directions of a channel.
-    pub(crate) fn end_sending(&self) {}
+    /// Nothing more is sent here. A pipe ends with its last handle only, and has never taken a frame in part.
+    pub(crate) fn end_sending(&self) {
+        if let Self::Tcp(tcp) = self {
+            tcp.end_sending();
+        }
+    }
 
     /// Nothing, as no stream carries both directions of a channel.
     pub(crate) fn end_receiving(&self) {}
@@ -145,17 +149,19 @@ impl Stream {
         }
     }
 
-    /// Makes room for one frame more than usual, or takes it back.
-    pub(crate) fn stretch(&self, more: bool) {
+    /// Makes room for the rest of a frame that was taken in part, or for what is sent last.
+    pub(crate) fn enlarge(&self) {
         match self {
-            Self::Local(local) => local.stretch(more),
-            Self::Tcp(tcp) => tcp.stretch(more),
+            Self::Local(local) => local.enlarge(),
+            Self::Tcp(tcp) => tcp.enlarge(),
         }
     }
 
-    /// Makes room for what is left, when nothing follows.
-    pub(crate) fn stretch_last(&self) {
-        self.stretch(true);
+    /// Takes back what [`enlarge`](Self::enlarge) did.
+    pub(crate) fn shrink(&self) {
+        if let Self::Tcp(tcp) = self {
+            tcp.shrink();
+        }
     }
 
     /// Which readiness of the source a sender waits for: that says the source itself.

@@ -1,5 +1,5 @@
 use std::io::{self, IoSlice, Read};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use anyipc_core::Interest;
@@ -8,8 +8,8 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
 /// A send buffer's size, unless the address says otherwise.
 const BUFFER: usize = 104 << 10;
-/// What a stretched buffer has more: room for a whole frame and a goodbye.
-const STRETCH: usize = 104 << 10;
+/// What an enlarged buffer has more: room for a whole frame and a goodbye.
+const MORE: usize = 104 << 10;
 /// The smallest receive buffer.
 const RECEIVE: usize = 64 << 10;
 
@@ -18,7 +18,7 @@ const RECEIVE: usize = 64 << 10;
 pub struct Tcp {
     socket: Socket,
     event: SocketEvent,
-    /// The send buffer's size, when it is not stretched.
+    /// The send buffer's size, when it is not enlarged.
     buffer: usize,
 }
 
@@ -76,9 +76,16 @@ impl Tcp {
         self.socket.set_send_buffer_size(self.buffer)
     }
 
-    pub(super) fn stretch(&self, more: bool) {
-        let size = if more { self.buffer + STRETCH } else { self.buffer };
-        let _ = self.socket.set_send_buffer_size(size);
+    pub(super) fn enlarge(&self) {
+        let _ = self.socket.set_send_buffer_size(self.buffer + MORE);
+    }
+
+    pub(super) fn shrink(&self) {
+        let _ = self.socket.set_send_buffer_size(self.buffer);
+    }
+
+    pub(super) fn end_sending(&self) {
+        let _ = self.socket.shutdown(Shutdown::Write);
     }
 
     pub(super) fn limit_receiving(&self, bytes: u64) -> io::Result<()> {

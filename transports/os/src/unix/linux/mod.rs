@@ -13,4 +13,4 @@ pub use lock::{
 pub(super) use place::{base, check_shared, check_user, device, make_fifo, open_to_reach};
 pub use set::Set;
 pub use socket::{NO_SIGNAL, no_signal, peer_of, take_descriptors};
-pub use tcp::{limit_unsent, refuse_data};
+pub use tcp::{SendMemory, limit_unsent, refuse_data, segment, send_memory, unlock_send_buffer, unsent};

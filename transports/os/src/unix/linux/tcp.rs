@@ -29,6 +29,69 @@ pub fn refuse_data(socket: &impl AsFd) -> io::Result<()> {
     unsafe { set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program) }
 }
 
+/// What the kernel counts of a socket's send side, in bytes of memory.
+#[derive(Debug, Clone, Copy)]
+pub struct SendMemory {
+    /// Held by what was sent over a local stream and not received yet.
+    pub allocated: usize,
+    /// Held by what a TCP connection was given and the other side has not acknowledged yet.
+    pub queued: usize,
+    /// The size of the send buffer, against which the kernel compares one or the other.
+    pub limit: usize,
+}
+
+/// Asks how full a socket's send buffer is. Since Linux 4.12.
+pub fn send_memory(socket: &impl AsFd) -> io::Result<SendMemory> {
+    // SAFETY: this option is an array of `u32`; newer kernels may know more of them than fit.
+    let words: [u32; 9] = unsafe { get(socket, libc::SOL_SOCKET, libc::SO_MEMINFO)? };
+    let [_, _, allocated, limit, _, queued, ..] = words;
+    Ok(SendMemory { allocated: allocated as usize, queued: queued as usize, limit: limit as usize })
+}
+
+/// How many bytes a TCP connection holds that it has not sent yet.
+pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
+    /// `SIOCOUTQNSD` of `linux/sockios.h`.
+    const NOT_SENT: u32 = 0x894b;
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the descriptor is open for the call, which writes an `int` into one that is there.
+    let code = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), NOT_SENT as libc::Ioctl, &raw mut bytes) };
+    if code == 0 { Ok(usize::try_from(bytes).unwrap_or(0)) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The longest segment that a TCP connection sends, in bytes.
+pub fn segment(socket: &impl AsFd) -> io::Result<usize> {
+    // SAFETY: this option is an `int`.
+    let bytes: libc::c_int = unsafe { get(socket, libc::IPPROTO_TCP, libc::TCP_MAXSEG)? };
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
+/// Lets the kernel enlarge a send buffer again whose size was set. Since Linux 5.15.
+pub fn unlock_send_buffer(socket: &impl AsFd) -> io::Result<()> {
+    /// `SOCK_SNDBUF_LOCK` of `linux/socket.h`.
+    const SEND: libc::c_int = 1;
+    // SAFETY: this option is an `int`.
+    let locks: libc::c_int = unsafe { get(socket, libc::SOL_SOCKET, libc::SO_BUF_LOCK)? };
+    // SAFETY: as above.
+    unsafe { set(socket, libc::SOL_SOCKET, libc::SO_BUF_LOCK, &(locks & !SEND)) }
+}
+
+/// Reads an option; what the kernel does not write stays zero.
+///
+/// # Safety
+/// The option is of this type, or longer, and any bytes are a value of it.
+unsafe fn get<T: Copy>(socket: &impl AsFd, level: i32, option: i32) -> io::Result<T> {
+    let mut value = std::mem::MaybeUninit::<T>::zeroed();
+    let mut len = size_of::<T>() as libc::socklen_t;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open for the call, which writes at most `len` bytes to a value that has them.
+    let code = unsafe { libc::getsockopt(fd, level, option, value.as_mut_ptr().cast(), &raw mut len) };
+    if code != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: every byte was set, to zero or by the kernel, and any bytes are a value.
+    Ok(unsafe { value.assume_init() })
+}
+
 /// Sets an option.
 ///
 /// # Safety

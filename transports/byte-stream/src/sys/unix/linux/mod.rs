@@ -1,7 +1,9 @@
 //! Linux: its buffers limit what is in flight, and streams are handed over by `SCM_RIGHTS`.
 
+mod room;
 mod stream;
 
+pub(crate) use room::Room;
 pub use stream::Stream;
 
 use std::io;

@@ -13,24 +13,24 @@ use rustix::net::{
     SendAncillaryMessage, Shutdown, SocketType, recv, recvmsg, send, sendmsg, shutdown, socketpair,
 };
 
-use super::FLAGS;
+use super::{FLAGS, Room};
 use crate::sys::Credentials;
 use crate::sys::unix::socket::{self, SEND};
 
-/// A local stream's send buffer, unless the address says otherwise; the kernel doubles it.
+/// What a local stream may have in flight, unless the address says otherwise.
 const BUFFER: usize = 104 << 10;
-/// What it has more when stretched: room for a whole frame and a goodbye.
-const STRETCH: usize = 104 << 10;
+/// How much more an enlarged buffer holds.
+const MORE: usize = 104 << 10;
 /// What a TCP connection may hold unsent. Its buffer is the kernel's to size: a small fixed one makes small frames
 /// several times slower, and so does a lower limit.
 const TCP_UNSENT: usize = 2 << 20;
-/// What it may hold more when stretched: a segment that was begun, and a whole frame twice.
-const TCP_STRETCH: usize = 256 << 10;
 /// The smallest receive buffer that keeps TCP going: two of the loopback's segments.
 const TCP_RECEIVE: usize = 128 << 10;
 /// How long the system's own sleep lasts, which is the quickest to end: one call, not three. As long as a slice of the
 /// callers' sleep.
 const SLEEP: Duration = Duration::from_millis(100);
+/// The largest buffer that is ever asked for.
+const MOST: usize = i32::MAX as usize / 4;
 /// More than the kernel lets any stream hold that was not received: who throws away so much has thrown away all that was
 /// there, however much more comes.
 const MOST_UNREAD: usize = 64 << 20;
@@ -40,8 +40,6 @@ const MOST_UNREAD: usize = 64 << 20;
 pub struct Stream {
     fd: Fd,
     tcp: bool,
-    /// What it may hold to be sent, when it is not stretched.
-    buffer: usize,
 }
 
 impl Stream {
@@ -55,7 +53,7 @@ impl Stream {
     /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: nobody listens;
     /// `WouldBlock`: its queue is full.
     pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
-        socket::connect_local(dir, name).and_then(Self::ready)
+        socket::connect_local(dir, name).map(Self::ready)
     }
 
     /// Two ends of a local stream.
@@ -65,7 +63,7 @@ impl Stream {
         let ends = [Fd::new(a), Fd::new(b)];
         ends.iter().for_each(|end| take_descriptors(end, false));
         let [a, b] = ends;
-        Ok((Self::ready(a)?, Self::ready(b)?))
+        Ok((Self::ready(a), Self::ready(b)))
     }
 
     /// Begins to connect over TCP; [`connected`](Self::connected) tells when it is done.
@@ -78,27 +76,19 @@ impl Stream {
         socket::connected(&self.fd)
     }
 
-    pub(in super::super) fn ready(fd: Fd) -> io::Result<Self> {
-        sockopt::set_socket_send_buffer_size(&fd, BUFFER)?;
-        Ok(Self { fd, tcp: false, buffer: BUFFER })
+    pub(in super::super) fn ready(fd: Fd) -> Self {
+        Self { fd, tcp: false }
     }
 
-    /// From now on about this many bytes are in flight at most, in the direction that this end sends; 0 changes
-    /// nothing. Of a local stream the kernel grants `net.core.wmem_max` at most, of which a part stays for
-    /// stretching.
-    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<()> {
-        if bytes == 0 {
-            return Ok(());
+    /// From now on about this many bytes are in flight at most, in the direction that this end sends; 0 is the usual.
+    /// Never so few that a whole frame has no room, and of a local stream never more than `net.core.wmem_max`.
+    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<Room> {
+        let asked = (bytes > 0).then(|| usize::try_from(bytes).unwrap_or(usize::MAX).min(MOST));
+        if self.tcp {
+            Room::tcp(&self.fd, asked.unwrap_or(TCP_UNSENT))
+        } else {
+            Room::local(&self.fd, asked.unwrap_or(BUFFER))
         }
-        let most = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, i32::MAX as usize / 4);
-        self.buffer = most;
-        if !self.tcp {
-            sockopt::set_socket_send_buffer_size(&self.fd, most + STRETCH)?;
-            let granted = sockopt::socket_send_buffer_size(&self.fd)? / 2;
-            self.buffer = most.min(granted.saturating_sub(STRETCH));
-        }
-        self.stretch(false);
-        Ok(())
     }
 
     /// The receiving end's part of [`limit_sending`](Self::limit_sending). Local streams need none: what is in
@@ -107,7 +97,7 @@ impl Stream {
         if bytes == 0 || !self.tcp {
             return Ok(());
         }
-        let most = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(TCP_RECEIVE, i32::MAX as usize / 4);
+        let most = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(TCP_RECEIVE, MOST);
         Ok(sockopt::set_socket_recv_buffer_size(&self.fd, most)?)
     }
 
@@ -117,7 +107,7 @@ impl Stream {
     }
 
     fn over_tcp(fd: Fd) -> Self {
-        Self { fd, tcp: true, buffer: TCP_UNSENT }
+        Self { fd, tcp: true }
     }
 
     /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
@@ -182,7 +172,7 @@ impl Stream {
                     rustix::io::ioctl_fionbio(&fd, true)?;
                     // It is the only one that has to come.
                     take_descriptors(&self.fd, false);
-                    *other = Some(Self { fd, tcp: false, buffer: BUFFER });
+                    *other = Some(Self { fd, tcp: false });
                 }
             }
         }
@@ -228,31 +218,19 @@ impl Stream {
         }
     }
 
-    /// Whether the kernel takes more, or knows that it never will.
-    pub(crate) fn writable(&self) -> bool {
-        socket::is_writable(&self.fd)
+    pub(super) fn fd(&self) -> &Fd {
+        &self.fd
     }
 
-    /// Makes room for one frame more than usual, or takes it back.
-    pub(crate) fn stretch(&self, more: bool) {
-        let stretch = |by| if more { self.buffer + by } else { self.buffer };
-        let _ = if self.tcp {
-            limit_unsent(&self.fd, stretch(TCP_STRETCH))
-        } else {
-            sockopt::set_socket_send_buffer_size(&self.fd, stretch(STRETCH)).map_err(io::Error::from)
-        };
-    }
-
-    /// Makes room for what is left and a goodbye: nothing follows.
-    pub(crate) fn stretch_last(&self) {
-        if !self.tcp {
-            return self.stretch(true);
+    /// Makes the send buffer larger, as far as the kernel grants it. It doubles what it is told, and would make one
+    /// smaller that it has itself sized beyond what it grants.
+    pub(crate) fn enlarge(&self) {
+        let Ok(size) = sockopt::socket_send_buffer_size(&self.fd) else { return };
+        if !self.tcp || size < 2 * (BUFFER + MORE) {
+            let _ = sockopt::set_socket_send_buffer_size(&self.fd, size / 2 + MORE);
         }
-        let _ = limit_unsent(&self.fd, usize::MAX);
-        // The kernel may have sized a slow connection's buffer for less.
-        let enough = BUFFER + STRETCH;
-        if sockopt::socket_send_buffer_size(&self.fd).is_ok_and(|size| size < 2 * enough) {
-            let _ = sockopt::set_socket_send_buffer_size(&self.fd, enough);
+        if self.tcp {
+            let _ = limit_unsent(&self.fd, usize::MAX);
         }
     }
 
@@ -274,6 +252,5 @@ impl AsFd for Stream {
 }
 
 fn prepare_tcp(fd: &Fd) -> io::Result<()> {
-    socket::prepare_tcp(fd)?;
-    limit_unsent(fd, TCP_UNSENT)
+    socket::prepare_tcp(fd)
 }

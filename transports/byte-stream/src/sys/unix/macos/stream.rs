@@ -8,21 +8,19 @@ use anyipc_core::{Interest, Source};
 use anyipc_os::{Dir, Fd};
 use rustix::io::Errno;
 use rustix::net::sockopt;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, recv, send, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, Shutdown, recv, send, sendmsg, shutdown};
 
 use crate::credit;
-use crate::sys::Credentials;
 use crate::sys::flow::{Duplex, Flow};
 use crate::sys::unix::socket::{self, SEND};
+use crate::sys::{Credentials, Room};
 
 /// A TCP connection's send buffer, unless the address says otherwise.
 const TCP_BUFFER: usize = 256 << 10;
-/// What it has more when stretched: room for a whole frame and a goodbye.
-const TCP_STRETCH: usize = 104 << 10;
 /// The smallest receive buffer.
 const TCP_RECEIVE: usize = 128 << 10;
 
-/// A send buffer's size when the last of it is to be sent.
+/// An enlarged send buffer's size.
 const LAST: usize = 2 * credit::BUFFER;
 
 /// A non-blocking byte stream: a local socket or a TCP connection.
@@ -36,7 +34,7 @@ pub struct Stream {
 enum Kind {
     Local(Flow),
     Tcp {
-        /// The send buffer's size, when it is not stretched.
+        /// The send buffer's size, when it is not enlarged.
         buffer: usize,
     },
 }
@@ -52,7 +50,7 @@ impl Stream {
     /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: nobody listens, or its queue is
     /// full.
     pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
-        socket::connect_local(dir, name).and_then(Self::ready)
+        socket::connect_local(dir, name).map(Self::ready)
     }
 
     /// `Unsupported`, as streams are not handed over.
@@ -73,8 +71,8 @@ impl Stream {
         }
     }
 
-    pub(in super::super) fn ready(fd: Fd) -> io::Result<Self> {
-        Ok(Self { fd, kind: Kind::Local(Flow::new()) })
+    pub(in super::super) fn ready(fd: Fd) -> Self {
+        Self { fd, kind: Kind::Local(Flow::new()) }
     }
 
     pub(in super::super) fn tcp_ready(fd: Fd) -> io::Result<Self> {
@@ -87,18 +85,19 @@ impl Stream {
     }
 
     /// From now on frames are sent. About this many bytes are in flight at most; 0 is the usual.
-    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<()> {
+    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<Room> {
         match &mut self.kind {
             Kind::Local(flow) => {
                 flow.begin_sending(bytes);
-                unless_gone(sockopt::set_socket_send_buffer_size(&self.fd, credit::BUFFER))
+                unless_gone(sockopt::set_socket_send_buffer_size(&self.fd, credit::BUFFER))?;
             }
-            Kind::Tcp { .. } if bytes == 0 => Ok(()),
+            Kind::Tcp { .. } if bytes == 0 => {}
             Kind::Tcp { buffer } => {
                 *buffer = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, i32::MAX as usize / 4);
-                unless_gone(sockopt::set_socket_send_buffer_size(&self.fd, *buffer))
+                unless_gone(sockopt::set_socket_send_buffer_size(&self.fd, *buffer))?;
             }
         }
+        Ok(Room::default())
     }
 
     /// The receiving end's part of [`limit_sending`](Self::limit_sending).
@@ -168,8 +167,10 @@ impl Stream {
         true
     }
 
-    /// Nothing, as no stream carries both directions of a channel.
-    pub(crate) fn end_sending(&self) {}
+    /// Nothing more is sent here. A local stream's receiver goes on telling what it takes.
+    pub(crate) fn end_sending(&self) {
+        let _ = shutdown(&self.fd, Shutdown::Write);
+    }
 
     /// Nothing, as no stream carries both directions of a channel.
     pub(crate) fn end_receiving(&self) {}
@@ -185,26 +186,24 @@ impl Stream {
         }
     }
 
-    /// Makes room for one frame more than usual, or takes it back.
-    pub(crate) fn stretch(&self, more: bool) {
-        match &self.kind {
-            Kind::Local(flow) => flow.stretch(more),
-            Kind::Tcp { buffer } => {
-                let bytes = if more { buffer + TCP_STRETCH } else { *buffer };
-                let _ = sockopt::set_socket_send_buffer_size(&self.fd, bytes);
+    /// Makes room for the rest of a frame that was taken in part, or for what is sent last: much of it, as the kernel
+    /// counts more than bytes, and many small frames may have filled the buffer.
+    pub(crate) fn enlarge(&self) {
+        let bytes = match &self.kind {
+            Kind::Local(flow) => {
+                flow.enlarge();
+                LAST
             }
-        }
-    }
-
-    /// Makes room for what is left, when nothing follows: much of it, as the kernel counts more than bytes, and many
-    /// small frames may have filled the buffer.
-    pub(crate) fn stretch_last(&self) {
-        self.stretch(true);
-        let bytes = match self.kind {
-            Kind::Local(_) => LAST,
             Kind::Tcp { buffer } => LAST.max(2 * buffer),
         };
         let _ = sockopt::set_socket_send_buffer_size(&self.fd, bytes);
+    }
+
+    /// Takes back what [`enlarge`](Self::enlarge) did.
+    pub(crate) fn shrink(&self) {
+        if let Kind::Tcp { buffer } = self.kind {
+            let _ = sockopt::set_socket_send_buffer_size(&self.fd, buffer);
+        }
     }
 
     /// Which readiness of the source a sender waits for: a word of the receiver's, or the kernel's.
