@@ -101,6 +101,9 @@ macro_rules! suite {
             frames a_panic_sends_nothing
             frames receiving_appends
             frames full_would_block_and_drains
+            sending ok_needs_no_further_call
+            sending what_was_refused_does_not_arrive
+            sending without_room_a_wait_sleeps
             closing the_rest_arrives_then_closed
             closing a_full_queue_arrives_then_closed
             closing the_sender_hears_that_nobody_listens

@@ -64,7 +64,6 @@ pub fn a_message_ends_the_sleep(fixture: &Fixture<'_>) {
         for _ in 0..3 {
             let send = || {
                 order.patience.send(&mut *here.sender, Flags::NONE, b"wake up").expect("send");
-                order.patience.flush(&mut *here.sender).expect("flush");
             };
             let receive = order.sleep(&mut *there.receiver, |half| half.try_recv_with(&mut |_, _| {}), send);
             receive.expect("receive");
@@ -119,7 +118,6 @@ pub fn a_drained_half_hears_of_more(fixture: &Fixture<'_>) {
     let Pair { mut here, mut there, .. } = fixture.pair();
     let send = |half: &mut dyn SendHalf, frame: &[u8]| {
         patience.send(half, Flags::NONE, frame).expect("send");
-        patience.flush(half).expect("flush");
     };
     let receive = |half: &mut dyn RecvHalf| half.try_recv_with(&mut |_, _| {});
     let source_if_drained =
@@ -139,7 +137,6 @@ pub fn a_drained_half_hears_of_more(fixture: &Fixture<'_>) {
         // The first of two may be read together with the second one, where there is room for two.
         send(&mut *here.sender, b"first");
         let two = here.sender.try_send(Flags::NONE, b"second").is_ok();
-        patience.flush(&mut *here.sender).expect("flush");
         patience.recv(&mut *there.receiver, &mut Vec::new()).expect("receive");
         if two {
             hear(source_if_drained(&*there.receiver));

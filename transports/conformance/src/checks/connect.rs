@@ -25,7 +25,6 @@ pub(super) fn talk(fixture: &Fixture<'_>, here: &mut End, there: &mut End) {
 fn tell(fixture: &Fixture<'_>, from: &mut End, to: &mut End) {
     let patience = Patience::thread(fixture);
     patience.send(&mut *from.sender, Flags::NONE, b"this way").expect("send");
-    patience.flush(&mut *from.sender).expect("flush");
     expect(patience, to, b"this way");
 }
 
@@ -87,7 +86,6 @@ pub fn many_clients_share_an_owner(fixture: &Fixture<'_>) {
                     patience.recv(&mut *end.receiver, &mut buffer).expect("receive");
                     patience.send(&mut *end.sender, Flags::NONE, &buffer).expect("send");
                 }
-                patience.flush(&mut *end.sender).expect("flush");
             });
         }
     });

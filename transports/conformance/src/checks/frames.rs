@@ -23,7 +23,6 @@ fn exchange(fixture: &Fixture<'_>, from: &mut End, to: &mut End, frames: &[Frame
             for (flags, payload) in frames {
                 patience.send(&mut *from.sender, *flags, payload).expect("send");
             }
-            patience.flush(&mut *from.sender).expect("flush");
         });
         let mut buffer = Vec::new();
         for (i, (flags, payload)) in frames.iter().enumerate() {
@@ -124,7 +123,6 @@ pub fn filling_less_sends_less(fixture: &Fixture<'_>) {
             Some(len)
         });
         send.expect("send into an empty channel");
-        patience.flush(&mut *here.sender).expect("flush");
         expect(patience, &mut there, &payload);
     }
     assert_silent(fixture, &mut here, &mut there);
@@ -176,7 +174,6 @@ pub fn receiving_appends(fixture: &Fixture<'_>) {
     let patience = Patience::thread(fixture);
     for (flags, payload) in [(Flags::MORE, b" one".as_slice()), (Flags::NONE, b""), (Flags::NONE, b" two")] {
         patience.send(&mut *here.sender, flags, payload).expect("send");
-        patience.flush(&mut *here.sender).expect("flush");
         let watchdog = Watchdog::new("try_recv_into");
         loop {
             match there.receiver.try_recv_into(&mut buffer) {
@@ -231,10 +228,6 @@ pub fn full_would_block_and_drains(fixture: &Fixture<'_>) {
             };
             match there.receiver.try_recv_with(&mut check) {
                 Ok(()) => continue,
-                Err(error) => assert!(error.is_would_block(), "{error}"),
-            }
-            match here.sender.try_flush() {
-                Ok(()) => {}
                 Err(error) => assert!(error.is_would_block(), "{error}"),
             }
             watchdog.look();

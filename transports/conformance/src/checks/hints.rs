@@ -40,7 +40,6 @@ pub fn ready_names_the_channel(fixture: &Fixture<'_>) {
     for i in (0..CHANNELS).chain((0..CHANNELS).rev()) {
         let (here, there) = &mut pairs[i];
         patience.send(&mut *there.sender, Flags::NONE, b"ready").expect("send");
-        patience.flush(&mut *there.sender).expect("flush");
         let watchdog = Watchdog::new("the hint");
         let mut named = false;
         while !named {

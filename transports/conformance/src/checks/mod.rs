@@ -14,6 +14,7 @@ pub mod leaving;
 pub mod lifecycle;
 pub mod names;
 pub mod pressure;
+pub mod sending;
 pub mod text;
 pub mod wakes;
 

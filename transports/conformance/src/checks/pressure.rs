@@ -33,7 +33,6 @@ fn send_all(patience: Patience, mut half: Box<dyn SendHalf>, mut script: Script,
     for _ in 0..count {
         patience.send(&mut *half, Flags::NONE, script.next()).expect("send");
     }
-    patience.flush(&mut *half).expect("flush");
 }
 
 fn receive_all(patience: Patience, mut half: Box<dyn RecvHalf>, mut script: Script, count: u64) {

@@ -29,7 +29,6 @@ fn data_wakes(fixture: &Fixture<'_>, patience: Patience) {
     let turn = |end: &mut End, noise: &mut Noise| {
         noise.dawdle();
         patience.send(&mut *end.sender, Flags::NONE, b"your turn").expect("send");
-        patience.flush(&mut *end.sender).expect("flush");
     };
     let wait = |end: &mut End| patience.recv(&mut *end.receiver, &mut Vec::new()).expect("receive");
     thread::scope(|scope| {
@@ -70,7 +69,6 @@ fn space_wakes(fixture: &Fixture<'_>, patience: Patience) {
                 patience.send(&mut *here.sender, Flags::NONE, &frame).expect("send");
                 noise.dawdle();
             }
-            patience.flush(&mut *here.sender).expect("flush");
         });
         let mut noise = Noise::new(4);
         let mut buffer = Vec::new();
