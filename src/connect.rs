@@ -113,7 +113,15 @@ impl<'a> Attempting<'a> {
     }
 
     pub(crate) fn explain(&mut self, error: Error) -> Error {
-        let error = self.absence.explain(error).during(self.operation());
+        let mut error = self.absence.explain(error).during(self.operation());
+        if error.kind() == ErrorKind::TimedOut && error.message().is_none() {
+            error = error.because(match self.endpoint.role() {
+                Role::Opener => {
+                    "an owner is there, but does not accept: it is busy, stopped, or out of descriptors"
+                }
+                Role::Owner => "no connector came, or none could be let in (see Endpoint::rejections)",
+            });
+        }
         if error.is_would_block() { error } else { error.at(self.endpoint.address()) }
     }
 

@@ -157,6 +157,7 @@ fn an_owner_that_does_not_accept_is_a_timeout() {
         let _owner = anyipc::create(url).unwrap();
         let error = anyipc::connect(format!("{url}?timeout=50ms")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(error.to_string().contains("does not accept"), "{error}");
     });
 }
 
