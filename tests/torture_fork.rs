@@ -176,7 +176,6 @@ impl Held {
         faults.check("block write_at", block.write_at(0, b"child"));
         faults.check("block atomic_u32", block.atomic_u32(0));
         faults.check("block atomic_u64", block.atomic_u64(0));
-        faults.check("block bytes", block.bytes(0, 8));
         faults.check("block get", block.get::<u64>(0));
         faults.check("block put", block.put(0, &7u64));
         faults.check("block store", block.store_bytes(b"child"));

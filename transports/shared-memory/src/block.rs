@@ -1,21 +1,25 @@
 use std::ffi::{CStr, CString};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::bytes;
 use crate::header::{LPSZ, SNAPSHOT};
 use crate::segment::Segment;
 use crate::snapshot::{Snapshot, Writers};
 use crate::sys::check_generation;
+use crate::words::{Atomic32, Words};
 
 /// A named piece of memory that all its holders see, alive until the last of them closes it.
 ///
 /// The contents start as zeroes and are plain bytes: nothing orders two processes that write the same ones
 /// at once, except the atomics and [`store_bytes`](Self::store_bytes). Use a block either as bytes or as
 /// the place of one stored value, for both use the same memory.
+///
+/// Any of these calls may meet at the same bytes at the same time, from any threads and processes: none is undefined, and
+/// none changes bytes but its own. For that, all of them access aligned words of 8 bytes, atomically: who writes a part of a
+/// word compares and swaps the word. Programs in other languages may use any atomic of the processor.
 ///
 /// A crash of any holder leaves the contents as they are. After a `fork` the child's calls say `Forked`;
 /// it opens the name anew to get its own handle. A process of the same user that truncates the file
@@ -45,8 +49,8 @@ impl Block {
     }
 
     /// The first byte: page-aligned, valid for [`len`](Self::len) bytes until the block is closed, and not
-    /// mapped in a forked child. Other processes write there whenever they like: go through atomics or
-    /// volatile accesses.
+    /// mapped in a forked child. Others write there whenever they like: what may meet the other calls of this process goes
+    /// through an [`AtomicU64`] at a multiple of 8, as theirs do.
     pub fn as_ptr(&self) -> *mut u8 {
         self.segment.contents()
     }
@@ -56,11 +60,8 @@ impl Block {
     /// # Errors
     /// `OutOfBounds`; `Forked`.
     pub fn read_at(&self, offset: usize, to: &mut [u8]) -> Result<()> {
-        let from = self.range(offset, to.len())?;
-        // SAFETY: `range` checked the bounds; everyone goes through atomics (`view` demands that none is
-        // writing).
-        unsafe { bytes::load(from, to.as_mut_ptr(), to.len()) };
-        Ok(())
+        self.check_range(offset, to.len())?;
+        if self.words().load(offset, to) { Ok(()) } else { Err(self.outside(offset, to.len())) }
     }
 
     /// Copies bytes in at `offset`. Not atomic as a whole: a reader may see a part, and so may everyone
@@ -69,20 +70,18 @@ impl Block {
     /// # Errors
     /// `OutOfBounds`: nothing is written; `Forked`.
     pub fn write_at(&self, offset: usize, from: &[u8]) -> Result<()> {
-        let to = self.range(offset, from.len())?;
-        // SAFETY: as in `read_at`.
-        unsafe { bytes::store(to, from) };
-        Ok(())
+        self.check_range(offset, from.len())?;
+        if self.words().store(offset, from) { Ok(()) } else { Err(self.outside(offset, from.len())) }
     }
 
     /// The atomic at `offset`, a multiple of 4, shared with all holders.
     ///
     /// # Errors
     /// `OutOfBounds`, also for a wrong alignment; `Forked`.
-    pub fn atomic_u32(&self, offset: usize) -> Result<&AtomicU32> {
-        let at = self.aligned(offset, size_of::<u32>(), align_of::<AtomicU32>())?;
-        // SAFETY: in bounds, aligned, and valid as long as the mapping, which `self` keeps.
-        Ok(unsafe { AtomicU32::from_ptr(at.cast()) })
+    pub fn atomic_u32(&self, offset: usize) -> Result<Atomic32<'_>> {
+        self.check_aligned(offset, size_of::<u32>(), size_of::<u32>())?;
+        let word = self.words().word(offset).ok_or_else(|| self.outside(offset, size_of::<u32>()))?;
+        Ok(Atomic32::new(word, offset))
     }
 
     /// The atomic at `offset`, a multiple of 8, shared with all holders.
@@ -90,19 +89,8 @@ impl Block {
     /// # Errors
     /// `OutOfBounds`, also for a wrong alignment; `Forked`.
     pub fn atomic_u64(&self, offset: usize) -> Result<&AtomicU64> {
-        let at = self.aligned(offset, size_of::<u64>(), align_of::<AtomicU64>())?;
-        // SAFETY: as in `atomic_u32`.
-        Ok(unsafe { AtomicU64::from_ptr(at.cast()) })
-    }
-
-    /// The bytes from `offset` on, in place: each may change at any time.
-    ///
-    /// # Errors
-    /// `OutOfBounds`; `Forked`.
-    pub fn bytes(&self, offset: usize, len: usize) -> Result<&[AtomicU8]> {
-        let at = self.range(offset, len)?;
-        // SAFETY: in bounds and valid as long as the mapping; `AtomicU8` has the layout of `u8`.
-        Ok(unsafe { std::slice::from_raw_parts(at.cast(), len) })
+        self.check_aligned(offset, size_of::<u64>(), size_of::<u64>())?;
+        self.words().word(offset).ok_or_else(|| self.outside(offset, size_of::<u64>()))
     }
 
     /// Copies a value out of the bytes at `offset`, of any alignment. Not atomic: see
@@ -132,9 +120,11 @@ impl Block {
     ///
     /// # Safety
     /// While the reference lives no thread of any process may write these bytes, and this process must
-    /// not fork into a child that uses it. A type made of atomics may be written through them.
+    /// not fork into a child that uses it. A type made of atomics may be written through them; where they meet the other
+    /// calls of this process they must be [`AtomicU64`]s.
     pub unsafe fn view<T: FromBytes>(&self, offset: usize) -> Result<&T> {
-        let at = self.aligned(offset, size_of::<T>(), align_of::<T>())?;
+        self.check_aligned(offset, size_of::<T>(), align_of::<T>())?;
+        let at = self.segment.contents().wrapping_add(offset);
         // SAFETY: in bounds, aligned, any bytes are a `T`, and the caller vouches that they stay.
         Ok(unsafe { &*at.cast() })
     }
@@ -197,26 +187,41 @@ impl Block {
 
     fn snapshot(&self) -> Snapshot<'_> {
         let control = self.segment.page().wrapping_add(SNAPSHOT);
-        // SAFETY: the control words lie in the header's page and nothing else does there; the contents are
-        // mapped in whole pages, so twice half of `len`, each rounded up to 8, fits.
-        unsafe { Snapshot::new(control, self.segment.contents(), self.store_capacity()) }
+        // SAFETY: the control words lie in the header's page, aligned, and nothing else does there; they are mapped as long
+        // as `self`.
+        let control = unsafe { &*control.cast() };
+        // Twice half of `len`, each rounded up to 8, is no more than `len` rounded up to 16.
+        Snapshot::new(control, self.words(), self.store_capacity())
     }
 
-    fn range(&self, offset: usize, len: usize) -> Result<*mut u8> {
+    /// The contents, and what follows them up to a multiple of 16 bytes.
+    fn words(&self) -> Words<'_> {
+        let contents = self.segment.contents().cast::<AtomicU64>();
+        let count = self.len().next_multiple_of(16) / size_of::<AtomicU64>();
+        // SAFETY: the contents begin on a page and are mapped in whole pages, as long as `self`; this process accesses them
+        // through these atomics only (`view` and `as_ptr` demand it).
+        Words::new(unsafe { std::slice::from_raw_parts(contents, count) })
+    }
+
+    fn outside(&self, offset: usize, len: usize) -> Error {
+        Error::new(Operation::Block, ErrorKind::OutOfBounds)
+            .because(format!("{len} bytes at offset {offset} of a block of {} bytes", self.len()))
+    }
+
+    fn check_range(&self, offset: usize, len: usize) -> Result<()> {
         self.check()?;
-        if offset.checked_add(len).is_none_or(|end| end > self.len()) {
-            return Err(Error::new(Operation::Block, ErrorKind::OutOfBounds)
-                .because(format!("{len} bytes at offset {offset} of a block of {} bytes", self.len())));
+        match offset.checked_add(len) {
+            Some(end) if end <= self.len() => Ok(()),
+            _ => Err(self.outside(offset, len)),
         }
-        Ok(self.segment.contents().wrapping_add(offset))
     }
 
-    fn aligned(&self, offset: usize, len: usize, align: usize) -> Result<*mut u8> {
-        let at = self.range(offset, len)?;
-        if !at.addr().is_multiple_of(align) {
-            return Err(Error::new(Operation::Block, ErrorKind::OutOfBounds)
-                .because(format!("offset {offset} is no multiple of {align}")));
+    fn check_aligned(&self, offset: usize, len: usize, align: usize) -> Result<()> {
+        self.check_range(offset, len)?;
+        if self.segment.contents().wrapping_add(offset).addr().is_multiple_of(align) {
+            return Ok(());
         }
-        Ok(at)
+        Err(Error::new(Operation::Block, ErrorKind::OutOfBounds)
+            .because(format!("offset {offset} is no multiple of {align}")))
     }
 }

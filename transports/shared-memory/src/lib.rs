@@ -36,6 +36,7 @@ mod snapshot;
 mod sys;
 #[cfg(not(loom))]
 mod transport;
+mod words;
 
 #[cfg(not(loom))]
 pub use block::Block;
@@ -45,3 +46,5 @@ pub use channel::{Receiver, Sender};
 pub use endpoint::Endpoint;
 #[cfg(not(loom))]
 pub use transport::SharedMemory;
+#[cfg(not(loom))]
+pub use words::Atomic32;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 
-use crate::bytes;
 use crate::sys::{Fd, try_write_lock, write_unlock};
+use crate::words::Words;
 
 /// How often a reader is overtaken by writers before it makes them wait.
 const ATTEMPTS: usize = 32;
@@ -20,35 +20,31 @@ const ATTEMPTS: usize = 32;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Snapshot<'a> {
     control: &'a Control,
-    copies: *mut u8,
+    copies: Words<'a>,
     capacity: usize,
 }
 
 /// The control words; zeroed memory means that nothing is stored.
 #[derive(Debug)]
 #[repr(C)]
-struct Control {
+pub(crate) struct Control {
     /// Counts the stores; its lowest bit names the current copy.
     index: AtomicU64,
     lengths: [AtomicU64; 2],
 }
 
 impl<'a> Snapshot<'a> {
-    /// A snapshot of values of up to `capacity` bytes.
-    ///
-    /// # Safety
-    /// For `'a`, `control` is valid and aligned for 24 bytes, and `copies` for twice `capacity` rounded up
-    /// to 8; this process accesses them only atomically.
-    pub(crate) unsafe fn new(control: *mut u8, copies: *mut u8, capacity: usize) -> Self {
-        // SAFETY: the caller vouches for the memory, and `Control` is all atomics.
-        Self { control: unsafe { &*control.cast::<Control>() }, copies, capacity }
+    /// A snapshot of values of up to `capacity` bytes, in words for twice as many, each rounded up to 8.
+    pub(crate) fn new(control: &'a Control, copies: Words<'a>, capacity: usize) -> Self {
+        Self { control, copies, capacity }
     }
 
-    fn copy(&self, index: u64) -> (*mut u8, &AtomicU64) {
+    /// Where a copy begins, and its length.
+    fn copy(&self, index: u64) -> (usize, &AtomicU64) {
         let second = index & 1 == 1;
         let offset = if second { self.capacity.next_multiple_of(8) } else { 0 };
         let [even, odd] = &self.control.lengths;
-        (self.copies.wrapping_add(offset), if second { odd } else { even })
+        (offset, if second { odd } else { even })
     }
 
     /// Replaces the value. The caller is the only writer.
@@ -58,9 +54,8 @@ impl<'a> Snapshot<'a> {
         // A reader that sees any of the bytes below also sees that the index has left this copy.
         fence(Release);
         length.store(value.len() as u64, Relaxed);
-        // SAFETY: `value` is no longer than `capacity` (checked by `store` of `Writers`), and the memory is
-        // valid by `new`.
-        unsafe { bytes::store(copy, value) };
+        // It is no longer than `capacity`, as `store` of `Writers` has checked.
+        self.copies.store(copy, value);
         self.control.index.store(next, Release);
     }
 
@@ -77,8 +72,7 @@ impl<'a> Snapshot<'a> {
         let full = value.try_reserve_exact(fits.unwrap_or(0)).is_err();
         if let (Some(length), false) = (fits, full) {
             value.resize(length, 0);
-            // SAFETY: the length was checked against `capacity`, and the memory is valid by `new`.
-            unsafe { bytes::load(copy, value.as_mut_ptr(), value.len()) };
+            self.copies.load(copy, &mut value);
         }
         fence(Acquire);
         if self.control.index.load(Relaxed) != index {

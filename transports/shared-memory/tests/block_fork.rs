@@ -68,7 +68,6 @@ fn every_call_of_the_child_says_forked() {
                 forked(b.write_at(0, b"x")),
                 forked(b.atomic_u32(0)),
                 forked(b.atomic_u64(0)),
-                forked(b.bytes(0, 1)),
                 forked(b.get::<u16>(0)),
                 forked(b.put(0, &7u16)),
                 forked(b.store_bytes(b"x")),
