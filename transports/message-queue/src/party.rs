@@ -107,7 +107,7 @@ impl<C: Company> Party<C> {
                 return Ok(counts);
             }
         }
-        if self.enter_both(PATIENCE).is_none() {
+        if self.is_stuck(None) || self.enter_both(PATIENCE).is_none() {
             // Twice the same: nobody was at it in between.
             let mut seen = store.counts();
             for _ in 0..LOOKS {
