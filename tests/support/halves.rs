@@ -4,8 +4,9 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use anyipc::{Channel, Receiver, Result, Sender};
+use anyipc::{Channel, ErrorKind, Receiver, Result, Sender};
 
 /// How one side waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,31 @@ impl Mode {
     }
 }
 
+/// How one side sends. Each repeats what did not go out, so that all messages arrive in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Send,
+    /// Messages of more than one frame are sent in the plain way.
+    Try,
+    Timeout,
+    /// Some messages at once.
+    Many,
+    /// Futures that are dropped after some polls; a blocking half tries.
+    Dropped,
+}
+
+impl Way {
+    pub(crate) const ALL: &[Self] = &[Self::Send, Self::Try, Self::Timeout, Self::Many, Self::Dropped];
+
+    /// How many messages it sends at once.
+    pub(crate) const fn batch(self) -> usize {
+        if matches!(self, Self::Many) { 5 } else { 1 }
+    }
+}
+
+/// A patience that often ends before there is room.
+const IMPATIENCE: Duration = Duration::from_micros(500);
+
 pub(crate) enum Tx {
     Sync(Sender),
     #[cfg(feature = "tokio")]
@@ -58,13 +84,84 @@ pub(crate) enum Rx {
 }
 
 impl Tx {
-    pub(crate) async fn send(&mut self, message: &[u8]) -> Result<()> {
-        match self {
-            Self::Sync(sender) => sender.send(message),
+    /// Sends these messages, in this way, until each of them was `Ok`.
+    pub(crate) async fn send(&mut self, messages: &[Vec<u8>], way: Way) -> Result<()> {
+        if way == Way::Many {
+            return match self {
+                Self::Sync(sender) => sender.send_many(messages).map(drop),
+                #[cfg(feature = "tokio")]
+                Self::Async(sender) => sender.send_many(messages).await.map(drop),
+            };
+        }
+        for message in messages {
+            while !self.send_one(message, way).await? {
+                match self {
+                    Self::Sync(_) => std::thread::yield_now(),
+                    #[cfg(feature = "tokio")]
+                    Self::Async(_) => tokio::task::yield_now().await,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// False if nothing of it was sent.
+    pub(crate) async fn send_one(&mut self, message: &[u8], way: Way) -> Result<bool> {
+        let sent = match (&mut *self, way) {
+            (Self::Sync(sender), Way::Try | Way::Dropped) => sender.try_send(message),
+            (Self::Sync(sender), Way::Timeout) => sender.send_timeout(message, IMPATIENCE),
+            (Self::Sync(sender), _) => sender.send(message),
             #[cfg(feature = "tokio")]
-            Self::Async(sender) => sender.send(message).await,
+            (Self::Async(sender), Way::Try) => sender.try_send(message),
+            #[cfg(feature = "tokio")]
+            (Self::Async(sender), Way::Timeout) => {
+                let Ok(sent) = tokio::time::timeout(IMPATIENCE, sender.send(message)).await else {
+                    return Ok(false);
+                };
+                sent
+            }
+            #[cfg(feature = "tokio")]
+            (Self::Async(sender), Way::Dropped) => {
+                let polls = 1 + message.len() % 3;
+                let Some(sent) = polled(sender.send(message), polls).await else { return Ok(false) };
+                sent
+            }
+            #[cfg(feature = "tokio")]
+            (Self::Async(sender), _) => sender.send(message).await,
+        };
+        match sent {
+            Ok(()) => Ok(true),
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => Ok(false),
+                // Not with a try.
+                ErrorKind::MessageTooLarge => match self {
+                    Self::Sync(sender) => sender.send(message).map(|()| true),
+                    #[cfg(feature = "tokio")]
+                    Self::Async(sender) => sender.send(message).await.map(|()| true),
+                },
+                _ => Err(error),
+            },
         }
     }
+}
+
+/// What a future gives within so many polls; then it is dropped.
+#[cfg(feature = "tokio")]
+async fn polled<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    for poll in 1..=polls {
+        let ready = std::future::poll_fn(|context| match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => Poll::Ready(None),
+        });
+        if let Some(output) = ready.await {
+            return Some(output);
+        }
+        if poll < polls {
+            tokio::task::yield_now().await;
+        }
+    }
+    None
 }
 
 impl Rx {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyipc::{Capabilities, ErrorKind};
 
 use crate::support::counters::Counters;
-use crate::support::halves::{Mode, Rx, Tx};
+use crate::support::halves::{Mode, Rx, Tx, Way};
 use crate::support::message::Stream;
 use crate::support::random::Random;
 use crate::support::schemes::can;
@@ -18,6 +18,8 @@ use crate::support::schemes::can;
 pub(crate) enum Pattern {
     /// The victim streams.
     In,
+    /// The victim sends until there is no room, and then does nothing more.
+    Burst,
     /// Both stream.
     Both,
     /// The survivor asks, the victim answers.
@@ -33,8 +35,8 @@ pub(crate) enum Pattern {
 }
 
 impl Pattern {
-    const ALL: [Self; 7] =
-        [Self::In, Self::Both, Self::Ask, Self::Answer, Self::Idle, Self::Full, Self::Connect];
+    const ALL: [Self; 8] =
+        [Self::In, Self::Burst, Self::Both, Self::Ask, Self::Answer, Self::Idle, Self::Full, Self::Connect];
 }
 
 /// One round. Both sides make the same of its number and seed.
@@ -56,6 +58,8 @@ pub(crate) struct Round {
     pub(crate) longest: usize,
     /// Whether the survivor receives slowly: then the victim sleeps on a full ring, which grows.
     pub(crate) dawdles: bool,
+    /// How both sides send.
+    pub(crate) way: Way,
 }
 
 impl Round {
@@ -76,6 +80,7 @@ impl Round {
             // Above a quarter of the capacity a message is sent in fragments.
             longest: random.pick(&[8, 100, 1000, 6000, 70_000]),
             dawdles: random.below(2) == 0,
+            way: random.pick(Way::ALL),
         }
     }
 
@@ -117,21 +122,35 @@ impl Ending {
 const BEGUN: usize = 0;
 const SENT: usize = 1;
 
-async fn send_one(
-    tx: &mut Tx,
-    stream: &mut Stream,
-    log: Option<&Counters>,
-    buffer: &mut Vec<u8>,
-) -> Result<(), Ending> {
-    stream.write(buffer);
-    if let Some(log) = log {
-        log.set(BEGUN, stream.count());
+/// One side's sending: how, and in which buffers.
+struct Sending<'l> {
+    way: Way,
+    log: Option<&'l Counters>,
+    buffers: Vec<Vec<u8>>,
+}
+
+impl<'l> Sending<'l> {
+    fn new(way: Way, log: Option<&'l Counters>) -> Self {
+        Self { way, log, buffers: vec![Vec::new(); way.batch()] }
     }
-    tx.send(buffer).await.map_err(|error| Ending::new("send", &error))?;
-    if let Some(log) = log {
-        log.set(SENT, stream.count());
+
+    /// Sends as many messages as the way sends at once.
+    async fn send(&mut self, tx: &mut Tx, stream: &mut Stream) -> Result<(), Ending> {
+        self.buffers.iter_mut().for_each(|buffer| stream.write(buffer));
+        if let Some(log) = self.log {
+            log.set(BEGUN, stream.count());
+        }
+        tx.send(&self.buffers, self.way).await.map_err(|error| Ending::new("send", &error))?;
+        if let Some(log) = self.log {
+            log.set(SENT, stream.count());
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// One message at a time, where an answer follows each.
+fn single(way: Way) -> Way {
+    if way == Way::Many { Way::Send } else { way }
 }
 
 async fn receive_one(rx: &mut Rx, stream: &mut Stream, buffer: &mut Vec<u8>) -> Result<(), Ending> {
@@ -141,12 +160,26 @@ async fn receive_one(rx: &mut Rx, stream: &mut Stream, buffer: &mut Vec<u8>) -> 
 }
 
 /// Sends until that fails.
-async fn send_all(tx: &mut Tx, stream: &mut Stream, log: Option<&Counters>) -> Ending {
-    let mut buffer = Vec::new();
+async fn send_all(tx: &mut Tx, stream: &mut Stream, way: Way, log: Option<&Counters>) -> Ending {
+    let mut sending = Sending::new(way, log);
     loop {
-        if let Err(ending) = send_one(tx, stream, log, &mut buffer).await {
+        if let Err(ending) = sending.send(tx, stream).await {
             return ending;
         }
+    }
+}
+
+/// Sends until that would wait: what was `Ok` must arrive without another call.
+async fn burst(tx: &mut Tx, stream: &mut Stream, way: Way, log: &Counters) -> Result<(), Ending> {
+    let way = if matches!(way, Way::Send | Way::Many) { Way::Try } else { way };
+    let mut buffer = Vec::new();
+    loop {
+        stream.write(&mut buffer);
+        log.set(BEGUN, stream.count());
+        if !tx.send_one(&buffer, way).await.map_err(|error| Ending::new("send", &error))? {
+            return Ok(());
+        }
+        log.set(SENT, stream.count());
     }
 }
 
@@ -175,11 +208,13 @@ async fn ask(
     out: &mut Stream,
     rx: &mut Rx,
     back: &mut Stream,
+    way: Way,
     log: Option<&Counters>,
 ) -> Ending {
+    let mut sending = Sending::new(single(way), log);
     let mut buffer = Vec::new();
     loop {
-        if let Err(ending) = send_one(tx, out, log, &mut buffer).await {
+        if let Err(ending) = sending.send(tx, out).await {
             return ending;
         }
         if let Err(ending) = receive_one(rx, back, &mut buffer).await {
@@ -194,14 +229,16 @@ async fn answer(
     out: &mut Stream,
     rx: &mut Rx,
     back: &mut Stream,
+    way: Way,
     log: Option<&Counters>,
 ) -> Ending {
+    let mut sending = Sending::new(single(way), log);
     let mut buffer = Vec::new();
     loop {
         if let Err(ending) = receive_one(rx, back, &mut buffer).await {
             return ending;
         }
-        if let Err(ending) = send_one(tx, out, log, &mut buffer).await {
+        if let Err(ending) = sending.send(tx, out).await {
             return ending;
         }
     }

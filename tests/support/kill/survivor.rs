@@ -118,7 +118,7 @@ fn kill(mut victim: Process, delay: Duration) -> Death {
 
 /// Plays the survivor's part until the channel is over. How every call ended, and how many messages came.
 fn work(round: Round, channel: Channel) -> (Vec<Ending>, u64) {
-    let mode = round.survivor;
+    let (mode, way) = (round.survivor, round.way);
     let pace = if round.dawdles { 16 << 10 } else { usize::MAX };
     let (mut out, mut back) = (round.to_victim(), round.to_survivor());
     if round.pattern == Pattern::Both {
@@ -126,7 +126,7 @@ fn work(round: Round, channel: Channel) -> (Vec<Ending>, u64) {
             mode,
             channel,
             move |mut tx| async move {
-                [send_all(&mut tx, &mut out, None).await, send_all(&mut tx, &mut out, None).await]
+                [send_all(&mut tx, &mut out, way, None).await, send_all(&mut tx, &mut out, way, None).await]
             },
             async |mut rx| {
                 [receive_all(&mut rx, &mut back, pace).await, receive_all(&mut rx, &mut back, pace).await]
@@ -137,13 +137,14 @@ fn work(round: Round, channel: Channel) -> (Vec<Ending>, u64) {
     let endings = run(mode, async {
         let (mut tx, mut rx): (Tx, Rx) = split(channel, mode);
         let first = match round.pattern {
-            Pattern::Ask => ask(&mut tx, &mut out, &mut rx, &mut back, None).await,
-            Pattern::Answer => answer(&mut tx, &mut out, &mut rx, &mut back, None).await,
-            Pattern::Full => send_all(&mut tx, &mut out, None).await,
+            Pattern::Ask => ask(&mut tx, &mut out, &mut rx, &mut back, way, None).await,
+            Pattern::Answer => answer(&mut tx, &mut out, &mut rx, &mut back, way, None).await,
+            Pattern::Full => send_all(&mut tx, &mut out, way, None).await,
             _ => receive_all(&mut rx, &mut back, pace).await,
         };
         // Whatever is called afterwards says the same.
-        let last = [receive_all(&mut rx, &mut back, pace).await, send_all(&mut tx, &mut out, None).await];
+        let last =
+            [receive_all(&mut rx, &mut back, pace).await, send_all(&mut tx, &mut out, way, None).await];
         [first].into_iter().chain(last).collect()
     });
     (endings, back.count())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyipc::{Channel, Endpoint};
 
-use super::{Pattern, Round, answer, ask, receive_all, send_all};
+use super::{Pattern, Round, answer, ask, burst, receive_all, send_all};
 use crate::support::counters::Counters;
 use crate::support::halves::{run, run_both, split};
 use crate::support::process::end_with_parent;
@@ -28,24 +28,31 @@ pub(crate) fn victim(words: &[&str]) {
     let ending = match round.pattern {
         Pattern::In => run(mode, async {
             let (mut tx, _rx) = split(channel, mode);
-            send_all(&mut tx, &mut out, Some(&log)).await
+            send_all(&mut tx, &mut out, round.way, Some(&log)).await
+        }),
+        Pattern::Burst => run(mode, async {
+            let (mut tx, _rx) = split(channel, mode);
+            burst(&mut tx, &mut out, round.way, &log).await.unwrap();
+            loop {
+                std::thread::park();
+            }
         }),
         Pattern::Both => {
             run_both(
                 mode,
                 channel,
-                move |mut tx| async move { send_all(&mut tx, &mut out, Some(&log)).await },
+                move |mut tx| async move { send_all(&mut tx, &mut out, round.way, Some(&log)).await },
                 async |mut rx| receive_all(&mut rx, &mut back, usize::MAX).await,
             )
             .1
         }
         Pattern::Ask => run(mode, async {
             let (mut tx, mut rx) = split(channel, mode);
-            answer(&mut tx, &mut out, &mut rx, &mut back, Some(&log)).await
+            answer(&mut tx, &mut out, &mut rx, &mut back, round.way, Some(&log)).await
         }),
         Pattern::Answer => run(mode, async {
             let (mut tx, mut rx) = split(channel, mode);
-            ask(&mut tx, &mut out, &mut rx, &mut back, Some(&log)).await
+            ask(&mut tx, &mut out, &mut rx, &mut back, round.way, Some(&log)).await
         }),
         Pattern::Idle | Pattern::Full | Pattern::Connect => loop {
             std::thread::park();
