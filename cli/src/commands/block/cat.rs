@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use anyipc::{Operation, Result as IpcResult};
+use anyipc::{Error, ErrorKind, Operation, Result as IpcResult};
 use serde::Serialize;
 
 use crate::failure::Result;
@@ -51,7 +51,10 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         None => block.len().saturating_sub(offset),
     };
     // Refuses a range outside, whatever its length, before anything is printed.
-    block.bytes(offset, len).map_err(|error| error.at(&address))?;
+    if offset.checked_add(len).is_none_or(|end| end > block.len()) {
+        let why = format!("{len} bytes at offset {offset} of a block of {} bytes", block.len());
+        return Err(Error::new(Operation::Block, ErrorKind::OutOfBounds).because(why).at(&address).into());
+    }
     let read = |offset: usize, bytes: &mut [u8]| -> IpcResult<()> {
         block.read_at(offset, bytes).map_err(|error| error.at(&address))
     };
