@@ -203,7 +203,10 @@ impl Outgoing for SendEnd {
     fn heard(&mut self) -> bool {
         match &self.control {
             Some(asked) => asked.control.heard(),
-            None => !hears_stop(&self.stream),
+            // The end of the stream, too, is no receiver.
+            None => self.stream.recv(&mut [0]).is_err_and(|error| {
+                matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+            }),
         }
     }
 

@@ -75,14 +75,17 @@ impl Flow {
     pub(super) fn recv(&self, over: &impl Duplex, bytes: &mut [u8]) -> io::Result<usize> {
         match &mut *self.role() {
             Role::Talks => over.recv(bytes),
-            Role::Sends { stopped: true, .. } => match bytes.first_mut() {
-                Some(word) => {
-                    *word = STOP;
-                    Ok(1)
+            Role::Sends { allowance, stopped } => {
+                let heard = hear(over, allowance, stopped);
+                match bytes.first_mut() {
+                    Some(word) if *stopped => {
+                        *word = STOP;
+                        Ok(1)
+                    }
+                    _ if heard.is_ok() => Err(io::ErrorKind::WouldBlock.into()),
+                    _ => Ok(0),
                 }
-                None => Ok(0),
-            },
-            Role::Sends { .. } => Ok(0),
+            }
             Role::Receives(debt) => {
                 let got = over.recv(bytes)?;
                 let units = debt.took(got);
