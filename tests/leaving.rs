@@ -15,13 +15,13 @@ use tokio::time::timeout;
 /// Longer than a wake-up takes on a busy machine, shorter than the 100 ms after which every sleeper looks again.
 const LATE: Duration = Duration::from_millis(50);
 const SHORT: Duration = Duration::from_millis(2);
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 20;
 
-/// Most of the waits ended by a wake-up: one that looks again by itself is some 70 ms late.
-fn assert_woken(what: &str, mut took: Vec<Duration>) {
-    took.sort_unstable();
-    let median = took[took.len() / 2];
-    assert!(median < LATE, "{what}: {took:?}");
+/// A wait that looks again by itself is some 70 ms late. A wake-up that is swallowed is so each second time, as waiters are
+/// woken in turn; a busy machine now and then.
+fn assert_woken(what: &str, took: Vec<Duration>) {
+    let late = took.iter().filter(|took| **took > LATE).count();
+    assert!(late <= took.len() / 4, "{what}: {took:?}");
 }
 
 /// Runs `wait` in a thread, and `event` when that sleeps, most likely. How long after the event it ended.
