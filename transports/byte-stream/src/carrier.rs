@@ -96,7 +96,7 @@ impl Outgoing for Out {
         way.left = way.left.saturating_add(std::mem::take(&mut way.more));
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, _orderly: bool) {
         lock(&self.0).sends = false;
     }
 

@@ -211,7 +211,7 @@ impl Outgoing for SendEnd {
     }
 
     /// The stream may go on in the other direction, and the receiver is to hear of an end without a goodbye.
-    fn end(&mut self) {
+    fn end(&mut self, _orderly: bool) {
         self.stream.end_sending();
     }
 

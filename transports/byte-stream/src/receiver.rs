@@ -144,6 +144,10 @@ impl<I: Incoming> Receiver<I> {
         };
         self.drained = all && self.stream.drains();
         match got {
+            // An end amid a frame is none in order.
+            Ok(0) if self.start == self.end && self.stream.ended_orderly() => {
+                self.over = Some(ErrorKind::Closed);
+            }
             Ok(0) => self.over = Some(ErrorKind::PeerGone),
             Ok(got) => self.end += got,
             Err(error) => match ErrorKind::of_io(&error) {

@@ -147,7 +147,7 @@ impl<O: Outgoing> Sender<O> {
             return error;
         }
         self.over(ErrorKind::OutOfMemory);
-        self.stream.end();
+        self.stream.end(false);
         Error::new(Operation::Send, ErrorKind::OutOfMemory).because(
             "the system took a part of a frame and has no memory for the rest, so nothing more can be sent here; \
              connect again",
@@ -296,13 +296,20 @@ impl<O: Outgoing> Drop for Sender<O> {
             return;
         }
         self.buffer.truncate(self.batch);
-        self.buffer.extend_from_slice(&BYE);
+        if !self.stream.tells_end() {
+            self.buffer.extend_from_slice(&BYE);
+        }
+        let mut sent = self.buffer.is_empty();
         for _ in 0..2 {
+            if sent {
+                break;
+            }
             match send_whole(&mut self.stream, &self.buffer, &[]) {
-                Err(fault) if !fault.begun => self.stream.enlarge(),
-                _ => break,
+                Ok(()) => sent = true,
+                Err(fault) if fault.begun => break,
+                Err(_) => self.stream.enlarge(),
             }
         }
-        self.stream.end();
+        self.stream.end(sent);
     }
 }

@@ -32,8 +32,14 @@ pub trait Outgoing: Debug + Send + 'static {
         !self.stopped()
     }
 
-    /// Ends this direction: nothing more is sent. Called once.
-    fn end(&mut self);
+    /// True if [`end`](Self::end) itself tells the receiver of an orderly end, so that no goodbye travels among the
+    /// frames. Constant.
+    fn tells_end(&self) -> bool {
+        false
+    }
+
+    /// Ends this direction: nothing more is sent. `orderly` if everything was. Called once.
+    fn end(&mut self, orderly: bool);
 
     /// The longest frame, at most [`MAX_FRAME`]. Constant.
     fn max_frame(&self) -> usize {
@@ -72,6 +78,11 @@ pub trait Incoming: Debug + Send + 'static {
     /// Tells a sender that waits until everything before its [`MARK`](crate::MARK) has been received. False where no
     /// sender says it.
     fn answer_mark(&mut self) -> bool {
+        false
+    }
+
+    /// After a receive of 0: true if the sender's [`end`](Outgoing::end) told of an orderly one.
+    fn ended_orderly(&mut self) -> bool {
         false
     }
 

@@ -5,14 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyipc_byte_stream::{BYE, Incoming, MARK, MAX_FRAME, Outgoing, STOP, TAKEN};
+use anyipc_byte_stream::{Incoming, MARK, MAX_FRAME, Outgoing, STOP, TAKEN};
 use anyipc_core::{Error, ErrorKind, FRAME_HEADER, Interest, Name, Operation, Result, Source};
 use anyipc_os::{Dir, Lock, Set, generation, hold, same_file, try_lock};
 
 use crate::fifos::files::{CONNECTION, DOWN, DOWN_STOP, UP, UP_STOP, of_connection};
 use crate::fifos::request::TICKET;
 use crate::fifos::room::Pages;
-use crate::fifos::sys::{Fifo, page_size, rough_time};
+use crate::fifos::sys::{Fifo, largest, page_size, rough_time};
 
 /// The sending half of a channel.
 pub type Sender = anyipc_byte_stream::Sender<SendEnd>;
@@ -23,8 +23,9 @@ pub type Receiver = anyipc_byte_stream::Receiver<RecvEnd>;
 /// end itself, so that writing is never a signal.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
-/// What has room after each frame: a mark, and a goodbye.
-const RESERVE: usize = MARK.len() + BYE.len();
+/// Frames over this length may have a larger FIFO: shorter ones would gain little, and what FIFOs can hold counts against
+/// the user's share.
+const LONG: usize = 4096;
 
 /// One side's ends of a connection's FIFOs: two of each direction.
 #[derive(Debug)]
@@ -64,20 +65,21 @@ impl Connection {
         self.into.0.resize(capacity)
     }
 
-    /// The halves of the channel. What is said before its first frame is said last, when nothing else can fail.
-    pub(crate) fn halves(self, greeting: &[u8]) -> io::Result<(Sender, Receiver)> {
+    /// The halves of the channel, of which each direction may come to hold `capacity` bytes. What is said before the first
+    /// frame is said last, when nothing else can fail.
+    pub(crate) fn halves(self, greeting: &[u8], capacity: u64) -> io::Result<(Sender, Receiver)> {
         let ((data, back), (fifo, stop)) = (self.out, self.into);
         let set = Set::new()?;
         set.watch(&back, Interest::Readable)?;
         let mut pages = Pages::new(data.capacity()?, page_size());
-        let max_frame = MAX_FRAME.min(pages.most(RESERVE).saturating_sub(FRAME_HEADER));
-        if !greeting.is_empty()
-            && (!pages.take(greeting.len(), RESERVE) || data.write(greeting)? != greeting.len())
-        {
+        let max_frame = MAX_FRAME.min(pages.capacity().saturating_sub(FRAME_HEADER));
+        if !greeting.is_empty() && (!pages.take(greeting.len()) || data.write(greeting)? != greeting.len()) {
             return Err(io::ErrorKind::WriteZero.into());
         }
-        let data = Some(data);
-        let end = SendEnd { data, pages, max_frame, back, set, marked: false, looked: None, stopped: false };
+        // The owner says how much: no more than a user may ask for.
+        let most = usize::try_from(capacity).unwrap_or(usize::MAX).min(largest());
+        let room = Room { pages, most, lack: Lack::None, set };
+        let end = SendEnd { data: Some(data), room, max_frame, back, looked: None, stopped: false };
         Ok((Sender::new(end), Receiver::new(RecvEnd { fifo, stop })))
     }
 }
@@ -177,31 +179,96 @@ fn ticket() -> Result<String> {
 pub struct SendEnd {
     /// `None` once this direction has ended.
     data: Option<Fifo>,
-    pages: Pages,
+    room: Room,
     max_frame: usize,
     /// The receiver writes [`STOP`] here, answers a [`MARK`], and keeps it open while it lives.
     back: Fifo,
-    set: Arc<Set>,
-    /// A mark was written and not answered yet.
-    marked: bool,
     /// When the receiver was last seen, by [`rough_time`].
     looked: Option<Duration>,
     /// It said that it leaves.
     stopped: bool,
 }
 
-impl SendEnd {
-    fn data(&self) -> io::Result<&Fifo> {
-        self.data.as_ref().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+/// The room in a sender's FIFO, and what tells of more.
+#[derive(Debug)]
+struct Room {
+    pages: Pages,
+    /// How many bytes the FIFO may come to hold.
+    most: usize,
+    lack: Lack,
+    /// Ready when the receiver has said something, and while a [page](Lack::Page) is missing when one is free.
+    set: Arc<Set>,
+}
+
+/// What a sender without room waits for. A FIFO is writable as soon as one page is free, which is no room for a long
+/// frame, so its readiness is waited for only while there is none at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    None,
+    /// The answer to a mark, which the receiver gives when it has taken everything before.
+    Answer,
+    /// A free page: there is no room even for a mark.
+    Page,
+}
+
+impl Room {
+    /// Makes room for `len` bytes if the kernel has it by now, or the FIFO may hold more. If not, something will make the
+    /// set ready.
+    #[cold]
+    fn ask(&mut self, data: &Fifo, len: usize) -> io::Result<bool> {
+        self.pages.are_unread(data.unread()?);
+        if self.pages.take(len) || self.grow(data, len) {
+            return Ok(true);
+        }
+        if self.lack != Lack::Answer {
+            // A mark is less than a page, so it is written whole or not at all.
+            match data.write(&MARK) {
+                Ok(_) => {
+                    self.pages.was_written(MARK.len());
+                    self.lacks(data, Lack::Answer)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.lacks(data, Lack::Page)?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 
+    fn lacks(&mut self, data: &Fifo, lack: Lack) -> io::Result<()> {
+        match (self.lack == Lack::Page, lack == Lack::Page) {
+            (false, true) => self.set.watch(data, Interest::Writable)?,
+            (true, false) => self.set.forget(data),
+            _ => {}
+        }
+        self.lack = lack;
+        Ok(())
+    }
+
+    /// Lets the FIFO hold more for a long frame. False if it may not, or the system does not grant it.
+    fn grow(&mut self, data: &Fifo, len: usize) -> bool {
+        while len > LONG && self.pages.capacity() < self.most {
+            let larger = (2 * self.pages.capacity()).min(self.most);
+            if data.resize(larger).is_err() {
+                self.most = self.pages.capacity();
+                return false;
+            }
+            self.pages.resized(larger);
+            if self.pages.take(len) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+impl SendEnd {
     fn written(&mut self, write: impl FnOnce(&Fifo) -> io::Result<usize>) -> io::Result<usize> {
         let now = rough_time();
         if self.looked.is_none_or(|looked| now.saturating_sub(looked) >= LOOK_EVERY) {
             self.look()?;
             self.looked = Some(now);
         }
-        write(self.data()?)
+        write(self.data.as_ref().ok_or(io::ErrorKind::BrokenPipe)?)
     }
 
     /// `BrokenPipe` if nobody receives any more.
@@ -215,7 +282,9 @@ impl SendEnd {
                             self.stopped |= *word == STOP;
                             return Err(io::ErrorKind::BrokenPipe.into());
                         }
-                        self.marked = false;
+                        if self.room.lack == Lack::Answer {
+                            self.room.lack = Lack::None;
+                        }
                     }
                     return Ok(());
                 }
@@ -226,29 +295,17 @@ impl SendEnd {
             }
         }
     }
-
-    /// As [`has_room`](Outgoing::has_room), after asking. A FIFO is writable as soon as a page is free, so its readiness is
-    /// nothing to wait for: who finds no room leaves a mark instead, and the receiver answers when it has taken all before.
-    #[cold]
-    fn ask(&mut self, len: usize) -> io::Result<bool> {
-        // In this order: what an answer was given for counts as read.
-        self.look()?;
-        let unread = self.data()?.unread()?;
-        self.pages.are_unread(unread);
-        if self.pages.take(len, RESERVE) {
-            return Ok(true);
-        }
-        if !self.marked && self.pages.take(MARK.len(), BYE.len()) {
-            self.marked = self.data()?.write(&MARK)? == MARK.len();
-        }
-        Ok(false)
-    }
 }
 
 impl Outgoing for SendEnd {
     #[inline]
     fn has_room(&mut self, len: usize) -> io::Result<bool> {
-        if self.pages.take(len, RESERVE) { Ok(true) } else { self.ask(len) }
+        if self.room.pages.take(len) {
+            return Ok(true);
+        }
+        // Before the kernel is asked: what an answer was given for counts as read.
+        self.look()?;
+        self.room.ask(self.data.as_ref().ok_or(io::ErrorKind::BrokenPipe)?, len)
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -260,10 +317,11 @@ impl Outgoing for SendEnd {
     }
 
     fn enlarge(&mut self) {
-        if let Some(data) = &self.data
-            && let Ok(capacity) = data.capacity()
-        {
-            let _ = data.resize(2 * capacity);
+        if let Some(data) = &self.data {
+            let larger = 2 * self.room.pages.capacity();
+            if data.resize(larger).is_ok() {
+                self.room.pages.resized(larger);
+            }
         }
     }
 
@@ -275,8 +333,15 @@ impl Outgoing for SendEnd {
         !self.stopped && !self.back.hung_up()
     }
 
-    fn end(&mut self) {
-        self.data = None;
+    /// A goodbye among the frames would need room.
+    fn tells_end(&self) -> bool {
+        true
+    }
+
+    fn end(&mut self, orderly: bool) {
+        if let Some(data) = self.data.take().filter(|_| orderly) {
+            let _ = data.mark_ended();
+        }
     }
 
     fn max_frame(&self) -> usize {
@@ -284,7 +349,7 @@ impl Outgoing for SendEnd {
     }
 
     fn source(&self) -> Source {
-        self.set.source()
+        self.room.set.source()
     }
 
     fn interest(&self) -> Interest {
@@ -311,6 +376,10 @@ impl Incoming for RecvEnd {
     fn answer_mark(&mut self) -> bool {
         let _ = self.stop.write(&[TAKEN]);
         true
+    }
+
+    fn ended_orderly(&mut self) -> bool {
+        self.fifo.is_marked_ended()
     }
 
     /// Only the answers to marks are written there, too, one at a time, so there is room.

@@ -22,19 +22,31 @@ impl Pages {
         Self { page, total: capacity / page, used: 0, last: page }
     }
 
-    /// The most bytes that an empty one takes whole, with so many more to follow.
-    pub(crate) fn most(&self, reserve: usize) -> usize {
-        (self.total * self.page).saturating_sub(reserve)
+    /// Bytes that an empty one takes whole.
+    pub(crate) fn capacity(&self) -> usize {
+        self.total * self.page
     }
 
-    /// Counts a write if it fits whole, and `reserve` bytes after it.
-    pub(crate) fn take(&mut self, len: usize, reserve: usize) -> bool {
+    /// The FIFO holds so many bytes now.
+    pub(crate) fn resized(&mut self, capacity: usize) {
+        self.total = capacity / self.page;
+    }
+
+    /// Counts a write if it fits whole.
+    pub(crate) fn take(&mut self, len: usize) -> bool {
         let (used, last) = self.after(len);
-        let fits = used + usize::from(last + reserve > self.page) <= self.total;
+        let fits = used <= self.total;
         if fits {
             (self.used, self.last) = (used, last);
         }
         fits
+    }
+
+    /// Counts a write that the kernel took whole, whatever the count says.
+    pub(crate) fn was_written(&mut self, len: usize) {
+        if !self.take(len) {
+            (self.used, self.last) = (self.total, self.page);
+        }
     }
 
     /// Pages in use and the last one's bytes after a write.
@@ -121,13 +133,14 @@ mod tests {
                     1 => count.are_unread(kernel.unread()),
                     _ => {
                         let len = if len % 3 == 0 { len % 300 } else { len };
-                        if count.take(len, 16) {
-                            kernel.write(len);
-                            prop_assert!(kernel.0.len() <= pages, "{} pages of {pages}", kernel.0.len());
-                            let mut more = Kernel(kernel.0.clone());
-                            more.write(8);
-                            more.write(8);
-                            prop_assert!(more.0.len() <= pages, "no room for what follows");
+                        let mut more = Kernel(kernel.0.clone());
+                        more.write(len);
+                        if count.take(len) {
+                            prop_assert!(more.0.len() <= pages, "{} pages of {pages}", more.0.len());
+                            kernel = more;
+                        } else if len <= PAGE && more.0.len() <= pages {
+                            count.was_written(len);
+                            kernel = more;
                         }
                     }
                 }
@@ -137,10 +150,10 @@ mod tests {
         #[test]
         fn an_empty_one_takes_the_most(pages in 1..20usize, less in 0..70_000usize) {
             let mut count = Pages::new(pages * PAGE, PAGE);
-            count.take(1, 16);
+            count.take(1);
             count.are_unread(0);
-            let most = count.most(16);
-            prop_assert!(count.take(most.saturating_sub(less), 16));
+            let most = count.capacity();
+            prop_assert!(count.take(most.saturating_sub(less)));
         }
     }
 }

@@ -5,8 +5,9 @@ use anyipc_os::{Dir, Scope};
 
 use crate::fifos::sys;
 
-/// What a FIFO holds unless the address says otherwise, and the system's usual size: bytes per direction.
-const DEFAULT_CAPACITY: usize = 64 << 10;
+/// What a FIFO may come to hold unless the address says otherwise: bytes per direction. It begins with the system's usual
+/// size, 64 KiB, and grows where long frames need it.
+const DEFAULT_CAPACITY: usize = 256 << 10;
 /// The smallest FIFO.
 const PAGE: usize = 4096;
 

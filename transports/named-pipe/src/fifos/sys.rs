@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyipc_core::Source;
 use anyipc_os::{Dir, Fd, FileKind};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, chmodat, mknodat, openat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, chmodat, fchmod, fstat, mknodat, openat};
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 use rustix::time::{ClockId, clock_gettime};
@@ -108,6 +108,17 @@ impl Fifo {
     pub(crate) fn resize(&self, capacity: usize) -> io::Result<()> {
         fcntl_setpipe_size(&self.0, capacity)?;
         Ok(())
+    }
+
+    /// Notes at the FIFO itself, where nothing is in the way of it, that its writer ended in order: the FIFO loses its
+    /// permission to be written, which no open end needs.
+    pub(crate) fn mark_ended(&self) -> io::Result<()> {
+        Ok(fchmod(&self.0, Mode::RUSR)?)
+    }
+
+    /// True if the writer has noted that.
+    pub(crate) fn is_marked_ended(&self) -> bool {
+        fstat(&self.0).is_ok_and(|stat| !Mode::from_raw_mode(stat.st_mode).contains(Mode::WUSR))
     }
 
     /// What a reactor registers.

@@ -146,7 +146,7 @@ impl Listening for Accepting<'_> {
         let Guest { connection, hello, .. } = guest;
         let welcome = Reply::Welcome(self.ours.clone()).encode();
         let made = welcome.and_then(|welcome| {
-            let halves = connection.halves(&welcome);
+            let halves = connection.halves(&welcome, self.ours.capacity);
             halves.map_err(|error| Error::io(Operation::Accept, "making a channel", error))
         });
         match made {

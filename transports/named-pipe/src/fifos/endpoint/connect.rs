@@ -114,7 +114,7 @@ impl Asked {
     /// The halves, when the owner has welcomed us.
     fn enter(self, theirs: Hello) -> Result<(Sender, Receiver, Peer)> {
         let fail = |error| Error::io(Operation::Connect, "making a channel", error);
-        let (sender, receiver) = self.offer.take()?.halves(&[]).map_err(fail)?;
+        let (sender, receiver) = self.offer.take()?.halves(&[], theirs.capacity).map_err(fail)?;
         Ok((sender, receiver, Peer { pid: None, uid: None, hello: theirs }))
     }
 
