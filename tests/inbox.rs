@@ -428,3 +428,33 @@ fn a_peer_that_has_ended_its_sending_half_gets_its_answers() {
         assert!(!inbox.disconnect(id));
     });
 }
+
+/// The peers of a program may ask several times before they look for an answer.
+#[test]
+fn three_answers_of_60_kilobytes_find_room_by_default() {
+    each("answers", |url| {
+        let mut inbox = inbox(url);
+        let address = inbox.endpoint().address().to_string();
+        let (told, answered) = std::sync::mpsc::channel();
+        let asker = thread::spawn(move || {
+            let mut channel = anyipc::connect(address).unwrap();
+            for _ in 0..3 {
+                channel.send(b"please").unwrap();
+            }
+            // Nothing is received before everything was answered.
+            answered.recv().unwrap();
+            for serial in 0..3 {
+                assert_eq!(channel.recv().unwrap(), vec![serial; 60_000]);
+            }
+        });
+        let mut serial = 0;
+        while serial < 3 {
+            if let Event::Message(id, _) = inbox.next_event().unwrap() {
+                inbox.try_send(id, &[serial; 60_000]).unwrap();
+                serial += 1;
+            }
+        }
+        told.send(()).unwrap();
+        asker.join().unwrap();
+    });
+}

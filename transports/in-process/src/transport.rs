@@ -13,7 +13,7 @@ use crate::endpoint::InProcessEndpoint;
 use crate::lock;
 use crate::rendezvous::Rendezvous;
 
-const DEFAULT_CAPACITY: usize = 64 << 10;
+const DEFAULT_CAPACITY: usize = 256 << 10;
 
 /// Every live name of the process.
 static NAMES: Mutex<BTreeMap<Name, Arc<Rendezvous>>> = Mutex::new(BTreeMap::new());

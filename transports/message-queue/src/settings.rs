@@ -38,10 +38,11 @@ pub(crate) const NATIVE: Key = Key::new(
 pub(crate) const KEYS: &[Key] =
     &[keys::CAPACITY, PRIORITIES, FULL, PERSIST, NATIVE, keys::SCOPE, keys::TRUST_ANYWAY];
 
-/// Bytes of a queue, unless the address says otherwise: enough to receive while a sender that found it full wakes up.
+/// Bytes of a queue and of each direction of a channel, unless the address says otherwise: enough to receive while a
+/// sender that found it full wakes up.
 const CAPACITY: usize = 256 << 10;
-/// The same of each direction of a channel, and of a kernel queue.
-const CHANNEL_CAPACITY: usize = 64 << 10;
+/// The same of a kernel queue: all queues of a user share 800 KiB (`RLIMIT_MSGQUEUE`).
+const KERNEL_CAPACITY: usize = 64 << 10;
 /// The longest message of a kernel queue has these bytes at least.
 const MIN_KERNEL_MESSAGE: u64 = 64;
 /// How long an object may be between two states, unless the address has a `timeout`.
@@ -138,7 +139,7 @@ impl Settings {
 
     /// Bytes of each direction of a channel.
     pub(crate) fn channel_capacity(&self) -> usize {
-        self.insisted_capacity().unwrap_or(CHANNEL_CAPACITY)
+        self.insisted_capacity().unwrap_or(CAPACITY)
     }
 
     /// The same, if the address says it.
@@ -174,7 +175,7 @@ impl Settings {
 
     fn kernel_shape(&self, longest: u64) -> Shape {
         let usual = posix::most();
-        let capacity = self.capacity.unwrap_or(CHANNEL_CAPACITY as u64);
+        let capacity = self.capacity.unwrap_or(KERNEL_CAPACITY as u64);
         // Of the usual number of messages, if those are not longer than they may be; else more of them.
         let longest = longest.min(capacity.div_ceil(usual)).max(MIN_KERNEL_MESSAGE);
         let most = if self.capacity.is_some() { capacity.div_ceil(longest).max(1) } else { usual };
