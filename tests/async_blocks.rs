@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyipc::{AsyncChannel, ErrorKind};
 use common::{alone, each, url, watched};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
@@ -23,8 +24,15 @@ const MOST: Duration = Duration::from_millis(20);
 const TRIES: usize = 5;
 const SHORT: Duration = Duration::from_millis(50);
 
-/// The longest time for which a call held its thread, and another task of it had no turn.
-async fn longest(call: impl Future<Output = ()>) -> Duration {
+/// What a call did to its thread.
+struct Longest {
+    /// The longest time for which it held it, and another task had no turn.
+    held: Duration,
+    /// The most processor time of a poll: what it holds its thread for on an idle machine, if it only works.
+    worked: Duration,
+}
+
+async fn longest(call: impl Future<Output = ()>) -> Longest {
     let gap = Rc::new(Cell::new(Duration::ZERO));
     let longest = Rc::clone(&gap);
     let beside = spawn_local(async move {
@@ -35,25 +43,35 @@ async fn longest(call: impl Future<Output = ()>) -> Duration {
             last = Instant::now();
         }
     });
-    let mut poll = Duration::ZERO;
+    let (mut poll, mut worked) = (Duration::ZERO, Duration::ZERO);
     let mut call = pin!(call);
     poll_fn(|cx| {
-        let begun = Instant::now();
+        let (begun, work) = (Instant::now(), processor_time());
         let done = call.as_mut().poll(cx);
         poll = poll.max(begun.elapsed());
+        worked = worked.max(processor_time() - work);
         done
     })
     .await;
     sleep(Duration::from_millis(5)).await;
     beside.abort();
-    poll.max(gap.get())
+    Longest { held: poll.max(gap.get()), worked }
+}
+
+/// Of this thread.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap()
+}
+
+fn run(call: impl Future<Output = ()>) -> Longest {
+    alone().block_on(LocalSet::new().run_until(longest(call)))
 }
 
 /// Fails if the call holds its thread each time that it is tried.
 fn never_blocks<F: Future<Output = ()>>(what: &str, call: impl Fn() -> F) {
     let mut times = Vec::new();
     for _ in 0..TRIES {
-        let took = alone().block_on(LocalSet::new().run_until(longest(call())));
+        let took = run(call()).held;
         if took < MOST {
             return;
         }
@@ -154,6 +172,30 @@ fn accepting_where_nobody_comes() {
             assert!(timeout(SHORT, owner.accept_async()).await.is_err());
         });
     });
+}
+
+/// The owner reserves twice the capacity for a channel.
+#[cfg(all(feature = "shared-memory", feature = "message-queue"))]
+#[test]
+fn accepting_into_much_memory() {
+    for scheme in ["shm", "mq"] {
+        let address = format!("{}?capacity=64MiB", url(scheme, "large"));
+        watched(&address.clone(), move || {
+            let owner = anyipc::create(&address).unwrap();
+            let kept = Cell::new(None);
+            let took = run(async {
+                let ends = tokio::join!(owner.accept_async(), anyipc::connect_async(&address));
+                // To free it takes its time, too.
+                kept.set(Some((ends.0.unwrap(), ends.1.unwrap())));
+            });
+            assert!(took.worked < MOST, "{address}: a poll worked for {:?}", took.worked);
+            let (mut accepted, mut opener) = kept.take().unwrap();
+            alone().block_on(async {
+                opener.send(b"hello").await.unwrap();
+                assert_eq!(accepted.recv().await.unwrap(), b"hello");
+            });
+        });
+    }
 }
 
 #[test]

@@ -47,8 +47,8 @@ pub struct HalfOpen<H> {
     unheard: usize,
     /// When the present round of hearing all of them began.
     round: Instant,
-    /// Some have come since then, and were not heard yet.
-    fresh: bool,
+    /// Some have come since then and were not heard yet, or have work left: a next round is due.
+    due: bool,
     /// The set has the listener.
     listening: bool,
     shortage: Option<Shortage>,
@@ -100,7 +100,7 @@ impl<H: Handshake> HalfOpen<H> {
             list: VecDeque::new(),
             unheard: 0,
             round: now,
-            fresh: false,
+            due: false,
             listening: false,
             shortage: None,
             // A call that accepts comes before the first sleep.
@@ -131,7 +131,7 @@ impl<H: Handshake> HalfOpen<H> {
         if open != self.listening {
             self.watch_listener(listening, open);
         }
-        self.busy |= self.unheard > 0 || self.fresh || open && listening.has_more();
+        self.busy |= self.unheard > 0 || self.due || open && listening.has_more();
         accepted?.ok_or_else(|| Error::new(Operation::Accept, ErrorKind::WouldBlock))
     }
 
@@ -171,6 +171,16 @@ impl<H: Handshake> HalfOpen<H> {
         Some(self.forget(entry))
     }
 
+    /// True if there is a handshake for which this is true.
+    pub fn any(&self, is: impl Fn(&H) -> bool) -> bool {
+        self.list.iter().any(|entry| is(&entry.handshake))
+    }
+
+    /// The transport has work left: the next sleep ends at once.
+    pub fn set_busy(&mut self) {
+        self.busy = true;
+    }
+
     fn forget(&self, entry: Entry<H>) -> H {
         if entry.watched.is_some() {
             self.set.forget(entry.handshake.wire());
@@ -204,7 +214,7 @@ impl<H: Handshake> HalfOpen<H> {
                 Ok(Next::Begun(handshake)) => {
                     self.shortage = None;
                     self.list.push_back(Entry { handshake, watched: None });
-                    self.fresh = true;
+                    self.due = true;
                 }
                 Ok(Next::Rejected(error)) => self.reject(None, &error),
                 Ok(Next::Left) => {}
@@ -289,7 +299,7 @@ impl<H: Handshake> HalfOpen<H> {
         until: Instant,
     ) -> Option<L::Channel> {
         if self.unheard == 0 {
-            (self.unheard, self.round, self.fresh) = (self.list.len(), now, false);
+            (self.unheard, self.round, self.due) = (self.list.len(), now, false);
         }
         while self.unheard > 0 {
             let entry = self.list.pop_front()?;
@@ -320,6 +330,11 @@ impl<H: Handshake> HalfOpen<H> {
             Ok(Step::Waits) => {
                 self.watch(&mut entry);
                 self.list.push_back(entry);
+                return None;
+            }
+            Ok(Step::Works) => {
+                self.list.push_back(entry);
+                self.due = true;
                 return None;
             }
             Ok(Step::Left) => drop(self.forget(entry)),

@@ -58,6 +58,8 @@ pub enum Next<H> {
 pub enum Step {
     /// The connector has to say more.
     Waits,
+    /// The owner has work left, of which a step does a part: the next round takes it further.
+    Works,
     /// It is done and gets no channel: it left without a word, or it got what it asked for.
     Left,
     /// The owner lacks a descriptor for what comes next. The connection ends without a word, after which

@@ -20,6 +20,11 @@ impl Reserve {
         self.0.is_empty()
     }
 
+    /// Lets others have one of them.
+    pub fn release_one(&mut self) {
+        self.0.pop();
+    }
+
     /// Lets others have them.
     pub fn release(&mut self) {
         self.0.clear();

@@ -7,6 +7,8 @@ struct Connector {
     wire: UnixStream,
     _other: UnixStream,
     complete: bool,
+    /// How many steps of work the owner has before it is complete.
+    work: usize,
     deadline: Instant,
 }
 
@@ -44,6 +46,10 @@ impl Listening for Crowd<'_> {
         (self.next)()
     }
     fn step(&mut self, connector: &mut Connector, _others: &mut HalfOpen<Connector>) -> Result<Step> {
+        if connector.work > 0 {
+            connector.work -= 1;
+            return Ok(Step::Works);
+        }
         Ok(if connector.complete { Step::Complete } else { Step::Waits })
     }
     fn admit(&mut self, _connector: Connector, _set: &Set) -> Admission<Connector, ()> {
@@ -53,7 +59,8 @@ impl Listening for Crowd<'_> {
 
 fn connector(complete: bool, patience: Duration) -> io::Result<Next<Connector>> {
     let (wire, other) = UnixStream::pair()?;
-    Ok(Next::Begun(Connector { wire, _other: other, complete, deadline: Instant::now() + patience }))
+    let deadline = Instant::now() + patience;
+    Ok(Next::Begun(Connector { wire, _other: other, complete, work: 0, deadline }))
 }
 
 fn would_block(result: Result<()>) -> bool {
@@ -120,4 +127,28 @@ fn a_late_connector_is_rejected_after_it_was_heard() {
         assert!(would_block(half_open.try_accept(&mut crowd)));
     }
     assert_eq!(half_open.rejections().count, 1);
+}
+
+#[test]
+fn a_handshake_with_work_left_lets_others_go_first_and_is_never_forgotten() {
+    const STEPS: usize = 20;
+    let working = connector(true, Duration::from_secs(60)).map(|next| match next {
+        Next::Begun(connector) => Next::Begun(Connector { work: STEPS, ..connector }),
+        next => next,
+    });
+    let mut half_open = HalfOpen::new(Operation::Create).unwrap();
+    let mut all = [working, connector(true, Duration::from_secs(60))].into_iter();
+    let mut next = || all.next().unwrap_or(Ok(Next::Nobody));
+    let mut crowd = Crowd { listener: UnixStream::pair().unwrap().0, next: &mut next };
+    let (mut channels, mut calls) = (0, 0);
+    while channels < 2 {
+        match half_open.try_accept(&mut crowd) {
+            Ok(()) => channels += 1,
+            Err(error) => assert!(error.is_would_block()),
+        }
+        calls += 1;
+        assert!(calls < 5 || channels > 0, "the second one waits for the first one's work");
+        assert!(channels == 2 || matches!(half_open.arm(), Ok(Armed::Ready)), "nothing wakes this sleep");
+    }
+    assert!(calls >= STEPS, "one call did it all");
 }

@@ -34,11 +34,10 @@ impl Layout {
         if spares { Extent { len: spare(capacity, 2), reserved } } else { Extent::whole(reserved) }
     }
 
-    /// Makes a larger array for a ring that goes on in it. The descriptor is for the consumer.
-    pub(crate) fn enlarge(ring: &SharedRing, capacity: usize) -> io::Result<(SharedRing, Fd)> {
-        let fd = sys::anonymous(capacity, capacity)?;
-        let ring = ring.with_array(Arc::new(Map::new(&fd, capacity)?), 0, capacity);
-        Ok((ring.ok_or(io::ErrorKind::InvalidInput)?, fd))
+    /// The ring over a larger array, which is all of this memory.
+    pub(crate) fn enlarge(ring: &SharedRing, memory: &Fd, capacity: usize) -> io::Result<SharedRing> {
+        let ring = ring.with_array(Arc::new(Map::new(memory, capacity)?), 0, capacity);
+        ring.ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
     /// Maps the array that a ring's producer offers: sealed, larger than the present one, and of `limit` bytes

@@ -13,7 +13,7 @@ use super::ready::ReadySlot;
 use super::scratch::Scratch;
 use crate::bytes::{self, SHORT};
 use crate::ring::{Producer, Pushed, Refusal, SharedRing, Storage, Wake, state};
-use crate::sys;
+use crate::sys::{self, Anonymous, Fd};
 
 /// The sending half of a shared-memory channel.
 #[derive(Debug)]
@@ -49,8 +49,17 @@ struct Growth {
     spare: Option<SharedRing>,
     /// The frame that was just refused fits by now.
     again: bool,
-    /// What the receiver has been offered and not answered yet.
-    offered: Option<SharedRing>,
+    next: Next,
+}
+
+/// A larger array on its way.
+#[derive(Debug)]
+enum Next {
+    None,
+    /// Each call that would use it reserves a part of its memory: all at once would take milliseconds.
+    Reserving(Anonymous),
+    /// The receiver has been offered it and has not answered yet.
+    Offered(SharedRing),
 }
 
 /// Longer messages are copied in by parts, so that the receiver copies out meanwhile: bytes.
@@ -81,8 +90,14 @@ impl Sender {
     ) -> Self {
         // The inbox is told of each frame.
         let ring = if ready.is_some() { ring.settling() } else { ring };
-        let growth =
-            Growth { capacity: ring.ring().capacity(), limit, wanted: 0, spare, again: false, offered: None };
+        let growth = Growth {
+            capacity: ring.ring().capacity(),
+            limit,
+            wanted: 0,
+            spare,
+            again: false,
+            next: Next::None,
+        };
         let max_frame = ring.max_payload();
         let (pulse, roomy) = (Pulse::new(), growth.roomy(max_frame));
         let (haste, scratch) = (Haste::default(), Scratch::default());
@@ -96,17 +111,26 @@ impl Sender {
         let crowded = self.ring.crowded() >= CROWDED;
         let larger = if crowded { growth.capacity.saturating_mul(FACTOR) } else { 0 };
         let capacity = larger.max(growth.wanted).min(growth.limit);
-        if let Some(ring) = growth.offered.take() {
-            match self.ring.answer() {
-                None => growth.offered = Some(ring),
-                Some(accepted) => self.conclude(ring, accepted),
+        let memory = match std::mem::replace(&mut growth.next, Next::None) {
+            Next::Offered(ring) => {
+                match self.ring.answer() {
+                    None => growth.next = Next::Offered(ring),
+                    Some(accepted) => self.conclude(ring, accepted),
+                }
+                return;
             }
-        } else if capacity > growth.capacity
-            && let Some(spare) = growth.spare.take()
-            && spare.reserve().is_ok()
-        {
-            self.conclude(spare, true);
-        } else if capacity <= growth.capacity || !self.offer(capacity) {
+            Next::Reserving(memory) => Some(memory),
+            Next::None if capacity <= growth.capacity => None,
+            Next::None => {
+                if let Some(spare) = growth.spare.take()
+                    && spare.reserve().is_ok()
+                {
+                    return self.conclude(spare, true);
+                }
+                Anonymous::new(capacity, capacity).ok()
+            }
+        };
+        if !memory.is_some_and(|memory| self.reserve(memory)) {
             // Where it failed, every further try would cost as much.
             self.growth.wanted = 0;
             if crowded {
@@ -115,15 +139,27 @@ impl Sender {
         }
     }
 
-    /// Offers an array of so many bytes. False if that is not possible now.
-    fn offer(&mut self, capacity: usize) -> bool {
-        let Ok((ring, memory)) = Layout::enlarge(self.ring.ring(), capacity) else { return false };
-        if !self.link.hand_over(&memory) {
+    /// Reserves a part of a larger array, and offers it once it has all its memory. False if that is not possible now.
+    fn reserve(&mut self, mut memory: Anonymous) -> bool {
+        match memory.reserve_some() {
+            Ok(true) => self.offer(memory.fd(), memory.wanted()),
+            Ok(false) => {
+                self.growth.next = Next::Reserving(memory);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Offers memory for an array of so many bytes. False if that is not possible now.
+    fn offer(&mut self, memory: &Fd, capacity: usize) -> bool {
+        let Ok(ring) = Layout::enlarge(self.ring.ring(), memory, capacity) else { return false };
+        if !self.link.hand_over(memory) {
             return false;
         }
         match self.ring.offer() {
             Ok(wake) => {
-                self.growth.offered = Some(ring);
+                self.growth.next = Next::Offered(ring);
                 self.announce(wake);
             }
             Err(_) => self.growth.limit = 0,
@@ -363,13 +399,15 @@ impl Sender {
 
     /// Offers memory, and more of it before the first is answered.
     pub(super) fn offer_beside_an_offer(&mut self) {
-        assert!(self.offer(1 << 16));
-        assert!(self.offer(1 << 17));
+        for capacity in [1 << 16, 1 << 17] {
+            assert!(self.offer(&sys::anonymous(capacity, capacity).unwrap(), capacity));
+        }
     }
 
     /// Offers memory that it does not hand over, and moves to it whatever the answer is.
     pub(super) fn move_to_nowhere(mut self) {
-        let (ring, _memory) = Layout::enlarge(self.ring.ring(), 1 << 16).unwrap();
+        let memory = sys::anonymous(1 << 16, 1 << 16).unwrap();
+        let ring = Layout::enlarge(self.ring.ring(), &memory, 1 << 16).unwrap();
         self.ring.offer().unwrap();
         self.ring.move_to(ring).unwrap();
     }

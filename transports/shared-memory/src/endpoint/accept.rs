@@ -7,13 +7,14 @@ use anyipc_core::{
     Source,
 };
 use anyipc_os::half_open::{Admission, HalfOpen, Handshake, Listening, Next, Reserve, Step};
+use anyipc_os::lacks_descriptors;
 
 use super::fabric::{Fabric, Side};
 use super::{HANDSHAKE, out_of_range};
 use crate::channel::{Link, ReadyPage, ReadySlot};
 use crate::region::Region;
 use crate::rendezvous::Rendezvous;
-use crate::sys::{self, Credentials, Fd, Listener, Map, Set, Socket};
+use crate::sys::{self, Anonymous, Credentials, Fd, Listener, Map, Set, Socket};
 
 /// The owner's side of the handshakes.
 #[derive(Debug)]
@@ -26,6 +27,9 @@ pub struct Acceptor {
 struct State {
     half_open: HalfOpen<Guest>,
     inbox: Inbox,
+    /// The memory of the next channel, which the handshakes reserve together, step by step, and the first to be
+    /// admitted gets. One memory at a time: the first channel does not wait for that of the last.
+    memory: Option<Anonymous>,
 }
 
 /// What the channels of an inbox have in common.
@@ -45,7 +49,8 @@ struct Guest {
     /// What its channel needs beside the socket.
     reserve: Reserve,
     said: Vec<u8>,
-    hello: Hello,
+    /// Once it is complete: what the guest waits for then is the channel's memory.
+    hello: Option<Hello>,
     deadline: Instant,
 }
 
@@ -53,6 +58,7 @@ struct Guest {
 struct Accepting<'a, F> {
     listener: &'a Listener,
     inbox: Option<&'a mut Inbox>,
+    memory: &'a mut Option<Anonymous>,
     fabric: &'a F,
     ours: Hello,
 }
@@ -63,7 +69,8 @@ impl Acceptor {
     /// # Errors
     /// `Io` if there is no descriptor left.
     pub fn new(rendezvous: Rendezvous, operation: Operation) -> Result<Self> {
-        let state = State { half_open: HalfOpen::new(operation)?, inbox: Inbox::default() };
+        let half_open = HalfOpen::new(operation)?;
+        let state = State { half_open, inbox: Inbox::default(), memory: None };
         Ok(Self { rendezvous, state: Mutex::new(state) })
     }
 
@@ -88,16 +95,27 @@ impl Acceptor {
         attempt: &Attempt,
         fabric: &F,
     ) -> Result<(F::Sender, F::Receiver, Peer)> {
-        let State { half_open, inbox } = &mut *self.state();
+        let State { half_open, inbox, memory } = &mut *self.state();
         if !inbox.watched.is_empty() {
             sys::told(half_open.set(), &mut |slot| inbox.told(slot));
         }
         let met = half_open.try_accept(&mut Accepting {
             listener: self.rendezvous.listener(),
             inbox: attempt.inbox.then_some(inbox),
+            memory,
             fabric,
             ours: Hello { capacity: fabric.capacity() as u64, ..attempt.hello.clone() },
         });
+        if let Some(unused) = memory
+            && !half_open.any(|guest| guest.hello.is_some())
+        {
+            // The connector that it was meant for has left.
+            if unused.give_back_some() {
+                *memory = None;
+            } else {
+                half_open.set_busy();
+            }
+        }
         if met.as_ref().is_err_and(Error::is_would_block) {
             self.rendezvous.check(Operation::Accept)?;
         }
@@ -156,7 +174,7 @@ impl<F: Fabric> Listening for Accepting<'_, F> {
         let Some(socket) = self.listener.accept()? else { return Ok(Next::Nobody) };
         let Ok(who) = socket.credentials() else { return Ok(Next::Left) };
         let deadline = Instant::now() + HANDSHAKE;
-        let guest = Guest { socket, who, reserve, said: Vec::new(), hello: Hello::default(), deadline };
+        let guest = Guest { socket, who, reserve, said: Vec::new(), hello: None, deadline };
         if who.uid == sys::user() {
             return Ok(Next::Begun(guest));
         }
@@ -168,20 +186,31 @@ impl<F: Fabric> Listening for Accepting<'_, F> {
 
     fn step(&mut self, guest: &mut Guest, _others: &mut HalfOpen<Guest>) -> Result<Step> {
         let step = guest.step()?;
-        if matches!(step, Step::Complete) {
-            self.ours.check(&guest.hello)?;
+        match &guest.hello {
+            Some(theirs) => self.ours.check(theirs)?,
+            None => return Ok(step),
         }
-        Ok(step)
+        // What is left to do is the owner's work: the connector cannot be late any more.
+        guest.deadline = Instant::now() + HANDSHAKE;
+        self.make_memory(&mut guest.reserve)
     }
 
     fn admit(&mut self, mut guest: Guest, set: &Set) -> Admission<Guest, (F::Sender, F::Receiver, Peer)> {
         guest.reserve.release();
-        let (region, ready, extras) = match self.hand_over(&guest, set) {
+        let Some(memory) = self.memory.take() else {
+            let error = Error::new(Operation::Accept, ErrorKind::Io).because("the channel has no memory");
+            return Admission::Refused(Some(guest), error);
+        };
+        let (region, ready, extras) = match self.hand_over(&guest, memory.fd(), set) {
             Ok(made) => made,
-            Err(error) => return Admission::Refused(Some(guest), error),
+            Err(error) => {
+                // For the next connector, or to be given back by parts.
+                *self.memory = Some(memory);
+                return Admission::Refused(Some(guest), error);
+            }
         };
         let Guest { socket, who, hello, .. } = guest;
-        let peer = Peer { pid: who.pid, uid: Some(who.uid), hello };
+        let peer = Peer { pid: who.pid, uid: Some(who.uid), hello: hello.unwrap_or_default() };
         let link = Arc::new(Link::new(Arc::new(socket)));
         if let (Some(slot), Some(inbox)) = (&ready, &mut self.inbox) {
             inbox.watch(slot.index(), &link);
@@ -196,16 +225,38 @@ impl<F: Fabric> Listening for Accepting<'_, F> {
 }
 
 impl<F: Fabric> Accepting<'_, F> {
-    /// Makes the channel's memory and hands it over.
-    fn hand_over(&mut self, guest: &Guest, set: &Set) -> Result<(Region, Option<ReadySlot>, Vec<Fd>)> {
+    /// Reserves some more of the next channel's memory. Complete if that is all of it.
+    fn make_memory(&mut self, reserve: &mut Reserve) -> Result<Step> {
+        let fail = |error| Error::io(Operation::Accept, "making the channel's memory", error);
+        let memory = match self.memory {
+            Some(memory) => memory,
+            None => {
+                let extent = self.fabric.extent(self.fabric.capacity(), self.fabric.extra());
+                let extent = extent.ok_or_else(|| out_of_range(Operation::Accept))?;
+                reserve.release_one();
+                match Anonymous::new(extent.len, extent.reserved) {
+                    Ok(memory) => self.memory.insert(memory),
+                    Err(error) if lacks_descriptors(&error) => return Ok(Step::Short),
+                    Err(error) => return Err(fail(error)),
+                }
+            }
+        };
+        Ok(if memory.reserve_some().map_err(fail)? { Step::Complete } else { Step::Works })
+    }
+
+    /// Hands the channel's memory over.
+    fn hand_over(
+        &mut self,
+        guest: &Guest,
+        memory: &Fd,
+        set: &Set,
+    ) -> Result<(Region, Option<ReadySlot>, Vec<Fd>)> {
         let fail = |what: &'static str| move |error: io::Error| Error::io(Operation::Accept, what, error);
         let fabric = self.fabric;
         let extent = fabric.extent(fabric.capacity(), fabric.extra());
         let extent = extent.ok_or_else(|| out_of_range(Operation::Accept))?;
-        let memory =
-            sys::anonymous(extent.len, extent.reserved).map_err(fail("making the channel's memory"))?;
-        let region =
-            Region::whole(Map::new(&memory, extent.len).map_err(fail("mapping the channel's memory"))?);
+        let map = Map::new(memory, extent.len).map_err(fail("mapping the channel's memory"))?;
+        let region = Region::whole(map);
         let slot = match &mut self.inbox {
             Some(inbox) => inbox.take_slot().map_err(fail("making the ready page"))?,
             None => None,
@@ -219,7 +270,7 @@ impl<F: Fabric> Accepting<'_, F> {
         bytes.extend(index.to_le_bytes());
         bytes.extend(fabric.extra().to_le_bytes());
         let extras = fabric.extras().map_err(fail("making the channel's descriptors"))?;
-        let mut fds: Vec<&Fd> = std::iter::once(&memory).chain(&extras).collect();
+        let mut fds: Vec<&Fd> = std::iter::once(memory).chain(&extras).collect();
         if let (Some(_), Some(ready)) = (&slot, self.inbox.as_ref().and_then(|inbox| inbox.ready.as_ref())) {
             fds.push(ready.fd());
         }
@@ -303,7 +354,7 @@ impl Guest {
                 Ok(0) if self.said.is_empty() => return Ok(Step::Left),
                 Ok(0) => {
                     return Err(Error::new(Operation::Accept, ErrorKind::PeerGone)
-                        .because("the connector left in the middle of its hello"));
+                        .because("the connector left in the middle of its handshake"));
                 }
                 Ok(got) => self.said.extend_from_slice(&bytes[..got]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Waits),
@@ -312,7 +363,7 @@ impl Guest {
             }
             if let Some((hello, used)) = Hello::decode(&self.said)? {
                 if used == self.said.len() && strangers.is_empty() {
-                    self.hello = hello;
+                    self.hello = Some(hello);
                     return Ok(Step::Complete);
                 }
                 return Err(Error::new(Operation::Accept, ErrorKind::Corrupt)

@@ -48,7 +48,28 @@ impl Map {
     }
 }
 
-pub(crate) fn anonymous(_len: usize, _reserved: usize) -> io::Result<Fd> {
+#[derive(Debug)]
+pub(crate) struct Anonymous(Infallible);
+
+impl Anonymous {
+    pub(crate) fn new(_len: usize, _wanted: usize) -> io::Result<Self> {
+        no()
+    }
+    pub(crate) fn reserve_some(&mut self) -> io::Result<bool> {
+        match self.0 {}
+    }
+    pub(crate) fn give_back_some(&mut self) -> bool {
+        match self.0 {}
+    }
+    pub(crate) fn wanted(&self) -> usize {
+        match self.0 {}
+    }
+    pub(crate) fn fd(&self) -> &Fd {
+        match self.0 {}
+    }
+}
+
+pub(crate) fn anonymous(_len: usize, _wanted: usize) -> io::Result<Fd> {
     no()
 }
 

@@ -10,7 +10,7 @@ pub use clock::coarse_ticks;
 pub(crate) use clock::{Second, second};
 pub(crate) use futex::{futex_wait, futex_wake};
 pub(crate) use map::Map;
-pub(crate) use memory::{anonymous, check_anonymous, sealed_len};
+pub(crate) use memory::{Anonymous, anonymous, check_anonymous, sealed_len};
 pub(crate) use socket::{Listener, Socket, told, watch_numbered};
 
 pub(crate) use rustix::param::page_size;
