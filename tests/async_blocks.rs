@@ -227,7 +227,8 @@ fn receiving_from_one_that_sends_nothing() {
 fn sending_to_one_that_receives_nothing() {
     each("full", |url| {
         never_blocks(url, || async move {
-            let (mut ours, _theirs) = pair(&format!("{url}?timeout=50ms")).await;
+            // Time for a busy machine to connect, and for `close` to wait.
+            let (mut ours, _theirs) = pair(&format!("{url}?timeout=500ms")).await;
             let message = vec![1; 60_000];
             while timeout(SHORT, ours.send(&message)).await.is_ok() {}
             assert!(timeout(SHORT, ours.send_with(100_000, |frame| Some(frame.len()))).await.is_err());
