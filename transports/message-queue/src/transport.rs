@@ -10,6 +10,7 @@ use crate::layout::{Geometry, LAYOUT, other_layout};
 use crate::party;
 use crate::posix::{self, Record};
 use crate::settings::{KEYS, NATIVE, Settings};
+use crate::store::Store;
 
 /// `mq://`: bounded priority queues for many senders and many receivers, and channels over queues.
 #[derive(Debug, Clone, Copy, Default)]
@@ -159,30 +160,67 @@ fn make(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operatio
     let path = path(&dir, name, &settings, operation);
     let repair = |region: &Region| put_right(region, &settings, operation);
     let (memory, made) = Memory::open_or_create(path, plan, &repair)?;
+    let found = Found { made, adopt, text: text.is_some() };
+    match own(name, &dir, &settings, &memory, found, operation) {
+        Ok((body, owner)) => Ok(Endpoint::new(name, dir, settings, owner, (memory, body))),
+        Err(error) => {
+            // A creation that failed leaves nothing, but for what others have sent to it meanwhile.
+            if made && memory.persists() {
+                memory.discard(|region| is_unused(region, &settings, operation));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// How a creation came by its memory.
+struct Found {
+    /// It made the memory.
+    made: bool,
+    /// It takes what others made.
+    adopt: bool,
+    /// It brings a text.
+    text: bool,
+}
+
+/// Reads and checks a queue's memory, and becomes its owner, if there is none.
+fn own(
+    name: &Name,
+    dir: &Arc<Dir>,
+    settings: &Settings,
+    memory: &Memory,
+    found: Found,
+    operation: Operation,
+) -> Result<(Body, Option<Acceptor>)> {
     let exists = |why: &str| Err(Error::new(operation, ErrorKind::Exists).because(why));
-    let body = read(&memory.region(), &settings, operation)?;
+    let body = read(&memory.region(), settings, operation)?;
     // What only openers hold any more gets a new owner, like any rendezvous; its messages stay.
-    let stays = memory.persists() || body.text().1 != 0 || text.is_some();
-    if !made && !adopt && stays {
+    let stays = memory.persists() || body.text().1 != 0 || found.text;
+    if !found.made && !found.adopt && stays {
         return exists("open it, or say create=open_or_create to adopt it; `anyipc rm` removes what stayed");
     }
-    let owner = Rendezvous::claim(Arc::clone(&dir), kind(settings.posix), name, operation)?;
-    if owner.is_none() && !adopt {
+    let owner = Rendezvous::claim(Arc::clone(dir), kind(settings.posix), name, operation)?;
+    if owner.is_none() && !found.adopt {
         return exists("it has a live owner; open it, or say create=open_or_create");
     }
-    body.check(&settings, memory.persists(), operation)?;
-    // Now, so that what the kernel does not allow is an error of this call; a record of no queue must not stay.
-    if let Body::Posix(record) = &body
-        && let Err(error) = record.queue(operation)
-    {
-        drop((owner, memory));
-        if made && settings.persists() {
-            let _ = parts::remove(&dir, kind(true), name, false);
-        }
-        return Err(error);
+    body.check(settings, memory.persists(), operation)?;
+    // Now, so that what the kernel does not allow is an error of this call.
+    if let Body::Posix(record) = &body {
+        record.queue(operation)?;
     }
     let owner = owner.map(|owner| Acceptor::new(owner, operation)).transpose()?;
-    Ok(Endpoint::new(name, dir, settings, owner, (memory, body)))
+    Ok((body, owner))
+}
+
+/// Whether a queue that nobody holds has no messages.
+fn is_unused(region: &Region, settings: &Settings, operation: Operation) -> bool {
+    match read(region, settings, operation) {
+        Ok(Body::Memory(geometry)) => {
+            party::begin_anew(region, geometry).is_ok() && Store::new(region.clone(), geometry).is_empty()
+        }
+        Ok(Body::Posix(record)) => record.is_unused(operation),
+        Err(_) => false,
+    }
 }
 
 /// What lies in some memory.

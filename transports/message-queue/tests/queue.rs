@@ -7,8 +7,9 @@ mod common;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Armed, Endpoint as _, ErrorKind, Name, ObjectState, Role, Transport, Waiter};
+use anyipc_core::{Armed, Endpoint as _, ErrorKind, Name, ObjectState, Operation, Role, Transport, Waiter};
 use anyipc_message_queue::MessageQueue;
+use anyipc_os::{Dir, Scope};
 use common::{Way, create, drain, failed, name, open, options, queue, recv, send, try_recv};
 
 #[test]
@@ -304,4 +305,27 @@ fn what_persists_stays_until_it_is_removed() {
     drop((queue, adopted, opener));
     MessageQueue.remove(&name, &options(""), false).unwrap();
     assert_eq!(state(&name), None);
+}
+
+#[test]
+fn a_creation_that_fails_leaves_no_queue_that_persists() {
+    let directory = Dir::open(Scope::User, Operation::Open).unwrap().path().to_owned();
+    for (native, prefix) in [("", "mq+"), ("&native=posix", "mq-posix+")] {
+        let name = name("fails");
+        // No listener can be made there.
+        let in_the_way = directory.join(format!("{prefix}{}.sock", name.os_name()));
+        std::fs::create_dir(&in_the_way).unwrap();
+        for how in ["new", "open_or_create"] {
+            let options = options(&format!("persist=true&create={how}{native}"));
+            assert_eq!(failed(MessageQueue.create(&name, &options)).kind(), ErrorKind::Io);
+            assert_eq!(
+                failed(MessageQueue.open(&name, &options)).kind(),
+                ErrorKind::NotFound,
+                "{prefix} {how}"
+            );
+        }
+        std::fs::remove_dir(&in_the_way).unwrap();
+        drop(create(&name, &format!("persist=true{native}")));
+        MessageQueue.remove(&name, &options(""), false).unwrap();
+    }
 }

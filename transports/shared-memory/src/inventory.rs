@@ -51,7 +51,11 @@ pub fn remove(dir: &Dir, kind: &Kind, name: &Name, force: bool) -> Result<()> {
     for (_, object) in found.iter().filter(|_| !force) {
         match object.state {
             ObjectState::Live => {
-                let why = format!("processes {:?} hold it; --force removes it all the same", object.holders);
+                let holders = match object.holders.as_slice() {
+                    [] => "processes that have no number here".to_owned(),
+                    numbers => format!("processes {numbers:?}"),
+                };
+                let why = format!("{holders} hold it; --force removes it all the same");
                 return refuse(object, ErrorKind::Busy, &why);
             }
             ObjectState::Invalid => {

@@ -83,6 +83,13 @@ impl Memory {
         self.segment.close()
     }
 
+    /// Detaches from memory that persists, and removes it if nobody else holds it and `unused` says
+    /// so. For a creation that fails when its memory has been made. `unused` runs while nobody can
+    /// attach.
+    pub fn discard(self, unused: impl FnOnce(&Region) -> bool) {
+        self.segment.discard(unused);
+    }
+
     /// Bytes of contents, as planned.
     #[expect(clippy::len_without_is_empty, reason = "it has 1 byte or more")]
     pub fn len(&self) -> usize {

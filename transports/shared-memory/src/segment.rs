@@ -102,6 +102,13 @@ impl Segment {
         held.detach()
     }
 
+    /// Detaches from a segment that persists, and removes it if nobody else holds it and `unused`
+    /// says so.
+    pub(crate) fn discard(mut self, unused: impl FnOnce(&Region) -> bool) {
+        let region = self.region();
+        self.held.discard(|| unused(&region));
+    }
+
     /// Looks, once a second at most, whether the name still means this segment; `Removed` if not.
     pub(crate) fn check_named(&self, op: Operation) -> Result<()> {
         self.held.check_named(op)

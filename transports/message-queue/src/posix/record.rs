@@ -145,6 +145,12 @@ impl Record {
         make(&self.name, self.shape, false).map_err(|error| explain(error, self.shape, operation))
     }
 
+    /// Whether the kernel's queue has no messages, or cannot be there.
+    pub(crate) fn is_unused(&self, operation: Operation) -> bool {
+        let Ok(queue) = self.queue(operation) else { return true };
+        sys::status(&queue).is_ok_and(|status| status.messages == 0)
+    }
+
     /// Makes a queue without a name. For an instant it has the one of the record that is nobody's: what a death
     /// leaves there goes with the next such queue, or with the record.
     pub(super) fn nameless(&self, shape: Shape) -> io::Result<Fd> {

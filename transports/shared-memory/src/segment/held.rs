@@ -77,6 +77,18 @@ impl Held {
         is_at(&self.dir, &self.file, self.id)
     }
 
+    /// Leaves a persistent segment, and removes its file if nobody else holds it and `unused` says
+    /// so.
+    pub(super) fn discard(&mut self, unused: impl FnOnce() -> bool) {
+        // The exclusive lock lets nobody attach between the look and the removal. A failed upgrade
+        // loses the shared lock, which is no longer needed.
+        let ours = self.generation == sys::generation();
+        let alone = ours && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false);
+        self.removes |= alone && unused();
+        // Its error says that the name is another's by now.
+        let _ = self.detach();
+    }
+
     /// Leaves: the last one, and only the last one, removes the file.
     pub(super) fn detach(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.left, true) {
