@@ -388,11 +388,6 @@ fn suffers(scheme: &str, manners: &[&[&str]]) {
             ("opener", "owner", opener),
         ];
         for (who, role, scene) in scenes {
-            // An opener refuses descriptors once it has the welcome's, and an owner may send some right behind
-            // that: SECURITY.md says so.
-            if (scheme, manner, role) == ("local", DESCRIPTORS, "owner") {
-                continue;
-            }
             let url = schemes::address(scheme, "calls") + &format!("?capacity={capacity}");
             let mut hostile = spawn_here(&format!("hostile {url} {manner} {role}"));
             hostile.expect("ready");

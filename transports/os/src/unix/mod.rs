@@ -30,7 +30,9 @@ pub use system::{
     try_lock_number, try_write_lock, unlock_number, write_unlock,
 };
 #[cfg(target_os = "linux")]
-pub use system::{SendMemory, limit_unsent, refuse_data, segment, send_memory, unlock_send_buffer, unsent};
+pub use system::{
+    SendMemory, limit_unsent, recv_descriptors, refuse_data, segment, send_memory, unlock_send_buffer, unsent,
+};
 pub use text::{overwrite, read_text};
 
 /// Opens a file of the user's choice for reading. Waits for nothing: a FIFO opens at once.

@@ -1,7 +1,16 @@
-use std::io;
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 
-use rustix::net::SendFlags;
+use rustix::io::Errno;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, sockopt,
+};
+
+use crate::{Fd, Quiet};
+
+/// The most descriptors that the kernel lets anybody send with one message.
+const SCM_MAX_FD: usize = 253;
 
 /// What a send says so that a peer who is gone is an error and no signal.
 pub const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
@@ -37,8 +46,9 @@ pub fn peer_of(socket: &impl AsFd) -> io::Result<(Option<u32>, u32)> {
 
 /// From now on no peer can send descriptors to this local socket, nor to those that come of it if it
 /// listens; or they can again. A descriptor that is thrown away is closed by the thread that receives, which
-/// a socket with `SO_LINGER` can hold up. Kernels before 6.16 know no such option: there it does nothing.
-pub fn take_descriptors(socket: &impl AsFd, take: bool) {
+/// a socket with `SO_LINGER` can hold up. Kernels before 6.16 know no such option: there it does nothing,
+/// and answers false.
+pub fn take_descriptors(socket: &impl AsFd, take: bool) -> bool {
     const SO_PASSRIGHTS: libc::c_int = 83;
     let value = libc::c_int::from(take);
     // SAFETY: the descriptor is open for the call, and the option is read from an integer of the length given.
@@ -49,8 +59,36 @@ pub fn take_descriptors(socket: &impl AsFd, take: bool) {
             SO_PASSRIGHTS,
             (&raw const value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
+        ) == 0
+    }
+}
+
+/// Receives bytes, and appends the descriptors that came with them. 0: the other side hung up. A table of
+/// descriptors that is full loses the descriptors, and the bytes with them.
+///
+/// A descriptor of any kind may come. There is room for all, since the kernel would close the rest in this
+/// call, and closing a socket may wait until what its buffer holds is sent (`SO_LINGER`): that is taken away.
+pub fn recv_descriptors(
+    socket: &impl AsFd,
+    bytes: &mut [u8],
+    fds: &mut Vec<Fd>,
+    flags: RecvFlags,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SCM_MAX_FD))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let _quiet = Quiet::new();
+    let got = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, flags | RecvFlags::CMSG_CLOEXEC)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            fds.extend(received.map(|fd| {
+                // An error: it is no such socket.
+                let _ = sockopt::set_socket_linger(&fd, None);
+                Fd::new(fd)
+            }));
+        }
+    }
+    // The kernel drops the descriptors that it finds no number for.
+    if got.flags.contains(ReturnFlags::CTRUNC) { Err(Errno::MFILE.into()) } else { Ok(got.bytes) }
 }
 
 fn process(pid: libc::pid_t) -> Option<u32> {

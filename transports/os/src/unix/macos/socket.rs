@@ -40,5 +40,7 @@ fn unknown() -> io::Error {
     }
 }
 
-/// There is no way to refuse descriptors here.
-pub fn take_descriptors(_socket: &impl AsFd, _take: bool) {}
+/// There is no way to refuse descriptors here: false.
+pub fn take_descriptors(_socket: &impl AsFd, _take: bool) -> bool {
+    false
+}

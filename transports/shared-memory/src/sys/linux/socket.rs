@@ -1,16 +1,15 @@
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use anyipc_core::{Result, Source};
-use anyipc_os::{Dir, Fd, Quiet, Set, is_shortage, take_descriptors};
+use anyipc_os::{Dir, Fd, Set, is_shortage, recv_descriptors, take_descriptors};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind,
-    connect, listen, recvmsg, send, sendmsg, shutdown, socket_with, sockopt,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix,
+    SocketFlags, SocketType, accept_with, bind, connect, listen, send, sendmsg, shutdown, socket_with,
 };
 
 use super::super::{Bells, Credentials};
@@ -21,8 +20,6 @@ const BACKLOG: i32 = 1024;
 const MOST_GONE: usize = 16;
 /// The most descriptors that we send with one message.
 const MAX_FDS: usize = 4;
-/// The most that the kernel lets anybody send.
-const SCM_MAX_FD: usize = 253;
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// A non-blocking local stream socket.
@@ -61,28 +58,9 @@ impl Socket {
         Ok(sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, flags)?)
     }
 
-    /// Receives bytes, and appends the descriptors that came with them. 0: the other side hung up. A
-    /// table of descriptors that is full loses the descriptors, and the bytes with them.
-    ///
-    /// A descriptor of any kind may come. There is room for all, since the kernel would close the rest in this
-    /// call, and closing a socket may wait until what its buffer holds is sent (`SO_LINGER`): that is taken away.
+    /// See [`recv_descriptors`].
     pub(crate) fn recv_with(&self, bytes: &mut [u8], fds: &mut Vec<Fd>) -> io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SCM_MAX_FD))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-        let _quiet = Quiet::new();
-        let got = recvmsg(&self.0, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(received) = message {
-                fds.extend(received.map(|fd| {
-                    // An error: it is no such socket.
-                    let _ = sockopt::set_socket_linger(&fd, None);
-                    Fd::new(fd)
-                }));
-            }
-        }
-        // The kernel drops the descriptors that it finds no number for.
-        if got.flags.contains(ReturnFlags::CTRUNC) { Err(Errno::MFILE.into()) } else { Ok(got.bytes) }
+        recv_descriptors(&self.0, bytes, fds, RecvFlags::DONTWAIT)
     }
 
     /// Whether the other side has hung up or died.

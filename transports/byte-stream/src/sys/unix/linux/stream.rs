@@ -1,16 +1,17 @@
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
-use anyipc_os::{Dir, Fd, Quiet, limit_unsent, refuse_data, sleep, take_descriptors};
+use anyipc_os::{Dir, Fd, Quiet, limit_unsent, recv_descriptors, refuse_data, sleep, take_descriptors};
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, Shutdown, SocketType, recv, recvmsg, send, sendmsg, shutdown, socketpair,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, Shutdown, SocketType, recv, send,
+    sendmsg, shutdown, socketpair,
 };
 
 use super::{FLAGS, Room};
@@ -40,6 +41,8 @@ const MOST_UNREAD: usize = 64 << 20;
 pub struct Stream {
     fd: Fd,
     tcp: bool,
+    /// Descriptors may lie among the bytes. False once the kernel refuses them and everything older was received.
+    carries: AtomicBool,
 }
 
 impl Stream {
@@ -53,16 +56,19 @@ impl Stream {
     /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: nobody listens;
     /// `WouldBlock`: its queue is full.
     pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
-        socket::connect_local(dir, name).map(Self::ready)
+        let stream = Self::ready(socket::connect_local(dir, name)?);
+        stream.carries.store(true, Relaxed);
+        Ok(stream)
     }
 
     /// Two ends of a local stream.
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
         let _quiet = Quiet::new();
         let (a, b) = socketpair(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
-        let ends = [Fd::new(a), Fd::new(b)];
-        ends.iter().for_each(|end| take_descriptors(end, false));
-        let [a, b] = ends;
+        let (a, b) = (Fd::new(a), Fd::new(b));
+        for end in [&a, &b] {
+            take_descriptors(end, false);
+        }
         Ok((Self::ready(a), Self::ready(b)))
     }
 
@@ -77,7 +83,7 @@ impl Stream {
     }
 
     pub(in super::super) fn ready(fd: Fd) -> Self {
-        Self { fd, tcp: false }
+        Self { fd, tcp: false, carries: AtomicBool::new(false) }
     }
 
     /// From now on about this many bytes are in flight at most, in the direction that this end sends; 0 is the usual.
@@ -107,7 +113,7 @@ impl Stream {
     }
 
     fn over_tcp(fd: Fd) -> Self {
-        Self { fd, tcp: true }
+        Self { fd, tcp: true, carries: AtomicBool::new(false) }
     }
 
     /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
@@ -139,7 +145,27 @@ impl Stream {
 
     /// Receives what is there. 0: the other side hung up.
     pub(crate) fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.carries.load(Relaxed) {
+            return self.recv_last(bytes);
+        }
         Ok(recv(&self.fd, bytes, RecvFlags::DONTWAIT)?.0)
+    }
+
+    /// The same, while descriptors may lie among the bytes. This thread would wait for one that closes slowly, so none is
+    /// left to the kernel.
+    #[cold]
+    fn recv_last(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        let got = recv_descriptors(&self.fd, bytes, &mut Vec::new(), RecvFlags::DONTWAIT);
+        if matches!(&got, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.carries.store(false, Relaxed);
+        }
+        got
+    }
+
+    /// No descriptor is taken any more. Those that have come may lie in the stream; where the kernel cannot refuse them,
+    /// they may always do, and are not looked for.
+    fn refuse_descriptors(&self) {
+        self.carries.store(take_descriptors(&self.fd, false), Relaxed);
     }
 
     /// Prepares [`recv_within`](Self::recv_within). False: it cannot be had. Not for the end of a stream that was given
@@ -151,7 +177,7 @@ impl Stream {
 
     /// As [`recv`](Self::recv), but sleeps until there is something, for about so long at most.
     pub(crate) fn recv_within(self: &Arc<Self>, bytes: &mut [u8], timeout: Duration) -> io::Result<usize> {
-        if timeout < SLEEP {
+        if timeout < SLEEP || self.carries.load(Relaxed) {
             sleep(&self.source(), Interest::Readable, timeout);
             return self.recv(bytes);
         }
@@ -160,23 +186,18 @@ impl Stream {
 
     /// As [`recv`](Self::recv); a stream that came along replaces `other`.
     pub(crate) fn recv_with(&self, bytes: &mut [u8], other: &mut Option<Self>) -> io::Result<usize> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-        let _quiet = Quiet::new();
-        let got = recvmsg(&self.fd, &mut [IoSliceMut::new(bytes)], &mut control, flags)?;
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(received) = message {
-                for fd in received.map(Fd::new) {
-                    // Whoever sent it: our calls never wait for it.
-                    rustix::io::ioctl_fionbio(&fd, true)?;
-                    // It is the only one that has to come.
-                    take_descriptors(&self.fd, false);
-                    *other = Some(Self { fd, tcp: false });
-                }
-            }
+        let mut fds = Vec::new();
+        let got = recv_descriptors(&self.fd, bytes, &mut fds, RecvFlags::DONTWAIT)?;
+        if let Some(fd) = fds.pop() {
+            // Our calls never wait for it, whatever it is.
+            rustix::io::ioctl_fionbio(&fd, true)?;
+            // It is the only one that has to come.
+            let stream = Self::ready(fd);
+            stream.refuse_descriptors();
+            self.refuse_descriptors();
+            *other = Some(stream);
         }
-        Ok(got.bytes)
+        Ok(got)
     }
 
     /// Whether a sender gets an error when the receiver has left and the other direction goes on.
@@ -242,6 +263,18 @@ impl Stream {
     /// What a reactor registers.
     pub(crate) fn source(self: &Arc<Self>) -> Source {
         Arc::clone(self) as Source
+    }
+}
+
+impl Drop for Stream {
+    /// The kernel would close the descriptors that are still there, and this thread would wait for one that closes slowly.
+    fn drop(&mut self) {
+        if !self.carries.load(Relaxed) || !self.fd.is_ours() {
+            return;
+        }
+        // Nothing more comes.
+        let _ = shutdown(&self.fd, Shutdown::Both);
+        self.discard();
     }
 }
 
