@@ -310,7 +310,8 @@ fn what_persists_stays_until_it_is_removed() {
 #[test]
 fn a_creation_that_fails_leaves_no_queue_that_persists() {
     let directory = Dir::open(Scope::User, Operation::Open).unwrap().path().to_owned();
-    for (native, prefix) in [("", "mq+"), ("&native=posix", "mq-posix+")] {
+    let posix = "&native=posix&capacity=1KiB&max_message=64";
+    for (native, prefix) in [("", "mq+"), (posix, "mq-posix+")] {
         let name = name("fails");
         // No listener can be made there.
         let in_the_way = directory.join(format!("{prefix}{}.sock", name.os_name()));
