@@ -98,10 +98,12 @@ impl Endpoint {
         self.dial(self.hello(), deadline(Some(timeout)))
     }
 
-    /// The text that `alloc_lpsz` stored.
+    /// The text that `alloc_lpsz` stored. Over `tcp://` its owner tells it while it accepts; this waits for that as
+    /// long as the address's `timeout` (5 s) says. Elsewhere nothing is waited for.
     ///
     /// # Errors
-    /// `NotFound`, `Corrupt` (there is no NUL), `Unsupported`: all −3.
+    /// `NotFound`, `Mismatch` (the block was not made by `alloc_lpsz`), `Corrupt` (there is no NUL), `TimedOut`
+    /// (`tcp://`), `Unsupported`: all −3.
     pub fn lpsz(&self) -> Result<CString> {
         let mut text = CString::default();
         self.inner

@@ -94,7 +94,8 @@ pub use anyipc_shared_memory::Block;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// Creates the named object and becomes its owner.
+/// Creates the named object and becomes its owner. With `create=open_or_create` and a live owner the result is an
+/// opener's handle, as [`open`] gives it: [`Endpoint::role`] tells.
 ///
 /// # Errors
 /// `Exists` (−1) if the name is alive, `OutOfMemory` (−4), anything else −2: a bad address, an unknown

@@ -88,7 +88,8 @@ impl Queue {
         .map_err(|e| self.explain(e, Operation::Send))
     }
 
-    /// Receives one message with its priority; waits for it.
+    /// Receives one message with its priority; waits for it, without a limit of time: a queue has no end. `Ok` takes
+    /// the message out: it is lost if this process dies before it has dealt with it.
     ///
     /// # Errors
     /// `Corrupt`, `Removed` (the queue is empty and its name went away), `Forked`. That nobody will send any more is none: others may come.

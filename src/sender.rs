@@ -78,7 +78,8 @@ impl Sender {
         self.send_within(message, None)
     }
 
-    /// As [`send`](Self::send), waiting this long at most. After `TimedOut` nothing of the message arrives.
+    /// As [`send`](Self::send), waiting this long at most. After `TimedOut` nothing of the message arrives, but the
+    /// frames of a long one that went out keep their room until the peer receives.
     ///
     /// # Errors
     /// `TimedOut`, and those of `send`.

@@ -50,7 +50,8 @@ impl Channel {
 }
 
 impl Endpoint {
-    /// As [`accept`](Self::accept), for values: a connector whose types or codec differ is turned away.
+    /// As [`accept`](Self::accept), for values: a connector whose types or codec differ is turned away. One that
+    /// names no types (`connect`) is let in; a message of it that is no value is a `Codec` error of `recv`.
     ///
     /// # Errors
     /// Those of `accept`; `Unsupported` if the codec was not compiled in.

@@ -212,6 +212,17 @@ fn transports_describe_themselves() {
 }
 
 #[test]
+fn trust_is_understood_by_each_transport() {
+    let registry = Registry::new();
+    for scheme in common::SCHEMES {
+        for value in ["copy", "same-user"] {
+            let address = format!("{scheme}://127.0.0.1:0?trust={value}").parse().unwrap();
+            assert!(registry.resolve(&address).is_ok(), "{address}");
+        }
+    }
+}
+
+#[test]
 fn what_is_not_there_is_none() {
     let owner = anyipc::create(url("inproc", "get")).unwrap();
     assert!(owner.get::<String>().is_none());

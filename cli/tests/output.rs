@@ -125,6 +125,7 @@ fn an_owner_takes_no_more_than_it_prints() {
             let sent = place.run_with(["--json", "send", &url], lines.as_bytes());
             assert_eq!(sent.code(), Some(1), "{scheme}: {}", sent.stdout());
             assert!(matches!(sent.failure().1.as_str(), "peer_gone" | "closed"), "{}", sent.stderr());
+            assert_eq!(sent.error()["address"], url.as_str(), "{}", sent.stderr());
             assert!(end(owner).status.code().is_some());
         }
     }

@@ -52,8 +52,8 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         let mut channel = anyipc::connect(&address)?;
         let peer = PeerInfo::from(channel.peer());
         let started = Instant::now();
-        channel.send_timeout(&text, patience)?;
-        let answer = channel.recv_timeout(patience)?;
+        channel.send_timeout(&text, patience).map_err(|error| error.at(&address))?;
+        let answer = channel.recv_timeout(patience).map_err(|error| error.at(&address))?;
         let elapsed = started.elapsed();
         channel.close()?;
         Ok((peer, elapsed, answer))

@@ -61,7 +61,9 @@ fn send(address: &Address, text: Option<Vec<u8>>) -> Result<Summary> {
     let (mut sender, receiver) = anyipc::connect(address)?.split();
     receiver.close();
     let longest = sender.max_message() as u64;
-    text::each(text.as_deref(), longest, &mut |message| Ok(sender.send(message)?))?;
+    text::each(text.as_deref(), longest, &mut |message| {
+        Ok(sender.send(message).map_err(|error| error.at(address))?)
+    })?;
     let (stats, peer) = (sender.stats(), sender.peer().into());
     sender.close()?;
     Ok(Summary { address: address.to_string(), sent: stats.messages_sent, bytes: stats.bytes_sent, peer })

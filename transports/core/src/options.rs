@@ -10,7 +10,7 @@ pub mod keys {
     pub const SIZE: Key = Key::new("size", Bytes, Owner, "bytes of the named block, 1 or more");
     /// `capacity`: bytes in flight per direction.
     pub const CAPACITY: Key =
-        Key::new("capacity", Bytes, Owner, "bytes in flight per direction of a channel").or("64KiB");
+        Key::new("capacity", Bytes, Owner, "bytes in flight per direction of a channel").or("256KiB");
     /// `max_message`: the longest message.
     pub const MAX_MESSAGE: Key =
         Key::new("max_message", Bytes, Both, "longest message sent or accepted").or("16MiB");

@@ -108,7 +108,8 @@ pub struct Peer {
     pub hello: Hello,
 }
 
-/// How often, and why last, the owner turned a connector away.
+/// How often, and why last, the owner turned a connector away. Over most transports a connector that gave up before
+/// its handshake ended counts, too.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rejections {
     /// How many.

@@ -6,6 +6,13 @@ use std::time::Duration;
 use crate::layout::{CHUNK, Full, Geometry, MAX_CHUNKS, MAX_SEATS, MIN_CHUNKS, longest_in};
 use crate::posix::{self, Shape};
 
+/// `capacity`. Our queues and those of the kernel have different defaults.
+const CAPACITY_KEY: Key = Key {
+    help: "bytes of the queue, and in flight per direction of a channel; without it 256 KiB, \
+           with native=posix 64 KiB",
+    default: None,
+    ..keys::CAPACITY
+};
 /// `priorities`: how many there are.
 const PRIORITIES: Key =
     Key::new("priorities", KeyKind::Count, Side::Owner, "priorities of the queue, 1 to 32; 0 is the lowest")
@@ -36,7 +43,7 @@ pub(crate) const NATIVE: Key = Key::new(
 );
 
 pub(crate) const KEYS: &[Key] =
-    &[keys::CAPACITY, PRIORITIES, FULL, PERSIST, NATIVE, keys::SCOPE, keys::TRUST_ANYWAY];
+    &[CAPACITY_KEY, PRIORITIES, FULL, PERSIST, NATIVE, keys::SCOPE, keys::TRUST_ANYWAY];
 
 /// Bytes of a queue and of each direction of a channel, unless the address says otherwise: enough to receive while a
 /// sender that found it full wakes up.

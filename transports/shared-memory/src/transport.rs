@@ -12,6 +12,13 @@ use crate::rendezvous::Rendezvous;
 use crate::segment::{New, Segment};
 use crate::sys::Dir;
 
+/// `capacity`. It has no single default: a ring without a fixed size grows.
+const CAPACITY: Key = Key {
+    help: "bytes in flight per direction of a channel; without it 16 KiB, which grow to 4 MiB",
+    default: None,
+    ..keys::CAPACITY
+};
+
 /// `shm://`: named blocks of shared memory, and channels over rings in shared memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SharedMemory;
@@ -24,7 +31,7 @@ impl Transport for SharedMemory {
     }
 
     fn keys(&self) -> &'static [Key] {
-        &[keys::SIZE, keys::CAPACITY, keys::SCOPE, keys::TRUST]
+        &[keys::SIZE, CAPACITY, keys::SCOPE, keys::TRUST]
     }
 
     fn about(&self) -> &'static str {

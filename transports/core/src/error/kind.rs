@@ -117,7 +117,7 @@ pub enum ErrorKind {
     TimedOut,
     /// The other side closed in an orderly way; everything it sent has been delivered.
     Closed,
-    /// The other side died or hung up without closing.
+    /// The other side died or hung up without closing, or gave its connect up while the owner accepted it.
     PeerGone,
     /// The handle belongs to the parent of this forked process.
     Forked,
