@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyipc_core::{Error, ErrorKind, Flags, Operation, Peer, RecvHalf, Result, Wait};
+use anyipc_core::{Error, ErrorKind, Flags, Operation, Peer, RecvHalf, Result, Wait, give_back};
 
 use crate::Address;
 use crate::channel::{Link, Stats};
@@ -12,11 +12,6 @@ use crate::wait::{Spinner, Waitable, deadline, wait};
 const STEP: usize = 2 << 20;
 /// What a frame counts for beside its bytes.
 const FRAME: usize = 4 << 10;
-
-/// A buffer for fragments of up to so many bytes is kept for good.
-const KEPT: usize = 64 << 10;
-/// One that is larger is given back when so many messages came without a need for it, and there are no more.
-const SHORTER: u64 = 8;
 
 /// The receiving half of a channel.
 #[derive(Debug)]
@@ -257,9 +252,8 @@ impl Receiver {
     /// There is nothing to receive: the buffer that one large message made is not kept for the short ones.
     #[cold]
     fn give_back(&mut self) {
-        let unused = self.assembly == Assembly::Idle && self.messages - self.assembled >= SHORTER;
-        if unused && self.partial.capacity() > KEPT {
-            self.partial = Vec::new();
+        if self.assembly == Assembly::Idle {
+            give_back(&mut self.partial, self.messages - self.assembled);
         }
     }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyipc_core::{Error, ErrorKind, Flags, Operation, Peer, Result, SendHalf, Wait};
+use anyipc_core::{Error, ErrorKind, Flags, KEPT, Operation, Peer, Result, SendHalf, Wait, give_back};
 
 use crate::Address;
 use crate::channel::{Link, Stats};
@@ -27,6 +27,8 @@ pub struct Sender {
     bytes: u64,
     /// For `send_with` above one frame.
     scratch: Vec<u8>,
+    /// `messages` when `scratch` was of use last.
+    filled: u64,
 }
 
 /// What an earlier call left to be done before the next message can go its way.
@@ -37,6 +39,8 @@ enum Left {
     Cork,
     /// To call off fragments of a message that will not be finished.
     Fragments,
+    /// To give back what `scratch` has for a large message, if some shorter ones follow.
+    Memory,
 }
 
 impl Sender {
@@ -62,6 +66,7 @@ impl Sender {
             messages: 0,
             bytes: 0,
             scratch: Vec::new(),
+            filled: 0,
         }
     }
 
@@ -267,7 +272,7 @@ impl Sender {
 
     pub(crate) fn try_flush(&mut self) -> Result<()> {
         if self.left == Left::Cork {
-            self.left = Left::Nothing;
+            self.left = self.rest();
         }
         self.half.try_flush()
     }
@@ -307,7 +312,7 @@ impl Sender {
                 rest.split_at_checked(self.fragment).filter(|(_, tail)| !tail.is_empty())
             else {
                 self.half.try_send(Flags::NONE, rest)?;
-                self.left = Left::Nothing;
+                self.left = self.rest();
                 self.count(message.len());
                 return Ok(());
             };
@@ -334,10 +339,19 @@ impl Sender {
             Left::Cork => self.try_flush()?,
             Left::Fragments => {
                 self.half.try_send(Flags::ABORT, &[])?;
-                self.left = Left::Nothing;
+                self.left = self.rest();
+            }
+            Left::Memory => {
+                give_back(&mut self.scratch, self.messages - self.filled);
+                self.left = self.rest();
             }
         }
         Ok(())
+    }
+
+    /// What is left when neither a batch nor fragments are.
+    fn rest(&self) -> Left {
+        if self.scratch.capacity() > KEPT { Left::Memory } else { Left::Nothing }
     }
 
     #[inline]
@@ -378,7 +392,7 @@ impl Sender {
                 Ok(Some(message))
             }
             None => {
-                self.scratch = message;
+                self.keep_scratch(message);
                 Ok(None)
             }
         }
@@ -386,6 +400,10 @@ impl Sender {
 
     pub(crate) fn keep_scratch(&mut self, scratch: Vec<u8>) {
         self.scratch = scratch;
+        self.filled = self.messages;
+        if self.left == Left::Nothing {
+            self.left = self.rest();
+        }
     }
 
     pub(crate) fn check(&self, len: usize) -> Result<()> {

@@ -46,13 +46,15 @@ fn after_some_short_messages() {
         let peers = thread::spawn(move || {
             let mut peers: Vec<_> = (0..PEERS).map(|_| anyipc::connect(&address).unwrap()).collect();
             peers.iter_mut().for_each(|peer| peer.send(&vec![1; LARGE]).unwrap());
+            // Written in place, or in memory of the sender's.
+            peers.iter_mut().for_each(|peer| peer.send_with(LARGE, |message| Some(message.len())).unwrap());
             for _ in 0..10 {
                 peers.iter_mut().for_each(|peer| peer.send(b"short").unwrap());
             }
             peers
         });
         let long = Duration::from_secs(20);
-        for _ in 0..11 * PEERS {
+        for _ in 0..12 * PEERS {
             inbox.recv_timeout(long).unwrap();
         }
         let _peers = peers.join().unwrap();

@@ -1,14 +1,11 @@
-/// So many bytes are kept for good.
-const KEPT: usize = 64 << 10;
-/// After so many frames in a row that needed no more, larger memory is given back.
-const SHORT_FRAMES: u32 = 64;
+use anyipc_core::{KEPT, give_back};
 
 /// The private memory in which a half lets frames be read or written that are not used in place.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     bytes: Vec<u8>,
-    /// How many frames in a row have used at most [`KEPT`] bytes of larger memory.
-    short: u32,
+    /// How many frames in a row have used at most [`KEPT`] bytes.
+    short: u64,
 }
 
 impl Scratch {
@@ -19,16 +16,10 @@ impl Scratch {
 
     /// Puts the memory back, of which a frame used so many bytes; `None`: there was no frame.
     pub(super) fn put_back(&mut self, bytes: Vec<u8>, used: Option<usize>) {
-        let Some(used) = used else {
-            self.bytes = bytes;
-            return;
-        };
-        let large = bytes.capacity() > KEPT && used <= KEPT;
-        self.short = if large { self.short + 1 } else { 0 };
-        if self.short < SHORT_FRAMES {
-            self.bytes = bytes;
-        } else {
-            self.short = 0;
+        self.bytes = bytes;
+        if let Some(used) = used {
+            self.short = if used <= KEPT { self.short + 1 } else { 0 };
+            give_back(&mut self.bytes, self.short);
         }
     }
 }
@@ -50,13 +41,13 @@ mod tests {
         };
         for round in 0..3 {
             use_of(&mut scratch, 1 << 20);
-            (1..SHORT_FRAMES).for_each(|_| use_of(&mut scratch, 10));
+            (0..3).for_each(|_| use_of(&mut scratch, 10));
             assert!(scratch.bytes.capacity() >= 1 << 20, "another large one may follow, round {round}");
         }
-        use_of(&mut scratch, 10);
+        (0..10).for_each(|_| use_of(&mut scratch, 10));
         assert!(scratch.bytes.capacity() <= KEPT);
         use_of(&mut scratch, KEPT);
-        (0..2 * SHORT_FRAMES).for_each(|_| use_of(&mut scratch, 10));
+        (0..20).for_each(|_| use_of(&mut scratch, 10));
         assert!(scratch.bytes.capacity() >= KEPT, "this much is kept");
     }
 }
