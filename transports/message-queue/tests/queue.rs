@@ -310,7 +310,7 @@ fn what_persists_stays_until_it_is_removed() {
 #[test]
 fn a_creation_that_fails_leaves_no_queue_that_persists() {
     let directory = Dir::open(Scope::User, Operation::Open).unwrap().path().to_owned();
-    let posix = "&native=posix&capacity=1KiB&max_message=64";
+    let posix = "&native=posix&capacity=512&max_message=64";
     for (native, prefix) in [("", "mq+"), (posix, "mq-posix+")] {
         let name = name("fails");
         // No listener can be made there.
