@@ -2,7 +2,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use anyipc_core::{Error, Hello, Operation, Peer, Result};
+use anyipc_core::{Error, Hello, KEPT, Operation, Peer, Result, give_back};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::codec::CodecId;
@@ -21,6 +21,8 @@ pub struct TypedSender<Out> {
     inner: Sender,
     codec: CodecId,
     buffer: Vec<u8>,
+    /// How many values in a row needed at most [`KEPT`] bytes.
+    shorter: u64,
     marker: PhantomData<fn(&Out)>,
 }
 
@@ -43,7 +45,7 @@ impl Channel {
         let codec = inner.settings().codec.unwrap_or_default();
         let codec = codec.available().map_err(|e| e.at(inner.address()))?;
         Ok(TypedChannel {
-            sender: TypedSender { inner, codec, buffer: Vec::new(), marker: PhantomData },
+            sender: TypedSender { inner, codec, buffer: Vec::new(), shorter: 0, marker: PhantomData },
             receiver: TypedReceiver { inner: receiver, codec, marker: PhantomData },
         })
     }
@@ -193,8 +195,11 @@ impl<Out: Serialize> TypedSender<Out> {
     }
 
     fn encode(&mut self, value: &Out) -> Result<()> {
+        give_back(&mut self.buffer, self.shorter);
         self.buffer.clear();
-        self.codec.encode(value, &mut self.buffer).map_err(|e| self.inner.explain(e))
+        self.codec.encode(value, &mut self.buffer).map_err(|e| self.inner.explain(e))?;
+        self.shorter = if self.buffer.len() <= KEPT { self.shorter + 1 } else { 0 };
+        Ok(())
     }
 }
 

@@ -1,5 +1,5 @@
 //! Memory that one large message made is given back after some short ones, and descriptors after the end.
-#![cfg(feature = "in-process")]
+#![cfg(all(feature = "in-process", feature = "postcard"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 mod common;
@@ -51,10 +51,17 @@ fn after_some_short_messages() {
             for _ in 0..10 {
                 peers.iter_mut().for_each(|peer| peer.send(b"short").unwrap());
             }
+            // What values are encoded into, likewise.
+            let mut peers: Vec<_> =
+                peers.into_iter().map(|peer| peer.typed::<String, u8>().unwrap()).collect();
+            peers.iter_mut().for_each(|peer| peer.send(&"x".repeat(LARGE)).unwrap());
+            for _ in 0..10 {
+                peers.iter_mut().for_each(|peer| peer.send(&"short".into()).unwrap());
+            }
             peers
         });
         let long = Duration::from_secs(20);
-        for _ in 0..12 * PEERS {
+        for _ in 0..23 * PEERS {
             inbox.recv_timeout(long).unwrap();
         }
         let _peers = peers.join().unwrap();
