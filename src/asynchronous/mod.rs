@@ -289,6 +289,9 @@ impl AsyncReceiver {
 impl Endpoint {
     /// As [`accept`](Self::accept), async. Cancel-safe.
     ///
+    /// # Panics
+    /// In a tokio runtime without I/O and time.
+    ///
     /// # Errors
     /// Those of `accept`; `Unsupported` outside of a tokio runtime.
     pub async fn accept_async(&self) -> Result<AsyncChannel> {
@@ -296,6 +299,9 @@ impl Endpoint {
     }
 
     /// As [`connect`](Self::connect), async. Cancel-safe.
+    ///
+    /// # Panics
+    /// In a tokio runtime without I/O and time.
     ///
     /// # Errors
     /// Those of `connect`; `Unsupported` outside of a tokio runtime.
@@ -326,6 +332,9 @@ impl Registry {
 
 /// As [`connect`](crate::connect()), async. Cancel-safe. What may block, such as looking up the name of a host, happens
 /// on a thread of the runtime for blocking calls.
+///
+/// # Panics
+/// In a tokio runtime without I/O and time.
 ///
 /// # Errors
 /// Those of `connect`; `Unsupported` outside of a tokio runtime.

@@ -6,6 +6,8 @@ use crate::Queue;
 use crate::queue::{Messages, Room};
 
 /// A [`Queue`] whose waiting calls are async. All of them are cancel-safe.
+///
+/// Its calls need a tokio runtime with I/O and time enabled, and panic in one without.
 #[derive(Debug)]
 pub struct AsyncQueue {
     inner: Queue,
