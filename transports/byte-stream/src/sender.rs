@@ -295,6 +295,11 @@ impl<O: Outgoing> Drop for Sender<O> {
         if self.generation != generation() || self.end.is_some() {
             return;
         }
+        // No caller was told that an unflushed batch was sent. If it does not fit whole, a part of
+        // it would take the goodbye's room.
+        if self.batch > 0 && !self.stream.has_room(self.batch).unwrap_or(false) {
+            self.batch = 0;
+        }
         self.buffer.truncate(self.batch);
         if !self.stream.tells_end() {
             self.buffer.extend_from_slice(&BYE);

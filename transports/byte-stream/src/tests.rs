@@ -207,6 +207,26 @@ fn the_goodbye_always_has_room() {
     }
 }
 
+/// A batch that was not flushed and does not fit takes nothing of the goodbye's room.
+#[test]
+fn the_goodbye_has_room_behind_a_batch_that_has_none() {
+    let (mut sender, mut half) = halves(usize::MAX);
+    let mut sent = 0;
+    while sender.try_send(Flags::NONE, &noise(20_000, sent)).is_ok() {
+        sent += 1;
+    }
+    sender.cork();
+    for i in 0..60 {
+        sender.try_send(Flags::NONE, &noise(1000, i)).unwrap();
+    }
+    assert_eq!(kind(sender.try_flush()), ErrorKind::WouldBlock);
+    drop(sender);
+    for i in 0..sent {
+        assert!(recv(&mut half).unwrap().1 == noise(20_000, i), "{i} of {sent}");
+    }
+    assert_eq!(kind(recv(&mut half)), ErrorKind::Closed);
+}
+
 /// Whatever it said before: it runs out of memory in the midst of a frame.
 #[test]
 fn a_frame_that_is_taken_in_part_is_never_ok() {
