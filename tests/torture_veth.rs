@@ -7,7 +7,7 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyipc::ErrorKind;
 use support::process::{hear, linger, say, serve, spawn_under};
@@ -25,12 +25,13 @@ ip addr add 10.9.0.1/24 dev here
 ip link set here up
 nsenter --net --target $other ip addr add 10.9.0.2/24 dev there
 nsenter --net --target $other ip link set there up
+[ -z "$SEND_BUFFERS" ] || echo "$SEND_BUFFERS" >/proc/sys/net/ipv4/tcp_wmem
 OTHER=$other "$@""#;
 const WRAPPER: &[&str] = &["unshare", "--net", "sh", "-c", NETWORK, "sh"];
 
 #[test]
 fn child() {
-    serve(&[("owner", owner), ("opener", opener)]);
+    serve(&[("owner", owner), ("opener", opener), ("streamer", streamer), ("reader", reader)]);
 }
 
 /// `owner <length> <how>`: sends until there is no room, then only receives.
@@ -73,12 +74,79 @@ fn opener(words: &[&str]) {
     linger();
 }
 
-#[test]
-fn what_was_ok_arrives_over_short_packets() {
+/// Sends messages of many lengths as fast as the other side takes them.
+fn streamer(_words: &[&str]) {
+    let owner = anyipc::create("tcp://10.9.0.1:0?allow_remote=true&capacity=64KiB").unwrap();
+    let other = std::env::var("OTHER").unwrap();
+    let dir = std::env::var("ANYIPC_DIR").unwrap();
+    let wrapper = ["nsenter", "--net", "--target", &other];
+    let _reader = spawn_under(&wrapper, Path::new(&dir), &format!("reader {}", owner.address()));
+    let mut channel = owner.accept_timeout(PATIENCE).unwrap();
+    let begun = Instant::now();
+    let mut sent: u64 = 0;
+    while begun.elapsed() < Duration::from_secs(2) {
+        channel.send(&vec![7; length(sent)]).unwrap_or_else(|error| panic!("{sent}: {error}"));
+        sent += 1;
+    }
+    channel.send(b"").unwrap();
+    assert_eq!(channel.recv_timeout(PATIENCE).unwrap(), sent.to_le_bytes());
+    say(&format!("{sent} arrived"));
+}
+
+fn reader(words: &[&str]) {
+    let mut channel = anyipc::connect(words[0]).unwrap();
+    let mut got: u64 = 0;
+    loop {
+        let message = channel.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{got}: {error}"));
+        if message.is_empty() {
+            break;
+        }
+        assert_eq!(message.len(), length(got));
+        got += 1;
+    }
+    channel.send(&got.to_le_bytes()).unwrap();
+    linger();
+}
+
+fn length(message: u64) -> usize {
+    let of_these = [100, 3000, 65_536, 1, 20_000, 500, 131_072, 40, 4096, 60_000];
+    of_these[usize::try_from(message * 7 % 10).unwrap()]
+}
+
+fn has_networks() -> bool {
     let (program, arguments) = WRAPPER.split_first().unwrap();
     let done = Command::new(program).args(arguments).arg("true").output();
-    if !done.as_ref().is_ok_and(|done| done.status.success()) {
+    let has = done.as_ref().is_ok_and(|done| done.status.success());
+    if !has {
         println!("no network namespaces, or no `ip` (iproute2): NOT TESTED: {done:?}");
+    }
+    has
+}
+
+/// Linux makes a send buffer that it sizes itself no larger than `tcp_wmem` says, and one that was
+/// larger smaller then, also below what is queued.
+#[test]
+fn a_send_buffer_that_shrinks_tears_no_message() {
+    if !has_networks() {
+        return;
+    }
+    let _watchdog = watchdog("the test of a shrinking send buffer", Duration::from_secs(120));
+    for (mtu, buffers) in [("576", "4096 4096 4096"), ("1500", "4096 4096 4096"), ("576", "4096 16384 65536")]
+    {
+        let network = NETWORK.replace("mtu 1500", &format!("mtu {mtu}"));
+        let buffers = format!("SEND_BUFFERS={buffers}");
+        let wrapper = ["env", &buffers, "unshare", "--net", "sh", "-c", &network, "sh"];
+        let place = Scratch::new("veth");
+        let mut owner = spawn_under(&wrapper, place.path(), "streamer");
+        let arrived = owner.hear_within(Duration::from_secs(60));
+        assert!(arrived.ends_with("arrived"), "packets of {mtu}, {buffers}: {arrived}");
+        println!("packets of {mtu}, {buffers}: {arrived}");
+    }
+}
+
+#[test]
+fn what_was_ok_arrives_over_short_packets() {
+    if !has_networks() {
         return;
     }
     let _watchdog = watchdog("the test over short packets", Duration::from_secs(300));

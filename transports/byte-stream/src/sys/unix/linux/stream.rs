@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
-use anyipc_os::{Dir, Fd, Quiet, limit_unsent, recv_descriptors, refuse_data, sleep, take_descriptors};
+use anyipc_os::{
+    Dir, Fd, Quiet, limit_unsent, recv_descriptors, refuse_data, send_memory, sleep, take_descriptors,
+};
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, Shutdown, SocketType, recv, send,
@@ -243,16 +245,20 @@ impl Stream {
         &self.fd
     }
 
-    /// Makes the send buffer larger, as far as the kernel grants it. It doubles what it is told, and would make one
-    /// smaller that it has itself sized beyond what it grants.
+    /// Makes the send buffer larger, as far as the kernel grants it. It doubles what it is told, and
+    /// would make one smaller that it has itself sized beyond what it grants. Over TCP it may have
+    /// made the buffer smaller than what is queued.
     pub(crate) fn enlarge(&self) {
-        let Ok(size) = sockopt::socket_send_buffer_size(&self.fd) else { return };
-        if !self.tcp || size < 2 * (BUFFER + MORE) {
-            let _ = sockopt::set_socket_send_buffer_size(&self.fd, size / 2 + MORE);
+        let Ok(memory) = send_memory(&self.fd) else { return };
+        if !self.tcp {
+            let _ = sockopt::set_socket_send_buffer_size(&self.fd, memory.limit / 2 + MORE);
+            return;
         }
-        if self.tcp {
-            let _ = limit_unsent(&self.fd, usize::MAX);
+        let size = memory.limit.max(memory.queued);
+        if memory.limit < 2 * (BUFFER + MORE) {
+            let _ = sockopt::set_socket_send_buffer_size(&self.fd, size / 2 + 2 * MORE);
         }
+        let _ = limit_unsent(&self.fd, usize::MAX);
     }
 
     /// Which readiness of the source a sender waits for.
