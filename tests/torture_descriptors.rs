@@ -25,7 +25,7 @@ const PATIENCE: &str = "timeout=60s";
 
 #[test]
 fn child() {
-    serve(&[("echo", echo), ("hoard", hoard)]);
+    serve(&[("echo", echo), ("hoard", hoard), ("squeezed", squeezed)]);
 }
 
 fn limit(descriptors: u64) {
@@ -64,6 +64,42 @@ fn hoard(words: &[&str]) {
     }
     say(&inbox.endpoint().address().to_string());
     answer(inbox);
+}
+
+/// `squeezed URL`: connects with no free descriptor, with one, and so on, and says what comes of it.
+fn squeezed(words: &[&str]) {
+    end_with_parent();
+    let taken = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64 - 1;
+    for free in 0..12 {
+        limit(taken + free);
+        let met = anyipc::connect(words[0]).and_then(|mut channel| {
+            channel.send(b"ping")?;
+            channel.recv_timeout(Duration::from_secs(10))
+        });
+        limit(FEW);
+        say(&met.map_or_else(|error| format!("{:?}: {error}", error.kind()), |_| "served".into()));
+    }
+}
+
+#[test]
+fn an_opener_without_descriptors_is_told_so() {
+    let _watchdog = watchdog("descriptors", Duration::from_secs(120));
+    for scheme in SCHEMES {
+        let mut owner = spawn_here(&format!("echo {} 100", address(scheme, "squeezed")));
+        let url = owner.hear();
+        let mut opener = spawn_here(&format!("squeezed {url}"));
+        let mut served = 0;
+        for free in 0..12 {
+            let heard = opener.hear();
+            served += u32::from(heard == "served");
+            let told = heard.starts_with("Io: ") && heard.contains("Too many open files");
+            assert!(heard == "served" || told, "{scheme} with {free} free: {heard}");
+        }
+        assert!(served > 0, "{scheme}");
+        owner.kill();
+        owner.wait();
+        opener.wait();
+    }
 }
 
 /// How long a process has run or wanted to: also on a loaded machine, a busy one does so all the time.
