@@ -192,6 +192,31 @@ fn a_crowd_that_only_knocks_is_no_offence() {
     });
 }
 
+/// At every step of a handshake. Over TCP a connector with a ticket that leaves gives its place back
+/// at once: an owner has 256.
+#[test]
+fn connectors_that_give_up_keep_nobody_out() {
+    both("give-up", |door| {
+        let endpoint = (door.open)();
+        let mut accepted = 0;
+        for connector in 0..2400 {
+            let mut attempt = Attempt::new(hello(door.scheme));
+            for _ in 0..connector % 6 {
+                let tried = endpoint.try_connect(&mut attempt);
+                if tried.is_ok() {
+                    break;
+                }
+                accepted +=
+                    usize::from(door.owner.try_connect(&mut Attempt::new(hello(door.scheme))).is_ok());
+            }
+        }
+        let begun = Instant::now();
+        friends_meet(door);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{} {:?}", door.scheme, begun.elapsed());
+        println!("{}: {accepted} of 2400 came in", door.scheme);
+    });
+}
+
 #[test]
 fn fifty_clients_at_once() {
     const CLIENTS: usize = 50;

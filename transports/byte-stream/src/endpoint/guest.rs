@@ -32,6 +32,8 @@ pub(super) struct Guest {
     since: Instant,
     /// It has said more than the present stage shows.
     spoke: bool,
+    /// It has a ticket and speaks to the channel already, or nothing tells whether it does.
+    has_begun: bool,
     /// What its channel needs beside the stream. Of one that has no ticket yet, it is not kept free for a second stream.
     reserve: Reserve,
 }
@@ -91,7 +93,18 @@ impl Guest {
 
     fn new(stream: Stream, who: Option<Credentials>, stage: Stage, reserve: Reserve) -> Self {
         let (patience, since) = (HANDSHAKE, Instant::now());
-        Self { stream, who, said: Vec::new(), stage, session: None, patience, since, spoke: false, reserve }
+        Self {
+            stream,
+            who,
+            said: Vec::new(),
+            stage,
+            session: None,
+            patience,
+            since,
+            spoke: false,
+            has_begun: !Stream::PEEKS,
+            reserve,
+        }
     }
 
     pub(super) fn stream(&self) -> &Stream {
@@ -198,6 +211,7 @@ impl Guest {
                     }
                     missing => missing,
                 },
+                Stage::Welcomed { ticket: Some(_), .. } if !self.has_begun => return self.awaited(),
                 Stage::Welcomed { .. } | Stage::Joined(..) => return Ok(Said::Nothing),
                 Stage::Room { text, told } => {
                     let rest = text.answer().get(*told..).unwrap_or_default();
@@ -226,6 +240,18 @@ impl Guest {
             if let Some(said) = self.advance(entry, set)? {
                 return Ok(said);
             }
+        }
+    }
+
+    /// Of a connector with a ticket, whose second stream has not come yet: whether it has left. What
+    /// it says meanwhile is for the channel.
+    fn awaited(&mut self) -> Result<Said> {
+        match self.stream.has_begun() {
+            Ok(begun) => {
+                self.has_begun = begun;
+                Ok(Said::Nothing)
+            }
+            Err(_) => self.left(),
         }
     }
 
@@ -326,6 +352,8 @@ impl Handshake for Guest {
 
     fn interest(&self) -> Option<Interest> {
         match self.stage {
+            // Its end is noticed, so that it keeps no place any longer.
+            Stage::Welcomed { ticket: Some(_), .. } if !self.has_begun => Some(Interest::Readable),
             // What it says now is for the channel.
             Stage::Welcomed { .. } | Stage::Joined(..) => None,
             Stage::Room { .. } => Some(Interest::Writable),

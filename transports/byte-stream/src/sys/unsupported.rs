@@ -24,6 +24,7 @@ fn no<T>() -> io::Result<T> {
 pub struct Stream(Infallible);
 
 impl Stream {
+    pub(crate) const PEEKS: bool = false;
     pub(crate) const PASSES_STREAMS: bool = false;
     pub(crate) const TCP_BOTH_WAYS: bool = false;
     pub(crate) const DRAINS: bool = false;
@@ -50,6 +51,9 @@ impl Stream {
         match self.0 {}
     }
     pub(crate) fn send_with(&self, _bytes: &[u8], _other: &Self) -> io::Result<usize> {
+        match self.0 {}
+    }
+    pub(crate) fn has_begun(&self) -> io::Result<bool> {
         match self.0 {}
     }
     pub(crate) fn recv(&self, _bytes: &mut [u8]) -> io::Result<usize> {

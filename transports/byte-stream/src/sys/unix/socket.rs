@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyipc_os::{Dir, Fd, NO_SIGNAL, peer_of};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, connect, getpeername, getsockname, sockopt};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, connect, getpeername, getsockname, recv, sockopt,
+};
 
 use super::system::fresh;
 use crate::sys::Credentials;
@@ -63,6 +65,17 @@ pub(super) fn prepare_tcp(fd: &Fd) -> io::Result<()> {
 pub(super) fn credentials(fd: &Fd) -> io::Result<Credentials> {
     let (pid, uid) = peer_of(fd)?;
     Ok(Credentials { pid, uid: Some(uid) })
+}
+
+/// Whether there is something to receive, which stays there. `ConnectionReset` if the other side has
+/// hung up and nothing is left.
+pub(super) fn has_bytes(fd: &Fd) -> io::Result<bool> {
+    match recv(fd, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((_, 0)) => Err(io::ErrorKind::ConnectionReset.into()),
+        Ok(_) => Ok(true),
+        Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether the kernel takes more, or knows that it never will.

@@ -21,6 +21,8 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Whether [`has_begun`](Self::has_begun) can tell.
+    pub(crate) const PEEKS: bool = false;
     /// Whether a local stream can hand over the end of another one.
     pub(crate) const PASSES_STREAMS: bool = false;
     /// Whether a TCP connection that carries both directions of a channel can end without a loss.
@@ -98,6 +100,11 @@ impl Stream {
     /// `Unsupported`, as streams cannot be handed over.
     pub(crate) fn send_with(&self, _bytes: &[u8], _other: &Self) -> io::Result<usize> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Never asked.
+    pub(crate) fn has_begun(&self) -> io::Result<bool> {
+        Ok(true)
     }
 
     /// Receives what is there. 0: the other side hung up.

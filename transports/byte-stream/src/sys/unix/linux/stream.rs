@@ -48,6 +48,8 @@ pub struct Stream {
 }
 
 impl Stream {
+    /// Whether [`has_begun`](Self::has_begun) can tell.
+    pub(crate) const PEEKS: bool = true;
     /// Whether a local stream can hand over the end of another one.
     pub(crate) const PASSES_STREAMS: bool = true;
     /// Whether a TCP connection that carries both directions of a channel can end without a loss.
@@ -143,6 +145,12 @@ impl Stream {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         Ok(sendmsg(&self.fd, &[IoSlice::new(bytes)], &mut control, SEND)?)
+    }
+
+    /// Whether there is something to receive, which stays there. An error once the other side has
+    /// hung up and nothing is left.
+    pub(crate) fn has_begun(&self) -> io::Result<bool> {
+        socket::has_bytes(&self.fd)
     }
 
     /// Receives what is there. 0: the other side hung up.

@@ -40,6 +40,8 @@ enum Kind {
 }
 
 impl Stream {
+    /// Whether [`has_begun`](Self::has_begun) can tell.
+    pub(crate) const PEEKS: bool = true;
     /// Whether a local stream can hand over the end of another one.
     pub(crate) const PASSES_STREAMS: bool = false;
     /// Whether a TCP connection that carries both directions of a channel can end without a loss.
@@ -137,6 +139,12 @@ impl Stream {
     /// `Unsupported`, as streams are not handed over.
     pub(crate) fn send_with(&self, _bytes: &[u8], _other: &Self) -> io::Result<usize> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Whether there is something to receive, which stays there. An error once the other side has
+    /// hung up and nothing is left.
+    pub(crate) fn has_begun(&self) -> io::Result<bool> {
+        socket::has_bytes(&self.fd)
     }
 
     /// Receives what is there. 0: the other side hung up.
