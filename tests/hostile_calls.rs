@@ -394,6 +394,7 @@ fn suffers(scheme: &str, manners: &[&[&str]]) {
             let mut longest = Longest::default();
             scene(&url, &mut longest);
             faults.extend(longest.report(&format!("{scheme} {manner} {who}")));
+            hostile.kill_with(&url);
         }
     }
     assert!(faults.is_empty(), "these took too long:\n{}", faults.join("\n"));
@@ -433,6 +434,7 @@ fn a_queue() {
     }
     longest.timed("drop", || drop(queue));
     let _ = longest.timed("close", || owner.close());
+    hostile.kill_with(&url);
     let faults = longest.report("mq scribble queue");
     assert!(faults.is_empty(), "these took too long:\n{}", faults.join("\n"));
 }

@@ -96,8 +96,7 @@ fn an_opener_without_descriptors_is_told_so() {
             assert!(heard == "served" || told, "{scheme} with {free} free: {heard}");
         }
         assert!(served > 0, "{scheme}");
-        owner.kill();
-        owner.wait();
+        owner.kill_with(&url);
         opener.wait();
     }
 }
@@ -143,8 +142,7 @@ fn more_clients_than_descriptors_are_all_served_in_the_end() {
             }
         });
         assert_idle(wanted(&owner), start.elapsed(), &url);
-        owner.kill();
-        owner.wait();
+        owner.kill_with(&url);
     }
 }
 
@@ -160,8 +158,7 @@ fn a_connector_of_an_owner_without_descriptors_waits_and_costs_nothing() {
         let error = anyipc::connect(&url).unwrap_err();
         assert!(start.elapsed() >= TIME, "{url}: {error}");
         assert_idle(wanted(&owner) - before, start.elapsed(), &url);
-        owner.kill();
-        owner.wait();
+        owner.kill_with(&url);
     }
 }
 
@@ -186,6 +183,5 @@ fn strangers_that_hold_connections_do_not_keep_an_owner_busy() {
         done.send(channel.recv().unwrap()).unwrap();
     });
     assert_eq!(finished.recv_timeout(Duration::from_secs(60)).unwrap(), b"ping");
-    owner.kill();
-    owner.wait();
+    owner.kill_with(&address);
 }

@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anyipc::ErrorKind;
+
 const ROLE: &str = "ANYIPC_TORTURE_ROLE";
 /// What a line to the parent begins with; others are for people.
 const MARK: &str = "@ ";
@@ -151,6 +153,15 @@ impl Process {
     /// `kill -9`; does not wait.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
+    }
+
+    /// `kill -9`, and removes what this leaves of the address, damaged or not.
+    pub(crate) fn kill_with(mut self, address: &str) {
+        self.kill();
+        self.wait();
+        if let Err(error) = anyipc::Registry::global().remove(address, true) {
+            assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported), "{error}");
+        }
     }
 
     /// Waits for the end.
