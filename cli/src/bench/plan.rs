@@ -310,10 +310,10 @@ mod tests {
                 _ => assert_eq!(keys, ["wait", "timeout", "max_message"]),
             }
         }
-        let plan = plan(&["--trust", "same-user"]).unwrap();
-        for (transport, trusting) in [("inproc", false), ("shm", true)] {
+        let plan = plan(&["--option", "scope=user"]).unwrap();
+        for (transport, knows) in [("inproc", false), ("shm", true)] {
             let of = plan.cases.iter().filter(|case| case.transport == transport);
-            assert!(of.map(|case| case.options.iter().any(|(k, _)| k == "trust")).all(|t| t == trusting));
+            assert!(of.map(|case| case.options.iter().any(|(k, _)| k == "scope")).all(|t| t == knows));
         }
     }
 
@@ -321,7 +321,7 @@ mod tests {
     fn what_no_row_heeds_is_refused() {
         let why = |words: &[&str]| super::tests::plan(words).unwrap_err().to_string();
         assert!(why(&["--option", "nobody=1", "--transports", "shm"]).contains("capacity"));
-        assert!(why(&["--trust", "same-user", "--transports", "inproc"]).contains("\"trust\""));
+        assert!(why(&["--option", "scope=user", "--transports", "inproc"]).contains("\"scope\""));
         assert!(why(&["--batch", "8", "--patterns", "round-trip"]).contains("--patterns stream"));
     }
 
