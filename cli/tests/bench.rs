@@ -184,7 +184,7 @@ fn messages_in_place_in_batches_and_on_one_core() {
     let trusting = |row: &&Value| {
         row["options"].as_array().unwrap().contains(&serde_json::json!(["trust", "same-user"]))
     };
-    assert_eq!(rows(&record).iter().filter(trusting).count(), 2 * 2 * 2);
+    assert_eq!(rows(&record).iter().filter(trusting).count(), 3 * 2 * 2);
     let streams = ["--patterns", "stream", "--batch", "7", "--compare=unix,cache-line"];
     let record = measured(&place, &[&only[..], &streams].concat());
     assert_eq!((&record["settings"]["batch"], rows(&record).len()), (&7.into(), 2 * 4));
