@@ -200,9 +200,12 @@ fn system_names_are_those_of_the_files() {
         let place = Place::new();
         let explained = place.run(["--json", "explain", url]).records().remove(0);
         let name = explained["system_name"].as_str().unwrap();
-        let _owner = place.start_owner(["recv", url, "--follow"]);
+        let owner = place.start_owner(["recv", url, "--follow"]);
         let files = place.files();
         assert!(!files.is_empty() && files.iter().all(|file| file.starts_with(name)), "{name}: {files:?}");
         assert!(place.run(["explain", url]).ok().contains(name));
+        // A queue of the kernel's would outlive the place.
+        drop(owner);
+        place.run(["rm", url]).ok();
     }
 }
