@@ -247,12 +247,15 @@ impl Room {
     /// Lets the FIFO hold more for a long frame. False if it may not, or the system does not grant it.
     fn grow(&mut self, data: &Fifo, len: usize) -> bool {
         while len > LONG && self.pages.capacity() < self.most {
-            let larger = (2 * self.pages.capacity()).min(self.most);
-            if data.resize(larger).is_err() {
-                self.most = self.pages.capacity();
-                return false;
+            let held = self.pages.capacity();
+            let resized = data.resize((2 * held).min(self.most));
+            match resized.and_then(|()| data.capacity()) {
+                Ok(larger) if larger > held => self.pages.resized(larger),
+                _ => {
+                    self.most = held;
+                    return false;
+                }
             }
-            self.pages.resized(larger);
             if self.pages.take(len) {
                 return true;
             }
@@ -389,5 +392,35 @@ impl Incoming for RecvEnd {
 
     fn source(&self) -> Source {
         self.fifo.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use anyipc_os::Scope;
+
+    use super::*;
+
+    /// An owner may say any capacity, also one that is no number of pages.
+    #[test]
+    fn a_fifo_grows_to_an_odd_capacity_and_no_further() {
+        let (done, finished) = channel();
+        std::thread::spawn(move || {
+            let dir = Dir::open(Scope::User, Operation::Create).unwrap();
+            let name = format!("pipe.grows.{}.fifo", std::process::id());
+            Fifo::make(&dir, &name).unwrap();
+            let data = Fifo::writer(&dir, &name).unwrap();
+            dir.unlink(&name).unwrap();
+            let pages = Pages::new(data.capacity().unwrap(), page_size());
+            let mut room = Room { pages, most: 100_001, lack: Lack::None, set: Set::new().unwrap() };
+            let frame = vec![0; 60_000];
+            while room.pages.take(frame.len()) || room.ask(&data, frame.len()).unwrap() {
+                assert_eq!(data.write(&frame).unwrap(), frame.len());
+            }
+            done.send(data.capacity().unwrap()).unwrap();
+        });
+        assert_eq!(finished.recv_timeout(Duration::from_secs(30)).unwrap(), 128 << 10);
     }
 }
