@@ -4,12 +4,14 @@
 
 mod common;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Armed, Endpoint as _, Error, ErrorKind, Operation, Queue, Result, Transport, Waiter};
+use anyipc_core::{
+    Armed, Endpoint as _, Error, ErrorKind, Name, Operation, Queue, Result, Transport, Waiter,
+};
 use anyipc_message_queue::MessageQueue;
 use anyipc_os::{Dir, Scope};
 use common::{Way, create, failed, name, open, options, queue, recv, try_recv};
@@ -59,14 +61,21 @@ fn abused(queue: &mut dyn Queue, seed: &mut u64) -> [Duration; CALLS.len()] {
     ]
 }
 
+/// The file of a queue, and where its memory begins and how long it is: behind the file's own header. The
+/// geometry is read once, when the queue is opened.
+fn memory_of(name: &Name) -> (File, u64, u64) {
+    let dir = Dir::open(Scope::User, Operation::Open).unwrap();
+    let path = dir.path().join(format!("mq+{}.queue", name.os_name()));
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let (start, len) = (4096, file.metadata().unwrap().len() - 4096);
+    (file, start, len)
+}
+
 #[test]
 fn no_call_is_long_whatever_is_written_into_any_word() {
     let name = name("scribbled-all");
     let owner = create(&name, "capacity=4KiB&priorities=3");
-    let file =
-        Dir::open(Scope::User, Operation::Open).unwrap().path().join(format!("mq+{}.queue", name.os_name()));
-    let file = OpenOptions::new().read(true).write(true).open(file).unwrap();
-    let (start, len) = (4096, file.metadata().unwrap().len() - 4096);
+    let (file, start, len) = memory_of(&name);
     let stop = AtomicBool::new(false);
     let longest = std::thread::scope(|scope| {
         let users: Vec<_> = (0..2u64)
@@ -124,11 +133,7 @@ fn no_call_is_long_whatever_is_written_into_any_word() {
 fn whatever_is_written_into_the_memory_no_call_panics_or_hangs() {
     let name = name("scribbled");
     let owner = create(&name, "capacity=4KiB&priorities=3");
-    let file =
-        Dir::open(Scope::User, Operation::Open).unwrap().path().join(format!("mq+{}.queue", name.os_name()));
-    let file = OpenOptions::new().read(true).write(true).open(file).unwrap();
-    // Behind the file's own header. The geometry is read once, when the queue is opened.
-    let (start, len) = (4096, file.metadata().unwrap().len() - 4096);
+    let (file, start, len) = memory_of(&name);
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for user in 0..2u64 {
