@@ -33,7 +33,11 @@ fn diagnostic(line: u32) -> Diagnostic {
         file: format!("src/module_{}/main.rs", line % 10),
         line,
         column: line.is_multiple_of(2).then_some(line / 2),
-        severity: if line.is_multiple_of(3) { Severity::Error } else { Severity::Warning { code: 7 } },
+        severity: if line.is_multiple_of(3) {
+            Severity::Error
+        } else {
+            Severity::Warning { code: 7 }
+        },
         text: "unused variable: `x`".into(),
         score: f64::from(line) / 4.0,
     }
@@ -45,7 +49,11 @@ fn benches(criterion: &mut Criterion) {
 }
 
 /// Throughput is of encoded bytes, which differ between the codecs: compare times.
-fn compare<T: Serialize + DeserializeOwned + PartialEq>(criterion: &mut Criterion, name: &str, value: &T) {
+fn compare<T: Serialize + DeserializeOwned + PartialEq>(
+    criterion: &mut Criterion,
+    name: &str,
+    value: &T,
+) {
     let mut group = criterion.benchmark_group(format!("codec/{name}"));
     for codec in [CodecId::Postcard, CodecId::Bincode, CodecId::Json] {
         if !codec.is_available() {

@@ -51,7 +51,11 @@ fn facade_ends(url: String) -> (Channel, Channel) {
     (owner.accept().unwrap(), opener.join().unwrap())
 }
 
-fn pass<S: SendHalf + ?Sized, R: RecvHalf + ?Sized>(sender: &mut S, receiver: &mut R, message: &[u8]) {
+fn pass<S: SendHalf + ?Sized, R: RecvHalf + ?Sized>(
+    sender: &mut S,
+    receiver: &mut R,
+    message: &[u8],
+) {
     sender.try_send(Flags::NONE, message).unwrap();
     let mut read = |_, message: &[u8]| assert_eq!(black_box(message).len(), SIZE);
     // The kernel may take its time.

@@ -46,7 +46,9 @@ async fn echo(mut channel: AsyncChannel) -> anyipc::Result<u64> {
     loop {
         match channel.recv().await {
             Ok(message) => channel.send(&message).await?,
-            Err(error) if error.kind() == ErrorKind::Closed => return Ok(channel.stats().messages_received),
+            Err(error) if error.kind() == ErrorKind::Closed => {
+                return Ok(channel.stats().messages_received);
+            }
             Err(error) => return Err(error),
         }
     }

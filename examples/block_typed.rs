@@ -32,7 +32,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let (settings, counter) = (anyipc::create(SETTINGS)?, anyipc::create(COUNTER)?);
-    settings.block()?.store(&Settings { theme: "light".into(), font_size: 11, recent: Vec::new() })?;
+    settings.block()?.store(&Settings {
+        theme: "light".into(),
+        font_size: 11,
+        recent: Vec::new(),
+    })?;
     counter.block()?.atomic_u64(0)?.fetch_add(1, Relaxed);
     Command::new(std::env::current_exe()?).arg("editor").status()?;
 

@@ -15,10 +15,16 @@ use std::time::Duration;
 use anyipc::transport::{
     Armed, Attempt, Endpoint, Flags, KeyKind, RecvHalf, SendHalf, Side, Transport, Wait, Waiter,
 };
-use anyipc::{Capabilities, Error, ErrorKind, Key, Name, Operation, Options, Peer, Registry, Result, Role};
+use anyipc::{
+    Capabilities, Error, ErrorKind, Key, Name, Operation, Options, Peer, Registry, Result, Role,
+};
 
-const DEPTH: Key =
-    Key::new("depth", KeyKind::Count, Side::Owner, "frames in flight per direction, 1 to 1024 (default 8)");
+const DEPTH: Key = Key::new(
+    "depth",
+    KeyKind::Count,
+    Side::Owner,
+    "frames in flight per direction, 1 to 1024 (default 8)",
+);
 const MAX_FRAME: usize = 4096;
 /// How often a waiting call looks again.
 const PAUSE: Duration = Duration::from_micros(100);
@@ -107,9 +113,11 @@ impl Endpoint for Handle {
                 .pop_front()
                 .ok_or_else(|| Error::new(Operation::Accept, ErrorKind::WouldBlock))?,
             Self::Opener(door) => {
-                let door =
-                    door.upgrade().ok_or_else(|| Error::new(Operation::Connect, ErrorKind::NoOwner))?;
-                let ((out, theirs), (back, ours)) = (sync_channel(door.depth), sync_channel(door.depth));
+                let door = door
+                    .upgrade()
+                    .ok_or_else(|| Error::new(Operation::Connect, ErrorKind::NoOwner))?;
+                let ((out, theirs), (back, ours)) =
+                    (sync_channel(door.depth), sync_channel(door.depth));
                 lock(&door.waiting).push_back((Sending(back), Receiving(theirs)));
                 (Sending(out), Receiving(ours))
             }

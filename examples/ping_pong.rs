@@ -34,7 +34,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         assert_eq!(answer, message);
         times.sort_unstable();
-        println!("{size:>6} bytes: p50 {:?}, p99 {:?}", times[ROUNDS / 2], times[ROUNDS * 99 / 100]);
+        println!(
+            "{size:>6} bytes: p50 {:?}, p99 {:?}",
+            times[ROUNDS / 2],
+            times[ROUNDS * 99 / 100]
+        );
     }
     channel.close()?;
     peer.wait()?;

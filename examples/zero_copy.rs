@@ -32,7 +32,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut channel = owner.accept_timeout(Duration::from_secs(10))?;
     let (mut frames, start) = (0, Instant::now());
     loop {
-        match channel.recv_with(|frame| frame.len() == FRAME && frame.iter().all(|&b| b == frames as u8)) {
+        match channel
+            .recv_with(|frame| frame.len() == FRAME && frame.iter().all(|&b| b == frames as u8))
+        {
             Ok(true) => frames += 1,
             Ok(false) => return Err(format!("frame {frames} is damaged").into()),
             Err(error) if error.kind() == ErrorKind::Closed => break,

@@ -76,7 +76,8 @@ fn read(text: &str) -> Result<Address> {
     let (scheme, rest) = text
         .split_once("://")
         .ok_or_else(|| fault("`://` is missing; an address reads scheme://name?key=value"))?;
-    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '+' | '.');
+    let word =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '+' | '.');
     if !scheme.starts_with(|c: char| c.is_ascii_lowercase()) || !scheme.chars().all(word) {
         return Err(fault(format!(
             "{scheme} is no scheme; one is a lower-case word such as shm",
@@ -98,8 +99,11 @@ fn read(text: &str) -> Result<Address> {
         };
         let (key, value) = (decode(key)?, decode(value)?);
         if pairs.iter().any(|(k, _)| *k == key) {
-            return Err(fault(format!("the key {key} is given twice; give it once", key = excerpt(&key)))
-                .as_kind(ErrorKind::InvalidOption));
+            return Err(fault(format!(
+                "the key {key} is given twice; give it once",
+                key = excerpt(&key)
+            ))
+            .as_kind(ErrorKind::InvalidOption));
         }
         pairs.push((key, value));
     }
@@ -126,7 +130,10 @@ fn decode(text: &str) -> Result<String> {
         rest = tail.get(2..).unwrap_or_default();
     }
     String::from_utf8(bytes).map_err(|_| {
-        fault(format!("bad percent-encoding in {text}: the bytes are not UTF-8", text = excerpt(text)))
+        fault(format!(
+            "bad percent-encoding in {text}: the bytes are not UTF-8",
+            text = excerpt(text)
+        ))
     })
 }
 
@@ -247,7 +254,10 @@ mod tests {
     #[test]
     fn with_replaces() {
         let address: Address = "shm://x?wait=spin".parse().unwrap();
-        assert_eq!(address.with("wait", "block").with("a", "&").to_string(), "shm://x?wait=block&a=%26");
+        assert_eq!(
+            address.with("wait", "block").with("a", "&").to_string(),
+            "shm://x?wait=block&a=%26"
+        );
     }
 
     proptest! {

@@ -67,9 +67,16 @@ pub struct Channel {
 }
 
 impl Channel {
-    pub(crate) fn new((send, receive, peer): DynHalves, address: &Address, settings: &Settings) -> Self {
+    pub(crate) fn new(
+        (send, receive, peer): DynHalves,
+        address: &Address,
+        settings: &Settings,
+    ) -> Self {
         let link = Arc::new(Link { address: address.clone(), peer, settings: settings.clone() });
-        Self { sender: Sender::new(send, Arc::clone(&link)), receiver: Receiver::new(receive, link) }
+        Self {
+            sender: Sender::new(send, Arc::clone(&link)),
+            receiver: Receiver::new(receive, link),
+        }
     }
 
     pub(crate) fn receiver(&mut self) -> &mut Receiver {
@@ -99,12 +106,19 @@ impl Channel {
     }
 
     /// See [`Sender::send_with`].
-    pub fn send_with(&mut self, max: usize, fill: impl FnMut(&mut [u8]) -> Option<usize>) -> Result<()> {
+    pub fn send_with(
+        &mut self,
+        max: usize,
+        fill: impl FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
         self.sender.send_with(max, fill)
     }
 
     /// See [`Sender::send_many`].
-    pub fn send_many<M: AsRef<[u8]>>(&mut self, messages: impl IntoIterator<Item = M>) -> Result<usize> {
+    pub fn send_many<M: AsRef<[u8]>>(
+        &mut self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<usize> {
         self.sender.send_many(messages)
     }
 
@@ -142,7 +156,11 @@ impl Channel {
 
     /// See [`Receiver::recv_with_timeout`].
     #[inline]
-    pub fn recv_with_timeout<R>(&mut self, timeout: Duration, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
+    pub fn recv_with_timeout<R>(
+        &mut self,
+        timeout: Duration,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R> {
         self.receiver.recv_with_timeout(timeout, read)
     }
 

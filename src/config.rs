@@ -39,7 +39,8 @@ impl Config {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::io(Operation::Address, "reading the configuration file", error).at(path.display())
+            Error::io(Operation::Address, "reading the configuration file", error)
+                .at(path.display())
         })?;
         Self::from_str(&text).map_err(|error| error.at(path.display()))
     }
@@ -48,7 +49,10 @@ impl Config {
     ///
     /// # Errors
     /// As [`from_file`](Self::from_file), for its contents.
-    #[allow(clippy::should_implement_trait, reason = "the trait is implemented, too; this needs no import")]
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "the trait is implemented, too; this needs no import"
+    )]
     pub fn from_str(text: &str) -> Result<Self> {
         let file: File = toml::from_str(text).map_err(|error| {
             Error::new(Operation::Address, ErrorKind::InvalidOption)
@@ -66,7 +70,9 @@ impl Config {
             }
             let address = url.parse().map_err(|error: Error| {
                 let kind = error.kind();
-                Error::new(Operation::Address, kind).because(format!("[addresses] {name}")).from_source(error)
+                Error::new(Operation::Address, kind)
+                    .because(format!("[addresses] {name}"))
+                    .from_source(error)
             })?;
             addresses.insert(name, address);
         }
@@ -87,9 +93,14 @@ impl Config {
         self.addresses.keys().map(String::as_str)
     }
 
-    fn lookup(&self, name: &str, environment: impl Fn(&str) -> Option<OsString>) -> Result<Address> {
+    fn lookup(
+        &self,
+        name: &str,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Address> {
         let variable = variable(name);
-        let fault = |why: String| Error::new(Operation::Address, ErrorKind::InvalidAddress).because(why);
+        let fault =
+            |why: String| Error::new(Operation::Address, ErrorKind::InvalidAddress).because(why);
         if let Some(url) = environment(&variable) {
             let url = url.into_string().map_err(|_| fault(format!("{variable} is not UTF-8")))?;
             return url.parse().map_err(|error: Error| {
@@ -108,8 +119,10 @@ impl Config {
 }
 
 fn variable(name: &str) -> String {
-    let name: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    let name: String = name
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+        .collect();
     format!("ANYIPC_{name}_URL")
 }
 
@@ -125,7 +138,8 @@ impl FromStr for Config {
 mod tests {
     use super::*;
 
-    const FILE: &str = "[addresses]\nerrors = \"shm://edix.errors?wait=block\"\n\"a-b\" = \"inproc://x\"\n";
+    const FILE: &str =
+        "[addresses]\nerrors = \"shm://edix.errors?wait=block\"\n\"a-b\" = \"inproc://x\"\n";
 
     #[test]
     fn the_environment_wins() {
@@ -160,6 +174,9 @@ mod tests {
             let text = Config::from_str(bad).unwrap_err().to_string();
             assert!(text.contains(word), "{bad}: {text}");
         }
-        assert_eq!(Config::from_file("/nonexistent/anyipc.toml").unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(
+            Config::from_file("/nonexistent/anyipc.toml").unwrap_err().kind(),
+            ErrorKind::NotFound
+        );
     }
 }

@@ -6,7 +6,9 @@ use std::task::{Wake, Waker};
 use std::thread::{Thread, ThreadId};
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Armed, Attempt, Error, ErrorKind, Hello, Operation, Result, Role, Source, Wait, Waiter};
+use anyipc_core::{
+    Armed, Attempt, Error, ErrorKind, Hello, Operation, Result, Role, Source, Wait, Waiter,
+};
 
 use crate::settings::WaitMode;
 use crate::wait::{Spinner, Waitable, deadline, wait};
@@ -167,8 +169,9 @@ impl Wait for Attempting<'_> {
             Waiter::Thread => {
                 let thread = std::thread::current();
                 self.waker.take_if(|(id, _)| *id != thread.id());
-                let (_, waker) =
-                    self.waker.get_or_insert_with(|| (thread.id(), Waker::from(Arc::new(Unpark(thread)))));
+                let (_, waker) = self
+                    .waker
+                    .get_or_insert_with(|| (thread.id(), Waker::from(Arc::new(Unpark(thread)))));
                 match self.endpoint.raw().arm(&mut self.attempt, Waiter::Task(waker))? {
                     Armed::Waker => Armed::Park,
                     armed => armed,
@@ -237,7 +240,8 @@ impl Opening {
 
     pub(crate) fn attempt(&mut self) -> Result<Endpoint> {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let opened = self.absence.defer(self.registry.open_quietly(&self.address, left), Operation::Connect);
+        let opened =
+            self.absence.defer(self.registry.open_quietly(&self.address, left), Operation::Connect);
         if self.absence.nobody && Instant::now() >= self.look_around {
             self.look_around = Instant::now() + LOOK_AROUND;
             if let Some(hint) = self.registry.elsewhere(&self.address) {
@@ -281,7 +285,9 @@ impl Waitable for Opening {
 pub(crate) fn open_then_connect(opening: &mut Opening) -> Result<Channel> {
     let deadline = opening.deadline();
     let endpoint = match opening.attempt() {
-        Err(error) if error.is_would_block() => wait(opening, Operation::Connect, deadline, Opening::attempt),
+        Err(error) if error.is_would_block() => {
+            wait(opening, Operation::Connect, deadline, Opening::attempt)
+        }
         done => done,
     }
     .map_err(|error| opening.explain(error))?;

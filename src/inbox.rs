@@ -263,11 +263,17 @@ impl Inbox {
         }
     }
 
-    fn message<R>(&mut self, timeout: Option<Duration>, read: impl FnOnce(PeerId, &[u8]) -> R) -> Result<R> {
+    fn message<R>(
+        &mut self,
+        timeout: Option<Duration>,
+        read: impl FnOnce(PeerId, &[u8]) -> R,
+    ) -> Result<R> {
         let mut read = Some(read);
         match self.try_message(&mut read) {
             Err(error) if error.is_would_block() => {
-                wait(self, Operation::Receive, deadline(timeout), |inbox| inbox.try_message(&mut read))
+                wait(self, Operation::Receive, deadline(timeout), |inbox| {
+                    inbox.try_message(&mut read)
+                })
             }
             done => done,
         }

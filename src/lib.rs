@@ -76,8 +76,8 @@ pub use typed::{TypedChannel, TypedReceiver, TypedSender};
 /// The contract with transports: what a backend of one's own implements.
 pub use anyipc_core as transport;
 pub use anyipc_core::{
-    Capabilities, Error, ErrorKind, Key, Name, Object, ObjectState, Operation, Options, Peer, QueueStatus,
-    Rejections, Result, Role, SmCode,
+    Capabilities, Error, ErrorKind, Key, Name, Object, ObjectState, Operation, Options, Peer,
+    QueueStatus, Rejections, Result, Role, SmCode,
 };
 #[cfg(feature = "shared-memory")]
 pub use anyipc_shared_memory::Block;

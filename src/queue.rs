@@ -24,7 +24,10 @@ impl Endpoint {
     /// `Unsupported` where the transport has no queues ([`Capabilities::QUEUE`](crate::Capabilities::QUEUE)),
     /// `OutOfMemory`, `Forked`.
     pub fn queue(&self) -> Result<Queue> {
-        let inner = self.raw().queue().map_err(|error| error.during(Operation::Queue).at(self.address()))?;
+        let inner = self
+            .raw()
+            .queue()
+            .map_err(|error| error.during(Operation::Queue).at(self.address()))?;
         let spinner = || Spinner::new(self.settings().wait);
         Ok(Queue { inner, address: self.address().clone(), room: spinner(), messages: spinner() })
     }
@@ -62,7 +65,12 @@ impl Queue {
         self.inner.try_send(priority, message).map_err(|e| self.explain(e, Operation::Send))
     }
 
-    fn send_within(&mut self, priority: u32, message: &[u8], timeout: Option<Duration>) -> Result<()> {
+    fn send_within(
+        &mut self,
+        priority: u32,
+        message: &[u8],
+        timeout: Option<Duration>,
+    ) -> Result<()> {
         self.room.last_len = message.len();
         match self.inner.try_send(priority, message) {
             Ok(()) => Ok(()),
@@ -142,7 +150,11 @@ impl Queue {
         self.try_read(&mut Some(read)).map_err(|e| self.explain(e, Operation::Receive))
     }
 
-    fn recv_within<R>(&mut self, timeout: Option<Duration>, read: impl FnOnce(u32, &[u8]) -> R) -> Result<R> {
+    fn recv_within<R>(
+        &mut self,
+        timeout: Option<Duration>,
+        read: impl FnOnce(u32, &[u8]) -> R,
+    ) -> Result<R> {
         let mut read = Some(read);
         match self.try_read(&mut read) {
             Ok(done) => Ok(done),
@@ -219,7 +231,10 @@ impl Queue {
         self.inner.try_send(priority, message)
     }
 
-    pub(crate) fn try_read<R, F: FnOnce(u32, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<R> {
+    pub(crate) fn try_read<R, F: FnOnce(u32, &[u8]) -> R>(
+        &mut self,
+        read: &mut Option<F>,
+    ) -> Result<R> {
         let mut len = 0;
         let mut result = None;
         self.inner.try_recv_with(&mut |priority, message| {

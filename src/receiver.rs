@@ -114,7 +114,11 @@ impl Receiver {
     }
 
     #[inline]
-    fn recv_into_within(&mut self, buffer: &mut Vec<u8>, timeout: Option<Duration>) -> Result<usize> {
+    fn recv_into_within(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        timeout: Option<Duration>,
+    ) -> Result<usize> {
         if self.assembly == Assembly::Idle {
             buffer.clear();
             let got = self.half.try_recv_into(buffer);
@@ -177,12 +181,20 @@ impl Receiver {
     /// # Errors
     /// `TimedOut`, and those of `recv`.
     #[inline]
-    pub fn recv_with_timeout<R>(&mut self, timeout: Duration, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
+    pub fn recv_with_timeout<R>(
+        &mut self,
+        timeout: Duration,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R> {
         self.recv_with_within(read, Some(timeout))
     }
 
     #[inline]
-    fn recv_with_within<R>(&mut self, read: impl FnOnce(&[u8]) -> R, timeout: Option<Duration>) -> Result<R> {
+    fn recv_with_within<R>(
+        &mut self,
+        read: impl FnOnce(&[u8]) -> R,
+        timeout: Option<Duration>,
+    ) -> Result<R> {
         let mut read = Some(read);
         match self.try_with(&mut read) {
             Ok(result) => Ok(result),
@@ -392,7 +404,10 @@ impl Receiver {
             return Ok(false);
         }
         if self.partial.len() > self.limit {
-            return Err(corrupt(&format!("it sent a message longer than max_message={}", self.limit)));
+            return Err(corrupt(&format!(
+                "it sent a message longer than max_message={}",
+                self.limit
+            )));
         }
         if flags == Flags::NONE {
             self.assembly = Assembly::Idle;

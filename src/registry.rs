@@ -2,8 +2,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyipc_core::{
-    COMMON_KEYS, Capabilities, DynEndpoint, DynTransport, Error, ErrorKind, Name, Object, ObjectState,
-    Operation, Options, Result, Transport, excerpt, keys,
+    COMMON_KEYS, Capabilities, DynEndpoint, DynTransport, Error, ErrorKind, Name, Object,
+    ObjectState, Operation, Options, Result, Transport, excerpt, keys,
 };
 
 use crate::connect::{Opening, open_then_connect};
@@ -91,14 +91,17 @@ impl Registry {
     /// `InvalidAddress` for an unknown scheme, `InvalidOption` for a key or value the transport does not take.
     /// Each names the choices.
     pub fn resolve(&self, address: &Address) -> Result<(&dyn DynTransport, Options)> {
-        self.find(address).map(|(transport, options)| (&**transport, options)).map_err(|e| e.at(address))
+        self.find(address)
+            .map(|(transport, options)| (&**transport, options))
+            .map_err(|e| e.at(address))
     }
 
     fn find(&self, address: &Address) -> Result<(&Arc<dyn DynTransport>, Options)> {
         let scheme = address.scheme();
         let Some(transport) = self.transports.iter().find(|t| t.schemes().contains(&scheme)) else {
             let known: Vec<_> = self.transports().flat_map(|t| t.schemes()).copied().collect();
-            let known = if known.is_empty() { "(none is compiled in)".into() } else { known.join(", ") };
+            let known =
+                if known.is_empty() { "(none is compiled in)".into() } else { known.join(", ") };
             let why = match FEATURES.iter().find(|(name, _, on)| *name == scheme && !on) {
                 Some((_, feature, _)) => {
                     format!(
@@ -124,7 +127,9 @@ impl Registry {
         self.open_quietly(&address, None).map_err(|error| {
             let absent = error.kind() == ErrorKind::NotFound;
             match if absent { self.elsewhere(&address) } else { None } {
-                Some(hint) => Error::new(Operation::Open, ErrorKind::NotFound).because(hint).at(address),
+                Some(hint) => {
+                    Error::new(Operation::Open, ErrorKind::NotFound).because(hint).at(address)
+                }
                 None => error,
             }
         })
@@ -132,7 +137,11 @@ impl Registry {
 
     /// As [`open`](Self::open), without looking around if there is nothing; within this time instead of the
     /// address's.
-    pub(crate) fn open_quietly(&self, address: &Address, time: Option<Duration>) -> Result<Endpoint> {
+    pub(crate) fn open_quietly(
+        &self,
+        address: &Address,
+        time: Option<Duration>,
+    ) -> Result<Endpoint> {
         self.make(address, Operation::Open, |t, name, options| match time {
             Some(time) => t.open(name, &options.clone().with_span(keys::TIMEOUT, time)),
             None => t.open(name, options),
@@ -143,8 +152,11 @@ impl Registry {
     /// address.
     pub(crate) fn elsewhere(&self, address: &Address) -> Option<String> {
         let alive = |transport: &&dyn DynTransport| {
-            let objects = transport.inspect(address.name(), &Options::default()).unwrap_or_default();
-            objects.iter().any(|object| matches!(object.state, ObjectState::Live | ObjectState::Persistent))
+            let objects =
+                transport.inspect(address.name(), &Options::default()).unwrap_or_default();
+            objects
+                .iter()
+                .any(|object| matches!(object.state, ObjectState::Live | ObjectState::Persistent))
         };
         let mut others = self.transports().filter(|t| !t.schemes().contains(&address.scheme()));
         let scheme = others.find(alive)?.schemes().first()?;
@@ -155,9 +167,14 @@ impl Registry {
     }
 
     /// Creates an object that holds a text; see [`alloc_lpsz`](crate::alloc_lpsz).
-    pub fn alloc_lpsz(&self, address: impl IntoAddress, text: impl AsRef<[u8]>) -> Result<Endpoint> {
+    pub fn alloc_lpsz(
+        &self,
+        address: impl IntoAddress,
+        text: impl AsRef<[u8]>,
+    ) -> Result<Endpoint> {
         let text = text.as_ref();
-        let refuse = |why| Err(Error::new(Operation::AllocLpsz, ErrorKind::InvalidOption).because(why));
+        let refuse =
+            |why| Err(Error::new(Operation::AllocLpsz, ErrorKind::InvalidOption).because(why));
         self.make(address, Operation::AllocLpsz, |t, name, options| {
             if let Some(at) = text.iter().position(|b| *b == 0) {
                 return refuse(format!(
@@ -226,7 +243,9 @@ impl Registry {
         look: impl Fn(&dyn DynTransport) -> Result<Vec<Object>>,
     ) -> Result<Vec<(&'static str, Object)>> {
         let mut all = Vec::new();
-        for transport in self.transports().filter(|t| t.capabilities().contains(Capabilities::INVENTORY)) {
+        for transport in
+            self.transports().filter(|t| t.capabilities().contains(Capabilities::INVENTORY))
+        {
             let scheme = transport.schemes().first().copied().unwrap_or_default();
             match look(transport) {
                 Ok(objects) => all.extend(objects.into_iter().map(|object| (scheme, object))),
@@ -274,8 +293,9 @@ mod tests {
     #[test]
     fn a_scheme_that_was_left_out_names_its_feature() {
         for (scheme, feature, on) in FEATURES {
-            let resolved =
-                Registry::new().resolve(&format!("{scheme}://127.0.0.1:0").parse().unwrap()).map(drop);
+            let resolved = Registry::new()
+                .resolve(&format!("{scheme}://127.0.0.1:0").parse().unwrap())
+                .map(drop);
             match resolved {
                 Ok(()) => assert!(on, "{scheme}"),
                 Err(error) => assert!(!on && error.to_string().contains(feature), "{error}"),

@@ -81,8 +81,9 @@ impl Select {
     /// # Errors
     /// `Io` if the process has no descriptor left.
     pub fn new() -> Result<Self> {
-        let sleeper = Sleeper::new()
-            .map_err(|error| Error::io(Operation::Receive, "making the waker of a select", error))?;
+        let sleeper = Sleeper::new().map_err(|error| {
+            Error::io(Operation::Receive, "making the waker of a select", error)
+        })?;
         Ok(Self { sleeper, spinner: Spinner::new(WaitMode::Adaptive), first: 0 })
     }
 
@@ -99,7 +100,11 @@ impl Select {
     ///
     /// # Errors
     /// `TimedOut`, and those of `wait`.
-    pub fn wait_timeout(&mut self, members: &mut [&mut dyn Selectable], timeout: Duration) -> Result<usize> {
+    pub fn wait_timeout(
+        &mut self,
+        members: &mut [&mut dyn Selectable],
+        timeout: Duration,
+    ) -> Result<usize> {
         self.within(members, deadline(Some(timeout)))
     }
 
@@ -111,7 +116,11 @@ impl Select {
         Waiting { select: self, members }.attempt()
     }
 
-    fn within(&mut self, members: &mut [&mut dyn Selectable], deadline: Option<Instant>) -> Result<usize> {
+    fn within(
+        &mut self,
+        members: &mut [&mut dyn Selectable],
+        deadline: Option<Instant>,
+    ) -> Result<usize> {
         if members.is_empty() {
             return Err(Error::new(Operation::Receive, ErrorKind::InvalidOption)
                 .because("a select without members would wait forever"));

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyipc_core::{Error, ErrorKind, Flags, KEPT, Operation, Peer, Result, SendHalf, Wait, give_back};
+use anyipc_core::{
+    Error, ErrorKind, Flags, KEPT, Operation, Peer, Result, SendHalf, Wait, give_back,
+};
 
 use crate::Address;
 use crate::channel::{Link, Stats};
@@ -107,7 +109,12 @@ impl Sender {
     }
 
     #[cold]
-    fn send_after(&mut self, tried: Result<()>, message: &[u8], timeout: Option<Duration>) -> Result<()> {
+    fn send_after(
+        &mut self,
+        tried: Result<()>,
+        message: &[u8],
+        timeout: Option<Duration>,
+    ) -> Result<()> {
         match tried {
             Err(error) if !error.is_would_block() => Err(self.explain(error)),
             _ => self.send_slowly(message, timeout),
@@ -141,7 +148,11 @@ impl Sender {
     /// # Errors
     /// Those of [`send`](Self::send); `MessageTooLarge` also if `max` is over the limit or `fill` returns more
     /// than `max`.
-    pub fn send_with(&mut self, max: usize, fill: impl FnMut(&mut [u8]) -> Option<usize>) -> Result<()> {
+    pub fn send_with(
+        &mut self,
+        max: usize,
+        fill: impl FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
         let mut fill = fill;
         if max > self.direct && !self.makes_room(max) {
             let Some(message) = self.write_scratch(max, &mut fill)? else { return Ok(()) };
@@ -163,7 +174,10 @@ impl Sender {
     ///
     /// # Errors
     /// Those of [`send`](Self::send). Whether the last messages went out is not known then.
-    pub fn send_many<M: AsRef<[u8]>>(&mut self, messages: impl IntoIterator<Item = M>) -> Result<usize> {
+    pub fn send_many<M: AsRef<[u8]>>(
+        &mut self,
+        messages: impl IntoIterator<Item = M>,
+    ) -> Result<usize> {
         let mut count = 0;
         for message in messages {
             let message = message.as_ref();
@@ -290,7 +304,9 @@ impl Sender {
         let mut offset = 0;
         match self.try_rest(message, &mut offset) {
             Err(error) if error.is_would_block() => {
-                wait(self, Operation::Send, deadline(timeout), |sender| sender.try_rest(message, &mut offset))
+                wait(self, Operation::Send, deadline(timeout), |sender| {
+                    sender.try_rest(message, &mut offset)
+                })
             }
             done => done,
         }
@@ -413,14 +429,20 @@ impl Sender {
     #[cold]
     fn too_large(&self, len: usize, at_once: bool) -> Error {
         let why = if len > self.limit {
-            let whose =
-                if self.limit as u64 == self.link.settings.max_message { "this" } else { "the other" };
+            let whose = if self.limit as u64 == self.link.settings.max_message {
+                "this"
+            } else {
+                "the other"
+            };
             format!(
                 "{len} bytes are more than the max_message={} of {whose} side; raise it there",
                 self.limit
             )
         } else if at_once {
-            format!("{len} bytes are more than the {} of one frame; send() takes it apart", self.max_frame)
+            format!(
+                "{len} bytes are more than the {} of one frame; send() takes it apart",
+                self.max_frame
+            )
         } else {
             format!("{len} bytes")
         };

@@ -36,7 +36,11 @@ impl Sleeper {
     }
 
     /// Adds what was armed with the waker. False if there is nothing to sleep for.
-    pub(crate) fn add(&mut self, armed: Armed, source: impl FnOnce() -> Result<Source>) -> Result<bool> {
+    pub(crate) fn add(
+        &mut self,
+        armed: Armed,
+        source: impl FnOnce() -> Result<Source>,
+    ) -> Result<bool> {
         match armed {
             Armed::Ready => return Ok(false),
             Armed::Source(interest) => self.sources.push((source()?, interest)),

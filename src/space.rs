@@ -15,7 +15,9 @@ pub(crate) fn with_room<T>(registry: &Registry, make: impl Fn() -> Result<T>) ->
     match make() {
         Err(error) if is_full(&error) => {
             let freed = sweep(registry, true);
-            make().map_err(|error| if is_full(&error) { explain(registry, freed, error) } else { error })
+            make().map_err(
+                |error| if is_full(&error) { explain(registry, freed, error) } else { error },
+            )
         }
         made => made,
     }
@@ -31,8 +33,11 @@ fn is_full(error: &Error) -> bool {
 
 /// How many objects are dead, and their bytes. A transport that cannot tell must not keep the others from it.
 fn sweep(registry: &Registry, fix: bool) -> (usize, u64) {
-    let inventories = registry.transports().filter(|t| t.capabilities().contains(Capabilities::INVENTORY));
-    let found = inventories.filter_map(|transport| transport.sweep(&Options::default(), fix).ok()).flatten();
+    let inventories =
+        registry.transports().filter(|t| t.capabilities().contains(Capabilities::INVENTORY));
+    let found = inventories
+        .filter_map(|transport| transport.sweep(&Options::default(), fix).ok())
+        .flatten();
     let dead = found.filter(|object| object.state == ObjectState::Stale);
     dead.fold((0, 0), |(count, bytes), object| (count + 1, bytes + object.size.unwrap_or(0)))
 }
@@ -42,7 +47,11 @@ fn explain(registry: &Registry, (removed, freed): (usize, u64), error: Error) ->
     let (dead, more) = sweep(registry, false);
     let objects = registry.list().unwrap_or_default();
     let bytes = |state| -> u64 {
-        objects.iter().filter(|(_, object)| object.state == state).filter_map(|(_, object)| object.size).sum()
+        objects
+            .iter()
+            .filter(|(_, object)| object.state == state)
+            .filter_map(|(_, object)| object.size)
+            .sum()
     };
     let why = format!(
         "{}; {removed} objects of the dead were removed, with {freed} bytes, but that was not enough: `anyipc doctor \

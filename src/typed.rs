@@ -45,7 +45,13 @@ impl Channel {
         let codec = inner.settings().codec.unwrap_or_default();
         let codec = codec.available().map_err(|e| e.at(inner.address()))?;
         Ok(TypedChannel {
-            sender: TypedSender { inner, codec, buffer: Vec::new(), shorter: 0, marker: PhantomData },
+            sender: TypedSender {
+                inner,
+                codec,
+                buffer: Vec::new(),
+                shorter: 0,
+                marker: PhantomData,
+            },
             receiver: TypedReceiver { inner: receiver, codec, marker: PhantomData },
         })
     }
@@ -74,7 +80,8 @@ impl Endpoint {
         Out: Message + Serialize,
         In: Message + DeserializeOwned,
     {
-        self.answer(self.typed_hello::<Out, In>(Operation::Accept)?, deadline(Some(timeout)))?.typed()
+        self.answer(self.typed_hello::<Out, In>(Operation::Accept)?, deadline(Some(timeout)))?
+            .typed()
     }
 
     /// As [`connect`](Self::connect), for values.
@@ -91,7 +98,10 @@ impl Endpoint {
         self.dial(hello, deadline(Some(self.settings().timeout)))?.typed()
     }
 
-    pub(crate) fn typed_hello<Out: Message, In: Message>(&self, operation: Operation) -> Result<Hello> {
+    pub(crate) fn typed_hello<Out: Message, In: Message>(
+        &self,
+        operation: Operation,
+    ) -> Result<Hello> {
         let codec = self.settings().codec.unwrap_or_default();
         let codec = codec.available().map_err(|e| e.during(operation).at(self.address()))?;
         Ok(Hello {
@@ -242,12 +252,18 @@ impl<In: DeserializeOwned> TypedReceiver<In> {
 
 impl<Out> fmt::Debug for TypedSender<Out> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TypedSender").field("inner", &self.inner).field("codec", &self.codec).finish()
+        f.debug_struct("TypedSender")
+            .field("inner", &self.inner)
+            .field("codec", &self.codec)
+            .finish()
     }
 }
 
 impl<In> fmt::Debug for TypedReceiver<In> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TypedReceiver").field("inner", &self.inner).field("codec", &self.codec).finish()
+        f.debug_struct("TypedReceiver")
+            .field("inner", &self.inner)
+            .field("codec", &self.codec)
+            .finish()
     }
 }

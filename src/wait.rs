@@ -76,7 +76,15 @@ pub(crate) struct Spinner {
 
 impl Spinner {
     pub(crate) fn new(mode: WaitMode) -> Self {
-        Self { mode, balance: 0, skipped: 0, patience: PROBE_AFTER, spinning: false, last_len: 0, waits: 0 }
+        Self {
+            mode,
+            balance: 0,
+            skipped: 0,
+            patience: PROBE_AFTER,
+            spinning: false,
+            last_len: 0,
+            waits: 0,
+        }
     }
 
     /// Whether it ever spins.
@@ -207,7 +215,8 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
             Some(deadline) => SLICE.min(deadline.saturating_duration_since(Instant::now())),
             None => SLICE,
         };
-        let armed = if on.0.interrupted() { Armed::Ready } else { on.0.wait().arm(Waiter::Thread)? };
+        let armed =
+            if on.0.interrupted() { Armed::Ready } else { on.0.wait().arm(Waiter::Thread)? };
         match armed {
             Armed::Ready => on.0.wait().disarm(),
             Armed::Park => on.0.wait().park(slice),

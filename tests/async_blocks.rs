@@ -114,8 +114,12 @@ fn connecting_to_an_owner_that_does_not_accept() {
 
 /// A port whose queue of connections is full answers nothing.
 fn full_port() -> (TcpListener, Vec<TcpStream>, String) {
-    let listener =
-        rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
+    let listener = rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::STREAM,
+        None,
+    )
+    .unwrap();
     let any = std::net::SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, 0);
     rustix::net::bind(&listener, &any).unwrap();
     rustix::net::listen(&listener, 0).unwrap();
@@ -135,7 +139,8 @@ fn connecting_to_a_port_that_answers_nothing() {
         let address = &address;
         never_blocks("connect_async", || async move {
             let begun = Instant::now();
-            let error = anyipc::connect_async(format!("tcp://{address}?timeout=50ms")).await.unwrap_err();
+            let error =
+                anyipc::connect_async(format!("tcp://{address}?timeout=50ms")).await.unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::NoOwner), "{error}");
             assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
         });
@@ -231,10 +236,13 @@ fn sending_to_one_that_receives_nothing() {
             let (mut ours, _theirs) = pair(&format!("{url}?timeout=500ms")).await;
             let message = vec![1; 60_000];
             while timeout(SHORT, ours.send(&message)).await.is_ok() {}
-            assert!(timeout(SHORT, ours.send_with(100_000, |frame| Some(frame.len()))).await.is_err());
+            assert!(
+                timeout(SHORT, ours.send_with(100_000, |frame| Some(frame.len()))).await.is_err()
+            );
             assert!(timeout(SHORT, ours.send_many([&message; 100])).await.is_err());
             let _ = timeout(SHORT, ours.flush()).await;
-            let closed = timeout(Duration::from_secs(20), ours.close()).await.expect("close is bounded");
+            let closed =
+                timeout(Duration::from_secs(20), ours.close()).await.expect("close is bounded");
             if let Err(error) = closed {
                 assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
             }

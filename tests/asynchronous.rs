@@ -145,7 +145,8 @@ async fn room_and_message(url: &str, words_first: bool) {
     let long = pattern(8 << 20, 3);
     let expected = long.clone();
     let sending = tokio::spawn(async move { to_b.send(&long).await.map(|()| to_b) });
-    let receiving = tokio::spawn(async move { (from_b.recv().await.unwrap(), from_b.recv().await) });
+    let receiving =
+        tokio::spawn(async move { (from_b.recv().await.unwrap(), from_b.recv().await) });
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }
@@ -171,7 +172,8 @@ fn a_dropped_future_sends_nothing_or_calls_off() {
     each("cancel", |url| {
         run(async {
             let (mut a, mut b) = pair(url).await;
-            let cut = tokio::time::timeout(Duration::from_millis(30), a.send(&pattern(4 << 20, 1))).await;
+            let cut =
+                tokio::time::timeout(Duration::from_millis(30), a.send(&pattern(4 << 20, 1))).await;
             assert!(cut.is_err());
             let receiver = tokio::spawn(async move { (b.recv().await.unwrap(), b) });
             a.send(b"whole").await.unwrap();
@@ -195,7 +197,8 @@ fn the_end_wakes_a_task() {
             drop(a);
             assert_eq!(waiting.await.unwrap(), ErrorKind::Closed);
             let (a, mut b) = pair(&another(url)).await;
-            let waiting = tokio::spawn(async move { b.send(&vec![0; 8 << 20]).await.unwrap_err().kind() });
+            let waiting =
+                tokio::spawn(async move { b.send(&vec![0; 8 << 20]).await.unwrap_err().kind() });
             tokio::task::yield_now().await;
             drop(a);
             assert_eq!(waiting.await.unwrap(), ErrorKind::Closed);
@@ -212,8 +215,8 @@ mod lost {
     use std::sync::Arc;
 
     use anyipc::transport::{
-        Armed, Attempt, Capabilities, Endpoint, Flags, Interest, Key, Name, Operation, Options, Peer,
-        RecvHalf, Role, Source, Transport, Wait, Waiter,
+        Armed, Attempt, Capabilities, Endpoint, Flags, Interest, Key, Name, Operation, Options,
+        Peer, RecvHalf, Role, Source, Transport, Wait, Waiter,
     };
     use anyipc::{Error, ErrorKind, Result};
     use anyipc_in_process::{InProcess, InProcessEndpoint};
@@ -359,11 +362,12 @@ fn a_receiver_that_changes_its_mind_misses_nothing() {
                         let early = match i % 5 {
                             0 => now_or_never(from_a.recv_into(&mut buffer)).await,
                             1 => Some(from_a.try_recv_into(&mut buffer)).filter(|got| got.is_ok()),
-                            2 => {
-                                tokio::time::timeout(Duration::from_micros(50), from_a.recv_into(&mut buffer))
-                                    .await
-                                    .ok()
-                            }
+                            2 => tokio::time::timeout(
+                                Duration::from_micros(50),
+                                from_a.recv_into(&mut buffer),
+                            )
+                            .await
+                            .ok(),
                             _ => None,
                         };
                         match early {

@@ -19,7 +19,8 @@ fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
 fn messages_of_any_length_arrive_whole() {
     each("lengths", |url| {
         let (_owner, mut a, mut b) = pair(url);
-        let lengths = [0, 1, 7, 8, 63, 64, 65, 4095, 4096, 40_000, 65_535, 65_536, 65_537, 300_001, 3 << 20];
+        let lengths =
+            [0, 1, 7, 8, 63, 64, 65, 4095, 4096, 40_000, 65_535, 65_536, 65_537, 300_001, 3 << 20];
         let echo = thread::spawn(move || {
             let mut buffer = Vec::new();
             for _ in lengths {
@@ -107,7 +108,8 @@ fn filling_in_place_works_above_one_frame() {
 #[test]
 fn the_lesser_limit_of_both_sides_holds() {
     each("limit", |url| {
-        let (_owner, mut a, mut b) = pair_with(&format!("{url}?max_message=1KiB"), "?max_message=1MiB");
+        let (_owner, mut a, mut b) =
+            pair_with(&format!("{url}?max_message=1KiB"), "?max_message=1MiB");
         assert_eq!((a.max_message(), b.max_message()), (1024, 1024));
         for channel in [&mut a, &mut b] {
             channel.send(&[1; 1024]).unwrap();
@@ -115,7 +117,10 @@ fn the_lesser_limit_of_both_sides_holds() {
             assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
             let text = error.to_string();
             assert!(text.contains("1025 bytes") && text.contains("max_message=1024"), "{text}");
-            assert_eq!(kind(channel.send_with(1025, |_| unreachable!())), ErrorKind::MessageTooLarge);
+            assert_eq!(
+                kind(channel.send_with(1025, |_| unreachable!())),
+                ErrorKind::MessageTooLarge
+            );
         }
         assert_eq!(a.recv().unwrap().len(), 1024);
         assert_eq!(b.recv().unwrap().len(), 1024);
@@ -156,7 +161,10 @@ fn timeouts_are_kept() {
             let waited = started.elapsed();
             assert_eq!(error.kind(), ErrorKind::TimedOut);
             assert!(error.to_string().contains(&url), "{error}");
-            assert!(waited >= Duration::from_millis(99) && waited < Duration::from_secs(1), "{waited:?}");
+            assert!(
+                waited >= Duration::from_millis(99) && waited < Duration::from_secs(1),
+                "{waited:?}"
+            );
         }
     });
 }
@@ -167,7 +175,8 @@ fn what_timed_out_leaves_no_part() {
         // More than any transport holds.
         let (_owner, mut a, mut b) = pair(url);
         for _ in 0..3 {
-            let error = a.send_timeout(&pattern(12 << 20, 9), Duration::from_millis(20)).unwrap_err();
+            let error =
+                a.send_timeout(&pattern(12 << 20, 9), Duration::from_millis(20)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TimedOut);
         }
         let receiver = thread::spawn(move || (b.recv().unwrap(), b.recv().unwrap().len(), b));
@@ -205,7 +214,8 @@ fn many_requests_may_be_on_their_way() {
     each("pipelined", |url| {
         for wait in ["block", "adaptive", "spin"] {
             let query = format!("?wait={wait}");
-            let (_owner, mut client, mut server) = pair_with(&format!("{}{query}", another(url)), &query);
+            let (_owner, mut client, mut server) =
+                pair_with(&format!("{}{query}", another(url)), &query);
             let echo = thread::spawn(move || {
                 while let Ok(request) = server.recv() {
                     server.send(&request).unwrap();

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 /// Those that were compiled in.
 fn codecs() -> impl Iterator<Item = CodecId> {
-    [CodecId::Postcard, CodecId::Bincode, CodecId::Json].into_iter().filter(|codec| codec.is_available())
+    [CodecId::Postcard, CodecId::Bincode, CodecId::Json]
+        .into_iter()
+        .filter(|codec| codec.is_available())
 }
 
 fn refused<T: Debug + DeserializeOwned>(codec: CodecId, bytes: &[u8]) -> String {
@@ -72,7 +74,10 @@ struct Everything {
 }
 
 fn untagged() -> impl Strategy<Value = Untagged> {
-    let leaf = prop_oneof![any::<i64>().prop_map(Untagged::Number), "[a-z\"]{0,5}".prop_map(Untagged::Text)];
+    let leaf = prop_oneof![
+        any::<i64>().prop_map(Untagged::Number),
+        "[a-z\"]{0,5}".prop_map(Untagged::Text)
+    ];
     leaf.prop_recursive(6, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Untagged::List),
@@ -84,8 +89,9 @@ fn untagged() -> impl Strategy<Value = Untagged> {
 fn tagged() -> impl Strategy<Value = Tagged> {
     Just(Tagged::Leaf).prop_recursive(6, 24, 4, |inner| {
         prop_oneof![
-            (inner.clone(), prop::option::of(inner.clone()))
-                .prop_map(|(inner, note)| Tagged::Node { inner: inner.into(), note: note.map(Box::new) }),
+            (inner.clone(), prop::option::of(inner.clone())).prop_map(|(inner, note)| {
+                Tagged::Node { inner: inner.into(), note: note.map(Box::new) }
+            }),
             prop::collection::vec(inner, 0..4).prop_map(|items| Tagged::List { items }),
         ]
     })
@@ -106,8 +112,13 @@ fn adjacent() -> impl Strategy<Value = Adjacent> {
 }
 
 fn everything() -> impl Strategy<Value = Everything> {
-    let parts =
-        (prop::option::of(untagged()), tagged(), prop::collection::vec(adjacent(), 0..3), flat(), untagged());
+    let parts = (
+        prop::option::of(untagged()),
+        tagged(),
+        prop::collection::vec(adjacent(), 0..3),
+        flat(),
+        untagged(),
+    );
     parts.prop_map(|(untagged, tagged, adjacent, flat, other)| Everything {
         untagged,
         tagged,
@@ -159,14 +170,19 @@ proptest! {
 #[test]
 fn nesting_is_limited_whatever_the_attribute() {
     // serde_json's own limit comes first where each level has brackets.
-    let deep = |why: String| assert!(why.contains("recursion limit") || why.contains("128 levels"), "{why}");
+    let deep = |why: String| {
+        assert!(why.contains("recursion limit") || why.contains("128 levels"), "{why}")
+    };
     for levels in [129, 100_000] {
         deep(refused::<Untagged>(CodecId::Json, &nested("[", "1", "]", levels)));
         deep(refused::<Untagged>(CodecId::Json, &nested("{\"inner\":", "1", "}", levels)));
         deep(refused::<Option<Untagged>>(CodecId::Json, &nested("[", "1", "]", levels)));
         let node = "{\"kind\":\"Node\",\"inner\":";
         deep(refused::<Tagged>(CodecId::Json, &nested(node, "{\"kind\":\"Leaf\"}", "}", levels)));
-        deep(refused::<Flat>(CodecId::Json, &nested("{\"id\":1,\"a\":", "{\"id\":1}", "}", levels)));
+        deep(refused::<Flat>(
+            CodecId::Json,
+            &nested("{\"id\":1,\"a\":", "{\"id\":1}", "}", levels),
+        ));
         let node = "{\"kind\":\"Node\",\"content\":";
         deep(refused::<Adjacent>(CodecId::Json, &nested(node, "1", "}", levels)));
         // The tag after its content: read from the buffer.
@@ -280,7 +296,10 @@ struct Report {
 }
 
 /// What a failed assertion says.
-fn said(codec: CodecId, value: &(impl Serialize + DeserializeOwned + PartialEq + Debug)) -> Option<String> {
+fn said(
+    codec: CodecId,
+    value: &(impl Serialize + DeserializeOwned + PartialEq + Debug),
+) -> Option<String> {
     let failed = catch_unwind(AssertUnwindSafe(|| codec.assert_round_trip(value))).err()?;
     Some(*failed.downcast::<String>().unwrap())
 }

@@ -18,8 +18,11 @@ fn a_file_and_the_environment() {
         return;
     }
     let path = std::env::temp_dir().join(format!("anyipc-config-{}.toml", std::process::id()));
-    std::fs::write(&path, "[addresses]\nerrors = \"shm://edix.errors\"\nedits = \"inproc://edits\"\n")
-        .unwrap();
+    std::fs::write(
+        &path,
+        "[addresses]\nerrors = \"shm://edix.errors\"\nedits = \"inproc://edits\"\n",
+    )
+    .unwrap();
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_file_and_the_environment"])
         .env(CHILD, &path)

@@ -125,7 +125,10 @@ fn connect_waits_for_the_owner() {
         assert_eq!((error.kind(), code(&error)), (ErrorKind::NoOwner, Some(-3)));
         assert!(error.to_string().contains("timeout="), "{error}");
         let waited = started.elapsed();
-        assert!(waited >= Duration::from_millis(99) && waited < Duration::from_secs(1), "{waited:?}");
+        assert!(
+            waited >= Duration::from_millis(99) && waited < Duration::from_secs(1),
+            "{waited:?}"
+        );
 
         let late = url.to_owned();
         let client = thread::spawn(move || anyipc::connect(&late).unwrap());
@@ -189,7 +192,9 @@ fn what_lives_is_listed() {
         let name = owner.address().name();
         let scheme = owner.address().scheme();
         let listed = registry.list().unwrap();
-        assert!(listed.iter().any(|(s, object)| *s == scheme && object.name.as_ref() == Some(name)));
+        assert!(
+            listed.iter().any(|(s, object)| *s == scheme && object.name.as_ref() == Some(name))
+        );
         assert!(!registry.inspect(url).unwrap().is_empty());
         assert_eq!(registry.remove(url, false).unwrap_err().kind(), ErrorKind::Busy);
         let swept = registry.sweep(false).unwrap();
@@ -204,7 +209,8 @@ fn transports_describe_themselves() {
     for scheme in common::SCHEMES {
         assert!(schemes.contains(scheme));
     }
-    let (transport, options) = registry.resolve(&"inproc://x?capacity=4KiB".parse().unwrap()).unwrap();
+    let (transport, options) =
+        registry.resolve(&"inproc://x?capacity=4KiB".parse().unwrap()).unwrap();
     assert_eq!(options.number(anyipc::transport::keys::CAPACITY), Some(4096));
     assert!(transport.keys().iter().any(|key| key.name == "capacity"));
     let error = Registry::empty().create("inproc://x").unwrap_err();
@@ -230,7 +236,8 @@ fn what_is_not_there_is_none() {
 
 #[test]
 fn another_scheme_on_the_other_side_is_told() {
-    let schemes = common::SCHEMES.iter().filter(|s| common::can(&url(s, "x"), Capabilities::INVENTORY));
+    let schemes =
+        common::SCHEMES.iter().filter(|s| common::can(&url(s, "x"), Capabilities::INVENTORY));
     for scheme in schemes.filter(|scheme| **scheme != "tcp") {
         let there = url(scheme, "elsewhere");
         let name = there.split_once("://").unwrap().1;

@@ -44,10 +44,13 @@ fn after_some_short_messages() {
         let address = owner.address().clone();
         let mut inbox = Inbox::new(owner).unwrap();
         let peers = thread::spawn(move || {
-            let mut peers: Vec<_> = (0..PEERS).map(|_| anyipc::connect(&address).unwrap()).collect();
+            let mut peers: Vec<_> =
+                (0..PEERS).map(|_| anyipc::connect(&address).unwrap()).collect();
             peers.iter_mut().for_each(|peer| peer.send(&vec![1; LARGE]).unwrap());
             // Written in place, or in memory of the sender's.
-            peers.iter_mut().for_each(|peer| peer.send_with(LARGE, |message| Some(message.len())).unwrap());
+            peers
+                .iter_mut()
+                .for_each(|peer| peer.send_with(LARGE, |message| Some(message.len())).unwrap());
             for _ in 0..10 {
                 peers.iter_mut().for_each(|peer| peer.send(b"short").unwrap());
             }
@@ -65,7 +68,10 @@ fn after_some_short_messages() {
             inbox.recv_timeout(long).unwrap();
         }
         let _peers = peers.join().unwrap();
-        assert_eq!(inbox.recv_timeout(Duration::from_millis(150)).unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(
+            inbox.recv_timeout(Duration::from_millis(150)).unwrap_err().kind(),
+            ErrorKind::TimedOut
+        );
         // What the transports keep for a direction each is a fraction of it.
         let live = LIVE.load(Relaxed);
         assert!(live < LARGE * PEERS / 2, "{url}: {live} bytes");
@@ -88,7 +94,9 @@ fn peers_that_come_and_go_leave_no_descriptor() {
         });
         let (mut ended, mut most) = (0, 0);
         while ended < 100 {
-            if let Event::Disconnected(..) = inbox.next_event_timeout(Duration::from_secs(20)).unwrap() {
+            if let Event::Disconnected(..) =
+                inbox.next_event_timeout(Duration::from_secs(20)).unwrap()
+            {
                 ended += 1;
             }
             most = most.max(open());

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyipc::transport::{
-    Armed, Attempt, Capabilities, Endpoint, Flags, Hello, Key, Name, Options, Peer, RecvHalf, SendHalf,
-    Transport, Wait, Waiter, keys,
+    Armed, Attempt, Capabilities, Endpoint, Flags, Hello, Key, Name, Options, Peer, RecvHalf,
+    SendHalf, Transport, Wait, Waiter, keys,
 };
 use anyipc::{Channel, Error, ErrorKind, Operation, Registry, Result, Role};
 use common::watched;
@@ -122,8 +122,10 @@ impl RecvHalf for Half {
             let again = script.endless.clone();
             script.incoming.extend(again);
         }
-        let (flags, frame) =
-            script.incoming.pop_front().ok_or(Error::new(Operation::Receive, ErrorKind::WouldBlock))?;
+        let (flags, frame) = script
+            .incoming
+            .pop_front()
+            .ok_or(Error::new(Operation::Receive, ErrorKind::WouldBlock))?;
         script.received += 1;
         drop(script);
         read(flags, &frame);
@@ -135,10 +137,20 @@ fn channel(incoming: &[(Flags, &[u8])], endless: &[(Flags, &[u8])]) -> (Scripted
     channel_of("script://x?max_message=50", incoming, endless)
 }
 
-fn channel_of(url: &str, incoming: &[(Flags, &[u8])], endless: &[(Flags, &[u8])]) -> (Scripted, Channel) {
-    let own = |frames: &[(Flags, &[u8])]| frames.iter().map(|(f, b)| (*f, b.to_vec())).collect::<Vec<_>>();
-    let script =
-        Script { incoming: own(incoming).into(), endless: own(endless), room: 1000, ..Script::default() };
+fn channel_of(
+    url: &str,
+    incoming: &[(Flags, &[u8])],
+    endless: &[(Flags, &[u8])],
+) -> (Scripted, Channel) {
+    let own = |frames: &[(Flags, &[u8])]| {
+        frames.iter().map(|(f, b)| (*f, b.to_vec())).collect::<Vec<_>>()
+    };
+    let script = Script {
+        incoming: own(incoming).into(),
+        endless: own(endless),
+        room: 1000,
+        ..Script::default()
+    };
     let scripted = Scripted(Arc::new(Mutex::new(script)));
     let registry = Registry::empty().with(scripted.clone());
     let channel = registry.create(url).unwrap().accept().unwrap();
@@ -216,7 +228,10 @@ fn fragments_are_put_together() {
     for expected in [&b"abcd"[..], b"e", b"fg", b""] {
         assert_eq!(shown.recv_with(<[u8]>::to_vec).unwrap(), expected);
     }
-    assert_eq!(shown.recv_timeout(Duration::from_millis(5)).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        shown.recv_timeout(Duration::from_millis(5)).unwrap_err().kind(),
+        ErrorKind::TimedOut
+    );
     peer.0.lock().unwrap().incoming.push_back((NONE, b"y".to_vec()));
     assert_eq!(shown.recv_with(<[u8]>::to_vec).unwrap(), b"party");
 }
@@ -235,7 +250,8 @@ fn a_peer_that_breaks_the_rules_is_found_out() {
     ] {
         for with in [false, true] {
             let (_, mut channel) = channel(frames, &[(NONE, b"after")]);
-            let mut receive = || if with { channel.recv_with(<[u8]>::to_vec) } else { channel.recv() };
+            let mut receive =
+                || if with { channel.recv_with(<[u8]>::to_vec) } else { channel.recv() };
             let error = receive().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Corrupt);
             assert!(error.to_string().contains(why), "{error}");

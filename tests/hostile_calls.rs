@@ -73,7 +73,9 @@ fn hostile(words: &[&str]) {
     loop {
         let met = match &owner {
             Some(owner) => meet(&**owner, address.scheme()),
-            None => transport.open(address.name(), &options).and_then(|end| meet(&*end, address.scheme())),
+            None => transport
+                .open(address.name(), &options)
+                .and_then(|end| meet(&*end, address.scheme())),
         };
         let Ok((mut sender, _receiver)) = met else { continue };
         let until = Instant::now() + SCENE / 4;
@@ -83,9 +85,16 @@ fn hostile(words: &[&str]) {
             "empties" => flood(&mut *sender, &[(Flags::NONE, b"")], until),
             "garbage" => raw(until, |_| random.next().to_le_bytes().repeat(128)),
             // A frame of 60000 bytes begins, and goes on byte by byte.
-            "dawdle" => raw(until, |turn| if turn == 0 { 60_000u64.to_le_bytes().to_vec() } else { vec![7] }),
+            "dawdle" => {
+                raw(
+                    until,
+                    |turn| if turn == 0 { 60_000u64.to_le_bytes().to_vec() } else { vec![7] },
+                )
+            }
             SCRIBBLE => scribble(until, |memory, len| words_over(memory, len, &mut random)),
-            "records" => scribble(until, |memory, len| records(memory, len, array, || 1 + random.below(4))),
+            "records" => {
+                scribble(until, |memory, len| records(memory, len, array, || 1 + random.below(4)))
+            }
             "offers" => scribble(until, |memory, len| records(memory, len, array, || 3)),
             DESCRIPTORS => descriptors(until),
             _ => panic!("no manner {manner}"),
@@ -130,7 +139,9 @@ fn streams() -> Vec<OwnedFd> {
         let target = std::fs::read_link(entry.path()).unwrap_or_default();
         let target = target.to_string_lossy();
         if number > 2
-            && (target.starts_with("socket:") || target.contains(".fifo") || target.contains("pipe"))
+            && (target.starts_with("socket:")
+                || target.contains(".fifo")
+                || target.contains("pipe"))
         {
             found.extend(pidfd_getfd(&own, number, PidfdGetfdFlags::empty()));
         }
@@ -282,7 +293,8 @@ fn processor() -> Duration {
 
 /// Whether the channel or what it belongs to is of no more use.
 fn ended<T>(result: &Result<T>) -> bool {
-    let goes_on = |error: &Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+    let goes_on =
+        |error: &Error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
     !result.as_ref().err().is_none_or(goes_on)
 }
 
@@ -293,14 +305,16 @@ fn channels(url: &str, longest: &mut Longest) {
     let until = Instant::now() + SCENE;
     let mut met = false;
     while Instant::now() < until || !met {
-        let Ok(mut channel) = longest.timed("accept_timeout(10 ms)", || acceptor.accept_timeout(TIMEOUT))
+        let Ok(mut channel) =
+            longest.timed("accept_timeout(10 ms)", || acceptor.accept_timeout(TIMEOUT))
         else {
             continue;
         };
         met = true;
         let turn = Instant::now() + SCENE / 8;
         while Instant::now() < turn && !suffer(&mut channel, longest) {
-            let _ = longest.timed("select.try_wait", || select.try_wait(&mut [&mut channel, &mut acceptor]));
+            let _ = longest
+                .timed("select.try_wait", || select.try_wait(&mut [&mut channel, &mut acceptor]));
             let _ = longest.timed("select.wait_timeout(10 ms)", || {
                 select.wait_timeout(&mut [&mut channel, &mut acceptor], TIMEOUT)
             });
@@ -334,15 +348,17 @@ fn opener(url: &str, longest: &mut Longest) {
     let until = Instant::now() + SCENE;
     let mut met = false;
     while Instant::now() < until || !met {
-        let connected = longest.timed("connect_timeout(10 ms)", || endpoint.connect_timeout(TIMEOUT));
+        let connected =
+            longest.timed("connect_timeout(10 ms)", || endpoint.connect_timeout(TIMEOUT));
         // A busy machine may answer later than that.
         let connected = connected.or_else(|_| endpoint.connect_timeout(LATE));
         let Ok(mut channel) = connected else { continue };
         met = true;
         let turn = Instant::now() + SCENE / 8;
         while Instant::now() < turn && !suffer(&mut channel, longest) {
-            let _ = longest
-                .timed("select.wait_timeout(10 ms)", || select.wait_timeout(&mut [&mut channel], TIMEOUT));
+            let _ = longest.timed("select.wait_timeout(10 ms)", || {
+                select.wait_timeout(&mut [&mut channel], TIMEOUT)
+            });
         }
         longest.timed("drop", || drop(channel));
     }
@@ -369,8 +385,9 @@ fn inbox(url: &str, longest: &mut Longest) {
         met |= !inside.is_empty();
         for id in inside {
             let _ = longest.timed("inbox.try_send", || inbox.try_send(id, b"short"));
-            let _ =
-                longest.timed("inbox.send_timeout(10 ms)", || inbox.send_timeout(id, &[7; 100_000], TIMEOUT));
+            let _ = longest.timed("inbox.send_timeout(10 ms)", || {
+                inbox.send_timeout(id, &[7; 100_000], TIMEOUT)
+            });
         }
     }
     longest.timed("drop of the inbox", || drop(inbox));
@@ -426,7 +443,8 @@ fn a_queue() {
     let until = Instant::now() + SCENE;
     while Instant::now() < until {
         let _ = longest.timed("try_send", || queue.try_send(0, b"short"));
-        let _ = longest.timed("send_timeout(10 ms)", || queue.send_timeout(0, &[7; 50_000], TIMEOUT));
+        let _ =
+            longest.timed("send_timeout(10 ms)", || queue.send_timeout(0, &[7; 50_000], TIMEOUT));
         let _ = longest.timed("try_recv", || queue.try_recv());
         let _ = longest.timed("recv_timeout(10 ms)", || queue.recv_timeout(TIMEOUT));
         let _ = longest.timed("status", || queue.status());

@@ -12,7 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyipc::transport::{
-    Armed, Attempt, Capabilities, Endpoint, Key, Name, Operation, Options, Peer, Role, Transport, Waiter,
+    Armed, Attempt, Capabilities, Endpoint, Key, Name, Operation, Options, Peer, Role, Transport,
+    Waiter,
 };
 use anyipc::{Error, ErrorKind, Event, Inbox, Registry, Result};
 use anyipc_in_process::{InProcess, InProcessEndpoint};
@@ -157,7 +158,8 @@ fn one_can_be_thrown_out() {
     each("out", |url| {
         let mut inbox = inbox(url);
         let theirs = url.to_owned();
-        let client = thread::spawn(move || anyipc::connect(&theirs).unwrap().recv().unwrap_err().kind());
+        let client =
+            thread::spawn(move || anyipc::connect(&theirs).unwrap().recv().unwrap_err().kind());
         let Event::Connected(id) = inbox.next_event().unwrap() else { panic!("connected first") };
         assert!(inbox.disconnect(id));
         assert_eq!(client.join().unwrap(), ErrorKind::Closed);
@@ -311,7 +313,9 @@ impl Endpoint for StuckEndpoint {
             return self.inner.try_connect(attempt);
         }
         if self.accepted.load(Ordering::Relaxed) > 0 {
-            return Err(Error::new(Operation::Accept, ErrorKind::Io).because("no descriptor is left"));
+            return Err(
+                Error::new(Operation::Accept, ErrorKind::Io).because("no descriptor is left")
+            );
         }
         let accepted = self.inner.try_connect(attempt)?;
         self.accepted.fetch_add(1, Ordering::Relaxed);
@@ -384,10 +388,15 @@ fn a_panic_in_the_closure_silences_nobody() {
         });
         let (id, message) = inbox.recv_timeout(Duration::from_secs(10)).unwrap();
         assert_eq!(message, [0]);
-        let read = std::panic::AssertUnwindSafe(|| inbox.recv_with(|_, _| panic!("of the closure")));
+        let read =
+            std::panic::AssertUnwindSafe(|| inbox.recv_with(|_, _| panic!("of the closure")));
         assert!(std::panic::catch_unwind(read).is_err());
         let (again, message) = inbox.recv_timeout(Duration::from_secs(1)).unwrap();
-        assert_eq!((again, &message[..]), (id, &[2][..]), "the one whose closure panicked is used up");
+        assert_eq!(
+            (again, &message[..]),
+            (id, &[2][..]),
+            "the one whose closure panicked is used up"
+        );
         inbox.send(id, b"done").unwrap();
         assert_eq!(client.join().unwrap(), b"done");
     });

@@ -1,6 +1,11 @@
 //! A waiter that has left its wait takes no wake-up from another one, and what waits in another thread than before is
 //! woken there.
-#![cfg(all(target_os = "linux", feature = "in-process", feature = "message-queue", feature = "tokio"))]
+#![cfg(all(
+    target_os = "linux",
+    feature = "in-process",
+    feature = "message-queue",
+    feature = "tokio"
+))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 mod common;
@@ -45,7 +50,8 @@ fn others_are_woken(what: &'static str, leave: impl Fn(Queue) -> Box<dyn Send> +
             let (first, mut second, mut out) =
                 (owner.queue().unwrap(), owner.queue().unwrap(), owner.queue().unwrap());
             let left = leave(first);
-            let took = woken_after(move || drop(second.recv().unwrap()), || out.send(0, b"job").unwrap());
+            let took =
+                woken_after(move || drop(second.recv().unwrap()), || out.send(0, b"job").unwrap());
             drop(left);
             took
         });
@@ -83,7 +89,8 @@ fn a_select_that_found_another_member_takes_no_wakeup() {
 #[test]
 fn a_dropped_send_takes_no_wakeup() {
     watched("a dropped send", || {
-        let owner = anyipc::create(format!("{}?wait=block&capacity=1KiB", url("mq", "leaving"))).unwrap();
+        let owner =
+            anyipc::create(format!("{}?wait=block&capacity=1KiB", url("mq", "leaving"))).unwrap();
         let took = (0..ROUNDS).map(|_| {
             let (first, mut second, mut out) =
                 (owner.queue().unwrap(), owner.queue().unwrap(), owner.queue().unwrap());

@@ -31,7 +31,8 @@ fn each(tag: &str, mib: u64, test: impl Fn(&str) + Send + Copy + 'static) {
 fn reserved() -> u64 {
     let files = fs::read_dir("/proc/self/fd").unwrap().flatten().map(|entry| entry.path());
     let nameless = files.filter(|path| {
-        fs::read_link(path).is_ok_and(|target| target.to_string_lossy().starts_with("/memfd:anyipc"))
+        fs::read_link(path)
+            .is_ok_and(|target| target.to_string_lossy().starts_with("/memfd:anyipc"))
     });
     nameless.filter_map(|path| fs::metadata(path).ok()).map(|memory| memory.blocks() * 512).sum()
 }
@@ -99,7 +100,10 @@ fn a_connector_is_not_late_because_its_owner_is() {
         thread::sleep(Duration::from_millis(1200));
         let started = Instant::now();
         while let Err(error) = acceptor.try_accept() {
-            assert!(error.is_would_block() && started.elapsed() < Duration::from_secs(20), "{error}");
+            assert!(
+                error.is_would_block() && started.elapsed() < Duration::from_secs(20),
+                "{error}"
+            );
         }
         endpoint.try_connect(&mut attempt).unwrap();
         assert_eq!(owner.rejections().count, 0);

@@ -14,8 +14,13 @@ use support::watchdog;
 /// The example, which cargo builds with the tests.
 fn program() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
-    let program = tests.parent().and_then(|deps| deps.parent()).unwrap().join("examples/one_program");
-    assert!(program.exists(), "{} is missing: `cargo build --examples` makes it", program.display());
+    let program =
+        tests.parent().and_then(|deps| deps.parent()).unwrap().join("examples/one_program");
+    assert!(
+        program.exists(),
+        "{} is missing: `cargo build --examples` makes it",
+        program.display()
+    );
     program
 }
 
@@ -23,7 +28,9 @@ fn program() -> PathBuf {
 fn the_address_is_all_that_differs() {
     let _watchdog = watchdog("one program", Duration::from_secs(60));
     let mut told = Vec::new();
-    for url in SCHEMES.iter().map(|scheme| address(scheme, "one")).chain(["inproc://one".to_owned()]) {
+    for url in
+        SCHEMES.iter().map(|scheme| address(scheme, "one")).chain(["inproc://one".to_owned()])
+    {
         for wait in ["adaptive", "spin", "block"] {
             let output = Command::new(program())
                 .env("ANYIPC_ERRORS_URL", format!("{url}?wait={wait}"))
@@ -34,7 +41,8 @@ fn the_address_is_all_that_differs() {
             told.push(String::from_utf8(output.stdout).unwrap());
         }
     }
-    let first = "main.rs:1: unused variable\nmain.rs:2: unused variable\nmain.rs:3: unused variable\n";
+    let first =
+        "main.rs:1: unused variable\nmain.rs:2: unused variable\nmain.rs:3: unused variable\n";
     assert_eq!(told[0], format!("{first}and 1048576 bytes\n"));
     assert!(told.iter().all(|text| *text == told[0]), "{told:#?}");
 }

@@ -23,14 +23,19 @@ fn queue(tag: &str, query: &str) -> (Endpoint, Queue) {
 fn messages_come_by_priority_whoever_waits_how() {
     watched("priorities", || {
         for wait in ["adaptive", "spin", "block"] {
-            let (owner, mut queue) = queue("wait", &format!("wait={wait}&priorities=3&capacity=4KiB"));
+            let (owner, mut queue) =
+                queue("wait", &format!("wait={wait}&priorities=3&capacity=4KiB"));
             queue.send(0, b"low").unwrap();
             queue.send(2, b"high").unwrap();
             assert_eq!(queue.recv().unwrap(), (2, b"high".to_vec()));
-            let shown = queue.recv_with_timeout(SHORT, |priority, message| (priority, message.to_vec()));
+            let shown =
+                queue.recv_with_timeout(SHORT, |priority, message| (priority, message.to_vec()));
             assert_eq!(shown.unwrap(), (0, b"low".to_vec()));
             queue.send(1, b"there").unwrap();
-            assert_eq!(queue.try_recv_with(|priority, message| (priority, message.len())).unwrap(), (1, 5));
+            assert_eq!(
+                queue.try_recv_with(|priority, message| (priority, message.len())).unwrap(),
+                (1, 5)
+            );
             assert!(queue.try_recv_with(|_, _| panic!("no message")).unwrap_err().is_would_block());
             let mut other = owner.queue().unwrap();
             let sender = thread::spawn(move || {
@@ -39,7 +44,8 @@ fn messages_come_by_priority_whoever_waits_how() {
                 }
             });
             for i in 0..20_000u32 {
-                let got = queue.recv_with(|priority, message| (priority, message.to_vec())).unwrap();
+                let got =
+                    queue.recv_with(|priority, message| (priority, message.to_vec())).unwrap();
                 assert_eq!(got, (1, i.to_le_bytes().to_vec()));
             }
             sender.join().unwrap();
@@ -80,7 +86,9 @@ fn every_waiting_call_has_a_timeout() {
         assert!((SHORT..LONG).contains(&took), "{took:?}");
     };
     timed(&mut |queue| queue.recv_timeout(SHORT).unwrap_err().kind());
-    timed(&mut |queue| queue.recv_with_timeout(SHORT, |_, _| panic!("no message")).unwrap_err().kind());
+    timed(&mut |queue| {
+        queue.recv_with_timeout(SHORT, |_, _| panic!("no message")).unwrap_err().kind()
+    });
     timed(&mut |queue| {
         while queue.try_send(0, b"x").is_ok() {}
         queue.send_timeout(0, b"x", SHORT).unwrap_err().kind()
@@ -106,7 +114,11 @@ fn a_select_waits_for_queues_and_channels() {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     thread::sleep(waits);
-                    if i % 2 == 0 { sender.send(0, &[i]).unwrap() } else { client.send(&[i]).unwrap() }
+                    if i % 2 == 0 {
+                        sender.send(0, &[i]).unwrap()
+                    } else {
+                        client.send(&[i]).unwrap()
+                    }
                 });
                 let start = Instant::now();
                 match select.wait(&mut [&mut inbox, &mut channel]).unwrap() {
@@ -124,7 +136,8 @@ fn a_select_waits_for_queues_and_channels() {
 #[cfg(feature = "tokio")]
 #[test]
 fn tasks_wait_as_well() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let (owner, queue) = queue("tasks", "capacity=1KiB&priorities=2");
         let mut sender = owner.queue().unwrap().into_async().unwrap();
@@ -140,7 +153,9 @@ fn tasks_wait_as_well() {
         let (mut count, mut sum) = (0, 0);
         while count < 2000 {
             // A future that is dropped at its timeout has taken nothing.
-            if let Ok(received) = tokio::time::timeout(Duration::from_micros(200), receiver.recv()).await {
+            if let Ok(received) =
+                tokio::time::timeout(Duration::from_micros(200), receiver.recv()).await
+            {
                 sum += u32::from_le_bytes(received.unwrap().1.try_into().unwrap());
                 count += 1;
             }

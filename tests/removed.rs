@@ -110,12 +110,17 @@ fn an_inbox_is_told_and_goes_on() {
             let url = url.to_owned();
             move || anyipc::connect(&url).unwrap()
         });
-        let Event::Connected(peer) = inbox.next_event_timeout(SOON).unwrap() else { panic!("no connection") };
+        let Event::Connected(peer) = inbox.next_event_timeout(SOON).unwrap() else {
+            panic!("no connection")
+        };
         let mut channel = connecting.join().unwrap();
         remove(name, "");
         is_told(&inbox.recv_timeout(SOON).unwrap_err(), url);
         channel.send(b"still here").unwrap();
-        assert_eq!(inbox.recv_timeout(Duration::from_millis(500)).unwrap(), (peer, b"still here".to_vec()));
+        assert_eq!(
+            inbox.recv_timeout(Duration::from_millis(500)).unwrap(),
+            (peer, b"still here".to_vec())
+        );
         inbox.send(peer, b"so am I").unwrap();
         assert_eq!(channel.recv().unwrap(), b"so am I");
         let mut select = Select::new().unwrap();
@@ -208,7 +213,8 @@ fn a_task_that_waits_for_a_queue_is_told() {
     each_queue("qtask", |url, name| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (_owner, queue) = queue_of(url, name);
-        let error = runtime.block_on(async { queue.into_async().unwrap().recv().await.unwrap_err() });
+        let error =
+            runtime.block_on(async { queue.into_async().unwrap().recv().await.unwrap_err() });
         is_told(&error, url);
     });
 }

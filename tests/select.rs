@@ -53,7 +53,10 @@ fn each_member_is_heard() {
     watched("members", || {
         let (mut ours, mut theirs) = channels("heard");
         let mut select = Select::new().unwrap();
-        assert_eq!(select.try_wait(&mut members(&mut ours)).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            select.try_wait(&mut members(&mut ours)).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
         for round in 0..50u8 {
             for index in (0..theirs.len()).rev() {
                 // Longer than any frame now and then.
@@ -69,7 +72,10 @@ fn each_member_is_heard() {
                 theirs.insert(index, sending.join().unwrap());
             }
         }
-        assert_eq!(select.try_wait(&mut members(&mut ours)).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert_eq!(
+            select.try_wait(&mut members(&mut ours)).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
     });
 }
 
@@ -103,7 +109,8 @@ fn doors_and_ends_are_heard() {
     watched("doors", || {
         let owners: Vec<Endpoint> =
             addresses("doors").iter().map(|url| anyipc::create(url).unwrap()).collect();
-        let mut doors: Vec<Acceptor<'_>> = owners.iter().map(|owner| owner.acceptor().unwrap()).collect();
+        let mut doors: Vec<Acceptor<'_>> =
+            owners.iter().map(|owner| owner.acceptor().unwrap()).collect();
         let mut select = Select::new().unwrap();
         for index in 0..doors.len() {
             let address = owners[index].address().clone();
@@ -176,7 +183,8 @@ fn a_wait_has_a_timeout_and_costs_nothing() {
         let (mut ours, _theirs) = channels("idle");
         let owners: Vec<Endpoint> =
             addresses("idle.doors").iter().map(|url| anyipc::create(url).unwrap()).collect();
-        let mut doors: Vec<Acceptor<'_>> = owners.iter().map(|owner| owner.acceptor().unwrap()).collect();
+        let mut doors: Vec<Acceptor<'_>> =
+            owners.iter().map(|owner| owner.acceptor().unwrap()).collect();
         let mut all = members(&mut ours);
         all.extend(members(&mut doors));
         let mut select = Select::new().unwrap();

@@ -17,7 +17,8 @@ fn a_member_without_a_descriptor_is_an_error() {
         let owner = anyipc::create(url("mq", "deaf")).unwrap();
         let (mut queue, mut other) = (owner.queue().unwrap(), owner.queue().unwrap());
         let mut select = Select::new().unwrap();
-        setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) }).unwrap();
+        setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) })
+            .unwrap();
         let mut taken = Vec::new();
         while let Ok(file) = File::open("/dev/null") {
             taken.push(file);

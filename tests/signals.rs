@@ -74,7 +74,9 @@ fn waits_keep_their_time_in_a_storm_of_signals() {
             keeps_time(&format!("{url}: recv"), &late, || near.recv_timeout(TIME));
             keeps_time(&format!("{url}: accept"), &late, || owner.accept_timeout(TIME));
             let mut select = Select::new().unwrap();
-            keeps_time(&format!("{url}: select"), &late, || select.wait_timeout(&mut [&mut near], TIME));
+            keeps_time(&format!("{url}: select"), &late, || {
+                select.wait_timeout(&mut [&mut near], TIME)
+            });
             let message = vec![1; 60_000];
             while far.send_timeout(&message, TIME).is_ok() {}
             keeps_time(&format!("{url}: send"), &late, || far.send_timeout(&message, TIME));

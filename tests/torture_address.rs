@@ -19,8 +19,11 @@ fn child() {
 type Fault = (String, ErrorKind, &'static str);
 
 fn faults() -> Vec<Fault> {
-    use ErrorKind::{InvalidAddress, InvalidName, InvalidOption, OutOfMemory, PermissionDenied, Unsupported};
-    let own = |(url, kind, word): &(&str, ErrorKind, &'static str)| ((*url).to_owned(), *kind, *word);
+    use ErrorKind::{
+        InvalidAddress, InvalidName, InvalidOption, OutOfMemory, PermissionDenied, Unsupported,
+    };
+    let own =
+        |(url, kind, word): &(&str, ErrorKind, &'static str)| ((*url).to_owned(), *kind, *word);
     let mut all: Vec<Fault> = [
         // No address at all.
         ("", InvalidAddress, "://"),
@@ -173,9 +176,18 @@ fn odd_but_good_names_work() {
     let _watchdog = watchdog("odd names", Duration::from_secs(60));
     let tag = support::unique("odd");
     let long = "x".repeat(255 - tag.len());
-    for odd in
-        ["...", " ", "a b", "%25", "C:%25", "日本語", "%F0%9F%A6%80", "a%3Fb%26c%3Dd", "-rf", long.as_str()]
-    {
+    for odd in [
+        "...",
+        " ",
+        "a b",
+        "%25",
+        "C:%25",
+        "日本語",
+        "%F0%9F%A6%80",
+        "a%3Fb%26c%3Dd",
+        "-rf",
+        long.as_str(),
+    ] {
         let url = format!("shm://{odd}{tag}");
         let owner = anyipc::create(format!("{url}?size=10")).unwrap();
         assert_eq!(anyipc::create(&url).unwrap_err().kind(), ErrorKind::Exists, "{url}");

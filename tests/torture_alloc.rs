@@ -117,14 +117,18 @@ fn opener(channel: Channel, way: Way) -> [u64; 2] {
 #[test]
 fn a_warm_channel_allocates_nothing() {
     let _watchdog = watchdog("the allocations", Duration::from_secs(300));
-    for (scheme, wait) in SCHEMES.iter().flat_map(|scheme| ["adaptive", "block"].map(|wait| (scheme, wait))) {
+    for (scheme, wait) in
+        SCHEMES.iter().flat_map(|scheme| ["adaptive", "block"].map(|wait| (scheme, wait)))
+    {
         for trust in ["copy", "same-user"] {
             for len in [64, 4096] {
                 for (send_in_place, read_in_place) in [(false, false), (true, true)] {
                     let way = Way { len, send_in_place, read_in_place };
                     // A fixed capacity: growing is one allocation or two, and a warm ring has grown.
-                    let url =
-                        format!("{}?wait={wait}&trust={trust}&capacity=64KiB", address(scheme, "alloc"));
+                    let url = format!(
+                        "{}?wait={wait}&trust={trust}&capacity=64KiB",
+                        address(scheme, "alloc")
+                    );
                     let (_endpoint, ours, theirs) = pair(&url);
                     let other = std::thread::spawn(move || opener(theirs, way));
                     let counts = [owner(ours, way), other.join().unwrap()];

@@ -57,7 +57,12 @@ fn eight_senders_are_all_heard_whole_and_in_order() {
                 Event::Message(id, message) => {
                     let text = String::from_utf8(message).unwrap();
                     let (sender, count) = who.entry(id).or_insert_with(|| {
-                        ((0..SENDERS).find(|number| text == path(*number, 0)).expect("a first path"), 0)
+                        (
+                            (0..SENDERS)
+                                .find(|number| text == path(*number, 0))
+                                .expect("a first path"),
+                            0,
+                        )
                     });
                     assert_eq!(text, path(*sender, *count), "{scheme}");
                     *count += 1;
@@ -72,7 +77,11 @@ fn eight_senders_are_all_heard_whole_and_in_order() {
         senders.iter_mut().for_each(|sender| sender.finish());
         let mut heard: Vec<_> = who.into_values().collect();
         heard.sort_unstable();
-        assert_eq!(heard, (0..SENDERS).map(|number| (number, PATHS)).collect::<Vec<_>>(), "{scheme}");
+        assert_eq!(
+            heard,
+            (0..SENDERS).map(|number| (number, PATHS)).collect::<Vec<_>>(),
+            "{scheme}"
+        );
         eprintln!("{scheme}: {SENDERS} × {PATHS} paths in {took:?}");
     }
 }

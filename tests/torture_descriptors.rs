@@ -104,9 +104,11 @@ fn an_opener_without_descriptors_is_told_so() {
 /// How long a process has run or wanted to: also on a loaded machine, a busy one does so all the time.
 fn wanted(process: &Process) -> Duration {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", process.pid())).unwrap();
-    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("schedstat")).ok());
-    let nanos =
-        |stat: String| stat.split(' ').take(2).map(|field| field.parse::<u64>().unwrap()).sum::<u64>();
+    let stats = tasks
+        .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("schedstat")).ok());
+    let nanos = |stat: String| {
+        stat.split(' ').take(2).map(|field| field.parse::<u64>().unwrap()).sum::<u64>()
+    };
     Duration::from_nanos(stats.map(nanos).sum())
 }
 

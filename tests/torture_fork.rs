@@ -91,7 +91,8 @@ impl Held {
         let text = anyipc::alloc_lpsz(format!("shm://{tag}.d"), "text").unwrap();
         #[cfg(feature = "tokio")]
         let task = {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let channel = runtime.block_on(opener.connect_async()).unwrap();
             (runtime, channel)
         };
@@ -118,7 +119,8 @@ impl Held {
         let (some, now) = (b"message", Duration::from_millis(1));
         let mut buffer = Vec::new();
         for (side, channel) in [("opener", &mut self.asking), ("owner", &mut self.answering)] {
-            let mut check = |call: &str, result: Result<()>| faults.check(&format!("{side} {call}"), result);
+            let mut check =
+                |call: &str, result: Result<()>| faults.check(&format!("{side} {call}"), result);
             check("send", channel.send(some));
             check("send of fragments", channel.send(&vec![0; 1 << 20]));
             check("try_send", channel.try_send(some));
@@ -150,7 +152,10 @@ impl Held {
                 std::task::Poll::Pending => faults.0.push_str(&format!("{call}: waits\n")),
             };
             check("async send", std::pin::pin!(channel.send(some)).as_mut().poll(&mut once));
-            check("async recv", std::pin::pin!(async { channel.recv().await.map(drop) }).poll(&mut once));
+            check(
+                "async recv",
+                std::pin::pin!(async { channel.recv().await.map(drop) }).poll(&mut once),
+            );
             check("async accept", {
                 std::pin::pin!(async { self.owner.accept_async().await.map(drop) }).poll(&mut once)
             });
@@ -296,7 +301,10 @@ impl Echo {
     fn deaths_of(&self, pid: u32) -> Vec<Instant> {
         let ends = self.ends.lock().unwrap();
         let of_it = || ends.iter().filter(|end| end.0 == Some(pid));
-        assert!(of_it().all(|end| matches!(end.1, ErrorKind::Closed | ErrorKind::PeerGone)), "{ends:?}");
+        assert!(
+            of_it().all(|end| matches!(end.1, ErrorKind::Closed | ErrorKind::PeerGone)),
+            "{ends:?}"
+        );
         of_it().filter(|end| end.1 == ErrorKind::PeerGone).map(|end| end.2).collect()
     }
 }
@@ -425,7 +433,11 @@ fn forks_do_not_disturb_streams() {
         }
     });
     streamer.expect("forked");
-    assert_eq!(kind(extra.try_recv()), ErrorKind::WouldBlock, "a child has closed its parent's channel");
+    assert_eq!(
+        kind(extra.try_recv()),
+        ErrorKind::WouldBlock,
+        "a child has closed its parent's channel"
+    );
     // Ten of its children live on.
     let killed = Instant::now();
     streamer.kill();

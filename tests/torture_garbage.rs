@@ -51,8 +51,10 @@ impl Owner {
         let name = unique("garbage");
         let endpoint = anyipc::create(format!("shm://{name}?wait=block")).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        let (rejections, turns) = (Arc::new(Mutex::<Rejections>::default()), Arc::new(AtomicU64::new(0)));
-        let (stopped, told, turned) = (Arc::clone(&stop), Arc::clone(&rejections), Arc::clone(&turns));
+        let (rejections, turns) =
+            (Arc::new(Mutex::<Rejections>::default()), Arc::new(AtomicU64::new(0)));
+        let (stopped, told, turned) =
+            (Arc::clone(&stop), Arc::clone(&rejections), Arc::clone(&turns));
         let tell = move |now: Rejections| {
             *told.lock().unwrap() = now;
             turned.fetch_add(1, SeqCst);
@@ -204,7 +206,8 @@ fn halves(owner: &Owner) {
 fn not_quite(owner: &Owner) {
     let mut other_version = hello();
     other_version[4] = 9;
-    let welcome = Reply::Welcome(Hello { transport: "shm".into(), ..Hello::default() }).encode().unwrap();
+    let welcome =
+        Reply::Welcome(Hello { transport: "shm".into(), ..Hello::default() }).encode().unwrap();
     let mut longer = hello();
     longer.push(0);
     let mut endless = hello();
@@ -224,7 +227,11 @@ fn not_quite(owner: &Owner) {
         });
         assert_eq!(error.kind(), kind, "{error}");
         assert!(error.message().unwrap().contains(words), "{error}");
-        assert!(owner.last().contains(error.message().unwrap()), "{error} here, {} there", owner.last());
+        assert!(
+            owner.last().contains(error.message().unwrap()),
+            "{error} here, {} there",
+            owner.last()
+        );
     }
     // Descriptors that nobody asked for: the kernel refuses them (since Linux 6.16), or the owner does.
     let before = owner.count();

@@ -130,14 +130,29 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(place: &Scratch, scheme: &str, what: &str, role: &str, wait: &str, peers: usize) -> Self {
+    fn new(
+        place: &Scratch,
+        scheme: &str,
+        what: &str,
+        role: &str,
+        wait: &str,
+        peers: usize,
+    ) -> Self {
         Self::over(place, &[scheme], what, role, wait, peers)
     }
 
-    fn over(place: &Scratch, schemes: &[&str], what: &str, role: &str, wait: &str, peers: usize) -> Self {
+    fn over(
+        place: &Scratch,
+        schemes: &[&str],
+        what: &str,
+        role: &str,
+        wait: &str,
+        peers: usize,
+    ) -> Self {
         // A fixed capacity: a sender that sleeps again and again would get a larger ring.
         let url = |scheme: &&str| format!("{}?wait={wait}&capacity=64KiB", address(scheme, "idle"));
-        let (url, scheme) = (schemes.iter().map(url).collect::<Vec<_>>().join(","), schemes.join(", "));
+        let (url, scheme) =
+            (schemes.iter().map(url).collect::<Vec<_>>().join(","), schemes.join(", "));
         let mut waits = spawn(place.path(), &format!("{role} {url} {peers}"));
         waits.expect("ready");
         let silent = spawn(place.path(), &format!("peer {url} {peers}"));
@@ -150,7 +165,9 @@ fn whoever_waits_uses_less_than_a_hundredth_of_a_core() {
     let _watchdog = watchdog("the sleepers", Duration::from_secs(60));
     let place = Scratch::new("idle");
     let mut pairs = Vec::new();
-    for (scheme, wait) in SCHEMES.iter().flat_map(|scheme| ["block", "adaptive"].map(|wait| (scheme, wait))) {
+    for (scheme, wait) in
+        SCHEMES.iter().flat_map(|scheme| ["block", "adaptive"].map(|wait| (scheme, wait)))
+    {
         pairs.push(Pair::new(&place, scheme, "a receiver", "receiver", wait, 1));
         pairs.push(Pair::new(&place, scheme, "a sender without room", "sender", wait, 1));
         pairs.push(Pair::new(&place, scheme, "an inbox with one peer", "inbox", wait, 1));

@@ -41,10 +41,12 @@ fn a_killed_peer_is_reported_and_nothing_it_sent_is_lost() {
 
 fn kill_over(scheme: &'static str, seed: u64) {
     let kills = setting("ANYIPC_TORTURE_KILLS", 150);
-    let _watchdog = watchdog(&format!("the kill test of {scheme}"), Duration::from_secs(120 + kills));
+    let _watchdog =
+        watchdog(&format!("the kill test of {scheme}"), Duration::from_secs(120 + kills));
     let start = Instant::now();
-    let workers: Vec<_> =
-        (0..WORKERS).map(|worker| std::thread::spawn(move || work(scheme, worker, kills, seed))).collect();
+    let workers: Vec<_> = (0..WORKERS)
+        .map(|worker| std::thread::spawn(move || work(scheme, worker, kills, seed)))
+        .collect();
     let mut slowest = Vec::new();
     let mut failures = Vec::new();
     for worker in workers {
@@ -53,7 +55,9 @@ fn kill_over(scheme: &'static str, seed: u64) {
         failures.extend(failed);
     }
     slowest.sort_unstable();
-    let at = |part: usize| slowest.get((slowest.len() * part / 100).saturating_sub(1)).copied().unwrap_or(0);
+    let at = |part: usize| {
+        slowest.get((slowest.len() * part / 100).saturating_sub(1)).copied().unwrap_or(0)
+    };
     eprintln!(
         "{scheme}: {} kills in {:?}; until the last call of a survivor said so: median {} ms, 99% {} ms, worst {} ms",
         slowest.len(),
@@ -74,7 +78,8 @@ fn kill_over(scheme: &'static str, seed: u64) {
 /// The times of the rounds that went well, in milliseconds, and what was wrong with the others.
 fn work(scheme: &str, worker: u64, kills: u64, seed: u64) -> (Vec<u64>, Vec<String>) {
     let place = Scratch::new("kill");
-    let role = format!("survivor {worker} {WORKERS} {kills} {seed} {} {scheme}", place.path().display());
+    let role =
+        format!("survivor {worker} {WORKERS} {kills} {seed} {} {scheme}", place.path().display());
     let mut survivor = spawn(place.path(), &role);
     let (mut times, mut failures) = (Vec::new(), Vec::new());
     loop {

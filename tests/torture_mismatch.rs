@@ -124,7 +124,9 @@ fn capacities_are_compared() {
     let _watchdog = watchdog("capacities", Duration::from_secs(60));
     let name = unique("capacities");
     let owner = Owner::new(&format!("shm://{name}?capacity=64KiB"), Endpoint::accept);
-    for (capacity, rounded) in [("4KiB", "4096"), ("1MiB", "1048576"), ("1", "4096"), ("70000", "131072")] {
+    for (capacity, rounded) in
+        [("4KiB", "4096"), ("1MiB", "1048576"), ("1", "4096"), ("70000", "131072")]
+    {
         let words = ["capacities", "65536", rounded];
         owner.refuses(&words, || anyipc::connect(format!("shm://{name}?capacity={capacity}")));
     }
@@ -139,7 +141,11 @@ fn sizes_are_compared() {
     let _owner = anyipc::create(format!("{url}?size=4096")).unwrap();
     let wrong = |result: Result<Endpoint>| -> Error { result.unwrap_err() };
     let opened = wrong(anyipc::open(format!("{url}?size=4097")));
-    assert_eq!((opened.kind(), opened.code()), (ErrorKind::Mismatch, Some(SmCode::OpenFail)), "{opened}");
+    assert_eq!(
+        (opened.kind(), opened.code()),
+        (ErrorKind::Mismatch, Some(SmCode::OpenFail)),
+        "{opened}"
+    );
     assert!(opened.to_string().contains("4097") && opened.to_string().contains("4096"), "{opened}");
     assert!(anyipc::open(format!("{url}?size=4KiB")).is_ok());
 }

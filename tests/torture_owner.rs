@@ -160,8 +160,16 @@ fn a_killed_owner_of_a_block_is_followed_by_who_adopts_it() {
         owner.wait();
         let mut next = actor_in(&place);
         let start = Instant::now();
-        assert_eq!(tell(&mut next, &format!("create {url}")), "exists -1", "the client holds the block");
-        assert_eq!(tell(&mut next, "create shm://adopted"), "exists -1", "also where no block is wanted");
+        assert_eq!(
+            tell(&mut next, &format!("create {url}")),
+            "exists -1",
+            "the client holds the block"
+        );
+        assert_eq!(
+            tell(&mut next, "create shm://adopted"),
+            "exists -1",
+            "also where no block is wanted"
+        );
         ok(&mut next, &format!("create {url}&create=open_or_create"));
         assert!(start.elapsed() < SOON, "it took {:?}", start.elapsed());
         ok(&mut next, "serve");
@@ -208,11 +216,14 @@ fn collector(words: &[&str]) {
     let (mut ended, mut senders) = (0, Vec::new());
     while ended < SENDERS {
         match inbox.next_event().unwrap() {
-            Event::Connected(id) => assert!(peers.insert(id, (None, 0)).is_none(), "twice the same peer"),
+            Event::Connected(id) => {
+                assert!(peers.insert(id, (None, 0)).is_none(), "twice the same peer")
+            }
             Event::Message(id, bytes) => {
                 let text = String::from_utf8(bytes).unwrap();
                 let (from, number) = peers.get_mut(&id).unwrap();
-                let from = *from.get_or_insert_with(|| text.split('\\').nth(2).unwrap().parse().unwrap());
+                let from =
+                    *from.get_or_insert_with(|| text.split('\\').nth(2).unwrap().parse().unwrap());
                 assert_eq!(text, path(from, *number), "sender {from}, number {number}");
                 *number += 1;
             }

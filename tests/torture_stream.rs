@@ -92,7 +92,10 @@ fn sink(words: &[&str]) {
     assert_eq!(stream.count(), count);
     let rate = count as f64 / took.as_secs_f64() / 1e6;
     let waits = channel.stats().waits;
-    say(&format!("memory {}, {waits} waits, {took:?}, {rate:.2} million messages/s", memory.report()));
+    say(&format!(
+        "memory {}, {waits} waits, {took:?}, {rate:.2} million messages/s",
+        memory.report()
+    ));
 }
 
 fn run(scheme: &str, options: &str, longest: usize, count: u64) {
@@ -118,7 +121,9 @@ fn one_channel_brings_every_message_whole_once_and_in_order() {
 
 #[test]
 fn so_do_small_buffers_that_both_sides_sleep_on() {
-    SCHEMES.iter().for_each(|scheme| run(scheme, "?capacity=4096&wait=block", 256, messages() / 10));
+    SCHEMES
+        .iter()
+        .for_each(|scheme| run(scheme, "?capacity=4096&wait=block", 256, messages() / 10));
 }
 
 #[test]

@@ -88,8 +88,11 @@ fn mounted(mount: &str) -> Option<Vec<String>> {
         ["unshare", how, "sh", "-c", &script, "sh"].map(str::to_owned).to_vec()
     };
     let allowed = |wrapper: &Vec<String>| {
-        let done =
-            Command::new(&wrapper[0]).args(&wrapper[1..]).arg("true").env("ANYIPC_DIR", "/mnt").output();
+        let done = Command::new(&wrapper[0])
+            .args(&wrapper[1..])
+            .arg("true")
+            .env("ANYIPC_DIR", "/mnt")
+            .output();
         done.is_ok_and(|done| done.status.success())
     };
     let found = ["-m", "-rm"].map(wrapper).into_iter().find(allowed);
@@ -111,7 +114,8 @@ fn without_proc_both_sides_meet() {
     for (owner_in, opener_in) in [(&bare[..], &[][..]), (&[], &bare), (&bare, &bare)] {
         for scheme in SCHEMES {
             // Its path and the names of all files in it fit into a socket's address.
-            let (place, url) = (format!("/dev/shm/np{}", std::process::id()), address(scheme, "noproc"));
+            let (place, url) =
+                (format!("/dev/shm/np{}", std::process::id()), address(scheme, "noproc"));
             std::fs::create_dir_all(&place).unwrap();
             let mut owner = spawn_under(owner_in, Path::new(&place), &format!("owner {url}"));
             owner.expect("ready");
@@ -136,11 +140,17 @@ fn without_proc_a_long_path_is_an_error_at_once() {
         let long = place.path().join("a".repeat(100));
         std::fs::create_dir(&long).unwrap();
         let heard = spawn_under(&bare, &long, &format!("try create {url}")).hear();
-        assert!(heard.starts_with("io at once: true ") && heard.contains("/proc is not mounted"), "{heard}");
+        assert!(
+            heard.starts_with("io at once: true ") && heard.contains("/proc is not mounted"),
+            "{heard}"
+        );
         let mut owner = spawn(&long, &format!("owner {url}"));
         owner.expect("ready");
         let heard = spawn_under(&bare, &long, &format!("try connect {url}")).hear();
-        assert!(heard.starts_with("io at once: true ") && heard.contains("/proc is not mounted"), "{heard}");
+        assert!(
+            heard.starts_with("io at once: true ") && heard.contains("/proc is not mounted"),
+            "{heard}"
+        );
         spawn(&long, &format!("opener {url}")).expect("answered");
     }
 }
@@ -157,7 +167,10 @@ fn a_file_size_limit_is_an_error() {
     for url in &urls {
         for _ in 0..2 {
             let heard = process.hear();
-            assert!(heard.starts_with("out_of_memory ") && heard.contains("ulimit -f"), "{url}: {heard}");
+            assert!(
+                heard.starts_with("out_of_memory ") && heard.contains("ulimit -f"),
+                "{url}: {heard}"
+            );
         }
     }
     process.finish();
@@ -178,9 +191,11 @@ fn crowd(_words: &[&str]) {
     keep.queue().unwrap().send(0, b"kept").unwrap();
     keep.close().unwrap();
     for round in 0..40 {
-        for url in
-            [format!("shm://n{round}?size=100000"), format!("mq://n{round}"), format!("pipe://n{round}")]
-        {
+        for url in [
+            format!("shm://n{round}?size=100000"),
+            format!("mq://n{round}"),
+            format!("pipe://n{round}"),
+        ] {
             let mut victim = spawn_here(&format!("crash {url}"));
             victim.expect("made");
             victim.kill();
@@ -189,7 +204,8 @@ fn crowd(_words: &[&str]) {
     }
     let mut kept = anyipc::open("mq://keep").unwrap().queue().unwrap();
     assert_eq!(kept.try_recv().unwrap().1, b"kept");
-    let states = |state| Registry::global().list().unwrap().iter().filter(|(_, o)| o.state == state).count();
+    let states =
+        |state| Registry::global().list().unwrap().iter().filter(|(_, o)| o.state == state).count();
     // What lives stays.
     let living: Vec<_> = (0..)
         .map_while(|n| match anyipc::create(format!("shm://live{n}?size=100000")) {
@@ -230,7 +246,8 @@ fn sweeper(words: &[&str]) {
     let dir = private_dir(Path::new(&std::env::var_os("ANYIPC_DIR").unwrap()));
     let owner = anyipc::create(url).unwrap();
     let path = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let path = path.into_iter().find(|path| path.extension().is_some_and(|end| end == "lock")).unwrap();
+    let path =
+        path.into_iter().find(|path| path.extension().is_some_and(|end| end == "lock")).unwrap();
     let text = std::fs::read(&path).unwrap();
     assert_eq!(Registry::global().inspect(url).unwrap()[0].state, ObjectState::Live);
     owner.close().unwrap();
@@ -238,11 +255,13 @@ fn sweeper(words: &[&str]) {
     lock.write_all(&text).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
 
-    let kind =
-        |result: Result<Endpoint, Error>| result.map_or_else(|error| error.kind().as_str(), |_| "done");
+    let kind = |result: Result<Endpoint, Error>| {
+        result.map_or_else(|error| error.kind().as_str(), |_| "done")
+    };
     say(kind(anyipc::open(url)));
-    let state =
-        |object: &Object| object.path == path.display().to_string() && object.state == ObjectState::Stale;
+    let state = |object: &Object| {
+        object.path == path.display().to_string() && object.state == ObjectState::Stale
+    };
     assert!(Registry::global().inspect(url).unwrap().iter().any(state));
     say(kind(anyipc::create(url)));
     say(kind(anyipc::alloc_lpsz(url.split_once('?').map_or(url, |(name, _)| name), "a text")));
@@ -255,7 +274,11 @@ fn a_sweepers_lock_is_no_owner() {
     let _watchdog = watchdog("sweeper", Duration::from_secs(120));
     for scheme in ["shm", "mq", "local", "pipe"] {
         let place = Scratch::new("sweeper");
-        let url = format!("{}{}", address(scheme, "sweeper"), if scheme == "shm" { "?size=64" } else { "" });
+        let url = format!(
+            "{}{}",
+            address(scheme, "sweeper"),
+            if scheme == "shm" { "?size=64" } else { "" }
+        );
         let mut sweeper = spawn(place.path(), &format!("sweeper {url}"));
         let heard = [(); 4].map(|()| sweeper.hear());
         assert_eq!(heard, ["not_found", "busy", "busy", "done"], "{url}");
@@ -277,7 +300,8 @@ fn beside(_words: &[&str]) {
     let url = "shm://beside?size=64";
     let dir = private_dir(Path::new(&std::env::var_os("ANYIPC_DIR").unwrap()));
     let owner = anyipc::create(url).unwrap();
-    let files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     let files = files.into_iter().filter(|path| path.is_file());
     let files: Vec<_> = files.map(|path| (std::fs::read(&path).unwrap(), path)).collect();
     owner.close().unwrap();

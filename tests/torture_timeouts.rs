@@ -65,7 +65,9 @@ fn channels_keep_time() {
         for (side, channel) in [("owner", &mut ours), ("opener", &mut theirs)] {
             let what = |call: &str| format!("{scheme}: {call} of the {side}, wait={wait}");
             fill(channel);
-            keeps_time(&what("send"), ErrorKind::TimedOut, || channel.send_timeout(&[0; 1000], TIMEOUT));
+            keeps_time(&what("send"), ErrorKind::TimedOut, || {
+                channel.send_timeout(&[0; 1000], TIMEOUT)
+            });
             keeps_time(&what("send of fragments"), ErrorKind::TimedOut, || {
                 channel.send_timeout(&[0; 100_000], TIMEOUT)
             });
@@ -101,11 +103,15 @@ fn connecting_over(scheme: &str) {
     let size = if can(&url, Capabilities::BLOCK) { "?size=100" } else { "" };
     let owner = anyipc::create(format!("{url}{size}")).unwrap();
     let opener = anyipc::open(&url).unwrap();
-    keeps_time("connect to who does not accept", ErrorKind::TimedOut, || opener.connect_timeout(TIMEOUT));
+    keeps_time("connect to who does not accept", ErrorKind::TimedOut, || {
+        opener.connect_timeout(TIMEOUT)
+    });
     let impatient = format!("{url}?timeout=100ms");
     keeps_time("the same by address", ErrorKind::TimedOut, || anyipc::connect(&impatient));
     drop(owner);
-    keeps_time("connect where the owner left", ErrorKind::NoOwner, || opener.connect_timeout(TIMEOUT));
+    keeps_time("connect where the owner left", ErrorKind::NoOwner, || {
+        opener.connect_timeout(TIMEOUT)
+    });
     keeps_time("the same by address", ErrorKind::NoOwner, || anyipc::connect(&impatient));
 }
 
@@ -116,7 +122,9 @@ fn an_inbox_keeps_time() {
         let url = format!("{}?wait={wait}&capacity=4096", address(scheme, "inbox"));
         let what = |call: &str| format!("{scheme}: {call}, wait={wait}");
         let mut inbox = Inbox::new(anyipc::create(&url).unwrap()).unwrap();
-        keeps_time(&what("recv without peers"), ErrorKind::TimedOut, || inbox.recv_timeout(TIMEOUT));
+        keeps_time(&what("recv without peers"), ErrorKind::TimedOut, || {
+            inbox.recv_timeout(TIMEOUT)
+        });
         let dial = std::thread::spawn(move || {
             let mut channel = anyipc::connect(url).unwrap();
             channel.send(b"here").unwrap();
@@ -127,7 +135,9 @@ fn an_inbox_keeps_time() {
         keeps_time(&what("recv"), ErrorKind::TimedOut, || inbox.recv_timeout(TIMEOUT));
         keeps_time(&what("next_event"), ErrorKind::TimedOut, || inbox.next_event_timeout(TIMEOUT));
         while inbox.send_timeout(peer, &[0; 1000], FULL).is_ok() {}
-        keeps_time(&what("send"), ErrorKind::TimedOut, || inbox.send_timeout(peer, &[0; 1000], TIMEOUT));
+        keeps_time(&what("send"), ErrorKind::TimedOut, || {
+            inbox.send_timeout(peer, &[0; 1000], TIMEOUT)
+        });
     }
 }
 
@@ -154,7 +164,8 @@ fn tasks_keep_time() {
 fn a_peer_that_waits_differently_changes_nothing() {
     let _watchdog = watchdog("mixed", Duration::from_secs(60));
     let url = format!("shm://{}", unique("mixed"));
-    let (_owner, mut ours, mut theirs) = pair_with(&format!("{url}?wait=spin"), &format!("{url}?wait=block"));
+    let (_owner, mut ours, mut theirs) =
+        pair_with(&format!("{url}?wait=spin"), &format!("{url}?wait=block"));
     keeps_time("recv, wait=spin", ErrorKind::TimedOut, || ours.recv_timeout(TIMEOUT));
     keeps_time("recv, wait=block", ErrorKind::TimedOut, || theirs.recv_timeout(TIMEOUT));
 }

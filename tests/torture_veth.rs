@@ -41,7 +41,8 @@ fn owner(words: &[&str]) {
     let other = std::env::var("OTHER").unwrap();
     let dir = std::env::var("ANYIPC_DIR").unwrap();
     let wrapper = ["nsenter", "--net", "--target", &other];
-    let mut opener = spawn_under(&wrapper, Path::new(&dir), &format!("opener {} {len}", owner.address()));
+    let mut opener =
+        spawn_under(&wrapper, Path::new(&dir), &format!("opener {} {len}", owner.address()));
     let mut channel = owner.accept_timeout(PATIENCE).unwrap();
     let message = vec![7; len];
     let mut sent = 0;
@@ -53,13 +54,20 @@ fn owner(words: &[&str]) {
         match tried {
             Ok(()) => sent += 1,
             Err(error) => {
-                assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+                assert!(
+                    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+                    "{error}"
+                );
                 break;
             }
         }
     }
     opener.say(&sent.to_string());
-    assert_eq!(channel.recv_timeout(PATIENCE).unwrap(), b"all of them", "after {sent} of {len} bytes");
+    assert_eq!(
+        channel.recv_timeout(PATIENCE).unwrap(),
+        b"all of them",
+        "after {sent} of {len} bytes"
+    );
     say(&format!("{sent} arrived"));
 }
 
@@ -67,7 +75,8 @@ fn opener(words: &[&str]) {
     let mut channel = anyipc::connect(words[0]).unwrap();
     let sent: u64 = hear().unwrap().parse().unwrap();
     for i in 0..sent {
-        let got = channel.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{i} of {sent}: {error}"));
+        let got =
+            channel.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{i} of {sent}: {error}"));
         assert_eq!(got.len().to_string(), words[1]);
     }
     channel.send(b"all of them").unwrap();
@@ -97,7 +106,8 @@ fn reader(words: &[&str]) {
     let mut channel = anyipc::connect(words[0]).unwrap();
     let mut got: u64 = 0;
     loop {
-        let message = channel.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{got}: {error}"));
+        let message =
+            channel.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{got}: {error}"));
         if message.is_empty() {
             break;
         }
@@ -131,7 +141,8 @@ fn a_send_buffer_that_shrinks_tears_no_message() {
         return;
     }
     let _watchdog = watchdog("the test of a shrinking send buffer", Duration::from_secs(120));
-    for (mtu, buffers) in [("576", "4096 4096 4096"), ("1500", "4096 4096 4096"), ("576", "4096 16384 65536")]
+    for (mtu, buffers) in
+        [("576", "4096 4096 4096"), ("1500", "4096 4096 4096"), ("576", "4096 16384 65536")]
     {
         let network = NETWORK.replace("mtu 1500", &format!("mtu {mtu}"));
         let buffers = format!("SEND_BUFFERS={buffers}");
@@ -155,7 +166,10 @@ fn what_was_ok_arrives_over_short_packets() {
             let place = Scratch::new("veth");
             let mut owner = spawn_under(WRAPPER, place.path(), &format!("owner {len} {how}"));
             let arrived = owner.hear_within(Duration::from_secs(60));
-            assert!(arrived.ends_with("arrived") && !arrived.starts_with("0 "), "{len}, {how}: {arrived}");
+            assert!(
+                arrived.ends_with("arrived") && !arrived.starts_with("0 "),
+                "{len}, {how}: {arrived}"
+            );
             println!("{len} bytes, {how}: {arrived}");
         }
     }

@@ -1,6 +1,11 @@
 //! What the benches share: the peer, and the same checked messages as those of `anyipc bench`.
 #![allow(dead_code, reason = "not every bench uses everything")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a bench fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench fails by panicking"
+)]
 
 #[path = "../../cli/src/bench/channel.rs"]
 pub(crate) mod channel;

@@ -124,7 +124,10 @@ impl Drop for Peer {
                     let _ = child.kill();
                 }
                 let status = child.wait();
-                assert!(thread::panicking() || status.is_ok_and(|s| s.success()), "the peer failed");
+                assert!(
+                    thread::panicking() || status.is_ok_and(|s| s.success()),
+                    "the peer failed"
+                );
             }
             Some(Kind::Thread(thread)) if !thread::panicking() => thread.join().unwrap(),
             Some(Kind::Thread(_)) | None => {}

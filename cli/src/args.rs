@@ -38,7 +38,8 @@ pub(crate) struct Cli {
 /// Whether the environment asks for JSON, for a command line that was not understood.
 pub(crate) fn json_by_environment() -> bool {
     let value = std::env::var_os("ANYIPC_JSON").unwrap_or_default();
-    !value.is_empty() && FalseyValueParser::new().parse_ref(&Cli::command(), None, &value).unwrap_or(false)
+    !value.is_empty()
+        && FalseyValueParser::new().parse_ref(&Cli::command(), None, &value).unwrap_or(false)
 }
 
 /// What to do.

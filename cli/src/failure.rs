@@ -51,8 +51,14 @@ impl Failure {
 
     /// What there is to say about it, if anything.
     pub(crate) fn body(&self) -> Option<impl Serialize> {
-        let body =
-            |kind, message| Body { kind, code: None, name: None, operation: None, address: None, message };
+        let body = |kind, message| Body {
+            kind,
+            code: None,
+            name: None,
+            operation: None,
+            address: None,
+            message,
+        };
         match self {
             Self::Ipc(error) => Some(Body {
                 kind: error.kind().as_str(),

@@ -43,7 +43,9 @@ pub(crate) fn check() -> Result<()> {
 
 /// Does work that may block on a thread of its own, so that a signal ends the wait for it. The work is then
 /// left behind; the end of the process ends it.
-pub(crate) fn guard<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) fn guard<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     install()?;
     let (result, done) = mpsc::channel();
     let bell = Bell(thread::current());
@@ -59,7 +61,10 @@ pub(crate) fn guard<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send +
         match done.try_recv() {
             Ok(result) => return result,
             Err(TryRecvError::Disconnected) => {
-                return Err(Failure::Io("working".into(), std::io::Error::other("the thread panicked")));
+                return Err(Failure::Io(
+                    "working".into(),
+                    std::io::Error::other("the thread panicked"),
+                ));
             }
             Err(TryRecvError::Empty) => {
                 check()?;

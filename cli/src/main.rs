@@ -68,7 +68,9 @@ fn run(command: &Command, out: &Output) -> Result<ExitCode> {
 /// The help, the version, or what is wrong with the command line.
 fn unparsed(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        let Err(failed) = error.print().and_then(|()| io::stdout().flush()) else { return ExitCode::SUCCESS };
+        let Err(failed) = error.print().and_then(|()| io::stdout().flush()) else {
+            return ExitCode::SUCCESS;
+        };
         let failure = output::stdout_failed(failed);
         Output::new(false, false).failure(&failure);
         return ExitCode::from(failure.exit_code());

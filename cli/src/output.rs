@@ -104,7 +104,11 @@ impl Output {
             return;
         }
         // Colour only on a terminal without NO_COLOR.
-        let _ = writeln!(anstream::stderr(), "\x1b[1;31merror:\x1b[0m {}", visible(&failure.to_string()));
+        let _ = writeln!(
+            anstream::stderr(),
+            "\x1b[1;31merror:\x1b[0m {}",
+            visible(&failure.to_string())
+        );
     }
 }
 
@@ -149,7 +153,9 @@ fn visible(text: &str) -> Cow<'_, str> {
     if !text.contains(hidden) {
         return text.into();
     }
-    text.chars().map(|c| if hidden(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+    text.chars()
+        .map(|c| if hidden(c) { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
 }
 
 #[cfg(test)]

@@ -80,17 +80,18 @@ impl<'a> Owner<'a> {
                 event => return Ok(event?),
             }
             self.note_rejections();
-            slice = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                None => SLICE,
-                Some(Duration::ZERO) => {
-                    let why = "no message came within --timeout";
-                    return Err(Error::new(Operation::Receive, ErrorKind::TimedOut)
-                        .because(why)
-                        .at(self.inbox.endpoint().address())
-                        .into());
-                }
-                Some(left) => left.min(SLICE),
-            };
+            slice =
+                match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                    None => SLICE,
+                    Some(Duration::ZERO) => {
+                        let why = "no message came within --timeout";
+                        return Err(Error::new(Operation::Receive, ErrorKind::TimedOut)
+                            .because(why)
+                            .at(self.inbox.endpoint().address())
+                            .into());
+                    }
+                    Some(left) => left.min(SLICE),
+                };
         }
     }
 
@@ -99,7 +100,10 @@ impl<'a> Owner<'a> {
         if rejections.count > self.rejected {
             self.rejected = rejections.count;
             let last = rejections.last.unwrap_or_default();
-            self.out.note(format_args!("{} turned away so far, the last one: {last}", rejections.count));
+            self.out.note(format_args!(
+                "{} turned away so far, the last one: {last}",
+                rejections.count
+            ));
         }
     }
 }

@@ -31,22 +31,31 @@ impl Target {
     /// The address, if it can have another process at the other end.
     pub(crate) fn channel(&self, operation: Operation) -> Result<Address> {
         let address = self.address(operation)?;
-        let across = |capabilities: Capabilities| capabilities.contains(Capabilities::CROSS_PROCESS);
+        let across =
+            |capabilities: Capabilities| capabilities.contains(Capabilities::CROSS_PROCESS);
         // What else is wrong with it shows when it is used.
         match Registry::global().resolve(&address) {
             Ok((transport, _)) if !across(transport.capabilities()) => {
-                let others =
-                    Registry::global().transports().filter(|transport| across(transport.capabilities()));
-                let others: Vec<_> = others.flat_map(|transport| transport.schemes()).copied().collect();
+                let others = Registry::global()
+                    .transports()
+                    .filter(|transport| across(transport.capabilities()));
+                let others: Vec<_> =
+                    others.flat_map(|transport| transport.schemes()).copied().collect();
                 let others = others.join(", ");
-                Err(Failure::Usage(format!("{address} reaches no other process; choose from {others}")))
+                Err(Failure::Usage(format!(
+                    "{address} reaches no other process; choose from {others}"
+                )))
             }
             _ => Ok(address),
         }
     }
 
     /// The same, waiting this long if a flag says so.
-    pub(crate) fn channel_within(&self, operation: Operation, timeout: Option<Duration>) -> Result<Address> {
+    pub(crate) fn channel_within(
+        &self,
+        operation: Operation,
+        timeout: Option<Duration>,
+    ) -> Result<Address> {
         let address = self.channel(operation)?;
         Ok(match timeout {
             Some(timeout) => address.with("timeout", &values::span_text(timeout)),

@@ -23,7 +23,11 @@ pub(crate) fn each(
     }
 }
 
-fn each_line(mut input: impl BufRead, longest: u64, put: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+fn each_line(
+    mut input: impl BufRead,
+    longest: u64,
+    put: &mut impl FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
     // One byte over the longest message and its line end: what is longer is refused without being read.
     let longest = longest.saturating_add(2);
     let mut line = Vec::new();

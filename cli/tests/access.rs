@@ -14,7 +14,9 @@ use common::Place;
 fn all(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     entries
-        .flat_map(|path| if path.is_dir() { [vec![path.clone()], all(&path)].concat() } else { vec![path] })
+        .flat_map(|path| {
+            if path.is_dir() { [vec![path.clone()], all(&path)].concat() } else { vec![path] }
+        })
         .collect()
 }
 
@@ -24,7 +26,9 @@ fn every_file_is_private_and_no_socket_is_abstract() {
     let queue = "mq://kept?persist=true";
     place.run(["queue", "send", queue, "x"]).ok();
     let mut owners = Vec::new();
-    for url in ["shm://o", "mq://o", "mq://o?native=posix", "local://o", "pipe://o", "tcp://127.0.0.1:0"] {
+    for url in
+        ["shm://o", "mq://o", "mq://o?native=posix", "local://o", "pipe://o", "tcp://127.0.0.1:0"]
+    {
         owners.push(place.start_owner(["serve", url, "--echo"]));
     }
     owners.push(place.hold(["block", "create", "shm://b", "--size", "4KiB", "--hold"]));
@@ -51,7 +55,9 @@ fn every_file_is_private_and_no_socket_is_abstract() {
     for owner in &owners {
         let descriptors = fs::read_dir(format!("/proc/{}/fd", owner.pid())).unwrap();
         let held: Vec<_> = descriptors
-            .filter_map(|entry| Some(fs::read_link(entry.unwrap().path()).ok()?.display().to_string()))
+            .filter_map(|entry| {
+                Some(fs::read_link(entry.unwrap().path()).ok()?.display().to_string())
+            })
             .filter_map(|link| Some(link.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
             .collect();
         let sockets = fs::read_to_string(format!("/proc/{}/net/unix", owner.pid())).unwrap();

@@ -1,6 +1,11 @@
 //! `anyipc bench`: what it measures is for people; here it must work and leave nothing behind.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 mod common;
 
@@ -41,7 +46,8 @@ fn said(record: &Value, fields: &[&str]) -> Vec<Vec<Value>> {
 fn every_transport_pattern_and_size_has_its_row() {
     let place = Place::new();
     let file = place.path().join("bench.json");
-    let done = place.run(["bench", "--quick", "--sizes", "64,64KiB", "--json", file.to_str().unwrap()]);
+    let done =
+        place.run(["bench", "--quick", "--sizes", "64,64KiB", "--json", file.to_str().unwrap()]);
     let table = done.ok();
     let figures = parse(&std::fs::read_to_string(&file).unwrap());
     std::fs::remove_file(&file).unwrap();
@@ -57,7 +63,9 @@ fn every_transport_pattern_and_size_has_its_row() {
         for pattern in ["round-trip", "stream"] {
             for size in [64, 64 << 10] {
                 let row = rows(&figures).iter().find(|row| {
-                    row["transport"] == transport && row["pattern"] == pattern && row["size"] == size
+                    row["transport"] == transport
+                        && row["pattern"] == pattern
+                        && row["size"] == size
                 });
                 let row = row.unwrap_or_else(|| panic!("no row for {transport} {pattern} {size}"));
                 assert_eq!((&row["peer"], &row["wait"]), (&peer.into(), &"adaptive".into()));
@@ -99,25 +107,41 @@ fn baselines_are_measured_in_the_same_table() {
     assert_eq!(record["settings"]["verify"], "line");
     for (wait, names) in [
         ("spin", &["bare cache line", "bare pipe", "bare unix", "bare tcp", "memcpy", "shm"][..]),
-        ("adaptive", &["bare futex", "bare eventfd", "bare pipe", "bare unix", "bare tcp", "memcpy", "shm"]),
-        ("block", &["bare futex", "bare eventfd", "bare pipe", "bare unix", "bare tcp", "memcpy", "shm"]),
+        (
+            "adaptive",
+            &["bare futex", "bare eventfd", "bare pipe", "bare unix", "bare tcp", "memcpy", "shm"],
+        ),
+        (
+            "block",
+            &["bare futex", "bare eventfd", "bare pipe", "bare unix", "bare tcp", "memcpy", "shm"],
+        ),
     ] {
-        for (pattern, size) in [("round-trip", 64), ("round-trip", 5000), ("stream", 64), ("stream", 5000)] {
-            let group =
-                |row: &&Value| row["wait"] == wait && row["pattern"] == pattern && row["size"] == size;
-            let mut found: Vec<_> =
-                rows(&record).iter().filter(group).map(|row| row["transport"].as_str().unwrap()).collect();
+        for (pattern, size) in
+            [("round-trip", 64), ("round-trip", 5000), ("stream", 64), ("stream", 5000)]
+        {
+            let group = |row: &&Value| {
+                row["wait"] == wait && row["pattern"] == pattern && row["size"] == size
+            };
+            let mut found: Vec<_> = rows(&record)
+                .iter()
+                .filter(group)
+                .map(|row| row["transport"].as_str().unwrap())
+                .collect();
             found.sort_unstable();
             let mut names = names.to_vec();
             names.sort_unstable();
             assert_eq!(found, names, "{wait} {pattern} {size}");
         }
     }
-    for row in rows(&record).iter().filter(|row| row["transport"] == "shm" && row["pattern"] == "stream") {
+    for row in
+        rows(&record).iter().filter(|row| row["transport"] == "shm" && row["pattern"] == "stream")
+    {
         assert!(row["times_limit"].as_f64().unwrap() > 0.0 && row["ratio"] == 1.0, "{row}");
     }
-    let few =
-        measured(&place, &["--compare=futex", "--transports", "shm", "--sizes", "64", "--waits", "block"]);
+    let few = measured(
+        &place,
+        &["--compare=futex", "--transports", "shm", "--sizes", "64", "--waits", "block"],
+    );
     assert_eq!(said(&few, &["carrier", "baseline"]).len(), 2);
 }
 
@@ -125,7 +149,8 @@ fn baselines_are_measured_in_the_same_table() {
 fn files_hold_the_same_rows() {
     let place = Place::new();
     let path = |name: &str| place.path().join(name);
-    let mut args = vec!["bench", "--slice", "5ms", "--repetitions", "1", "--transports", "inproc", "--quick"];
+    let mut args =
+        vec!["bench", "--slice", "5ms", "--repetitions", "1", "--transports", "inproc", "--quick"];
     let names = ["all.json", "all.csv", "all.md", "all.svg"];
     let paths = names.map(|name| path(name).to_str().unwrap().to_owned());
     for (flag, path) in ["--json", "--csv", "--markdown", "--svg"].iter().zip(&paths) {
@@ -141,8 +166,9 @@ fn files_hold_the_same_rows() {
     assert_eq!(rows(&record).len(), 8);
     let mut lines = csv.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let titles = lines.next().unwrap();
-    let field =
-        |fields: &[&str], title: &str| fields[titles.iter().position(|t| *t == title).unwrap()].to_owned();
+    let field = |fields: &[&str], title: &str| {
+        fields[titles.iter().position(|t| *t == title).unwrap()].to_owned()
+    };
     for (row, fields) in rows(&record).iter().zip(lines) {
         assert_eq!(field(&fields, "size"), row["size"].to_string());
         assert_eq!(field(&fields, "pattern"), row["pattern"].as_str().unwrap());
@@ -159,7 +185,8 @@ fn files_hold_the_same_rows() {
 fn gaps_and_rates_pace_round_trips() {
     let place = Place::new();
     let only = ["--transports", "shm", "--sizes", "64", "--waits", "block"];
-    let record = measured(&place, &[&only[..], &["--gap", "20us,500us", "--compare=futex"]].concat());
+    let record =
+        measured(&place, &[&only[..], &["--gap", "20us,500us", "--compare=futex"]].concat());
     let gaps = [20_000, 500_000].map(|gap| vec![Value::from("round-trip"), Value::from(gap)]);
     assert_eq!(said(&record, &["pattern", "gap_ns"]), gaps);
     assert_eq!(rows(&record).len(), 4);
@@ -188,18 +215,33 @@ fn messages_in_place_in_batches_and_on_one_core() {
     let streams = ["--patterns", "stream", "--batch", "7", "--compare=unix,cache-line"];
     let record = measured(&place, &[&only[..], &streams].concat());
     assert_eq!((&record["settings"]["batch"], rows(&record).len()), (&7.into(), 2 * 4));
-    let one = ["--pin", "0,0", "--gap", "1ms", "--transports", "shm", "--sizes", "64", "--waits", "block"];
+    let one = [
+        "--pin",
+        "0,0",
+        "--gap",
+        "1ms",
+        "--transports",
+        "shm",
+        "--sizes",
+        "64",
+        "--waits",
+        "block",
+    ];
     let record = measured(&place, &one);
     assert_eq!(record["settings"]["pinned"], serde_json::json!({"driver": 0, "peer": 0}));
     assert_eq!(record["settings"]["cache_line_ns"], serde_json::json!([]));
-    let free = measured(&place, &["--no-pin", "--transports", "inproc", "--sizes", "64", "--waits", "block"]);
+    let free = measured(
+        &place,
+        &["--no-pin", "--transports", "inproc", "--sizes", "64", "--waits", "block"],
+    );
     assert!(free["settings"]["pinned"].is_null());
 }
 
 #[test]
 fn queues_have_rows_where_there_are_queues() {
-    let queues =
-        anyipc::Registry::new().transports().any(|t| t.capabilities().contains(anyipc::Capabilities::QUEUE));
+    let queues = anyipc::Registry::new()
+        .transports()
+        .any(|t| t.capabilities().contains(anyipc::Capabilities::QUEUE));
     if queues {
         let args = ["--patterns", "queue", "--sizes", "64", "--waits", "adaptive"];
         let record = measured(&Place::new(), &args);
@@ -215,11 +257,14 @@ fn queues_have_rows_where_there_are_queues() {
 fn several_senders_share_a_queue() {
     let (place, files) = (Place::new(), Place::new());
     let file = files.path().join("senders.csv");
-    let args = ["--transports", "mq", "--patterns", "queue", "--sizes", "64,64KiB", "--senders", "1,3"];
+    let args =
+        ["--transports", "mq", "--patterns", "queue", "--sizes", "64,64KiB", "--senders", "1,3"];
     let record = measured(&place, &[&args[..], &["--csv", file.to_str().unwrap()]].concat());
     let csv = std::fs::read_to_string(&file).unwrap();
     let streams = |n: u64| {
-        let of = rows(&record).iter().filter(move |row| row["senders"] == n && row["pattern"] == "stream");
+        let of = rows(&record)
+            .iter()
+            .filter(move |row| row["senders"] == n && row["pattern"] == "stream");
         of.collect::<Vec<_>>()
     };
     assert_eq!((streams(1).len(), streams(3).len(), rows(&record).len()), (6, 6, 18));
@@ -281,8 +326,16 @@ fn a_file_without_json_may_be_meant_as_a_baseline() {
 
 #[test]
 fn an_unwritable_file_is_named() {
-    let args =
-        ["bench", "--transports", "inproc", "--slice", "5ms", "--quick", "--csv", "/nonexistent/a.csv"];
+    let args = [
+        "bench",
+        "--transports",
+        "inproc",
+        "--slice",
+        "5ms",
+        "--quick",
+        "--csv",
+        "/nonexistent/a.csv",
+    ];
     let done = Place::new().run(args);
     assert_eq!(done.code(), Some(1));
     assert!(done.stderr().contains("/nonexistent/a.csv"), "{}", done.stderr());
@@ -292,7 +345,8 @@ fn an_unwritable_file_is_named() {
 fn second_process(first: u32) -> u32 {
     let started = Instant::now();
     loop {
-        let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap();
+        let children =
+            std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap();
         if let Some(child) = children.split_whitespace().next() {
             return child.parse().unwrap();
         }
@@ -363,7 +417,8 @@ fn the_death_of_the_second_process_is_an_error() {
         &["--transports", "inproc", "--compare=cache-line", "--patterns", "round-trip"],
     ] {
         let place = Place::new();
-        let common = ["bench", "--waits", "spin", "--sizes", "64", "--slice", "3s", "--repetitions", "1"];
+        let common =
+            ["bench", "--waits", "spin", "--sizes", "64", "--slice", "3s", "--repetitions", "1"];
         let bench = place.start([&common[..], args].concat());
         let second = second_process(bench.pid());
         used(second, 5);

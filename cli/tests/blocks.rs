@@ -28,7 +28,8 @@ fn bytes_go_where_they_should() {
     let place = Place::new();
     let _holder = place.hold(["block", "create", "shm://bytes?size=16", "--hold"]);
     place.run_with(["block", "write", "shm://bytes"], b"0123456789abcdef").ok();
-    let written = place.run_with(["--json", "block", "write", "shm://bytes", "--offset", "4"], b"\xff\n");
+    let written =
+        place.run_with(["--json", "block", "write", "shm://bytes", "--offset", "4"], b"\xff\n");
     assert_eq!(
         written.records(),
         [json!({ "schema": 1, "address": "shm://bytes", "offset": 4, "written": 2 })]
@@ -37,8 +38,9 @@ fn bytes_go_where_they_should() {
     assert_eq!(cat(&[]), b"0123\xff\n6789abcdef");
     assert_eq!(cat(&["--offset", "3", "--len", "3"]), b"3\xff\n");
     assert_eq!(cat(&["--offset", "16"]), b"");
-    let record =
-        &place.run(["--json", "block", "cat", "shm://bytes", "--offset", "4", "--len", "2"]).records()[0];
+    let record = &place
+        .run(["--json", "block", "cat", "shm://bytes", "--offset", "4", "--len", "2"])
+        .records()[0];
     let expected =
         json!({ "schema": 1, "address": "shm://bytes", "offset": 4, "len": 2, "data_hex": "ff0a" });
     assert_eq!(*record, expected);
@@ -58,16 +60,22 @@ fn ranges_outside_are_refused() {
         assert_eq!(failed.failure(), (1, "out_of_bounds".into(), None), "{args:?}");
         assert_eq!(failed.0.stdout, b"");
     }
-    let failed = place.run_with(["--json", "block", "write", "shm://range", "--offset", "4"], b"12345");
+    let failed =
+        place.run_with(["--json", "block", "write", "shm://range", "--offset", "4"], b"12345");
     assert_eq!(failed.failure(), (1, "out_of_bounds".into(), None));
-    assert_eq!(place.run(["block", "cat", "shm://range"]).ok(), "\0".repeat(8), "nothing was written");
+    assert_eq!(
+        place.run(["block", "cat", "shm://range"]).ok(),
+        "\0".repeat(8),
+        "nothing was written"
+    );
 }
 
 #[test]
 fn the_classic_values() {
     let place = Place::new();
-    let create =
-        |size: &str| place.run(["--json", "block", "create", "shm://values", "--size", size]).failure();
+    let create = |size: &str| {
+        place.run(["--json", "block", "create", "shm://values", "--size", size]).failure()
+    };
     assert_eq!(create("0"), (2, "invalid_option".into(), Some(-2)));
     assert_eq!(create("18446744073709551615"), (1, "out_of_memory".into(), Some(-4)));
     assert_eq!(
@@ -81,7 +89,8 @@ fn the_classic_values() {
     let failed = common::finish(command, b"").failure();
     assert_eq!((failed.0, failed.2), (1, Some(-2)));
 
-    let holder = place.start(["--json", "block", "create", "shm://values", "--size", "1", "--hold"]);
+    let holder =
+        place.start(["--json", "block", "create", "shm://values", "--size", "1", "--hold"]);
     let mut holder = holder;
     let ready = parse(&holder.data.line());
     let expected = json!({
@@ -146,7 +155,8 @@ fn texts_are_stored_and_read() {
     let holder = place.hold(["lpsz", "shm://text", "C:\\Üsers\\me", "--hold"]);
     assert_eq!(place.run(["lpsz", "shm://text"]).ok(), "C:\\Üsers\\me\n");
     let record = &place.run(["--json", "lpsz", "shm://text"]).records()[0];
-    let expected = json!({ "schema": 1, "address": "shm://text", "len": 12, "text": "C:\\Üsers\\me" });
+    let expected =
+        json!({ "schema": 1, "address": "shm://text", "len": 12, "text": "C:\\Üsers\\me" });
     assert_eq!(*record, expected);
     let again = place.run(["--json", "lpsz", "shm://text", "other"]);
     assert_eq!(again.failure(), (1, "exists".into(), Some(-1)));
@@ -170,7 +180,10 @@ fn a_text_is_read_over_every_transport_between_processes() {
             assert_eq!(place.run(["lpsz", &url]).ok(), "a text\n", "{url}");
         }
         assert!(holder.end().0.success());
-        assert_eq!(place.run(["--json", "lpsz", &url]).failure(), (1, "not_found".into(), Some(-3)));
+        assert_eq!(
+            place.run(["--json", "lpsz", &url]).failure(),
+            (1, "not_found".into(), Some(-3))
+        );
     }
     assert_eq!(place.files(), [""; 0]);
 }

@@ -238,7 +238,10 @@ fn a_reader_that_leaves_ends_it_quietly() {
     let _ = place.run(["send", "shm://pipe", "unread"]);
     let mut errors = String::new();
     std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut errors).unwrap();
-    assert_eq!((child.wait().unwrap().code(), errors.as_str()), (Some(0), "waiting at shm://pipe\n"));
+    assert_eq!(
+        (child.wait().unwrap().code(), errors.as_str()),
+        (Some(0), "waiting at shm://pipe\n")
+    );
     assert_eq!(place.files(), [""; 0]);
 }
 
@@ -280,7 +283,8 @@ fn what_reaches_no_other_process_is_refused() {
         assert_eq!(done.code(), Some(2), "{args:?}");
         let said = done.stderr();
         assert!(
-            said.contains("reaches no other process; choose from shm, ") && !said.contains(", inproc"),
+            said.contains("reaches no other process; choose from shm, ")
+                && !said.contains(", inproc"),
             "{said}"
         );
     }

@@ -101,7 +101,10 @@ fn addresses_that_cannot_be_understood_are_2() {
         }
     }
     let long = format!("shm://{}", "x".repeat(256));
-    assert_eq!(place.run(["--json", "recv", &long]).failure(), (2, "invalid_name".into(), Some(-2)));
+    assert_eq!(
+        place.run(["--json", "recv", &long]).failure(),
+        (2, "invalid_name".into(), Some(-2))
+    );
 }
 
 #[test]
@@ -150,10 +153,15 @@ fn names_come_from_the_environment_then_the_file() {
 
     let missing = explained(&["warnings", "--config", file], &[]);
     assert_eq!(missing.failure(), (2, "invalid_address".into(), None));
-    assert!(missing.stderr().contains("errors") && missing.stderr().contains("ANYIPC_WARNINGS_URL"));
+    assert!(
+        missing.stderr().contains("errors") && missing.stderr().contains("ANYIPC_WARNINGS_URL")
+    );
     assert_eq!(explained(&["errors", "--config", "/nowhere"], &[]).failure().0, 1);
     fs::write(file, "[adresses]\n").unwrap();
-    assert_eq!(explained(&["errors", "--config", file], &[]).failure(), (2, "invalid_option".into(), None));
+    assert_eq!(
+        explained(&["errors", "--config", file], &[]).failure(),
+        (2, "invalid_option".into(), None)
+    );
 }
 
 #[test]

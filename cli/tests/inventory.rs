@@ -104,7 +104,9 @@ fn the_doctor_heals_what_a_kill_left() {
         assert!(detail.contains("shm://sick") && detail.contains("--fix"), "{detail}");
     }
     let fixed = place.run(["doctor", "--fix"]);
-    assert!(fixed.ok().lines().any(|line| line.starts_with("fixed") && line.contains("shm://sick")));
+    assert!(
+        fixed.ok().lines().any(|line| line.starts_with("fixed") && line.contains("shm://sick"))
+    );
     assert_eq!(place.run(["doctor"]).code(), Some(0));
     let left = list(&place);
     assert!(!left.is_empty() && left.iter().all(|object| object["name"] == "well"), "{left:?}");
@@ -148,7 +150,13 @@ fn addresses_are_explained() {
     assert_eq!(explained["writing"]["in_place"], true);
     assert_eq!(explained["objects"], json!([]));
     let option = |explained: &Value, name: &str| {
-        explained["options"].as_array().unwrap().iter().find(|option| option["name"] == name).unwrap().clone()
+        explained["options"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|option| option["name"] == name)
+            .unwrap()
+            .clone()
     };
     assert_eq!(
         option(&explained, "wait"),
@@ -202,7 +210,10 @@ fn system_names_are_those_of_the_files() {
         let name = explained["system_name"].as_str().unwrap();
         let owner = place.start_owner(["recv", url, "--follow"]);
         let files = place.files();
-        assert!(!files.is_empty() && files.iter().all(|file| file.starts_with(name)), "{name}: {files:?}");
+        assert!(
+            !files.is_empty() && files.iter().all(|file| file.starts_with(name)),
+            "{name}: {files:?}"
+        );
         assert!(place.run(["explain", url]).ok().contains(name));
         // A queue of the kernel's would outlive the place.
         drop(owner);

@@ -82,7 +82,8 @@ fn a_queue_keeps_what_cannot_be_printed() {
         assert_eq!(left.status.code(), Some(0), "{}", errors(&left));
         assert_eq!(place.run(["queue", "len", "mq://jobs"]).ok(), format!("{COUNT}\n"), "{args:?}");
     }
-    let mut got: Vec<_> = place.run(["queue", "recv", "mq://jobs"]).ok().lines().map(str::to_owned).collect();
+    let mut got: Vec<_> =
+        place.run(["queue", "recv", "mq://jobs"]).ok().lines().map(str::to_owned).collect();
     let mut sent: Vec<_> = (0..COUNT).map(|i| format!("message {i}")).collect();
     got.sort();
     sent.sort();
@@ -124,7 +125,11 @@ fn an_owner_takes_no_more_than_it_prints() {
             let lines = format!("{}\n", "x".repeat(1000)).repeat(2000);
             let sent = place.run_with(["--json", "send", &url], lines.as_bytes());
             assert_eq!(sent.code(), Some(1), "{scheme}: {}", sent.stdout());
-            assert!(matches!(sent.failure().1.as_str(), "peer_gone" | "closed"), "{}", sent.stderr());
+            assert!(
+                matches!(sent.failure().1.as_str(), "peer_gone" | "closed"),
+                "{}",
+                sent.stderr()
+            );
             assert_eq!(sent.error()["address"], url.as_str(), "{}", sent.stderr());
             assert!(end(owner).status.code().is_some());
         }

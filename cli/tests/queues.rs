@@ -13,7 +13,10 @@ const JOBS: &str = "mq://jobs?persist=true&priorities=4";
 fn messages_stay_between_processes_and_come_by_priority() {
     let place = Place::new();
     assert_eq!(place.run(["queue", "send", JOBS, "later"]).ok(), "");
-    assert_eq!(place.run(["queue", "send", "mq://jobs", "--priority", "3", "the urgent one"]).ok(), "");
+    assert_eq!(
+        place.run(["queue", "send", "mq://jobs", "--priority", "3", "the urgent one"]).ok(),
+        ""
+    );
     place.run_with(["queue", "send", "mq://jobs", "--priority", "1", "-"], b"one\ntwo\n").ok();
     assert_eq!(place.run(["queue", "len", "mq://jobs"]).ok(), "4\n");
     let told = place.run(["queue", "len", "mq://jobs", "--json"]).records().remove(0);
@@ -40,7 +43,8 @@ fn messages_stay_between_processes_and_come_by_priority() {
 #[test]
 fn a_follower_prints_what_comes_until_it_is_stopped() {
     let place = Place::new();
-    let mut follower = place.start_owner(["queue", "recv", "mq://live?priorities=2", "--follow", "--json"]);
+    let mut follower =
+        place.start_owner(["queue", "recv", "mq://live?priorities=2", "--follow", "--json"]);
     place.run(["queue", "send", "mq://live", "--priority", "1", "hello"]).ok();
     assert_eq!(parse(&follower.data.line())["text"], "hello");
     let listed = place.run(["--json", "ls"]).records();
@@ -58,7 +62,9 @@ fn faults_are_told() {
     let place = Place::new();
     let absent = place.run(["--json", "queue", "len", "mq://absent"]);
     assert_eq!(absent.failure(), (1, "not_found".into(), Some(-3)));
-    place.run(["queue", "send", "mq://full?persist=true&full=drop-new&capacity=1KiB", "first"]).ok();
+    place
+        .run(["queue", "send", "mq://full?persist=true&full=drop-new&capacity=1KiB", "first"])
+        .ok();
     let lines: String = (0..20).map(|i| format!("{i}\n")).collect();
     let sent = place.run_with(["queue", "send", "mq://full", "--json"], lines.as_bytes());
     let summary = parse(sent.ok().trim_end());

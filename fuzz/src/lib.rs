@@ -76,7 +76,9 @@ pub fn codec(bytes: &[u8]) {
     match codec.decode::<Value>(&wire) {
         Ok(again) => assert_eq!(value, again),
         // A shorter form of the same value allows fewer elements without bytes.
-        Err(error) => assert!(wire.len() < bytes.len() && error.kind() == ErrorKind::Codec, "{error}"),
+        Err(error) => {
+            assert!(wire.len() < bytes.len() && error.kind() == ErrorKind::Codec, "{error}")
+        }
     }
 }
 
@@ -92,8 +94,9 @@ pub fn segment(bytes: &[u8]) {
         unsafe { std::env::set_var("ANYIPC_DIR", &base) };
         // Its own file shows where one of this name lies, and what it is called.
         let block = anyipc::create("shm://fuzz?size=1").expect("a block");
-        let entries =
-            |dir: &PathBuf| fs::read_dir(dir).expect("ours").map(|entry| entry.expect("ours").path());
+        let entries = |dir: &PathBuf| {
+            fs::read_dir(dir).expect("ours").map(|entry| entry.expect("ours").path())
+        };
         let private = entries(&base).next().expect("the private directory");
         let is_block = |path: &PathBuf| path.extension() == Some(&OsString::from("block"));
         let file = entries(&private).find(is_block).expect("the block's file");

@@ -153,9 +153,10 @@ impl AsyncSender {
     pub async fn send(&mut self, message: &[u8]) -> Result<()> {
         self.inner.check(message.len())?;
         let mut offset = 0;
-        let sent = wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Send, None, |sender| {
-            sender.try_rest(message, &mut offset)
-        });
+        let sent =
+            wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Send, None, |sender| {
+                sender.try_rest(message, &mut offset)
+            });
         sent.await.map_err(|e| self.inner.explain(e))
     }
 
@@ -175,9 +176,10 @@ impl AsyncSender {
             self.inner.keep_scratch(message);
             return sent;
         }
-        let sent = wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Send, None, |sender| {
-            sender.try_fill(max, &mut fill)
-        });
+        let sent =
+            wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Send, None, |sender| {
+                sender.try_fill(max, &mut fill)
+            });
         sent.await.map_err(|e| self.inner.explain(e))
     }
 
@@ -253,11 +255,17 @@ impl AsyncReceiver {
     /// # Errors
     /// Those of [`Receiver::recv`].
     pub async fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
-        let got =
-            wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Receive, None, |receiver| {
+        let got = wait(
+            &mut self.inner,
+            &self.reactor,
+            &mut self.kept,
+            Operation::Receive,
+            None,
+            |receiver| {
                 receiver.try_into(buffer)?;
                 Ok(buffer.len())
-            });
+            },
+        );
         got.await.map_err(|e| self.inner.explain(e))
     }
 
@@ -268,10 +276,14 @@ impl AsyncReceiver {
     /// Those of [`Receiver::recv`].
     pub async fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         let mut read = Some(read);
-        let got =
-            wait(&mut self.inner, &self.reactor, &mut self.kept, Operation::Receive, None, |receiver| {
-                receiver.try_with(&mut read)
-            });
+        let got = wait(
+            &mut self.inner,
+            &self.reactor,
+            &mut self.kept,
+            Operation::Receive,
+            None,
+            |receiver| receiver.try_with(&mut read),
+        );
         got.await.map_err(|e| self.inner.explain(e))
     }
 
@@ -313,10 +325,17 @@ impl Endpoint {
         check_runtime().map_err(|e| e.at(self.address()))?;
         let mut attempting = Attempting::new(self, role, self.hello())?;
         let operation = attempting.operation();
-        wait(&mut attempting, &self.reactor, &mut Kept::default(), operation, deadline, Attempting::attempt)
-            .await
-            .map_err(|error| attempting.explain(error))?
-            .into_async()
+        wait(
+            &mut attempting,
+            &self.reactor,
+            &mut Kept::default(),
+            operation,
+            deadline,
+            Attempting::attempt,
+        )
+        .await
+        .map_err(|error| attempting.explain(error))?
+        .into_async()
     }
 }
 

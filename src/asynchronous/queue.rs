@@ -33,9 +33,11 @@ impl AsyncQueue {
     /// Those of [`Queue::send`].
     pub async fn send(&mut self, priority: u32, message: &[u8]) -> Result<()> {
         let Self { inner, reactor, kept } = self;
-        wait(&mut Room(inner), reactor, kept, Operation::Send, None, |room| room.0.try_put(priority, message))
-            .await
-            .map_err(|e| self.inner.explain(e, Operation::Send))
+        wait(&mut Room(inner), reactor, kept, Operation::Send, None, |room| {
+            room.0.try_put(priority, message)
+        })
+        .await
+        .map_err(|e| self.inner.explain(e, Operation::Send))
     }
 
     /// See [`Queue::recv`]. A dropped future has taken nothing.

@@ -108,12 +108,14 @@ mod fd {
             #[allow(deprecated)]
             let registered = AsyncFd::new(fd()).or_else(|error| match error.kind() {
                 // Nothing that is ever writable, and on macOS it may not be asked: a set of descriptors.
-                io::ErrorKind::InvalidInput => AsyncFd::with_interest(fd(), tokio::io::Interest::READABLE),
+                io::ErrorKind::InvalidInput => {
+                    AsyncFd::with_interest(fd(), tokio::io::Interest::READABLE)
+                }
                 _ => Err(error),
             });
-            registered
-                .map(|fd| Self { fd, runtime })
-                .map_err(|error| Error::io(Operation::Connect, "registering with the runtime", error))
+            registered.map(|fd| Self { fd, runtime }).map_err(|error| {
+                Error::io(Operation::Connect, "registering with the runtime", error)
+            })
         }
 
         pub(super) fn is(&self, source: &Source) -> bool {
@@ -123,7 +125,10 @@ mod fd {
     }
 
     /// Waits for a readiness and takes it, so that the next wait is for a new one.
-    pub(in super::super) async fn wait_ready(registered: Arc<Registered>, interest: Interest) -> Result<()> {
+    pub(in super::super) async fn wait_ready(
+        registered: Arc<Registered>,
+        interest: Interest,
+    ) -> Result<()> {
         let guard = match interest {
             Interest::Readable => registered.fd.readable().await,
             Interest::Writable => registered.fd.writable().await,
@@ -171,7 +176,10 @@ mod fd {
     }
 
     /// Waits for a readiness.
-    pub(in super::super) async fn wait_ready(registered: Arc<Registered>, _interest: Interest) -> Result<()> {
+    pub(in super::super) async fn wait_ready(
+        registered: Arc<Registered>,
+        _interest: Interest,
+    ) -> Result<()> {
         let mut watched: Option<Readiness> = None;
         poll_fn(|cx| {
             let watched = match &mut watched {

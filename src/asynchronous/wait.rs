@@ -35,7 +35,8 @@ impl Kept {
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
         let runtime = Handle::current().id();
         self.slice.take_if(|(of, _)| *of != runtime);
-        let (_, sleep) = self.slice.get_or_insert_with(|| (runtime, Box::pin(tokio::time::sleep(SLICE))));
+        let (_, sleep) =
+            self.slice.get_or_insert_with(|| (runtime, Box::pin(tokio::time::sleep(SLICE))));
         if sleep.as_mut().poll(cx).is_pending() {
             return false;
         }
@@ -143,14 +144,16 @@ pub(super) async fn wait<W: Waitable + ?Sized, R>(
                 }
                 Ok(Armed::After(time)) => {
                     pause.set(Some(tokio::time::sleep(time)));
-                    if pause.as_mut().as_pin_mut().is_some_and(|pause| pause.poll(cx).is_pending()) {
+                    if pause.as_mut().as_pin_mut().is_some_and(|pause| pause.poll(cx).is_pending())
+                    {
                         return Poll::Pending;
                     }
                 }
                 // Never said to a task; if it is, stay correct.
                 Ok(Armed::Park) => {
                     pause.set(Some(tokio::time::sleep(Duration::from_millis(1))));
-                    if pause.as_mut().as_pin_mut().is_some_and(|pause| pause.poll(cx).is_pending()) {
+                    if pause.as_mut().as_pin_mut().is_some_and(|pause| pause.poll(cx).is_pending())
+                    {
                         return Poll::Pending;
                     }
                 }

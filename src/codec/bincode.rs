@@ -37,8 +37,9 @@ impl Codec for Bincode {
 fn limited<const LIMIT: usize, T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let config: Configuration<_, _, _> = standard().with_limit::<LIMIT>();
     let limits = Limits::new(bytes);
-    let (value, used) = bincode::serde::seed_decode_from_slice(Seed(&limits, PhantomData), bytes, config)
-        .map_err(|e| decoding(CodecId::Bincode, &limits, e))?;
+    let (value, used) =
+        bincode::serde::seed_decode_from_slice(Seed(&limits, PhantomData), bytes, config)
+            .map_err(|e| decoding(CodecId::Bincode, &limits, e))?;
     match bytes.len() - used {
         0 => Ok(value),
         rest => Err(left_over(CodecId::Bincode, rest)),

@@ -204,7 +204,9 @@ fn decoding(
 ) -> Error {
     let why = match limits.exceeded() {
         Some(limit) => format!("{codec} refuses the value: {limit}"),
-        None => format!("{codec} cannot read the value; both sides need the same type{}", hint(codec)),
+        None => {
+            format!("{codec} cannot read the value; both sides need the same type{}", hint(codec))
+        }
     };
     Error::new(Operation::Receive, ErrorKind::Codec).because(why).from_source(error)
 }

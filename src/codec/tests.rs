@@ -4,9 +4,11 @@ use serde::{Deserialize, Serialize};
 
 #[test]
 fn ids_are_fixed() {
-    for (codec, id, name) in
-        [(CodecId::Postcard, 1, "postcard"), (CodecId::Bincode, 2, "bincode"), (CodecId::Json, 3, "json")]
-    {
+    for (codec, id, name) in [
+        (CodecId::Postcard, 1, "postcard"),
+        (CodecId::Bincode, 2, "bincode"),
+        (CodecId::Json, 3, "json"),
+    ] {
         assert_eq!((codec.id(), codec.as_str()), (id, name));
         assert_eq!(CodecId::from_name(name), Some(codec));
         assert_eq!(codec.available().is_ok(), codec.is_available());
@@ -87,8 +89,14 @@ mod with_codecs {
             if codec.is_available() {
                 let hostile = [0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0x01];
                 for hostile in [&hostile[..9], &hostile[1..]] {
-                    assert_eq!(codec.decode::<String>(hostile).unwrap_err().kind(), ErrorKind::Codec);
-                    assert_eq!(codec.decode::<Vec<u64>>(hostile).unwrap_err().kind(), ErrorKind::Codec);
+                    assert_eq!(
+                        codec.decode::<String>(hostile).unwrap_err().kind(),
+                        ErrorKind::Codec
+                    );
+                    assert_eq!(
+                        codec.decode::<Vec<u64>>(hostile).unwrap_err().kind(),
+                        ErrorKind::Codec
+                    );
                 }
             }
         }
@@ -115,7 +123,11 @@ mod with_codecs {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Chain(Option<Box<Chain>>);
 
-    fn refused<T: std::fmt::Debug + serde::de::DeserializeOwned>(codec: CodecId, bytes: &[u8], why: &str) {
+    fn refused<T: std::fmt::Debug + serde::de::DeserializeOwned>(
+        codec: CodecId,
+        bytes: &[u8],
+        why: &str,
+    ) {
         if codec.is_available() {
             let error = codec.decode::<T>(bytes).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Codec);
@@ -134,7 +146,9 @@ mod with_codecs {
         // Every option is present, and takes no byte.
         refused::<Chain>(CodecId::Json, b"1", "128 levels");
         let mut deepest = Tree::Leaf;
-        (1..120).for_each(|_| deepest = Tree::Node(Box::new(std::mem::replace(&mut deepest, Tree::Leaf))));
+        (1..120).for_each(|_| {
+            deepest = Tree::Node(Box::new(std::mem::replace(&mut deepest, Tree::Leaf)))
+        });
         for codec in [CodecId::Postcard, CodecId::Bincode, CodecId::Json] {
             if codec.is_available() {
                 let mut out = vec![];
@@ -150,12 +164,18 @@ mod with_codecs {
         struct Nothing;
         // As many as a length can say.
         let wide = usize::BITS == 64;
-        let max =
-            if wide { &[&[0xff; 9][..], &[0x01]].concat() } else { &[&[0xff; 4][..], &[0x0f]].concat() };
+        let max = if wide {
+            &[&[0xff; 9][..], &[0x01]].concat()
+        } else {
+            &[&[0xff; 4][..], &[0x0f]].concat()
+        };
         refused::<Vec<()>>(CodecId::Postcard, max, "elements");
         refused::<std::collections::BTreeMap<Nothing, ()>>(CodecId::Postcard, max, "elements");
-        let max: &[u8] =
-            if wide { &[253, 255, 255, 255, 255, 255, 255, 255, 127] } else { &[252, 255, 255, 255, 127] };
+        let max: &[u8] = if wide {
+            &[253, 255, 255, 255, 255, 255, 255, 255, 127]
+        } else {
+            &[252, 255, 255, 255, 127]
+        };
         refused::<Vec<Nothing>>(CodecId::Bincode, max, "elements");
         refused::<Vec<[(); 2]>>(CodecId::Bincode, max, "elements");
         for codec in [CodecId::Postcard, CodecId::Bincode, CodecId::Json] {

@@ -21,7 +21,9 @@ impl Wait for Inbox {
         }
         // Nobody looks at who spoke last while we sleep: from now on its hint counts like any other's.
         let last = self.last.take();
-        if std::mem::take(&mut self.steady) && last.and_then(|place| self.peers.token_at(place)).is_some() {
+        if std::mem::take(&mut self.steady)
+            && last.and_then(|place| self.peers.token_at(place)).is_some()
+        {
             self.refill();
             if !self.queue.is_empty() {
                 return Ok(Armed::Ready);

@@ -26,7 +26,10 @@ const FAULT: Duration = Duration::from_millis(100);
 impl Inbox {
     /// The next thing that happened, if anything did. The door and those inside take turns: neither a crowd
     /// of connectors nor a loud peer keeps the other waiting.
-    pub(super) fn turn<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<Turn<R>> {
+    pub(super) fn turn<R, F: FnOnce(PeerId, &[u8]) -> R>(
+        &mut self,
+        read: &mut Option<F>,
+    ) -> Result<Turn<R>> {
         if let Some(found) = self.found.take() {
             match found? {
                 Event::Connected(id) => return Ok(Turn::Connected(id)),

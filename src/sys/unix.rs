@@ -30,7 +30,8 @@ pub(crate) fn poll(sources: &[(Source, Interest)], timeout: Duration) {
             &mut many
         }
     };
-    let limit = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
+    let limit =
+        Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) };
     if let Err(error) = rustix::event::poll(fds, Some(&limit))
         && error != rustix::io::Errno::INTR
     {

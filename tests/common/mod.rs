@@ -57,7 +57,10 @@ pub(crate) fn can(url: &str, what: Capabilities) -> bool {
 }
 
 /// Fails instead of hanging.
-pub(crate) fn watched<T: Send + 'static>(what: &str, test: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn watched<T: Send + 'static>(
+    what: &str,
+    test: impl FnOnce() -> T + Send + 'static,
+) -> T {
     let (done, finished) = mpsc::channel();
     let runner = thread::spawn(move || {
         let result = test();
@@ -100,5 +103,7 @@ pub(crate) async fn async_pair(url: &str) -> (anyipc::AsyncChannel, anyipc::Asyn
 
 /// Bytes that tell their place.
 pub(crate) fn pattern(len: usize, seed: u8) -> Vec<u8> {
-    (0..len).map(|i| (i as u8).wrapping_mul(31).wrapping_add((i >> 8) as u8).wrapping_add(seed)).collect()
+    (0..len)
+        .map(|i| (i as u8).wrapping_mul(31).wrapping_add((i >> 8) as u8).wrapping_add(seed))
+        .collect()
 }

@@ -60,7 +60,8 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) const ALL: &[Self] = &[Self::Send, Self::Try, Self::Timeout, Self::Many, Self::Dropped];
+    pub(crate) const ALL: &[Self] =
+        &[Self::Send, Self::Try, Self::Timeout, Self::Many, Self::Dropped];
 
     /// How many messages it sends at once.
     pub(crate) const fn batch(self) -> usize {
@@ -123,7 +124,9 @@ impl Tx {
             #[cfg(feature = "tokio")]
             (Self::Async(sender), Way::Dropped) => {
                 let polls = 1 + message.len() % 3;
-                let Some(sent) = polled(sender.send(message), polls).await else { return Ok(false) };
+                let Some(sent) = polled(sender.send(message), polls).await else {
+                    return Ok(false);
+                };
                 sent
             }
             #[cfg(feature = "tokio")]
@@ -190,7 +193,11 @@ pub(crate) fn split(channel: Channel, mode: Mode) -> (Tx, Rx) {
 pub(crate) fn run<F: Future>(mode: Mode, work: F) -> F::Output {
     #[cfg(feature = "tokio")]
     if mode == Mode::Async {
-        return tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work);
+        return tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(work);
     }
     let _ = mode;
     match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {

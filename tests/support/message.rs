@@ -53,7 +53,10 @@ impl Stream {
         let len = self.shortest + (key % self.spread) as usize;
         let number = message.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         if number != Some(expected) {
-            return Err(format!("message {expected} was due, {number:?} came ({} bytes)", message.len()));
+            return Err(format!(
+                "message {expected} was due, {number:?} came ({} bytes)",
+                message.len()
+            ));
         }
         if message.len() != len {
             return Err(format!("message {expected} has {} bytes instead of {len}", message.len()));
@@ -62,7 +65,10 @@ impl Stream {
         for (index, chunk) in message[8..].chunks(8).enumerate() {
             word = word.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
             if chunk != &word.to_le_bytes()[..chunk.len()] {
-                return Err(format!("message {expected} is torn at byte {} of {len}", 8 + index * 8));
+                return Err(format!(
+                    "message {expected} is torn at byte {} of {len}",
+                    8 + index * 8
+                ));
             }
         }
         self.next += 1;

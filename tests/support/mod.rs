@@ -51,7 +51,9 @@ pub(crate) fn private_dir(base: &Path) -> PathBuf {
 /// The names in the private directory under `base`.
 pub(crate) fn files(base: &Path) -> Vec<String> {
     match std::fs::read_dir(private_dir(base)) {
-        Ok(entries) => entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect(),
+        Ok(entries) => {
+            entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect()
+        }
         Err(_) => Vec::new(),
     }
 }
@@ -83,7 +85,9 @@ pub(crate) fn resident() -> u64 {
 /// A number from the environment.
 pub(crate) fn setting(key: &str, default: u64) -> u64 {
     match std::env::var(key) {
-        Ok(text) => text.replace('_', "").parse().unwrap_or_else(|_| panic!("{key}={text} is no number")),
+        Ok(text) => {
+            text.replace('_', "").parse().unwrap_or_else(|_| panic!("{key}={text} is no number"))
+        }
         Err(_) => default,
     }
 }

@@ -25,7 +25,8 @@ pub(crate) fn serve(roles: &[(&str, Role)]) {
     let Ok(text) = std::env::var(ROLE) else { return };
     let words: Vec<&str> = text.split(' ').collect();
     let (role, arguments) = words.split_first().unwrap();
-    let play = roles.iter().find(|(name, _)| name == role).unwrap_or_else(|| panic!("no role {role}")).1;
+    let play =
+        roles.iter().find(|(name, _)| name == role).unwrap_or_else(|| panic!("no role {role}")).1;
     play(arguments);
     // The parent may be waiting for the descriptors to close: not through the harness's summary.
     std::process::exit(0);
@@ -160,7 +161,10 @@ impl Process {
         self.kill();
         self.wait();
         if let Err(error) = anyipc::Registry::global().remove(address, true) {
-            assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported), "{error}");
+            assert!(
+                matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Unsupported),
+                "{error}"
+            );
         }
     }
 

@@ -29,13 +29,18 @@ pub(crate) struct Args {
 impl Args {
     /// `None` if all that was wanted is help.
     pub(crate) fn parse(words: &[String]) -> Result<Option<Self>> {
-        let mut args = Self { reps: 5, time: Duration::from_millis(120), list: false, only: Vec::new() };
+        let mut args =
+            Self { reps: 5, time: Duration::from_millis(120), list: false, only: Vec::new() };
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value\n\n{HELP}"));
+            let mut value =
+                || words.next().ok_or_else(|| format!("{word} needs a value\n\n{HELP}"));
             match word.as_str() {
                 "--quick" => (args.reps, args.time) = (3, Duration::from_millis(30)),
-                "--reps" => args.reps = value()?.parse::<usize>().map_err(|e| format!("--reps: {e}"))?.max(1),
+                "--reps" => {
+                    args.reps =
+                        value()?.parse::<usize>().map_err(|e| format!("--reps: {e}"))?.max(1)
+                }
                 "--only" => args.only.push(value()?.clone()),
                 "--list" => args.list = true,
                 "--help" | "-h" => {
@@ -52,7 +57,8 @@ impl Args {
     pub(crate) fn wants(&self, title: &str) -> bool {
         let bare = |word: &str| word.trim_matches([',', ':', ';']).to_lowercase();
         let words: Vec<_> = title.split_whitespace().map(bare).collect();
-        let has_all = |only: &String| only.split_whitespace().all(|word| words.contains(&bare(word)));
+        let has_all =
+            |only: &String| only.split_whitespace().all(|word| words.contains(&bare(word)));
         self.only.is_empty() || self.only.iter().any(has_all)
     }
 }

@@ -43,8 +43,12 @@ fn step(link: &mut impl Link, job: &Job, number: u64) -> Result<()> {
 pub(crate) fn serve(link: &mut impl Link, job: &Job) -> Result<()> {
     let mut numbers = 0..job.total();
     match job.pattern {
-        Pattern::RoundTrip => numbers.try_for_each(|n| link.receive(Some(n)).and_then(|()| link.send(n))),
-        Pattern::Batch => numbers.step_by(BATCH as usize).try_for_each(|first| link.send_batch(first)),
+        Pattern::RoundTrip => {
+            numbers.try_for_each(|n| link.receive(Some(n)).and_then(|()| link.send(n)))
+        }
+        Pattern::Batch => {
+            numbers.step_by(BATCH as usize).try_for_each(|first| link.send_batch(first))
+        }
         Pattern::Senders => (0..job.total() / SENDERS).try_for_each(|n| link.send(n)),
         _ => numbers.try_for_each(|n| link.send(n)),
     }

@@ -71,7 +71,11 @@ pub(crate) struct Measuring<'a> {
 
 impl<'a> Measuring<'a> {
     pub(crate) fn new(args: &'a Args) -> Result<Self> {
-        Ok(Self { args, cores: cores::allowed()?, programs: std::env::var_os(BIN).map(PathBuf::from) })
+        Ok(Self {
+            args,
+            cores: cores::allowed()?,
+            programs: std::env::var_os(BIN).map(PathBuf::from),
+        })
     }
 
     /// Measures all rows whose contenders there are, and says who is missing.
@@ -101,7 +105,8 @@ impl<'a> Measuring<'a> {
     /// Repeats until so many repetitions as wanted had the cores at one distance, or twice as many were made.
     fn row(&self, row: &Row) -> Result<Vec<Rep>> {
         // The fastest there is; why one is not there matters if none is.
-        let mut theirs = row.theirs.iter().map(|one| self.calibrate(one, row.size)).collect::<Vec<_>>();
+        let mut theirs =
+            row.theirs.iter().map(|one| self.calibrate(one, row.size)).collect::<Vec<_>>();
         theirs.sort_by_key(|one| one.as_ref().map_or(0, |one| one.count));
         let theirs = theirs.pop().ok_or("nobody to compare with")??;
         let ours = row.ours.iter().map(|one| self.calibrate(&one.contender, row.size));
@@ -119,7 +124,13 @@ impl<'a> Measuring<'a> {
         Ok(reps)
     }
 
-    fn rep(&self, size: usize, theirs: &Calibrated, ours: &[Calibrated], backwards: bool) -> Result<Rep> {
+    fn rep(
+        &self,
+        size: usize,
+        theirs: &Calibrated,
+        ours: &[Calibrated],
+        backwards: bool,
+    ) -> Result<Rep> {
         let mut order: Vec<_> = [theirs].into_iter().chain(ours).enumerate().collect();
         if backwards {
             order.reverse();
@@ -158,8 +169,14 @@ impl<'a> Measuring<'a> {
     /// Nanoseconds per message of one measurement.
     fn run(&self, contender: &Contender, size: usize, warm: u64, count: u64) -> Result<f64> {
         let Contender { name, variant, pattern } = contender;
-        let job =
-            Job { contender: name.clone(), variant: variant.clone(), pattern: *pattern, size, warm, count };
+        let job = Job {
+            contender: name.clone(),
+            variant: variant.clone(),
+            pattern: *pattern,
+            size,
+            warm,
+            count,
+        };
         let mut command = match self.program(name).filter(|_| PROGRAMS.contains(&name.as_str())) {
             Some(program) => Command::new(program),
             None => {

@@ -32,14 +32,19 @@ pub(crate) fn write(message: &mut [u8], number: u64, pattern: Pattern) {
 #[inline]
 pub(crate) fn check(message: &[u8], size: usize, number: Option<u64>) -> Result<()> {
     let (lines, rest) = message.as_chunks::<LINE>();
-    let word_of = |line: &[u8; LINE]| u64::from_le_bytes(*line.as_chunks::<8>().0.first().unwrap_or(&[0; 8]));
+    let word_of =
+        |line: &[u8; LINE]| u64::from_le_bytes(*line.as_chunks::<8>().0.first().unwrap_or(&[0; 8]));
     let first = number.map(word).or(lines.first().map(word_of)).unwrap_or_default();
-    let wrong =
-        lines.iter().zip(0..).fold(0, |wrong, (line, at)| wrong | (word_of(line) ^ first.wrapping_add(at)));
+    let wrong = lines
+        .iter()
+        .zip(0..)
+        .fold(0, |wrong, (line, at)| wrong | (word_of(line) ^ first.wrapping_add(at)));
     if wrong != 0 || message.len() != size || !rest.is_empty() {
-        return Err(
-            format!("message {number:?} of {size} bytes arrived wrong, with {}", message.len()).into()
-        );
+        return Err(format!(
+            "message {number:?} of {size} bytes arrived wrong, with {}",
+            message.len()
+        )
+        .into());
     }
     Ok(())
 }

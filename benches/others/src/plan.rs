@@ -45,7 +45,13 @@ impl Row {
     /// What `--only` looks at.
     pub(crate) fn title(&self) -> String {
         let labels: Vec<_> = self.ours.iter().map(|one| one.label.as_str()).collect();
-        format!("{} {} {}: {}", self.what, self.pattern.word(), length(self.size), labels.join("; "))
+        format!(
+            "{} {} {}: {}",
+            self.what,
+            self.pattern.word(),
+            length(self.size),
+            labels.join("; ")
+        )
     }
 }
 
@@ -82,7 +88,11 @@ impl Comparison {
     /// The same with a pattern of its own.
     fn ours_doing(mut self, pattern: Pattern, label: &str, words: &str, share: f64) -> Self {
         let goal = Some(share).filter(|share| *share > 0.0);
-        self.ours.push(Ours { label: label.to_owned(), contender: contender(words, pattern), goal });
+        self.ours.push(Ours {
+            label: label.to_owned(),
+            contender: contender(words, pattern),
+            goal,
+        });
         self
     }
 
@@ -153,13 +163,16 @@ fn shared_memory() -> Vec<Row> {
 fn queues() -> Vec<Row> {
     let boost = ["boost_queue 64", "boost_queue 512", "boost_queue 4096"];
     let block = |what: Comparison| what.ours("queue, block", "anyipc-queue mq?wait=block", 1.0);
-    let adaptive = |what: Comparison| what.ours("queue, adaptive", "anyipc-queue mq?wait=adaptive", 1.0);
-    let posix =
-        |what: Comparison| what.ours("queue, native=posix", "anyipc-queue mq?wait=block&native=posix", 1.0);
+    let adaptive =
+        |what: Comparison| what.ours("queue, adaptive", "anyipc-queue mq?wait=adaptive", 1.0);
+    let posix = |what: Comparison| {
+        what.ours("queue, native=posix", "anyipc-queue mq?wait=block&native=posix", 1.0)
+    };
     let three_times = &[(64, 3.0), (KIB, 3.0)];
     let within = &[(64, 1.0 / 1.1), (KIB, 1.0 / 1.1)];
     [
-        adaptive(block(against("Boost message_queue", RoundTrip, &boost))).at(&[(64, 1.0), (KIB, 1.0)]),
+        adaptive(block(against("Boost message_queue", RoundTrip, &boost)))
+            .at(&[(64, 1.0), (KIB, 1.0)]),
         adaptive(block(against("Boost message_queue", Stream, &boost))).at(three_times),
         adaptive(block(against("Boost message_queue", Senders, &boost))).at(three_times),
         posix(against("POSIX mq in C", RoundTrip, &["posix_mq"])).at(within),
@@ -203,14 +216,18 @@ fn batches() -> Vec<Row> {
     let block = |scheme: &str| format!("anyipc {scheme}?wait=block");
     let against_zeromq = |what, theirs, schemes: &[&str]| {
         let alone = against(what, Stream, &[theirs]);
-        let add = |all: Comparison, scheme: &&str| all.ours_doing(Batch, &many(scheme), &block(scheme), 1.0);
+        let add = |all: Comparison, scheme: &&str| {
+            all.ours_doing(Batch, &many(scheme), &block(scheme), 1.0)
+        };
         schemes.iter().fold(alone, add).at(as_fast)
     };
     [
         against("single sends over shm", Stream, &[shm])
             .ours_doing(Batch, &many("shm"), shm, 1.0)
             .at(&[(64, 2.0)]),
-        against("bare Unix socket", Batch, &["kernel unix"]).ours(&many("shm"), shm, 1.0).at(as_fast),
+        against("bare Unix socket", Batch, &["kernel unix"])
+            .ours(&many("shm"), shm, 1.0)
+            .at(as_fast),
         against("bare Unix socket", Batch, &["kernel unix"]).both_blocking("local").at(nine_tenths),
         against("bare TCP", Batch, &["kernel tcp"]).both_blocking("tcp").at(nine_tenths),
         against("bare pipes", Batch, &["kernel pipe"]).both_blocking("pipe").at(nine_tenths),
@@ -226,12 +243,15 @@ fn tasks() -> Vec<Row> {
         ("UnixStream", "tokio-unix", &["shm", "mq", "local", "pipe"][..]),
         ("TcpStream", "tokio-tcp", &["tcp"]),
     ] {
-        for (runtimes, word) in
-            [("one runtime", "main"), ("one runtime, both spawned", "spawned"), ("two runtimes", "two")]
-        {
+        for (runtimes, word) in [
+            ("one runtime", "main"),
+            ("one runtime, both spawned", "spawned"),
+            ("two runtimes", "two"),
+        ] {
             let theirs = format!("{theirs} - {word}");
             let mut tasks = against(&format!("tokio {stream}, {runtimes}"), RoundTrip, &[&theirs]);
-            for (scheme, wait) in schemes.iter().flat_map(|scheme| [(scheme, "block"), (scheme, "adaptive")])
+            for (scheme, wait) in
+                schemes.iter().flat_map(|scheme| [(scheme, "block"), (scheme, "adaptive")])
             {
                 let words = format!("anyipc-task {scheme}?wait={wait} {word}");
                 tasks = tasks.ours(&format!("{scheme}, {wait}"), &words, 1.0);
@@ -241,7 +261,9 @@ fn tasks() -> Vec<Row> {
     }
     let awake = against("two spinning threads over shm", RoundTrip, &["anyipc shm?wait=spin"]);
     rows.extend(
-        awake.ours("tasks in two runtimes", "anyipc-task shm?wait=adaptive two", 1.0).at(&[(64, 0.5)]),
+        awake
+            .ours("tasks in two runtimes", "anyipc-task shm?wait=adaptive two", 1.0)
+            .at(&[(64, 0.5)]),
     );
     rows
 }

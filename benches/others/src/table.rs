@@ -24,8 +24,13 @@ pub(crate) fn table(all: &[Measured], missing: &BTreeSet<String>) -> String {
     for Measured { row, reps } in all {
         let groups = reps.as_deref().map(by_distance);
         for (at, ours) in row.ours.iter().enumerate() {
-            let start =
-                format!("| {} | {} | {} | {} |", row.what, row.pattern.word(), length(row.size), ours.label);
+            let start = format!(
+                "| {} | {} | {} | {} |",
+                row.what,
+                row.pattern.word(),
+                length(row.size),
+                ours.label
+            );
             let lines = match &groups {
                 Ok(groups) => {
                     groups.iter().map(|(cores, reps)| figures(at, ours.goal, cores, reps)).collect()
@@ -83,7 +88,8 @@ fn fold(values: &[f64], choose: fn(f64, f64) -> f64) -> f64 {
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    let (low, high) = (values.get(values.len().saturating_sub(1) / 2), values.get(values.len() / 2));
+    let (low, high) =
+        (values.get(values.len().saturating_sub(1) / 2), values.get(values.len() / 2));
     low.zip(high).map_or(f64::NAN, |(low, high)| (low + high) / 2.0)
 }
 
@@ -115,7 +121,8 @@ mod tests {
     #[test]
     fn repetitions_are_told_apart_by_distance() {
         let rep = |distance| Rep { distance, line: 0.0, theirs: 1.0, ours: vec![1.0] };
-        let names = |reps: &[Rep]| by_distance(reps).iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        let names =
+            |reps: &[Rep]| by_distance(reps).iter().map(|(name, _)| *name).collect::<Vec<_>>();
         assert_eq!(names(&[Distance::Near, Distance::Near, Distance::Far].map(rep)), ["near"]);
         assert_eq!(names(&[Distance::Near, Distance::Moved, Distance::Far].map(rep)), ["moved"]);
         let both = [Distance::Near, Distance::Near, Distance::Far, Distance::Far];

@@ -152,10 +152,16 @@ pub(super) mod tests {
         let shown = Case { pace: gap, carrier: Carrier::Queue, ..case("mq", Pattern::RoundTrip) };
         assert_eq!(shown.to_string(), "mq queue round-trip of 64 bytes, adaptive, gap 1500 µs");
         let fields = serde_json::to_value(&shown).unwrap();
-        assert_eq!((&fields["gap_ns"], &fields["rate"]), (&1_500_000.into(), &serde_json::Value::Null));
+        assert_eq!(
+            (&fields["gap_ns"], &fields["rate"]),
+            (&1_500_000.into(), &serde_json::Value::Null)
+        );
         assert_eq!(fields["carrier"], "queue");
         let fields = serde_json::to_value(baseline(Baseline::CacheLine, Pattern::Stream)).unwrap();
-        assert_eq!((&fields["carrier"], &fields["baseline"]), (&"baseline".into(), &"cache-line".into()));
+        assert_eq!(
+            (&fields["carrier"], &fields["baseline"]),
+            (&"baseline".into(), &"cache-line".into())
+        );
     }
 
     #[test]

@@ -23,7 +23,9 @@ impl Crowd {
 
 impl Link for Crowd {
     fn send(&mut self, size: usize, stamp: u64) -> Result<(), Failure> {
-        (0..).zip(&mut self.0).try_for_each(|(sender, link)| link.send(size, numbered(sender, stamp)))
+        (0..)
+            .zip(&mut self.0)
+            .try_for_each(|(sender, link)| link.send(size, numbered(sender, stamp)))
     }
 
     /// All senders at the same time.

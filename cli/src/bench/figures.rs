@@ -79,7 +79,11 @@ impl Figures {
         let mut all = Histogram::new();
         of.iter().filter_map(|f| f.latencies.as_ref()).for_each(|latencies| all.add(latencies));
         let quantile = |share, figure: fn(&Self) -> Option<f64>| {
-            if of.iter().all(|f| figure(f).is_some()) { middle(figure) } else { all.quantile(share) }
+            if of.iter().all(|f| figure(f).is_some()) {
+                middle(figure)
+            } else {
+                all.quantile(share)
+            }
         };
         Self {
             p50_ns: quantile(0.5, |f| f.p50_ns),
@@ -147,7 +151,16 @@ impl Row {
         let foreign = foreign.map(|share| share.part);
         let median = Figures::medians(&repetitions);
         unstable.extend(median.lag(case.pace));
-        Self { case, median, ratio: None, times_limit: None, spread, foreign, unstable, repetitions }
+        Self {
+            case,
+            median,
+            ratio: None,
+            times_limit: None,
+            spread,
+            foreign,
+            unstable,
+            repetitions,
+        }
     }
 
     /// What it is compared by, in ns.
@@ -266,7 +279,8 @@ mod tests {
             (1..=1000).for_each(|nanos| latencies.record(Duration::from_nanos(nanos)));
             let elapsed = Duration::from_millis(1);
             let (latencies, idle_cpu) = (Some(latencies), Duration::ZERO);
-            let timed = Timed { latencies, timed_messages: 2000, elapsed, messages: 2002, idle_cpu };
+            let timed =
+                Timed { latencies, timed_messages: 2000, elapsed, messages: 2002, idle_cpu };
             Figures::new(timed, 64, None)
         };
         let once = repetition();

@@ -67,7 +67,8 @@ impl Guard {
             if disconnects(&watch) {
                 return;
             }
-            let why = crate::failure::Failure::Io("the benchmark failed".into(), io::Error::other(why));
+            let why =
+                crate::failure::Failure::Io("the benchmark failed".into(), io::Error::other(why));
             Output::new(json, false).failure(&why);
             std::process::exit(why.exit_code().into());
         })?;

@@ -69,8 +69,18 @@ impl<'a> Bench<'a> {
         let Case { carrier, pattern, size, senders, wait, .. } = *case;
         let (core, one_core) = (pinning.map(|p| p.peer), pinning.is_some_and(Pinning::is_one_core));
         let places = Vec::new();
-        let mut order =
-            Order { carrier, places, pattern, size, senders, wait, verify, in_place, core, one_core };
+        let mut order = Order {
+            carrier,
+            places,
+            pattern,
+            size,
+            senders,
+            wait,
+            verify,
+            in_place,
+            core,
+            one_core,
+        };
         let mut meeting = Meeting::open(case, &mut order, self.registry, self.serial)?;
         self.peers.order(case.peer, order.clone(), self.guard)?;
         let driven = self.drive(case, time, &order, &mut meeting);
@@ -83,9 +93,11 @@ impl<'a> Bench<'a> {
         meeting.close()?;
         match (driven, reported) {
             (Ok(figures), Ok(used)) => {
-                let here = before.and_then(|before| sys::cpu_time(Whose::Process)?.checked_sub(before));
+                let here =
+                    before.and_then(|before| sys::cpu_time(Whose::Process)?.checked_sub(before));
                 // Both sides' time is this process's where the other one is a thread.
-                let there = if case.peer == PeerKind::Thread { Some(Duration::ZERO) } else { used.all };
+                let there =
+                    if case.peer == PeerKind::Thread { Some(Duration::ZERO) } else { used.all };
                 let foreign = here.zip(there).and_then(|(here, there)| watch.end(here + there));
                 Ok(figures.with_peer_cpu(used.phase).with_foreign(foreign))
             }
@@ -113,7 +125,8 @@ impl<'a> Bench<'a> {
         let rate = traffic.warm_up(&mut wire, time / 4, whose)?;
         let before = sys::cpu_time(whose);
         let timed = traffic.drive(&mut wire, time * 3 / 4, rate, clock, whose)?;
-        let cpu = before.and_then(|before| sys::cpu_time(whose)?.checked_sub(before + timed.idle_cpu));
+        let cpu =
+            before.and_then(|before| sys::cpu_time(whose)?.checked_sub(before + timed.idle_cpu));
         wire.finish(size)?;
         Ok(Figures::new(timed, size, cpu))
     }

@@ -79,7 +79,9 @@ impl Order {
                     _ => Wire::Queue(link),
                 }
             }
-            Carrier::Baseline(baseline) => Wire::Bare(bare::join(self.terms(baseline), self.place(0)?)?),
+            Carrier::Baseline(baseline) => {
+                Wire::Bare(bare::join(self.terms(baseline), self.place(0)?)?)
+            }
         })
     }
 }
@@ -101,8 +103,9 @@ impl Meeting {
         registry: &Registry,
         serial: u64,
     ) -> Result<Self, Failure> {
-        let create =
-            |way: &str| registry.create(&address(case, &format!("{serial}{way}"))?).map_err(Failure::from);
+        let create = |way: &str| {
+            registry.create(&address(case, &format!("{serial}{way}"))?).map_err(Failure::from)
+        };
         let (meeting, places) = match case.carrier {
             Carrier::Channel => {
                 let owner = create("")?;
@@ -136,11 +139,19 @@ impl Meeting {
                 }
             },
             Self::Queues { there, back } => {
-                let link =
-                    |_| Ok(QueueLink::new(there.queue()?, back.queue()?, order.handling(), fate.clone()));
+                let link = |_| {
+                    Ok(QueueLink::new(
+                        there.queue()?,
+                        back.queue()?,
+                        order.handling(),
+                        fate.clone(),
+                    ))
+                };
                 match order.senders {
                     2.. => {
-                        Wire::Crowd(Crowd::new((0..order.senders).map(link).collect::<Result<_, Failure>>()?))
+                        Wire::Crowd(Crowd::new(
+                            (0..order.senders).map(link).collect::<Result<_, Failure>>()?,
+                        ))
                     }
                     _ => Wire::Queue(link(0)?),
                 }

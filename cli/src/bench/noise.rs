@@ -88,7 +88,11 @@ impl Placement {
 
 /// Why a row's figures are not to be trusted; empty if they are. `range` is that of its repetitions, as a share of
 /// their median.
-pub(super) fn reasons(foreign: Option<Share>, range: Option<f64>, placement: &Placement) -> Vec<String> {
+pub(super) fn reasons(
+    foreign: Option<Share>,
+    range: Option<f64>,
+    placement: &Placement,
+) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some(share) = foreign.filter(|s| s.part > FOREIGN && s.seconds > LEAST.as_secs_f64()) {
         reasons.push(format!("others took {:.0} %", share.part * 100.0));

@@ -122,7 +122,12 @@ pub(crate) fn write_rest(rest: &mut [u8], stamp: u64) {
 /// # Errors
 /// What is wrong with it.
 #[inline]
-pub(crate) fn check(message: &[u8], size: usize, expected: u64, verify: Verify) -> Result<Received, Fault> {
+pub(crate) fn check(
+    message: &[u8],
+    size: usize,
+    expected: u64,
+    verify: Verify,
+) -> Result<Received, Fault> {
     let len = message.len();
     let whole = len == size && len >= MIN_SIZE;
     let Some((sequence, rest)) = message.split_first_chunk::<SEQUENCE>().filter(|_| whole) else {
@@ -149,7 +154,11 @@ pub(crate) fn check_rest(rest: &[u8], stamp: u64, verify: Verify) -> Result<Rece
 
 /// `differs` is not 0 for a part that is not made of this word.
 #[inline]
-fn check_parts(rest: &[u8], stamp: u64, differs: impl Fn(&[u8], u64) -> u64) -> Result<Received, Fault> {
+fn check_parts(
+    rest: &[u8],
+    stamp: u64,
+    differs: impl Fn(&[u8], u64) -> u64,
+) -> Result<Received, Fault> {
     let mut word = mix(stamp);
     let mut wrong = first_word(rest) ^ mix(stamp ^ rest.len() as u64);
     let body = rest.get(8..).unwrap_or_default();

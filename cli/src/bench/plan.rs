@@ -50,7 +50,8 @@ impl Plan {
                     for &senders in or(&args.senders, &[1]) {
                         for subject in &subjects {
                             let case = subject.case(pattern, size, wait, pace, args);
-                            let case = case.map(|case| Case { senders, ..case }).filter(Case::is_possible);
+                            let case =
+                                case.map(|case| Case { senders, ..case }).filter(Case::is_possible);
                             cases.extend(case.filter(|case| !cases.contains(case)));
                         }
                     }
@@ -68,7 +69,8 @@ impl Plan {
         let repetitions = args.repetitions.map_or(REPETITIONS, usize::from);
         let share = total / u32::try_from(REPETITIONS * cases.len()).unwrap_or(u32::MAX);
         let slice = args.slice.unwrap_or_else(|| share.clamp(Duration::from_millis(20), longest));
-        let limit = if args.repetitions.is_some() || args.slice.is_some() { Duration::MAX } else { limit };
+        let limit =
+            if args.repetitions.is_some() || args.slice.is_some() { Duration::MAX } else { limit };
         Ok(Self { cases, repetitions, slice, limit })
     }
 
@@ -109,7 +111,8 @@ fn check_rows(cases: &[Case], args: &Args) -> Result<(), Failure> {
 /// # Errors
 /// An option that no transport knows which was chosen.
 fn check_options(cases: &[Case], subjects: &[Subject<'_>], args: &Args) -> Result<(), Failure> {
-    let heeded = |key: &str| cases.iter().flat_map(|case| &case.options).any(|(known, _)| known == key);
+    let heeded =
+        |key: &str| cases.iter().flat_map(|case| &case.options).any(|(known, _)| known == key);
     let trust = args.trust.as_ref().map(|_| "trust");
     let mut chosen = args.option.iter().map(|(key, _)| key.as_str()).chain(trust);
     let Some(unknown) = chosen.find(|key| !heeded(key)) else { return Ok(()) };
@@ -164,15 +167,22 @@ fn subjects<'a>(args: &Args, registry: &'a Registry) -> Result<Vec<Subject<'a>>,
         .filter_map(|(t, carrier, can)| can.then_some((t, carrier)))
         .collect();
     let named = |t: &dyn DynTransport, name: &str| t.schemes().contains(&name);
-    if let Some(unknown) = args.transports.iter().find(|name| !all.iter().any(|(t, _)| named(*t, name))) {
+    if let Some(unknown) =
+        args.transports.iter().find(|name| !all.iter().any(|(t, _)| named(*t, name)))
+    {
         let mut known: Vec<_> = all.iter().flat_map(|(t, _)| t.schemes()).copied().collect();
         known.dedup();
         let known = known.join(", ");
-        return Err(Failure::Usage(format!("--transports: no {unknown:?} here; choose from {known}")));
+        return Err(Failure::Usage(format!(
+            "--transports: no {unknown:?} here; choose from {known}"
+        )));
     }
     let chosen = |t: &dyn DynTransport, carrier: Carrier| {
         let pattern = args.patterns.is_empty()
-            || args.patterns.iter().any(|choice| (*choice == Choice::Queue) == (carrier == Carrier::Queue));
+            || args
+                .patterns
+                .iter()
+                .any(|choice| (*choice == Choice::Queue) == (carrier == Carrier::Queue));
         pattern && (args.transports.is_empty() || args.transports.iter().any(|name| named(t, name)))
     };
     let transports = all
@@ -184,10 +194,18 @@ fn subjects<'a>(args: &Args, registry: &'a Registry) -> Result<Vec<Subject<'a>>,
 
 impl Subject<'_> {
     /// Its row, if it can have one.
-    fn case(&self, pattern: Pattern, size: usize, wait: Wait, pace: Pace, args: &Args) -> Option<Case> {
+    fn case(
+        &self,
+        pattern: Pattern,
+        size: usize,
+        wait: Wait,
+        pace: Pace,
+        args: &Args,
+    ) -> Option<Case> {
         let queue = args.patterns.contains(&Choice::Queue);
         let wanted = |carrier: Carrier| {
-            let choice = if pattern == Pattern::RoundTrip { Choice::RoundTrip } else { Choice::Stream };
+            let choice =
+                if pattern == Pattern::RoundTrip { Choice::RoundTrip } else { Choice::Stream };
             args.patterns.is_empty()
                 || match carrier {
                     Carrier::Queue => queue,
@@ -213,7 +231,8 @@ impl Subject<'_> {
                 (baseline.name(), Carrier::Baseline(*baseline), peer, Vec::new())
             }
         };
-        let case = Case { transport, carrier, peer, pattern, size, senders: 1, wait, pace, options };
+        let case =
+            Case { transport, carrier, peer, pattern, size, senders: 1, wait, pace, options };
         wanted(carrier).then_some(case)
     }
 }
@@ -274,7 +293,10 @@ mod tests {
     fn comparing_takes_some_or_all() {
         assert!(line(&[]).unwrap().args.compare.is_empty());
         assert_eq!(line(&["--compare", "--json", "a"]).unwrap().args.compare.len(), 7);
-        assert_eq!(line(&["--compare=tcp,futex"]).unwrap().args.compare, [Baseline::Tcp, Baseline::Futex]);
+        assert_eq!(
+            line(&["--compare=tcp,futex"]).unwrap().args.compare,
+            [Baseline::Tcp, Baseline::Futex]
+        );
         assert!(line(&["--compare=rocket"]).is_err());
     }
 
@@ -282,8 +304,12 @@ mod tests {
     fn everything_by_default() {
         let plan = plan(&["--quick"]).unwrap();
         let registry = Registry::new();
-        let count = |able| registry.transports().filter(|t| t.capabilities().contains(able)).count();
-        assert_eq!(plan.cases.len(), (count(Capabilities::CHANNEL) + count(Capabilities::QUEUE)) * 8);
+        let count =
+            |able| registry.transports().filter(|t| t.capabilities().contains(able)).count();
+        assert_eq!(
+            plan.cases.len(),
+            (count(Capabilities::CHANNEL) + count(Capabilities::QUEUE)) * 8
+        );
         assert!(plan.repetition() * plan.repetitions as u32 <= Duration::from_secs(15));
         let in_process = plan.cases.iter().find(|c| c.transport == "inproc").unwrap();
         assert_eq!(in_process.peer, PeerKind::Thread);
@@ -293,7 +319,8 @@ mod tests {
     #[test]
     fn filters_narrow() {
         let plan =
-            plan(&["--transports", "inproc", "--sizes", "64,64,1KiB", "--patterns", "stream"]).unwrap();
+            plan(&["--transports", "inproc", "--sizes", "64,64,1KiB", "--patterns", "stream"])
+                .unwrap();
         let sizes: Vec<_> = plan.cases.iter().map(|c| (c.size, c.wait)).collect();
         let waits = |size| Wait::ALL.map(|wait| (size, wait));
         assert_eq!(sizes, [waits(64), waits(1024)].concat());
@@ -313,7 +340,9 @@ mod tests {
         let plan = plan(&["--option", "scope=user"]).unwrap();
         for (transport, knows) in [("inproc", false), ("shm", true)] {
             let of = plan.cases.iter().filter(|case| case.transport == transport);
-            assert!(of.map(|case| case.options.iter().any(|(k, _)| k == "scope")).all(|t| t == knows));
+            assert!(
+                of.map(|case| case.options.iter().any(|(k, _)| k == "scope")).all(|t| t == knows)
+            );
         }
     }
 
@@ -327,25 +356,32 @@ mod tests {
 
     #[test]
     fn gaps_and_rates_are_of_round_trips() {
-        let words = ["--gap", "20us,10ms", "--sizes", "64", "--transports", "inproc", "--waits", "block"];
+        let words =
+            ["--gap", "20us,10ms", "--sizes", "64", "--transports", "inproc", "--waits", "block"];
         let plan = plan(&words).unwrap();
         let paces: Vec<_> = plan.cases.iter().map(|c| (c.pattern, c.pace)).collect();
         let gap = |micros| (Pattern::RoundTrip, Pace::Gap(Duration::from_micros(micros)));
         assert_eq!(paces, [gap(20), gap(10_000)]);
         assert!(plan.slice(&plan.cases[1]) >= Duration::from_millis(600));
         assert!(line(&["--gap", "1ms", "--rate", "5"]).is_err());
-        let error = super::tests::plan(&["--rate", "5", "--patterns", "stream"]).unwrap_err().to_string();
+        let error =
+            super::tests::plan(&["--rate", "5", "--patterns", "stream"]).unwrap_err().to_string();
         assert!(error.contains("round-trip"), "{error}");
     }
 
     #[test]
     fn several_senders_stream_over_queues() {
         let plan =
-            plan(&["--senders", "1,4", "--sizes", "64", "--waits", "block", "--compare=futex"]).unwrap();
+            plan(&["--senders", "1,4", "--sizes", "64", "--waits", "block", "--compare=futex"])
+                .unwrap();
         for case in &plan.cases {
-            assert!(case.senders == 1 || case.carrier == Carrier::Queue && case.pattern == Pattern::Stream);
+            assert!(
+                case.senders == 1
+                    || case.carrier == Carrier::Queue && case.pattern == Pattern::Stream
+            );
         }
-        let crowds: Vec<_> = plan.cases.iter().filter(|case| case.senders == 4).map(Case::label).collect();
+        let crowds: Vec<_> =
+            plan.cases.iter().filter(|case| case.senders == 4).map(Case::label).collect();
         assert_eq!(crowds, ["mq queue, 4 senders"]);
         assert_eq!(plan.cases.iter().filter(|case| case.is_baseline()).count(), 2);
         assert!(line(&["--senders", "0"]).is_err() && line(&["--senders", "65"]).is_err());
@@ -358,7 +394,8 @@ mod tests {
     #[test]
     fn baselines_stand_beside_those_that_wait_alike() {
         let plan =
-            plan(&["--compare", "--transports", "inproc", "--sizes", "64", "--patterns", "stream"]).unwrap();
+            plan(&["--compare", "--transports", "inproc", "--sizes", "64", "--patterns", "stream"])
+                .unwrap();
         let named = |wait| {
             let of = plan.cases.iter().filter(move |case| case.wait == wait);
             of.map(|case| case.transport).collect::<Vec<_>>()
@@ -375,7 +412,8 @@ mod tests {
     fn an_unknown_transport_names_the_choices() {
         let error = plan(&["--transports", "carrier-pigeon"]).unwrap_err().to_string();
         assert!(error.contains("inproc"), "{error}");
-        let error = plan(&["--transports", "inproc", "--patterns", "queue"]).unwrap_err().to_string();
+        let error =
+            plan(&["--transports", "inproc", "--patterns", "queue"]).unwrap_err().to_string();
         assert!(error.contains("nothing"), "{error}");
     }
 }

@@ -61,7 +61,12 @@ pub(super) struct Peers {
 
 impl Peers {
     /// Tells the other side to connect.
-    pub(super) fn order(&mut self, kind: PeerKind, order: Order, guard: &Guard) -> Result<(), Failure> {
+    pub(super) fn order(
+        &mut self,
+        kind: PeerKind,
+        order: Order,
+        guard: &Guard,
+    ) -> Result<(), Failure> {
         match kind {
             PeerKind::Nobody => Ok(()),
             PeerKind::Thread => {
@@ -78,7 +83,9 @@ impl Peers {
     /// Waits until it is done; returns the CPU time that it used. Call it once for every order.
     pub(super) fn report(&mut self, kind: PeerKind) -> Result<Used, Failure> {
         match (kind, &mut self.process, self.thread.take()) {
-            (PeerKind::Nobody, ..) => Ok(Used { phase: Some(Duration::ZERO), all: Some(Duration::ZERO) }),
+            (PeerKind::Nobody, ..) => {
+                Ok(Used { phase: Some(Duration::ZERO), all: Some(Duration::ZERO) })
+            }
             (PeerKind::Process, Some(process), _) => process.report(),
             (PeerKind::Thread, _, Some(thread)) => {
                 thread.join().unwrap_or_else(|_| Err("the second thread panicked".into()))

@@ -36,7 +36,8 @@ impl QueueLink {
         size: usize,
         mut expected: impl FnMut(&[u8]) -> u64,
     ) -> Result<Received, Failure> {
-        let (verify, in_place, buffer) = (self.handling.verify, self.handling.in_place, &mut self.buffer);
+        let (verify, in_place, buffer) =
+            (self.handling.verify, self.handling.in_place, &mut self.buffer);
         let mut read = |_: u32, message: &[u8]| {
             if in_place {
                 return payload::check(message, size, expected(message), verify);

@@ -54,9 +54,10 @@ pub(super) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
 /// How far the greatest and the least value are apart, as a share of the median; `None` of nothing.
 pub(super) fn spread(values: impl IntoIterator<Item = f64> + Clone) -> Option<f64> {
     let middle = median(values.clone())?;
-    let (least, greatest) = values
-        .into_iter()
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(least, greatest), v| (v.min(least), v.max(greatest)));
+    let (least, greatest) =
+        values.into_iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(least, greatest), v| {
+            (v.min(least), v.max(greatest))
+        });
     Some((greatest - least) / middle)
 }
 

@@ -89,8 +89,16 @@ mod tests {
         assert_eq!(parse_size("64B"), Ok(64));
         assert_eq!(parse_size("1KiB"), Ok(1024));
         assert_eq!(parse_size("1 MiB"), Ok(1 << 20));
-        for bad in ["", "15", "1GB", "-1", "KiB", "257MiB", "99999999999999999999", "18446744073709551615KiB"]
-        {
+        for bad in [
+            "",
+            "15",
+            "1GB",
+            "-1",
+            "KiB",
+            "257MiB",
+            "99999999999999999999",
+            "18446744073709551615KiB",
+        ] {
             assert!(parse_size(bad).is_err(), "{bad}");
         }
     }

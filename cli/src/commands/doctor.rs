@@ -119,13 +119,19 @@ fn leftovers(fix: bool) -> Vec<Finding> {
         let (before, after) = match swept {
             Ok(found) => found,
             Err(error) => {
-                findings.push(Finding::new(CHECK, severity(&error), format!("{scheme}://: {error}")));
+                findings.push(Finding::new(
+                    CHECK,
+                    severity(&error),
+                    format!("{scheme}://: {error}"),
+                ));
                 continue;
             }
         };
         for object in &before {
-            let what = address(scheme, object).map_or_else(String::new, |address| format!(" of {address}"));
-            let what = format!("{} {}{what} at {}", object.state.as_str(), object.kind, object.path);
+            let what = address(scheme, object)
+                .map_or_else(String::new, |address| format!(" of {address}"));
+            let what =
+                format!("{} {}{what} at {}", object.state.as_str(), object.kind, object.path);
             findings.push(if !after.iter().any(|left| left.path == object.path) {
                 Finding::new(CHECK, Status::Fixed, format!("{what}: removed"))
             } else if object.state == ObjectState::Invalid {

@@ -81,7 +81,11 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         made_of: transport.about(),
         reading: access(&address, capabilities, "read"),
         writing: access(&address, capabilities, "written"),
-        options: COMMON_KEYS.iter().chain(transport.keys()).map(|key| choice(&address, key)).collect(),
+        options: COMMON_KEYS
+            .iter()
+            .chain(transport.keys())
+            .map(|key| choice(&address, key))
+            .collect(),
         objects: objects.iter().map(|object| Record::new(address.scheme(), object)).collect(),
     };
     if out.json() {
@@ -94,8 +98,15 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
 
 fn access(address: &Address, capabilities: Capabilities, done: &str) -> Access {
     // Only where memory is shared there is a place to work in.
-    let (in_place, why) = if !capabilities.contains(Capabilities::CROSS_PROCESS | Capabilities::BLOCK) {
-        (false, format!("over this transport each message that is {done} by a closure is a private copy"))
+    let (in_place, why) = if !capabilities
+        .contains(Capabilities::CROSS_PROCESS | Capabilities::BLOCK)
+    {
+        (
+            false,
+            format!(
+                "over this transport each message that is {done} by a closure is a private copy"
+            ),
+        )
     } else if address.get("trust") == Some("same-user") {
         (true, "trust=same-user: in place where the peer has the same user, else copied".into())
     } else {
@@ -161,7 +172,9 @@ fn print(
     out.line(table::columns(["OPTION", "VALUE", "FROM", "SIDE", "MEANING"], rows))?;
     for object in objects {
         out.line("")?;
-        let rows = details(address.scheme(), object).into_iter().map(|(label, value)| [label.into(), value]);
+        let rows = details(address.scheme(), object)
+            .into_iter()
+            .map(|(label, value)| [label.into(), value]);
         out.line(table::columns(["", ""], rows))?;
     }
     out.line("")?;

@@ -49,8 +49,9 @@ pub(crate) fn completions(args: &CompletionsArgs, out: &Output) -> Result<ExitCo
 pub(crate) fn man(args: &ManArgs, out: &Output) -> Result<ExitCode> {
     let command = Cli::command();
     if let Some(dir) = &args.dir {
-        clap_mangen::generate_to(command, dir)
-            .map_err(|error| Failure::Io(format!("writing the manual to {}", dir.display()), error))?;
+        clap_mangen::generate_to(command, dir).map_err(|error| {
+            Failure::Io(format!("writing the manual to {}", dir.display()), error)
+        })?;
     } else {
         let mut page = Vec::new();
         clap_mangen::Man::new(command)

@@ -48,7 +48,9 @@ pub(crate) fn show(address: &Address, objects: &[Object], out: &Output) -> Resul
         if index > 0 {
             out.line("")?;
         }
-        let rows = details(address.scheme(), object).into_iter().map(|(label, value)| [label.into(), value]);
+        let rows = details(address.scheme(), object)
+            .into_iter()
+            .map(|(label, value)| [label.into(), value]);
         out.line(table::columns(["", ""], rows))?;
     }
     Ok(())

@@ -57,7 +57,10 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
             let endpoint = anyipc::open(&address)?;
             let text = endpoint.lpsz()?;
             if out.json() {
-                out.record(Stored { address: address.to_string(), text: Payload::new(text.to_bytes()) })?;
+                out.record(Stored {
+                    address: address.to_string(),
+                    text: Payload::new(text.to_bytes()),
+                })?;
             } else {
                 out.bytes(text.to_bytes())?;
                 out.bytes(b"\n")?;

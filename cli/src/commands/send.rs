@@ -66,5 +66,10 @@ fn send(address: &Address, text: Option<Vec<u8>>) -> Result<Summary> {
     })?;
     let (stats, peer) = (sender.stats(), sender.peer().into());
     sender.close()?;
-    Ok(Summary { address: address.to_string(), sent: stats.messages_sent, bytes: stats.bytes_sent, peer })
+    Ok(Summary {
+        address: address.to_string(),
+        sent: stats.messages_sent,
+        bytes: stats.bytes_sent,
+        peer,
+    })
 }

@@ -17,13 +17,20 @@ pub(crate) fn check_directory(fix: bool) -> Vec<Finding> {
     let metadata = match fs::symlink_metadata(&path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return vec![Finding::new(CHECK, Status::Info, format!("{shown} is made when it is needed"))];
+            return vec![Finding::new(
+                CHECK,
+                Status::Info,
+                format!("{shown} is made when it is needed"),
+            )];
         }
-        Err(error) => return vec![Finding::new(CHECK, Status::Problem, format!("{shown}: {error}"))],
+        Err(error) => {
+            return vec![Finding::new(CHECK, Status::Problem, format!("{shown}: {error}"))];
+        }
     };
     let user = rustix::process::geteuid().as_raw();
     if !metadata.is_dir() || metadata.uid() != user {
-        let detail = format!("{shown} is not a directory of user {user}: remove it, or set ANYIPC_DIR");
+        let detail =
+            format!("{shown} is not a directory of user {user}: remove it, or set ANYIPC_DIR");
         return vec![Finding::new(CHECK, Status::Problem, detail)];
     }
     let mode = metadata.mode() & 0o7777;
@@ -34,7 +41,9 @@ pub(crate) fn check_directory(fix: bool) -> Vec<Finding> {
         Finding::new(CHECK, Status::Problem, detail)
     } else {
         match fs::set_permissions(&path, Permissions::from_mode(0o700)) {
-            Ok(()) => Finding::new(CHECK, Status::Fixed, format!("{shown} had mode {mode:04o}, now 0700")),
+            Ok(()) => {
+                Finding::new(CHECK, Status::Fixed, format!("{shown} had mode {mode:04o}, now 0700"))
+            }
             Err(error) => {
                 Finding::new(CHECK, Status::Problem, format!("{shown}: setting mode 0700: {error}"))
             }
@@ -53,8 +62,9 @@ fn nameless_files(path: &Path) -> Finding {
         Ok(_) => "/proc is not mounted".to_owned(),
         Err(error) => io::Error::from(error).to_string(),
     };
-    let detail =
-        format!("{missing}: objects are made under a temporary name, which a crash can leave behind");
+    let detail = format!(
+        "{missing}: objects are made under a temporary name, which a crash can leave behind"
+    );
     Finding::new("O_TMPFILE", Status::Info, detail)
 }
 

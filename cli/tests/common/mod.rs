@@ -1,6 +1,11 @@
 //! Real processes of the real binary, each test in a directory of its own.
 #![allow(dead_code, reason = "not every test uses everything")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -37,7 +42,9 @@ impl Place {
     pub(crate) fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("anyipc"));
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("ANYIPC_") || name == "NO_COLOR" || name == "CLICOLOR_FORCE"
+            if name.to_string_lossy().starts_with("ANYIPC_")
+                || name == "NO_COLOR"
+                || name == "CLICOLOR_FORCE"
             {
                 command.env_remove(name);
             }
@@ -52,7 +59,11 @@ impl Place {
     }
 
     /// Runs to the end, with this on the standard input.
-    pub(crate) fn run_with<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>, input: &[u8]) -> Done {
+    pub(crate) fn run_with<A: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+        input: &[u8],
+    ) -> Done {
         finish(self.command(args), input)
     }
 
@@ -62,7 +73,10 @@ impl Place {
     }
 
     /// Starts something that says on the standard error that it waits.
-    pub(crate) fn start_owner<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
+    pub(crate) fn start_owner<A: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+    ) -> Running {
         let mut owner = self.start(args);
         let line = owner.errors.line();
         assert!(line.starts_with("waiting at "), "{line}");
@@ -93,8 +107,11 @@ impl Place {
 
 /// Runs a command to the end.
 pub(crate) fn finish(command: Command, input: &[u8]) -> Done {
-    let output =
-        assert_cmd::Command::from_std(command).write_stdin(input).timeout(WATCHDOG).output().unwrap();
+    let output = assert_cmd::Command::from_std(command)
+        .write_stdin(input)
+        .timeout(WATCHDOG)
+        .output()
+        .unwrap();
     Done(output)
 }
 
@@ -132,7 +149,8 @@ impl Done {
     #[track_caller]
     pub(crate) fn error(&self) -> Value {
         let text = self.stderr();
-        let error = text.lines().filter(|line| line.starts_with('{')).map(parse).collect::<Vec<_>>();
+        let error =
+            text.lines().filter(|line| line.starts_with('{')).map(parse).collect::<Vec<_>>();
         assert_eq!(error.len(), 1, "{text}");
         error[0]["error"].clone()
     }

@@ -35,8 +35,16 @@ pub(crate) enum Pattern {
 }
 
 impl Pattern {
-    const ALL: [Self; 8] =
-        [Self::In, Self::Burst, Self::Both, Self::Ask, Self::Answer, Self::Idle, Self::Full, Self::Connect];
+    const ALL: [Self; 8] = [
+        Self::In,
+        Self::Burst,
+        Self::Both,
+        Self::Ask,
+        Self::Answer,
+        Self::Idle,
+        Self::Full,
+        Self::Connect,
+    ];
 }
 
 /// One round. Both sides make the same of its number and seed.

@@ -25,7 +25,8 @@ const SOON: Duration = Duration::from_secs(1);
 pub(crate) fn survivor(words: &[&str]) {
     end_with_parent();
     let number = |index: usize| words[index].parse::<u64>().unwrap();
-    let (first, step, end, seed, dir) = (number(0), number(1), number(2), number(3), Path::new(words[4]));
+    let (first, step, end, seed, dir) =
+        (number(0), number(1), number(2), number(3), Path::new(words[4]));
     // What is made once and kept does not count as a leak.
     let address: &'static str = address(words[5], "kill").leak();
     drop(anyipc::create(address).unwrap());
@@ -58,8 +59,9 @@ fn tidy(address: &str, dir: &Path, before: &[String]) -> Result<(), String> {
         return Err(format!("a sweep finds {swept:?}"));
     }
     let after = descriptors();
-    let kinds =
-        |all: &[String]| all.iter().map(|t| t.split(':').next().unwrap().to_owned()).collect::<Vec<_>>();
+    let kinds = |all: &[String]| {
+        all.iter().map(|t| t.split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     if kinds(&after) != kinds(before) {
         return Err(format!("descriptors before {before:?}, after {after:?}"));
     }
@@ -74,7 +76,8 @@ fn play(round: Round, dir: &Path) -> Result<Duration, String> {
     let log = Arc::new(Counters::create(&path));
     let url = round.url(round.survivor);
     let owner = (!round.kills_owner).then(|| anyipc::create(&url).unwrap());
-    let role = format!("victim {} {} {} {}", round.index, round.seed, path.display(), round.address);
+    let role =
+        format!("victim {} {} {} {}", round.index, round.seed, path.display(), round.address);
     let mut victim = spawn(dir, &role);
     let mut random = Random::new(round.seed ^ !round.index);
     let delay = match round.dawdles && round.capacity.is_none() {
@@ -126,10 +129,16 @@ fn work(round: Round, channel: Channel) -> (Vec<Ending>, u64) {
             mode,
             channel,
             move |mut tx| async move {
-                [send_all(&mut tx, &mut out, way, None).await, send_all(&mut tx, &mut out, way, None).await]
+                [
+                    send_all(&mut tx, &mut out, way, None).await,
+                    send_all(&mut tx, &mut out, way, None).await,
+                ]
             },
             async |mut rx| {
-                [receive_all(&mut rx, &mut back, pace).await, receive_all(&mut rx, &mut back, pace).await]
+                [
+                    receive_all(&mut rx, &mut back, pace).await,
+                    receive_all(&mut rx, &mut back, pace).await,
+                ]
             },
         );
         return (sent.into_iter().chain(received).collect(), back.count());
@@ -143,8 +152,10 @@ fn work(round: Round, channel: Channel) -> (Vec<Ending>, u64) {
             _ => receive_all(&mut rx, &mut back, pace).await,
         };
         // Whatever is called afterwards says the same.
-        let last =
-            [receive_all(&mut rx, &mut back, pace).await, send_all(&mut tx, &mut out, way, None).await];
+        let last = [
+            receive_all(&mut rx, &mut back, pace).await,
+            send_all(&mut tx, &mut out, way, None).await,
+        ];
         [first].into_iter().chain(last).collect()
     });
     (endings, back.count())
@@ -164,7 +175,11 @@ fn judge(
             return Err(format!("{} ended with {}", ending.half, ending.text));
         }
         if ending.at > death.over + SOON {
-            return Err(format!("{} said PeerGone {:?} after the end", ending.half, ending.at - death.over));
+            return Err(format!(
+                "{} said PeerGone {:?} after the end",
+                ending.half,
+                ending.at - death.over
+            ));
         }
         if ending.at < death.killed {
             return Err(format!("{} said PeerGone while the victim lived", ending.half));
@@ -231,7 +246,12 @@ fn meet(round: Round, owner: Option<&Endpoint>) -> anyipc::Result<Channel> {
                 // Giving up is dropping the future.
                 Some(owner) => match tokio::time::timeout(PATIENCE, owner.accept_async()).await {
                     Ok(channel) => channel?,
-                    Err(_) => return Err(anyipc::Error::new(anyipc::Operation::Accept, ErrorKind::TimedOut)),
+                    Err(_) => {
+                        return Err(anyipc::Error::new(
+                            anyipc::Operation::Accept,
+                            ErrorKind::TimedOut,
+                        ));
+                    }
                 },
                 None => anyipc::connect_async(impatient()).await?,
             };
@@ -254,6 +274,8 @@ fn greeted(round: Round, channel: Channel) -> Result<(), String> {
     });
     match (ending.kind, stream.count()) {
         (ErrorKind::Closed, 1) | (ErrorKind::PeerGone, 0 | 1) => Ok(()),
-        (_, count) => Err(format!("a connection ended after {count} messages with {}", ending.text)),
+        (_, count) => {
+            Err(format!("a connection ended after {count} messages with {}", ending.text))
+        }
     }
 }

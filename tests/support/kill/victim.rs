@@ -13,7 +13,11 @@ use crate::support::process::end_with_parent;
 /// `victim <index> <seed> <counters> <address>`
 pub(crate) fn victim(words: &[&str]) {
     end_with_parent();
-    let round = Round::new(words[3].to_owned().leak(), words[0].parse().unwrap(), words[1].parse().unwrap());
+    let round = Round::new(
+        words[3].to_owned().leak(),
+        words[0].parse().unwrap(),
+        words[1].parse().unwrap(),
+    );
     let log = Arc::new(Counters::open(Path::new(words[2])));
     if round.pattern == Pattern::Connect {
         connect_forever(round, &log);
@@ -37,15 +41,13 @@ pub(crate) fn victim(words: &[&str]) {
                 std::thread::park();
             }
         }),
-        Pattern::Both => {
-            run_both(
-                mode,
-                channel,
-                move |mut tx| async move { send_all(&mut tx, &mut out, round.way, Some(&log)).await },
-                async |mut rx| receive_all(&mut rx, &mut back, usize::MAX).await,
-            )
-            .1
-        }
+        Pattern::Both => run_both(
+            mode,
+            channel,
+            move |mut tx| async move { send_all(&mut tx, &mut out, round.way, Some(&log)).await },
+            async |mut rx| receive_all(&mut rx, &mut back, usize::MAX).await,
+        )
+        .1,
         Pattern::Ask => run(mode, async {
             let (mut tx, mut rx) = split(channel, mode);
             answer(&mut tx, &mut out, &mut rx, &mut back, round.way, Some(&log)).await

@@ -20,7 +20,9 @@ mod sys {
                 b.set_nonblocking(true)?;
                 Ok((Self(Arc::new(a)), Self(Arc::new(b))))
             };
-            pair().map_err(|e: std::io::Error| Error::io(Operation::Accept, "making a pair of sockets", e))
+            pair().map_err(|e: std::io::Error| {
+                Error::io(Operation::Accept, "making a pair of sockets", e)
+            })
         }
 
         /// Rings the other one. A full socket rings already; a closed one has no one to hear it.

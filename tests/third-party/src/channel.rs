@@ -78,15 +78,19 @@ impl SendHalf for Inlet {
         fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
         if max > self.max_frame {
-            return Err(Error::new(Operation::Send, ErrorKind::MessageTooLarge)
-                .because(format!("a frame of {max} bytes; at most {} are carried", self.max_frame)));
+            return Err(Error::new(Operation::Send, ErrorKind::MessageTooLarge).because(format!(
+                "a frame of {max} bytes; at most {} are carried",
+                self.max_frame
+            )));
         }
         self.check()?;
         let mut frame = vec![0; max];
         let Some(used) = fill(&mut frame) else { return Ok(()) };
         frame.truncate(used);
         self.flow.taken.fetch_add(1, Ordering::AcqRel);
-        self.frames.send((flags, frame)).map_err(|_| Error::new(Operation::Send, ErrorKind::Closed))?;
+        self.frames
+            .send((flags, frame))
+            .map_err(|_| Error::new(Operation::Send, ErrorKind::Closed))?;
         wake(&self.flow.receiver_sleeps, &self.bell);
         Ok(())
     }

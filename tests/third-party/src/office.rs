@@ -5,16 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyipc_core::{
-    Armed, Attempt, Capabilities, Endpoint, Error, ErrorKind, Hello, Key, KeyKind, Name, Operation, Options,
-    Peer, Queue, Rejections, Reply, Result, Role, Side, Transport, Waiter, keys,
+    Armed, Attempt, Capabilities, Endpoint, Error, ErrorKind, Hello, Key, KeyKind, Name, Operation,
+    Options, Peer, Queue, Rejections, Reply, Result, Role, Side, Transport, Waiter, keys,
 };
 
 use crate::channel::{Inlet, Outlet, direction};
 use crate::queue::{Handle, Shelf};
 
 /// `slots`: how many frames may be on their way.
-pub const SLOTS: Key =
-    Key::new("slots", KeyKind::Count, Side::Owner, "frames in flight per direction, 1 to 1024 (default 16)");
+pub const SLOTS: Key = Key::new(
+    "slots",
+    KeyKind::Count,
+    Side::Owner,
+    "frames in flight per direction, 1 to 1024 (default 16)",
+);
 
 const MAX_FRAME: usize = 4 << 10;
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
@@ -57,7 +61,12 @@ impl Mailbox {
         }
     }
 
-    fn opener(name: &Name, entry: &Entry, slots: Option<u64>, operation: Operation) -> Result<Office> {
+    fn opener(
+        name: &Name,
+        entry: &Entry,
+        slots: Option<u64>,
+        operation: Operation,
+    ) -> Result<Office> {
         if slots.is_some_and(|slots| slots != entry.slots) {
             return Err(Error::new(operation, ErrorKind::Mismatch)
                 .because(format!("the owner chose slots={}", entry.slots)));
@@ -88,14 +97,19 @@ impl Transport for Mailbox {
             Some(entry) if options.text(keys::CREATE) == Some("open_or_create") => {
                 Self::opener(name, entry, slots, Operation::Create)
             }
-            Some(_) => Err(Error::new(Operation::Create, ErrorKind::Exists).because("its owner is alive")),
+            Some(_) => {
+                Err(Error::new(Operation::Create, ErrorKind::Exists).because("its owner is alive"))
+            }
             None => {
                 let (letters, slot) = mpsc::channel();
                 let slots = slots.unwrap_or(16);
                 let shelf = Shelf::new(slots as usize);
                 offices.insert(name.clone(), Entry { slots, letters, shelf: Arc::clone(&shelf) });
-                let owned =
-                    Owned { slots: slots as usize, letters: Mutex::new(slot), rejections: Mutex::default() };
+                let owned = Owned {
+                    slots: slots as usize,
+                    letters: Mutex::new(slot),
+                    rejections: Mutex::default(),
+                };
                 Ok(Office { name: name.clone(), owned: Some(owned), shelf })
             }
         }
@@ -110,7 +124,8 @@ impl Transport for Mailbox {
     }
 
     fn alloc_lpsz(&self, _name: &Name, _text: &[u8], _options: &Options) -> Result<Office> {
-        Err(Error::new(Operation::AllocLpsz, ErrorKind::Unsupported).because("mailbox:// carries no texts"))
+        Err(Error::new(Operation::AllocLpsz, ErrorKind::Unsupported)
+            .because("mailbox:// carries no texts"))
     }
 
     fn close(&self, endpoint: Office) -> Result<()> {
@@ -138,7 +153,8 @@ impl Owned {
     fn accept(&self, hello: &Hello) -> Result<Halves> {
         loop {
             let letter = lock(&self.letters).try_recv();
-            let letter = letter.map_err(|_| Error::new(Operation::Accept, ErrorKind::WouldBlock))?;
+            let letter =
+                letter.map_err(|_| Error::new(Operation::Accept, ErrorKind::WouldBlock))?;
             if let Err(error) = hello.check(&letter.hello) {
                 let mut rejections = lock(&self.rejections);
                 rejections.count += 1;
@@ -152,7 +168,11 @@ impl Owned {
             let us = Peer { hello: hello.clone(), ..Peer::default() };
             // One who no longer waits for the answer is forgotten.
             if letter.reply.send(Ok((their_inlet, their_outlet, us))).is_ok() {
-                return Ok((our_inlet, our_outlet, Peer { hello: letter.hello, ..Peer::default() }));
+                return Ok((
+                    our_inlet,
+                    our_outlet,
+                    Peer { hello: letter.hello, ..Peer::default() },
+                ));
             }
         }
     }
@@ -188,7 +208,9 @@ impl Endpoint for Office {
         })?;
         let outcome = match answer.try_recv() {
             Ok(outcome) => outcome,
-            Err(TryRecvError::Empty) => return Err(Error::new(Operation::Connect, ErrorKind::WouldBlock)),
+            Err(TryRecvError::Empty) => {
+                return Err(Error::new(Operation::Connect, ErrorKind::WouldBlock));
+            }
             // The owner left and took the letter along.
             Err(TryRecvError::Disconnected) => Err(no_owner()),
         };
@@ -201,7 +223,8 @@ impl Endpoint for Office {
     }
 
     fn read_lpsz(&self, _read: &mut dyn FnMut(&CStr)) -> Result<()> {
-        Err(Error::new(Operation::ReadLpsz, ErrorKind::Unsupported).because("mailbox:// carries no texts"))
+        Err(Error::new(Operation::ReadLpsz, ErrorKind::Unsupported)
+            .because("mailbox:// carries no texts"))
     }
 
     fn queue(&self) -> Result<Box<dyn Queue>> {

@@ -80,7 +80,8 @@ impl Queue for Handle {
                 highest.filter_map(|(priority, messages)| Some((priority, messages.pop_front()?)));
             found.next()
         };
-        let (priority, message) = found.ok_or(Error::new(Operation::Receive, ErrorKind::WouldBlock))?;
+        let (priority, message) =
+            found.ok_or(Error::new(Operation::Receive, ErrorKind::WouldBlock))?;
         read(priority as u32, &message);
         Ok(())
     }

@@ -12,7 +12,11 @@ fn fixture(slots: &'static str) -> Fixture<'static> {
 
 /// Sleeps on the source alone, so that a wake-up that does not reach it is noticed.
 #[cfg(unix)]
-fn poll(source: &anyipc_core::Source, interest: anyipc_core::Interest, timeout: std::time::Duration) -> bool {
+fn poll(
+    source: &anyipc_core::Source,
+    interest: anyipc_core::Interest,
+    timeout: std::time::Duration,
+) -> bool {
     use anyipc_core::Interest;
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -20,8 +24,10 @@ fn poll(source: &anyipc_core::Source, interest: anyipc_core::Interest, timeout: 
         Interest::Readable => PollFlags::IN,
         Interest::Writable => PollFlags::OUT,
     };
-    let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
-    poll(&mut [PollFd::from_borrowed_fd(source.as_fd(), flags)], Some(&timeout)).is_ok_and(|ready| ready > 0)
+    let timeout =
+        Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
+    poll(&mut [PollFd::from_borrowed_fd(source.as_fd(), flags)], Some(&timeout))
+        .is_ok_and(|ready| ready > 0)
 }
 
 anyipc_conformance::suite!(fixture("16"));

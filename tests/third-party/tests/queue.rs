@@ -41,7 +41,8 @@ fn the_highest_priority_comes_first_and_in_order() {
 fn waiting_ends_with_a_message_or_with_room() {
     let (owner, mut queue) = queue("waiting");
     let mut other = owner.queue().unwrap();
-    let receiver = thread::spawn(move || (0..6).map(|_| other.recv().unwrap().1).collect::<Vec<_>>());
+    let receiver =
+        thread::spawn(move || (0..6).map(|_| other.recv().unwrap().1).collect::<Vec<_>>());
     for i in 0..6u8 {
         queue.send(1, &[i]).unwrap();
     }
@@ -83,7 +84,8 @@ fn tasks_wait_as_well() {
             let (mut count, mut sum) = (0, 0);
             while count < 20 {
                 // A future that is dropped at its timeout has taken nothing.
-                if let Ok(received) = tokio::time::timeout(Duration::from_micros(100), receiver.recv()).await
+                if let Ok(received) =
+                    tokio::time::timeout(Duration::from_micros(100), receiver.recv()).await
                 {
                     sum += u32::from(received.unwrap().1[0]);
                     count += 1;

@@ -32,7 +32,10 @@ fn messages_of_any_length_go_both_ways() {
         assert_eq!(channel.recv().unwrap_err().kind(), ErrorKind::Closed);
     });
     owner.close().unwrap();
-    assert_eq!(registry.open("mailbox://third.lengths").unwrap_err().code(), Some(SmCode::OpenFail));
+    assert_eq!(
+        registry.open("mailbox://third.lengths").unwrap_err().code(),
+        Some(SmCode::OpenFail)
+    );
 }
 
 #[test]
@@ -92,9 +95,11 @@ fn waiting_ends_with_the_timeout() {
 fn its_own_keys_are_checked_and_named() {
     let registry = registry();
     let fault = |address: &str| registry.create(address).unwrap_err();
-    for address in
-        ["mailbox://third.keys?slot=1", "mailbox://third.keys?slots=many", "mailbox://third.keys?slots=0"]
-    {
+    for address in [
+        "mailbox://third.keys?slot=1",
+        "mailbox://third.keys?slots=many",
+        "mailbox://third.keys?slots=0",
+    ] {
         let error = fault(address);
         assert_eq!(
             (error.kind(), error.code()),
@@ -104,10 +109,19 @@ fn its_own_keys_are_checked_and_named() {
         assert!(error.to_string().contains("slots"), "{error}");
     }
     let unknown = fault("mailbax://third.keys");
-    assert!(unknown.to_string().contains("mailbox") && unknown.to_string().contains("inproc"), "{unknown}");
+    assert!(
+        unknown.to_string().contains("mailbox") && unknown.to_string().contains("inproc"),
+        "{unknown}"
+    );
     let owner = registry.create("mailbox://third.keys?slots=4").unwrap();
-    assert_eq!(registry.open("mailbox://third.keys?slots=5").unwrap_err().kind(), ErrorKind::Mismatch);
-    assert_eq!(registry.create("mailbox://third.keys").unwrap_err().code(), Some(SmCode::CreateExist));
+    assert_eq!(
+        registry.open("mailbox://third.keys?slots=5").unwrap_err().kind(),
+        ErrorKind::Mismatch
+    );
+    assert_eq!(
+        registry.create("mailbox://third.keys").unwrap_err().code(),
+        Some(SmCode::CreateExist)
+    );
     owner.close().unwrap();
 }
 
@@ -128,6 +142,13 @@ fn what_it_does_not_claim_is_unsupported() {
     let claimed = Capabilities::CHANNEL | Capabilities::QUEUE | Capabilities::PRIORITIES;
     assert_eq!(mailbox.capabilities(), claimed);
     let error = registry.alloc_lpsz("mailbox://third.text", "text").unwrap_err();
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Unsupported, Some(SmCode::CreateFail)), "{error}");
-    assert_eq!(registry.inspect("mailbox://third.text").unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Unsupported, Some(SmCode::CreateFail)),
+        "{error}"
+    );
+    assert_eq!(
+        registry.inspect("mailbox://third.text").unwrap_err().kind(),
+        ErrorKind::Unsupported
+    );
 }

@@ -60,7 +60,8 @@ pub(crate) struct In(Shared);
 /// Both ends of a direction of which one call moves so many bytes at most.
 pub(crate) fn way(most: usize) -> (Out, In) {
     let (bytes, left) = (VecDeque::new(), usize::MAX);
-    let way = Way { bytes, left, more: 0, most, calls: 0, sends: true, receives: true, stopped: false };
+    let way =
+        Way { bytes, left, more: 0, most, calls: 0, sends: true, receives: true, stopped: false };
     let way = Arc::new(Mutex::new(way));
     (Out(Arc::clone(&way)), In(way))
 }

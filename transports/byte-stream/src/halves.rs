@@ -22,7 +22,11 @@ pub type Receiver = crate::receiver::Receiver<RecvEnd>;
 
 /// A channel's halves over a stream per direction. About so many bytes are in flight in each; 0 leaves it to the
 /// transport.
-pub(crate) fn halves(mut sends: Stream, receives: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
+pub(crate) fn halves(
+    mut sends: Stream,
+    receives: Stream,
+    capacity: u64,
+) -> io::Result<(Sender, Receiver)> {
     let room = sends.limit_sending(capacity)?;
     receives.limit_receiving(capacity)?;
     let (sends, receives) = (Arc::new(sends), Arc::new(receives));
@@ -33,7 +37,11 @@ pub(crate) fn halves(mut sends: Stream, receives: Stream, capacity: u64) -> io::
 }
 
 /// The same over one stream that carries both directions, and another beside it for [`Control`].
-pub(crate) fn duplex(mut data: Stream, control: Stream, capacity: u64) -> io::Result<(Sender, Receiver)> {
+pub(crate) fn duplex(
+    mut data: Stream,
+    control: Stream,
+    capacity: u64,
+) -> io::Result<(Sender, Receiver)> {
     let room = data.limit_sending(capacity)?;
     data.limit_receiving(capacity)?;
     let watch = (!data.tells_of_stop()).then(Instant::now);
@@ -88,7 +96,9 @@ impl Control {
                 self.stopped.store(got > 0 && word == [STOP], Relaxed);
                 false
             }
-            Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
+            Err(error) => {
+                matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+            }
         }
     }
 }

@@ -1,8 +1,12 @@
 use anyipc_core::{Error, ErrorKind, Key, KeyKind, Operation, Options, Result, Side, keys};
 
 /// `capacity`: the buffers of the streams.
-pub const CAPACITY: Key =
-    Key::new("capacity", KeyKind::Bytes, Side::Owner, "bytes of each direction's buffers; else the system's");
+pub const CAPACITY: Key = Key::new(
+    "capacity",
+    KeyKind::Bytes,
+    Side::Owner,
+    "bytes of each direction's buffers; else the system's",
+);
 
 /// Bytes in flight per direction of a channel; 0 if the address says nothing.
 pub fn capacity(options: &Options, operation: Operation) -> Result<u64> {

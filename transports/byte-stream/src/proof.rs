@@ -120,7 +120,8 @@ impl Opening {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Self>> {
         let lead = bytes.get(..LEAD).unwrap_or(bytes);
         let version = lead.strip_prefix(&CHALLENGE);
-        if version.is_none() && ![&CHALLENGE[..], &JOIN, &CONTROL].iter().any(|known| known.starts_with(lead))
+        if version.is_none()
+            && ![&CHALLENGE[..], &JOIN, &CONTROL].iter().any(|known| known.starts_with(lead))
         {
             return Err(Error::new(Operation::Connect, ErrorKind::Corrupt)
                 .because("the other side does not speak the anyipc handshake over TCP"));
@@ -251,14 +252,18 @@ mod tests {
         for cut in 0..OPENING {
             assert!(Opening::decode(&bytes[..cut]).unwrap().is_none());
         }
-        assert!(matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Challenge(n)) if n == [7; 32]));
+        assert!(
+            matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Challenge(n)) if n == [7; 32])
+        );
         for controls in [false, true] {
             let ticket = Ticket { nonce: [8; 32], controls };
             let bytes = Opening::Join(ticket).encode();
             for cut in 0..OPENING {
                 assert!(Opening::decode(&bytes[..cut]).unwrap().is_none());
             }
-            assert!(matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Join(t)) if t == ticket));
+            assert!(
+                matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Join(t)) if t == ticket)
+            );
         }
         for strange in [&b"H"[..], b"SSH-2.0-x\r\n", b"AIPC\x01\x00", b"\0", b"AIPC+1\r\r"] {
             assert_eq!(Opening::decode(strange).err().unwrap().kind(), ErrorKind::Corrupt);

@@ -2,7 +2,8 @@ use std::io;
 use std::time::Duration;
 
 use anyipc_core::{
-    Armed, Error, ErrorKind, FRAME_HEADER, Flags, Interest, Operation, RecvHalf, Result, Source, Wait, Waiter,
+    Armed, Error, ErrorKind, FRAME_HEADER, Flags, Interest, Operation, RecvHalf, Result, Source,
+    Wait, Waiter,
 };
 use anyipc_os::{check_generation, generation};
 
@@ -151,7 +152,9 @@ impl<I: Incoming> Receiver<I> {
             Ok(0) => self.over = Some(ErrorKind::PeerGone),
             Ok(got) => self.end += got,
             Err(error) => match ErrorKind::of_io(&error) {
-                ErrorKind::WouldBlock => return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock)),
+                ErrorKind::WouldBlock => {
+                    return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock));
+                }
                 // A connection that timed out is a peer that fell silent.
                 ErrorKind::PeerGone | ErrorKind::TimedOut => self.over = Some(ErrorKind::PeerGone),
                 _ if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,8 +1,8 @@
 use std::io;
 
 use anyipc_core::{
-    Armed, Error, ErrorKind, FRAME_HEADER, Flags, FrameHeader, Operation, Result, SendHalf, Source, Wait,
-    Waiter,
+    Armed, Error, ErrorKind, FRAME_HEADER, Flags, FrameHeader, Operation, Result, SendHalf, Source,
+    Wait, Waiter,
 };
 use anyipc_os::{check_generation, generation};
 
@@ -192,7 +192,8 @@ fn send_whole<O: Outgoing>(
     let mut begun = false;
     let mut enlarged = false;
     loop {
-        let sent = if second.is_empty() { stream.send(first) } else { stream.send_two(first, second) };
+        let sent =
+            if second.is_empty() { stream.send(first) } else { stream.send_two(first, second) };
         match sent {
             Ok(sent) if sent >= first.len() + second.len() => return Ok(()),
             Ok(sent) => {
@@ -237,7 +238,8 @@ impl<O: Outgoing> SendHalf for Sender<O> {
         // Without a batch: at the buffer's beginning.
         let at = self.batch;
         self.grow(at + FRAME_HEADER + max);
-        let frame = self.buffer.get_mut(at..).and_then(|room| room.split_first_chunk_mut::<FRAME_HEADER>());
+        let frame =
+            self.buffer.get_mut(at..).and_then(|room| room.split_first_chunk_mut::<FRAME_HEADER>());
         let Some((header, payload)) = frame else {
             return Err(Error::new(Operation::Send, ErrorKind::OutOfMemory));
         };

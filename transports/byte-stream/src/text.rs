@@ -37,8 +37,9 @@ impl Text {
     /// Keeps a text, or that there is none.
     pub fn new(text: Option<&[u8]>) -> Result<Self> {
         if text.is_some_and(|text| text.contains(&0) || text.len() > LONGEST) {
-            return Err(Error::new(Operation::AllocLpsz, ErrorKind::InvalidOption)
-                .because(format!("a text has no NUL in it, and over tcp:// at most {LONGEST} bytes")));
+            return Err(Error::new(Operation::AllocLpsz, ErrorKind::InvalidOption).because(
+                format!("a text has no NUL in it, and over tcp:// at most {LONGEST} bytes"),
+            ));
         }
         let mut answer = Reply::Welcome(question()).encode()?;
         answer.extend(text.map_or(0, |text| text.len() as u64 + 1).to_le_bytes());
@@ -82,7 +83,8 @@ pub(crate) fn show(bytes: &[u8], read: &mut dyn FnMut(&CStr)) -> Result<()> {
             .because("the name has no text; alloc_lpsz makes one that does"));
     }
     let text = CStr::from_bytes_with_nul(bytes).map_err(|_| {
-        Error::new(Operation::ReadLpsz, ErrorKind::Corrupt).because("the owner's text has no NUL at its end")
+        Error::new(Operation::ReadLpsz, ErrorKind::Corrupt)
+            .because("the owner's text has no NUL at its end")
     })?;
     read(text);
     Ok(())

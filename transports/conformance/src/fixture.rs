@@ -4,8 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyipc_core::{
-    COMMON_KEYS, Capabilities, DynEndpoint, DynHalves, DynTransport, Hello, Interest, Name, Options, Peer,
-    RecvHalf, SendHalf, Source, Transport,
+    COMMON_KEYS, Capabilities, DynEndpoint, DynHalves, DynTransport, Hello, Interest, Name,
+    Options, Peer, RecvHalf, SendHalf, Source, Transport,
 };
 
 use crate::patience::Patience;

@@ -5,8 +5,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{
-    Armed, Attempt, DynEndpoint, DynHalves, Endpoint, Flags, Hello, Peer, RecvHalf, Result, SendHalf, Source,
-    Wait, Waiter,
+    Armed, Attempt, DynEndpoint, DynHalves, Endpoint, Flags, Hello, Peer, RecvHalf, Result,
+    SendHalf, Source, Wait, Waiter,
 };
 
 use crate::{Fixture, Sleeper};
@@ -41,7 +41,11 @@ impl Patience {
     ///
     /// # Errors
     /// Those of the endpoint.
-    pub fn meet<E: Endpoint>(self, endpoint: &E, hello: Hello) -> Result<(E::Sender, E::Receiver, Peer)> {
+    pub fn meet<E: Endpoint>(
+        self,
+        endpoint: &E,
+        hello: Hello,
+    ) -> Result<(E::Sender, E::Receiver, Peer)> {
         let mut trying = Trying { endpoint, attempt: &mut Attempt::new(hello) };
         self.until("try_connect", &mut trying, |trying| endpoint.try_connect(trying.attempt))
     }
@@ -53,7 +57,9 @@ impl Patience {
     pub fn accept_for<E: Endpoint>(self, endpoint: &E, hello: Hello, time: Duration) -> bool {
         let end = Instant::now() + time;
         let mut trying = Trying { endpoint, attempt: &mut Attempt::new(hello) };
-        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        while let Some(left) =
+            end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        {
             match endpoint.try_connect(trying.attempt) {
                 Ok(_) => return true,
                 Err(error) => assert!(error.is_would_block(), "{error}"),
@@ -75,7 +81,11 @@ impl Patience {
     }
 
     /// Connects or accepts, going on with this attempt.
-    pub(crate) fn attempt(self, endpoint: &dyn DynEndpoint, attempt: &mut Attempt) -> Result<DynHalves> {
+    pub(crate) fn attempt(
+        self,
+        endpoint: &dyn DynEndpoint,
+        attempt: &mut Attempt,
+    ) -> Result<DynHalves> {
         self.until("try_connect", &mut Trying { endpoint, attempt }, |trying| {
             trying.endpoint.try_connect(trying.attempt)
         })
@@ -141,7 +151,12 @@ impl Patience {
     }
 
     /// Arms and sleeps once; the event, which must end the sleep, comes before arming (`early`) or after it.
-    pub(crate) fn sleep_once<H: Wait + ?Sized>(self, half: &mut H, early: bool, event: impl FnOnce()) {
+    pub(crate) fn sleep_once<H: Wait + ?Sized>(
+        self,
+        half: &mut H,
+        early: bool,
+        event: impl FnOnce(),
+    ) {
         let sleep = self.sleep("a sleep around an event");
         let armed = if early {
             event();
@@ -196,7 +211,10 @@ impl Sleep {
         let waiter = self.waker.as_ref().map_or(Waiter::Thread, Waiter::Task);
         let armed = half.arm(waiter).expect("arm");
         let task = self.waker.is_some();
-        assert!(armed != if task { Armed::Park } else { Armed::Waker }, "task={task} was told {armed:?}");
+        assert!(
+            armed != if task { Armed::Park } else { Armed::Waker },
+            "task={task} was told {armed:?}"
+        );
         armed
     }
 
@@ -213,7 +231,9 @@ impl Sleep {
             Armed::Source(interest) => {
                 let source = half.source().expect("armed for a source, but there is none");
                 let slice = if self.waker.is_some() { Duration::from_millis(10) } else { WATCHDOG };
-                while !(self.sleeper)(&source, interest, self.left().min(slice)) && !self.alarm.rung() {}
+                while !(self.sleeper)(&source, interest, self.left().min(slice))
+                    && !self.alarm.rung()
+                {}
             }
         }
     }

@@ -5,8 +5,8 @@ use std::ffi::CStr;
 use std::fmt::Debug;
 
 use crate::{
-    Armed, Attempt, Capabilities, Endpoint, Error, ErrorKind, Key, Name, Object, Operation, Options, Peer,
-    Queue, RecvHalf, Rejections, Result, Role, SendHalf, Source, Transport, Waiter,
+    Armed, Attempt, Capabilities, Endpoint, Error, ErrorKind, Key, Name, Object, Operation,
+    Options, Peer, Queue, RecvHalf, Rejections, Result, Role, SendHalf, Source, Transport, Waiter,
 };
 
 /// A channel's halves and who is on the other side, as [`DynEndpoint::try_connect`] gives them.
@@ -22,7 +22,12 @@ pub trait DynTransport: Debug + Send + Sync {
     fn file_stem(&self, name: &Name, options: &Options) -> Option<String>;
     fn create(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>>;
     fn open(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>>;
-    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Box<dyn DynEndpoint>>;
+    fn alloc_lpsz(
+        &self,
+        name: &Name,
+        text: &[u8],
+        options: &Options,
+    ) -> Result<Box<dyn DynEndpoint>>;
     fn close(&self, endpoint: Box<dyn DynEndpoint>) -> Result<()>;
     fn list(&self, options: &Options) -> Result<Vec<Object>>;
     fn inspect(&self, name: &Name, options: &Options) -> Result<Vec<Object>>;
@@ -52,7 +57,12 @@ impl<T: Transport> DynTransport for T {
     fn open(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>> {
         Ok(Box::new(Transport::open(self, name, options)?))
     }
-    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Box<dyn DynEndpoint>> {
+    fn alloc_lpsz(
+        &self,
+        name: &Name,
+        text: &[u8],
+        options: &Options,
+    ) -> Result<Box<dyn DynEndpoint>> {
         Ok(Box::new(Transport::alloc_lpsz(self, name, text, options)?))
     }
     fn close(&self, endpoint: Box<dyn DynEndpoint>) -> Result<()> {

@@ -198,9 +198,12 @@ mod tests {
 
     #[test]
     fn the_message_names_everything() {
-        let error =
-            Error::io(Operation::Create, "reserving 4 bytes", io::Error::from(io::ErrorKind::StorageFull))
-                .at("shm://x");
+        let error = Error::io(
+            Operation::Create,
+            "reserving 4 bytes",
+            io::Error::from(io::ErrorKind::StorageFull),
+        )
+        .at("shm://x");
         let text = error.to_string();
         for part in ["create shm://x", "out of memory", "reserving 4 bytes", "SM_MEM_FAIL (-4)"] {
             assert!(text.contains(part), "{text}");

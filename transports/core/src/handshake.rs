@@ -173,7 +173,9 @@ impl Reply {
     pub fn into_result(self) -> Result<Hello> {
         match self {
             Self::Welcome(hello) => Ok(hello),
-            Self::Reject { kind, message } => Err(Error::new(Operation::Connect, kind).because(message)),
+            Self::Reject { kind, message } => {
+                Err(Error::new(Operation::Connect, kind).because(message))
+            }
         }
     }
 }
@@ -203,8 +205,9 @@ fn split(bytes: &[u8]) -> Result<Option<(&[u8], usize)>> {
     let len = usize::from(u16::from_le_bytes([prefix[6], prefix[7]]));
     if version != PROTOCOL_VERSION {
         let (low, high) = (version.min(PROTOCOL_VERSION), version.max(PROTOCOL_VERSION));
-        return Err(Error::new(Operation::Connect, ErrorKind::Mismatch)
-            .because(format!("the protocol versions differ: {low} on one side, {high} on the other")));
+        return Err(Error::new(Operation::Connect, ErrorKind::Mismatch).because(format!(
+            "the protocol versions differ: {low} on one side, {high} on the other"
+        )));
     }
     if PREFIX + len > MAX_HELLO {
         return Err(not_ours("the handshake is too long"));
@@ -213,7 +216,8 @@ fn split(bytes: &[u8]) -> Result<Option<(&[u8], usize)>> {
 }
 
 fn take<const N: usize>(body: &mut &[u8]) -> Result<[u8; N]> {
-    let (head, rest) = body.split_first_chunk::<N>().ok_or_else(|| not_ours("the handshake is cut short"))?;
+    let (head, rest) =
+        body.split_first_chunk::<N>().ok_or_else(|| not_ours("the handshake is cut short"))?;
     *body = rest;
     Ok(*head)
 }
@@ -225,8 +229,10 @@ fn put_text(body: &mut Vec<u8>, text: Option<&str>) -> Result<()> {
         return Ok(());
     };
     if text.len() > MAX_TYPE_NAME {
-        return Err(Error::new(Operation::Connect, ErrorKind::InvalidName)
-            .because(format!("a type name has {} bytes; at most {MAX_TYPE_NAME} are allowed", text.len())));
+        return Err(Error::new(Operation::Connect, ErrorKind::InvalidName).because(format!(
+            "a type name has {} bytes; at most {MAX_TYPE_NAME} are allowed",
+            text.len()
+        )));
     }
     body.extend((text.len() as u16).to_le_bytes());
     body.extend(text.as_bytes());
@@ -239,7 +245,8 @@ fn take_text(body: &mut &[u8]) -> Result<Option<String>> {
         return Ok(None);
     }
     let fault = || not_ours("a text is damaged");
-    let (text, rest) = body.split_at_checked(len).filter(|_| len <= MAX_TYPE_NAME).ok_or_else(fault)?;
+    let (text, rest) =
+        body.split_at_checked(len).filter(|_| len <= MAX_TYPE_NAME).ok_or_else(fault)?;
     *body = rest;
     String::from_utf8(text.to_vec()).map(Some).map_err(|_| fault())
 }
@@ -305,6 +312,8 @@ mod tests {
         bytes[4] = 9;
         let error = Hello::decode(&bytes).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Mismatch);
-        assert!(error.to_string().contains(&format!("{PROTOCOL_VERSION} on one side, 9 on the other")));
+        assert!(
+            error.to_string().contains(&format!("{PROTOCOL_VERSION} on one side, 9 on the other"))
+        );
     }
 }

@@ -41,8 +41,9 @@ impl Name {
     /// A name that every file system takes: up to 24 readable bytes, `-`, and 32 hexadecimal digits of a
     /// 128-bit FNV-1a hash of the exact bytes. Objects store their full name, so that a collision is noticed.
     pub fn os_name(&self) -> String {
-        let readable =
-            |b: u8| if b.is_ascii_alphanumeric() || b == b'.' || b == b'_' { b as char } else { '_' };
+        let readable = |b: u8| {
+            if b.is_ascii_alphanumeric() || b == b'.' || b == b'_' { b as char } else { '_' }
+        };
         let mut os: String = self.0.bytes().take(24).map(readable).collect();
         if os.starts_with('.') {
             os.replace_range(..1, "_");
@@ -78,7 +79,9 @@ mod tests {
 
     #[test]
     fn every_bad_class_is_refused() {
-        for bad in ["", ".", "..", "a/b", "a\\b", "a\0b", "a\nb", "a\u{7f}b", "\u{85}", &"x".repeat(256)] {
+        for bad in
+            ["", ".", "..", "a/b", "a\\b", "a\0b", "a\nb", "a\u{7f}b", "\u{85}", &"x".repeat(256)]
+        {
             let error = Name::new(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidName, "{bad:?}");
         }

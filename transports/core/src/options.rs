@@ -10,7 +10,8 @@ pub mod keys {
     pub const SIZE: Key = Key::new("size", Bytes, Owner, "bytes of the named block, 1 or more");
     /// `capacity`: bytes in flight per direction.
     pub const CAPACITY: Key =
-        Key::new("capacity", Bytes, Owner, "bytes in flight per direction of a channel").or("256KiB");
+        Key::new("capacity", Bytes, Owner, "bytes in flight per direction of a channel")
+            .or("256KiB");
     /// `max_message`: the longest message.
     pub const MAX_MESSAGE: Key =
         Key::new("max_message", Bytes, Both, "longest message sent or accepted").or("16MiB");
@@ -26,9 +27,13 @@ pub mod keys {
     pub const TIMEOUT: Key =
         Key::new("timeout", Span, Both, "longest wait for an owner or a handshake").or("5s");
     /// `codec`: the codec of typed channels.
-    pub const CODEC: Key =
-        Key::new("codec", Choice(&["postcard", "bincode", "json"]), Both, "codec of typed channels")
-            .or("postcard");
+    pub const CODEC: Key = Key::new(
+        "codec",
+        Choice(&["postcard", "bincode", "json"]),
+        Both,
+        "codec of typed channels",
+    )
+    .or("postcard");
     /// `scope`: who may reach the object.
     pub const SCOPE: Key = Key::new(
         "scope",
@@ -61,7 +66,8 @@ pub mod keys {
 }
 
 /// The keys that the facade understands for every transport.
-pub const COMMON_KEYS: &[Key] = &[keys::MAX_MESSAGE, keys::WAIT, keys::TIMEOUT, keys::CODEC, keys::CREATE];
+pub const COMMON_KEYS: &[Key] =
+    &[keys::MAX_MESSAGE, keys::WAIT, keys::TIMEOUT, keys::CODEC, keys::CREATE];
 
 /// An option that a transport understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,8 +138,12 @@ pub struct Options(Vec<(&'static str, Value)>);
 impl Options {
     /// Reads `key=value` pairs. An unknown key, a value its key does not take, and a key given twice are
     /// errors that name the choices.
-    pub fn parse<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>, keys: &[&[Key]]) -> Result<Self> {
-        let fault = |text: String| Error::new(Operation::Address, ErrorKind::InvalidOption).because(text);
+    pub fn parse<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+        keys: &[&[Key]],
+    ) -> Result<Self> {
+        let fault =
+            |text: String| Error::new(Operation::Address, ErrorKind::InvalidOption).because(text);
         let mut options = Self::default();
         for (name, text) in pairs {
             let Some(key) = keys.iter().copied().flatten().find(|k| k.name == name) else {
@@ -205,9 +215,9 @@ impl Options {
 fn parse_value(kind: KeyKind, text: &str) -> std::result::Result<Value, String> {
     match kind {
         KeyKind::Bytes => parse_bytes(text).map(Value::Number),
-        KeyKind::Count => {
-            scaled(text, &[("", 1)]).map(Value::Number).ok_or("not a whole number such as 16".into())
-        }
+        KeyKind::Count => scaled(text, &[("", 1)])
+            .map(Value::Number)
+            .ok_or("not a whole number such as 16".into()),
         KeyKind::Span => parse_span(text).map(Value::Span),
         KeyKind::Flag => match text {
             "true" => Ok(Value::Flag(true)),
@@ -222,7 +232,8 @@ fn parse_value(kind: KeyKind, text: &str) -> std::result::Result<Value, String> 
 
 /// Reads a number of bytes as a [`KeyKind::Bytes`] key has it; the error says what would be one.
 pub fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
-    const UNITS: &[(&str, u64)] = &[("", 1), ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    const UNITS: &[(&str, u64)] =
+        &[("", 1), ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     scaled(text, UNITS).ok_or("not a number of bytes such as 4096, 64KiB or 16MiB".into())
 }
 
@@ -230,7 +241,9 @@ pub fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
 pub fn parse_span(text: &str) -> std::result::Result<Duration, String> {
     const UNITS: &[(&str, u64)] =
         &[("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000)];
-    scaled(text, UNITS).map(Duration::from_nanos).ok_or("not a time such as 250us, 100ms, 5s or 1m".into())
+    scaled(text, UNITS)
+        .map(Duration::from_nanos)
+        .ok_or("not a time such as 250us, 100ms, 5s or 1m".into())
 }
 
 /// `digits` + unit; no sign, no fraction, no overflow.

@@ -3,8 +3,8 @@ use std::ffi::CStr;
 use std::fmt::Debug;
 
 use crate::{
-    Armed, Capabilities, Error, ErrorKind, Hello, Key, Name, Object, Operation, Options, Queue, RecvHalf,
-    Result, SendHalf, Source, Waiter,
+    Armed, Capabilities, Error, ErrorKind, Hello, Key, Name, Object, Operation, Options, Queue,
+    RecvHalf, Result, SendHalf, Source, Waiter,
 };
 
 /// A way for processes of one machine to reach each other.
@@ -142,7 +142,10 @@ impl Attempt {
         }
         match self.progress.as_mut().and_then(|p| p.downcast_mut()) {
             Some(progress) => Ok(progress),
-            None => Err(Error::new(Operation::Connect, ErrorKind::Io).because("an attempt lost its state")),
+            None => {
+                Err(Error::new(Operation::Connect, ErrorKind::Io)
+                    .because("an attempt lost its state"))
+            }
         }
     }
 

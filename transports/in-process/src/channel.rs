@@ -2,7 +2,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyipc_core::{Armed, Error, ErrorKind, Flags, Operation, RecvHalf, Result, SendHalf, Wait, Waiter};
+use anyipc_core::{
+    Armed, Error, ErrorKind, Flags, Operation, RecvHalf, Result, SendHalf, Wait, Waiter,
+};
 
 use crate::pipe::{Hints, Pipe};
 
@@ -12,7 +14,10 @@ pub(crate) fn pair(
     hint: Option<(Arc<Hints>, u64)>,
 ) -> ((Sender, Receiver), (Sender, Receiver)) {
     let (here, there) = (Arc::new(Pipe::new(capacity, hint)), Arc::new(Pipe::new(capacity, None)));
-    ((Sender::new(there.clone()), Receiver::new(here.clone())), (Sender::new(here), Receiver::new(there)))
+    (
+        (Sender::new(there.clone()), Receiver::new(here.clone())),
+        (Sender::new(here), Receiver::new(there)),
+    )
 }
 
 /// The sending half. Dropping it delivers what was sent, then closes the direction.
@@ -34,8 +39,9 @@ impl Sender {
         if len <= max {
             return Ok(());
         }
-        Err(Error::new(Operation::Send, ErrorKind::MessageTooLarge)
-            .because(format!("a frame of {len} bytes; at most {max} fit (a larger capacity= may help)")))
+        Err(Error::new(Operation::Send, ErrorKind::MessageTooLarge).because(format!(
+            "a frame of {len} bytes; at most {max} fit (a larger capacity= may help)"
+        )))
     }
 }
 

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyipc_core::{
-    Armed, Attempt, Endpoint, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Waiter,
+    Armed, Attempt, Endpoint, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role,
+    Waiter,
 };
 
 use crate::channel::{Receiver, Sender};

@@ -3,7 +3,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use anyipc_core::{Armed, Error, ErrorKind, FRAME_HEADER, Flags, FrameHeader, Operation, Result, Waiter};
+use anyipc_core::{
+    Armed, Error, ErrorKind, FRAME_HEADER, Flags, FrameHeader, Operation, Result, Waiter,
+};
 
 use crate::lock;
 

@@ -5,8 +5,8 @@ use std::process;
 use std::sync::{Arc, Mutex};
 
 use anyipc_core::{
-    Capabilities, Error, ErrorKind, Key, Name, Object, ObjectState, Operation, Options, Result, Transport,
-    keys,
+    Capabilities, Error, ErrorKind, Key, Name, Object, ObjectState, Operation, Options, Result,
+    Transport, keys,
 };
 
 use crate::endpoint::InProcessEndpoint;
@@ -38,7 +38,12 @@ pub(crate) fn remove(name: &Name, which: impl FnOnce(&Arc<Rendezvous>) -> bool) 
 pub struct InProcess;
 
 impl InProcess {
-    fn add(&self, name: &Name, text: Option<CString>, options: &Options) -> Result<InProcessEndpoint> {
+    fn add(
+        &self,
+        name: &Name,
+        text: Option<CString>,
+        options: &Options,
+    ) -> Result<InProcessEndpoint> {
         let operation = if text.is_some() { Operation::AllocLpsz } else { Operation::Create };
         if options.has(keys::SIZE) {
             return Err(Error::new(operation, ErrorKind::Unsupported)
@@ -174,7 +179,9 @@ fn describe(name: &Name, rendezvous: &Rendezvous) -> impl Iterator<Item = Object
         holders: vec![process::id()],
         facts,
     };
-    let text = rendezvous.text().map(|text| object("block", Some(text.count_bytes() as u64 + 1), Vec::new()));
+    let text = rendezvous
+        .text()
+        .map(|text| object("block", Some(text.count_bytes() as u64 + 1), Vec::new()));
     let facts = vec![("capacity", format!("{} bytes", rendezvous.capacity()))];
     text.into_iter().chain([object("rendezvous", None, facts)])
 }

@@ -9,8 +9,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{
-    Armed, Attempt, COMMON_KEYS, Endpoint, Error, ErrorKind, Flags, Hello, Name, Options, RecvHalf, Result,
-    SendHalf, Transport, Wait, Waiter, keys,
+    Armed, Attempt, COMMON_KEYS, Endpoint, Error, ErrorKind, Flags, Hello, Name, Options, RecvHalf,
+    Result, SendHalf, Transport, Wait, Waiter, keys,
 };
 use anyipc_in_process::{InProcess, InProcessEndpoint, Receiver, Sender};
 
@@ -105,7 +105,8 @@ fn roll(dice: &mut u32) -> u32 {
 #[test]
 fn no_wake_and_no_message_is_lost() {
     const MESSAGES: u32 = 200_000;
-    let payload = |i: u32| [i.to_le_bytes(), (!i).to_le_bytes(), i.rotate_left(9).to_le_bytes()].concat();
+    let payload =
+        |i: u32| [i.to_le_bytes(), (!i).to_le_bytes(), i.rotate_left(9).to_le_bytes()].concat();
     let ((mut sender, _), (_, mut receiver)) = pair("wakes", "64");
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -119,8 +120,9 @@ fn no_wake_and_no_message_is_lost() {
         });
         let mut dice = 2;
         for i in 0..MESSAGES {
-            let check =
-                &mut |_, frame: &[u8]| assert_eq!(frame, &payload(i)[..4 + i as usize % 9], "message {i}");
+            let check = &mut |_, frame: &[u8]| {
+                assert_eq!(frame, &payload(i)[..4 + i as usize % 9], "message {i}")
+            };
             while would_block(receiver.try_recv_with(check)) {
                 doze(&mut receiver, roll(&mut dice));
             }
@@ -153,7 +155,9 @@ fn a_close_always_wakes() {
             let mut dice = round + 2;
             loop {
                 match their_sender.try_send(Flags::NONE, b"y") {
-                    Err(error) if error.is_would_block() => doze(&mut their_sender, roll(&mut dice)),
+                    Err(error) if error.is_would_block() => {
+                        doze(&mut their_sender, roll(&mut dice))
+                    }
                     Err(error) => break assert_eq!(error.kind(), ErrorKind::Closed),
                     Ok(()) => {}
                 }
@@ -167,7 +171,10 @@ fn not_closed(result: Result<()>) -> bool {
 }
 
 /// Connects or accepts as a task; gives up with the endpoint's error, or when `stop` is set.
-fn meet(endpoint: &InProcessEndpoint, stop: &AtomicBool) -> Result<(Sender, Receiver), Option<Error>> {
+fn meet(
+    endpoint: &InProcessEndpoint,
+    stop: &AtomicBool,
+) -> Result<(Sender, Receiver), Option<Error>> {
     let mut attempt = Attempt::new(Hello::default());
     let deadline = Instant::now() + WATCHDOG;
     loop {

@@ -2,7 +2,8 @@ use std::ffi::CStr;
 use std::sync::Arc;
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Queue, Rejections, Result, Role, Source, Waiter,
+    Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Queue, Rejections, Result, Role,
+    Source, Waiter,
 };
 use anyipc_os::{Dir, check_generation, generation};
 use anyipc_shared_memory::parts::{self, Acceptor, Fabric, Kind, Memory};
@@ -33,7 +34,12 @@ impl Body {
     }
 
     /// `Mismatch` if the address insists on something that the queue is not.
-    pub(crate) fn check(&self, settings: &Settings, persists: bool, operation: Operation) -> Result<()> {
+    pub(crate) fn check(
+        &self,
+        settings: &Settings,
+        persists: bool,
+        operation: Operation,
+    ) -> Result<()> {
         match self {
             Self::Memory(geometry) => settings.check(geometry, persists, operation),
             Self::Posix(record) => {
@@ -119,12 +125,20 @@ impl anyipc_core::Endpoint for Endpoint {
         match &self.body {
             Body::Memory(_) => {
                 let (sender, receiver, peer) = self.meet(attempt, &KIND, &self.settings)?;
-                Ok((Sender(SenderOver::Memory(sender)), Receiver(ReceiverOver::Memory(receiver)), peer))
+                Ok((
+                    Sender(SenderOver::Memory(sender)),
+                    Receiver(ReceiverOver::Memory(receiver)),
+                    peer,
+                ))
             }
             Body::Posix(record) => {
                 let pair = posix::Pair { settings: &self.settings, record };
                 let (sender, receiver, peer) = self.meet(attempt, &posix::KIND, &pair)?;
-                Ok((Sender(SenderOver::Posix(sender)), Receiver(ReceiverOver::Posix(receiver)), peer))
+                Ok((
+                    Sender(SenderOver::Posix(sender)),
+                    Receiver(ReceiverOver::Posix(receiver)),
+                    peer,
+                ))
             }
         }
     }

@@ -272,7 +272,8 @@ impl Geometry {
     /// What [`encode`](Self::encode) wrote.
     fn decode(bytes: &[u8; plan::END]) -> Option<Self> {
         let small = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
-        let large = |at: usize| usize::try_from(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?)).ok();
+        let large =
+            |at: usize| usize::try_from(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?)).ok();
         let geometry = Self {
             priorities: small(plan::PRIORITIES)?,
             full: Full::from_number(small(plan::FULL)?)?,

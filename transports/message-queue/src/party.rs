@@ -99,7 +99,8 @@ impl<C: Company> Party<C> {
     /// about to send or to receive is counted or not.
     pub(crate) fn counts(&self, operation: Operation) -> Result<(u32, u64)> {
         let store = &self.store;
-        let is_still = || self.is_free(MESSAGES) && self.is_free(ROOM) && !store.is_marked(state::DAMAGED);
+        let is_still =
+            || self.is_free(MESSAGES) && self.is_free(ROOM) && !store.is_marked(state::DAMAGED);
         if is_still() {
             let tally = store.tally();
             let counts = store.counts();
@@ -177,7 +178,9 @@ impl<C: Company> Party<C> {
     /// Whether the lock that was refused last, if it is this one, is still held by the same living owner.
     #[inline]
     fn is_stuck(&self, kind: Option<usize>) -> bool {
-        self.stuck.get().is_some_and(|(of, by)| kind.is_none_or(|kind| kind == of) && self.is_held_by(of, by))
+        self.stuck
+            .get()
+            .is_some_and(|(of, by)| kind.is_none_or(|kind| kind == of) && self.is_held_by(of, by))
     }
 
     #[cold]
@@ -221,7 +224,11 @@ impl<C: Company> Party<C> {
     ///
     /// What finds the memory damaged has changed nothing that matters: the queue is repaired, and it is done again.
     #[inline(always)]
-    fn with<T>(&mut self, kind: usize, mut act: impl FnMut(&Store) -> Sound<T>) -> Option<Sound<T>> {
+    fn with<T>(
+        &mut self,
+        kind: usize,
+        mut act: impl FnMut(&Store) -> Sound<T>,
+    ) -> Option<Sound<T>> {
         self.enter(kind, BRIEF)?;
         let store = &self.store;
         let done = if store.is_marked(state::DAMAGED) { Err(Corrupt) } else { act(store) };
@@ -312,8 +319,10 @@ impl<C: Company> Party<C> {
             Turn::Since(start) => start.elapsed() >= CLAIMS_AFTER,
             Turn::Claimed => true,
         };
-        let claims =
-            waits && self.store.geometry().seats > 2 && !self.is_barred() && self.store.claim(self.ticket);
+        let claims = waits
+            && self.store.geometry().seats > 2
+            && !self.is_barred()
+            && self.store.claim(self.ticket);
         if claims {
             self.turn = Turn::Claimed;
         }
@@ -472,8 +481,9 @@ impl<C: Company> Party<C> {
 
 #[cold]
 fn corrupt(operation: Operation) -> Error {
-    Error::new(operation, ErrorKind::Corrupt)
-        .because("its memory holds what no queue holds; a purge empties it and makes it usable again")
+    Error::new(operation, ErrorKind::Corrupt).because(
+        "its memory holds what no queue holds; a purge empties it and makes it usable again",
+    )
 }
 
 #[cold]

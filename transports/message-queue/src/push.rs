@@ -35,8 +35,15 @@ impl Store {
             last = next;
         }
         self.region().store(at, rest);
-        self.set_pair(self.record(first, record::LEN), bytes.len() as u32, u32::from(flags) | priority << 8);
-        self.set_wide(hot::SENT_BYTES, self.get_wide(hot::SENT_BYTES).wrapping_add(bytes.len() as u64));
+        self.set_pair(
+            self.record(first, record::LEN),
+            bytes.len() as u32,
+            u32::from(flags) | priority << 8,
+        );
+        self.set_wide(
+            hot::SENT_BYTES,
+            self.get_wide(hot::SENT_BYTES).wrapping_add(bytes.len() as u64),
+        );
         self.set(hot::SENT, self.get(hot::SENT).wrapping_add(1));
         // The one store that makes it a message.
         self.set(hot::TAKEN, self.forward(taken, need));

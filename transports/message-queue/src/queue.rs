@@ -4,7 +4,9 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyipc_core::{Armed, Error, ErrorKind, Operation, Queue, QueueStatus, Result, Source, Wait, Waiter};
+use anyipc_core::{
+    Armed, Error, ErrorKind, Operation, Queue, QueueStatus, Result, Source, Wait, Waiter,
+};
 use anyipc_os::{Bell, generation};
 use anyipc_shared_memory::parts::{Ground, Memory, Region, Seat, Seats, Ticket, sleep, wake};
 
@@ -83,8 +85,9 @@ impl Handle {
             MAX_LEN => "no queue takes more: send it in pieces, or over a channel",
             _ => "make it with a larger capacity= or max_message=",
         };
-        Error::new(Operation::Send, ErrorKind::MessageTooLarge)
-            .because(format!("{len} bytes are more than the {longest} that this queue takes; {cure}"))
+        Error::new(Operation::Send, ErrorKind::MessageTooLarge).because(format!(
+            "{len} bytes are more than the {longest} that this queue takes; {cure}"
+        ))
     }
 }
 

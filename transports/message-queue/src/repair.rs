@@ -142,9 +142,13 @@ impl<'a> Census<'a> {
         store.set(hot::KNOWN_TAKEN, taken);
         store.set(hot::NONEMPTY, self.nonempty);
         store.set(hot::SENT, store.get(hot::RECEIVED).wrapping_add(self.messages));
-        store.set_wide(hot::SENT_BYTES, store.get_wide(hot::RECEIVED_BYTES).wrapping_add(self.bytes));
+        store.set_wide(
+            hot::SENT_BYTES,
+            store.get_wide(hot::RECEIVED_BYTES).wrapping_add(self.bytes),
+        );
         for kind in KINDS {
-            let waiting = (0..words(store)).map(|word| store.get_wide(bits(kind, word)).count_ones()).sum();
+            let waiting =
+                (0..words(store)).map(|word| store.get_wide(bits(kind, word)).count_ones()).sum();
             store.set(hot::WAITING[kind], waiting);
         }
         Ok(())

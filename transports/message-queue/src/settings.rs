@@ -1,4 +1,6 @@
-use anyipc_core::{Error, ErrorKind, Key, KeyKind, MAX_PRIORITIES, Operation, Options, Result, Side, keys};
+use anyipc_core::{
+    Error, ErrorKind, Key, KeyKind, MAX_PRIORITIES, Operation, Options, Result, Side, keys,
+};
 use anyipc_os::Scope;
 use anyipc_shared_memory::parts::check_platform;
 use std::time::Duration;
@@ -14,9 +16,13 @@ const CAPACITY_KEY: Key = Key {
     ..keys::CAPACITY
 };
 /// `priorities`: how many there are.
-const PRIORITIES: Key =
-    Key::new("priorities", KeyKind::Count, Side::Owner, "priorities of the queue, 1 to 32; 0 is the lowest")
-        .or("1");
+const PRIORITIES: Key = Key::new(
+    "priorities",
+    KeyKind::Count,
+    Side::Owner,
+    "priorities of the queue, 1 to 32; 0 is the lowest",
+)
+.or("1");
 /// `full`: what happens to a message without room.
 const FULL: Key = Key::new(
     "full",
@@ -87,13 +93,22 @@ impl Settings {
         let priorities = match options.number(PRIORITIES) {
             None => None,
             Some(count) => Some(
-                u32::try_from(count).ok().filter(|count| (1..=MAX_PRIORITIES).contains(count)).ok_or_else(
-                    || invalid(format!("priorities={count} is out of range: 1 to {MAX_PRIORITIES}")),
-                )?,
+                u32::try_from(count)
+                    .ok()
+                    .filter(|count| (1..=MAX_PRIORITIES).contains(count))
+                    .ok_or_else(|| {
+                        invalid(format!(
+                            "priorities={count} is out of range: 1 to {MAX_PRIORITIES}"
+                        ))
+                    })?,
             ),
         };
         Ok(Self {
-            scope: if options.text(keys::SCOPE) == Some("system") { Scope::System } else { Scope::User },
+            scope: if options.text(keys::SCOPE) == Some("system") {
+                Scope::System
+            } else {
+                Scope::User
+            },
             adopt: options.text(keys::CREATE) == Some("open_or_create"),
             patience: options.span(keys::TIMEOUT).unwrap_or(PATIENCE),
             posix: options.text(NATIVE).is_some(),
@@ -127,7 +142,12 @@ impl Settings {
     }
 
     /// `Mismatch` if the address insists on something that the queue is not.
-    pub(crate) fn check(&self, queue: &Geometry, persists: bool, operation: Operation) -> Result<()> {
+    pub(crate) fn check(
+        &self,
+        queue: &Geometry,
+        persists: bool,
+        operation: Operation,
+    ) -> Result<()> {
         let capacity = |chunks: u32| (u64::from(chunks) * CHUNK as u64).to_string();
         let number = |count: u32| count.to_string();
         let word = |full: Full| full.as_str().to_owned();
@@ -151,7 +171,8 @@ impl Settings {
 
     /// The same, if the address says it.
     pub(crate) fn insisted_capacity(&self) -> Option<usize> {
-        self.chunks.map(|chunks| usize::try_from(u64::from(chunks) * CHUNK as u64).unwrap_or(usize::MAX))
+        self.chunks
+            .map(|chunks| usize::try_from(u64::from(chunks) * CHUNK as u64).unwrap_or(usize::MAX))
     }
 
     /// The kernel queue to make. What the address leaves open is as large as the kernel allows, and no larger than
@@ -191,11 +212,22 @@ impl Settings {
     }
 
     /// `Mismatch` if the address insists on something that the kernel queue is not.
-    pub(crate) fn check_kernel(&self, shape: &Shape, persists: bool, operation: Operation) -> Result<()> {
+    pub(crate) fn check_kernel(
+        &self,
+        shape: &Shape,
+        persists: bool,
+        operation: Operation,
+    ) -> Result<()> {
         let word = |full: Full| full.as_str().to_owned();
         let wanted = self.capacity.map(|_| self.kernel_shape(shape.longest.into()).most);
         differ("messages", wanted, shape.most, |most| most.to_string(), operation)?;
-        differ("priorities", self.priorities, shape.priorities, |count| count.to_string(), operation)?;
+        differ(
+            "priorities",
+            self.priorities,
+            shape.priorities,
+            |count| count.to_string(),
+            operation,
+        )?;
         differ("full", self.full, shape.full, word, operation)?;
         differ("persist", self.persist, persists, |persists| persists.to_string(), operation)
     }
@@ -215,11 +247,9 @@ fn differ<T: PartialEq + Copy>(
     operation: Operation,
 ) -> Result<()> {
     match wanted {
-        Some(wanted) if wanted != has => Err(Error::new(operation, ErrorKind::Mismatch).because(format!(
-            "{key}={} was asked for, but the queue has {key}={}",
-            show(wanted),
-            show(has)
-        ))),
+        Some(wanted) if wanted != has => Err(Error::new(operation, ErrorKind::Mismatch).because(
+            format!("{key}={} was asked for, but the queue has {key}={}", show(wanted), show(has)),
+        )),
         _ => Ok(()),
     }
 }

@@ -14,7 +14,9 @@ use anyipc_shared_memory::parts::{Memory, Path, Plan, Region, Ticket};
 use proptest::prelude::*;
 
 use crate::kind::KIND;
-use crate::layout::{CHUNK, Full, Geometry, RECORD, chunks_for, hot, list, lists, longest_in, record};
+use crate::layout::{
+    CHUNK, Full, Geometry, RECORD, chunks_for, hot, list, lists, longest_in, record,
+};
 use crate::party::begin_anew;
 use crate::store::{Sound, Store};
 use crate::waiters::ROOM;
@@ -44,7 +46,8 @@ impl Scene {
     fn new(tag: &str, priorities: u32) -> Self {
         let geometry = geometry(priorities);
         let dir = Arc::new(Dir::open(Scope::User, Operation::Create).unwrap());
-        let name = Name::new(&format!("mq-unit-{tag}-{priorities}-{}", std::process::id())).unwrap();
+        let name =
+            Name::new(&format!("mq-unit-{tag}-{priorities}-{}", std::process::id())).unwrap();
         let path = Path {
             dir: &dir,
             kind: &KIND,
@@ -193,9 +196,13 @@ fn check(store: &Store) -> Model {
             link = store.get(store.record(first, record::NEXT_MESSAGE));
         }
         assert_eq!(store.nonempty() & 1 << priority == 0, last == 0);
-        assert!(last == 0 || store.get(list(priority, lists::LAST)) == last, "the last message is not noted");
+        assert!(
+            last == 0 || store.get(list(priority, lists::LAST)) == last,
+            "the last message is not noted"
+        );
     }
-    let (sorted, taken) = (store.position(hot::SORTED).unwrap(), store.position(hot::TAKEN).unwrap());
+    let (sorted, taken) =
+        (store.position(hot::SORTED).unwrap(), store.position(hot::TAKEN).unwrap());
     let returned = store.position(store.returned_at()).unwrap();
     let mut position = sorted;
     while position != taken {
@@ -238,14 +245,17 @@ fn beginnings(priorities: u32) -> Vec<Vec<Step>> {
         (0..CHUNKS).map(|i| Push(i % PRIORITIES, 1)).collect(),
         vec![Push(0, 1000), Push(1, 1000), Push(2, 100), Push(0, 100), Pop, Push(1, 700)],
     ];
-    all.into_iter().map(|steps| steps.into_iter().map(|step| step.among(priorities)).collect()).collect()
+    all.into_iter()
+        .map(|steps| steps.into_iter().map(|step| step.among(priorities)).collect())
+        .collect()
 }
 
 fn steps(priorities: u32) -> Vec<Step> {
     use Step::*;
     let lengths = [0, 1, CHUNK, CHUNK + 1, 2 * CHUNK, 1000, longest_in(CHUNKS)];
-    let pushes =
-        lengths.iter().flat_map(|&len| [Push(0, len), Push(1, len), DropOld(0, len), DropOld(2, len)]);
+    let pushes = lengths
+        .iter()
+        .flat_map(|&len| [Push(0, len), Push(1, len), DropOld(0, len), DropOld(2, len)]);
     pushes.chain([Pop, Purge]).map(|step| step.among(priorities)).collect()
 }
 
@@ -309,7 +319,8 @@ fn the_other_side_of_a_death_goes_on() {
     for priorities in [1, PRIORITIES] {
         let scene = Scene::new("other", priorities);
         let store = &scene.store;
-        let pairs = [(Pop, Push(0, 10)), (Pop, Push(1, 300)), (Push(0, 300), Pop), (Push(2, 10), Pop)];
+        let pairs =
+            [(Pop, Push(0, 10)), (Pop, Push(1, 300)), (Push(0, 300), Pop), (Push(2, 10), Pop)];
         for beginning in beginnings(priorities) {
             for (step, other) in pairs.map(|(a, b)| (a.among(priorities), b.among(priorities))) {
                 for fuel in 0.. {
@@ -413,7 +424,10 @@ fn a_claim_is_of_one_sender_and_ends() {
     let store = &scene.store;
     scene.reset();
     assert!(
-        !store.has_claim() && store.claim(ticket(0)) && store.claim(ticket(0)) && !store.claim(ticket(1))
+        !store.has_claim()
+            && store.claim(ticket(0))
+            && store.claim(ticket(0))
+            && !store.claim(ticket(1))
     );
     assert_eq!(store.claimant(), Some(ticket(0)));
     // The next in line is the only sender that is woken, and for as little as it needs.
@@ -433,7 +447,10 @@ fn a_claim_is_of_one_sender_and_ends() {
     for shift in [1000, 1 << 31, u32::MAX - 1000] {
         assert!(store.claim(ticket(0)));
         let claim = word.load(SeqCst);
-        word.store(claim & !u64::from(u32::MAX) | u64::from((claim as u32).wrapping_sub(shift)), SeqCst);
+        word.store(
+            claim & !u64::from(u32::MAX) | u64::from((claim as u32).wrapping_sub(shift)),
+            SeqCst,
+        );
         assert_eq!(store.claimant(), None);
         assert!(!store.has_claim() && store.claim(ticket(1)));
         store.release(ticket(1));

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use anyipc_core::{Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport};
+use anyipc_core::{
+    Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport,
+};
 use anyipc_os::Dir;
 use anyipc_shared_memory::parts::{self, Acceptor, Kind, Memory, Path, Plan, Region, Rendezvous};
 
@@ -61,8 +63,8 @@ impl Transport for MessageQueue {
         let settings = Settings::read(options, operation)?;
         let dir = Arc::new(Dir::open(settings.scope, operation)?);
         let path = path(&dir, name, &settings, operation);
-        let memory =
-            Memory::open(path, &|region| put_right(region, &settings, operation)).map_err(|error| {
+        let memory = Memory::open(path, &|region| put_right(region, &settings, operation))
+            .map_err(|error| {
                 if error.kind() != ErrorKind::NotFound {
                     return error;
                 }
@@ -125,7 +127,12 @@ fn both(look: impl Fn(&Kind) -> Result<Vec<Object>>) -> Result<Vec<Object>> {
     Ok(objects)
 }
 
-fn path<'a>(dir: &'a Arc<Dir>, name: &'a Name, settings: &Settings, operation: Operation) -> Path<'a> {
+fn path<'a>(
+    dir: &'a Arc<Dir>,
+    name: &'a Name,
+    settings: &Settings,
+    operation: Operation,
+) -> Path<'a> {
     Path { dir, kind: kind(settings.posix), name, patience: settings.patience, operation }
 }
 
@@ -149,7 +156,12 @@ fn layout(
 }
 
 /// Makes a queue, or adopts the one that is there, and becomes its owner if there is none.
-fn make(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operation) -> Result<Endpoint> {
+fn make(
+    name: &Name,
+    options: &Options,
+    text: Option<&[u8]>,
+    operation: Operation,
+) -> Result<Endpoint> {
     let settings = Settings::read(options, operation)?;
     let adopt = settings.adopt && text.is_none();
     let dir = Arc::new(Dir::open(settings.scope, operation)?);
@@ -197,7 +209,9 @@ fn own(
     // What only openers hold any more gets a new owner, like any rendezvous; its messages stay.
     let stays = memory.persists() || body.text().1 != 0 || found.text;
     if !found.made && !found.adopt && stays {
-        return exists("open it, or say create=open_or_create to adopt it; `anyipc rm` removes what stayed");
+        return exists(
+            "open it, or say create=open_or_create to adopt it; `anyipc rm` removes what stayed",
+        );
     }
     let owner = Rendezvous::claim(Arc::clone(dir), kind(settings.posix), name, operation)?;
     if owner.is_none() && !found.adopt {
@@ -216,7 +230,8 @@ fn own(
 fn is_unused(region: &Region, settings: &Settings, operation: Operation) -> bool {
     match read(region, settings, operation) {
         Ok(Body::Memory(geometry)) => {
-            party::begin_anew(region, geometry).is_ok() && Store::new(region.clone(), geometry).is_empty()
+            party::begin_anew(region, geometry).is_ok()
+                && Store::new(region.clone(), geometry).is_empty()
         }
         Ok(Body::Posix(record)) => record.is_unused(operation),
         Err(_) => false,
@@ -242,7 +257,9 @@ fn read(region: &Region, settings: &Settings, operation: Operation) -> Result<Bo
 /// Puts a queue right that stayed while nobody held it. The kernel's needs nothing.
 fn put_right(region: &Region, settings: &Settings, operation: Operation) -> Result<()> {
     match read(region, settings, operation)? {
-        Body::Memory(geometry) => party::begin_anew(region, geometry).map_err(|_| damaged(operation)),
+        Body::Memory(geometry) => {
+            party::begin_anew(region, geometry).map_err(|_| damaged(operation))
+        }
         Body::Posix(_) => Ok(()),
     }
 }

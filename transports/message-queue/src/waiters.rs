@@ -39,7 +39,13 @@ impl Store {
 
     /// Whether a waiting seat has what it wants, or never will. `claimant` is the sender whose message goes next.
     #[inline]
-    pub(crate) fn has(&self, kind: usize, number: u32, wants: u32, claimant: Option<Ticket>) -> bool {
+    pub(crate) fn has(
+        &self,
+        kind: usize,
+        number: u32,
+        wants: u32,
+        claimant: Option<Ticket>,
+    ) -> bool {
         match kind {
             MESSAGES => !self.is_empty() || self.is_marked(state::SENDER_LEFT),
             _ if self.is_marked(state::RECEIVER_LEFT) => true,

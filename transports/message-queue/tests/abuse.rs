@@ -29,8 +29,16 @@ fn random(state: &mut u64) -> u64 {
 }
 
 /// What a user of a queue calls, and the longest that each took.
-const CALLS: [&str; 8] =
-    ["try_send", "try_recv", "arm for messages", "arm for room", "is_ready", "status", "disarm", "purge"];
+const CALLS: [&str; 8] = [
+    "try_send",
+    "try_recv",
+    "arm for messages",
+    "arm for room",
+    "is_ready",
+    "status",
+    "disarm",
+    "purge",
+];
 /// The longest that a call may take, a purge's second of patience included: much more than any of them does.
 const BOUND: Duration = Duration::from_secs(5);
 
@@ -57,7 +65,11 @@ fn abused(queue: &mut dyn Queue, seed: &mut u64) -> [Duration; CALLS.len()] {
             queue.room().disarm();
             Ok(())
         }),
-        if random(seed).is_multiple_of(50) { timed(|| queue.purge().map(drop)) } else { Duration::ZERO },
+        if random(seed).is_multiple_of(50) {
+            timed(|| queue.purge().map(drop))
+        } else {
+            Duration::ZERO
+        },
     ]
 }
 
@@ -113,7 +125,10 @@ fn no_call_is_long_whatever_is_written_into_any_word() {
             file.write_at(&value.to_ne_bytes(), start + at).unwrap();
         }
         stop.store(true, Relaxed);
-        users.into_iter().flat_map(|user| CALLS.into_iter().zip(user.join().unwrap())).collect::<Vec<_>>()
+        users
+            .into_iter()
+            .flat_map(|user| CALLS.into_iter().zip(user.join().unwrap()))
+            .collect::<Vec<_>>()
     });
     println!("{longest:?}");
     for (call, took) in longest {
@@ -163,7 +178,11 @@ fn whatever_is_written_into_the_memory_no_call_panics_or_hangs() {
                     {
                         tolerable(&error);
                     }
-                    assert!(begun.elapsed() < Duration::from_secs(30), "a call took {:?}", begun.elapsed());
+                    assert!(
+                        begun.elapsed() < Duration::from_secs(30),
+                        "a call took {:?}",
+                        begun.elapsed()
+                    );
                 }
             });
         }
@@ -198,7 +217,8 @@ fn whatever_is_written_into_the_memory_no_call_panics_or_hangs() {
 
 /// What a call may say while someone else writes into its memory.
 fn tolerable(error: &Error) {
-    let kinds = [ErrorKind::WouldBlock, ErrorKind::Corrupt, ErrorKind::Busy, ErrorKind::OutOfMemory];
+    let kinds =
+        [ErrorKind::WouldBlock, ErrorKind::Corrupt, ErrorKind::Busy, ErrorKind::OutOfMemory];
     assert!(kinds.contains(&error.kind()), "{error}");
 }
 
@@ -235,8 +255,10 @@ fn nobody_waits_in_vain_for_what_damaged_memory_says() {
 fn a_persistent_queue_that_was_overwritten_is_told_and_can_be_removed() {
     let name = name("overwritten");
     drop(create(&name, "persist=true"));
-    let file =
-        Dir::open(Scope::User, Operation::Open).unwrap().path().join(format!("mq+{}.queue", name.os_name()));
+    let file = Dir::open(Scope::User, Operation::Open)
+        .unwrap()
+        .path()
+        .join(format!("mq+{}.queue", name.os_name()));
     let file = OpenOptions::new().write(true).open(file).unwrap();
     // A position that there is not.
     file.write_at(&u32::MAX.to_ne_bytes(), 4096 + TAKEN).unwrap();
@@ -251,8 +273,10 @@ fn a_persistent_queue_that_was_overwritten_is_told_and_can_be_removed() {
 fn a_queue_of_another_layout_is_told_and_can_be_removed() {
     let name = name("layout");
     drop(create(&name, "persist=true"));
-    let file =
-        Dir::open(Scope::User, Operation::Open).unwrap().path().join(format!("mq+{}.queue", name.os_name()));
+    let file = Dir::open(Scope::User, Operation::Open)
+        .unwrap()
+        .path()
+        .join(format!("mq+{}.queue", name.os_name()));
     // What an older version wrote, and what a newer one may.
     for layout in [3u32, 5] {
         let file = OpenOptions::new().write(true).open(&file).unwrap();
@@ -262,7 +286,10 @@ fn a_queue_of_another_layout_is_told_and_can_be_removed() {
         for error in [failed(MessageQueue.open(&name, &options(""))), failed(adopted)] {
             assert_eq!(error.kind(), ErrorKind::Mismatch);
             let said = error.to_string();
-            assert!(said.contains(&format!("layout {layout}")) && said.contains("layout 4"), "{said}");
+            assert!(
+                said.contains(&format!("layout {layout}")) && said.contains("layout 4"),
+                "{said}"
+            );
         }
     }
     MessageQueue.remove(&name, &options(""), false).unwrap();
@@ -300,7 +327,8 @@ fn a_forked_child_holds_nothing_and_is_told() {
     assert!(failed(try_recv(&mut *opener.queue().unwrap())).is_would_block());
     handle.messages().arm(Waiter::Task(std::task::Waker::noop())).unwrap();
     let good = forked(|| {
-        let is_forked = |result: Result<()>| result.is_err_and(|error| error.kind() == ErrorKind::Forked);
+        let is_forked =
+            |result: Result<()>| result.is_err_and(|error| error.kind() == ErrorKind::Forked);
         let told = is_forked(handle.try_send(0, b"x"))
             && is_forked(handle.try_recv_with(&mut |_, _| {}))
             && is_forked(handle.status().map(drop))

@@ -14,7 +14,8 @@ fn sleeper(source: &Source, interest: Interest, timeout: Duration) -> bool {
         Interest::Writable => PollFlags::OUT,
     };
     let mut fds = [PollFd::from_borrowed_fd(source.as_fd(), flags)];
-    let limit = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
+    let limit =
+        Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
     matches!(poll(&mut fds, Some(&limit)), Ok(1..))
 }
 
@@ -29,7 +30,9 @@ mod tiny {
     use super::*;
 
     anyipc_conformance::suite!(
-        Fixture::new(anyipc_message_queue::MessageQueue).option("capacity", "1KiB").sleeper(sleeper)
+        Fixture::new(anyipc_message_queue::MessageQueue)
+            .option("capacity", "1KiB")
+            .sleeper(sleeper)
     );
 }
 

@@ -47,11 +47,15 @@ fn what_was_sent_is_not_overtaken_by_what_is_lower() {
         }
         let mut received = [0; PRIORITIES as usize];
         for _ in 0..3 * EACH {
-            let there = (0..PRIORITIES as usize).rev().find(|p| sent[*p].load(SeqCst) > received[*p]);
+            let there =
+                (0..PRIORITIES as usize).rev().find(|p| sent[*p].load(SeqCst) > received[*p]);
             // What was sent is there, but another process may be inside of the queue for a moment.
             let (priority, bytes) = recv(&mut queue, Way::Thread).unwrap();
             read(&bytes);
-            assert!(there.is_none_or(|there| priority as usize >= there), "{priority} came before {there:?}");
+            assert!(
+                there.is_none_or(|there| priority as usize >= there),
+                "{priority} came before {there:?}"
+            );
             received[priority as usize] += 1;
         }
     });
@@ -71,7 +75,8 @@ fn each_message_is_received_or_a_counted_drop() {
                 let (mut queue, running) = (owner.queue().unwrap(), &running);
                 scope.spawn(move || {
                     for i in 0..EACH {
-                        send(&mut queue, Way::Thread, (i % priorities) as u32, &message(sender, i)).unwrap();
+                        send(&mut queue, Way::Thread, (i % priorities) as u32, &message(sender, i))
+                            .unwrap();
                     }
                     running.fetch_sub(1, SeqCst);
                 });
@@ -130,7 +135,10 @@ fn counts_are_never_more_than_fits() {
                     while !stop.load(SeqCst) {
                         let status = queue.status().unwrap();
                         let sound = status.messages <= 8 && status.bytes <= 1024;
-                        assert!(sound && (status.messages == 0) == (status.bytes == 0), "{status:?}");
+                        assert!(
+                            sound && (status.messages == 0) == (status.bytes == 0),
+                            "{status:?}"
+                        );
                     }
                 });
             }
@@ -175,7 +183,9 @@ fn soundly<T>(
 fn while_all_live_no_wake_up_is_lost() {
     const EACH: u64 = 10_000;
     // Of few chunks, so that both sides sleep all the time.
-    for query in ["capacity=1KiB&priorities=1", "capacity=1KiB&priorities=3", "capacity=16KiB&priorities=3"] {
+    for query in
+        ["capacity=1KiB&priorities=1", "capacity=1KiB&priorities=3", "capacity=16KiB&priorities=3"]
+    {
         let (owner, queue) = queue("asleep", query);
         let priorities = queue.status().unwrap().priorities;
         thread::scope(|scope| {

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use anyipc_core::{Endpoint as _, Name, ObjectState, Transport};
 use anyipc_message_queue::MessageQueue;
 use common::{
-    Handle, Process, Way, create, drain, failed, name, open, options, recv, role, say, send, spawn, try_recv,
+    Handle, Process, Way, create, drain, failed, name, open, options, recv, role, say, send, spawn,
+    try_recv,
 };
 
 fn kills() -> u64 {
@@ -253,7 +254,8 @@ fn a_persistent_queue_survives_all_its_users() {
     let none = options("");
     let mut expected = 0;
     for round in 0..kills() {
-        let mut senders: Vec<Process> = (0..2).map(|i| start("send", &name, round * 2 + i)).collect();
+        let mut senders: Vec<Process> =
+            (0..2).map(|i| start("send", &name, round * 2 + i)).collect();
         let mut said: Vec<Vec<String>> =
             senders.iter_mut().map(|sender| vec![sender.hear().unwrap()]).collect();
         std::thread::sleep(moment(round));
@@ -273,7 +275,10 @@ fn a_persistent_queue_survives_all_its_users() {
                 .map(|(_, i)| (i, ()))
                 .collect();
             let received = numbers.len() as u64;
-            assert!((done..=begun).contains(&received), "round {round}: {done}, {received}, {begun}");
+            assert!(
+                (done..=begun).contains(&received),
+                "round {round}: {done}, {received}, {begun}"
+            );
             expected += received;
         }
         assert_eq!(got.len() as u64, expected, "a message came twice");

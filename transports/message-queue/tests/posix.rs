@@ -11,10 +11,14 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use anyipc_core::{Attempt, Endpoint as _, ErrorKind, Hello, Name, ObjectState, Operation, Transport};
+use anyipc_core::{
+    Attempt, Endpoint as _, ErrorKind, Hello, Name, ObjectState, Operation, Transport,
+};
 use anyipc_message_queue::{Endpoint, MessageQueue, Receiver, Sender};
 use anyipc_os::{Dir, Scope};
-use common::{WATCHDOG, Way, create, drain, failed, name, options, recv, role, say, send, spawn, try_recv};
+use common::{
+    WATCHDOG, Way, create, drain, failed, name, options, recv, role, say, send, spawn, try_recv,
+};
 
 /// One test at a time: a process that another test is just starting holds what we hold for an instant.
 fn alone() -> MutexGuard<'static, ()> {
@@ -65,7 +69,8 @@ fn connect(owner: &Endpoint, opener: &Endpoint) -> [(Sender, Receiver); 2] {
     let start = Instant::now();
     while sides.iter().any(Option::is_none) {
         assert!(start.elapsed() < WATCHDOG, "no channel came about");
-        for ((side, attempt), endpoint) in sides.iter_mut().zip(&mut attempts).zip([opener, owner]) {
+        for ((side, attempt), endpoint) in sides.iter_mut().zip(&mut attempts).zip([opener, owner])
+        {
             if side.is_none() {
                 match endpoint.try_connect(attempt) {
                     Ok((sender, receiver, _)) => *side = Some((sender, receiver)),
@@ -98,7 +103,8 @@ fn name_at(name: &Name, at: u64) -> String {
 /// What a death leaves between making a channel's queue and taking its name away.
 fn leave_behind(kernel_name: &str) {
     let name = CString::new(kernel_name).unwrap();
-    let (flags, shape) = (libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, std::ptr::null::<libc::mq_attr>());
+    let (flags, shape) =
+        (libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, std::ptr::null::<libc::mq_attr>());
     // SAFETY: the name ends with a NUL, and without a shape the kernel takes its defaults.
     let fd = unsafe { libc::mq_open(name.as_ptr(), flags, 0o600 as libc::mode_t, shape) };
     assert!(fd >= 0, "{}", std::io::Error::last_os_error());
@@ -167,10 +173,14 @@ fn the_kernels_limits_are_told() {
     let name = common::name("posix-large");
     // More than any limit that the kernel can be given.
     for persist in ["false", "true"] {
-        let large = options(&format!("native=posix&capacity=1GiB&max_message=64&persist={persist}"));
+        let large =
+            options(&format!("native=posix&capacity=1GiB&max_message=64&persist={persist}"));
         let error = failed(MessageQueue.create(&name, &large));
         let text = error.to_string();
-        assert!(text.contains(&format!("/proc/sys/fs/mqueue/msg_max is {}", limit("msg_max"))), "{text}");
+        assert!(
+            text.contains(&format!("/proc/sys/fs/mqueue/msg_max is {}", limit("msg_max"))),
+            "{text}"
+        );
         assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty(), "persist={persist}");
     }
     let error = failed(MessageQueue.create(&name, &options("native=posix&full=drop-old")));
@@ -251,7 +261,8 @@ fn total_death_is_reclaimed_by_whoever_comes_next() {
 fn a_death_while_channels_are_made_leaves_no_queue() {
     let _alone = alone();
     let name = name("posix-storm");
-    let kills = std::env::var("ANYIPC_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(50);
+    let kills =
+        std::env::var("ANYIPC_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(50);
     let mut left = 0;
     for round in 0..kills {
         let mut child = spawn(&format!("connect {name}"));
@@ -260,7 +271,10 @@ fn a_death_while_channels_are_made_leaves_no_queue() {
         child.kill();
         left += u64::from(is_there(&kernel[1]));
         reclaim(&name, round);
-        assert!(!kernel.iter().any(|name| is_there(name)), "round {round}: a queue was left behind");
+        assert!(
+            !kernel.iter().any(|name| is_there(name)),
+            "round {round}: a queue was left behind"
+        );
     }
     drop(create(&name, "native=posix"));
     assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());

@@ -7,7 +7,9 @@ mod common;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Armed, Endpoint as _, ErrorKind, Name, ObjectState, Operation, Role, Transport, Waiter};
+use anyipc_core::{
+    Armed, Endpoint as _, ErrorKind, Name, ObjectState, Operation, Role, Transport, Waiter,
+};
 use anyipc_message_queue::MessageQueue;
 use anyipc_os::{Dir, Scope};
 use common::{Way, create, drain, failed, name, open, options, queue, recv, send, try_recv};
@@ -289,8 +291,9 @@ fn what_persists_stays_until_it_is_removed() {
     queue.try_send(0, &[7; 5000]).unwrap();
     drop(queue);
     MessageQueue.close(owner).unwrap();
-    let state =
-        |name: &Name| MessageQueue.inspect(name, &options("")).unwrap().first().map(|object| object.state);
+    let state = |name: &Name| {
+        MessageQueue.inspect(name, &options("")).unwrap().first().map(|object| object.state)
+    };
     assert_eq!(state(&name), Some(ObjectState::Persistent));
     MessageQueue.sweep(&options(""), true).unwrap();
     assert_eq!(failed(MessageQueue.create(&name, &options(query))).kind(), ErrorKind::Exists);

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use anyipc_core::{Armed, Endpoint as _, ErrorKind, Name, Waiter};
 use anyipc_os::{Dir, Scope};
 use common::{
-    Handle, Process, WATCHDOG, Way, create, drain, failed, name, open, recv, role, say, send, spawn, try_recv,
+    Handle, Process, WATCHDOG, Way, create, drain, failed, name, open, recv, role, say, send,
+    spawn, try_recv,
 };
 
 /// Where the contents of the file begin, and in them the locks, the claim and the seats.

@@ -6,13 +6,17 @@ use anyipc_conformance::Fixture;
 mod usual {
     use super::*;
 
-    anyipc_conformance::suite!(Fixture::new(anyipc_named_pipe::NamedPipe).sleeper(anyipc_os::sleep));
+    anyipc_conformance::suite!(
+        Fixture::new(anyipc_named_pipe::NamedPipe).sleeper(anyipc_os::sleep)
+    );
 }
 
 mod small {
     use super::*;
 
     anyipc_conformance::suite!(
-        Fixture::new(anyipc_named_pipe::NamedPipe).option("capacity", "4KiB").sleeper(anyipc_os::sleep)
+        Fixture::new(anyipc_named_pipe::NamedPipe)
+            .option("capacity", "4KiB")
+            .sleeper(anyipc_os::sleep)
     );
 }

@@ -92,7 +92,10 @@ fn eight_senders_ten_thousand_texts_each() {
         let sender: u64 = first.split('\\').nth(2).unwrap().parse().unwrap();
         assert_eq!(first, text(sender, 0));
         for i in 1..TEXTS {
-            assert!(recv(&mut receiver).unwrap() == text(sender, i).as_bytes(), "text {i} of {sender}");
+            assert!(
+                recv(&mut receiver).unwrap() == text(sender, i).as_bytes(),
+                "text {i} of {sender}"
+            );
         }
         assert_eq!(failed(recv(&mut receiver)).kind(), ErrorKind::Closed);
         sender
@@ -108,8 +111,10 @@ fn eight_senders_ten_thousand_texts_each() {
             });
         }
         let channels: Vec<_> = (0..SENDERS).map(|_| meet(&owner).unwrap()).collect();
-        let readers: Vec<_> =
-            channels.into_iter().map(|(_, receiver, _)| scope.spawn(move || check(receiver))).collect();
+        let readers: Vec<_> = channels
+            .into_iter()
+            .map(|(_, receiver, _)| scope.spawn(move || check(receiver)))
+            .collect();
         readers.into_iter().map(|reader| reader.join().unwrap()).collect()
     });
     seen.sort_unstable();
@@ -137,7 +142,9 @@ fn messages_allocate_nothing() {
             for _ in 0..5 {
                 receiver.try_recv_with(&mut |_, frame| assert_eq!(frame, b"together")).unwrap();
             }
-            assert!(receiver.try_recv_with(&mut |_, _| {}).is_err_and(|error| error.is_would_block()));
+            assert!(
+                receiver.try_recv_with(&mut |_, _| {}).is_err_and(|error| error.is_would_block())
+            );
         }
     };
     rounds(5000);
@@ -177,7 +184,8 @@ fn corked_frames_go_out_together_and_only_then() {
 
 #[test]
 fn the_goodbye_always_has_room() {
-    for (len, options_of) in [(0, ""), (1, "4KiB"), (100, ""), (5000, "64KiB"), (60_000, ""), (4000, "4KiB")]
+    for (len, options_of) in
+        [(0, ""), (1, "4KiB"), (100, ""), (5000, "64KiB"), (60_000, ""), (4000, "4KiB")]
     {
         let name = name(&format!("goodbye-{len}"));
         let pairs: &[_] = if options_of.is_empty() { &[] } else { &[("capacity", options_of)] };

@@ -15,7 +15,9 @@ use anyipc_core::{
     Attempt, Endpoint as _, ErrorKind, FRAME_HEADER, Flags, Hello, Name, RecvHalf, Reply, Transport,
 };
 use anyipc_named_pipe::{Endpoint, NamedPipe};
-use common::{accept_for, create, failed, files, hello, meet, name, open, options, path, recv, send};
+use common::{
+    accept_for, create, failed, files, hello, meet, name, open, options, path, recv, send,
+};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
@@ -53,7 +55,11 @@ impl Stranger {
         for end in &ends {
             mknodat(CWD, path(name, end), FileType::Fifo, Mode::RWXU, 0).unwrap();
         }
-        let down = OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path(name, &ends[1])).unwrap();
+        let down = OpenOptions::new()
+            .read(true)
+            .custom_flags(NONBLOCK)
+            .open(path(name, &ends[1]))
+            .unwrap();
         let (up, stops) = (fifo(name, &ends[0]), [fifo(name, &ends[2]), fifo(name, &ends[3])]);
         let stranger = Self { up, down, _stops: stops };
         stranger.say(says);
@@ -154,11 +160,16 @@ fn who_dawdles_is_dropped_within_a_second_and_delays_nobody() {
     const STRANGERS: usize = 100;
     let name = name("dawdle");
     let owner = create(&name);
-    let strangers: Vec<_> =
-        (0..STRANGERS).map(|i| Stranger::new(&name, if i % 2 == 0 { b"AIPC\x01" } else { b"" })).collect();
+    let strangers: Vec<_> = (0..STRANGERS)
+        .map(|i| Stranger::new(&name, if i % 2 == 0 { b"AIPC\x01" } else { b"" }))
+        .collect();
     let begun = Instant::now();
     friends_meet(&owner, &name);
-    assert!(begun.elapsed() < Duration::from_secs(1), "friends came in after {:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "friends came in after {:?}",
+        begun.elapsed()
+    );
     assert!(!accept_for(&owner, Duration::from_millis(1300)));
     let rejections = owner.rejections();
     assert_eq!(rejections.count, STRANGERS as u64, "{:?}", rejections.last);
@@ -183,8 +194,15 @@ fn garbage_instead_of_a_hello_is_turned_away() {
     let mut version = hello().encode().unwrap();
     version[4] = 9;
     let other = Hello { transport: "shm".into(), ..hello() }.encode().unwrap();
-    let all: [&[u8]; 7] =
-        [b"GET / HTTP/1.1\r\n", &[0; 4096], &[0xff; 100], &wrong_length, &too_long, &version, &other];
+    let all: [&[u8]; 7] = [
+        b"GET / HTTP/1.1\r\n",
+        &[0; 4096],
+        &[0xff; 100],
+        &wrong_length,
+        &too_long,
+        &version,
+        &other,
+    ];
     for (i, bytes) in all.into_iter().enumerate() {
         let stranger = Stranger::new(&name, bytes);
         friends_meet(&owner, &name);
@@ -314,7 +332,10 @@ fn files_that_are_no_fifos_are_refused_and_left_alone() {
                     let endpoint = open(&name);
                     failed(endpoint.try_connect(&mut Attempt::new(hello())))
                 }
-                None if end == ".lock" && path(&name, end).is_file() && !path(&name, end).is_symlink() => {
+                None if end == ".lock"
+                    && path(&name, end).is_file()
+                    && !path(&name, end).is_symlink() =>
+                {
                     // A file of ours that nobody holds: what a crash may have left.
                     drop(create(&name));
                     continue;

@@ -166,7 +166,13 @@ fn a_killed_owners_name_is_reclaimed_and_a_live_ones_is_not() {
             0 => drop(NamedPipe.create(&name, &none).unwrap()),
             1 => NamedPipe.remove(&name, &none, false).unwrap(),
             _ => {
-                assert!(NamedPipe.sweep(&none, true).unwrap().iter().any(|o| o.name.as_ref() == Some(&name)))
+                assert!(
+                    NamedPipe
+                        .sweep(&none, true)
+                        .unwrap()
+                        .iter()
+                        .any(|o| o.name.as_ref() == Some(&name))
+                )
             }
         }
         assert!(NamedPipe.inspect(&name, &none).unwrap().is_empty());

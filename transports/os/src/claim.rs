@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 
 use crate::{
-    Dir, Fd, FileId, FileKind, Lock, Pace, check_named, generation, hold, is_at, is_held, overwrite,
-    read_text, try_lock,
+    Dir, Fd, FileId, FileKind, Lock, Pace, check_named, generation, hold, is_at, is_held,
+    overwrite, read_text, try_lock,
 };
 
 /// How long an object may be between two states before that is an error.
@@ -66,8 +66,10 @@ impl Marks {
     /// Compares the full name of a live owner, unless the owner has not written it yet.
     fn check_name(&self, lock: &Fd, name: &Name, operation: Operation) -> Result<()> {
         match self.owner_of(lock) {
-            Some((_, full)) if full != name.as_str() => Err(Error::new(operation, ErrorKind::NameCollision)
-                .because(format!("the live object is called {full:?}; choose another name"))),
+            Some((_, full)) if full != name.as_str() => {
+                Err(Error::new(operation, ErrorKind::NameCollision)
+                    .because(format!("the live object is called {full:?}; choose another name")))
+            }
             _ => Ok(()),
         }
     }
@@ -119,10 +121,12 @@ impl Claim {
                 // The previous owner may have removed the name between our open and our lock.
                 if is_at(dir, &path, status.id).map_err(fail)? {
                     let text = format!("{}\n{}\n{name}\n", marks.heading, std::process::id());
-                    overwrite(&file, text.as_bytes()).and_then(|()| hold(&file)).map_err(|error| {
-                        let _ = dir.unlink(&path);
-                        fail(error)
-                    })?;
+                    overwrite(&file, text.as_bytes()).and_then(|()| hold(&file)).map_err(
+                        |error| {
+                            let _ = dir.unlink(&path);
+                            fail(error)
+                        },
+                    )?;
                     let dir = Arc::clone(dir);
                     return Ok(Some(Self {
                         dir,

@@ -40,12 +40,21 @@ pub fn files_of(dir: &Dir, prefix: &str) -> Result<Vec<String>> {
     let names = dir
         .list()
         .map_err(|e| Error::io(Operation::List, &format!("reading {}", dir.path().display()), e))?;
-    Ok(names.iter().filter_map(|n| n.to_str()).filter(|n| n.starts_with(prefix)).map(str::to_owned).collect())
+    Ok(names
+        .iter()
+        .filter_map(|n| n.to_str())
+        .filter(|n| n.starts_with(prefix))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// Removes groups. What is alive is `Busy` unless `force`: then its channels go on, nobody finds it any more, and
 /// its close reports `StatFailed`. What is not of this user is never removed.
-pub fn remove_groups(dir: &Dir, groups: impl IntoIterator<Item = Group>, force: bool) -> Result<()> {
+pub fn remove_groups(
+    dir: &Dir,
+    groups: impl IntoIterator<Item = Group>,
+    force: bool,
+) -> Result<()> {
     let mut found = false;
     for group in groups {
         let Some(object) = group.describe(dir) else { continue };
@@ -56,14 +65,21 @@ pub fn remove_groups(dir: &Dir, groups: impl IntoIterator<Item = Group>, force: 
 }
 
 /// Tells what is stale or invalid. With `fix` the stale is removed.
-pub fn sweep_groups(dir: &Dir, groups: impl IntoIterator<Item = Group>, fix: bool) -> Result<Vec<Object>> {
+pub fn sweep_groups(
+    dir: &Dir,
+    groups: impl IntoIterator<Item = Group>,
+    fix: bool,
+) -> Result<Vec<Object>> {
     let mut left = Vec::new();
     for group in groups {
-        let Some(object) = group.describe(dir).filter(|object| object.state != ObjectState::Live) else {
+        let Some(object) = group.describe(dir).filter(|object| object.state != ObjectState::Live)
+        else {
             continue;
         };
         if fix && object.state == ObjectState::Stale {
-            group.remove_stale(dir).map_err(|error| unremoved(dir, &group.stem, Operation::List, error))?;
+            group
+                .remove_stale(dir)
+                .map_err(|error| unremoved(dir, &group.stem, Operation::List, error))?;
         }
         left.push(object);
     }
@@ -108,7 +124,9 @@ impl Group {
             return Some(object);
         };
         if status.kind != self.kind.lock {
-            object.facts.push(("problem", format!("{} is in the way of its lock", status.kind.as_str())));
+            object
+                .facts
+                .push(("problem", format!("{} is in the way of its lock", status.kind.as_str())));
             return Some(object);
         }
         match dir.open_file(&lock) {
@@ -144,17 +162,21 @@ impl Group {
 
     fn remove(&self, dir: &Dir, object: &Object, force: bool) -> Result<()> {
         let operation = Operation::Remove;
-        let refuse =
-            |kind, why: &str| Err(Error::new(operation, kind).because(format!("{}: {why}", object.path)));
+        let refuse = |kind, why: &str| {
+            Err(Error::new(operation, kind).because(format!("{}: {why}", object.path)))
+        };
         if force {
-            return self
-                .files()
-                .try_for_each(|f| remove_by_force(dir, &f).map_err(|e| unremoved(dir, &f, operation, e)));
+            return self.files().try_for_each(|f| {
+                remove_by_force(dir, &f).map_err(|e| unremoved(dir, &f, operation, e))
+            });
         }
         match object.state {
-            ObjectState::Live => refuse(ErrorKind::Busy, "its owner lives; --force removes it all the same"),
+            ObjectState::Live => {
+                refuse(ErrorKind::Busy, "its owner lives; --force removes it all the same")
+            }
             ObjectState::Stale => {
-                let is_held = || self.describe(dir).is_some_and(|object| object.state == ObjectState::Live);
+                let is_held =
+                    || self.describe(dir).is_some_and(|object| object.state == ObjectState::Live);
                 match insist(is_held, || self.remove_stale(dir)) {
                     Ok(true) => Ok(()),
                     Ok(false) => refuse(ErrorKind::Busy, "another process holds it again"),
@@ -198,7 +220,10 @@ impl Group {
 
 /// Tries to remove what is stale, while others that look at it or remove it have its lock for an instant. True if it is
 /// gone; false if it is held again, or its lock was taken for a second.
-pub fn insist(is_held: impl Fn() -> bool, mut remove: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
+pub fn insist(
+    is_held: impl Fn() -> bool,
+    mut remove: impl FnMut() -> io::Result<bool>,
+) -> io::Result<bool> {
     let deadline = Instant::now() + Duration::from_secs(1);
     while !remove()? {
         if is_held() || Instant::now() > deadline {

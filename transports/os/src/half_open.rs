@@ -119,7 +119,10 @@ impl<H: Handshake> HalfOpen<H> {
     ///
     /// # Errors
     /// `WouldBlock` if none does yet; what the system says about the listener.
-    pub fn try_accept<L: Listening<Handshake = H>>(&mut self, listening: &mut L) -> Result<L::Channel> {
+    pub fn try_accept<L: Listening<Handshake = H>>(
+        &mut self,
+        listening: &mut L,
+    ) -> Result<L::Channel> {
         let now = Instant::now();
         let until = now + WORK;
         self.busy = false;
@@ -248,7 +251,9 @@ impl<H: Handshake> HalfOpen<H> {
             let next = listening.next(&self.set);
             let before = self.list.len();
             let channel = match next {
-                Ok(Next::Begun(handshake)) => self.hear_one(Entry { handshake, watched: None }, listening),
+                Ok(Next::Begun(handshake)) => {
+                    self.hear_one(Entry { handshake, watched: None }, listening)
+                }
                 Ok(Next::Rejected(error)) => {
                     self.reject(None, &error);
                     None
@@ -340,7 +345,9 @@ impl<H: Handshake> HalfOpen<H> {
             Ok(Step::Left) => drop(self.forget(entry)),
             Ok(Step::Short) => {
                 drop(self.forget(entry));
-                self.run_short(&io::Error::other("no descriptor is left for a connector's channel"));
+                self.run_short(&io::Error::other(
+                    "no descriptor is left for a connector's channel",
+                ));
                 return None;
             }
             Ok(Step::Complete) => {

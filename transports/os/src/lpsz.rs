@@ -20,8 +20,9 @@ pub fn store_lpsz(dir: &Dir, file: &str, text: &[u8]) -> Result<()> {
         return Err(Error::new(operation, ErrorKind::InvalidOption)
             .because("a text has no NUL in it and less than 1 GiB"));
     }
-    put(dir, file, &[text, b"\0"].concat())
-        .map_err(|error| Error::io(operation, &format!("storing {}", dir.path().join(file).display()), error))
+    put(dir, file, &[text, b"\0"].concat()).map_err(|error| {
+        Error::io(operation, &format!("storing {}", dir.path().join(file).display()), error)
+    })
 }
 
 /// Shows the text that the live owner of a name stored in this file.
@@ -48,7 +49,8 @@ pub fn show_lpsz(
         Err(error) => return Err(Error::io(operation, "opening the text", error)),
     };
     let fail = |error| Error::io(operation, "reading the text", error);
-    let corrupt = || Error::new(operation, ErrorKind::Corrupt).because("the text's file is damaged");
+    let corrupt =
+        || Error::new(operation, ErrorKind::Corrupt).because("the text's file is damaged");
     let status = file.status().map_err(fail)?;
     if status.kind != FileKind::Regular || !status.ours || status.size > LONGEST {
         return Err(corrupt());

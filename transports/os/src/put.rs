@@ -45,10 +45,12 @@ fn put_aside(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
             return Err(io::Error::new(io::ErrorKind::TimedOut, why));
         }
         let (file, fresh) = match dir.create_file(&aside) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match dir.open_file(&aside) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                opened => (opened?, false),
-            },
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match dir.open_file(&aside) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    opened => (opened?, false),
+                }
+            }
             made => (made?, true),
         };
         if !try_lock(&file, Lock::Exclusive)? || !same_file(dir, &aside, &file)? {
@@ -57,7 +59,8 @@ fn put_aside(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
             continue;
         }
         // Never written again: a dead writer's may have its name already.
-        let done = if fresh { fill(&file, bytes).and_then(|()| dir.link(&aside, name)) } else { Ok(()) };
+        let done =
+            if fresh { fill(&file, bytes).and_then(|()| dir.link(&aside, name)) } else { Ok(()) };
         let _ = dir.unlink(&aside);
         if fresh {
             return done;
@@ -81,7 +84,8 @@ mod tests {
         put_aside(&dir, &name, b"first").unwrap();
         dir.link(&name, &aside).unwrap();
         let wins = std::thread::scope(|scope| {
-            let tasks: Vec<_> = (0..4).map(|_| scope.spawn(|| put_aside(&dir, &name, b"second"))).collect();
+            let tasks: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| put_aside(&dir, &name, b"second"))).collect();
             tasks.into_iter().map(|task| task.join().unwrap()).filter(Result::is_ok).count()
         });
         assert_eq!(wins, 0);

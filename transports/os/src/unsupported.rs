@@ -54,8 +54,9 @@ pub struct Dir(Infallible);
 
 impl Dir {
     pub fn open(_scope: Scope, op: Operation) -> Result<Self> {
-        Err(Error::new(op, ErrorKind::Unsupported)
-            .because("this transport is not built for this platform yet, see ROADMAP.md; use inproc://"))
+        Err(Error::new(op, ErrorKind::Unsupported).because(
+            "this transport is not built for this platform yet, see ROADMAP.md; use inproc://",
+        ))
     }
     pub fn secrets(op: Operation) -> Result<Self> {
         Self::open(Scope::User, op)

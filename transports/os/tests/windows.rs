@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Interest, Operation, Source};
 use anyipc_os::{
-    Dir, Event, Lock, Pipe, PipeListener, Readiness, Scope, Set, is_held, overwrite, read_text, same_file,
-    sleep, sleep_on, try_lock,
+    Dir, Event, Lock, Pipe, PipeListener, Readiness, Scope, Set, is_held, overwrite, read_text,
+    same_file, sleep, sleep_on, try_lock,
 };
 
 const SOON: Duration = Duration::from_millis(50);
@@ -183,7 +183,10 @@ fn pipes_carry_bytes_both_ways_and_tell_the_end() {
     };
     for round in 0..50 {
         let (here, there) = connect();
-        assert_eq!((here.peer().unwrap(), there.peer().unwrap()), (std::process::id(), std::process::id()));
+        assert_eq!(
+            (here.peer().unwrap(), there.peer().unwrap()),
+            (std::process::id(), std::process::id())
+        );
         let mut bytes = [0; 100];
         assert_eq!(here.send(b"one", b" two").unwrap(), 7);
         assert_eq!((recv(&there, &mut bytes), &bytes[..7]), (7, &b"one two"[..]));

@@ -71,7 +71,11 @@ impl Block {
     /// `OutOfBounds`: nothing is written; `Forked`.
     pub fn write_at(&self, offset: usize, from: &[u8]) -> Result<()> {
         self.check_range(offset, from.len())?;
-        if self.words().store(offset, from) { Ok(()) } else { Err(self.outside(offset, from.len())) }
+        if self.words().store(offset, from) {
+            Ok(())
+        } else {
+            Err(self.outside(offset, from.len()))
+        }
     }
 
     /// The atomic at `offset`, a multiple of 4, shared with all holders.
@@ -80,7 +84,8 @@ impl Block {
     /// `OutOfBounds`, also for a wrong alignment; `Forked`.
     pub fn atomic_u32(&self, offset: usize) -> Result<Atomic32<'_>> {
         self.check_aligned(offset, size_of::<u32>(), size_of::<u32>())?;
-        let word = self.words().word(offset).ok_or_else(|| self.outside(offset, size_of::<u32>()))?;
+        let word =
+            self.words().word(offset).ok_or_else(|| self.outside(offset, size_of::<u32>()))?;
         Ok(Atomic32::new(word, offset))
     }
 
@@ -177,7 +182,9 @@ impl Block {
         self.read_at(0, &mut text)?;
         match CStr::from_bytes_until_nul(&text) {
             Ok(text) => Ok(text.to_owned()),
-            Err(_) => error(ErrorKind::Corrupt, "the text has no NUL at its end: someone wrote over it"),
+            Err(_) => {
+                error(ErrorKind::Corrupt, "the text has no NUL at its end: someone wrote over it")
+            }
         }
     }
 

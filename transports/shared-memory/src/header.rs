@@ -58,7 +58,9 @@ impl Header {
     /// Bytes of the file: the header's page and whole pages of contents.
     pub(crate) fn file_size(size: usize) -> Option<usize> {
         let page = sys::page_size();
-        size.checked_next_multiple_of(page)?.checked_add(page).filter(|&n| isize::try_from(n).is_ok())
+        size.checked_next_multiple_of(page)?
+            .checked_add(page)
+            .filter(|&n| isize::try_from(n).is_ok())
     }
 
     /// Writes the header into a fresh file of [`Header::file_size`].
@@ -81,8 +83,11 @@ impl Header {
     /// Reads a private copy and believes nothing of it.
     pub(crate) fn read(fd: &Fd, kind: &Kind) -> std::result::Result<Self, BadHeader> {
         let mut raw = Raw::new_zeroed();
-        let io =
-            |e: std::io::Error| BadHeader { kind: ErrorKind::StatFailed, why: e.to_string(), ours: false };
+        let io = |e: std::io::Error| BadHeader {
+            kind: ErrorKind::StatFailed,
+            why: e.to_string(),
+            ours: false,
+        };
         let read = fd.read_at(raw.as_mut_bytes(), 0).map_err(io)?;
         let ours = raw.magic == MAGIC;
         let bad = |kind, why: String| Err(BadHeader { kind, why, ours });
@@ -141,7 +146,9 @@ pub(crate) fn advice(path: &str) -> String {
 /// The size as a block can have it.
 pub(crate) fn check_size(size: usize, op: Operation) -> Result<usize> {
     match Header::file_size(size) {
-        _ if size == 0 => Err(Error::new(op, ErrorKind::InvalidOption).because("a block has 1 byte or more")),
+        _ if size == 0 => {
+            Err(Error::new(op, ErrorKind::InvalidOption).because("a block has 1 byte or more"))
+        }
         None => Err(Error::new(op, ErrorKind::OutOfMemory)
             .because(format!("a block of {size} bytes fits into no address space"))),
         Some(file_size) => Ok(file_size),

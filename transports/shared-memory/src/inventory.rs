@@ -41,7 +41,8 @@ fn files_of(kind: &Kind, name: &Name) -> [String; 3] {
 /// `NotFound`, `Busy`, `Corrupt`.
 pub fn remove(dir: &Dir, kind: &Kind, name: &Name, force: bool) -> Result<()> {
     let files = files_of(kind, name);
-    let found: Vec<_> = files.iter().filter_map(|f| Some((f, describe(dir, kind, f, &files)?))).collect();
+    let found: Vec<_> =
+        files.iter().filter_map(|f| Some((f, describe(dir, kind, f, &files)?))).collect();
     if found.is_empty() {
         return Err(Error::new(Operation::Remove, ErrorKind::NotFound));
     }
@@ -67,13 +68,16 @@ pub fn remove(dir: &Dir, kind: &Kind, name: &Name, force: bool) -> Result<()> {
     }
     if force {
         for file in &files {
-            remove_by_force(dir, kind, file).map_err(|e| unremoved(dir, file, Operation::Remove, e))?;
+            remove_by_force(dir, kind, file)
+                .map_err(|e| unremoved(dir, file, Operation::Remove, e))?;
         }
         return Ok(());
     }
     for (file, object) in found {
-        let is_held =
-            || describe(dir, kind, file, &files).is_some_and(|object| object.state == ObjectState::Live);
+        let is_held = || {
+            describe(dir, kind, file, &files)
+                .is_some_and(|object| object.state == ObjectState::Live)
+        };
         if !insist(is_held, || remove_stale(dir, kind, file, true))
             .map_err(|e| unremoved(dir, file, Operation::Remove, e))?
         {
@@ -96,7 +100,8 @@ pub fn sweep(dir: &Dir, kind: &Kind, fix: bool) -> Result<Vec<Object>> {
         match object.state {
             ObjectState::Live | ObjectState::Persistent => continue,
             ObjectState::Stale if fix => {
-                remove_stale(dir, kind, file, false).map_err(|e| unremoved(dir, file, Operation::List, e))?;
+                remove_stale(dir, kind, file, false)
+                    .map_err(|e| unremoved(dir, file, Operation::List, e))?;
             }
             ObjectState::Stale | ObjectState::Invalid => {}
         }
@@ -164,8 +169,11 @@ fn describe(dir: &Dir, kind: &Kind, file: &str, files: &[String]) -> Option<Obje
         _ => "unknown",
     };
     if status.kind != FileKind::Regular || !status.ours {
-        let what =
-            if status.kind == FileKind::Regular { "another user's file" } else { status.kind.as_str() };
+        let what = if status.kind == FileKind::Regular {
+            "another user's file"
+        } else {
+            status.kind.as_str()
+        };
         object.facts.push(("problem", format!("{what} is in the way")));
         return Some(object);
     }
@@ -198,7 +206,8 @@ fn fill(object: &mut Object, kind: &Kind, fd: &Fd, status: Status) {
                 object.state = state(header.flags & PERSIST != 0);
                 object.size = Some(header.size as u64);
                 if noun == BLOCK.noun {
-                    let contents = if header.flags & LPSZ != 0 { "a text and a NUL" } else { "bytes" };
+                    let contents =
+                        if header.flags & LPSZ != 0 { "a text and a NUL" } else { "bytes" };
                     object.facts.push(("contents", contents.into()));
                 }
                 object.name = Some(header.name);

@@ -1,5 +1,8 @@
 //! Named shared memory and channels over it (`shm://`).
-#![cfg_attr(loom, allow(dead_code, unreachable_pub, reason = "loom builds the ring and the lock alone"))]
+#![cfg_attr(
+    loom,
+    allow(dead_code, unreachable_pub, reason = "loom builds the ring and the lock alone")
+)]
 
 #[cfg(not(loom))]
 mod block;

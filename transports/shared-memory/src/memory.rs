@@ -148,7 +148,8 @@ impl Memory {
     pub fn make_bell(&self, number: u32, operation: Operation) -> Result<Bell> {
         let name = self.companion(number, operation)?;
         self.segment.expect_companions();
-        Bell::make(self.segment.dir(), &name).map_err(|error| Error::io(operation, "making a bell", error))
+        Bell::make(self.segment.dir(), &name)
+            .map_err(|error| Error::io(operation, "making a bell", error))
     }
 
     /// The bell with this number, to ring it.
@@ -165,7 +166,8 @@ impl Memory {
 
     fn companion(&self, number: u32, operation: Operation) -> Result<String> {
         self.segment.companion(number).ok_or_else(|| {
-            Error::new(operation, ErrorKind::Unsupported).because("this kind of memory has no companions")
+            Error::new(operation, ErrorKind::Unsupported)
+                .because("this kind of memory has no companions")
         })
     }
 

@@ -36,7 +36,11 @@ impl Region {
     pub fn part(&self, start: usize, len: usize) -> Option<Self> {
         let inside = start.checked_add(len).is_some_and(|end| end <= self.len);
         let aligned = start.is_multiple_of(8) && len.is_multiple_of(8) && len > 0;
-        (inside && aligned).then(|| Self { map: Arc::clone(&self.map), start: self.start + start, len })
+        (inside && aligned).then(|| Self {
+            map: Arc::clone(&self.map),
+            start: self.start + start,
+            len,
+        })
     }
 
     pub(crate) fn map(&self) -> &Arc<Map> {
@@ -94,7 +98,9 @@ impl Region {
         let fits = at.checked_add(to.len()).is_some_and(|end| end <= self.len);
         if fits {
             // SAFETY: as in `store`.
-            unsafe { bytes::load(self.map.as_ptr().add(self.start + at), to.as_mut_ptr(), to.len()) };
+            unsafe {
+                bytes::load(self.map.as_ptr().add(self.start + at), to.as_mut_ptr(), to.len())
+            };
         }
         fits
     }

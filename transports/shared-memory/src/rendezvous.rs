@@ -24,7 +24,12 @@ pub struct Rendezvous {
 
 impl Rendezvous {
     /// Becomes the owner of the name. `None` if someone else is.
-    pub fn claim(dir: Arc<Dir>, kind: &Kind, name: &Name, operation: Operation) -> Result<Option<Self>> {
+    pub fn claim(
+        dir: Arc<Dir>,
+        kind: &Kind,
+        name: &Name,
+        operation: Operation,
+    ) -> Result<Option<Self>> {
         let socket = kind.socket(name);
         // It sees a connector that leaves without a word.
         let answers = || match Socket::connect(&dir, &socket) {
@@ -43,7 +48,11 @@ impl Rendezvous {
             Listener::bind(&dir, &socket)
         };
         let listener = listen().map_err(|error| {
-            Error::io(operation, &format!("listening at {}", dir.path().join(&socket).display()), error)
+            Error::io(
+                operation,
+                &format!("listening at {}", dir.path().join(&socket).display()),
+                error,
+            )
         })?;
         let claim = claim.with_door(socket.clone());
         Ok(Some(Self { dir, socket, claim, listener }))

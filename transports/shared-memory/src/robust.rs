@@ -78,7 +78,12 @@ pub enum Taken {
 
 /// Takes the lock. `None` if its owner lives and does not give it back within `patience`.
 #[inline]
-pub fn lock(word: &AtomicU32, me: Ticket, ground: &impl Ground, patience: Duration) -> Option<Taken> {
+pub fn lock(
+    word: &AtomicU32,
+    me: Ticket,
+    ground: &impl Ground,
+    patience: Duration,
+) -> Option<Taken> {
     match word.compare_exchange(0, me.0, Ordering::Acquire, Ordering::Relaxed) {
         Ok(_) => Some(Taken::Free),
         Err(_) => contend(word, me, ground, patience),
@@ -86,8 +91,14 @@ pub fn lock(word: &AtomicU32, me: Ticket, ground: &impl Ground, patience: Durati
 }
 
 #[cold]
-fn contend(word: &AtomicU32, me: Ticket, ground: &impl Ground, patience: Duration) -> Option<Taken> {
-    let take = |expected, new| word.compare_exchange(expected, new, Ordering::Acquire, Ordering::Relaxed);
+fn contend(
+    word: &AtomicU32,
+    me: Ticket,
+    ground: &impl Ground,
+    patience: Duration,
+) -> Option<Taken> {
+    let take =
+        |expected, new| word.compare_exchange(expected, new, Ordering::Acquire, Ordering::Relaxed);
     let [mut pauses, longest] = PAUSES;
     for _ in 0..LOOKS {
         (0..pauses).for_each(|_| std::hint::spin_loop());
@@ -173,7 +184,8 @@ mod tests {
 
     #[test]
     fn one_at_a_time() {
-        let (word, ground, inside) = (AtomicU32::new(0), Threads::default(), AtomicBool::new(false));
+        let (word, ground, inside) =
+            (AtomicU32::new(0), Threads::default(), AtomicBool::new(false));
         let mut count = 0;
         let counter = std::sync::Mutex::new(&mut count);
         std::thread::scope(|scope| {
@@ -181,7 +193,10 @@ mod tests {
                 let (word, ground, inside, counter) = (&word, &ground, &inside, &counter);
                 scope.spawn(move || {
                     for _ in 0..20_000 {
-                        assert_eq!(lock(word, Ticket::new(seat, 1), ground, LONG), Some(Taken::Free));
+                        assert_eq!(
+                            lock(word, Ticket::new(seat, 1), ground, LONG),
+                            Some(Taken::Free)
+                        );
                         assert!(!inside.swap(true, Relaxed), "two are inside");
                         **counter.try_lock().unwrap() += 1;
                         inside.store(false, Relaxed);

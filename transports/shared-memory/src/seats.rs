@@ -80,7 +80,8 @@ impl Seat {
                     continue;
                 }
                 let mut ours = memory.seats();
-                if ours.contains(&number) || !try_lock_number(memory.fd(), number).unwrap_or(false) {
+                if ours.contains(&number) || !try_lock_number(memory.fd(), number).unwrap_or(false)
+                {
                     continue;
                 }
                 ours.insert(number);

@@ -71,12 +71,21 @@ impl Segment {
     ) -> Result<Self> {
         check_size(new.size, op)?;
         let attach = Attach::new(dir, &BLOCK, name, timeout, op);
-        attach.run(Some(new), |_| Err(Error::new(op, ErrorKind::Exists))).map(|(segment, _)| segment)
+        attach
+            .run(Some(new), |_| Err(Error::new(op, ErrorKind::Exists)))
+            .map(|(segment, _)| segment)
     }
 
     /// Attaches to a live block; `NotFound` if there is none.
-    pub(crate) fn open(dir: &Arc<Dir>, name: &Name, timeout: Duration, op: Operation) -> Result<Self> {
-        Attach::new(dir, &BLOCK, name, timeout, op).run(None, |_| Ok(())).map(|(segment, _)| segment)
+    pub(crate) fn open(
+        dir: &Arc<Dir>,
+        name: &Name,
+        timeout: Duration,
+        op: Operation,
+    ) -> Result<Self> {
+        Attach::new(dir, &BLOCK, name, timeout, op)
+            .run(None, |_| Ok(()))
+            .map(|(segment, _)| segment)
     }
 
     /// Attaches to the live block of this size, or makes it. True if it was made.
@@ -88,7 +97,8 @@ impl Segment {
         op: Operation,
     ) -> Result<(Self, bool)> {
         check_size(new.size, op)?;
-        Attach::new(dir, &BLOCK, name, timeout, op).run(Some(new), |header| header.check_size(new.size, op))
+        Attach::new(dir, &BLOCK, name, timeout, op)
+            .run(Some(new), |header| header.check_size(new.size, op))
     }
 
     /// Detaches. The segment is released whatever the result.
@@ -279,7 +289,8 @@ impl<'a> Attach<'a> {
             if !is_at(self.dir, &self.file, status.id).map_err(unread)? {
                 return Ok(Found::Changing);
             }
-            let header = Header::read(&fd, self.kind).map_err(|bad| bad.error(self.op, &self.path()))?;
+            let header =
+                Header::read(&fd, self.kind).map_err(|bad| bad.error(self.op, &self.path()))?;
             if header.flags & PERSIST == 0 {
                 held::remove(self.dir, self.kind, &self.file, &fd)
                     .map_err(|e| self.failed("removing the stale", e))?;
@@ -358,7 +369,8 @@ impl<'a> Attach<'a> {
         let bytes = check_size(new.size, self.op)?;
         fd.reserve(bytes, self.timeout)
             .map_err(|e| self.failed(&format!("reserving {bytes} bytes for"), e))?;
-        let write = |(at, piece): &(usize, &[u8])| fd.write_all_at(piece, (sys::page_size() + at) as u64);
+        let write =
+            |(at, piece): &(usize, &[u8])| fd.write_all_at(piece, (sys::page_size() + at) as u64);
         header
             .write(&fd, self.kind)
             .and_then(|()| new.contents.iter().try_for_each(write))
@@ -406,14 +418,17 @@ impl<'a> Attach<'a> {
             Ok(there) if there.kind != FileKind::Regular => {
                 self.foreign(ErrorKind::Corrupt, there.kind.as_str())
             }
-            Ok(there) if !there.ours => self.foreign(ErrorKind::PermissionDenied, "another user's file"),
+            Ok(there) if !there.ours => {
+                self.foreign(ErrorKind::PermissionDenied, "another user's file")
+            }
             _ => self.failed("opening", error),
         }
     }
 
     fn foreign(&self, kind: ErrorKind, what: &str) -> Error {
         let path = self.path();
-        Error::new(self.op, kind).because(format!("{path}: {what} is in the way; {}", advice(&path)))
+        Error::new(self.op, kind)
+            .because(format!("{path}: {what} is in the way; {}", advice(&path)))
     }
 }
 

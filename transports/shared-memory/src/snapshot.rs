@@ -82,9 +82,14 @@ impl<'a> Snapshot<'a> {
         match fits {
             None => error(
                 ErrorKind::Corrupt,
-                format!("the stored value claims {length} bytes, a value has {} at most", self.capacity),
+                format!(
+                    "the stored value claims {length} bytes, a value has {} at most",
+                    self.capacity
+                ),
             ),
-            Some(length) if full => error(ErrorKind::OutOfMemory, format!("no memory for {length} bytes")),
+            Some(length) if full => {
+                error(ErrorKind::OutOfMemory, format!("no memory for {length} bytes"))
+            }
             Some(_) => Some(Ok(Some(value))),
         }
     }
@@ -116,7 +121,12 @@ impl Writers {
     }
 
     /// The value, or `None` if nothing is stored yet.
-    pub(crate) fn load(&self, snapshot: Snapshot<'_>, fd: &Fd, timeout: Duration) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn load(
+        &self,
+        snapshot: Snapshot<'_>,
+        fd: &Fd,
+        timeout: Duration,
+    ) -> Result<Option<Vec<u8>>> {
         for _ in 0..ATTEMPTS {
             if let Some(value) = snapshot.load() {
                 return value;
@@ -124,8 +134,9 @@ impl Writers {
         }
         // Writers come faster than we read: have them wait.
         self.alone(fd, timeout, || snapshot.load())?.unwrap_or_else(|| {
-            Err(Error::new(Operation::Block, ErrorKind::Corrupt)
-                .because("the value changes while its lock is held: someone writes without the lock"))
+            Err(Error::new(Operation::Block, ErrorKind::Corrupt).because(
+                "the value changes while its lock is held: someone writes without the lock",
+            ))
         })
     }
 

@@ -82,7 +82,8 @@ impl Transport for SharedMemory {
         let actual = block.as_ref().map(Block::len);
         match settings.size {
             Some(wanted) if actual != Some(wanted) => {
-                let has = actual.map_or("no block".to_owned(), |size| format!("a block of {size} bytes"));
+                let has =
+                    actual.map_or("no block".to_owned(), |size| format!("a block of {size} bytes"));
                 Err(Error::new(Operation::Open, ErrorKind::Mismatch)
                     .because(format!("size={wanted} was asked for, but the object has {has}")))
             }
@@ -97,12 +98,19 @@ impl Transport for SharedMemory {
         if BLOCK.marks().is_live(&dir, name, operation)? {
             return Err(owned(operation));
         }
-        let segment = Segment::create(&dir, name, New::lpsz(&[(0, text)]), settings.patience, operation)?;
+        let segment =
+            Segment::create(&dir, name, New::lpsz(&[(0, text)]), settings.patience, operation)?;
         let Some(owner) = Rendezvous::claim(Arc::clone(&dir), &BLOCK, name, operation)? else {
             return Err(owned(operation));
         };
         let owner = Acceptor::new(owner, operation)?;
-        Ok(Endpoint::new(name, dir, settings, Some(owner), Some(Block::new(segment, settings.patience))))
+        Ok(Endpoint::new(
+            name,
+            dir,
+            settings,
+            Some(owner),
+            Some(Block::new(segment, settings.patience)),
+        ))
     }
 
     fn close(&self, endpoint: Endpoint) -> Result<()> {
@@ -144,8 +152,9 @@ fn block_for_create(dir: &Arc<Dir>, name: &Name, settings: &Settings) -> Result<
         None => match Segment::open(dir, name, patience, operation) {
             Ok(segment) if settings.adopt => segment,
             Ok(_) => {
-                return Err(Error::new(operation, ErrorKind::Exists)
-                    .because("its block is alive; open it, or say create=open_or_create to adopt it"));
+                return Err(Error::new(operation, ErrorKind::Exists).because(
+                    "its block is alive; open it, or say create=open_or_create to adopt it",
+                ));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),

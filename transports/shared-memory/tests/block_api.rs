@@ -55,7 +55,9 @@ fn nothing_reaches_over_the_end() {
     in_one_process("nothing_reaches_over_the_end", || {
         let endpoint = create("bounds", 100);
         let b = block(&endpoint);
-        for (offset, len) in [(0, 101), (100, 1), (101, 0), (99, 2), (usize::MAX, 1), (usize::MAX, 0)] {
+        for (offset, len) in
+            [(0, 101), (100, 1), (101, 0), (99, 2), (usize::MAX, 1), (usize::MAX, 0)]
+        {
             assert_eq!(kind(b.read_at(offset, &mut vec![0; len])), ErrorKind::OutOfBounds);
             assert_eq!(kind(b.write_at(offset, &vec![0; len])), ErrorKind::OutOfBounds);
         }
@@ -141,7 +143,8 @@ fn a_stored_value_has_a_limit() {
 #[test]
 fn a_text_someone_wrote_over_is_an_error() {
     in_one_process("a_text_someone_wrote_over_is_an_error", || {
-        let endpoint = T.alloc_lpsz(&Name::new("text").unwrap(), b"text", &options("").unwrap()).unwrap();
+        let endpoint =
+            T.alloc_lpsz(&Name::new("text").unwrap(), b"text", &options("").unwrap()).unwrap();
         assert_eq!(block(&endpoint).len(), 5);
         endpoint.read_lpsz(&mut |text| assert_eq!(text, c"text")).unwrap();
         block(&endpoint).write_at(4, b"!").unwrap();

@@ -103,8 +103,8 @@ fn minus_4_the_disk_is_full() {
         println!("no mount namespace for this user: the full disk is not tested");
         return;
     };
-    let mut process =
-        place.spawn_in_shell(&format!("exec unshare {how} sh -c '{mount} && exec \"$@\"' sh \"$@\""));
+    let mut process = place
+        .spawn_in_shell(&format!("exec unshare {how} sh -c '{mount} && exec \"$@\"' sh \"$@\""));
     process.fails("create a block size=1MiB", "out_of_memory", -4);
     assert_eq!(process.ok("list"), "", "a failed create leaves nothing");
     // Together with the owner's lock file, what is left after others took their share counts.
@@ -216,7 +216,12 @@ fn broken_files_are_named_errors() {
     ];
     for (offset, bytes, kind) in fields {
         std::fs::write(&path, &good).unwrap();
-        std::fs::File::options().write(true).open(&path).unwrap().write_all_at(bytes, offset).unwrap();
+        std::fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .write_all_at(bytes, offset)
+            .unwrap();
         process.fails("open b block ", kind, -3);
         process.fails("create b block size=10", kind, -2);
         assert!(path.exists(), "a damaged file stays, offset {offset}");

@@ -50,7 +50,9 @@ fn traces(place: &Place) -> Vec<String> {
         }
     }
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    found.extend(maps.lines().filter(|l| l.contains(base) || l.contains("memfd:anyipc")).map(String::from));
+    found.extend(
+        maps.lines().filter(|l| l.contains(base) || l.contains("memfd:anyipc")).map(String::from),
+    );
     found
 }
 
@@ -59,7 +61,8 @@ fn every_call_of_the_child_says_forked() {
     alone("every_call_of_the_child_says_forked", WATCHDOG, |place| {
         let endpoint = create();
         block(&endpoint).store_bytes(b"value").unwrap();
-        let text = T.alloc_lpsz(&Name::new("text").unwrap(), b"text", &options("").unwrap()).unwrap();
+        let text =
+            T.alloc_lpsz(&Name::new("text").unwrap(), b"text", &options("").unwrap()).unwrap();
         let endpoint_of_child = open().unwrap();
         let child = fork(|| {
             let b = block(&endpoint_of_child);
@@ -230,13 +233,15 @@ fn fork_handlers_of_the_program_may_close() {
                 while !over.load(SeqCst) {
                     let mut held = HELD[0].lock().unwrap();
                     *held = None;
-                    *held = Some(T.create(&Name::new("busy").unwrap(), &options("").unwrap()).unwrap());
+                    *held =
+                        Some(T.create(&Name::new("busy").unwrap(), &options("").unwrap()).unwrap());
                 }
             });
             for _ in 0..50 {
                 *HELD[1].lock().unwrap() = Some(create());
-                *HELD[2].lock().unwrap() =
-                    Some(T.create(&Name::new("kept").unwrap(), &options("size=1").unwrap()).unwrap());
+                *HELD[2].lock().unwrap() = Some(
+                    T.create(&Name::new("kept").unwrap(), &options("size=1").unwrap()).unwrap(),
+                );
                 let child = fork(|| HELD[2].lock().unwrap().is_none());
                 assert!(child.wait().success());
                 assert_eq!(open().unwrap_err().kind(), ErrorKind::NotFound);

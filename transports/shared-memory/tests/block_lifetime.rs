@@ -81,7 +81,11 @@ fn total_death_leaves_nothing_in_the_way() {
                 next.ok("sweep fix");
             }
             _ => {
-                assert_eq!(next.ok("sweep no"), next.ok("sweep no"), "only looking changes nothing");
+                assert_eq!(
+                    next.ok("sweep no"),
+                    next.ok("sweep no"),
+                    "only looking changes nothing"
+                );
                 next.ok("sweep fix");
             }
         }

@@ -52,7 +52,10 @@ fn no_double_owner_no_lost_block_no_leftover() {
             }
             assert_eq!(place.files(), [""; 0], "round {round}");
         }
-        println!("{rounds} rounds, {kills} kills; created, adopted, opened, refused: {:?}", board.seen);
+        println!(
+            "{rounds} rounds, {kills} kills; created, adopted, opened, refused: {:?}",
+            board.seen
+        );
     });
 }
 
@@ -60,8 +63,11 @@ fn no_double_owner_no_lost_block_no_leftover() {
 fn play(round: u32, board: &Board) -> u32 {
     board.owner.store(0, SeqCst);
     board.doomed.iter().for_each(|d| d.store(0, SeqCst));
-    let start =
-        |me| fork(move || work(me, round, board).map_err(|fault| println!("{round} {me}: {fault}")).is_ok());
+    let start = |me| {
+        fork(move || {
+            work(me, round, board).map_err(|fault| println!("{round} {me}: {fault}")).is_ok()
+        })
+    };
     let workers: Vec<Forked> = (0..PROCESSES).map(start).collect();
     board.go.store(round, SeqCst);
     let mut random = Random::new(u64::from(round));
@@ -75,7 +81,10 @@ fn play(round: u32, board: &Board) -> u32 {
     for (worker, doomed) in workers.into_iter().zip(board.doomed) {
         let status = worker.wait();
         let by_signal = status.code().is_none();
-        assert!(status.success() || (by_signal && doomed.load(SeqCst) == 1), "round {round}: {status}");
+        assert!(
+            status.success() || (by_signal && doomed.load(SeqCst) == 1),
+            "round {round}: {status}"
+        );
         killed += u32::from(by_signal);
     }
     killed
@@ -100,7 +109,8 @@ fn work(me: usize, round: u32, board: &Board) -> Result<(), String> {
             Ok(endpoint) => {
                 board.seen[kind].fetch_add(1, SeqCst);
                 let fresh = kind == 0;
-                let token = ((u64::from(round) << 32) | (operation * PROCESSES + me + 1) as u64).max(1);
+                let token =
+                    ((u64::from(round) << 32) | (operation * PROCESSES + me + 1) as u64).max(1);
                 hold(&endpoint, me, fresh, token, board)?;
                 random.pause(Duration::from_micros(50));
                 if endpoint.role() == Role::Owner {
@@ -126,7 +136,13 @@ fn work(me: usize, round: u32, board: &Board) -> Result<(), String> {
 }
 
 /// Checks what must be true while we hold the block.
-fn hold(endpoint: &Endpoint, me: usize, fresh: bool, token: u64, board: &Board) -> Result<(), String> {
+fn hold(
+    endpoint: &Endpoint,
+    me: usize,
+    fresh: bool,
+    token: u64,
+    board: &Board,
+) -> Result<(), String> {
     if endpoint.role() == Role::Owner {
         let before = board.owner.swap(me as u32 + 1, SeqCst) as usize;
         if before != 0 && board.doomed[before - 1].load(SeqCst) == 0 {

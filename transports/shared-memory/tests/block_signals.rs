@@ -16,7 +16,8 @@ const WATCHDOG: Duration = Duration::from_secs(60);
 /// From now on `fallocate` of more than so many bytes says EINTR, as a kernel before 6.12 does that needs longer for them
 /// than the time between two signals.
 fn interrupt_above(limit: u32) {
-    let step = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
+    let step =
+        |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let greater = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
     // Byte offsets into the system call's description: its number, and both halves of the fourth argument.

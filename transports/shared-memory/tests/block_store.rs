@@ -40,7 +40,11 @@ fn number(bytes: &[u8]) -> Result<u32, String> {
     let word = |at: usize| bytes[at..at + 4].try_into().map(u32::from_le_bytes).unwrap();
     let (number, len) = (word(0), word(4) as usize);
     let whole = len == bytes.len() && bytes[8..].iter().all(|&b| b == (number as u8) ^ (len as u8));
-    if whole { Ok(number) } else { Err(format!("torn: number {number}, length {len} of {}", bytes.len())) }
+    if whole {
+        Ok(number)
+    } else {
+        Err(format!("torn: number {number}, length {len} of {}", bytes.len()))
+    }
 }
 
 #[test]
@@ -143,7 +147,10 @@ fn what_was_stored_is_what_is_loaded_next() {
             let least = stored.load(SeqCst);
             if let Some(bytes) = block(&endpoint).load_bytes().unwrap() {
                 let now = u32::from_le_bytes(bytes.try_into().unwrap());
-                assert!(now >= least && now >= seen, "{now} after {seen}, {least} was stored before");
+                assert!(
+                    now >= least && now >= seen,
+                    "{now} after {seen}, {least} was stored before"
+                );
                 seen = now;
             } else {
                 assert_eq!(least, 0);
@@ -155,39 +162,47 @@ fn what_was_stored_is_what_is_loaded_next() {
 
 #[test]
 fn a_stopped_writer_makes_others_busy_and_a_killed_one_does_not() {
-    alone("a_stopped_writer_makes_others_busy_and_a_killed_one_does_not", Duration::from_secs(120), |_| {
-        let endpoint =
-            T.create(&Name::new("value").unwrap(), &options("size=100MiB,timeout=100ms").unwrap()).unwrap();
-        let [begun, ..] = shared_words(1) else { unreachable!() };
-        let big = vec![1; 50 << 20];
-        let child = fork(|| {
-            let own = open();
-            begun.store(1, SeqCst);
-            loop {
-                block(&own).store_bytes(&big).unwrap();
-            }
-        });
-        while begun.load(SeqCst) == 0 {
-            std::thread::yield_now();
-        }
-        // It writes nearly all the time: sooner or later it is stopped while it does.
-        let mut random = Random::new(3);
-        loop {
-            random.pause(Duration::from_millis(20));
-            child.signal(libc::SIGSTOP);
-            match block(&endpoint).store_bytes(b"x") {
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::Busy);
-                    break;
+    alone(
+        "a_stopped_writer_makes_others_busy_and_a_killed_one_does_not",
+        Duration::from_secs(120),
+        |_| {
+            let endpoint = T
+                .create(
+                    &Name::new("value").unwrap(),
+                    &options("size=100MiB,timeout=100ms").unwrap(),
+                )
+                .unwrap();
+            let [begun, ..] = shared_words(1) else { unreachable!() };
+            let big = vec![1; 50 << 20];
+            let child = fork(|| {
+                let own = open();
+                begun.store(1, SeqCst);
+                loop {
+                    block(&own).store_bytes(&big).unwrap();
                 }
-                Ok(()) => child.signal(libc::SIGCONT),
+            });
+            while begun.load(SeqCst) == 0 {
+                std::thread::yield_now();
             }
-        }
-        // Reading goes on meanwhile.
-        block(&endpoint).load_bytes().unwrap();
-        child.shoot();
-        child.wait();
-        block(&endpoint).store_bytes(b"free").unwrap();
-        assert_eq!(block(&endpoint).load_bytes().unwrap().unwrap(), b"free");
-    });
+            // It writes nearly all the time: sooner or later it is stopped while it does.
+            let mut random = Random::new(3);
+            loop {
+                random.pause(Duration::from_millis(20));
+                child.signal(libc::SIGSTOP);
+                match block(&endpoint).store_bytes(b"x") {
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Busy);
+                        break;
+                    }
+                    Ok(()) => child.signal(libc::SIGCONT),
+                }
+            }
+            // Reading goes on meanwhile.
+            block(&endpoint).load_bytes().unwrap();
+            child.shoot();
+            child.wait();
+            block(&endpoint).store_bytes(b"free").unwrap();
+            assert_eq!(block(&endpoint).load_bytes().unwrap().unwrap(), b"free");
+        },
+    );
 }

@@ -213,7 +213,8 @@ impl State {
             let mut next = self.clone();
             // The kernel closes its files, which gives its locks back.
             let (file, lock, turns) = (None, Lock::None, 0);
-            next.processes[who] = Process { step: Step::Dead, file, lock, turns, again: false, ..p };
+            next.processes[who] =
+                Process { step: Step::Dead, file, lock, turns, again: false, ..p };
             next.killed = true;
             next
         })
@@ -221,7 +222,8 @@ impl State {
 
     fn fault(&self, next: &[Self]) -> Option<&'static str> {
         // In particular, no two processes are attached to different files.
-        let lost = |p: &Process| p.step == Step::Attached && (self.name != p.file || p.file.is_none());
+        let lost =
+            |p: &Process| p.step == Step::Attached && (self.name != p.file || p.file.is_none());
         if self.processes.iter().any(lost) {
             return Some("a live block has lost its name");
         }
@@ -277,7 +279,8 @@ fn explore(variant: Variant) -> Result<usize, (&'static str, State)> {
     let mut seen = HashSet::from([start.clone()]);
     let mut todo = vec![start];
     while let Some(state) = todo.pop() {
-        let mut next: Vec<State> = (0..PROCESSES).flat_map(|who| state.after(who, variant)).collect();
+        let mut next: Vec<State> =
+            (0..PROCESSES).flat_map(|who| state.after(who, variant)).collect();
         if let Some(fault) = state.fault(&next) {
             return Err((fault, state));
         }

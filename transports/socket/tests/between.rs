@@ -33,7 +33,9 @@ const PASSES: Between = Between { change: [None; 2], takes_second: false };
 fn copy(mut from: TcpStream, mut to: TcpStream, change: Option<usize>) {
     let (mut at, mut bytes) = (0, [0; 4096]);
     while let Ok(got @ 1..) = from.read(&mut bytes) {
-        if let Some(byte) = change.and_then(|change| change.checked_sub(at)).filter(|&byte| byte < got) {
+        if let Some(byte) =
+            change.and_then(|change| change.checked_sub(at)).filter(|&byte| byte < got)
+        {
             bytes[byte] ^= 1;
         }
         at += got;
@@ -119,7 +121,10 @@ fn a_changed_welcome_is_refused() {
 /// As someone does that takes the port after the owner's death.
 #[test]
 fn a_second_connection_to_someone_else_is_refused() {
-    assert_eq!(outcome(Between { takes_second: true, ..PASSES }), (ErrorKind::PermissionDenied, false));
+    assert_eq!(
+        outcome(Between { takes_second: true, ..PASSES }),
+        (ErrorKind::PermissionDenied, false)
+    );
 }
 
 #[test]

@@ -91,7 +91,8 @@ fn what_both_sides_sent_before_they_left_is_not_lost_by_the_first() {
     for scheme in ["tcp", "local"] {
         let (owner, opener) = endpoints(scheme);
         for round in 0..50 {
-            let ((mut out, mut back, _), (mut sender, receiver, _)) = channel(scheme, &owner, &opener);
+            let ((mut out, mut back, _), (mut sender, receiver, _)) =
+                channel(scheme, &owner, &opener);
             (0..20).for_each(|i| send(&mut out, &vec![1; i * 31]).unwrap());
             send(&mut sender, b"bye").unwrap();
             drop(sender);

@@ -19,5 +19,7 @@ mod tcp {
         format!("127.{}.{c}.{more}:{port}", b.max(1))
     }
 
-    anyipc_conformance::suite!(Fixture::new(anyipc_socket::Tcp).names(address).sleeper(anyipc_os::sleep));
+    anyipc_conformance::suite!(
+        Fixture::new(anyipc_socket::Tcp).names(address).sleeper(anyipc_os::sleep)
+    );
 }

@@ -141,7 +141,11 @@ fn who_dawdles_is_dropped_within_a_second_and_delays_nobody() {
         strangers.iter_mut().step_by(2).for_each(|stranger| stranger.write_all(lead).unwrap());
         let begun = Instant::now();
         friends_meet(door);
-        assert!(begun.elapsed() < Duration::from_secs(1), "friends came in after {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "friends came in after {:?}",
+            begun.elapsed()
+        );
         assert!(!accept_for(&door.owner, door.scheme, Duration::from_millis(1300)));
         let rejections = door.owner.rejections();
         assert_eq!(rejections.count, STRANGERS as u64, "{:?}", rejections.last);
@@ -223,8 +227,9 @@ fn connectors_that_give_up_keep_nobody_out() {
                 if tried.is_ok() {
                     break;
                 }
-                accepted +=
-                    usize::from(door.owner.try_connect(&mut Attempt::new(hello(door.scheme))).is_ok());
+                accepted += usize::from(
+                    door.owner.try_connect(&mut Attempt::new(hello(door.scheme))).is_ok(),
+                );
             }
         }
         let begun = Instant::now();
@@ -243,7 +248,8 @@ fn fifty_clients_at_once() {
             for client in 0..CLIENTS {
                 scope.spawn(move || {
                     let endpoint = (door.open)();
-                    let (mut sender, mut receiver, _) = meet(&endpoint, hello(door.scheme)).unwrap();
+                    let (mut sender, mut receiver, _) =
+                        meet(&endpoint, hello(door.scheme)).unwrap();
                     for i in 0..MESSAGES {
                         let text = format!("{client}/{i}");
                         send(&mut sender, text.as_bytes()).unwrap();
@@ -274,7 +280,8 @@ fn key_file(tag: &str, bytes: &[u8]) -> PathBuf {
     use std::os::unix::fs::OpenOptionsExt;
     let path = std::env::temp_dir().join(format!("anyipc-{tag}-{}", std::process::id()));
     let _ = std::fs::remove_file(&path);
-    let mut file = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path).unwrap();
+    let mut file =
+        std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path).unwrap();
     file.write_all(bytes).unwrap();
     path
 }
@@ -294,7 +301,8 @@ fn a_wrong_secret_is_permission_denied_on_both_sides() {
                 assert!(error.to_string().contains("key_file"), "{error}");
                 assert!(begun.elapsed() < Duration::from_secs(1));
             }
-            let (mut sender, ..) = meet(&Tcp.open(&name, &with(&ours)).unwrap(), hello("tcp")).unwrap();
+            let (mut sender, ..) =
+                meet(&Tcp.open(&name, &with(&ours)).unwrap(), hello("tcp")).unwrap();
             send(&mut sender, b"it is me").unwrap();
         });
         let (_, mut receiver, peer) = meet(&owner, hello("tcp")).unwrap();
@@ -321,7 +329,8 @@ fn a_wrong_secret_is_permission_denied_on_both_sides() {
 fn a_key_that_others_may_read_is_refused() {
     use std::os::unix::fs::PermissionsExt;
     let path = key_file("open", &[3; 32]);
-    let create = || Tcp.create(&any_port(), &options(&Tcp, &[("key_file", path.to_str().unwrap())]));
+    let create =
+        || Tcp.create(&any_port(), &options(&Tcp, &[("key_file", path.to_str().unwrap())]));
     create().unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
     assert_eq!(failed(create()).kind(), ErrorKind::PermissionDenied);
@@ -412,7 +421,10 @@ fn what_is_beyond_this_machine_wants_a_word() {
     let name = Name::new("0.0.0.0:0").unwrap();
     let owner = Tcp.create(&name, &options(&Tcp, &[("allow_remote", "true")])).unwrap();
     assert_eq!(
-        failed(Tcp.create(&owner.local_name().unwrap(), &options(&Tcp, &[("allow_remote", "true")]))).kind(),
+        failed(
+            Tcp.create(&owner.local_name().unwrap(), &options(&Tcp, &[("allow_remote", "true")]))
+        )
+        .kind(),
         ErrorKind::Exists
     );
 }
@@ -425,7 +437,12 @@ fn over_ipv6() {
     };
     let name = owner.local_name().unwrap();
     let open = Box::new(move || Tcp.open(&name, &options(&Tcp, &[])).unwrap());
-    friends_meet(&Door { owner, scheme: "tcp", knock: Box::new(|| panic!("no stranger comes")), open });
+    friends_meet(&Door {
+        owner,
+        scheme: "tcp",
+        knock: Box::new(|| panic!("no stranger comes")),
+        open,
+    });
 }
 
 /// A TCP connection that takes a while to close: what it sends nobody receives, and `SO_LINGER` waits for that.
@@ -457,7 +474,9 @@ fn descriptors_of_a_connector_hold_nobody_up() {
         match sendmsg(&connector, &pieces, &mut rights, SendFlags::empty()) {
             Err(rustix::io::Errno::PERM) => {}
             Ok(_) => {
-                println!("NOT TESTED: this kernel cannot refuse descriptors (Linux 6.16 and later can)");
+                println!(
+                    "NOT TESTED: this kernel cannot refuse descriptors (Linux 6.16 and later can)"
+                );
                 drop((lingers, _receives));
                 return;
             }

@@ -22,8 +22,8 @@ use anyipc_os::sleep;
 use anyipc_socket::{Endpoint, Local, Sender};
 use common::{Channel, failed, hello, meet, name, options, recv, send};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
 const STOP: u8 = 1;
@@ -70,8 +70,13 @@ fn hear_greeting(stream: &UnixStream) -> (Vec<u8>, Option<OwnedFd>) {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut rights = RecvAncillaryBuffer::new(&mut space);
         let mut bytes = vec![0; Reply::missing(&heard)];
-        let got = recvmsg(stream, &mut [IoSliceMut::new(&mut bytes)], &mut rights, RecvFlags::CMSG_CLOEXEC)
-            .unwrap();
+        let got = recvmsg(
+            stream,
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut rights,
+            RecvFlags::CMSG_CLOEXEC,
+        )
+        .unwrap();
         assert!(got.bytes > 0, "hung up");
         heard.extend(&bytes[..got.bytes]);
         for message in rights.drain() {

@@ -166,7 +166,9 @@ fn a_killed_owners_name_is_reclaimed_and_a_live_ones_is_not() {
             // Nobody has to clean up before the next one comes.
             0 => drop(Local.create(&name, &none).unwrap()),
             1 => Local.remove(&name, &none, false).unwrap(),
-            _ => assert!(Local.sweep(&none, true).unwrap().iter().any(|o| o.name.as_ref() == Some(&name))),
+            _ => assert!(
+                Local.sweep(&none, true).unwrap().iter().any(|o| o.name.as_ref() == Some(&name))
+            ),
         }
         assert!(Local.inspect(&name, &none).unwrap().is_empty());
     }

@@ -21,8 +21,9 @@ where
 {
     let scheme = transport.schemes()[0];
     let owner = transport.create(name, &options(transport, pairs)).unwrap();
-    let opener =
-        transport.open(&owner.local_name().unwrap_or(name.clone()), &options(transport, &[])).unwrap();
+    let opener = transport
+        .open(&owner.local_name().unwrap_or(name.clone()), &options(transport, &[]))
+        .unwrap();
     thread::scope(|scope| {
         let there = scope.spawn(|| meet(&opener, hello(scheme)).unwrap());
         (meet(&owner, hello(scheme)).unwrap(), there.join().unwrap())
@@ -67,8 +68,14 @@ fn capacity_bounds_what_is_in_flight_both_ways() {
 #[test]
 fn no_capacity_at_all_is_refused() {
     let none = [("capacity", "0")];
-    assert_eq!(failed(Local.create(&name("zero"), &options(&Local, &none))).kind(), ErrorKind::InvalidOption);
-    assert_eq!(failed(Tcp.create(&any_port(), &options(&Tcp, &none))).kind(), ErrorKind::InvalidOption);
+    assert_eq!(
+        failed(Local.create(&name("zero"), &options(&Local, &none))).kind(),
+        ErrorKind::InvalidOption
+    );
+    assert_eq!(
+        failed(Tcp.create(&any_port(), &options(&Tcp, &none))).kind(),
+        ErrorKind::InvalidOption
+    );
 }
 
 fn text_of(endpoint: &Endpoint) -> Result<Vec<u8>> {
@@ -89,8 +96,9 @@ fn a_tcp_text_is_told_while_its_owner_accepts() {
     assert!((100..250).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     assert!(text_of(&owner).unwrap() == text, "the owner needs nobody");
     thread::scope(|scope| {
-        let readers: Vec<_> =
-            (0..8).map(|_| scope.spawn(|| assert!(text_of(&open("10s")).unwrap() == text))).collect();
+        let readers: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| assert!(text_of(&open("10s")).unwrap() == text)))
+            .collect();
         while !readers.iter().all(|reader| reader.is_finished()) {
             assert!(!accept_for(&owner, "tcp", Duration::from_millis(10)));
         }

@@ -50,7 +50,8 @@ fn child() {
     match words[0] {
         "elevated" => return elevated(words[1].parse().unwrap()),
         "private" => {
-            let owner = Local.create(&Name::new("private").unwrap(), &options(&Local, &[])).unwrap();
+            let owner =
+                Local.create(&Name::new("private").unwrap(), &options(&Local, &[])).unwrap();
             say("ready");
             std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
             return drop(owner);
@@ -245,7 +246,10 @@ fn the_users_that_are_named_meet_and_others_are_refused_and_counted() {
     assert_eq!(place.open(FRIEND, &format!("9,{OWNER}")), format!("met {OWNER} {OWNER}"));
     let told = owner.hear();
     // Looking whether it lives is a connection, too.
-    assert!(told.starts_with(&format!("peer {FRIEND} 6 ")) && told.contains("user 0 may not"), "{told}");
+    assert!(
+        told.starts_with(&format!("peer {FRIEND} 6 ")) && told.contains("user 0 may not"),
+        "{told}"
+    );
     owner.end();
     assert_eq!(std::fs::read_dir(place.shared(OWNER)).unwrap().count(), 0, "nothing is left");
     assert!(place.open(FRIEND, &OWNER.to_string()).starts_with("not_found "));
@@ -258,7 +262,8 @@ fn unauthorised_peers_without_end_hold_no_call() {
     let mut owner = place.start("besieged", OWNER, &FRIEND.to_string());
     assert_eq!(owner.hear(), "ready");
     let files = std::fs::read_dir(place.shared(OWNER)).unwrap().map(|entry| entry.unwrap().path());
-    let socket = files.filter(|path| path.extension().is_some_and(|end| end == "sock")).last().unwrap();
+    let socket =
+        files.filter(|path| path.extension().is_some_and(|end| end == "sock")).last().unwrap();
     let _besieger = place.start("besieger", STRANGER, &format!("- {}", socket.display()));
     let told = owner.hear();
     let (longest, rejections) = told.split_once(' ').unwrap();
@@ -290,9 +295,13 @@ fn another_user_reaches_nothing_of_a_private_directory() {
     let mut owner = place.start("private", 0, "-");
     assert_eq!(owner.hear(), "ready");
     let socket = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
-    let socket = socket.into_iter().find(|path| path.extension().is_some_and(|end| end == "sock")).unwrap();
+    let socket =
+        socket.into_iter().find(|path| path.extension().is_some_and(|end| end == "sock")).unwrap();
     assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o7777, 0o700);
-    assert_eq!(place.start("intruder", STRANGER, &format!("- {}", socket.display())).hear(), "denied 5");
+    assert_eq!(
+        place.start("intruder", STRANGER, &format!("- {}", socket.display())).hear(),
+        "denied 5"
+    );
 }
 
 /// Makes what a squatter would, before the user comes.
@@ -307,7 +316,9 @@ fn a_directory_that_others_made_or_may_write_to_is_refused() {
     for (user, mode) in [(STRANGER, 0o711), (OWNER, 0o731), (OWNER, 0o713), (OWNER, 0o777)] {
         let Some(place) = Place::new() else { return };
         squat(&place, user, mode);
-        for result in [place.open(FRIEND, &OWNER.to_string()), place.start("owner", OWNER, "-").hear()] {
+        for result in
+            [place.open(FRIEND, &OWNER.to_string()), place.start("owner", OWNER, "-").hear()]
+        {
             assert!(result.starts_with("permission_denied "), "{user} {mode:o}: {result}");
         }
     }
@@ -341,9 +352,10 @@ fn what_makes_no_sense_is_refused_by_name() {
         (&[("scope", "system"), ("allow_uid", "five")], "numbers"),
         (&[("scope", "system"), ("allow_uid", "5,")], "numbers"),
     ] {
-        for result in
-            [Local.create(&name, &options(&Local, pairs)), Local.open(&name, &options(&Local, pairs))]
-        {
+        for result in [
+            Local.create(&name, &options(&Local, pairs)),
+            Local.open(&name, &options(&Local, pairs)),
+        ] {
             let error = failed(result);
             assert_eq!(error.kind(), ErrorKind::InvalidOption);
             assert!(error.to_string().contains(word), "{error}");

@@ -8,8 +8,8 @@ use std::time::Instant;
 use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::{
-    Alignment, BackpressureStrategy, Config, FileName, LogLevel, Node, NodeBuilder, Path, PortFactory as _,
-    SemanticString, ipc, set_log_level,
+    Alignment, BackpressureStrategy, Config, FileName, LogLevel, Node, NodeBuilder, Path,
+    PortFactory as _, SemanticString, ipc, set_log_level,
 };
 use iceoryx2::service::port_factory::publish_subscribe::PortFactory;
 
@@ -60,7 +60,8 @@ fn service(node: &Node<ipc::Service>, name: &str, job: &Job) -> Result<Service> 
     let service = node.service_builder(&name.try_into()?).publish_subscribe::<Message>();
     let alignment = Alignment::new(LINE).ok_or("no alignment")?;
     let service = service.payload_alignment(alignment);
-    let one_to_one = service.max_publishers(1).max_subscribers(1).subscriber_max_borrowed_samples(1);
+    let one_to_one =
+        service.max_publishers(1).max_subscribers(1).subscriber_max_borrowed_samples(1);
     Ok(one_to_one
         .enable_safe_overflow(false)
         .history_size(0)
@@ -130,7 +131,10 @@ impl Link for IceoryxLink {
 fn check_words(message: &[u64], words: usize, number: Option<u64>) -> Result<()> {
     let (lines, rest) = message.as_chunks::<WORDS>();
     let first = number.map(word).unwrap_or_default();
-    let wrong = lines.iter().zip(0..).fold(0, |wrong, (line, at)| wrong | (line[0] ^ first.wrapping_add(at)));
+    let wrong = lines
+        .iter()
+        .zip(0..)
+        .fold(0, |wrong, (line, at)| wrong | (line[0] ^ first.wrapping_add(at)));
     if wrong != 0 || message.len() != words || !rest.is_empty() {
         return Err(format!("message {number:?} arrived wrong").into());
     }

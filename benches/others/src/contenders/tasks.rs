@@ -33,7 +33,8 @@ pub(super) trait Meeting: Sized {
     fn accept(&self, job: &Job) -> impl Future<Output = Result<Self::End>>;
 
     /// The other end.
-    fn connect(place: String, job: Job) -> impl Future<Output = Result<Self::End>> + Send + 'static;
+    fn connect(place: String, job: Job)
+    -> impl Future<Output = Result<Self::End>> + Send + 'static;
 }
 
 pub(super) fn first<M: Meeting>(job: &Job) -> Result<f64> {
@@ -56,7 +57,9 @@ pub(super) fn first<M: Meeting>(job: &Job) -> Result<f64> {
 }
 
 pub(super) fn second<M: Meeting>(job: &Job, place: &str) -> Result<()> {
-    runtime()?.block_on(async { serve(M::connect(place.to_owned(), job.clone()).await?, job.clone()).await })
+    runtime()?.block_on(async {
+        serve(M::connect(place.to_owned(), job.clone()).await?, job.clone()).await
+    })
 }
 
 fn runtime() -> Result<Runtime> {

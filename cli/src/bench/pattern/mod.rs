@@ -89,7 +89,12 @@ impl Traffic {
 
     /// Runs phases that are not measured, for about this long. Returns how many messages of one direction
     /// (and of one sender) went through in a second.
-    pub(super) fn warm_up(&self, link: &mut impl Link, time: Duration, whose: Whose) -> Result<f64, Failure> {
+    pub(super) fn warm_up(
+        &self,
+        link: &mut impl Link,
+        time: Duration,
+        whose: Whose,
+    ) -> Result<f64, Failure> {
         match (self.pattern, self.pace) {
             (Pattern::RoundTrip, Pace::AtOnce) => {
                 let trips = round_trip::sample(link, self.size, time, Duration::ZERO, |_| ())?;
@@ -144,7 +149,8 @@ impl Traffic {
                     latencies.record(time.saturating_sub(cost));
                 })?;
                 let (timed_messages, messages) = (latencies.len() * 2, trips * 2);
-                let (elapsed, idle_cpu, latencies) = (clock.elapsed(), clock.idle_cpu(), Some(latencies));
+                let (elapsed, idle_cpu, latencies) =
+                    (clock.elapsed(), clock.idle_cpu(), Some(latencies));
                 Ok(Timed { latencies, timed_messages, elapsed, messages, idle_cpu })
             }
             (Pattern::Stream, _) => {

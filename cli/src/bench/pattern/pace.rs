@@ -173,9 +173,10 @@ mod tests {
         let time = Cell::new(Duration::from_secs(7));
         let mut times = Vec::new();
         let mut link = Stalls { time: &time, at };
-        let all = sample(&mut link, 64, Duration::from_millis(200), pace, &mut Hand(&time), |time| {
-            times.push(time.as_micros());
-        });
+        let all =
+            sample(&mut link, 64, Duration::from_millis(200), pace, &mut Hand(&time), |time| {
+                times.push(time.as_micros());
+            });
         assert_eq!(all.unwrap(), times.len() as u64 + 1);
         times
     }

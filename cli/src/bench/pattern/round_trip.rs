@@ -40,7 +40,12 @@ pub(crate) fn sample(
 
 /// One round trip.
 #[inline]
-pub(crate) fn trip(link: &mut impl Link, size: usize, sequence: u64, stamp: u64) -> Result<(), Failure> {
+pub(crate) fn trip(
+    link: &mut impl Link,
+    size: usize,
+    sequence: u64,
+    stamp: u64,
+) -> Result<(), Failure> {
     link.send(size, stamp)?;
     match link.receive(size, sequence)? {
         Received::Message | Received::Last => Ok(()),

@@ -9,7 +9,12 @@ use super::super::payload::LAST;
 pub(crate) const CONFIRMATION: usize = 64;
 
 /// Sends `count` messages, `batch` of them together. The clock stops when the receiver has confirmed the last one.
-pub(crate) fn pour(link: &mut impl Link, size: usize, count: u64, batch: u64) -> Result<Duration, Failure> {
+pub(crate) fn pour(
+    link: &mut impl Link,
+    size: usize,
+    count: u64,
+    batch: u64,
+) -> Result<Duration, Failure> {
     let start = Instant::now();
     let last = count.saturating_sub(1);
     if batch > 1 {

@@ -58,7 +58,8 @@ fn fields(row: &Row) -> [String; HEADER.len()] {
         PeerKind::Thread => "thread",
         PeerKind::Nobody => "nobody",
     };
-    let options: Vec<_> = case.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let options: Vec<_> =
+        case.options.iter().map(|(key, value)| format!("{key}={value}")).collect();
     [
         case.transport.into(),
         carrier.into(),

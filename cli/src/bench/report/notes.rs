@@ -21,7 +21,8 @@ pub(in super::super) fn notes(report: &Report) -> Vec<String> {
         ratio(&report.rows),
     ];
     notes.extend(pace(report));
-    if report.setting.batch > 1 && report.rows.iter().any(|row| row.case.carrier == Carrier::Queue) {
+    if report.setting.batch > 1 && report.rows.iter().any(|row| row.case.carrier == Carrier::Queue)
+    {
         notes.push("Queues take messages one by one, also with --batch.".to_owned());
     }
     if report.rows.iter().any(|row| row.case.is_baseline()) {
@@ -110,13 +111,16 @@ fn pace(report: &Report) -> Option<String> {
 
 fn cores(report: &Report) -> String {
     let Some(pinning) = report.setting.pinning else {
-        return "The sides were not pinned: the system may have moved them, also onto one core.".to_owned();
+        return "The sides were not pinned: the system may have moved them, also onto one core."
+            .to_owned();
     };
     if pinning.is_one_core() {
         return format!("Both sides were pinned to core {}.", pinning.driver);
     }
     let distance = report.placement.range().map_or_else(String::new, |(least, greatest)| {
-        format!("; a bare cache line takes {least:.0} to {greatest:.0} ns there and back between these")
+        format!(
+            "; a bare cache line takes {least:.0} to {greatest:.0} ns there and back between these"
+        )
     });
     let moved = if report.placement.moved() { ": they were moved during this run" } else { "" };
     format!(

@@ -115,7 +115,8 @@ impl Over {
     fn words(self, first: &Row) -> (&'static str, fn(f64) -> String, String) {
         match self {
             Self::Size => {
-                let pace = first.case.pace_label().map_or_else(String::new, |pace| format!(", {pace}"));
+                let pace =
+                    first.case.pace_label().map_or_else(String::new, |pace| format!(", {pace}"));
                 ("message size", |x| bytes(x.exp2().round() as usize), pace)
             }
             Self::Gap => {
@@ -134,7 +135,8 @@ fn gap(row: &Row) -> Option<Duration> {
 fn panels(rows: &[Row], over: Over) -> Vec<Vec<&Row>> {
     let mut panels: Vec<Vec<&Row>> = Vec::new();
     for row in rows.iter().filter(|row| row.cost().is_finite() && row.cost() > 0.0) {
-        let same = |panel: &[&Row]| panel.first().is_some_and(|first| over.kind(first) == over.kind(row));
+        let same =
+            |panel: &[&Row]| panel.first().is_some_and(|first| over.kind(first) == over.kind(row));
         match panels.iter_mut().find(|panel| same(panel)) {
             Some(panel) => panel.push(row),
             None => panels.push(vec![row]),
@@ -218,7 +220,8 @@ fn panel(area: &Area<'_>, rows: &[&Row], over: Over, labels: &[String]) -> Resul
         .draw()?;
     let mut names = Vec::new();
     for (label, colour) in labels.iter().zip(COLOURS.iter().cycle()) {
-        let mut line: Vec<_> = rows.iter().filter(|row| row.case.label() == *label).copied().collect();
+        let mut line: Vec<_> =
+            rows.iter().filter(|row| row.case.label() == *label).copied().collect();
         line.sort_by(|a, b| over.point(a).0.total_cmp(&over.point(b).0));
         let Some(last) = line.last() else { continue };
         let style = colour.stroke_width(2);

@@ -39,7 +39,8 @@ pub(in super::super) fn heading(report: &Report) -> String {
         Verify::Line => "a word of every cache line checked",
     };
     let place = if setting.in_place { ", in place" } else { "" };
-    let batch = if setting.batch > 1 { format!(", {} at once", setting.batch) } else { String::new() };
+    let batch =
+        if setting.batch > 1 { format!(", {} at once", setting.batch) } else { String::new() };
     let repetitions = match report.repetitions {
         1 => "1 repetition".to_owned(),
         n => format!("medians of {n} repetitions"),
@@ -97,12 +98,17 @@ fn draw(rows: &[Row], header: &[&'static str]) -> String {
     for row in rows {
         let cells = cells(row, header);
         let names = header.iter().position(|title| *title == TRANSPORT).unwrap_or_default();
-        let same = above.iter().zip(&cells).take(names).take_while(|(above, cell)| above == cell).count();
+        let same =
+            above.iter().zip(&cells).take(names).take_while(|(above, cell)| above == cell).count();
         table.add_row(cells.iter().enumerate().map(|(at, cell)| if at < same { "" } else { cell }));
         above = cells;
     }
     for (title, column) in header.iter().zip(table.column_iter_mut()) {
-        column.set_cell_alignment(if is_text(title) { CellAlignment::Left } else { CellAlignment::Right });
+        column.set_cell_alignment(if is_text(title) {
+            CellAlignment::Left
+        } else {
+            CellAlignment::Right
+        });
         // With the blank of the style, two between columns.
         column.set_padding((1, u16::from(Some(title) == header.last())));
     }

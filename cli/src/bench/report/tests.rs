@@ -52,7 +52,10 @@ fn the_table_says_each_thing_once() {
     let line = |word: &str| text.lines().find(|l| l.contains(word)).unwrap().to_owned();
     assert!(line("fast").contains("round-trip") && line("fast").contains("0.200"), "{text}");
     assert!(line("fast").contains("1.00×") && line("slow").contains("2.50×"), "{text}");
-    assert!(!line("slow").contains("round-trip") && line("wild").contains("differs by ±50 %"), "{text}");
+    assert!(
+        !line("slow").contains("round-trip") && line("wild").contains("differs by ±50 %"),
+        "{text}"
+    );
     assert!(text.contains("ratio") && !text.contains("pace") && !text.contains("limit"), "{text}");
     let calm = table(&three().rows[..2], None).0;
     assert!(!calm.contains("unstable"), "{calm}");
@@ -87,7 +90,10 @@ fn baselines_are_the_limit() {
         (baseline(Baseline::Futex, Pattern::RoundTrip), vec![round_trip(200.0)]),
     ]);
     let text = table(&rows.rows, None).0;
-    assert!(text.contains("× limit") && text.contains("1.50×") && text.contains("bare futex"), "{text}");
+    assert!(
+        text.contains("× limit") && text.contains("1.50×") && text.contains("bare futex"),
+        "{text}"
+    );
     let notes = notes(&rows).join("\n");
     assert!(notes.contains("fastest baseline") && notes.contains("50 µs"), "{notes}");
 }
@@ -95,7 +101,10 @@ fn baselines_are_the_limit() {
 #[test]
 fn paces_have_a_column() {
     let gap = Pace::Gap(Duration::from_millis(1));
-    let rows = report(vec![(Case { pace: gap, ..case("shm", Pattern::RoundTrip) }, vec![round_trip(300.0)])]);
+    let rows = report(vec![(
+        Case { pace: gap, ..case("shm", Pattern::RoundTrip) },
+        vec![round_trip(300.0)],
+    )]);
     let text = table(&rows.rows, None).0;
     assert!(text.contains("pace") && text.contains("gap 1 ms"), "{text}");
     assert!(notes(&rows).join("\n").contains("waits for the gap awake"));
@@ -181,20 +190,29 @@ fn a_picture_of_nothing_is_one() {
 #[test]
 fn threads_and_pinning_are_said() {
     let said = |peer, pinning| {
-        let mut report =
-            report(vec![(Case { peer, ..case("inproc", Pattern::Stream) }, vec![Figures::default()])]);
+        let mut report = report(vec![(
+            Case { peer, ..case("inproc", Pattern::Stream) },
+            vec![Figures::default()],
+        )]);
         report.setting.pinning = pinning;
         notes(&report).join("\n")
     };
     let text = said(PeerKind::Thread, None);
-    assert!(text.contains("inproc:// reaches no other process") && text.contains("not pinned"), "{text}");
+    assert!(
+        text.contains("inproc:// reaches no other process") && text.contains("not pinned"),
+        "{text}"
+    );
     let text = said(PeerKind::Process, Some(Pinning { driver: 2, peer: 5 }));
     let range = "cores 2 and 5; a bare cache line takes 120 to 480 ns";
-    assert!(!text.contains("inproc") && text.contains(range) && text.contains("moved during"), "{text}");
+    assert!(
+        !text.contains("inproc") && text.contains(range) && text.contains("moved during"),
+        "{text}"
+    );
 }
 
 #[test]
 fn an_unwritable_file_is_named() {
-    let error = save(&three(), Path::new("/nonexistent/bench.json"), json::file).unwrap_err().to_string();
+    let error =
+        save(&three(), Path::new("/nonexistent/bench.json"), json::file).unwrap_err().to_string();
     assert!(error.contains("/nonexistent/bench.json"), "{error}");
 }

@@ -9,7 +9,9 @@ mod other;
 mod unix;
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{allowed_cores, bare, busy_time, cpu_model, end_with_parent, pin, share_a_core};
+pub(super) use linux::{
+    allowed_cores, bare, busy_time, cpu_model, end_with_parent, pin, share_a_core,
+};
 #[cfg(not(unix))]
 pub(super) use other::{cpu_time, keep_signals_off, kernel};
 #[cfg(unix)]
@@ -50,7 +52,9 @@ mod no_cores {
     }
 }
 #[cfg(not(target_os = "linux"))]
-pub(super) use no_cores::{allowed_cores, busy_time, cpu_model, end_with_parent, pin, share_a_core};
+pub(super) use no_cores::{
+    allowed_cores, busy_time, cpu_model, end_with_parent, pin, share_a_core,
+};
 
 /// Whose CPU time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

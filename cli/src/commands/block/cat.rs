@@ -53,7 +53,10 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     // Refuses a range outside, whatever its length, before anything is printed.
     if offset.checked_add(len).is_none_or(|end| end > block.len()) {
         let why = format!("{len} bytes at offset {offset} of a block of {} bytes", block.len());
-        return Err(Error::new(Operation::Block, ErrorKind::OutOfBounds).because(why).at(&address).into());
+        return Err(Error::new(Operation::Block, ErrorKind::OutOfBounds)
+            .because(why)
+            .at(&address)
+            .into());
     }
     let read = |offset: usize, bytes: &mut [u8]| -> IpcResult<()> {
         block.read_at(offset, bytes).map_err(|error| error.at(&address))

@@ -36,7 +36,10 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         address = address.with("size", size);
     } else if address.get("size").is_none() {
         let why = "a block needs a size: say --size N, or size= in the address";
-        return Err(Error::new(Operation::Create, ErrorKind::InvalidOption).because(why).at(address).into());
+        return Err(Error::new(Operation::Create, ErrorKind::InvalidOption)
+            .because(why)
+            .at(address)
+            .into());
     }
     let endpoint = anyipc::create(&address)?;
     if args.hold {

@@ -27,7 +27,10 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     objects.retain(|object| object.kind == "block");
     if objects.is_empty() {
         let why = "there is no block of this name; create one with --size";
-        return Err(Error::new(Operation::Open, ErrorKind::NotFound).because(why).at(address).into());
+        return Err(Error::new(Operation::Open, ErrorKind::NotFound)
+            .because(why)
+            .at(address)
+            .into());
     }
     show(&address, &objects, out)?;
     Ok(ExitCode::SUCCESS)

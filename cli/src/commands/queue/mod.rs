@@ -80,15 +80,16 @@ fn check_priority(address: &Address, priority: u32) -> Result<()> {
     let key = transport.keys().iter().find(|key| key.name == "priorities");
     let count = key.and_then(|key| options.number(*key).or(key.default?.parse().ok()));
     match count {
-        Some(count) if (1..=priority.into()).contains(&count) => {
-            Err(Error::new(Operation::Send, ErrorKind::InvalidOption)
-                .because(format!(
-                    "priority {priority}: the new queue would have 0 to {}; say priorities= for more",
-                    count - 1
-                ))
-                .at(address)
-                .into())
-        }
+        Some(count) if (1..=priority.into()).contains(&count) => Err(Error::new(
+            Operation::Send,
+            ErrorKind::InvalidOption,
+        )
+        .because(format!(
+            "priority {priority}: the new queue would have 0 to {}; say priorities= for more",
+            count - 1
+        ))
+        .at(address)
+        .into()),
         _ => Ok(()),
     }
 }

@@ -89,16 +89,24 @@ fn print(priority: u32, message: &[u8], out: &Output) -> Result<()> {
 /// Returns a message that was taken and cannot be printed.
 fn put_back(queue: &mut Queue, priority: u32, message: &[u8], out: &Output) {
     match queue.try_send(priority, message) {
-        Ok(()) => out.note("the message that could not be written is at the end of the queue again"),
+        Ok(()) => {
+            out.note("the message that could not be written is at the end of the queue again")
+        }
         Err(error) => {
             let len = message.len();
-            out.note(format_args!("a message of {len} bytes is lost, it could not be written: {error}"));
+            out.note(format_args!(
+                "a message of {len} bytes is lost, it could not be written: {error}"
+            ));
         }
     }
 }
 
 /// The next message; `None` if there is none and none is waited for.
-fn next(queue: &mut Queue, waits: bool, patience: Option<Duration>) -> Result<Option<(u32, Vec<u8>)>> {
+fn next(
+    queue: &mut Queue,
+    waits: bool,
+    patience: Option<Duration>,
+) -> Result<Option<(u32, Vec<u8>)>> {
     interrupt::check()?;
     match queue.try_recv() {
         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -111,7 +119,8 @@ fn next(queue: &mut Queue, waits: bool, patience: Option<Duration>) -> Result<Op
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match queue.recv_timeout(left.map_or(SLICE, |left| left.min(SLICE))) {
-            Err(error) if error.kind() == ErrorKind::TimedOut && left.is_none_or(|left| left > SLICE) => {}
+            Err(error)
+                if error.kind() == ErrorKind::TimedOut && left.is_none_or(|left| left > SLICE) => {}
             done => return Ok(Some(done?)),
         }
         interrupt::check()?;

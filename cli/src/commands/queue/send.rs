@@ -69,7 +69,10 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     };
     let summary = interrupt::guard(move || job.send())?;
     if summary.dropped > 0 {
-        out.note(format_args!("{} messages were dropped because the queue was full", summary.dropped));
+        out.note(format_args!(
+            "{} messages were dropped because the queue was full",
+            summary.dropped
+        ));
     }
     if out.json() {
         out.record(summary)?;

@@ -45,7 +45,12 @@ struct Accepting<'a> {
 
 impl Acceptor {
     /// Accepts whoever comes to the listener and has what it takes.
-    pub fn new(listener: Listener, entry: Entry, capacity: u64, operation: Operation) -> Result<Self> {
+    pub fn new(
+        listener: Listener,
+        entry: Entry,
+        capacity: u64,
+        operation: Operation,
+    ) -> Result<Self> {
         Ok(Self { listener, entry, capacity, half_open: Mutex::new(HalfOpen::new(operation)?) })
     }
 
@@ -130,8 +135,9 @@ impl Listening for Accepting<'_> {
             Said::Short => return Ok(Step::Short),
             Said::Ticket(ticket) => {
                 let welcome = !ticket.controls || self.acceptor.both_ways();
-                let first =
-                    others.take(|other| welcome && other.expects(&ticket.nonce)).ok_or_else(|| {
+                let first = others
+                    .take(|other| welcome && other.expects(&ticket.nonce))
+                    .ok_or_else(|| {
                         Error::new(Operation::Accept, ErrorKind::PermissionDenied)
                             .because("the connector's ticket is not one of ours")
                     })?;
@@ -160,7 +166,11 @@ impl Listening for Accepting<'_> {
         Ok(Step::Waits)
     }
 
-    fn admit(&mut self, mut guest: Guest, _set: &Set) -> Admission<Guest, (Sender, Receiver, Peer)> {
+    fn admit(
+        &mut self,
+        mut guest: Guest,
+        _set: &Set,
+    ) -> Admission<Guest, (Sender, Receiver, Peer)> {
         guest.release();
         let capacity = self.acceptor.capacity;
         let made = match guest.take_first() {
@@ -184,7 +194,9 @@ impl Listening for Accepting<'_> {
         };
         match made {
             Ok(channel) => Admission::Channel(channel),
-            Err(error) => Admission::Refused(None, Error::io(Operation::Accept, "sizing a channel", error)),
+            Err(error) => {
+                Admission::Refused(None, Error::io(Operation::Accept, "sizing a channel", error))
+            }
         }
     }
 }
@@ -195,9 +207,11 @@ impl Accepting<'_> {
         let welcome = Reply::Welcome(self.ours.clone()).encode()?;
         let fail = |what: &'static str| move |error| Error::io(Operation::Accept, what, error);
         let (control, other) = Stream::pair().map_err(fail("making a channel"))?;
-        let sent = guest.stream().send_with(&welcome, &other).map_err(fail("sending the welcome"))?;
+        let sent =
+            guest.stream().send_with(&welcome, &other).map_err(fail("sending the welcome"))?;
         if sent != welcome.len() {
-            return Err(Error::new(Operation::Accept, ErrorKind::Io).because("the welcome went out in part"));
+            return Err(Error::new(Operation::Accept, ErrorKind::Io)
+                .because("the welcome went out in part"));
         }
         Ok(control)
     }

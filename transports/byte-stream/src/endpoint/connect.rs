@@ -59,7 +59,10 @@ enum Stage {
 }
 
 /// Takes one step of the handshake with the owner.
-pub(super) fn try_connect(place: &Place, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
+pub(super) fn try_connect(
+    place: &Place,
+    attempt: &mut Attempt,
+) -> Result<(Sender, Receiver, Peer)> {
     let hello = attempt.hello.clone();
     let progress: &mut Progress = attempt.progress(|| Asked::begin(place, &hello).map(Some))?;
     let Some(asked) = progress else { return Err(no_owner()) };
@@ -91,7 +94,8 @@ pub(super) fn arm(attempt: &Attempt) -> Result<Armed> {
     let Some((asked, set)) = stored(attempt).and_then(|asked| Some((asked, asked.set()?))) else {
         return Ok(Armed::After(SOON));
     };
-    set.ring_at(asked.deadline).map_err(|error| Error::io(Operation::Connect, "setting the clock", error))?;
+    set.ring_at(asked.deadline)
+        .map_err(|error| Error::io(Operation::Connect, "setting the clock", error))?;
     Ok(Armed::Source(Interest::Readable))
 }
 
@@ -126,7 +130,9 @@ impl Asked {
             let owner = asked.stream.credentials().map_err(fail)?;
             if let Some(uid) = access.stranger(&owner) {
                 let why = format!("the owner is user {uid}, whom user {} does not trust", user());
-                return Err(Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(why));
+                return Err(
+                    Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(why)
+                );
             }
             asked.who = Some(owner);
             asked.say(&hello.encode()?)?;
@@ -211,8 +217,12 @@ impl Asked {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => return Err(no_owner()),
-                Err(error) => return Err(Error::io(Operation::Connect, "reading the owner's answer", error)),
+                Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => {
+                    return Err(no_owner());
+                }
+                Err(error) => {
+                    return Err(Error::io(Operation::Connect, "reading the owner's answer", error));
+                }
             }
             if let Some(theirs) = self.advance(place, hello)? {
                 return Ok(Some(theirs));
@@ -235,7 +245,8 @@ impl Asked {
                 }
             }
             (Stage::Proof, _) => {
-                let Some(session) = self.session.as_ref().filter(|_| self.heard.len() >= PROOF) else {
+                let Some(session) = self.session.as_ref().filter(|_| self.heard.len() >= PROOF)
+                else {
                     return Ok(None);
                 };
                 session.verify(Claim::Owner, &[], &self.heard)?;
@@ -246,7 +257,8 @@ impl Asked {
                 self.deadline = Some(Instant::now() + REST);
             }
             (Stage::Joined { hello: theirs, ticket }, _) => {
-                let Some(session) = self.session.as_ref().filter(|_| self.heard.len() >= PROOF) else {
+                let Some(session) = self.session.as_ref().filter(|_| self.heard.len() >= PROOF)
+                else {
                     return Ok(None);
                 };
                 session.verify(Claim::Joined, &[&ticket.nonce], &self.heard)?;
@@ -259,7 +271,9 @@ impl Asked {
                     return Ok(Some(theirs));
                 }
                 let more = self.more_than_reply();
-                let (Some(said), Some(rest)) = (self.heard.get(..used + more), self.heard.get(used..)) else {
+                let (Some(said), Some(rest)) =
+                    (self.heard.get(..used + more), self.heard.get(used..))
+                else {
                     return Ok(None);
                 };
                 if let Some(session) = &self.session {
@@ -275,8 +289,11 @@ impl Asked {
                     self.heard.clear();
                     return Ok(None);
                 }
-                let Some((nonce, [both_ways, ..])) = rest.split_first_chunk() else { return Ok(None) };
-                let ticket = Ticket { nonce: *nonce, controls: *both_ways == 1 && place.both_ways() };
+                let Some((nonce, [both_ways, ..])) = rest.split_first_chunk() else {
+                    return Ok(None);
+                };
+                let ticket =
+                    Ticket { nonce: *nonce, controls: *both_ways == 1 && place.both_ways() };
                 self.stage = Stage::Other { hello: theirs, ticket };
                 self.deadline = Some(Instant::now() + REST);
             }
@@ -338,7 +355,10 @@ impl Asked {
     fn say(&self, bytes: &[u8]) -> Result<()> {
         match self.stream.send(bytes) {
             Ok(sent) if sent == bytes.len() => Ok(()),
-            Ok(_) => Err(Error::new(Operation::Connect, ErrorKind::Io).because("the hello went out in part")),
+            Ok(_) => {
+                Err(Error::new(Operation::Connect, ErrorKind::Io)
+                    .because("the hello went out in part"))
+            }
             // Why it hung up may be there to be read.
             Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => Ok(()),
             Err(error) => Err(Error::io(Operation::Connect, "speaking to the owner", error)),
@@ -352,9 +372,9 @@ fn stands(stream: &Stream) -> Result<bool> {
 
 fn unreached(error: io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
-            no_owner()
-        }
+        io::ErrorKind::NotFound
+        | io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::ConnectionReset => no_owner(),
         _ => Error::io(Operation::Connect, "reaching the owner", error),
     }
 }

@@ -121,15 +121,21 @@ impl Guest {
     }
 
     /// Is welcomed with a ticket for its second stream.
-    pub(super) fn invite(&mut self, hello: Hello, mut welcome: Vec<u8>, controls: bool) -> Result<()> {
+    pub(super) fn invite(
+        &mut self,
+        hello: Hello,
+        mut welcome: Vec<u8>,
+        controls: bool,
+    ) -> Result<()> {
         let nonce: Nonce = proof::nonce().map_err(|error| error.during(Operation::Accept))?;
         welcome.extend(nonce);
         welcome.push(controls.into());
         self.reply(&welcome)?;
         let (shown, answer) = match &self.session {
-            Some(session) => {
-                (session.prove(Claim::Joins, &[&nonce])?, Some(session.prove(Claim::Joined, &[&nonce])?))
-            }
+            Some(session) => (
+                session.prove(Claim::Joins, &[&nonce])?,
+                Some(session.prove(Claim::Joined, &[&nonce])?),
+            ),
             None => (nonce, None),
         };
         self.stage = Stage::Welcomed { hello, ticket: Some(Invitation { shown, answer }) };
@@ -151,7 +157,9 @@ impl Guest {
     /// Is the second stream of this one.
     pub(super) fn join(&mut self, mut first: Self, ticket: Ticket) -> Result<()> {
         first.release();
-        if let Stage::Welcomed { ticket: Some(Invitation { answer: Some(answer), .. }), .. } = &first.stage {
+        if let Stage::Welcomed { ticket: Some(Invitation { answer: Some(answer), .. }), .. } =
+            &first.stage
+        {
             self.answer(answer)?;
         }
         self.stage = Stage::Joined(Box::new(first), ticket);
@@ -194,8 +202,11 @@ impl Guest {
             Stage::Welcomed { hello, .. } => hello,
             _ => Hello::default(),
         };
-        let peer =
-            Peer { pid: self.who.and_then(|who| who.pid), uid: self.who.and_then(|who| who.uid), hello };
+        let peer = Peer {
+            pid: self.who.and_then(|who| who.pid),
+            uid: self.who.and_then(|who| who.uid),
+            hello,
+        };
         (self.stream, peer)
     }
 
@@ -211,7 +222,9 @@ impl Guest {
                     }
                     missing => missing,
                 },
-                Stage::Welcomed { ticket: Some(_), .. } if !self.has_begun => return self.awaited(),
+                Stage::Welcomed { ticket: Some(_), .. } if !self.has_begun => {
+                    return self.awaited();
+                }
                 Stage::Welcomed { .. } | Stage::Joined(..) => return Ok(Said::Nothing),
                 Stage::Room { text, told } => {
                     let rest = text.answer().get(*told..).unwrap_or_default();
@@ -220,9 +233,13 @@ impl Guest {
                     }
                     match self.stream.send(rest) {
                         Ok(sent) => *told += sent,
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Said::Nothing),
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                            return Ok(Said::Nothing);
+                        }
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                        Err(error) => return Err(Error::io(Operation::Accept, "telling the text", error)),
+                        Err(error) => {
+                            return Err(Error::io(Operation::Accept, "telling the text", error));
+                        }
                     }
                     continue;
                 }
@@ -232,10 +249,16 @@ impl Guest {
             match self.stream.recv(room) {
                 Ok(0) => return self.left(),
                 Ok(got) => self.said.extend_from_slice(room.get(..got).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Said::Nothing),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Said::Nothing);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => return self.left(),
-                Err(error) => return Err(Error::io(Operation::Accept, "reading a handshake", error)),
+                Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => {
+                    return self.left();
+                }
+                Err(error) => {
+                    return Err(Error::io(Operation::Accept, "reading a handshake", error));
+                }
             }
             if let Some(said) = self.advance(entry, set)? {
                 return Ok(said);
@@ -279,7 +302,9 @@ impl Guest {
                 }
             },
             // The other direction of one that was let in.
-            (Stage::Hello, Entry::Users(_)) if !Stream::PASSES_STREAMS && Opening::is_join(&self.said) => {
+            (Stage::Hello, Entry::Users(_))
+                if !Stream::PASSES_STREAMS && Opening::is_join(&self.said) =>
+            {
                 self.stage = Stage::Opening;
                 return Ok(None);
             }
@@ -303,7 +328,9 @@ impl Guest {
             (Stage::Hello, _) => {
                 let Some((hello, used)) = Hello::decode(&self.said)? else { return Ok(None) };
                 if let Some(session) = &self.session {
-                    let Some((said, proof)) = self.said.split_at_checked(used) else { return Ok(None) };
+                    let Some((said, proof)) = self.said.split_at_checked(used) else {
+                        return Ok(None);
+                    };
                     if proof.len() < PROOF {
                         return Ok(None);
                     }
@@ -328,7 +355,10 @@ impl Guest {
     fn answer(&self, bytes: &[u8]) -> Result<()> {
         match self.stream.send(bytes) {
             Ok(sent) if sent == bytes.len() => Ok(()),
-            Ok(_) => Err(Error::new(Operation::Accept, ErrorKind::Io).because("an answer went out in part")),
+            Ok(_) => {
+                Err(Error::new(Operation::Accept, ErrorKind::Io)
+                    .because("an answer went out in part"))
+            }
             Err(error) => Err(Error::io(Operation::Accept, "answering a connector", error)),
         }
     }

@@ -11,7 +11,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyipc_core::{Armed, Attempt, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter};
+use anyipc_core::{
+    Armed, Attempt, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
+};
 use anyipc_os::{Claim, Dir, check_generation, generation};
 
 use crate::halves::{Receiver, Sender};

@@ -20,19 +20,23 @@ pub(super) fn ask(place: &Place, patience: Duration, read: &mut dyn FnMut(&CStr)
     let deadline = Instant::now().checked_add(patience);
     let question = text::question();
     let told = |error: Error| match error.kind() {
-        ErrorKind::NoOwner => Error::new(Operation::ReadLpsz, ErrorKind::NotFound).because("its owner left"),
+        ErrorKind::NoOwner => {
+            Error::new(Operation::ReadLpsz, ErrorKind::NotFound).because("its owner left")
+        }
         _ => error.during(Operation::ReadLpsz),
     };
     let mut asked = Asked::begin(place, &question).map_err(told)?;
     while asked.step(place, &question).map_err(told)?.is_none() {
-        let left = deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+        let left =
+            deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
         if left.is_zero() {
             return Err(Error::new(Operation::ReadLpsz, ErrorKind::TimedOut)
                 .because("its owner tells the text only while it accepts"));
         }
         match asked.set() {
             Some(set) => {
-                set.ring_at(None).map_err(|e| Error::io(Operation::ReadLpsz, "setting the clock", e))?;
+                set.ring_at(None)
+                    .map_err(|e| Error::io(Operation::ReadLpsz, "setting the clock", e))?;
                 sleep(&set.source(), Interest::Readable, left);
             }
             None => thread::sleep(SOON),

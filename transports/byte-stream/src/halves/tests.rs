@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyipc_core::{
-    Armed, ErrorKind, Flags, FrameHeader, Interest, Operation, RecvHalf, Result, SendHalf, Wait, Waiter,
+    Armed, ErrorKind, Flags, FrameHeader, Interest, Operation, RecvHalf, Result, SendHalf, Wait,
+    Waiter,
 };
 use anyipc_os::{Dir, Scope, sleep};
 
@@ -54,7 +55,10 @@ fn recv(half: &mut Receiver) -> Result<Vec<u8>> {
     loop {
         match half.try_recv_into(&mut frame) {
             Err(error) if error.is_would_block() => {
-                assert!(sleep(&half.source()?, Interest::Readable, Duration::from_secs(20)), "nothing came");
+                assert!(
+                    sleep(&half.source()?, Interest::Readable, Duration::from_secs(20)),
+                    "nothing came"
+                );
             }
             done => return done.map(|_| frame),
         }
@@ -71,7 +75,9 @@ fn fill(sender: &mut Sender, payload: &[u8]) -> usize {
 
 #[test]
 fn the_goodbye_always_has_room() {
-    for (len, capacity) in [(0, 0), (1, 0), (100, 1), (5000, 0), (65536, 1), (65536, 0), (65536, 1 << 20)] {
+    for (len, capacity) in
+        [(0, 0), (1, 0), (100, 1), (5000, 0), (65536, 1), (65536, 0), (65536, 1 << 20)]
+    {
         for (kind, ends) in KINDS {
             let what = format!("{kind}, frames of {len}, capacity {capacity}");
             let ((mut sender, _back), (_answers, mut receiver)) = channel(kind, ends, capacity);
@@ -138,7 +144,9 @@ fn a_receiver_that_leaves_wakes_a_sender_without_room() {
     for (kind, ends) in KINDS {
         let ((mut sender, back), (mut answers, receiver)) = channel(kind, ends, 0);
         assert!(fill(&mut sender, &[7; 5000]) > 0);
-        let Armed::Source(interest) = sender.arm(Waiter::Thread).unwrap() else { panic!("it has a source") };
+        let Armed::Source(interest) = sender.arm(Waiter::Thread).unwrap() else {
+            panic!("it has a source")
+        };
         let source = sender.source().unwrap();
         let sleeper = std::thread::spawn(move || sleep(&source, interest, Duration::from_secs(20)));
         drop(receiver);
@@ -177,7 +185,10 @@ fn what_was_sent_until_there_was_no_room_needs_no_further_call() {
             for _ in 0..3 {
                 let payload = vec![5; len];
                 for i in 0..fill(&mut sender, &payload) {
-                    assert!(recv(&mut receiver).unwrap() == payload, "{kind}: {i}, frames of {len}");
+                    assert!(
+                        recv(&mut receiver).unwrap() == payload,
+                        "{kind}: {i}, frames of {len}"
+                    );
                 }
             }
         }

@@ -33,13 +33,16 @@ impl Access {
     pub(super) fn read(options: &Options, operation: Operation) -> Result<Self> {
         let invalid = |why: String| Error::new(operation, ErrorKind::InvalidOption).because(why);
         let shared = options.text(SCOPE) == Some("system");
-        let Some(list) = options.text(ALLOW_UID) else { return Ok(Self { shared, ..Self::default() }) };
+        let Some(list) = options.text(ALLOW_UID) else {
+            return Ok(Self { shared, ..Self::default() });
+        };
         if !shared {
             return Err(invalid("allow_uid= says nothing without scope=system".into()));
         }
         let number = |text: &str| {
-            text.parse()
-                .map_err(|_| invalid(format!("allow_uid={list}: users are numbers, such as 1000,1001")))
+            text.parse().map_err(|_| {
+                invalid(format!("allow_uid={list}: users are numbers, such as 1000,1001"))
+            })
         };
         Ok(Self { shared, others: list.split(',').map(number).collect::<Result<_>>()? })
     }
@@ -55,7 +58,8 @@ impl Access {
 
     /// Where this user's own objects lie; made if need be.
     pub(super) fn directory(&self, operation: Operation) -> Result<Arc<Dir>> {
-        let dir = if self.shared { Dir::shared(operation) } else { Dir::open(Scope::User, operation) };
+        let dir =
+            if self.shared { Dir::shared(operation) } else { Dir::open(Scope::User, operation) };
         dir.map(Arc::new)
     }
 

@@ -70,7 +70,12 @@ impl Names {
     }
 
     /// Shows the text of a live owner.
-    pub(crate) fn read_text(&self, dir: &Dir, name: &Name, read: &mut dyn FnMut(&CStr)) -> Result<()> {
+    pub(crate) fn read_text(
+        &self,
+        dir: &Dir,
+        name: &Name,
+        read: &mut dyn FnMut(&CStr),
+    ) -> Result<()> {
         show_lpsz(dir, self.marks, name, &self.text_of(name), read)
     }
 
@@ -132,7 +137,12 @@ impl Names {
     }
 
     /// The text lives as long as the endpoint. `create=open_or_create` does not apply: a live name is `Exists`.
-    pub fn alloc_lpsz(&'static self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
+    pub fn alloc_lpsz(
+        &'static self,
+        name: &Name,
+        text: &[u8],
+        options: &Options,
+    ) -> Result<Endpoint> {
         let operation = Operation::AllocLpsz;
         let access = Access::read(options, operation)?;
         if access.is_shared() {
@@ -140,12 +150,15 @@ impl Names {
                 .because("a text in a file cannot choose its readers: use scope=user, or tcp://"));
         }
         let dir = access.directory(operation)?;
-        self.own(&dir, &access, name, Some(text), options, operation)?.ok_or_else(|| owned(operation))
+        self.own(&dir, &access, name, Some(text), options, operation)?
+            .ok_or_else(|| owned(operation))
     }
 
     /// All objects. Without a `scope`, of both.
     pub fn list(&'static self, options: &Options) -> Result<Vec<Object>> {
-        over_scopes(options, |dir| Ok(self.groups(dir)?.filter_map(|group| group.describe(dir)).collect()))
+        over_scopes(options, |dir| {
+            Ok(self.groups(dir)?.filter_map(|group| group.describe(dir)).collect())
+        })
     }
 
     /// The object of one name; none is an empty list.
@@ -177,17 +190,27 @@ impl Names {
         let capacity = capacity(options, operation)?;
         let socket = self.socket_of(name);
         let answers = || answers(dir, &socket);
-        let Some(claim) = Claim::take(dir, self.marks, name, operation, answers)? else { return Ok(None) };
+        let Some(claim) = Claim::take(dir, self.marks, name, operation, answers)? else {
+            return Ok(None);
+        };
         // Whatever a dead owner left; the lock says that it is nobody's.
         self.clear(dir, name);
-        let place =
-            Place::Local { names: self, dir: Arc::clone(dir), name: name.clone(), access: access.clone() };
+        let place = Place::Local {
+            names: self,
+            dir: Arc::clone(dir),
+            name: name.clone(),
+            access: access.clone(),
+        };
         let begin = || {
             if let Some(text) = text {
                 store_lpsz(dir, &self.text_of(name), text)?;
             }
             let listener = Listener::local(dir, &socket, access.is_shared()).map_err(|error| {
-                Error::io(operation, &format!("listening at {}", dir.path().join(&socket).display()), error)
+                Error::io(
+                    operation,
+                    &format!("listening at {}", dir.path().join(&socket).display()),
+                    error,
+                )
             })?;
             Acceptor::new(listener, Entry::Users(access.clone()), capacity, operation)
         };
@@ -209,7 +232,10 @@ fn directory(options: &Options, operation: Operation) -> Result<Arc<Dir>> {
 }
 
 /// Looks at the directory of the scope, or at both where the options do not say.
-fn over_scopes(options: &Options, look: impl Fn(&Dir) -> Result<Vec<Object>>) -> Result<Vec<Object>> {
+fn over_scopes(
+    options: &Options,
+    look: impl Fn(&Dir) -> Result<Vec<Object>>,
+) -> Result<Vec<Object>> {
     let mut objects = look(&*directory(options, Operation::List)?)?;
     // Looking is no reason to make one.
     if !options.has(access::SCOPE) && Dir::shared_of(user(), Operation::List)?.is_some() {

@@ -48,7 +48,12 @@ impl Flow {
     }
 
     /// Sends as much of two pieces as there is room for.
-    pub(super) fn send(&self, over: &impl Duplex, first: &[u8], second: &[u8]) -> io::Result<usize> {
+    pub(super) fn send(
+        &self,
+        over: &impl Duplex,
+        first: &[u8],
+        second: &[u8],
+    ) -> io::Result<usize> {
         let Role::Sends { allowance, stopped } = &mut *self.role() else {
             return over.send(first, second);
         };

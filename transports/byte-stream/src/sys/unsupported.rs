@@ -59,7 +59,11 @@ impl Stream {
     pub(crate) fn recv(&self, _bytes: &mut [u8]) -> io::Result<usize> {
         match self.0 {}
     }
-    pub(crate) fn recv_with(&self, _bytes: &mut [u8], _other: &mut Option<Self>) -> io::Result<usize> {
+    pub(crate) fn recv_with(
+        &self,
+        _bytes: &mut [u8],
+        _other: &mut Option<Self>,
+    ) -> io::Result<usize> {
         match self.0 {}
     }
     pub(crate) fn sleeps(&self) -> bool {

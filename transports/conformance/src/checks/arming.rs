@@ -65,7 +65,8 @@ pub fn a_message_ends_the_sleep(fixture: &Fixture<'_>) {
             let send = || {
                 order.patience.send(&mut *here.sender, Flags::NONE, b"wake up").expect("send");
             };
-            let receive = order.sleep(&mut *there.receiver, |half| half.try_recv_with(&mut |_, _| {}), send);
+            let receive =
+                order.sleep(&mut *there.receiver, |half| half.try_recv_with(&mut |_, _| {}), send);
             receive.expect("receive");
         }
     });
@@ -78,7 +79,9 @@ pub fn room_ends_the_sleep(fixture: &Fixture<'_>) {
         fill_up(&mut here, len);
         let drain = || while there.receiver.try_recv_with(&mut |_, _| {}).is_ok() {};
         let frame = vec![1; len];
-        order.sleep_after(&mut *here.sender, |half| half.try_send(Flags::NONE, &frame), drain).expect("send");
+        order
+            .sleep_after(&mut *here.sender, |half| half.try_send(Flags::NONE, &frame), drain)
+            .expect("send");
     });
 }
 
@@ -120,8 +123,9 @@ pub fn a_drained_half_hears_of_more(fixture: &Fixture<'_>) {
         patience.send(half, Flags::NONE, frame).expect("send");
     };
     let receive = |half: &mut dyn RecvHalf| half.try_recv_with(&mut |_, _| {});
-    let source_if_drained =
-        |half: &dyn RecvHalf| half.drained().then(|| half.source().expect("drained, but there is no source"));
+    let source_if_drained = |half: &dyn RecvHalf| {
+        half.drained().then(|| half.source().expect("drained, but there is no source"))
+    };
     let listen = |half: &mut dyn RecvHalf| {
         if half.drained() {
             assert!(failed(receive(half)).is_would_block(), "there was more");
@@ -130,7 +134,10 @@ pub fn a_drained_half_hears_of_more(fixture: &Fixture<'_>) {
     };
     let hear = |source: Option<Source>| {
         if let Some(source) = source {
-            assert!((fixture.sleeper)(&source, Interest::Readable, WATCHDOG), "the source told nothing");
+            assert!(
+                (fixture.sleeper)(&source, Interest::Readable, WATCHDOG),
+                "the source told nothing"
+            );
         }
     };
     for _ in 0..20 {
@@ -158,14 +165,16 @@ pub fn a_connector_ends_the_owners_sleep(fixture: &Fixture<'_>) {
     in_every_order(fixture, |fixture, order| {
         let name = fixture.name();
         let (owner, opener) = (fixture.create(&name), fixture.open(&name));
-        let (mut accept, mut connect) = (Attempt::new(fixture.hello()), Attempt::new(fixture.hello()));
+        let (mut accept, mut connect) =
+            (Attempt::new(fixture.hello()), Attempt::new(fixture.hello()));
         assert!(failed(owner.try_connect(&mut accept)).is_would_block());
         let mut trying = Trying { endpoint: &*owner, attempt: &mut accept };
         order.patience.sleep_once(&mut trying, order.early, || {
             assert!(failed(opener.try_connect(&mut connect)).is_would_block());
         });
         thread::scope(|scope| {
-            let here = scope.spawn(|| order.patience.attempt(&*owner, &mut accept).expect("accept"));
+            let here =
+                scope.spawn(|| order.patience.attempt(&*owner, &mut accept).expect("accept"));
             let mut there = order.patience.attempt(&*opener, &mut connect).expect("connect").into();
             talk(fixture, &mut here.join().expect("accept").into(), &mut there);
         });
@@ -183,7 +192,9 @@ pub fn the_owner_ends_the_connectors_sleep(fixture: &Fixture<'_>) {
             let mut trying = Trying { endpoint: &*opener, attempt: &mut connect };
             order.patience.sleep_once(&mut trying, order.early, || {
                 here =
-                    Some(scope.spawn(|| order.patience.connect(&*owner, fixture.hello()).expect("accept")));
+                    Some(scope.spawn(|| {
+                        order.patience.connect(&*owner, fixture.hello()).expect("accept")
+                    }));
             });
             let mut there = order.patience.attempt(&*opener, &mut connect).expect("connect").into();
             let here = here.and_then(|here| here.join().ok()).expect("accept");

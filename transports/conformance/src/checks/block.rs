@@ -1,4 +1,6 @@
-use anyipc_core::{COMMON_KEYS, Capabilities, DynEndpoint, ErrorKind, Name, Options, Result, SmCode};
+use anyipc_core::{
+    COMMON_KEYS, Capabilities, DynEndpoint, ErrorKind, Name, Options, Result, SmCode,
+};
 
 use super::{assert_exists, assert_gone, assert_unsupported, failed};
 use crate::Fixture;
@@ -38,7 +40,10 @@ pub fn impossible_sizes_fail(fixture: &Fixture<'_>) {
     let name = fixture.name();
     for size in ["0", "18446744073709551615", "9223372036854775807", "4611686018427387904"] {
         let error = failed(create(fixture, &name, size));
-        assert!(matches!(error.code(), Some(SmCode::CreateFail | SmCode::MemFail)), "size={size}: {error}");
+        assert!(
+            matches!(error.code(), Some(SmCode::CreateFail | SmCode::MemFail)),
+            "size={size}: {error}"
+        );
         assert_gone(fixture, &name);
     }
 }
@@ -53,7 +58,11 @@ pub fn another_size_is_a_mismatch(fixture: &Fixture<'_>) {
     fixture.close(open("1000").expect("open with the same size"));
     for size in ["999", "1001", "4096"] {
         let error = failed(open(size));
-        assert_eq!((error.kind(), error.code()), (ErrorKind::Mismatch, Some(SmCode::OpenFail)), "{error}");
+        assert_eq!(
+            (error.kind(), error.code()),
+            (ErrorKind::Mismatch, Some(SmCode::OpenFail)),
+            "{error}"
+        );
     }
     fixture.close(owner);
 }

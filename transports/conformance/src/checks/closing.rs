@@ -29,7 +29,9 @@ pub fn the_rest_arrives_then_closed(fixture: &Fixture<'_>) {
             scope.spawn(move || {
                 let mut sender = here.sender;
                 for i in 0..count {
-                    patience.send(&mut *sender, Flags::NONE, &bytes(i, i as usize % 100)).expect("send");
+                    patience
+                        .send(&mut *sender, Flags::NONE, &bytes(i, i as usize % 100))
+                        .expect("send");
                 }
             });
             for i in 0..count {
@@ -89,7 +91,9 @@ pub fn one_direction_closes_alone(fixture: &Fixture<'_>) {
     let patience = Patience::thread(fixture);
     let mut buffer = Vec::new();
     for i in 0..100u64 {
-        patience.send(&mut *there.sender, Flags::NONE, &bytes(i, 30)).expect("the other direction is open");
+        patience
+            .send(&mut *there.sender, Flags::NONE, &bytes(i, 30))
+            .expect("the other direction is open");
         patience.recv(&mut *receiver, &mut buffer).expect("the other direction is open");
         assert_eq!(buffer, bytes(i, 30));
     }
@@ -126,7 +130,8 @@ fn wakes_with_closed(fixture: &Fixture<'_>, wait: fn(Patience, End) -> ErrorKind
     }
     let mut noise = Noise::new(1);
     for round in 0..100 {
-        let patience = if round % 2 == 0 { Patience::thread(fixture) } else { Patience::task(fixture) };
+        let patience =
+            if round % 2 == 0 { Patience::thread(fixture) } else { Patience::task(fixture) };
         let Pair { here, there, .. } = fixture.pair();
         thread::scope(|scope| {
             let waiter = scope.spawn(move || wait(patience, there));

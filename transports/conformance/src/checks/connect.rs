@@ -71,9 +71,12 @@ pub fn many_clients_share_an_owner(fixture: &Fixture<'_>) {
         for client in 0..CLIENTS {
             let opener = fixture.open(&name);
             scope.spawn(move || {
-                let mut end = End::from(patience.connect(&*opener, fixture.hello()).expect("connect"));
+                let mut end =
+                    End::from(patience.connect(&*opener, fixture.hello()).expect("connect"));
                 for i in 0..MESSAGES {
-                    patience.send(&mut *end.sender, Flags::NONE, &message(client, i)).expect("send");
+                    patience
+                        .send(&mut *end.sender, Flags::NONE, &message(client, i))
+                        .expect("send");
                     expect(patience, &mut end, &message(client, i));
                 }
             });
@@ -150,11 +153,16 @@ pub fn no_owner_until_one_comes(fixture: &Fixture<'_>) {
     let patience = Patience::thread(fixture);
     for attempt in [&mut begun, &mut Attempt::new(fixture.hello())] {
         let error = failed(patience.attempt(&*opener, attempt));
-        assert_eq!((error.kind(), error.code()), (ErrorKind::NoOwner, Some(SmCode::OpenFail)), "{error}");
+        assert_eq!(
+            (error.kind(), error.code()),
+            (ErrorKind::NoOwner, Some(SmCode::OpenFail)),
+            "{error}"
+        );
     }
     let owner = fixture.create(&name);
     thread::scope(|scope| {
-        let there = scope.spawn(|| patience.attempt(&*opener, &mut begun).expect("connect to the new owner"));
+        let there = scope
+            .spawn(|| patience.attempt(&*opener, &mut begun).expect("connect to the new owner"));
         let mut here = patience.connect(&*owner, fixture.hello()).expect("accept").into();
         talk(fixture, &mut here, &mut there.join().expect("connect").into());
     });
@@ -181,9 +189,14 @@ pub fn an_abandoned_attempt_harms_no_one(fixture: &Fixture<'_>) {
         loop {
             let mut end = End::from(patience.connect(&*owner, fixture.hello()).expect("accept"));
             match patience.recv(&mut *end.receiver, &mut buffer) {
-                Ok(_) => return patience.send(&mut *end.sender, Flags::NONE, &buffer).expect("answer"),
+                Ok(_) => {
+                    return patience.send(&mut *end.sender, Flags::NONE, &buffer).expect("answer");
+                }
                 Err(error) => {
-                    assert!(matches!(error.kind(), ErrorKind::Closed | ErrorKind::PeerGone), "{error}")
+                    assert!(
+                        matches!(error.kind(), ErrorKind::Closed | ErrorKind::PeerGone),
+                        "{error}"
+                    )
                 }
             }
         }

@@ -50,7 +50,9 @@ pub fn every_length_arrives_whole(fixture: &Fixture<'_>) {
     let max = here.sender.max_frame();
     assert!(max > 0 && there.sender.max_frame() > 0, "max_frame is 0");
     let max = max.min(there.sender.max_frame()).min(LONGEST);
-    let near = [1, 2, 4, 8, 64, 256, 4096, max.div_ceil(2), max].into_iter().flat_map(|n| [n - 1, n, n + 1]);
+    let near = [1, 2, 4, 8, 64, 256, 4096, max.div_ceil(2), max]
+        .into_iter()
+        .flat_map(|n| [n - 1, n, n + 1]);
     let lengths: Vec<_> = near.chain([3, 1000, 0]).filter(|n| *n <= max).collect();
     let both_ways = lengths.iter().chain(lengths.iter().rev());
     let frames: Vec<Frame> = both_ways.map(|&n| (Flags::NONE, bytes(n as u64, n))).collect();
@@ -65,7 +67,9 @@ pub fn too_long_is_refused(fixture: &Fixture<'_>) {
     let Pair { mut here, mut there, .. } = fixture.pair();
     for end in [&mut here, &mut there] {
         let max = end.sender.max_frame();
-        for len in [max.saturating_add(1), max.saturating_mul(2), usize::MAX].into_iter().filter(|n| *n > max)
+        for len in [max.saturating_add(1), max.saturating_mul(2), usize::MAX]
+            .into_iter()
+            .filter(|n| *n > max)
         {
             let mut called = false;
             let error = failed(end.sender.try_send_with(len, Flags::NONE, &mut |_| {
@@ -103,7 +107,8 @@ pub fn order_is_kept(fixture: &Fixture<'_>) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
-    let frames: Vec<Frame> = (0..5000u64).map(|i| (Flags::NONE, i.to_le_bytes().to_vec())).collect();
+    let frames: Vec<Frame> =
+        (0..5000u64).map(|i| (Flags::NONE, i.to_le_bytes().to_vec())).collect();
     exchange(fixture, &mut here, &mut there, &frames);
     exchange(fixture, &mut there, &mut here, &frames);
 }
@@ -172,7 +177,9 @@ pub fn receiving_appends(fixture: &Fixture<'_>) {
     let error = failed(there.receiver.try_recv_into(&mut buffer));
     assert_eq!((error.kind(), buffer.as_slice()), (ErrorKind::WouldBlock, b"kept".as_slice()));
     let patience = Patience::thread(fixture);
-    for (flags, payload) in [(Flags::MORE, b" one".as_slice()), (Flags::NONE, b""), (Flags::NONE, b" two")] {
+    for (flags, payload) in
+        [(Flags::MORE, b" one".as_slice()), (Flags::NONE, b""), (Flags::NONE, b" two")]
+    {
         patience.send(&mut *here.sender, flags, payload).expect("send");
         let watchdog = Watchdog::new("try_recv_into");
         loop {

@@ -10,8 +10,13 @@ use crate::patience::Patience;
 pub fn what_each_said_is_known(fixture: &Fixture<'_>) {
     let sides = |name: &str| {
         let (a, b) = (Some(name.to_owned()), Some("Answer/2".to_owned()));
-        let ours =
-            Hello { codec: 3, max_message: 1234, sends: a.clone(), receives: b.clone(), ..fixture.hello() };
+        let ours = Hello {
+            codec: 3,
+            max_message: 1234,
+            sends: a.clone(),
+            receives: b.clone(),
+            ..fixture.hello()
+        };
         let theirs = Hello { codec: 3, max_message: 99, sends: b, receives: a, ..fixture.hello() };
         (ours, theirs)
     };
@@ -22,8 +27,12 @@ pub fn what_each_said_is_known(fixture: &Fixture<'_>) {
 }
 
 pub fn untyped_matches_anything(fixture: &Fixture<'_>) {
-    let typed =
-        Hello { codec: 1, sends: Some("Ask/1".into()), receives: Some("Answer/1".into()), ..fixture.hello() };
+    let typed = Hello {
+        codec: 1,
+        sends: Some("Ask/1".into()),
+        receives: Some("Answer/1".into()),
+        ..fixture.hello()
+    };
     admitted(fixture, fixture.hello(), typed.clone());
     admitted(fixture, typed.clone(), fixture.hello());
     admitted(
@@ -68,7 +77,11 @@ pub fn another_capacity_is_refused(fixture: &Fixture<'_>) {
             error
         }),
     };
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Mismatch, Some(SmCode::OpenFail)), "{error}");
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Mismatch, Some(SmCode::OpenFail)),
+        "{error}"
+    );
 }
 
 /// Connects with these hellos, talks, and checks what each side knows of the other.

@@ -24,7 +24,8 @@ pub fn ready_names_the_channel(fixture: &Fixture<'_>) {
         .map(|_| {
             let opener = fixture.open(&name);
             thread::scope(|scope| {
-                let there = scope.spawn(|| patience.connect(&*opener, fixture.hello()).expect("connect"));
+                let there =
+                    scope.spawn(|| patience.connect(&*opener, fixture.hello()).expect("connect"));
                 let mut attempt = Attempt::new(fixture.hello());
                 attempt.inbox = true;
                 let here = patience.attempt(&*owner, &mut attempt).expect("accept");
@@ -36,7 +37,11 @@ pub fn ready_names_the_channel(fixture: &Fixture<'_>) {
         .iter()
         .map(|(here, _)| here.receiver.token().expect("a channel of an inbox has a token"))
         .collect();
-    assert_eq!(tokens.iter().collect::<BTreeSet<_>>().len(), CHANNELS, "tokens are unique: {tokens:?}");
+    assert_eq!(
+        tokens.iter().collect::<BTreeSet<_>>().len(),
+        CHANNELS,
+        "tokens are unique: {tokens:?}"
+    );
     for i in (0..CHANNELS).chain((0..CHANNELS).rev()) {
         let (here, there) = &mut pairs[i];
         patience.send(&mut *there.sender, Flags::NONE, b"ready").expect("send");

@@ -1,4 +1,6 @@
-use anyipc_core::{Attempt, Capabilities, ErrorKind, Name, Object, ObjectState, Operation, Result, SmCode};
+use anyipc_core::{
+    Attempt, Capabilities, ErrorKind, Name, Object, ObjectState, Operation, Result, SmCode,
+};
 
 use super::{assert_gone, assert_unsupported, failed};
 use crate::Fixture;
@@ -21,16 +23,24 @@ pub fn what_lives_is_listed(fixture: &Fixture<'_>) {
         return;
     }
     let owner = fixture.create(&name);
-    for objects in [of(&name, transport.list(&options)), of(&name, transport.inspect(&name, &options))] {
+    for objects in
+        [of(&name, transport.list(&options)), of(&name, transport.inspect(&name, &options))]
+    {
         assert!(!objects.is_empty(), "{name} is alive, but not listed");
         for object in objects {
             assert_eq!(object.state, ObjectState::Live, "{object:?}");
             assert!(!object.kind.is_empty() && !object.path.is_empty(), "{object:?}");
         }
     }
-    assert!(of(&name, transport.sweep(&options, false)).is_empty(), "a live object is not a leftover");
+    assert!(
+        of(&name, transport.sweep(&options, false)).is_empty(),
+        "a live object is not a leftover"
+    );
     fixture.close(owner);
-    assert!(of(&name, transport.list(&options)).is_empty(), "{name} is listed after the last close");
+    assert!(
+        of(&name, transport.list(&options)).is_empty(),
+        "{name} is listed after the last close"
+    );
     match transport.inspect(&name, &options) {
         Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
         objects => assert!(of(&name, objects).is_empty(), "{name} is known after the last close"),
@@ -68,7 +78,11 @@ pub fn an_owner_is_told_that_its_name_was_removed(fixture: &Fixture<'_>) {
             other => break failed(other.map(drop)),
         }
     };
-    assert_eq!((error.kind(), error.operation()), (ErrorKind::Removed, Operation::Accept), "{error}");
+    assert_eq!(
+        (error.kind(), error.operation()),
+        (ErrorKind::Removed, Operation::Accept),
+        "{error}"
+    );
     let error = failed(transport.close(owner));
     assert_eq!(error.code(), Some(SmCode::StatFail), "{error}");
     // The name is free.

@@ -7,7 +7,9 @@ use std::task::{Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use anyipc_core::{Armed, Capabilities, Flags, Queue, RecvHalf, Result, SendHalf, Source, Wait, Waiter};
+use anyipc_core::{
+    Armed, Capabilities, Flags, Queue, RecvHalf, Result, SendHalf, Source, Wait, Waiter,
+};
 
 use super::failed;
 use crate::Fixture;
@@ -59,13 +61,17 @@ fn the_second_is_woken(
     }
     let name = fixture.name();
     let owner = fixture.create(&name);
-    let handle = || Waits { handle: RefCell::new(owner.queue().expect("a handle of the queue")), on };
+    let handle =
+        || Waits { handle: RefCell::new(owner.queue().expect("a handle of the queue")), on };
     let (mut one, mut two, mut other) = (handle(), handle(), handle());
     let tasks = [false, true];
-    for (patience, task) in [Patience::thread(fixture), Patience::task(fixture)].into_iter().zip(tasks) {
+    for (patience, task) in
+        [Patience::thread(fixture), Patience::task(fixture)].into_iter().zip(tasks)
+    {
         for left in [true, false] {
             for swapped in [false, true] {
-                let (first, second) = if swapped { (&mut two, &mut one) } else { (&mut one, &mut two) };
+                let (first, second) =
+                    if swapped { (&mut two, &mut one) } else { (&mut one, &mut two) };
                 prepare(&mut other);
                 assert!(failed(step(second)).is_would_block(), "there is nothing to wait for");
                 let waiter = if task { Waiter::Task(Waker::noop()) } else { Waiter::Thread };
@@ -79,7 +85,9 @@ fn the_second_is_woken(
                         first.disarm();
                     }
                 });
-                patience.until("the call after the sleep", second, step).expect("what was waited for");
+                patience
+                    .until("the call after the sleep", second, step)
+                    .expect("what was waited for");
                 while other.receive().is_ok() {}
             }
         }
@@ -199,6 +207,7 @@ pub fn a_waker_may_call_back(fixture: &Fixture<'_>) {
         called.receiver.lock().expect("the receiver").disarm();
         let _ = done.send(called.calls.load(Ordering::Relaxed));
     });
-    let calls = finished.recv_timeout(WATCHDOG).expect("a waker that calls the transport waits for itself");
+    let calls =
+        finished.recv_timeout(WATCHDOG).expect("a waker that calls the transport waits for itself");
     assert!(calls > 0, "no waker was ever woken or dropped");
 }

@@ -20,9 +20,17 @@ pub fn describes_itself(fixture: &Fixture<'_>) {
     let keys = fixture.transport().keys();
     for (i, key) in keys.iter().enumerate() {
         assert!(!key.name.is_empty() && !key.help.is_empty(), "{key:?} has no name or no help");
-        assert!(keys[..i].iter().all(|other| other.name != key.name), "{} is declared twice", key.name);
+        assert!(
+            keys[..i].iter().all(|other| other.name != key.name),
+            "{} is declared twice",
+            key.name
+        );
         let common = COMMON_KEYS.iter().find(|common| common.name == key.name);
-        assert!(common.is_none_or(|common| common == key), "{} means something else everywhere", key.name);
+        assert!(
+            common.is_none_or(|common| common == key),
+            "{} means something else everywhere",
+            key.name
+        );
     }
 }
 
@@ -98,8 +106,11 @@ pub fn races_have_one_winner(fixture: &Fixture<'_>) {
     const RACERS: usize = 8;
     let gate = Barrier::new(RACERS);
     for adopt in [false, true] {
-        let options =
-            if adopt { fixture.options(&[("create", "open_or_create")]) } else { fixture.options(&[]) };
+        let options = if adopt {
+            fixture.options(&[("create", "open_or_create")])
+        } else {
+            fixture.options(&[])
+        };
         for _ in 0..30 {
             let name = fixture.name();
             let race = || {
@@ -116,7 +127,10 @@ pub fn races_have_one_winner(fixture: &Fixture<'_>) {
             };
             let owners = thread::scope(|scope| {
                 let racers: Vec<_> = (0..RACERS).map(|_| scope.spawn(race)).collect();
-                racers.into_iter().filter_map(|racer| racer.join().expect("racer").then_some(())).count()
+                racers
+                    .into_iter()
+                    .filter_map(|racer| racer.join().expect("racer").then_some(()))
+                    .count()
             });
             assert_eq!(owners, 1, "of {RACERS} creators one wins");
             assert_gone(fixture, &name);
@@ -128,7 +142,8 @@ pub fn one_owner_at_a_time(fixture: &Fixture<'_>) {
     let name = fixture.name();
     let options = fixture.options(&[]);
     let owned = AtomicBool::new(false);
-    let acceptable = |error: Error, kinds: &[ErrorKind]| assert!(kinds.contains(&error.kind()), "{error}");
+    let acceptable =
+        |error: Error, kinds: &[ErrorKind]| assert!(kinds.contains(&error.kind()), "{error}");
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {

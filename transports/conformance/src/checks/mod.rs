@@ -32,7 +32,11 @@ fn failed<T: Debug>(result: Result<T>) -> Error {
 /// A creation that failed because the name lives.
 fn assert_exists<T: Debug>(result: Result<T>) {
     let error = failed(result);
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Exists, Some(SmCode::CreateExist)), "{error}");
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Exists, Some(SmCode::CreateExist)),
+        "{error}"
+    );
 }
 
 /// A call that failed with −3, as opening does.
@@ -50,5 +54,9 @@ fn assert_unsupported<T: Debug>(result: Result<T>) {
 fn assert_gone(fixture: &Fixture<'_>, name: &Name) {
     let error = failed(fixture.transport().open(name, &fixture.options(&[])));
     assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoOwner), "{error}");
-    assert_eq!((error.operation(), error.code()), (Operation::Open, Some(SmCode::OpenFail)), "{error}");
+    assert_eq!(
+        (error.operation(), error.code()),
+        (Operation::Open, Some(SmCode::OpenFail)),
+        "{error}"
+    );
 }

@@ -8,9 +8,16 @@ pub fn every_legal_name_works(fixture: &Fixture<'_>) {
         return;
     }
     let long = "x".repeat(MAX_NAME - 60);
-    for like in
-        ["...", ".hidden", "with space ", "ä日本語🦀", "~$%&*?|<>:;\"'`", "-rf", "a?b=c&d#e%20", &long]
-    {
+    for like in [
+        "...",
+        ".hidden",
+        "with space ",
+        "ä日本語🦀",
+        "~$%&*?|<>:;\"'`",
+        "-rf",
+        "a?b=c&d#e%20",
+        &long,
+    ] {
         let name = fixture.name_like(like);
         let owner = fixture.create(&name);
         fixture.close(fixture.open(&name));

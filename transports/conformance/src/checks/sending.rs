@@ -107,16 +107,23 @@ pub fn without_room_a_wait_sleeps(fixture: &Fixture<'_>) {
                 match here.sender.arm(Waiter::Thread).expect("arm") {
                     Armed::Ready => {}
                     Armed::Source(interest) => {
-                        let source = here.sender.source().expect("armed for a source, but there is none");
+                        let source =
+                            here.sender.source().expect("armed for a source, but there is none");
                         (fixture.sleeper)(&source, interest, SLEEP);
                     }
                     Armed::Park => here.sender.park(SLEEP),
                     Armed::After(time) => std::thread::sleep(time.min(SLEEP)),
-                    armed @ Armed::Waker => assert_ne!(armed, Armed::Waker, "a thread has no waker"),
+                    armed @ Armed::Waker => {
+                        assert_ne!(armed, Armed::Waker, "a thread has no waker")
+                    }
                 }
             }
             here.sender.disarm();
-            assert!(tries < 100, "{tries} tries within {SLEEP:?} beside {} frames of {len}", sent.len());
+            assert!(
+                tries < 100,
+                "{tries} tries within {SLEEP:?} beside {} frames of {len}",
+                sent.len()
+            );
             // More than was sent.
             for _ in 0..2 + sent.len() / 4 {
                 let Some(oldest) = sent.pop_front() else { break };

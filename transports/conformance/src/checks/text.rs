@@ -14,7 +14,11 @@ fn read(endpoint: &dyn DynEndpoint) -> Result<Vec<u8>> {
 }
 
 /// Reads while the owner takes steps of accepting: some transports let it answer only then. Nobody connects.
-fn read_beside(fixture: &Fixture<'_>, owner: &dyn DynEndpoint, reader: &dyn DynEndpoint) -> Result<Vec<u8>> {
+fn read_beside(
+    fixture: &Fixture<'_>,
+    owner: &dyn DynEndpoint,
+    reader: &dyn DynEndpoint,
+) -> Result<Vec<u8>> {
     thread::scope(|scope| {
         let reading = scope.spawn(|| read(reader));
         let (mut attempt, watchdog) = (Attempt::new(fixture.hello()), Watchdog::new("the text"));
@@ -35,7 +39,8 @@ pub fn texts_of_any_length(fixture: &Fixture<'_>) {
     }
     let every_byte: Vec<u8> = (1..=255).collect();
     let lengths = [1, 2, 7, 100, 4095, 4096, 100_000];
-    let texts = lengths.into_iter().map(|len| b"anyipc".iter().copied().cycle().take(len).collect());
+    let texts =
+        lengths.into_iter().map(|len| b"anyipc".iter().copied().cycle().take(len).collect());
     for text in [Vec::new(), every_byte, "grüß dich, 世界".into()].into_iter().chain(texts) {
         let name = fixture.name();
         let alloc = || fixture.transport().alloc_lpsz(&name, &text, &fixture.options(&[]));
@@ -70,7 +75,8 @@ pub fn a_text_lives_with_its_holders(fixture: &Fixture<'_>) {
     }
     let name = fixture.name();
     let options = fixture.options(&[]);
-    let creator = fixture.transport().alloc_lpsz(&name, b"still here", &options).expect("alloc_lpsz");
+    let creator =
+        fixture.transport().alloc_lpsz(&name, b"still here", &options).expect("alloc_lpsz");
     let opener = fixture.open(&name);
     fixture.close(creator);
     if fixture.can(Capabilities::OUTLIVES_CREATOR) {

@@ -44,7 +44,9 @@ impl SmCode {
     pub(super) const fn of(operation: Operation, kind: ErrorKind) -> Option<Self> {
         match (operation, kind) {
             (_, ErrorKind::OutOfMemory) => Some(Self::MemFail),
-            (Operation::Create | Operation::AllocLpsz, ErrorKind::Exists) => Some(Self::CreateExist),
+            (Operation::Create | Operation::AllocLpsz, ErrorKind::Exists) => {
+                Some(Self::CreateExist)
+            }
             (Operation::Create | Operation::AllocLpsz, _) => Some(Self::CreateFail),
             (Operation::Open | Operation::Connect | Operation::ReadLpsz, _) => Some(Self::OpenFail),
             (_, ErrorKind::StatFailed | ErrorKind::Removed) => Some(Self::StatFail),

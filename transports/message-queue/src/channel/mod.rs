@@ -14,7 +14,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{Armed, Error, ErrorKind, Hello, Operation, Result, Role, Waiter};
-use anyipc_shared_memory::parts::{Extent, Fabric, Ground, Half, Link, Region, Side, Ticket, sleep, wake};
+use anyipc_shared_memory::parts::{
+    Extent, Fabric, Ground, Half, Link, Region, Side, Ticket, sleep, wake,
+};
 
 use crate::layout::{CHUNK, Full, Geometry, MAX_CHUNKS, MIN_CHUNKS, longest_in};
 use crate::party::{Company, Party};
@@ -63,7 +65,12 @@ impl Fabric for Settings {
         both.checked_next_multiple_of(PAGE).map(Extent::whole)
     }
 
-    fn halves(&self, region: Region, capacity: usize, side: Side) -> io::Result<(Sender, Receiver)> {
+    fn halves(
+        &self,
+        region: Region,
+        capacity: usize,
+        side: Side,
+    ) -> io::Result<(Sender, Receiver)> {
         let unfit = || io::Error::from(io::ErrorKind::InvalidData);
         let geometry = direction(capacity).ok_or_else(unfit)?;
         let bytes = geometry.size().ok_or_else(unfit)?;
@@ -112,7 +119,12 @@ fn rearm(
     announce(party, kind, true, operation)
 }
 
-fn announce(party: &mut Party<Other>, kind: usize, task: bool, operation: Operation) -> Result<Armed> {
+fn announce(
+    party: &mut Party<Other>,
+    kind: usize,
+    task: bool,
+    operation: Operation,
+) -> Result<Armed> {
     if party.company.link.is_gone() {
         return Ok(Armed::Ready);
     }

@@ -1,7 +1,9 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use anyipc_core::{Armed, Error, ErrorKind, Flags, Operation, RecvHalf, Result, Source, Wait, Waiter};
+use anyipc_core::{
+    Armed, Error, ErrorKind, Flags, Operation, RecvHalf, Result, Source, Wait, Waiter,
+};
 use anyipc_shared_memory::parts::{Half, Link, Pulse, ReadySlot};
 
 use super::Other;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use anyipc_core::{
-    Armed, Error, ErrorKind, Flags, Hello, Interest, Operation, RecvHalf, Result, Role, SendHalf, Source,
-    Wait, Waiter,
+    Armed, Error, ErrorKind, Flags, Hello, Interest, Operation, RecvHalf, Result, Role, SendHalf,
+    Source, Wait, Waiter,
 };
 use anyipc_os::Fd;
 use anyipc_shared_memory::parts::{Extent, Fabric, Link, Pulse, ReadySlot, Region, Side};
@@ -58,7 +58,12 @@ impl Fabric for Pair<'_> {
         Ok(vec![make()?, make()?])
     }
 
-    fn halves(&self, region: Region, _capacity: usize, side: Side) -> io::Result<(Sender, Receiver)> {
+    fn halves(
+        &self,
+        region: Region,
+        _capacity: usize,
+        side: Side,
+    ) -> io::Result<(Sender, Receiver)> {
         let mut queues = side.extras.into_iter();
         let (Some(to_owner), Some(to_opener)) = (queues.next(), queues.next()) else {
             return Err(io::ErrorKind::InvalidData.into());
@@ -112,7 +117,11 @@ impl End {
     fn ended(&mut self, bit: u32) -> Option<ErrorKind> {
         let gone = self.link.is_gone() || self.pulse.is_due() && self.link.look();
         // The mark last: who leaves in order sets it before the socket hangs up.
-        if self.is_marked(bit) { Some(ErrorKind::Closed) } else { gone.then_some(ErrorKind::PeerGone) }
+        if self.is_marked(bit) {
+            Some(ErrorKind::Closed)
+        } else {
+            gone.then_some(ErrorKind::PeerGone)
+        }
     }
 }
 
@@ -142,7 +151,8 @@ impl Sender {
 
     /// Sends what is in `scratch`.
     fn push(&mut self) -> Result<()> {
-        sys::send(&self.end.queue, 0, &self.scratch).map_err(|error| failed(Operation::Send, error))?;
+        sys::send(&self.end.queue, 0, &self.scratch)
+            .map_err(|error| failed(Operation::Send, error))?;
         self.tell();
         Ok(())
     }
@@ -168,7 +178,8 @@ impl SendHalf for Sender {
     ) -> Result<()> {
         self.begin(max)?;
         // Only we take room away: what there is now stays.
-        let status = sys::status(&self.end.queue).map_err(|error| failed(Operation::Send, error))?;
+        let status =
+            sys::status(&self.end.queue).map_err(|error| failed(Operation::Send, error))?;
         if status.messages >= self.end.most {
             return Err(Error::new(Operation::Send, ErrorKind::WouldBlock));
         }

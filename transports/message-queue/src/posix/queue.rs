@@ -53,7 +53,8 @@ impl Handle {
                 priorities - 1
             ));
         }
-        let limit = sys::limit("msgsize_max").map_or("unknown".to_owned(), |limit| limit.to_string());
+        let limit =
+            sys::limit("msgsize_max").map_or("unknown".to_owned(), |limit| limit.to_string());
         Error::new(Operation::Send, ErrorKind::MessageTooLarge).because(format!(
             "{len} bytes are more than the {longest} that this queue takes; make it with a larger max_message=, up to \
              /proc/sys/fs/mqueue/msgsize_max, which is {limit}"
@@ -79,7 +80,8 @@ impl Queue for Handle {
         if priority >= self.shape.priorities || message.len() > self.shape.longest as usize {
             return Err(self.refuse(priority, message.len()));
         }
-        let sent = sys::send(&self.queue, priority, message).map_err(|error| failed(Operation::Send, error));
+        let sent = sys::send(&self.queue, priority, message)
+            .map_err(|error| failed(Operation::Send, error));
         match (sent, self.shape.full) {
             (Err(error), Full::Error) if error.is_would_block() => {
                 Err(Error::new(Operation::Send, ErrorKind::Full))

@@ -77,7 +77,12 @@ impl Record {
     ///
     /// # Errors
     /// `Unsupported` without `/proc`.
-    pub(crate) fn new(name: &Name, shape: Shape, text: usize, operation: Operation) -> Result<Self> {
+    pub(crate) fn new(
+        name: &Name,
+        shape: Shape,
+        text: usize,
+        operation: Operation,
+    ) -> Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let os_name = name.os_name();
         let hash = os_name.rsplit('-').next().unwrap_or_default();
@@ -157,7 +162,9 @@ impl Record {
         loop {
             match make(&self.channel, shape, true) {
                 // Whoever made that is dead, or about to take the name away itself.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => unlink(&self.channel)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    unlink(&self.channel)?
+                }
                 made => {
                     let fd = made?;
                     unlink(&self.channel)?;

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{
-    Armed, COMMON_KEYS, Endpoint as _, Error, Interest, Name, Options, Queue, Result, Transport, Wait, Waiter,
+    Armed, COMMON_KEYS, Endpoint as _, Error, Interest, Name, Options, Queue, Result, Transport,
+    Wait, Waiter,
 };
 use anyipc_message_queue::{Endpoint, MessageQueue};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -76,7 +77,8 @@ fn until<T>(
             Armed::Park => half.park(slice),
             Armed::After(time) => std::thread::sleep(time),
             Armed::Source(interest) => {
-                let flags = if interest == Interest::Readable { PollFlags::IN } else { PollFlags::OUT };
+                let flags =
+                    if interest == Interest::Readable { PollFlags::IN } else { PollFlags::OUT };
                 let source = half.source()?;
                 let mut fds = [PollFd::from_borrowed_fd(source.as_fd(), flags)];
                 let limit = Timespec { tv_sec: 0, tv_nsec: slice.subsec_nanos().into() };

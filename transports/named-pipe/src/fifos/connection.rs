@@ -73,7 +73,9 @@ impl Connection {
         set.watch(&back, Interest::Readable)?;
         let mut pages = Pages::new(data.capacity()?, page_size());
         let max_frame = MAX_FRAME.min(pages.capacity().saturating_sub(FRAME_HEADER));
-        if !greeting.is_empty() && (!pages.take(greeting.len()) || data.write(greeting)? != greeting.len()) {
+        if !greeting.is_empty()
+            && (!pages.take(greeting.len()) || data.write(greeting)? != greeting.len())
+        {
             return Err(io::ErrorKind::WriteZero.into());
         }
         // The owner says how much: no more than a user may ask for.
@@ -166,8 +168,9 @@ impl Drop for Offer {
 /// A name that nobody else has or guesses.
 fn ticket() -> Result<String> {
     let mut bytes = [0; TICKET / 2];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::io(Operation::Connect, "drawing a ticket", io::Error::other(error)))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::io(Operation::Connect, "drawing a ticket", io::Error::other(error))
+    })?;
     Ok(bytes.iter().fold(String::with_capacity(TICKET), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -227,7 +230,9 @@ impl Room {
                     self.pages.was_written(MARK.len());
                     self.lacks(data, Lack::Answer)?;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.lacks(data, Lack::Page)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.lacks(data, Lack::Page)?
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -414,7 +419,8 @@ mod tests {
             let data = Fifo::writer(&dir, &name).unwrap();
             dir.unlink(&name).unwrap();
             let pages = Pages::new(data.capacity().unwrap(), page_size());
-            let mut room = Room { pages, most: 100_001, lack: Lack::None, set: Set::new().unwrap() };
+            let mut room =
+                Room { pages, most: 100_001, lack: Lack::None, set: Set::new().unwrap() };
             let frame = vec![0; 60_000];
             while room.pages.take(frame.len()) || room.ask(&data, frame.len()).unwrap() {
                 assert_eq!(data.write(&frame).unwrap(), frame.len());

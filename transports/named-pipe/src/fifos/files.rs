@@ -11,7 +11,8 @@ pub(crate) const DOOR: &str = ".fifo";
 pub(crate) const TEXT: &str = ".text";
 /// A text that is not whole yet.
 pub(crate) const UNFINISHED_TEXT: &str = ".text.tmp";
-pub(crate) static MARKS: Marks = Marks { prefix: PREFIX, suffix: ".lock", heading: "anyipc-pipe 1" };
+pub(crate) static MARKS: Marks =
+    Marks { prefix: PREFIX, suffix: ".lock", heading: "anyipc-pipe 1" };
 
 /// A connection's FIFOs. The connector sends on the first, which it holds locked while it lives, and learns on
 /// the second that the owner stopped receiving; the others are the owner's.

@@ -19,8 +19,13 @@ static RENDEZVOUS: GroupKind = GroupKind {
 };
 
 /// A connection's on its way.
-static ASKING: GroupKind =
-    GroupKind { object: "connection", ends: &CONNECTION, lock: FileKind::Fifo, text: None, marks: None };
+static ASKING: GroupKind = GroupKind {
+    object: "connection",
+    ends: &CONNECTION,
+    lock: FileKind::Fifo,
+    text: None,
+    marks: None,
+};
 
 /// All objects of this transport.
 pub(crate) fn list(dir: &Dir) -> Result<Vec<Object>> {
@@ -81,7 +86,9 @@ fn is_asking(group: &Group) -> bool {
 fn group_of(file: &str) -> (String, &'static GroupKind) {
     let connection = ASKING.ends.iter().find_map(|end| file.strip_suffix(end));
     let ticket = connection.and_then(|stem| stem.rsplit_once('.')).map(|(_, ticket)| ticket);
-    if let (Some(stem), Some(TICKET)) = (connection, ticket.filter(|text| is_ticket(text)).map(str::len)) {
+    if let (Some(stem), Some(TICKET)) =
+        (connection, ticket.filter(|text| is_ticket(text)).map(str::len))
+    {
         return (stem.to_owned(), &ASKING);
     }
     let stem = RENDEZVOUS.ends.iter().find_map(|end| file.strip_suffix(end));

@@ -58,7 +58,8 @@ impl Settings {
     }
 
     fn hello(&self, hello: &Hello, ours: usize) -> Hello {
-        let asked = round(hello.capacity, usize::MAX).map_or(hello.capacity, |rounded| rounded as u64);
+        let asked =
+            round(hello.capacity, usize::MAX).map_or(hello.capacity, |rounded| rounded as u64);
         let capacity = if hello.capacity == 0 { ours as u64 } else { asked };
         Hello { capacity, ..hello.clone() }
     }
@@ -66,7 +67,9 @@ impl Settings {
 
 /// What the system makes of a size; the largest that is allowed if that is less.
 fn round(bytes: u64, largest: usize) -> std::result::Result<usize, usize> {
-    let rounded =
-        usize::try_from(bytes).ok().filter(|bytes| *bytes > 0).and_then(usize::checked_next_power_of_two);
+    let rounded = usize::try_from(bytes)
+        .ok()
+        .filter(|bytes| *bytes > 0)
+        .and_then(usize::checked_next_power_of_two);
     rounded.map(|size| size.max(PAGE)).filter(|size| *size <= largest).ok_or(largest)
 }

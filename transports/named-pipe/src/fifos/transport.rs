@@ -64,7 +64,8 @@ impl Transport for NamedPipe {
     /// The text lives as long as the endpoint. `create=open_or_create` does not apply: a live name is `Exists`.
     fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
         let settings = Settings::read(options, Operation::AllocLpsz)?;
-        own(&settings, name, Some(text), Operation::AllocLpsz)?.ok_or_else(|| owned(Operation::AllocLpsz))
+        own(&settings, name, Some(text), Operation::AllocLpsz)?
+            .ok_or_else(|| owned(Operation::AllocLpsz))
     }
 
     fn close(&self, endpoint: Endpoint) -> Result<()> {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyipc_conformance::Patience;
-use anyipc_core::{COMMON_KEYS, Error, Flags, Hello, Name, Operation, Options, Peer, Result, Transport};
+use anyipc_core::{
+    COMMON_KEYS, Error, Flags, Hello, Name, Operation, Options, Peer, Result, Transport,
+};
 use anyipc_named_pipe::{Endpoint, NamedPipe, Receiver, Sender};
 use anyipc_os::{Dir, Scope};
 

@@ -112,5 +112,9 @@ pub trait Listening {
     ) -> Result<Step>;
 
     /// Makes a channel of a complete handshake, which is not watched any more.
-    fn admit(&mut self, handshake: Self::Handshake, set: &Set) -> Admission<Self::Handshake, Self::Channel>;
+    fn admit(
+        &mut self,
+        handshake: Self::Handshake,
+        set: &Set,
+    ) -> Admission<Self::Handshake, Self::Channel>;
 }

@@ -45,7 +45,11 @@ impl Listening for Crowd<'_> {
     fn next(&mut self, _set: &Set) -> io::Result<Next<Connector>> {
         (self.next)()
     }
-    fn step(&mut self, connector: &mut Connector, _others: &mut HalfOpen<Connector>) -> Result<Step> {
+    fn step(
+        &mut self,
+        connector: &mut Connector,
+        _others: &mut HalfOpen<Connector>,
+    ) -> Result<Step> {
         if connector.work > 0 {
             connector.work -= 1;
             return Ok(Step::Works);
@@ -148,7 +152,10 @@ fn a_handshake_with_work_left_lets_others_go_first_and_is_never_forgotten() {
         }
         calls += 1;
         assert!(calls < 5 || channels > 0, "the second one waits for the first one's work");
-        assert!(channels == 2 || matches!(half_open.arm(), Ok(Armed::Ready)), "nothing wakes this sleep");
+        assert!(
+            channels == 2 || matches!(half_open.arm(), Ok(Armed::Ready)),
+            "nothing wakes this sleep"
+        );
     }
     assert!(calls >= STEPS, "one call did it all");
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use rustix::fs::{
-    AtFlags, Mode, OFlags, chmod, chmodat, fchmod, fstat, linkat, mkdir, open, openat, statat, unlinkat,
+    AtFlags, Mode, OFlags, chmod, chmodat, fchmod, fstat, linkat, mkdir, open, openat, statat,
+    unlinkat,
 };
 use rustix::process::{geteuid, getuid};
 
@@ -64,7 +65,9 @@ impl Dir {
         let path = base(op)?.join(format!("anyipc-{user}-shared"));
         let fd = match Fd::make(|| system::open_to_reach(&path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(|e| Error::io(op, &format!("opening {}", path.display()), e))?,
+            opened => {
+                opened.map_err(|e| Error::io(op, &format!("opening {}", path.display()), e))?
+            }
         };
         let dir = Self { fd, path };
         dir.check(user, SHARED, op)?;
@@ -112,8 +115,9 @@ impl Dir {
     /// Whether it is this user's, and nobody else has more than `mode` grants.
     fn check(&self, user: u32, mode: Mode, op: Operation) -> Result<()> {
         let path = self.path.display();
-        let stat = fstat(&self.fd)
-            .map_err(|e| Error::io(op, &format!("reading the status of {path}"), io::Error::from(e)))?;
+        let stat = fstat(&self.fd).map_err(|e| {
+            Error::io(op, &format!("reading the status of {path}"), io::Error::from(e))
+        })?;
         if stat.st_uid == user && stat.st_mode & 0o077 & !mode.as_raw_mode() == 0 {
             return Ok(());
         }
@@ -133,13 +137,15 @@ impl Dir {
 
     /// Opens a file for reading and writing. Follows no link and waits for nothing: a FIFO opens at once.
     pub fn open_file(&self, name: &str) -> io::Result<Fd> {
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags =
+            OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         Fd::make(|| Ok(openat(&self.fd, name, flags, Mode::empty())?))
     }
 
     /// Makes a file of this name, mode 0600; `AlreadyExists` if there is one.
     pub fn create_file(&self, name: &str) -> io::Result<Fd> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         self.fresh(name, flags)
     }
 
@@ -198,9 +204,12 @@ impl AsFd for Dir {
 
 fn base(op: Operation) -> Result<PathBuf> {
     let Some(chosen) = std::env::var_os("ANYIPC_DIR").filter(|dir| !dir.is_empty()) else {
-        return system::base().map_err(|error| Error::io(op, "asking where this user's files belong", error));
+        return system::base()
+            .map_err(|error| Error::io(op, "asking where this user's files belong", error));
     };
-    let refuse = |kind, why: &str| Err(Error::new(op, kind).because(format!("ANYIPC_DIR={chosen:?}: {why}")));
+    let refuse = |kind, why: &str| {
+        Err(Error::new(op, kind).because(format!("ANYIPC_DIR={chosen:?}: {why}")))
+    };
     if getuid() != geteuid() {
         return refuse(ErrorKind::PermissionDenied, "not honoured in a set-user-ID program");
     }

@@ -79,7 +79,8 @@ pub fn register() -> io::Result<()> {
     static DONE: OnceLock<i32> = OnceLock::new();
     // SAFETY: the handlers are functions of this program, which is never unloaded while it can fork, and
     // they do only what a child of a multi-threaded process may do: atomics and system calls.
-    let code = *DONE.get_or_init(|| unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) });
+    let code = *DONE
+        .get_or_init(|| unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) });
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
 }
 

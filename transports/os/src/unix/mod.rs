@@ -26,12 +26,13 @@ pub use fork::{Quiet, generation, register};
 pub use short::{Spare, Watched, is_shortage, lacks_descriptors};
 pub use sleep::sleep;
 pub use system::{
-    NO_SIGNAL, Set, hold, holders, is_held, is_number_locked, no_signal, peer_of, take_descriptors, try_lock,
-    try_lock_number, try_write_lock, unlock_number, write_unlock,
+    NO_SIGNAL, Set, hold, holders, is_held, is_number_locked, no_signal, peer_of, take_descriptors,
+    try_lock, try_lock_number, try_write_lock, unlock_number, write_unlock,
 };
 #[cfg(target_os = "linux")]
 pub use system::{
-    SendMemory, limit_unsent, recv_descriptors, refuse_data, segment, send_memory, unlock_send_buffer, unsent,
+    SendMemory, limit_unsent, recv_descriptors, refuse_data, segment, send_memory,
+    unlock_send_buffer, unsent,
 };
 pub use text::{overwrite, read_text};
 

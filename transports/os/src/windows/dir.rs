@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use windows_sys::Win32::Foundation::{GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE};
 use windows_sys::Win32::Storage::FileSystem::{
-    CREATE_NEW, CreateDirectoryW, CreateFileW, DELETE, FILE_ATTRIBUTE_NORMAL, FILE_FLAG_BACKUP_SEMANTICS,
-    FILE_FLAG_DELETE_ON_CLOSE, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE,
-    FILE_SHARE_READ, FILE_SHARE_WRITE, READ_CONTROL,
+    CREATE_NEW, CreateDirectoryW, CreateFileW, DELETE, FILE_ATTRIBUTE_NORMAL,
+    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_DELETE_ON_CLOSE, FILE_FLAG_OPEN_REPARSE_POINT,
+    FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, READ_CONTROL,
 };
 
 use super::fd::{Fd, status};
@@ -45,8 +45,9 @@ impl Dir {
 
     /// `Unsupported`: a directory of what other users may reach is a matter of modes.
     pub fn shared(op: Operation) -> Result<Self> {
-        Err(Error::new(op, ErrorKind::Unsupported)
-            .because("scope=system: not on Windows, where users have no numbers; use scope=user, or tcp://"))
+        Err(Error::new(op, ErrorKind::Unsupported).because(
+            "scope=system: not on Windows, where users have no numbers; use scope=user, or tcp://",
+        ))
     }
 
     /// There is none.
@@ -71,7 +72,9 @@ impl Dir {
             if error.kind() == ErrorKind::NotFound { error.as_kind(ErrorKind::Io) } else { error }
         };
         match make(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail("making", error)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(fail("making", error));
+            }
             _ => {}
         }
         let there = look_at(&path).map_err(|error| fail("opening", error))?;

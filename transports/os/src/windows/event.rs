@@ -6,7 +6,9 @@ use std::task::Wake;
 
 use anyipc_core::{Handles, Source};
 use windows_sys::Win32::Foundation::{HANDLE, WAIT_OBJECT_0};
-use windows_sys::Win32::System::Threading::{CreateEventW, ResetEvent, SetEvent, WaitForSingleObject};
+use windows_sys::Win32::System::Threading::{
+    CreateEventW, ResetEvent, SetEvent, WaitForSingleObject,
+};
 
 /// Signalled from [`set`](Self::set) to [`reset`](Self::reset): what a thread or a reactor waits for.
 #[derive(Debug)]

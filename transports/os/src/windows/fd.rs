@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyipc_core::Handles;
 use windows_sys::Win32::Storage::FileSystem::{
-    BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_TYPE_DISK,
-    GetFileInformationByHandle, GetFileType,
+    BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT,
+    FILE_TYPE_DISK, GetFileInformationByHandle, GetFileType,
 };
 
 use super::security;

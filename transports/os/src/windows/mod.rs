@@ -19,8 +19,8 @@ pub use dir::Dir;
 pub use event::Event;
 pub use fd::{Fd, overwrite, read_text};
 pub use lock::{
-    hold, holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock_number,
-    write_unlock,
+    hold, holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock,
+    unlock_number, write_unlock,
 };
 pub use pipe::Pipe;
 pub use pipe_listener::PipeListener;

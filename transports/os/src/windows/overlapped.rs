@@ -3,7 +3,9 @@ use std::os::windows::io::{AsRawHandle, OwnedHandle};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use windows_sys::Win32::Foundation::{ERROR_IO_INCOMPLETE, ERROR_IO_PENDING, HANDLE, WAIT_OBJECT_0};
+use windows_sys::Win32::Foundation::{
+    ERROR_IO_INCOMPLETE, ERROR_IO_PENDING, HANDLE, WAIT_OBJECT_0,
+};
 use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, OVERLAPPED};
 use windows_sys::Win32::System::Threading::WaitForSingleObject;
 
@@ -102,7 +104,9 @@ impl Overlapped {
     pub(super) fn result(&mut self, ends: bool) -> io::Result<usize> {
         let mut moved = 0;
         // SAFETY: the operation was begun with these, and they live as long as `self`.
-        let done = unsafe { GetOverlappedResult(self.handle.as_raw_handle(), self.state(), &mut moved, 0) };
+        let done = unsafe {
+            GetOverlappedResult(self.handle.as_raw_handle(), self.state(), &mut moved, 0)
+        };
         if done != 0 {
             self.begun = false;
             return Ok(moved as usize);

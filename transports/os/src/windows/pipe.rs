@@ -93,7 +93,8 @@ impl Pipe {
     /// The process at the other end: the one that opened it, or that made it.
     pub fn peer(&self) -> io::Result<u32> {
         let mut pid = 0;
-        let ask = if self.server { GetNamedPipeClientProcessId } else { GetNamedPipeServerProcessId };
+        let ask =
+            if self.server { GetNamedPipeClientProcessId } else { GetNamedPipeServerProcessId };
         // SAFETY: the pipe is open as long as `self` lives, and `pid` is ours to write.
         if unsafe { ask(self.handle.as_raw_handle(), &mut pid) } == 0 {
             return Err(io::Error::last_os_error());
@@ -187,7 +188,12 @@ impl Reading {
                 Err(error) => match error.raw_os_error().map(|code| code as u32) {
                     // With the thread that began it ends what a thread has begun.
                     Some(ERROR_OPERATION_ABORTED) => continue,
-                    Some(ERROR_BROKEN_PIPE | ERROR_HANDLE_EOF | ERROR_NO_DATA | ERROR_PIPE_NOT_CONNECTED) => {
+                    Some(
+                        ERROR_BROKEN_PIPE
+                        | ERROR_HANDLE_EOF
+                        | ERROR_NO_DATA
+                        | ERROR_PIPE_NOT_CONNECTED,
+                    ) => {
                         self.over = true;
                     }
                     _ => return Err(error),

@@ -13,10 +13,10 @@ use windows_sys::Win32::Security::Authorization::{
     SDDL_REVISION_1, SE_FILE_OBJECT, SE_KERNEL_OBJECT, SE_OBJECT_TYPE,
 };
 use windows_sys::Win32::Security::{
-    ACCESS_ALLOWED_ACE, ACE_HEADER, ACL, DACL_SECURITY_INFORMATION, EqualSid, GetAce, GetTokenInformation,
-    IsWellKnownSid, OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES, TOKEN_QUERY,
-    TOKEN_USER, TokenUser, WinBuiltinAdministratorsSid, WinCreatorOwnerRightsSid, WinCreatorOwnerSid,
-    WinLocalSystemSid,
+    ACCESS_ALLOWED_ACE, ACE_HEADER, ACL, DACL_SECURITY_INFORMATION, EqualSid, GetAce,
+    GetTokenInformation, IsWellKnownSid, OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID,
+    SECURITY_ATTRIBUTES, TOKEN_QUERY, TOKEN_USER, TokenUser, WinBuiltinAdministratorsSid,
+    WinCreatorOwnerRightsSid, WinCreatorOwnerSid, WinLocalSystemSid,
 };
 use windows_sys::Win32::System::SystemServices::{ACCESS_ALLOWED_ACE_TYPE, ACCESS_DENIED_ACE_TYPE};
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
@@ -179,7 +179,10 @@ fn look(handle: HANDLE, kind: SE_OBJECT_TYPE) -> io::Result<Access> {
     let _descriptor = Private(descriptor);
     // SAFETY: the system gave the owner and the list, valid as long as the descriptor is.
     unsafe {
-        Ok(Access { ours: !owner.is_null() && is_trusted(user, owner), private: is_private(user, list) })
+        Ok(Access {
+            ours: !owner.is_null() && is_trusted(user, owner),
+            private: is_private(user, list),
+        })
     }
 }
 
@@ -215,8 +218,14 @@ unsafe fn is_private(user: &User, list: *const ACL) -> bool {
 /// # Safety
 /// `sid` is a valid identifier.
 unsafe fn is_trusted(user: &User, sid: PSID) -> bool {
-    const TRUSTED: [i32; 4] =
-        [WinBuiltinAdministratorsSid, WinCreatorOwnerRightsSid, WinCreatorOwnerSid, WinLocalSystemSid];
+    const TRUSTED: [i32; 4] = [
+        WinBuiltinAdministratorsSid,
+        WinCreatorOwnerRightsSid,
+        WinCreatorOwnerSid,
+        WinLocalSystemSid,
+    ];
     // SAFETY: the caller's promise; the user's own is valid, too.
-    unsafe { EqualSid(sid, user.sid()) != 0 || TRUSTED.iter().any(|kind| IsWellKnownSid(sid, *kind) != 0) }
+    unsafe {
+        EqualSid(sid, user.sid()) != 0 || TRUSTED.iter().any(|kind| IsWellKnownSid(sid, *kind) != 0)
+    }
 }

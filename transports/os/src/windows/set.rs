@@ -7,7 +7,9 @@ use std::time::Instant;
 use super::event::Event;
 use super::short::Spare;
 use anyipc_core::{Handles, Interest, Source};
-use windows_sys::Win32::System::Threading::{CancelWaitableTimer, CreateWaitableTimerW, SetWaitableTimer};
+use windows_sys::Win32::System::Threading::{
+    CancelWaitableTimer, CreateWaitableTimerW, SetWaitableTimer,
+};
 
 /// Handles and a clock that are waited for together: ready when one of them is.
 #[derive(Debug)]
@@ -62,7 +64,9 @@ impl Set {
     /// Ends it for something that stays open.
     pub fn forget(&self, what: &impl Handles) {
         let handles = &mut self.members().handles;
-        what.each(&mut |gone| handles.retain(|handle| !ptr::eq(handle.as_ptr(), Arc::as_ptr(gone))));
+        what.each(&mut |gone| {
+            handles.retain(|handle| !ptr::eq(handle.as_ptr(), Arc::as_ptr(gone)))
+        });
     }
 
     /// Makes the set ready from this moment on, or never by the clock. Said before each sleep, which then is on all
@@ -121,7 +125,8 @@ impl Clock {
             None => unsafe { CancelWaitableTimer(timer) },
             Some(moment) => {
                 // Negative is from now on, in units of 100 ns.
-                let units = moment.saturating_duration_since(Instant::now()).as_nanos().div_ceil(100);
+                let units =
+                    moment.saturating_duration_since(Instant::now()).as_nanos().div_ceil(100);
                 let due = -i64::try_from(units).unwrap_or(i64::MAX);
                 // SAFETY: the timer is open as long as `self` lives, and `due` for the call; there is no callback.
                 unsafe { SetWaitableTimer(timer, &due, 0, None, ptr::null(), 0) }

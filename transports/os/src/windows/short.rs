@@ -16,7 +16,8 @@ pub fn is_shortage(error: &io::Error) -> bool {
     const NO_MEMORY: i32 = 8;
     const NO_RESOURCES: i32 = 1450;
     const NO_BUFFERS: i32 = 10055;
-    lacks_descriptors(error) || matches!(error.raw_os_error(), Some(NO_MEMORY | NO_RESOURCES | NO_BUFFERS))
+    lacks_descriptors(error)
+        || matches!(error.raw_os_error(), Some(NO_MEMORY | NO_RESOURCES | NO_BUFFERS))
 }
 
 /// True if handles are short at the moment.

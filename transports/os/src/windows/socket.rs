@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyipc_core::{Handles, Interest, Source};
 use windows_sys::Win32::Networking::WinSock::{
-    FD_ACCEPT, FD_CLOSE, FD_READ, FD_SET, FD_WRITE, SIO_TCP_INITIAL_RTO, SO_EXCLUSIVEADDRUSE, SOCKET,
-    SOCKET_ERROR, SOL_SOCKET, TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS, TCP_INITIAL_RTO_PARAMETERS, TIMEVAL,
-    WSAEventSelect, WSAIoctl, select, setsockopt,
+    FD_ACCEPT, FD_CLOSE, FD_READ, FD_SET, FD_WRITE, SIO_TCP_INITIAL_RTO, SO_EXCLUSIVEADDRUSE,
+    SOCKET, SOCKET_ERROR, SOL_SOCKET, TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS,
+    TCP_INITIAL_RTO_PARAMETERS, TIMEVAL, WSAEventSelect, WSAIoctl, select, setsockopt,
 };
 
 use super::event::Event;
@@ -83,7 +83,13 @@ pub fn claim_port(socket: &impl AsRawSocket) -> io::Result<()> {
     let on = 1_i32.to_ne_bytes();
     // SAFETY: the socket is open for the call, and the value has the size that is said.
     let code = unsafe {
-        setsockopt(raw(socket), SOL_SOCKET, SO_EXCLUSIVEADDRUSE, on.as_ptr(), size_of_val(&on) as i32)
+        setsockopt(
+            raw(socket),
+            SOL_SOCKET,
+            SO_EXCLUSIVEADDRUSE,
+            on.as_ptr(),
+            size_of_val(&on) as i32,
+        )
     };
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

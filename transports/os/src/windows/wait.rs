@@ -15,8 +15,8 @@ use windows_sys::Win32::Foundation::{
     HANDLE, INVALID_HANDLE_VALUE, WAIT_FAILED, WAIT_OBJECT_0, WAIT_TIMEOUT,
 };
 use windows_sys::Win32::System::Threading::{
-    INFINITE, RegisterWaitForSingleObject, UnregisterWaitEx, WT_EXECUTEONLYONCE, WaitForMultipleObjects,
-    WaitForSingleObject,
+    INFINITE, RegisterWaitForSingleObject, UnregisterWaitEx, WT_EXECUTEONLYONCE,
+    WaitForMultipleObjects, WaitForSingleObject,
 };
 
 use super::event::Event;
@@ -60,7 +60,8 @@ pub fn sleep_on(sources: &[(Source, Interest)], longest: Duration) -> bool {
         return sleep_in_crowd(sources, longest);
     }
     // Rounded up: waking early would be for nothing.
-    let millis = u32::try_from(longest.as_nanos().div_ceil(1_000_000)).unwrap_or(INFINITE).min(INFINITE - 1);
+    let millis =
+        u32::try_from(longest.as_nanos().div_ceil(1_000_000)).unwrap_or(INFINITE).min(INFINITE - 1);
     // SAFETY: `raw` begins with `count` handles, which `held` keeps open during the call.
     match unsafe { WaitForMultipleObjects(count as u32, raw.as_ptr(), 0, millis) } {
         WAIT_TIMEOUT => false,
@@ -131,7 +132,8 @@ unsafe impl Sync for Watch {}
 impl Readiness {
     /// Begins to watch; `waker` is woken once, from a thread of the system.
     pub fn new(source: &Source, waker: &Waker) -> io::Result<Self> {
-        let state = Arc::new(State { ready: AtomicBool::new(false), waker: Mutex::new(waker.clone()) });
+        let state =
+            Arc::new(State { ready: AtomicBool::new(false), waker: Mutex::new(waker.clone()) });
         let (mut watches, mut failed) = (Vec::new(), None);
         // To have it watched costs more than to look.
         source.each(&mut |handle| {

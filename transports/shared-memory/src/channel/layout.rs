@@ -35,7 +35,11 @@ impl Layout {
     }
 
     /// The ring over a larger array, which is all of this memory.
-    pub(crate) fn enlarge(ring: &SharedRing, memory: &Fd, capacity: usize) -> io::Result<SharedRing> {
+    pub(crate) fn enlarge(
+        ring: &SharedRing,
+        memory: &Fd,
+        capacity: usize,
+    ) -> io::Result<SharedRing> {
         let ring = ring.with_array(Arc::new(Map::new(memory, capacity)?), 0, capacity);
         ring.ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
@@ -54,7 +58,8 @@ impl Layout {
     /// The rings in memory of [`Layout::extent`].
     pub(crate) fn over(map: &Arc<Map>, capacity: usize, spares: bool) -> io::Result<Self> {
         let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-        let ring = |index| SharedRing::new(map, index * RING_CONTROL, DATA + index * capacity, capacity);
+        let ring =
+            |index| SharedRing::new(map, index * RING_CONTROL, DATA + index * capacity, capacity);
         let (to_owner, to_opener) = ring(0).zip(ring(1)).ok_or_else(invalid)?;
         let larger = |ring: &SharedRing, index| {
             let larger = || ring.with_array(Arc::clone(map), spare(capacity, index), SPARE);

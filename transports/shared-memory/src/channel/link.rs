@@ -162,8 +162,11 @@ impl Link {
     pub fn prepare_again(&self, half: Half, waker: &Waker) {
         let (mut shared, forgotten) = self.remember(half, waker);
         shared.sleeps += 1;
-        let woken =
-            if shared.sleeps >= MAX_SLEEPS { self.empty(&mut shared, Some(half)) } else { Woken::default() };
+        let woken = if shared.sleeps >= MAX_SLEEPS {
+            self.empty(&mut shared, Some(half))
+        } else {
+            Woken::default()
+        };
         drop(shared);
         drop(forgotten);
         wake(woken);

@@ -73,7 +73,8 @@ impl ReadyPage {
     /// Takes all set bits, but leaves that of `keep`, if it is set: its sender then only looks at it.
     pub(crate) fn take(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) {
         for (index, word) in self.used().iter().enumerate() {
-            let kept = keep.filter(|slot| slot / 64 == index as u64).map_or(0, |slot| 1 << (slot % 64));
+            let kept =
+                keep.filter(|slot| slot / 64 == index as u64).map_or(0, |slot| 1 << (slot % 64));
             let mut bits = word.load(Ordering::Relaxed);
             if bits & !kept != 0 {
                 bits = word.fetch_and(kept, Ordering::SeqCst);
@@ -222,7 +223,8 @@ mod tests {
         });
         let (sent, seen, bell) = &*shared;
         for round in 0..ROUNDS {
-            let look = |keep| !taken(&page, keep).is_empty() && sent.load(Ordering::Acquire) > round;
+            let look =
+                |keep| !taken(&page, keep).is_empty() && sent.load(Ordering::Acquire) > round;
             while !((0..20).any(|_| look(keep)) || look(None)) {
                 if page.arm() {
                     let slept = Instant::now();

@@ -74,7 +74,11 @@ impl Receiver {
     /// Shows the next frame to `read`, if it is there, has at most `most` bytes, and nothing has to be looked after. The
     /// error is for [`take`](Self::take).
     #[inline]
-    fn pop_next<R>(&mut self, most: usize, read: impl FnOnce(&[u8]) -> R) -> std::result::Result<R, usize> {
+    fn pop_next<R>(
+        &mut self,
+        most: usize,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> std::result::Result<R, usize> {
         if !self.link.is_sound() || self.broken {
             return Err(usize::MAX);
         }
@@ -124,7 +128,8 @@ impl Receiver {
             return Err(corrupt());
         }
         // An unknown flag cannot come from our sender; the frame is shown to nobody.
-        let mut show = |flags: u8, frame: &[u8]| Flags::from_bits(flags).map(|flags| read(flags, frame));
+        let mut show =
+            |flags: u8, frame: &[u8]| Flags::from_bits(flags).map(|flags| read(flags, frame));
         // At most two turns, and one for each of an offer and a move, whatever lies in the ring.
         let (mut gone, mut offered) = (false, false);
         let (result, wake) = loop {
@@ -161,7 +166,8 @@ impl Receiver {
             return Err(self.condemn());
         }
         let memory = self.link.handed_over();
-        let larger = memory.and_then(|memory| Layout::follow(self.ring.ring(), &memory, self.limit).ok());
+        let larger =
+            memory.and_then(|memory| Layout::follow(self.ring.ring(), &memory, self.limit).ok());
         let wake = self.ring.answer(larger.is_some());
         self.larger = larger.map_or(Larger::Declined, Larger::Accepted);
         self.link.wake(wake, self.ring.ring().producer());
@@ -198,7 +204,9 @@ impl Receiver {
             return None;
         }
         Some(match refusal {
-            Refusal::WouldBlock | Refusal::Cancelled => Error::new(Operation::Receive, ErrorKind::WouldBlock),
+            Refusal::WouldBlock | Refusal::Cancelled => {
+                Error::new(Operation::Receive, ErrorKind::WouldBlock)
+            }
             Refusal::Closed => Error::new(Operation::Receive, ErrorKind::Closed),
             Refusal::Corrupt | Refusal::Offered | Refusal::Moved => self.condemn(),
         })
@@ -213,7 +221,11 @@ impl Receiver {
             None => Armed::Ready,
             Some(value) => {
                 self.parked = value;
-                if waiting == state::PARKED { Armed::Park } else { Armed::Source(Interest::Readable) }
+                if waiting == state::PARKED {
+                    Armed::Park
+                } else {
+                    Armed::Source(Interest::Readable)
+                }
             }
         }
     }
@@ -224,14 +236,17 @@ impl Receiver {
         match refusal {
             Refusal::Closed => Error::new(Operation::Receive, ErrorKind::Closed),
             Refusal::Corrupt | Refusal::Offered | Refusal::Moved => self.condemn(),
-            Refusal::WouldBlock | Refusal::Cancelled => Error::new(Operation::Receive, ErrorKind::PeerGone),
+            Refusal::WouldBlock | Refusal::Cancelled => {
+                Error::new(Operation::Receive, ErrorKind::PeerGone)
+            }
         }
     }
 }
 
 #[cold]
 fn corrupt() -> Error {
-    Error::new(Operation::Receive, ErrorKind::Corrupt).because("the peer broke the format of the ring")
+    Error::new(Operation::Receive, ErrorKind::Corrupt)
+        .because("the peer broke the format of the ring")
 }
 
 #[cfg(test)]

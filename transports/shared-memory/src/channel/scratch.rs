@@ -42,7 +42,10 @@ mod tests {
         for round in 0..3 {
             use_of(&mut scratch, 1 << 20);
             (0..3).for_each(|_| use_of(&mut scratch, 10));
-            assert!(scratch.bytes.capacity() >= 1 << 20, "another large one may follow, round {round}");
+            assert!(
+                scratch.bytes.capacity() >= 1 << 20,
+                "another large one may follow, round {round}"
+            );
         }
         (0..10).for_each(|_| use_of(&mut scratch, 10));
         assert!(scratch.bytes.capacity() <= KEPT);

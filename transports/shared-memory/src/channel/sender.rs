@@ -101,7 +101,19 @@ impl Sender {
         let max_frame = ring.max_payload();
         let (pulse, roomy) = (Pulse::new(), growth.roomy(max_frame));
         let (haste, scratch) = (Haste::default(), Scratch::default());
-        Self { ring, link, pulse, ready, parked: 0, max_frame, roomy, growth, haste, in_place, scratch }
+        Self {
+            ring,
+            link,
+            pulse,
+            ready,
+            parked: 0,
+            max_frame,
+            roomy,
+            growth,
+            haste,
+            in_place,
+            scratch,
+        }
     }
 
     /// Moves to the spare array or offers a larger one, if that is due; moves to one that was accepted. If anything fails,
@@ -206,7 +218,12 @@ impl Sender {
 
     /// Sends a frame: on the short way if nothing has to be looked after.
     #[inline]
-    fn send_next(&mut self, flags: Flags, payload: &[u8], copy: impl FnOnce(&[u8], &mut [u8])) -> Result<()> {
+    fn send_next(
+        &mut self,
+        flags: Flags,
+        payload: &[u8],
+        copy: impl FnOnce(&[u8], &mut [u8]),
+    ) -> Result<()> {
         if flags != Flags::NONE || !self.link.is_sound() || !self.haste.lasts() {
             return self.send_looking(flags, payload);
         }
@@ -306,7 +323,11 @@ impl Sender {
             None => Ok(Armed::Ready),
             Some(value) => {
                 self.parked = value;
-                Ok(if waiting == state::PARKED { Armed::Park } else { Armed::Source(Interest::Readable) })
+                Ok(if waiting == state::PARKED {
+                    Armed::Park
+                } else {
+                    Armed::Source(Interest::Readable)
+                })
             }
         }
     }
@@ -343,8 +364,9 @@ impl Sender {
 
     #[cold]
     fn gone(&self) -> Error {
-        let closed =
-            self.ring.ring().consumer().load(std::sync::atomic::Ordering::Acquire) & state::CLOSED != 0;
+        let closed = self.ring.ring().consumer().load(std::sync::atomic::Ordering::Acquire)
+            & state::CLOSED
+            != 0;
         Error::new(Operation::Send, if closed { ErrorKind::Closed } else { ErrorKind::PeerGone })
     }
 
@@ -423,7 +445,8 @@ impl SendHalf for Sender {
     }
 
     fn expect(&mut self, len: usize) {
-        self.growth.wanted = len.saturating_mul(FRAMES).checked_next_power_of_two().unwrap_or(usize::MAX);
+        self.growth.wanted =
+            len.saturating_mul(FRAMES).checked_next_power_of_two().unwrap_or(usize::MAX);
         if self.link.is_ours() {
             self.grow();
         }

@@ -31,7 +31,8 @@ fn growing_pair(
 ) -> (Layout, Halves, Option<Halves>) {
     let base = std::env::temp_dir();
     let dir = Dir::under(&base, Operation::Create).unwrap();
-    let path = format!("channel-test-{}-{:?}.sock", std::process::id(), std::thread::current().id());
+    let path =
+        format!("channel-test-{}-{:?}.sock", std::process::id(), std::thread::current().id());
     let name = Name::new(&path).unwrap().os_name();
     let listener = Listener::bind(&dir, &name).unwrap();
     let ours = Socket::connect(&dir, &name).unwrap();
@@ -43,8 +44,10 @@ fn growing_pair(
     let map = || Arc::new(Map::new(&memory, extent.len).unwrap());
     let layout = Layout::over(&map(), capacity, spares).unwrap();
     let mapped = Layout::over(&map(), capacity, spares).unwrap();
-    let a = halves(&layout, Arc::new(Link::new(Arc::new(ours))), Role::Owner, None, in_place, limit);
-    let b = halves(&mapped, Arc::new(Link::new(Arc::new(theirs))), Role::Opener, None, in_place, limit);
+    let a =
+        halves(&layout, Arc::new(Link::new(Arc::new(ours))), Role::Owner, None, in_place, limit);
+    let b =
+        halves(&mapped, Arc::new(Link::new(Arc::new(theirs))), Role::Opener, None, in_place, limit);
     (mapped, a, Some(b))
 }
 
@@ -116,7 +119,10 @@ fn arming_after_the_news_does_not_sleep() {
     send_b.try_send(Flags::NONE, b"x").unwrap();
     let start = Instant::now();
     recv_a.park(Duration::from_secs(20));
-    assert!(start.elapsed() < Duration::from_secs(10), "the sender took the flag, so the futex differs");
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "the sender took the flag, so the futex differs"
+    );
     assert_eq!(recv_a.arm(Waiter::Thread).unwrap(), Armed::Ready);
 }
 
@@ -172,7 +178,8 @@ fn a_full_ring_goes_on_in_the_spare_array_at_once() {
         let (_, (mut sender, _recv), b) = growing_pair(4096, false, limit, limit > 4096);
         let (_send, mut receiver) = b.unwrap();
         let message = |i: u32| vec![i as u8; 500];
-        let sent = (0..).take_while(|i| sender.try_send(Flags::NONE, &message(*i)).is_ok()).count() as u32;
+        let sent =
+            (0..).take_while(|i| sender.try_send(Flags::NONE, &message(*i)).is_ok()).count() as u32;
         let room = if limit > 4096 { SPARE } else { 4096 } / 512;
         assert!((room - 3..=room).contains(&(sent as usize)), "{sent} of {room}");
         for i in 0..sent {
@@ -210,7 +217,8 @@ fn a_panicking_reader_uses_the_message_up() {
         let (_send, mut receiver) = b.unwrap();
         sender.try_send(Flags::NONE, b"poison").unwrap();
         sender.try_send(Flags::NONE, b"next").unwrap();
-        let read = std::panic::AssertUnwindSafe(|| receiver.try_recv_with(&mut |_, _| panic!("poisoned")));
+        let read =
+            std::panic::AssertUnwindSafe(|| receiver.try_recv_with(&mut |_, _| panic!("poisoned")));
         assert!(std::panic::catch_unwind(read).is_err());
         assert_eq!(bytes(&mut receiver).unwrap(), b"next");
     }
@@ -259,7 +267,8 @@ fn an_array_full_of_offers_ends_with_the_second() {
     const CAPACITY: usize = 4 << 20;
     let (done, ended) = std::sync::mpsc::channel();
     let test = move || {
-        let (layout, (_send, mut receiver), _peer) = growing_pair(CAPACITY, false, 2 * CAPACITY, false);
+        let (layout, (_send, mut receiver), _peer) =
+            growing_pair(CAPACITY, false, 2 * CAPACITY, false);
         for line in 0..layout.to_owner.lines() {
             layout.to_owner.header(line).store(3 << 40 | line << 48, Ordering::Relaxed);
         }

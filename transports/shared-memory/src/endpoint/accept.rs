@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Hello, MAX_HELLO, Operation, Peer, Rejections, Reply, Result, Role,
-    Source,
+    Armed, Attempt, Error, ErrorKind, Hello, MAX_HELLO, Operation, Peer, Rejections, Reply, Result,
+    Role, Source,
 };
 use anyipc_os::half_open::{Admission, HalfOpen, Handshake, Listening, Next, Reserve, Step};
 use anyipc_os::lacks_descriptors;
@@ -195,10 +195,15 @@ impl<F: Fabric> Listening for Accepting<'_, F> {
         self.make_memory(&mut guest.reserve)
     }
 
-    fn admit(&mut self, mut guest: Guest, set: &Set) -> Admission<Guest, (F::Sender, F::Receiver, Peer)> {
+    fn admit(
+        &mut self,
+        mut guest: Guest,
+        set: &Set,
+    ) -> Admission<Guest, (F::Sender, F::Receiver, Peer)> {
         guest.reserve.release();
         let Some(memory) = self.memory.take() else {
-            let error = Error::new(Operation::Accept, ErrorKind::Io).because("the channel has no memory");
+            let error =
+                Error::new(Operation::Accept, ErrorKind::Io).because("the channel has no memory");
             return Admission::Refused(Some(guest), error);
         };
         let (region, ready, extras) = match self.hand_over(&guest, memory.fd(), set) {
@@ -219,7 +224,9 @@ impl<F: Fabric> Listening for Accepting<'_, F> {
         let side = Side { link, role, ready, uid, extra, extras };
         match self.fabric.halves(region, self.fabric.capacity(), side) {
             Ok((sender, receiver)) => Admission::Channel((sender, receiver, peer)),
-            Err(error) => Admission::Refused(None, Error::io(Operation::Accept, "making the channel", error)),
+            Err(error) => {
+                Admission::Refused(None, Error::io(Operation::Accept, "making the channel", error))
+            }
         }
     }
 }
@@ -251,7 +258,8 @@ impl<F: Fabric> Accepting<'_, F> {
         memory: &Fd,
         set: &Set,
     ) -> Result<(Region, Option<ReadySlot>, Vec<Fd>)> {
-        let fail = |what: &'static str| move |error: io::Error| Error::io(Operation::Accept, what, error);
+        let fail =
+            |what: &'static str| move |error: io::Error| Error::io(Operation::Accept, what, error);
         let fabric = self.fabric;
         let extent = fabric.extent(fabric.capacity(), fabric.extra());
         let extent = extent.ok_or_else(|| out_of_range(Operation::Accept))?;
@@ -271,15 +279,16 @@ impl<F: Fabric> Accepting<'_, F> {
         bytes.extend(fabric.extra().to_le_bytes());
         let extras = fabric.extras().map_err(fail("making the channel's descriptors"))?;
         let mut fds: Vec<&Fd> = std::iter::once(memory).chain(&extras).collect();
-        if let (Some(_), Some(ready)) = (&slot, self.inbox.as_ref().and_then(|inbox| inbox.ready.as_ref())) {
+        if let (Some(_), Some(ready)) =
+            (&slot, self.inbox.as_ref().and_then(|inbox| inbox.ready.as_ref()))
+        {
             fds.push(ready.fd());
         }
         guest.socket.take_descriptors();
         match guest.socket.send_with(&bytes, &fds) {
             Ok(sent) if sent == bytes.len() => Ok((region, slot, extras)),
-            Ok(_) => {
-                Err(Error::new(Operation::Accept, ErrorKind::Io).because("the welcome went out in part"))
-            }
+            Ok(_) => Err(Error::new(Operation::Accept, ErrorKind::Io)
+                .because("the welcome went out in part")),
             Err(error) => Err(fail("sending the welcome")(error)),
         }
     }
@@ -370,9 +379,8 @@ impl Guest {
                     .because("the connector said more than its hello"));
             }
             if self.said.len() >= MAX_HELLO {
-                return Err(
-                    Error::new(Operation::Accept, ErrorKind::Corrupt).because("the hello is too long")
-                );
+                return Err(Error::new(Operation::Accept, ErrorKind::Corrupt)
+                    .because("the hello is too long"));
             }
         }
     }

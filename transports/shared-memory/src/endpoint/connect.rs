@@ -2,7 +2,8 @@ use std::io;
 use std::sync::Arc;
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Hello, Interest, Name, Operation, Peer, Reply, Result, Role, Source,
+    Armed, Attempt, Error, ErrorKind, Hello, Interest, Name, Operation, Peer, Reply, Result, Role,
+    Source,
 };
 use std::time::{Duration, Instant};
 
@@ -94,10 +95,16 @@ fn ask(dir: &Dir, at: &str, hello: &Hello) -> Result<Asked> {
         )));
     }
     match socket.send_with(&bytes, &[]) {
-        Ok(sent) if sent == bytes.len() => {
-            Ok(Asked { socket: Arc::new(socket), owner, heard: Vec::new(), fds: Vec::new(), began: None })
+        Ok(sent) if sent == bytes.len() => Ok(Asked {
+            socket: Arc::new(socket),
+            owner,
+            heard: Vec::new(),
+            fds: Vec::new(),
+            began: None,
+        }),
+        Ok(_) => {
+            Err(Error::new(Operation::Connect, ErrorKind::Io).because("the hello went out in part"))
         }
-        Ok(_) => Err(Error::new(Operation::Connect, ErrorKind::Io).because("the hello went out in part")),
         Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => Err(no_owner()),
         Err(error) => Err(fail(error)),
     }
@@ -123,15 +130,20 @@ impl Asked {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.patience(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => return Err(no_owner()),
-                Err(error) => return Err(Error::io(Operation::Connect, "reading the owner's answer", error)),
+                Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => {
+                    return Err(no_owner());
+                }
+                Err(error) => {
+                    return Err(Error::io(Operation::Connect, "reading the owner's answer", error));
+                }
             }
             if self.fds.len() > 2 + extras {
                 return Err(strange("it sent too many descriptors"));
             }
             if let Some((reply, used)) = Reply::decode(&self.heard)? {
                 let theirs = reply.into_result()?;
-                if let Some([a, b, c, d, limit @ ..]) = self.heard[used..].first_chunk::<TRAILER>() {
+                if let Some([a, b, c, d, limit @ ..]) = self.heard[used..].first_chunk::<TRAILER>()
+                {
                     return Ok(Some((
                         theirs,
                         u32::from_le_bytes([*a, *b, *c, *d]),
@@ -181,7 +193,8 @@ impl Asked {
             io::ErrorKind::InvalidData => strange(&error.to_string()),
             _ => Error::io(Operation::Connect, "mapping the channel's memory", error),
         };
-        let map = check_anonymous(&memory, size).and_then(|()| Map::new(&memory, size)).map_err(unfit)?;
+        let map =
+            check_anonymous(&memory, size).and_then(|()| Map::new(&memory, size)).map_err(unfit)?;
         let extras: Vec<Fd> = fds.by_ref().take(F::EXTRAS).collect();
         if extras.len() < F::EXTRAS {
             return Err(strange("it handed over too few descriptors"));
@@ -192,7 +205,8 @@ impl Asked {
         };
         let link = Arc::new(Link::new(Arc::clone(&self.socket)));
         let side = Side { link, role: Role::Opener, ready, uid: owner.uid, extra, extras };
-        let (sender, receiver) = fabric.halves(Region::whole(map), capacity, side).map_err(unfit)?;
+        let (sender, receiver) =
+            fabric.halves(Region::whole(map), capacity, side).map_err(unfit)?;
         Ok((sender, receiver, Peer { pid: owner.pid, uid: Some(owner.uid), hello: theirs }))
     }
 }

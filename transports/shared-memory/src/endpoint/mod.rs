@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
+    Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Source,
+    Waiter,
 };
 
 use crate::block::Block;

@@ -36,9 +36,12 @@ impl Settings {
         let capacity = match options.number(keys::CAPACITY) {
             None => None,
             Some(bytes) => {
-                let rounded = usize::try_from(bytes).ok().and_then(usize::checked_next_power_of_two);
-                let fits =
-                    rounded.filter(|_| bytes > 0).map(|r| r.max(MIN_CAPACITY)).filter(|r| *r <= MAX_CAPACITY);
+                let rounded =
+                    usize::try_from(bytes).ok().and_then(usize::checked_next_power_of_two);
+                let fits = rounded
+                    .filter(|_| bytes > 0)
+                    .map(|r| r.max(MIN_CAPACITY))
+                    .filter(|r| *r <= MAX_CAPACITY);
                 let capacity = fits.ok_or_else(|| {
                     invalid(format!("capacity={bytes} is out of range: 1 to {MAX_CAPACITY} bytes, rounded up to a power of two of {MIN_CAPACITY} or more"))
                 })?;
@@ -56,7 +59,11 @@ impl Settings {
         Ok(Self {
             capacity,
             trusting: options.text(keys::TRUST) == Some("same-user"),
-            scope: if options.text(keys::SCOPE) == Some("system") { Scope::System } else { Scope::User },
+            scope: if options.text(keys::SCOPE) == Some("system") {
+                Scope::System
+            } else {
+                Scope::User
+            },
             size,
             patience: options.span(keys::TIMEOUT).unwrap_or(PATIENCE),
             adopt: options.text(keys::CREATE) == Some("open_or_create"),
@@ -81,7 +88,9 @@ impl Fabric for Settings {
     fn insists(&self, hello: &Hello) -> u64 {
         match (hello.capacity, self.capacity) {
             (0, ours) => ours.unwrap_or(0) as u64,
-            (asked, _) => asked.checked_next_power_of_two().unwrap_or(asked).max(MIN_CAPACITY as u64),
+            (asked, _) => {
+                asked.checked_next_power_of_two().unwrap_or(asked).max(MIN_CAPACITY as u64)
+            }
         }
     }
 
@@ -95,12 +104,18 @@ impl Fabric for Settings {
         self.capacity.unwrap_or(DEFAULT_LIMIT) as u64
     }
 
-    fn halves(&self, region: Region, capacity: usize, side: Side) -> io::Result<(Sender, Receiver)> {
+    fn halves(
+        &self,
+        region: Region,
+        capacity: usize,
+        side: Side,
+    ) -> io::Result<(Sender, Receiver)> {
         let layout = Layout::over(region.map(), capacity, has_spares(capacity, side.extra))?;
         // Messages of a peer of this user are read where they stand, if the address allows it.
         let in_place = self.trusting && side.uid == user();
         // An owner may not make us reserve more than we would by ourselves.
-        let limit = usize::try_from(side.extra).unwrap_or(usize::MAX).min(DEFAULT_LIMIT.max(capacity));
+        let limit =
+            usize::try_from(side.extra).unwrap_or(usize::MAX).min(DEFAULT_LIMIT.max(capacity));
         Ok(halves(&layout, side.link, side.role, side.ready, in_place, limit))
     }
 }

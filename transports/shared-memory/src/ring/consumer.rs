@@ -102,7 +102,10 @@ impl<S: Storage> Consumer<S> {
     /// Shows the next record to `read`. If `read` panics, the record is used up. The wake is due in both cases
     /// of `Ok`, and also, by [`rest`](Self::rest), after a refusal.
     #[inline]
-    pub(crate) fn pop<R>(&mut self, read: impl FnOnce(u8, &[u8]) -> R) -> Result<(R, Wake), Refusal> {
+    pub(crate) fn pop<R>(
+        &mut self,
+        read: impl FnOnce(u8, &[u8]) -> R,
+    ) -> Result<(R, Wake), Refusal> {
         let header = self.ring.header(self.head).load(Ordering::Acquire);
         let (len, flags) = self.find(header)?;
         let result = self.take(len, |payload| read(flags, payload)).ok_or(Refusal::Corrupt)?;
@@ -114,7 +117,11 @@ impl<S: Storage> Consumer<S> {
     /// [`max_payload`](Self::max_payload): then it is for [`pop`](Self::pop). Afterwards [`turn`](Self::turn) may be
     /// [due](Self::is_due).
     #[inline]
-    pub(crate) fn pop_next<R>(&mut self, most: usize, read: impl FnOnce(&[u8]) -> R) -> Result<R, usize> {
+    pub(crate) fn pop_next<R>(
+        &mut self,
+        most: usize,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, usize> {
         let head = self.head;
         let mut found = 0;
         let length = |header| {
@@ -216,7 +223,11 @@ impl<S: Storage> Consumer<S> {
         let room = size - (self.head & (size - 1));
         let fits = word.len <= self.max && lines_for(word.len) <= room;
         let known = matches!(word.kind, DATA | PADDING | OFFER | MOVED);
-        if fits && known && word.position == self.head as u16 { Ok(word) } else { Err(Refusal::Corrupt) }
+        if fits && known && word.position == self.head as u16 {
+            Ok(word)
+        } else {
+            Err(Refusal::Corrupt)
+        }
     }
 
     /// Nothing is there: is that for good?

@@ -34,7 +34,12 @@ impl SharedRing {
     /// The ring whose control words are at `control` and whose array of `capacity` bytes is at `data`.
     /// `None` if that does not lie in the mapping, aligned, or `capacity` is not a power of two of 8 lines
     /// or more.
-    pub(crate) fn new(map: &Arc<Map>, control: usize, data: usize, capacity: usize) -> Option<Self> {
+    pub(crate) fn new(
+        map: &Arc<Map>,
+        control: usize,
+        data: usize,
+        capacity: usize,
+    ) -> Option<Self> {
         if !control.is_multiple_of(LINE) || !inside(map, control, RING_CONTROL) {
             return None;
         }

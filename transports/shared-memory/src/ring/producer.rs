@@ -1,6 +1,6 @@
 use super::{
-    DATA, MOVED, OFFER, PADDING, Refusal, Storage, TOGETHER, Wake, Word, announce, disarm, leave, lines_for,
-    max_payload, state, take_waiter, waits, wake,
+    DATA, MOVED, OFFER, PADDING, Refusal, Storage, TOGETHER, Wake, Word, announce, disarm, leave,
+    lines_for, max_payload, state, take_waiter, waits, wake,
 };
 use crate::primitive::Ordering;
 
@@ -136,7 +136,11 @@ impl<S: Storage> Producer<S> {
 
     /// Sends one record of bytes by `copy`, without flags, where there is nothing to look after.
     #[inline]
-    pub(crate) fn push_next(&mut self, payload: &[u8], copy: impl FnOnce(&[u8], &mut [u8])) -> Pushed {
+    pub(crate) fn push_next(
+        &mut self,
+        payload: &[u8],
+        copy: impl FnOnce(&[u8], &mut [u8]),
+    ) -> Pushed {
         let start = self.tail;
         if !self.goes_straight(payload.len()) {
             return Pushed::Not;
@@ -158,7 +162,9 @@ impl<S: Storage> Producer<S> {
         }
         self.ring.header(start).store(Word::pack(len, flags, DATA, start), Ordering::Release);
         if start != self.tail {
-            self.ring.header(self.tail).store(Word::pack(0, 0, PADDING, self.tail), Ordering::Release);
+            self.ring
+                .header(self.tail)
+                .store(Word::pack(0, 0, PADDING, self.tail), Ordering::Release);
         }
         self.tail = end;
         let waits = waits(self.ring.consumer());

@@ -61,7 +61,8 @@ impl Storage for Heap {
     }
     fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
         let words = self.words(position, len)?;
-        let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.load(Ordering::Relaxed).to_ne_bytes()).collect();
+        let mut bytes: Vec<u8> =
+            words.iter().flat_map(|w| w.load(Ordering::Relaxed).to_ne_bytes()).collect();
         let result = f(&mut bytes[..len]);
         for (word, chunk) in words.iter().zip(bytes.chunks_exact(8)) {
             let chunk = std::array::from_fn(|i| chunk[i]);
@@ -71,7 +72,8 @@ impl Storage for Heap {
     }
     fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let words = self.words(position, len)?;
-        let bytes: Vec<u8> = words.iter().flat_map(|w| w.load(Ordering::Relaxed).to_ne_bytes()).collect();
+        let bytes: Vec<u8> =
+            words.iter().flat_map(|w| w.load(Ordering::Relaxed).to_ne_bytes()).collect();
         Some(f(&bytes[..len]))
     }
 }
@@ -251,7 +253,10 @@ fn two_threads_lose_nothing() {
     loop {
         match consumer.pop(|_, p| {
             assert_eq!(p[..4], expected.to_le_bytes());
-            assert!(p[4..].iter().all(|b| *b == expected as u8) && p.len() == 8 + (expected % 200) as usize);
+            assert!(
+                p[4..].iter().all(|b| *b == expected as u8)
+                    && p.len() == 8 + (expected % 200) as usize
+            );
         }) {
             Ok(_) => expected += 1,
             Err(Refusal::WouldBlock) => {
@@ -294,7 +299,10 @@ fn what_was_given_up_is_never_read() {
                 frame.fill(0xff);
                 used
             };
-            assert_eq!(producer.push(max, 0, |frame| scribble(frame, None)), Err(Refusal::Cancelled));
+            assert_eq!(
+                producer.push(max, 0, |frame| scribble(frame, None)),
+                Err(Refusal::Cancelled)
+            );
             let used = usize::from(round) % (max + 1);
             producer.push(max, 0, |frame| scribble(frame, Some(used))).unwrap();
             assert_eq!(consumer.pop(|_, frame| frame.to_vec()).unwrap().0, vec![0xff; used]);
@@ -351,7 +359,10 @@ fn nobody_sleeps_through_an_unfenced_record() {
             if let Some(value) = consumer.arm(state::PARKED) {
                 let slept = Instant::now();
                 sys::futex_wait(consumer.ring().consumer(), value, Duration::from_secs(20));
-                assert!(slept.elapsed() < Duration::from_secs(20), "round {round} was slept through");
+                assert!(
+                    slept.elapsed() < Duration::from_secs(20),
+                    "round {round} was slept through"
+                );
                 consumer.disarm();
             }
         }

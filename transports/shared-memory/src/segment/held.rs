@@ -98,8 +98,9 @@ impl Held {
             return Err(Error::new(Operation::Close, ErrorKind::Forked));
         }
         let map = self.map.take();
-        let companions = map
-            .is_some_and(|map| self.kind.companion.is_some() && super::companions(&map).load(Relaxed) != 0);
+        let companions = map.is_some_and(|map| {
+            self.kind.companion.is_some() && super::companions(&map).load(Relaxed) != 0
+        });
         // While we hold the lock nobody may remove the name: if it is not ours, someone broke in.
         let there = self.is_named();
         let last_goes = self.removes || matches!(there, Ok(false));
@@ -116,12 +117,17 @@ impl Held {
         }
         let fail = |why: &str| {
             let path = self.dir.path().join(&self.file);
-            Error::new(Operation::Close, ErrorKind::StatFailed).because(format!("{}: {why}", path.display()))
+            Error::new(Operation::Close, ErrorKind::StatFailed)
+                .because(format!("{}: {why}", path.display()))
         };
         match there {
             Ok(true) => Ok(()),
-            Ok(false) => Err(fail("the object was removed or replaced while it was held; it is released")),
-            Err(error) => Err(fail("it is released, but its status cannot be read").from_source(error)),
+            Ok(false) => {
+                Err(fail("the object was removed or replaced while it was held; it is released"))
+            }
+            Err(error) => {
+                Err(fail("it is released, but its status cannot be read").from_source(error))
+            }
         }
     }
 }

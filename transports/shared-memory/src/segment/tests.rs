@@ -94,7 +94,8 @@ fn what_persists_stays_without_holders() {
     let mut bytes = [0; 4];
     again.fd().read_at(&mut bytes, sys::page_size() as u64).unwrap();
     assert_eq!(&bytes, b"here");
-    let error = Segment::create(&place.dir, &name(), New::block(1), WAIT, Operation::Create).unwrap_err();
+    let error =
+        Segment::create(&place.dir, &name(), New::block(1), WAIT, Operation::Create).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exists);
     again.abandon();
     assert_eq!(state(), anyipc_core::ObjectState::Persistent);
@@ -106,13 +107,16 @@ fn what_persists_stays_without_holders() {
 fn race(temporary: bool) {
     let place = Place::new();
     let stop = AtomicBool::new(false);
-    let live = |found: &Segment| sys::same_file(&place.dir, &BLOCK.file(&name()), found.fd()).unwrap();
+    let live =
+        |found: &Segment| sys::same_file(&place.dir, &BLOCK.file(&name()), found.fd()).unwrap();
     let work = |seed: u64| {
         let name = name();
         let attach = place.attach(&name, Operation::Create);
         let mut random = seed;
         for _ in 0..400 {
-            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             let segment = if temporary && (random >> 33) & 1 == 0 {
                 match attach.find().unwrap() {
                     Found::Live(held, header) => Some(attach.map(held, header).unwrap()),
@@ -120,8 +124,13 @@ fn race(temporary: bool) {
                     Found::Changing => None,
                 }
             } else {
-                let made =
-                    Segment::open_or_create(&place.dir, &name, New::block(64), WAIT, Operation::Create);
+                let made = Segment::open_or_create(
+                    &place.dir,
+                    &name,
+                    New::block(64),
+                    WAIT,
+                    Operation::Create,
+                );
                 Some(made.unwrap().0)
             };
             let Some(segment) = segment else { continue };

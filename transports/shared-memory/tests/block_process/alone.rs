@@ -49,7 +49,8 @@ pub(crate) fn fork(body: impl FnOnce() -> bool) -> Forked {
     // SAFETY: the child runs only the body and leaves by `_exit`; glibc's allocator works after a fork.
     match unsafe { libc::fork() } {
         0 => {
-            let fine = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(false);
+            let fine =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(false);
             let _ = std::io::stdout().flush();
             // SAFETY: ends this process without running what belongs to the parent.
             unsafe { libc::_exit(if fine { 0 } else { 9 }) }

@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use anyipc_core::{COMMON_KEYS, Endpoint as _, Error, Name, Options, Result, Role, Transport, keys};
+use anyipc_core::{
+    COMMON_KEYS, Endpoint as _, Error, Name, Options, Result, Role, Transport, keys,
+};
 use anyipc_shared_memory::{Block, Endpoint, SharedMemory};
 
 const ROLE: &str = "ANYIPC_TEST_PROCESS";
@@ -29,7 +31,8 @@ impl Place {
     pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Relaxed);
-        let path = Path::new("/dev/shm").join(format!("anyipc-test-{}-{number}", std::process::id()));
+        let path =
+            Path::new("/dev/shm").join(format!("anyipc-test-{}-{number}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
@@ -55,7 +58,9 @@ impl Place {
     /// The names of all files.
     pub(crate) fn files(&self) -> Vec<String> {
         match std::fs::read_dir(self.private()) {
-            Ok(entries) => entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect(),
+            Ok(entries) => {
+                entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect()
+            }
             Err(_) => Vec::new(),
         }
     }
@@ -225,7 +230,9 @@ fn obey(words: &[&str], held: &mut HashMap<String, Endpoint>) -> Result<String, 
             block(&held[slot]).read_at(number(offset), &mut bytes)?;
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         }
-        ["store", slot, text] => block(&held[slot]).store_bytes(text.as_bytes()).map(|()| String::new()),
+        ["store", slot, text] => {
+            block(&held[slot]).store_bytes(text.as_bytes()).map(|()| String::new())
+        }
         ["load", slot] => Ok(match block(&held[slot]).load_bytes()? {
             Some(value) => String::from_utf8_lossy(&value).into_owned(),
             None => "nothing".into(),

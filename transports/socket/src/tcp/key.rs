@@ -56,8 +56,9 @@ fn from_file(path: &Path, operation: Operation) -> Result<Key> {
 fn read(file: &Fd, path: &Path, operation: Operation) -> Result<Key> {
     let fail = |error| Error::io(operation, &format!("the key file {}", path.display()), error);
     let status = file.status().map_err(fail)?;
-    let refuse =
-        |kind, why: &str| Err(Error::new(operation, kind).because(format!("{}: {why}", path.display())));
+    let refuse = |kind, why: &str| {
+        Err(Error::new(operation, kind).because(format!("{}: {why}", path.display())))
+    };
     if status.kind != FileKind::Regular || !status.ours || !status.private {
         return refuse(
             ErrorKind::PermissionDenied,
@@ -65,7 +66,10 @@ fn read(file: &Fd, path: &Path, operation: Operation) -> Result<Key> {
         );
     }
     if !LENGTHS.contains(&status.size) {
-        return refuse(ErrorKind::InvalidOption, "a key has 16 to 4096 bytes; 32 random ones are good");
+        return refuse(
+            ErrorKind::InvalidOption,
+            "a key has 16 to 4096 bytes; 32 random ones are good",
+        );
     }
     let mut bytes = vec![0; status.size as usize];
     let got = file.read_at(&mut bytes, 0).map_err(fail)?;

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyipc_byte_stream::{Acceptor, CAPACITY, Endpoint, Entry, Listener, Place, Stream, Text, capacity};
+use anyipc_byte_stream::{
+    Acceptor, CAPACITY, Endpoint, Entry, Listener, Place, Stream, Text, capacity,
+};
 use anyipc_core::{
-    Capabilities, Error, ErrorKind, Key as OptionKey, KeyKind, Name, Operation, Options, Result, Side as For,
-    Transport, keys,
+    Capabilities, Error, ErrorKind, Key as OptionKey, KeyKind, Name, Operation, Options, Result,
+    Side as For, Transport, keys,
 };
 
 /// `allow_remote`: reach beyond this machine.
@@ -69,12 +71,17 @@ impl Transport for Tcp {
     fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
         let operation = Operation::Open;
         let deadline = Deadline::new(options);
-        let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation, deadline.left())?;
+        let addresses =
+            place::resolve(name, options.flag(ALLOW_REMOTE), operation, deadline.left())?;
         let key = Arc::new(key::load(options.text(KEY_FILE), operation)?);
         for address in addresses {
             let asked = answers(&address, deadline.left().min(PATIENCE));
             if asked.map_err(|e| Error::io(operation, &format!("reaching {address}"), e))? {
-                return Ok(Endpoint::opener(Place::Tcp { address, key, patience: patience(options) }));
+                return Ok(Endpoint::opener(Place::Tcp {
+                    address,
+                    key,
+                    patience: patience(options),
+                }));
             }
         }
         Err(Error::new(operation, ErrorKind::NotFound)
@@ -93,7 +100,12 @@ impl Transport for Tcp {
 }
 
 /// Becomes the owner of the first of the name's addresses that can be listened at.
-fn own(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operation) -> Result<Endpoint> {
+fn own(
+    name: &Name,
+    options: &Options,
+    text: Option<&[u8]>,
+    operation: Operation,
+) -> Result<Endpoint> {
     let deadline = Deadline::new(options);
     let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation, deadline.left())?;
     let key = Arc::new(key::load(options.text(KEY_FILE), operation)?);
@@ -104,8 +116,9 @@ fn own(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operation
     for address in addresses {
         match listen(&address, deadline.left().min(PATIENCE)) {
             Ok(listener) => {
-                let address =
-                    listener.address().map_err(|e| Error::io(operation, "asking for the port", e))?;
+                let address = listener
+                    .address()
+                    .map_err(|e| Error::io(operation, "asking for the port", e))?;
                 let entry = Entry::Secret(Arc::clone(&key), address.port(), text);
                 let acceptor = Acceptor::new(listener, entry, capacity, operation)?;
                 return Ok(Endpoint::owner(Place::Tcp { address, key, patience }, acceptor, None));
@@ -114,10 +127,13 @@ fn own(name: &Name, options: &Options, text: Option<&[u8]>, operation: Operation
                 if adopts {
                     return Ok(Endpoint::opener(Place::Tcp { address, key, patience }));
                 }
-                return Err(Error::new(operation, ErrorKind::Exists)
-                    .because(format!("someone listens at {address}; open it, or choose another port")));
+                return Err(Error::new(operation, ErrorKind::Exists).because(format!(
+                    "someone listens at {address}; open it, or choose another port"
+                )));
             }
-            Err(error) => last = Some(Error::io(operation, &format!("listening at {address}"), error)),
+            Err(error) => {
+                last = Some(Error::io(operation, &format!("listening at {address}"), error))
+            }
         }
     }
     Err(last.unwrap_or_else(|| Error::new(operation, ErrorKind::InvalidName)))
@@ -177,7 +193,9 @@ fn answers(address: &SocketAddr, time: Duration) -> io::Result<bool> {
             // A listener that closes at this instant may swallow the question: asked anew.
             Ok(false) => patience *= 2,
             Err(error) => match error.kind() {
-                io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => return Ok(false),
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
+                    return Ok(false);
+                }
                 _ => return Err(error),
             },
         }

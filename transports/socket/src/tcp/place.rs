@@ -39,13 +39,19 @@ pub(super) fn resolve(
                 return Err(invalid());
             }
             let asked = (host.to_owned(), port);
-            look_up(&UNDER_WAY, time, move || Ok(asked.to_socket_addrs()?.collect())).map_err(|error| {
-                let (kind, why) = match error.kind() {
-                    io::ErrorKind::TimedOut => (ErrorKind::TimedOut, "was not found in time; raise timeout="),
-                    _ => (ErrorKind::NotFound, "is not known"),
-                };
-                Error::new(operation, kind).because(format!("the host {host:?} {why}")).from_source(error)
-            })?
+            look_up(&UNDER_WAY, time, move || Ok(asked.to_socket_addrs()?.collect())).map_err(
+                |error| {
+                    let (kind, why) = match error.kind() {
+                        io::ErrorKind::TimedOut => {
+                            (ErrorKind::TimedOut, "was not found in time; raise timeout=")
+                        }
+                        _ => (ErrorKind::NotFound, "is not known"),
+                    };
+                    Error::new(operation, kind)
+                        .because(format!("the host {host:?} {why}"))
+                        .from_source(error)
+                },
+            )?
         }
     };
     if let Some(outside) = found.iter().find(|address| !remote && !address.ip().is_loopback()) {
@@ -90,7 +96,8 @@ mod tests {
     use super::*;
 
     fn kind(text: &str, remote: bool) -> Result<usize, ErrorKind> {
-        let found = resolve(&Name::new(text).unwrap(), remote, Operation::Create, Duration::from_secs(20));
+        let found =
+            resolve(&Name::new(text).unwrap(), remote, Operation::Create, Duration::from_secs(20));
         found.map(|all| all.len()).map_err(|error| error.kind())
     }
 
@@ -99,7 +106,9 @@ mod tests {
         assert_eq!(kind("127.0.0.1:1", false), Ok(1));
         assert_eq!(kind("[::1]:65535", false), Ok(1));
         assert!(kind("localhost:0", false).is_ok());
-        for bad in ["x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", ":1", "a b:1", "::1:x", "a:-1"] {
+        for bad in
+            ["x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", ":1", "a b:1", "::1:x", "a:-1"]
+        {
             assert_eq!(kind(bad, true), Err(ErrorKind::InvalidName), "{bad}");
         }
     }

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use anyipc_conformance::Patience;
-use anyipc_core::{COMMON_KEYS, Endpoint, Error, Flags, Hello, Name, Options, Peer, Result, Transport};
+use anyipc_core::{
+    COMMON_KEYS, Endpoint, Error, Flags, Hello, Name, Options, Peer, Result, Transport,
+};
 use anyipc_socket::{Receiver, Sender};
 
 pub(crate) type Channel = (Sender, Receiver, Peer);

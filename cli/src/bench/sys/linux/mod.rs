@@ -27,7 +27,10 @@ pub(in super::super) fn pin(core: usize) -> bool {
 /// True if two logical cores are threads of one.
 pub(in super::super) fn share_a_core(a: usize, b: usize) -> bool {
     let siblings = |core: usize| {
-        fs::read_to_string(format!("/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")).ok()
+        fs::read_to_string(format!(
+            "/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list"
+        ))
+        .ok()
     };
     siblings(a).is_some_and(|of_a| siblings(b).is_some_and(|of_b| of_a == of_b))
 }
@@ -47,7 +50,8 @@ pub(in super::super) fn busy_time(cores: &[usize]) -> Option<Duration> {
 
 fn busy_in(stat: &str, cores: &[usize], ticks_per_second: u64) -> Option<Duration> {
     let ticks = |core: &usize| {
-        let mut fields = stat.lines().find_map(|line| line.strip_prefix(&format!("cpu{core} ")))?.split(' ');
+        let mut fields =
+            stat.lines().find_map(|line| line.strip_prefix(&format!("cpu{core} ")))?.split(' ');
         let mut field = || fields.next()?.parse::<u64>().ok();
         let (user, nice, system, _idle, _io) = (field()?, field()?, field()?, field()?, field()?);
         let (interrupts, soft, stolen) = (field()?, field()?, field()?);
@@ -68,8 +72,7 @@ mod tests {
 
     #[test]
     fn busy_is_all_but_idle_and_guests() {
-        let stat =
-            "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 10 1 20 500 7 2 3 4 10 0\ncpu1 1 0 0 9 0 0 0 0 0 0\nintr 5\n";
+        let stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 10 1 20 500 7 2 3 4 10 0\ncpu1 1 0 0 9 0 0 0 0 0 0\nintr 5\n";
         assert_eq!(busy_in(stat, &[0], 100), Some(Duration::from_millis(400)));
         assert_eq!(busy_in(stat, &[0, 1], 100), Some(Duration::from_millis(410)));
         assert_eq!(busy_in(stat, &[2], 100), None);

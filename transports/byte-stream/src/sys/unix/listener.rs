@@ -60,7 +60,8 @@ impl Listener {
         for _ in 0..MOST_GONE {
             match Fd::make(|| accept(&self.socket)) {
                 Ok(fd) => {
-                    let stream = if self.tcp { Stream::tcp_ready(fd) } else { Ok(Stream::ready(fd)) };
+                    let stream =
+                        if self.tcp { Stream::tcp_ready(fd) } else { Ok(Stream::ready(fd)) };
                     // One that is gone already cannot be set up.
                     if let Ok(stream) = stream {
                         return Ok(Some(stream));

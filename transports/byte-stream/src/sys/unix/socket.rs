@@ -7,7 +7,8 @@ use anyipc_os::{Dir, Fd, NO_SIGNAL, peer_of};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, connect, getpeername, getsockname, recv, sockopt,
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, connect, getpeername, getsockname, recv,
+    sockopt,
 };
 
 use super::system::fresh;

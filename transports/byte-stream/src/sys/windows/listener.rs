@@ -48,7 +48,9 @@ impl Listener {
     /// Where a TCP listener listens.
     pub fn address(&self) -> io::Result<SocketAddr> {
         match self {
-            Self::Tcp(socket, _) => socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported.into()),
+            Self::Tcp(socket, _) => {
+                socket.local_addr()?.as_socket().ok_or(io::ErrorKind::Unsupported.into())
+            }
             Self::Local(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }

@@ -67,7 +67,8 @@ impl Local {
         let pipe = read_text(&file, 256)?;
         if status.kind != FileKind::Regular || !status.ours || !pipe.starts_with(LEAD) {
             // About to be written, if it is empty.
-            let kind = if status.size == 0 { io::ErrorKind::NotFound } else { io::ErrorKind::InvalidData };
+            let kind =
+                if status.size == 0 { io::ErrorKind::NotFound } else { io::ErrorKind::InvalidData };
             return Err(kind.into());
         }
         Pipe::connect(&pipe).map(Self::new)

@@ -126,7 +126,11 @@ impl Stream {
     }
 
     /// As [`recv`](Self::recv): no stream comes along.
-    pub(crate) fn recv_with(&self, bytes: &mut [u8], _other: &mut Option<Self>) -> io::Result<usize> {
+    pub(crate) fn recv_with(
+        &self,
+        bytes: &mut [u8],
+        _other: &mut Option<Self>,
+    ) -> io::Result<usize> {
         self.recv(bytes)
     }
 

@@ -42,8 +42,9 @@ impl Tcp {
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         let event = SocketEvent::new(&socket)?;
         socket.set_tcp_nodelay(true)?;
-        let patience =
-            TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(3));
+        let patience = TcpKeepalive::new()
+            .with_time(Duration::from_secs(10))
+            .with_interval(Duration::from_secs(3));
         socket.set_tcp_keepalive(&patience)?;
         socket.set_send_buffer_size(BUFFER)?;
         Ok(Self { socket, event, buffer: BUFFER })
@@ -61,7 +62,9 @@ impl Tcp {
             return Err(error);
         }
         match self.socket.peer_addr() {
-            Ok(peer) if peer == self.socket.local_addr()? => Err(io::ErrorKind::ConnectionRefused.into()),
+            Ok(peer) if peer == self.socket.local_addr()? => {
+                Err(io::ErrorKind::ConnectionRefused.into())
+            }
             Ok(_) => Ok(true),
             // It was refused, or it stood and was reset before we looked.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => {
@@ -89,7 +92,9 @@ impl Tcp {
     }
 
     pub(super) fn limit_receiving(&self, bytes: u64) -> io::Result<()> {
-        self.socket.set_recv_buffer_size(usize::try_from(bytes).unwrap_or(usize::MAX).clamp(RECEIVE, 1 << 30))
+        self.socket.set_recv_buffer_size(
+            usize::try_from(bytes).unwrap_or(usize::MAX).clamp(RECEIVE, 1 << 30),
+        )
     }
 
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {

@@ -18,14 +18,16 @@ pub(crate) fn open(name: &str, most: usize, longest: usize, exclusive: bool) -> 
     let name = CString::new(name)?;
     // SAFETY: all zero is a valid value of this structure of numbers.
     let mut shape: libc::mq_attr = unsafe { std::mem::zeroed() };
-    let number =
-        |n: usize| libc::c_long::try_from(n).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+    let number = |n: usize| {
+        libc::c_long::try_from(n).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
+    };
     (shape.mq_maxmsg, shape.mq_msgsize) = (number(most)?, number(longest)?);
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let flags = if exclusive { flags | libc::O_EXCL } else { flags };
     Fd::make(|| {
         // SAFETY: the name ends with a NUL, and `shape` is valid for the call.
-        let fd = unsafe { libc::mq_open(name.as_ptr(), flags, 0o600 as libc::mode_t, &raw mut shape) };
+        let fd =
+            unsafe { libc::mq_open(name.as_ptr(), flags, 0o600 as libc::mode_t, &raw mut shape) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -60,7 +62,8 @@ pub(crate) fn bytes(fd: &Fd) -> io::Result<u64> {
     let mut text = [0; 128];
     let count = fd.read_at(&mut text, 0)?;
     let text = String::from_utf8_lossy(&text[..count]).into_owned();
-    let size = text.strip_prefix("QSIZE:").and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    let size =
+        text.strip_prefix("QSIZE:").and_then(|rest| rest.split_whitespace().next()?.parse().ok());
     size.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 

@@ -3,7 +3,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Hello, Name, Operation, Peer, Rejections, Reply, Result, Source,
+    Armed, Attempt, Error, ErrorKind, Hello, Name, Operation, Peer, Rejections, Reply, Result,
+    Source,
 };
 use anyipc_os::half_open::{Admission, HalfOpen, Handshake, Listening, Next, Reserve, Step};
 use anyipc_os::{Set, is_shortage};
@@ -58,8 +59,11 @@ struct Accepting<'a> {
 
 impl Acceptor {
     pub(crate) fn new(door: Fifo, operation: Operation) -> Result<Self> {
-        let state =
-            State { requests: Requests::default(), postponed: None, half_open: HalfOpen::new(operation)? };
+        let state = State {
+            requests: Requests::default(),
+            postponed: None,
+            half_open: HalfOpen::new(operation)?,
+        };
         Ok(Self { door, state: Mutex::new(state) })
     }
 
@@ -76,7 +80,14 @@ impl Acceptor {
     ) -> Result<(Sender, Receiver, Peer)> {
         let State { requests, postponed, half_open } = &mut *self.state();
         let ours = settings.owner_hello(&attempt.hello);
-        half_open.try_accept(&mut Accepting { door: &self.door, requests, postponed, name, settings, ours })
+        half_open.try_accept(&mut Accepting {
+            door: &self.door,
+            requests,
+            postponed,
+            name,
+            settings,
+            ours,
+        })
     }
 
     pub(crate) fn arm(&self) -> Result<Armed> {
@@ -124,7 +135,9 @@ impl Listening for Accepting<'_> {
                 *self.postponed = Some(ticket);
                 Err(error)
             }
-            Err(error) => Ok(Next::Rejected(strange(&format!("its FIFOs cannot be opened: {error}")))),
+            Err(error) => {
+                Ok(Next::Rejected(strange(&format!("its FIFOs cannot be opened: {error}"))))
+            }
         }
     }
 
@@ -208,7 +221,9 @@ impl Guest {
                 Ok(got) => self.said.extend_from_slice(room.get(..got).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Waits),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Error::io(Operation::Accept, "reading a handshake", error)),
+                Err(error) => {
+                    return Err(Error::io(Operation::Accept, "reading a handshake", error));
+                }
             }
             if let Some((hello, _)) = Hello::decode(&self.said)? {
                 self.hello = Some(hello);

@@ -39,7 +39,8 @@ pub(super) fn try_connect(
     attempt: &mut Attempt,
 ) -> Result<(Sender, Receiver, Peer)> {
     let hello = settings.opener_hello(&attempt.hello);
-    let progress: &mut Progress = attempt.progress(|| Asked::begin(name, settings, &hello).map(Some))?;
+    let progress: &mut Progress =
+        attempt.progress(|| Asked::begin(name, settings, &hello).map(Some))?;
     let Some(asked) = progress else { return Err(no_owner()) };
     // Whether it is late is judged by what it has said until now.
     let now = Instant::now();
@@ -105,7 +106,11 @@ impl Asked {
         let line = request::line(offer.ticket());
         match asking.write(line.as_bytes()) {
             Ok(sent) if sent == line.len() => {}
-            Ok(_) => return Err(Error::new(Operation::Connect, ErrorKind::Io).because("asked only in part")),
+            Ok(_) => {
+                return Err(
+                    Error::new(Operation::Connect, ErrorKind::Io).because("asked only in part")
+                );
+            }
             Err(error) => return Err(fail(error)),
         }
         Ok(Self { offer, door: watcher, set, heard: Vec::new(), deadline: None })
@@ -150,7 +155,9 @@ impl Asked {
 fn whole(to: &Fifo, bytes: &[u8]) -> Result<()> {
     match to.write(bytes) {
         Ok(sent) if sent == bytes.len() => Ok(()),
-        Ok(_) => Err(Error::new(Operation::Connect, ErrorKind::Io).because("the hello went out in part")),
+        Ok(_) => {
+            Err(Error::new(Operation::Connect, ErrorKind::Io).because("the hello went out in part"))
+        }
         Err(error) => Err(Error::io(Operation::Connect, "speaking to the owner", error)),
     }
 }

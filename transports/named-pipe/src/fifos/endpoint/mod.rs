@@ -5,7 +5,9 @@ mod connect;
 
 use std::ffi::CStr;
 
-use anyipc_core::{Armed, Attempt, Error, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter};
+use anyipc_core::{
+    Armed, Attempt, Error, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
+};
 use anyipc_os::{Claim, check_generation, generation, show_lpsz};
 
 use crate::fifos::connection::{Receiver, Sender};

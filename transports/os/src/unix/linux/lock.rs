@@ -36,7 +36,9 @@ pub fn try_write_lock(fd: &Fd) -> io::Result<bool> {
 fn taken(locked: io::Result<i32>) -> io::Result<bool> {
     match locked {
         Ok(_) => Ok(true),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(false),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
+            Ok(false)
+        }
         Err(error) => Err(error),
     }
 }
@@ -75,8 +77,13 @@ use libc::flock64 as Record;
 /// One call about a lock of one byte, owned by the open file. The kind comes back as the kernel left it.
 fn record_lock(fd: &Fd, command: i32, kind: i32, byte: i64) -> io::Result<i32> {
     // `l_pid` must be 0 for a lock of the open file.
-    let mut lock =
-        Record { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: byte, l_len: 1, l_pid: 0 };
+    let mut lock = Record {
+        l_type: kind as i16,
+        l_whence: libc::SEEK_SET as i16,
+        l_start: byte,
+        l_len: 1,
+        l_pid: 0,
+    };
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: the descriptor is open for the call, and `lock` is a valid structure that `GETLK` may change.
     #[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
@@ -90,8 +97,12 @@ fn record_lock(fd: &Fd, command: i32, kind: i32, byte: i64) -> io::Result<i32> {
 /// The processes that took a `flock` on the file and still run, as far as `/proc/locks` shows them: none of
 /// another PID namespace. For display only.
 pub fn holders(id: FileId) -> Vec<u32> {
-    let file =
-        format!("{:02x}:{:02x}:{}", rustix::fs::major(id.device), rustix::fs::minor(id.device), id.inode);
+    let file = format!(
+        "{:02x}:{:02x}:{}",
+        rustix::fs::major(id.device),
+        rustix::fs::minor(id.device),
+        id.inode
+    );
     let pid = |line: &str| {
         // "1: FLOCK  ADVISORY  READ 1234 00:1a:5678 0 EOF"; waiters have "->" as the second word.
         let mut words = line.split_ascii_whitespace().skip(1);
@@ -99,8 +110,11 @@ pub fn holders(id: FileId) -> Vec<u32> {
         let pid = words.nth(2)?.parse().ok().filter(|pid| *pid != 0);
         if is_lock && words.next() == Some(file.as_str()) { pid } else { None }
     };
-    let mut pids: Vec<u32> =
-        std::fs::read_to_string("/proc/locks").unwrap_or_default().lines().filter_map(pid).collect();
+    let mut pids: Vec<u32> = std::fs::read_to_string("/proc/locks")
+        .unwrap_or_default()
+        .lines()
+        .filter_map(pid)
+        .collect();
     pids.sort_unstable();
     pids.dedup();
     pids

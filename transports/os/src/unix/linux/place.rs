@@ -30,7 +30,8 @@ pub(in super::super) fn check_user(user: u32, op: Operation) -> Result<()> {
         let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
         map.lines().any(|line| {
             let mut numbers = line.split_ascii_whitespace().map(|word| word.parse::<u32>().ok());
-            let (first, _, count) = (numbers.next().flatten(), numbers.next(), numbers.next().flatten());
+            let (first, _, count) =
+                (numbers.next().flatten(), numbers.next(), numbers.next().flatten());
             first
                 .zip(count)
                 .is_some_and(|(first, count)| user.checked_sub(first).is_some_and(|at| at < count))

@@ -51,7 +51,12 @@ impl Set {
 
     /// The same for something that is watched already, with another interest.
     pub fn watch_for(&self, what: &impl AsFd, interest: Interest) -> io::Result<()> {
-        Ok(epoll::modify(&self.epoll, what, epoll::EventData::new_u64(UNNUMBERED), flags(interest))?)
+        Ok(epoll::modify(
+            &self.epoll,
+            what,
+            epoll::EventData::new_u64(UNNUMBERED),
+            flags(interest),
+        )?)
     }
 
     /// Ends it for something that stays open.
@@ -74,7 +79,9 @@ impl Set {
         for _ in 0..16 {
             match epoll::wait(&self.epoll, &mut events, Some(&now)) {
                 Ok((some, _)) => {
-                    some.iter().filter_map(|event| event.data.u64().try_into().ok()).for_each(&mut *tell);
+                    some.iter()
+                        .filter_map(|event| event.data.u64().try_into().ok())
+                        .for_each(&mut *tell);
                     if some.len() < 64 {
                         return;
                     }

@@ -54,8 +54,13 @@ pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
     const NOT_SENT: u32 = 0x894b;
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open for the call, which writes an `int` into one that is there.
-    let code = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), NOT_SENT as libc::Ioctl, &raw mut bytes) };
-    if code == 0 { Ok(usize::try_from(bytes).unwrap_or(0)) } else { Err(io::Error::last_os_error()) }
+    let code =
+        unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), NOT_SENT as libc::Ioctl, &raw mut bytes) };
+    if code == 0 {
+        Ok(usize::try_from(bytes).unwrap_or(0))
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// The longest segment that a TCP connection sends, in bytes.
@@ -84,7 +89,8 @@ unsafe fn get<T: Copy>(socket: &impl AsFd, level: i32, option: i32) -> io::Resul
     let mut len = size_of::<T>() as libc::socklen_t;
     let fd = socket.as_fd().as_raw_fd();
     // SAFETY: the descriptor is open for the call, which writes at most `len` bytes to a value that has them.
-    let code = unsafe { libc::getsockopt(fd, level, option, value.as_mut_ptr().cast(), &raw mut len) };
+    let code =
+        unsafe { libc::getsockopt(fd, level, option, value.as_mut_ptr().cast(), &raw mut len) };
     if code != 0 {
         return Err(io::Error::last_os_error());
     }

@@ -6,8 +6,8 @@ mod set;
 mod socket;
 
 pub use lock::{
-    hold, holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock_number,
-    write_unlock,
+    hold, holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock,
+    unlock_number, write_unlock,
 };
 pub(super) use place::{base, check_shared, check_user, device, make_fifo, open_to_reach};
 pub use set::Set;

@@ -18,7 +18,9 @@ unsafe extern "C" {
 pub(in super::super) fn base() -> io::Result<PathBuf> {
     let mut path = vec![0; libc::PATH_MAX as usize];
     // SAFETY: the buffer is as long as it says.
-    let len = unsafe { libc::confstr(libc::_CS_DARWIN_USER_CACHE_DIR, path.as_mut_ptr().cast(), path.len()) };
+    let len = unsafe {
+        libc::confstr(libc::_CS_DARWIN_USER_CACHE_DIR, path.as_mut_ptr().cast(), path.len())
+    };
     // The length counts the NUL.
     if len < 2 || len > path.len() {
         return Err(io::ErrorKind::NotFound.into());

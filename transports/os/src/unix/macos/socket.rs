@@ -24,7 +24,13 @@ pub fn peer_of(socket: &impl AsFd) -> io::Result<(Option<u32>, u32)> {
     }
     // SAFETY: the descriptor is open for the call, and the option is written to a number of the length given.
     let code = unsafe {
-        libc::getsockopt(socket, libc::SOL_LOCAL, libc::LOCAL_PEERPID, (&raw mut pid).cast(), &raw mut len)
+        libc::getsockopt(
+            socket,
+            libc::SOL_LOCAL,
+            libc::LOCAL_PEERPID,
+            (&raw mut pid).cast(),
+            &raw mut len,
+        )
     };
     if code != 0 {
         return Err(unknown());

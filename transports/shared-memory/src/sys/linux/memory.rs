@@ -1,8 +1,8 @@
 use std::io;
 
 use rustix::fs::{
-    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, fstat, fstatfs,
-    memfd_create,
+    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, fstat,
+    fstatfs, memfd_create,
 };
 use rustix::io::Errno;
 
@@ -82,7 +82,11 @@ pub(crate) fn anonymous(len: usize, wanted: usize) -> io::Result<Fd> {
 
 /// Accepts memory from a peer only if it has `len` bytes and can never have fewer; else `InvalidData`.
 pub(crate) fn check_anonymous(fd: &Fd, len: usize) -> io::Result<()> {
-    if sealed_len(fd)? == len { Ok(()) } else { Err(wrong("the memory has not the announced size")) }
+    if sealed_len(fd)? == len {
+        Ok(())
+    } else {
+        Err(wrong("the memory has not the announced size"))
+    }
 }
 
 /// The bytes of a peer's memory, which can never be fewer; else `InvalidData`.
@@ -97,7 +101,8 @@ pub(crate) fn sealed_len(fd: &Fd) -> io::Result<usize> {
     if fstatfs(fd)?.f_type != libc::TMPFS_MAGIC {
         return Err(wrong("the memory is not a plain memfd"));
     }
-    usize::try_from(fstat(fd)?.st_size).map_err(|_| wrong("the memory is too large for this process"))
+    usize::try_from(fstat(fd)?.st_size)
+        .map_err(|_| wrong("the memory is too large for this process"))
 }
 
 fn wrong(what: &'static str) -> io::Error {

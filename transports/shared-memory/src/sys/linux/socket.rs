@@ -8,8 +8,9 @@ use anyipc_os::{Dir, Fd, Set, is_shortage, recv_descriptors, take_descriptors};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix,
-    SocketFlags, SocketType, accept_with, bind, connect, listen, send, sendmsg, shutdown, socket_with,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
+    SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, send, sendmsg,
+    shutdown, socket_with,
 };
 
 use super::super::{Bells, Credentials};
@@ -30,7 +31,8 @@ impl Socket {
     /// Connects to the listener at a name. `NotFound` or `ConnectionRefused`: nobody listens; `WouldBlock`:
     /// its queue is full.
     pub(crate) fn connect(dir: &Dir, name: &str) -> io::Result<Self> {
-        let fd = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
+        let fd =
+            Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
         dir.reach(name, |path| Ok(connect(&fd, &SocketAddrUnix::new(path)?)?))?;
         Ok(Self(fd))
     }
@@ -159,7 +161,8 @@ impl Listener {
     /// Listens at a name; `AddrInUse` if something stands there. A connector can send no descriptors until
     /// [`Socket::take_descriptors`], where the kernel knows how to refuse them.
     pub(crate) fn bind(dir: &Dir, name: &str) -> io::Result<Self> {
-        let socket = Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
+        let socket =
+            Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
         dir.reach(name, |path| Ok(bind(&socket, &SocketAddrUnix::new(path)?)?))?;
         take_descriptors(&socket, false);
         listen(&socket, BACKLOG)?;

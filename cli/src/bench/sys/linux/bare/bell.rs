@@ -26,7 +26,8 @@ impl Bell {
             return Ok(());
         }
         fence(Ordering::SeqCst);
-        if other_sleeps.load(Ordering::Relaxed) == 0 || other_sleeps.swap(0, Ordering::AcqRel) == 0 {
+        if other_sleeps.load(Ordering::Relaxed) == 0 || other_sleeps.swap(0, Ordering::AcqRel) == 0
+        {
             return Ok(());
         }
         match self {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use rustix::process::getuid;
 
@@ -31,7 +31,11 @@ impl Listener {
     }
 
     /// Gives these to the first process of this user that comes.
-    pub(super) fn give(&self, descriptors: &[OwnedFd], mut patient: impl FnMut() -> bool) -> io::Result<()> {
+    pub(super) fn give(
+        &self,
+        descriptors: &[OwnedFd],
+        mut patient: impl FnMut() -> bool,
+    ) -> io::Result<()> {
         loop {
             match self.0.accept() {
                 // Names of this kind are open to all users.
@@ -39,7 +43,9 @@ impl Listener {
                     return send(&taker, descriptors);
                 }
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && patient() => thread::sleep(LOOK),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && patient() => {
+                    thread::sleep(LOOK)
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -1,5 +1,8 @@
 //! Memory of two processes. The one file of the command line with unsafe code.
-#![expect(unsafe_code, reason = "shared memory is mapped, and its bytes are lent out by the rules of a ring")]
+#![expect(
+    unsafe_code,
+    reason = "shared memory is mapped, and its bytes are lent out by the rules of a ring"
+)]
 
 use std::io;
 use std::os::fd::AsFd;

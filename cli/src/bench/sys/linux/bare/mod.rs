@@ -58,7 +58,8 @@ pub(in crate::bench) enum Bare {
 impl Bare {
     fn new(terms: &Terms, side: Side, descriptors: Vec<OwnedFd>) -> io::Result<Self> {
         let mut descriptors = descriptors.into_iter();
-        let mut next = || descriptors.next().ok_or_else(|| io::Error::other("a descriptor is missing"));
+        let mut next =
+            || descriptors.next().ok_or_else(|| io::Error::other("a descriptor is missing"));
         Ok(match terms.baseline {
             Baseline::CacheLine => Self::Ring(Ring::new(terms, side, &next()?, Bell::None)?),
             Baseline::Futex => Self::Ring(Ring::new(terms, side, &next()?, Bell::Futex)?),
@@ -87,7 +88,10 @@ fn make(terms: &Terms) -> io::Result<(Vec<OwnedFd>, Vec<OwnedFd>)> {
             let memory = ring::memory(terms)?;
             let bell = || eventfd(0, EventfdFlags::CLOEXEC);
             let (mine, other) = (bell()?, bell()?);
-            (vec![memory.try_clone()?, mine.try_clone()?, other.try_clone()?], vec![memory, other, mine])
+            (
+                vec![memory.try_clone()?, mine.try_clone()?, other.try_clone()?],
+                vec![memory, other, mine],
+            )
         }
         Baseline::Pipe => {
             let ((there, to_there), (here, to_here)) = (io::pipe()?, io::pipe()?);
@@ -207,8 +211,12 @@ mod tests {
 
     fn exchange(terms: Terms) {
         let size = terms.size;
-        let name =
-            format!("anyipc-bench-test.{}.{:?}.{:?}.{size}", std::process::id(), terms.baseline, terms.wait);
+        let name = format!(
+            "anyipc-bench-test.{}.{:?}.{:?}.{size}",
+            std::process::id(),
+            terms.baseline,
+            terms.wait
+        );
         let offer = Offer::new(terms, &name).unwrap();
         let peer = std::thread::spawn(move || {
             let mut link = join(terms, &name).unwrap();

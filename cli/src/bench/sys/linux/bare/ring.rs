@@ -59,8 +59,14 @@ impl Way {
                 (((IN_FLIGHT / stride).max(2) as u64, stride), CONFIRMATION)
             }
         };
-        let way =
-            |slots_at, slots, stride, read_at| Self { slots_at, stride, slots, read_at, count: 0, read: 0 };
+        let way = |slots_at, slots, stride, read_at| Self {
+            slots_at,
+            stride,
+            slots,
+            read_at,
+            count: 0,
+            read: 0,
+        };
         let there = way(CONTROL, there.0, there.1, 2 * APART);
         let back = way(there.end(), 1, back, 3 * APART);
         [there, back]
@@ -185,7 +191,8 @@ impl Link for Ring {
         }
         let word = self.wait(slot, arrived)?;
         let stamp = if word & END != 0 { END } else { expected | (word & LAST) };
-        let received = check_rest(self.memory.bytes(slot + SEQUENCE, size - SEQUENCE), stamp, self.verify)?;
+        let received =
+            check_rest(self.memory.bytes(slot + SEQUENCE, size - SEQUENCE), stamp, self.verify)?;
         self.back.count = due;
         if shared && due - self.back.read >= self.back.slots / 4 {
             self.publish_read()?;

@@ -42,14 +42,25 @@ impl Stream {
             ioctl_fionbio(&output, true)?;
         }
         let buffer = vec![0; LEAST.max(PREFIX + terms.size)];
-        Ok(Self { input, output, out: Vec::new(), buffer, start: 0, end: 0, spin, verify: terms.verify })
+        Ok(Self {
+            input,
+            output,
+            out: Vec::new(),
+            buffer,
+            start: 0,
+            end: 0,
+            spin,
+            verify: terms.verify,
+        })
     }
 
     #[inline]
     fn append(&mut self, size: usize, stamp: u64) {
         let at = self.out.len();
         self.out.resize(at + PREFIX + size, 0);
-        if let Some((prefix, message)) = self.out.get_mut(at..).and_then(|new| new.split_first_chunk_mut()) {
+        if let Some((prefix, message)) =
+            self.out.get_mut(at..).and_then(|new| new.split_first_chunk_mut())
+        {
             *prefix = (size as u64).to_le_bytes();
             payload::write(message, stamp);
         }
@@ -58,7 +69,8 @@ impl Stream {
     fn write_out(&mut self) -> Result<(), Failure> {
         let mut rest = self.out.as_slice();
         while !rest.is_empty() {
-            let written = retry(&self.output, PollFlags::OUT, self.spin, || write(&self.output, rest))?;
+            let written =
+                retry(&self.output, PollFlags::OUT, self.spin, || write(&self.output, rest))?;
             rest = rest.get(written..).unwrap_or_default();
         }
         Ok(())
@@ -140,7 +152,8 @@ impl Link for Stream {
         if prefix != (size as u64).to_le_bytes() {
             return Err("a wrong length arrived".into());
         }
-        let received = payload::check(rest.get(..size).unwrap_or_default(), size, expected, self.verify)?;
+        let received =
+            payload::check(rest.get(..size).unwrap_or_default(), size, expected, self.verify)?;
         self.start += PREFIX + size;
         Ok(received)
     }

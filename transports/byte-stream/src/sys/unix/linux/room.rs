@@ -108,7 +108,9 @@ impl Room {
             if max_frame < 8 {
                 return Err(io::Error::new(
                     io::ErrorKind::OutOfMemory,
-                    format!("the system grants a send buffer of {limit} bytes only; raise net.core.wmem_max"),
+                    format!(
+                        "the system grants a send buffer of {limit} bytes only; raise net.core.wmem_max"
+                    ),
                 ));
             }
         }
@@ -139,15 +141,18 @@ impl Room {
         let free = match self.kind {
             Kind::Local { most, .. } => match most.checked_sub(memory.allocated + 1) {
                 // One frame more than that, as everywhere.
-                Some(left) => {
-                    memory.limit.saturating_sub(memory.allocated).min(left + self.kind.cost(len + BYE.len()))
-                }
+                Some(left) => memory
+                    .limit
+                    .saturating_sub(memory.allocated)
+                    .min(left + self.kind.cost(len + BYE.len())),
                 None => 0,
             },
             Kind::Tcp { unsent: most, .. } => {
                 // Short of memory, the kernel takes from a buffer that it has sized itself.
-                let needs = self.kind.cost(FRAME_HEADER + self.max_frame) + self.kind.cost(BYE.len());
-                let limit = if memory.limit < 3 * needs { raise(fd, 3 * needs)? } else { memory.limit };
+                let needs =
+                    self.kind.cost(FRAME_HEADER + self.max_frame) + self.kind.cost(BYE.len());
+                let limit =
+                    if memory.limit < 3 * needs { raise(fd, 3 * needs)? } else { memory.limit };
                 limit.saturating_sub(memory.queued).min(most.saturating_sub(unsent(fd)?))
             }
         };

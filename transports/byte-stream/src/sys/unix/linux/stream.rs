@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
 use anyipc_os::{
-    Dir, Fd, Quiet, limit_unsent, recv_descriptors, refuse_data, send_memory, sleep, take_descriptors,
+    Dir, Fd, Quiet, limit_unsent, recv_descriptors, refuse_data, send_memory, sleep,
+    take_descriptors,
 };
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, Shutdown, SocketType, recv, send,
-    sendmsg, shutdown, socketpair,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, Shutdown, SocketType,
+    recv, send, sendmsg, shutdown, socketpair,
 };
 
 use super::{FLAGS, Room};
@@ -186,7 +187,11 @@ impl Stream {
     }
 
     /// As [`recv`](Self::recv), but sleeps until there is something, for about so long at most.
-    pub(crate) fn recv_within(self: &Arc<Self>, bytes: &mut [u8], timeout: Duration) -> io::Result<usize> {
+    pub(crate) fn recv_within(
+        self: &Arc<Self>,
+        bytes: &mut [u8],
+        timeout: Duration,
+    ) -> io::Result<usize> {
         if timeout < SLEEP || self.carries.load(Relaxed) {
             sleep(&self.source(), Interest::Readable, timeout);
             return self.recv(bytes);
@@ -195,7 +200,11 @@ impl Stream {
     }
 
     /// As [`recv`](Self::recv); a stream that came along replaces `other`.
-    pub(crate) fn recv_with(&self, bytes: &mut [u8], other: &mut Option<Self>) -> io::Result<usize> {
+    pub(crate) fn recv_with(
+        &self,
+        bytes: &mut [u8],
+        other: &mut Option<Self>,
+    ) -> io::Result<usize> {
         let mut fds = Vec::new();
         let got = recv_descriptors(&self.fd, bytes, &mut fds, RecvFlags::DONTWAIT)?;
         if let Some(fd) = fds.pop() {

@@ -95,7 +95,8 @@ impl Stream {
             }
             Kind::Tcp { .. } if bytes == 0 => {}
             Kind::Tcp { buffer } => {
-                *buffer = usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, i32::MAX as usize / 4);
+                *buffer =
+                    usize::try_from(bytes).unwrap_or(usize::MAX).clamp(1, i32::MAX as usize / 4);
                 unless_gone(sockopt::set_socket_send_buffer_size(&self.fd, *buffer))?;
             }
         }
@@ -111,8 +112,9 @@ impl Stream {
             }
             Kind::Tcp { .. } if bytes == 0 => Ok(()),
             Kind::Tcp { .. } => {
-                let most =
-                    usize::try_from(bytes).unwrap_or(usize::MAX).clamp(TCP_RECEIVE, i32::MAX as usize / 4);
+                let most = usize::try_from(bytes)
+                    .unwrap_or(usize::MAX)
+                    .clamp(TCP_RECEIVE, i32::MAX as usize / 4);
                 unless_gone(sockopt::set_socket_recv_buffer_size(&self.fd, most))
             }
         }
@@ -166,7 +168,11 @@ impl Stream {
     }
 
     /// As [`recv`](Self::recv): no stream comes along.
-    pub(crate) fn recv_with(&self, bytes: &mut [u8], _other: &mut Option<Self>) -> io::Result<usize> {
+    pub(crate) fn recv_with(
+        &self,
+        bytes: &mut [u8],
+        _other: &mut Option<Self>,
+    ) -> io::Result<usize> {
         self.recv(bytes)
     }
 
