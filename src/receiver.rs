@@ -235,8 +235,8 @@ impl Receiver {
     pub fn close(self) {}
 
     /// It will be asked soon.
-    pub(crate) fn expect(&self) {
-        self.half.expect();
+    pub(crate) fn prefetch(&self) {
+        self.half.prefetch();
     }
 
     pub(crate) fn token(&self) -> Option<u64> {

@@ -340,7 +340,7 @@ impl Sender {
 
     /// Whether the transport has longer frames by now, and a message of `len` bytes fits into one.
     pub(crate) fn makes_room(&mut self, len: usize) -> bool {
-        self.half.expect(len.min(self.limit));
+        self.half.reserve(len.min(self.limit));
         self.max_frame = self.half.max_frame().max(self.max_frame);
         self.fragment = self.half.fragment().clamp(1, self.max_frame);
         self.direct = self.max_frame.min(self.limit);

@@ -96,7 +96,7 @@ impl Inbox {
                 if let Some(soon) = self.queue.get(1 + SOON)
                     && let Some(connection) = self.peers.at(*soon)
                 {
-                    connection.receiver.expect();
+                    connection.receiver.prefetch();
                 }
                 let Some(connection) = self.peers.at(place) else {
                     self.queue.pop_front();

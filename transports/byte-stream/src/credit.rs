@@ -20,12 +20,12 @@ pub const BUFFER: usize = RANGE.1 + 3 * ROOM;
 
 /// The sender's count.
 #[derive(Debug)]
-pub struct Allowance {
+pub struct SendCredit {
     limit: usize,
     on_the_way: usize,
 }
 
-impl Allowance {
+impl SendCredit {
     /// Nothing is on its way. About so many bytes will be at most; 0 is the usual.
     pub fn new(capacity: u64) -> Self {
         let asked = if capacity == 0 { USUAL } else { capacity };
@@ -59,11 +59,11 @@ impl Allowance {
 
 /// The receiver's count.
 #[derive(Debug, Default)]
-pub struct Debt {
+pub struct ReceiveCredit {
     taken: usize,
 }
 
-impl Debt {
+impl ReceiveCredit {
     /// So many bytes were taken, at most [`ROOM`]. Gives how many units are to be told.
     pub fn took(&mut self, bytes: usize) -> usize {
         self.taken += bytes;
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_sender_stops_at_the_limit_and_goes_on_when_all_is_taken() {
         for capacity in [0, 1, 5000, 64 << 10, u64::MAX] {
-            let (mut allowance, mut debt) = (Allowance::new(capacity), Debt::default());
+            let (mut allowance, mut debt) = (SendCredit::new(capacity), ReceiveCredit::default());
             for round in 0..1000 {
                 let frame = 1 + round * 7919 % ROOM;
                 let mut sent = 0;
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_buffer_holds_one_frame_more_at_the_highest_limit() {
-        let mut allowance = Allowance::new(u64::MAX);
+        let mut allowance = SendCredit::new(u64::MAX);
         while allowance.room() > 0 {
             allowance.sent(ROOM);
         }
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn credit_for_nothing_is_noticed() {
-        let mut allowance = Allowance::new(0);
+        let mut allowance = SendCredit::new(0);
         allowance.sent(10);
         assert!(!allowance.credit());
     }

@@ -28,7 +28,7 @@ mod tests;
 mod text;
 mod wire;
 
-pub use credit::{Allowance, BUFFER, CREDIT, Debt, MOST_UNITS};
+pub use credit::{BUFFER, CREDIT, MOST_UNITS, ReceiveCredit, SendCredit};
 pub use endpoint::{Acceptor, Endpoint, Entry, Place};
 pub use halves::{Receiver as StreamReceiver, Sender as StreamSender};
 pub use named::{ALLOW_UID, Access, Names, SCOPE};

@@ -50,7 +50,7 @@ const CONTROL: [u8; LEAD] = *b"AIPC+c\r\n";
 
 /// What is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Claim {
+pub(crate) enum NameLock {
     /// The opener knows the key.
     Opener,
     /// The owner knows it.
@@ -65,7 +65,7 @@ pub(crate) enum Claim {
     Joined,
 }
 
-impl Claim {
+impl NameLock {
     /// Words of equal length.
     const fn label(self) -> &'static [u8; 8] {
         match self {
@@ -180,26 +180,26 @@ impl Session {
     }
 
     /// The proof of a claim about these words.
-    pub(crate) fn prove(&self, claim: Claim, words: &[&[u8]]) -> Result<[u8; PROOF]> {
+    pub(crate) fn prove(&self, claim: NameLock, words: &[&[u8]]) -> Result<[u8; PROOF]> {
         Ok(self.mac(claim, words)?.finalize().into_bytes().into())
     }
 
     /// Checks a proof. Takes as long for a wrong one as for a right one.
-    pub(crate) fn verify(&self, claim: Claim, words: &[&[u8]], proof: &[u8]) -> Result<()> {
+    pub(crate) fn verify(&self, claim: NameLock, words: &[&[u8]], proof: &[u8]) -> Result<()> {
         self.mac(claim, words)?.verify_slice(proof).map_err(|_| {
             Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(match claim {
-                Claim::Opener | Claim::Owner => {
+                NameLock::Opener | NameLock::Owner => {
                     "the other side does not know the secret, or has the port under another number; both sides \
                      need the same key file (see key_file=)"
                 }
-                Claim::Hello | Claim::Reply | Claim::Joins | Claim::Joined => {
+                NameLock::Hello | NameLock::Reply | NameLock::Joins | NameLock::Joined => {
                     "what the other side said was changed on its way, or said by someone else"
                 }
             })
         })
     }
 
-    fn mac(&self, claim: Claim, words: &[&[u8]]) -> Result<Hmac<Sha256>> {
+    fn mac(&self, claim: NameLock, words: &[&[u8]]) -> Result<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key.0).map_err(|error| {
             Error::new(Operation::Connect, ErrorKind::InvalidOption)
                 .because("the key is unusable")
@@ -228,22 +228,22 @@ mod tests {
         let (a, b) = (nonce().unwrap(), nonce().unwrap());
         assert_ne!(a, b);
         let session = Session::new(&key(1), a, b, 80);
-        let proof = session.prove(Claim::Hello, &[b"ab", b"c"]).unwrap();
-        session.verify(Claim::Hello, &[b"ab", b"c"], &proof).unwrap();
+        let proof = session.prove(NameLock::Hello, &[b"ab", b"c"]).unwrap();
+        session.verify(NameLock::Hello, &[b"ab", b"c"], &proof).unwrap();
         let words: &[&[u8]] = &[b"ab", b"c"];
         for (session, claim, words) in [
-            (Session::new(&key(2), a, b, 80), Claim::Hello, words),
-            (Session::new(&key(1), b, a, 80), Claim::Hello, words),
-            (Session::new(&key(1), a, a, 80), Claim::Hello, words),
-            (Session::new(&key(1), a, b, 81), Claim::Hello, words),
-            (Session::new(&key(1), a, b, 80), Claim::Reply, words),
-            (Session::new(&key(1), a, b, 80), Claim::Hello, &[b"a", b"bc"]),
-            (Session::new(&key(1), a, b, 80), Claim::Hello, &[b"abc"]),
+            (Session::new(&key(2), a, b, 80), NameLock::Hello, words),
+            (Session::new(&key(1), b, a, 80), NameLock::Hello, words),
+            (Session::new(&key(1), a, a, 80), NameLock::Hello, words),
+            (Session::new(&key(1), a, b, 81), NameLock::Hello, words),
+            (Session::new(&key(1), a, b, 80), NameLock::Reply, words),
+            (Session::new(&key(1), a, b, 80), NameLock::Hello, &[b"a", b"bc"]),
+            (Session::new(&key(1), a, b, 80), NameLock::Hello, &[b"abc"]),
         ] {
             let error = session.verify(claim, words, &proof).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         }
-        assert!(session.verify(Claim::Hello, words, &proof[..31]).is_err());
+        assert!(session.verify(NameLock::Hello, words, &proof[..31]).is_err());
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub trait SendHalf: Wait + Debug + Send + 'static {
 
     /// A message of so many bytes, more than a frame takes, is about to be sent, and more like it may follow: the
     /// half may prepare for longer frames.
-    fn expect(&mut self, _len: usize) {}
+    fn reserve(&mut self, _len: usize) {}
 
     /// Sends one frame, written in place: `fill` gets `max` writable bytes of unspecified content and
     /// returns how many it used; `None` or a panic sends nothing. Never blocking.
@@ -192,7 +192,7 @@ pub trait RecvHalf: Wait + Debug + Send + 'static {
 
     /// Says that this half will be asked soon, after others: what it then reads can be on its way to this processor
     /// meanwhile. Changes nothing.
-    fn expect(&self) {}
+    fn prefetch(&self) {}
 
     /// The number by which [`Endpoint::ready`](crate::Endpoint::ready) reports this half, where the backend
     /// has such reports.

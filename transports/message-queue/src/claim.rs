@@ -9,7 +9,7 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use anyipc_shared_memory::parts::{Ticket, coarse_ticks};
+use anyipc_shared_memory::parts::{OwnerId, coarse_ticks};
 
 use crate::layout::hot;
 use crate::store::Store;
@@ -23,12 +23,12 @@ fn now() -> u32 {
     coarse_ticks() as u32
 }
 
-fn claim_of(claimant: Ticket, at: u32) -> u64 {
+fn claim_of(claimant: OwnerId, at: u32) -> u64 {
     u64::from(claimant.bits()) << 32 | u64::from(at)
 }
 
-fn claimant_of(claim: u64) -> Option<Ticket> {
-    Ticket::from_bits((claim >> 32) as u32)
+fn claimant_of(claim: u64) -> Option<OwnerId> {
+    OwnerId::from_bits((claim >> 32) as u32)
 }
 
 impl Store {
@@ -39,7 +39,7 @@ impl Store {
     }
 
     /// The sender whose message goes next, if one has claimed that. An expired claim is taken away.
-    pub(crate) fn claimant(&self) -> Option<Ticket> {
+    pub(crate) fn claimant(&self) -> Option<OwnerId> {
         let claim = self.get_wide(hot::CLAIM);
         let claimant = claimant_of(claim)?;
         // A time that is still to come was written by nobody honest, and is as good as one long past.
@@ -51,8 +51,8 @@ impl Store {
     }
 
     /// Claims the next room, or renews the claim. False while another sender has it.
-    pub(crate) fn claim(&self, me: Ticket) -> bool {
-        let is_free = |claimant: Option<Ticket>| claimant.is_none_or(|claimant| claimant == me);
+    pub(crate) fn claim(&self, me: OwnerId) -> bool {
+        let is_free = |claimant: Option<OwnerId>| claimant.is_none_or(|claimant| claimant == me);
         if !is_free(self.claimant()) {
             return false;
         }
@@ -63,7 +63,7 @@ impl Store {
     }
 
     /// Takes the claim of this sender away, if it has one.
-    pub(crate) fn release(&self, claimant: Ticket) {
+    pub(crate) fn release(&self, claimant: OwnerId) {
         let word = self.region().u64(hot::CLAIM);
         let claim = word.load(SeqCst);
         if claimant_of(claim) == Some(claimant) {

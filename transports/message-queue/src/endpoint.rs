@@ -6,7 +6,7 @@ use anyipc_core::{
     Source, Waiter,
 };
 use anyipc_os::{Dir, check_generation, generation};
-use anyipc_shared_memory::parts::{self, Acceptor, Fabric, Kind, Memory};
+use anyipc_shared_memory::parts::{self, Acceptor, ChannelFactory, Kind, Memory};
 
 use crate::halves::{Receiver, ReceiverOver, Sender, SenderOver};
 use crate::kind::KIND;
@@ -83,7 +83,7 @@ impl Endpoint {
     }
 
     /// Takes one step of the handshake.
-    fn meet<F: Fabric>(
+    fn meet<F: ChannelFactory>(
         &self,
         attempt: &mut Attempt,
         kind: &Kind,

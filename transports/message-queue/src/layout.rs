@@ -37,7 +37,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use anyipc_core::MAX_PRIORITIES;
-use anyipc_shared_memory::parts::{Region, SEAT, Seats};
+use anyipc_shared_memory::parts::{ParticipantSlots, Region, SLOT_HEADER};
 
 /// The version of this layout.
 pub(crate) const LAYOUT: u32 = 4;
@@ -118,15 +118,15 @@ const SEATS: usize = 3072;
 /// Bytes of a seat.
 const STRIDE: usize = 64;
 
-/// Offsets in a seat, behind what [`Seats`] keeps there.
+/// Offsets in a seat, behind what [`ParticipantSlots`] keeps there.
 pub(crate) mod seat {
-    use super::SEAT;
+    use super::SLOT_HEADER;
     /// Counts the times its holder was woken: what it sleeps on.
-    pub(crate) const WAKE: usize = SEAT;
+    pub(crate) const WAKE: usize = SLOT_HEADER;
     /// Its holder is a task, to be woken by a bell.
-    pub(crate) const TASK: usize = SEAT + 4;
+    pub(crate) const TASK: usize = SLOT_HEADER + 4;
     /// How many free chunks it waits for.
-    pub(crate) const WANTS: usize = SEAT + 8;
+    pub(crate) const WANTS: usize = SLOT_HEADER + 8;
 }
 
 /// Bytes of a record.
@@ -240,8 +240,8 @@ impl Geometry {
         usize::try_from(text_at).ok()?.checked_add(self.text)
     }
 
-    pub(crate) fn seats(&self) -> Seats {
-        Seats { start: SEATS, stride: STRIDE, count: self.seats }
+    pub(crate) fn seats(&self) -> ParticipantSlots {
+        ParticipantSlots { start: SEATS, stride: STRIDE, count: self.seats }
     }
 
     /// Where a field of a seat lies.

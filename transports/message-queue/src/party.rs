@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Error, ErrorKind, Interest, Operation, Result};
 use anyipc_shared_memory::parts::{
-    Ground, Region, Taken, Ticket, await_release, lock, owner, sleep, unlock, wake,
+    LockBackend, OwnerId, Region, Taken, await_release, lock, owner, sleep, unlock, wake,
 };
 
 use crate::layout::{Full, Geometry, chunks_for, hot};
@@ -34,7 +34,7 @@ const LOOKS: u32 = 8;
 const CROWD: u32 = 8;
 
 /// The others of a queue: who of them died, and how their tasks are woken.
-pub(crate) trait Company: Ground {
+pub(crate) trait Company: LockBackend {
     /// Wakes the task that holds this seat.
     fn ring(&mut self, seat: u32);
 }
@@ -43,7 +43,7 @@ pub(crate) trait Company: Ground {
 #[derive(Debug)]
 pub(crate) struct Party<C> {
     store: Store,
-    ticket: Ticket,
+    ticket: OwnerId,
     pub(crate) company: C,
     /// What our seat was last armed for.
     armed: Option<usize>,
@@ -53,7 +53,7 @@ pub(crate) struct Party<C> {
     wants: u32,
     turn: Turn,
     /// The lock that was refused last, and its owner: it gets no more patience before it has let go once.
-    stuck: Cell<Option<(usize, Ticket)>>,
+    stuck: Cell<Option<(usize, OwnerId)>>,
 }
 
 /// How long our message has been without room.
@@ -76,7 +76,7 @@ enum Sent {
 }
 
 impl<C: Company> Party<C> {
-    pub(crate) fn new(store: Store, ticket: Ticket, company: C) -> Self {
+    pub(crate) fn new(store: Store, ticket: OwnerId, company: C) -> Self {
         Self {
             store,
             ticket,
@@ -184,7 +184,7 @@ impl<C: Company> Party<C> {
     }
 
     #[cold]
-    fn is_held_by(&self, kind: usize, by: Ticket) -> bool {
+    fn is_held_by(&self, kind: usize, by: OwnerId) -> bool {
         let is = owner(self.store.lock(kind)) == Some(by) && !self.company.is_dead(by);
         if !is {
             self.stuck.set(None);
@@ -472,7 +472,7 @@ impl<C: Company> Party<C> {
         }
     }
 
-    /// Marks the store for good, and wakes whom that concerns.
+    /// FileNaming the store for good, and wakes whom that concerns.
     pub(crate) fn leave(&mut self, mark: u32) {
         self.store.mark(mark);
         let _ = self.with_both(|_| Ok(()));

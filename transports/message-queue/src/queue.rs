@@ -7,8 +7,10 @@ use std::time::Duration;
 use anyipc_core::{
     Armed, Error, ErrorKind, Operation, Queue, QueueStatus, Result, Source, Wait, Waiter,
 };
-use anyipc_os::{Bell, generation};
-use anyipc_shared_memory::parts::{Ground, Memory, Region, Seat, Seats, Ticket, sleep, wake};
+use anyipc_os::{WakeFifo, generation};
+use anyipc_shared_memory::parts::{
+    LockBackend, Memory, OwnerId, ParticipantSlot, ParticipantSlots, Region, sleep, wake,
+};
 
 use crate::layout::{Geometry, MAX_LEN, hot};
 use crate::party::{Company, Party};
@@ -22,9 +24,9 @@ const MAX_BELLS: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Handle {
     party: Party<Others>,
-    seat: Seat,
+    seat: ParticipantSlot,
     /// What our task sleeps on, hung up when it first sleeps.
-    bell: OnceLock<Arc<Bell>>,
+    bell: OnceLock<Arc<WakeFifo>>,
     /// What was received last.
     copy: Vec<u8>,
     /// What is waited for.
@@ -35,7 +37,7 @@ impl Handle {
     pub(crate) fn new(memory: &Arc<Memory>, geometry: Geometry) -> Result<Self> {
         memory.check(Operation::Queue)?;
         let region = memory.region();
-        let seat = Seat::take(memory, geometry.seats(), Operation::Queue)?;
+        let seat = ParticipantSlot::take(memory, geometry.seats(), Operation::Queue)?;
         let company = Others {
             memory: Arc::clone(memory),
             region: region.clone(),
@@ -64,7 +66,7 @@ impl Handle {
         if self.kind == ROOM { Operation::Send } else { Operation::Receive }
     }
 
-    fn bell(&self) -> Result<&Arc<Bell>> {
+    fn bell(&self) -> Result<&Arc<WakeFifo>> {
         if self.bell.get().is_none() {
             let bell = self.party.company.memory.make_bell(self.seat.number(), self.operation())?;
             let _ = self.bell.set(Arc::new(bell));
@@ -204,13 +206,13 @@ impl Drop for Handle {
 struct Others {
     memory: Arc<Memory>,
     region: Region,
-    seats: Seats,
+    seats: ParticipantSlots,
     /// Of a seat, in a turn of it.
-    bells: Vec<((u32, u32), Bell)>,
+    bells: Vec<((u32, u32), WakeFifo)>,
 }
 
-impl Ground for Others {
-    fn is_dead(&self, ticket: Ticket) -> bool {
+impl LockBackend for Others {
+    fn is_dead(&self, ticket: OwnerId) -> bool {
         self.seats.is_dead(&self.memory, &self.region, ticket)
     }
     fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyipc_core::{Name, Operation};
 use anyipc_os::{Dir, Scope};
-use anyipc_shared_memory::parts::{Memory, Path, Plan, Region, Ticket};
+use anyipc_shared_memory::parts::{Memory, OwnerId, Path, Plan, Region};
 use proptest::prelude::*;
 
 use crate::kind::KIND;
@@ -414,8 +414,8 @@ fn no_queue_takes_messages_whose_length_does_not_fit_into_its_word() {
 }
 
 /// A ticket of a seat that nobody holds.
-fn ticket(seat: u32) -> Ticket {
-    Ticket::new(seat, 1)
+fn ticket(seat: u32) -> OwnerId {
+    OwnerId::new(seat, 1)
 }
 
 #[test]

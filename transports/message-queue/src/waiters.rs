@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Release};
 
-use anyipc_shared_memory::parts::Ticket;
+use anyipc_shared_memory::parts::OwnerId;
 
 use crate::layout::{bits, hot, seat};
 use crate::store::{Store, state};
@@ -44,7 +44,7 @@ impl Store {
         kind: usize,
         number: u32,
         wants: u32,
-        claimant: Option<Ticket>,
+        claimant: Option<OwnerId>,
     ) -> bool {
         match kind {
             MESSAGES => !self.is_empty() || self.is_marked(state::SENDER_LEFT),

@@ -4,9 +4,10 @@
 use anyipc_byte_stream::{CAPACITY, Names, SCOPE};
 pub use anyipc_byte_stream::{Endpoint, StreamReceiver as Receiver, StreamSender as Sender};
 use anyipc_core::{Capabilities, Key, Name, Object, Options, Result, Transport, keys};
-use anyipc_os::Marks;
+use anyipc_os::FileNaming;
 
-static MARKS: Marks = Marks { prefix: "pipe+", suffix: ".lock", heading: "anyipc-pipe 1" };
+static MARKS: FileNaming =
+    FileNaming { prefix: "pipe+", suffix: ".lock", heading: "anyipc-pipe 1" };
 static NAMES: Names = Names::new(&MARKS);
 
 /// `pipe://`: channels over named pipes; on macOS over local stream sockets.

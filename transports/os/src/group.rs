@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Name, Object, ObjectState, Operation, Result};
 
-use crate::{Dir, Fd, FileKind, Lock, Marks, Status, holders, is_held, same_file, try_lock};
+use crate::{Dir, Fd, FileKind, FileNaming, Lock, Status, holders, is_held, same_file, try_lock};
 
 /// A kind of files that belong together.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct GroupKind {
     pub text: Option<&'static str>,
     /// Where the locked one tells whose it is. Then it is made again when its name is used again; without it,
     /// the name was a random one.
-    pub marks: Option<&'static Marks>,
+    pub marks: Option<&'static FileNaming>,
 }
 
 /// Files that belong together: what their names begin with, and their kind.

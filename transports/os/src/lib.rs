@@ -11,12 +11,12 @@ mod unsupported;
 #[cfg(windows)]
 mod windows;
 
-mod claim;
 mod group;
 pub mod half_open;
 mod lpsz;
+mod name_lock;
 mod named;
-mod put;
+mod write_atomically;
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub use unix::*;
@@ -25,11 +25,11 @@ pub use unsupported::*;
 #[cfg(windows)]
 pub use windows::*;
 
-pub use claim::{Claim, Marks};
 pub use group::{Group, GroupKind, files_of, insist, remove_groups, sweep_groups};
 pub use lpsz::{show_lpsz, store_lpsz};
+pub use name_lock::{FileNaming, NameLock};
 pub use named::{Pace, check_named};
-pub use put::put;
+pub use write_atomically::write_atomically;
 
 use std::io;
 

@@ -5,7 +5,7 @@ use std::io;
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 
-use crate::{Dir, FileKind, Marks, put};
+use crate::{Dir, FileKind, FileNaming, write_atomically};
 
 /// The longest text, in bytes.
 const LONGEST: u64 = 1 << 30;
@@ -20,7 +20,7 @@ pub fn store_lpsz(dir: &Dir, file: &str, text: &[u8]) -> Result<()> {
         return Err(Error::new(operation, ErrorKind::InvalidOption)
             .because("a text has no NUL in it and less than 1 GiB"));
     }
-    put(dir, file, &[text, b"\0"].concat()).map_err(|error| {
+    write_atomically(dir, file, &[text, b"\0"].concat()).map_err(|error| {
         Error::io(operation, &format!("storing {}", dir.path().join(file).display()), error)
     })
 }
@@ -31,7 +31,7 @@ pub fn store_lpsz(dir: &Dir, file: &str, text: &[u8]) -> Result<()> {
 /// `NotFound` if the owner left, or stored none; `Corrupt`, and those of the system.
 pub fn show_lpsz(
     dir: &Dir,
-    marks: &Marks,
+    marks: &FileNaming,
     name: &Name,
     file: &str,
     read: &mut dyn FnMut(&CStr),

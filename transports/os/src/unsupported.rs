@@ -139,9 +139,9 @@ pub fn is_number_locked(fd: &Fd, _number: u32) -> io::Result<bool> {
 }
 
 #[derive(Debug)]
-pub struct Bell(Infallible);
+pub struct WakeFifo(Infallible);
 
-impl Bell {
+impl WakeFifo {
     pub fn make(dir: &Dir, _name: &str) -> io::Result<Self> {
         match dir.0 {}
     }
@@ -157,7 +157,7 @@ impl Bell {
 }
 
 #[cfg(unix)]
-impl std::os::fd::AsFd for Bell {
+impl std::os::fd::AsFd for WakeFifo {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         match self.0 {}
     }

@@ -1,6 +1,6 @@
 use anyipc_core::Name;
 
-use crate::sys::Marks;
+use crate::sys::FileNaming;
 
 /// The end of the names of files that are not published yet.
 pub(crate) const TEMPORARY: &str = ".tmp";
@@ -61,8 +61,8 @@ impl Kind {
     }
 
     /// The lock files.
-    pub(crate) fn marks(&self) -> Marks {
-        Marks { prefix: self.prefix, suffix: LOCK, heading: self.heading }
+    pub(crate) fn marks(&self) -> FileNaming {
+        FileNaming { prefix: self.prefix, suffix: LOCK, heading: self.heading }
     }
 
     /// Whether a file is of this transport.

@@ -21,6 +21,8 @@ mod kind;
 #[cfg(not(loom))]
 mod memory;
 #[cfg(not(loom))]
+mod participant_slots;
+#[cfg(not(loom))]
 pub mod parts;
 mod primitive;
 #[cfg(not(loom))]
@@ -29,8 +31,6 @@ mod region;
 mod rendezvous;
 mod ring;
 mod robust;
-#[cfg(not(loom))]
-mod seats;
 #[cfg(not(loom))]
 mod segment;
 #[cfg(not(loom))]

@@ -8,7 +8,7 @@ use crate::header::{PERSIST, check_size};
 use crate::kind::Kind;
 use crate::region::Region;
 use crate::segment::{Attach, New, Segment};
-use crate::sys::{Bell, Dir, Fd, check_generation};
+use crate::sys::{Dir, Fd, WakeFifo, check_generation};
 
 /// Named memory to be made.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ pub struct Path<'a> {
 #[derive(Debug)]
 pub struct Memory {
     segment: Segment,
-    /// The seats of this process, see [`Seat`](crate::parts::Seat).
+    /// The seats of this process, see [`ParticipantSlot`](crate::parts::ParticipantSlot).
     seats: Mutex<BTreeSet<u32>>,
 }
 
@@ -145,16 +145,16 @@ impl Memory {
     }
 
     /// Hangs up a bell that belongs to the memory: its file is removed with the memory's, at the latest.
-    pub fn make_bell(&self, number: u32, operation: Operation) -> Result<Bell> {
+    pub fn make_bell(&self, number: u32, operation: Operation) -> Result<WakeFifo> {
         let name = self.companion(number, operation)?;
         self.segment.expect_companions();
-        Bell::make(self.segment.dir(), &name)
+        WakeFifo::make(self.segment.dir(), &name)
             .map_err(|error| Error::io(operation, "making a bell", error))
     }
 
     /// The bell with this number, to ring it.
-    pub fn open_bell(&self, number: u32) -> Option<Bell> {
-        Bell::open(self.segment.dir(), &self.segment.companion(number)?).ok()
+    pub fn open_bell(&self, number: u32) -> Option<WakeFifo> {
+        WakeFifo::open(self.segment.dir(), &self.segment.companion(number)?).ok()
     }
 
     /// Takes a bell's name away.

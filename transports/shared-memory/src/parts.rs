@@ -3,13 +3,13 @@
 //!
 //! These follow no semantic versioning: use a transport.
 
-pub use crate::channel::{Half, Link, Pulse, ReadySlot};
-pub use crate::endpoint::{Acceptor, Fabric, Side, arm, source, try_connect};
+pub use crate::channel::{Half, Link, Liveness, ReadySlot};
+pub use crate::endpoint::{Acceptor, ChannelFactory, Side, arm, source, try_connect};
 pub use crate::inventory::{inspect, list, remove, sweep};
 pub use crate::kind::{CLEAN, Kind};
 pub use crate::memory::{Memory, Path, Plan};
+pub use crate::participant_slots::{ParticipantSlot, ParticipantSlots, SLOT_HEADER};
 pub use crate::region::{Extent, Region, sleep, wake};
 pub use crate::rendezvous::Rendezvous;
-pub use crate::robust::{Ground, Taken, Ticket, await_release, lock, owner, unlock};
-pub use crate::seats::{SEAT, Seat, Seats};
+pub use crate::robust::{LockBackend, OwnerId, Taken, await_release, lock, owner, unlock};
 pub use crate::sys::{check_platform, coarse_ticks};

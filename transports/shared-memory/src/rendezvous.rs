@@ -11,14 +11,14 @@ use std::sync::Arc;
 use anyipc_core::{Error, Name, Operation, Result};
 
 use crate::kind::Kind;
-use crate::sys::{Claim, Dir, Listener, Socket};
+use crate::sys::{Dir, Listener, NameLock, Socket};
 
 /// The owner's side, until dropped or killed.
 #[derive(Debug)]
 pub struct Rendezvous {
     dir: Arc<Dir>,
     socket: String,
-    claim: Claim,
+    claim: NameLock,
     listener: Listener,
 }
 
@@ -36,7 +36,7 @@ impl Rendezvous {
             Ok(_) => true,
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         };
-        let Some(claim) = Claim::take(&dir, &kind.marks(), name, operation, answers)? else {
+        let Some(claim) = NameLock::take(&dir, &kind.marks(), name, operation, answers)? else {
             return Ok(None);
         };
         let listen = || {
@@ -54,7 +54,7 @@ impl Rendezvous {
                 error,
             )
         })?;
-        let claim = claim.with_door(socket.clone());
+        let claim = claim.with_listener(socket.clone());
         Ok(Some(Self { dir, socket, claim, listener }))
     }
 

@@ -1,6 +1,6 @@
 //! A lock in shared memory that survives its owner.
 //!
-//! Owner and state share one word: 0 is free, else it is the owner's [`Ticket`] and perhaps [`WAITERS`]. Taking a
+//! Owner and state share one word: 0 is free, else it is the owner's [`OwnerId`] and perhaps [`WAITERS`]. Taking a
 //! free lock is one compare-and-swap, giving it back one swap. A contending thread spins briefly, sets [`WAITERS`],
 //! then sleeps on the word for at most 10 ms at a time. After a sleep in which the word did not change it checks
 //! whether the owner is alive, and takes the lock over if it is not. The bit is sticky: a thread that slept sets it
@@ -22,9 +22,9 @@ const LOOKS: u32 = 24;
 
 /// Who takes the lock: a seat, and which of its holders in turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket(u32);
+pub struct OwnerId(u32);
 
-impl Ticket {
+impl OwnerId {
     /// The most seats.
     pub const SEATS: u32 = 0xfffe;
 
@@ -58,9 +58,9 @@ impl Ticket {
 }
 
 /// What the lock needs to know and do beside its word.
-pub trait Ground {
+pub trait LockBackend {
     /// Whether the holder of this ticket has died, or never was.
-    fn is_dead(&self, ticket: Ticket) -> bool;
+    fn is_dead(&self, ticket: OwnerId) -> bool;
     /// Sleeps while the word has this value, for this time at most.
     fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration);
     /// Wakes one sleeper.
@@ -80,8 +80,8 @@ pub enum Taken {
 #[inline]
 pub fn lock(
     word: &AtomicU32,
-    me: Ticket,
-    ground: &impl Ground,
+    me: OwnerId,
+    ground: &impl LockBackend,
     patience: Duration,
 ) -> Option<Taken> {
     match word.compare_exchange(0, me.0, Ordering::Acquire, Ordering::Relaxed) {
@@ -93,8 +93,8 @@ pub fn lock(
 #[cold]
 fn contend(
     word: &AtomicU32,
-    me: Ticket,
-    ground: &impl Ground,
+    me: OwnerId,
+    ground: &impl LockBackend,
     patience: Duration,
 ) -> Option<Taken> {
     let take =
@@ -121,7 +121,7 @@ fn contend(
             // An owner that gave it back meanwhile was alive.
             let is_same = word.load(Ordering::Relaxed) == now | WAITERS;
             if is_same
-                && ground.is_dead(Ticket(now & !WAITERS))
+                && ground.is_dead(OwnerId(now & !WAITERS))
                 && take(now | WAITERS, me.0 | WAITERS).is_ok()
             {
                 return Some(Taken::OwnerDied);
@@ -134,12 +134,17 @@ fn contend(
 }
 
 /// The owner's ticket, if the lock is taken.
-pub fn owner(word: &AtomicU32) -> Option<Ticket> {
-    Ticket::from_bits(word.load(Ordering::Relaxed) & !WAITERS)
+pub fn owner(word: &AtomicU32) -> Option<OwnerId> {
+    OwnerId::from_bits(word.load(Ordering::Relaxed) & !WAITERS)
 }
 
 /// Sleeps until this owner gives the lock back, or for a slice, or for `timeout`.
-pub fn await_release(word: &AtomicU32, owner: Ticket, ground: &impl Ground, timeout: Duration) {
+pub fn await_release(
+    word: &AtomicU32,
+    owner: OwnerId,
+    ground: &impl LockBackend,
+    timeout: Duration,
+) {
     // Before the sleep: an owner that gives the lock back after this finds the bit, and one that did so before has
     // changed the word, on which nobody sleeps then.
     let marked = owner.0 | WAITERS;
@@ -149,7 +154,7 @@ pub fn await_release(word: &AtomicU32, owner: Ticket, ground: &impl Ground, time
 
 /// Gives the lock back. The caller holds it.
 #[inline]
-pub fn unlock(word: &AtomicU32, ground: &impl Ground) {
+pub fn unlock(word: &AtomicU32, ground: &impl LockBackend) {
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
         ground.wake(word);
     }
@@ -168,8 +173,8 @@ mod tests {
         dead: AtomicBool,
     }
 
-    impl Ground for Threads {
-        fn is_dead(&self, ticket: Ticket) -> bool {
+    impl LockBackend for Threads {
+        fn is_dead(&self, ticket: OwnerId) -> bool {
             self.dead.load(SeqCst) && ticket.seat() == 7
         }
         fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration) {
@@ -194,7 +199,7 @@ mod tests {
                 scope.spawn(move || {
                     for _ in 0..20_000 {
                         assert_eq!(
-                            lock(word, Ticket::new(seat, 1), ground, LONG),
+                            lock(word, OwnerId::new(seat, 1), ground, LONG),
                             Some(Taken::Free)
                         );
                         assert!(!inside.swap(true, Relaxed), "two are inside");
@@ -212,13 +217,13 @@ mod tests {
     #[test]
     fn the_dead_are_followed_once() {
         let (word, ground) = (Arc::new(AtomicU32::new(0)), Arc::new(Threads::default()));
-        lock(&word, Ticket::new(7, 3), &*ground, LONG);
-        assert_eq!(lock(&word, Ticket::new(1, 1), &*ground, Duration::from_millis(30)), None);
+        lock(&word, OwnerId::new(7, 3), &*ground, LONG);
+        assert_eq!(lock(&word, OwnerId::new(1, 1), &*ground, Duration::from_millis(30)), None);
         let heirs: Vec<_> = (0..4)
             .map(|seat| {
                 let (word, ground) = (word.clone(), ground.clone());
                 std::thread::spawn(move || {
-                    let taken = lock(&word, Ticket::new(seat, 1), &*ground, LONG);
+                    let taken = lock(&word, OwnerId::new(seat, 1), &*ground, LONG);
                     unlock(&word, &*ground);
                     taken
                 })
@@ -232,8 +237,8 @@ mod tests {
     /// A ground on which every sleep ends at once, as it does on a word that changes all the time.
     struct Restless;
 
-    impl Ground for Restless {
-        fn is_dead(&self, _ticket: Ticket) -> bool {
+    impl LockBackend for Restless {
+        fn is_dead(&self, _ticket: OwnerId) -> bool {
             false
         }
         fn sleep(&self, _word: &AtomicU32, _expected: u32, _timeout: Duration) {
@@ -244,16 +249,16 @@ mod tests {
 
     #[test]
     fn patience_is_measured_by_a_clock() {
-        let word = AtomicU32::new(Ticket::new(7, 3).0);
+        let word = AtomicU32::new(OwnerId::new(7, 3).0);
         let (patience, start) = (Duration::from_millis(30), Instant::now());
-        assert_eq!(lock(&word, Ticket::new(1, 1), &Restless, patience), None);
+        assert_eq!(lock(&word, OwnerId::new(1, 1), &Restless, patience), None);
         assert!(start.elapsed() >= patience, "gave up after {:?}", start.elapsed());
     }
 
     #[test]
     fn who_waits_for_a_release_is_woken_by_it() {
         let (word, ground) = (AtomicU32::new(0), Threads::default());
-        let owner_ticket = Ticket::new(3, 1);
+        let owner_ticket = OwnerId::new(3, 1);
         assert_eq!(owner(&word), None);
         lock(&word, owner_ticket, &ground, LONG);
         assert_eq!(owner(&word), Some(owner_ticket));
@@ -274,10 +279,10 @@ mod tests {
 
     #[test]
     fn tickets_tell_seats_and_generations() {
-        let ticket = Ticket::new(Ticket::SEATS - 1, 0x1_8003);
-        assert_eq!(ticket.seat(), Ticket::SEATS - 1);
+        let ticket = OwnerId::new(OwnerId::SEATS - 1, 0x1_8003);
+        assert_eq!(ticket.seat(), OwnerId::SEATS - 1);
         assert!(ticket.is_of(3) && !ticket.is_of(4));
-        assert_ne!(Ticket::new(0, 0).0, 0);
+        assert_ne!(OwnerId::new(0, 0).0, 0);
     }
 }
 
@@ -292,8 +297,8 @@ mod loom_tests {
 
     struct Threads;
 
-    impl Ground for Threads {
-        fn is_dead(&self, ticket: Ticket) -> bool {
+    impl LockBackend for Threads {
+        fn is_dead(&self, ticket: OwnerId) -> bool {
             ticket.seat() == 7
         }
         fn sleep(&self, _word: &AtomicU32, _expected: u32, _timeout: Duration) {
@@ -306,7 +311,7 @@ mod loom_tests {
         loom::model(move || {
             let shared = Arc::new((AtomicU32::new(start), UnsafeCell::new(0u32)));
             let work = |shared: &(AtomicU32, UnsafeCell<u32>), seat| {
-                let taken = contend(&shared.0, Ticket::new(seat, 1), &Threads, Duration::MAX);
+                let taken = contend(&shared.0, OwnerId::new(seat, 1), &Threads, Duration::MAX);
                 // SAFETY: the lock lets one in at a time, which is what loom checks here.
                 shared.1.with_mut(|count| unsafe { *count += 1 });
                 unlock(&shared.0, &Threads);
@@ -329,6 +334,6 @@ mod loom_tests {
 
     #[test]
     fn robust_lock_of_the_dead_is_taken_over_once() {
-        run(Ticket::new(7, 1).0);
+        run(OwnerId::new(7, 1).0);
     }
 }

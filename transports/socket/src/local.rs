@@ -2,9 +2,10 @@
 
 use anyipc_byte_stream::{ALLOW_UID, CAPACITY, Endpoint, Names, SCOPE};
 use anyipc_core::{Capabilities, Key, Name, Object, Options, Result, Transport, keys};
-use anyipc_os::Marks;
+use anyipc_os::FileNaming;
 
-static MARKS: Marks = Marks { prefix: "local+", suffix: ".lock", heading: "anyipc-local 1" };
+static MARKS: FileNaming =
+    FileNaming { prefix: "local+", suffix: ".lock", heading: "anyipc-local 1" };
 static NAMES: Names = Names::new(&MARKS);
 
 /// `local://`: channels over local stream sockets; on Windows, over named pipes.

@@ -10,7 +10,7 @@ use anyipc_os::{Set, user};
 use super::Place;
 use super::guest::{HANDSHAKE, REST};
 use crate::halves::{Receiver, Sender, duplex, halves};
-use crate::proof::{self, Claim, Nonce, OPENING, Opening, PROOF, Session, Ticket};
+use crate::proof::{self, NameLock, Nonce, OPENING, Opening, PROOF, Session, Ticket};
 use crate::sys::{Credentials, Stream};
 use crate::text;
 
@@ -239,7 +239,7 @@ impl Asked {
                     Some(Opening::Join(_)) => return Err(strange("it began with a ticket")),
                     Some(Opening::Challenge(theirs)) => {
                         let session = Session::new(key, *ours, theirs, address.port());
-                        self.say(&session.prove(Claim::Opener, &[])?)?;
+                        self.say(&session.prove(NameLock::Opener, &[])?)?;
                         (self.session, self.stage) = (Some(session), Stage::Proof);
                     }
                 }
@@ -249,9 +249,9 @@ impl Asked {
                 else {
                     return Ok(None);
                 };
-                session.verify(Claim::Owner, &[], &self.heard)?;
+                session.verify(NameLock::Owner, &[], &self.heard)?;
                 let hello = hello.encode()?;
-                let proof = session.prove(Claim::Hello, &[&hello])?;
+                let proof = session.prove(NameLock::Hello, &[&hello])?;
                 self.say(&[&hello[..], &proof].concat())?;
                 self.stage = Stage::Reply;
                 self.deadline = Some(Instant::now() + REST);
@@ -261,7 +261,7 @@ impl Asked {
                 else {
                     return Ok(None);
                 };
-                session.verify(Claim::Joined, &[&ticket.nonce], &self.heard)?;
+                session.verify(NameLock::Joined, &[&ticket.nonce], &self.heard)?;
                 return Ok(Some(theirs.clone()));
             }
             (Stage::Reply, _) => {
@@ -281,7 +281,7 @@ impl Asked {
                     if proof.len() < PROOF {
                         return Ok(None);
                     }
-                    session.verify(Claim::Reply, &[&hello.encode()?, said], proof)?;
+                    session.verify(NameLock::Reply, &[&hello.encode()?, said], proof)?;
                 }
                 if self.asks_text {
                     let Some(length) = rest.first_chunk() else { return Ok(None) };
@@ -337,7 +337,7 @@ impl Asked {
             return Ok(false);
         }
         let nonce = match &self.session {
-            Some(session) => session.prove(Claim::Joins, &[&ticket.nonce])?,
+            Some(session) => session.prove(NameLock::Joins, &[&ticket.nonce])?,
             None => ticket.nonce,
         };
         // From now on the other one is waited for. What comes over the first is for the channel.

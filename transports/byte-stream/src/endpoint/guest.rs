@@ -6,7 +6,7 @@ use anyipc_os::half_open::{Handshake, Reserve};
 use anyipc_os::{Set, is_shortage};
 
 use super::accept::Entry;
-use crate::proof::{self, Claim, Nonce, OPENING, Opening, PROOF, Session, Ticket};
+use crate::proof::{self, NameLock, Nonce, OPENING, Opening, PROOF, Session, Ticket};
 use crate::sys::{Credentials, Stream};
 use crate::text::Text;
 
@@ -133,8 +133,8 @@ impl Guest {
         self.reply(&welcome)?;
         let (shown, answer) = match &self.session {
             Some(session) => (
-                session.prove(Claim::Joins, &[&nonce])?,
-                Some(session.prove(Claim::Joined, &[&nonce])?),
+                session.prove(NameLock::Joins, &[&nonce])?,
+                Some(session.prove(NameLock::Joined, &[&nonce])?),
             ),
             None => (nonce, None),
         };
@@ -147,7 +147,7 @@ impl Guest {
     fn reply(&self, reply: &[u8]) -> Result<()> {
         match &self.session {
             Some(session) => {
-                let proof = session.prove(Claim::Reply, &[&self.said, reply])?;
+                let proof = session.prove(NameLock::Reply, &[&self.said, reply])?;
                 self.answer(&[reply, &proof].concat())
             }
             None => self.answer(reply),
@@ -310,7 +310,7 @@ impl Guest {
             }
             (Stage::Proof, _) if self.said.len() == PROOF => {
                 let Some(session) = &self.session else { return Ok(None) };
-                if let Err(error) = session.verify(Claim::Opener, &[], &self.said) {
+                if let Err(error) = session.verify(NameLock::Opener, &[], &self.said) {
                     // A proof of nothing: an honest opener knows from it why it is turned away.
                     let _ = self.answer(&[0; PROOF]);
                     return Err(error);
@@ -321,7 +321,7 @@ impl Guest {
                     Err(error) if is_shortage(&error) => return Ok(Some(Said::Short)),
                     Err(error) => return Err(Error::io(Operation::Accept, "making room", error)),
                 }
-                self.answer(&session.prove(Claim::Owner, &[])?)?;
+                self.answer(&session.prove(NameLock::Owner, &[])?)?;
                 self.may_take_time();
                 Stage::Hello
             }
@@ -334,7 +334,7 @@ impl Guest {
                     if proof.len() < PROOF {
                         return Ok(None);
                     }
-                    session.verify(Claim::Hello, &[said], proof)?;
+                    session.verify(NameLock::Hello, &[said], proof)?;
                     // The proof of our answer covers it.
                     self.said.truncate(used);
                 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyipc_core::{
     Armed, Attempt, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
 };
-use anyipc_os::{Claim, Dir, check_generation, generation};
+use anyipc_os::{Dir, NameLock, check_generation, generation};
 
 use crate::halves::{Receiver, Sender};
 use crate::named::{Access, Names};
@@ -59,13 +59,13 @@ pub struct Endpoint {
     place: Place,
     acceptor: Option<Acceptor>,
     /// The owner's, of a local name.
-    claim: Option<Claim>,
+    claim: Option<NameLock>,
     generation: u32,
 }
 
 impl Endpoint {
     /// The owner's handle; of a local name, with the claim on it.
-    pub fn owner(place: Place, acceptor: Acceptor, claim: Option<Claim>) -> Self {
+    pub fn owner(place: Place, acceptor: Acceptor, claim: Option<NameLock>) -> Self {
         Self { place, acceptor: Some(acceptor), claim, generation: generation() }
     }
 
@@ -77,7 +77,7 @@ impl Endpoint {
     /// Gives everything up. `StatFailed` if the name was removed by force.
     pub fn close(self) -> Result<()> {
         check_generation(self.generation, Operation::Close)?;
-        self.claim.as_ref().map_or(Ok(()), Claim::check_close)
+        self.claim.as_ref().map_or(Ok(()), NameLock::check_close)
     }
 }
 

@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use anyipc_core::{Capabilities, Error, ErrorKind, Name, Object, Operation, Options, Result, keys};
 use anyipc_os::{
-    Claim, Dir, FileKind, Group, GroupKind, Marks, files_of, remove_groups, show_lpsz, store_lpsz,
-    sweep_groups, user,
+    Dir, FileKind, FileNaming, Group, GroupKind, NameLock, files_of, remove_groups, show_lpsz,
+    store_lpsz, sweep_groups, user,
 };
 
 use crate::endpoint::{Acceptor, Endpoint, Entry, Place};
@@ -32,7 +32,7 @@ const LOCK: &str = ".lock";
 /// The names of one scheme.
 #[derive(Debug)]
 pub struct Names {
-    marks: &'static Marks,
+    marks: &'static FileNaming,
     files: GroupKind,
 }
 
@@ -46,7 +46,7 @@ impl Names {
         .and(Capabilities::INVENTORY);
 
     /// Those whose lock files look like this, with the suffix `.lock`.
-    pub const fn new(marks: &'static Marks) -> Self {
+    pub const fn new(marks: &'static FileNaming) -> Self {
         Self {
             marks,
             files: GroupKind {
@@ -190,7 +190,7 @@ impl Names {
         let capacity = capacity(options, operation)?;
         let socket = self.socket_of(name);
         let answers = || answers(dir, &socket);
-        let Some(claim) = Claim::take(dir, self.marks, name, operation, answers)? else {
+        let Some(claim) = NameLock::take(dir, self.marks, name, operation, answers)? else {
             return Ok(None);
         };
         // Whatever a dead owner left; the lock says that it is nobody's.
@@ -216,7 +216,7 @@ impl Names {
         };
         match begin() {
             Ok(acceptor) => {
-                let claim = claim.with_door(socket.clone());
+                let claim = claim.with_listener(socket.clone());
                 Ok(Some(Endpoint::owner(place, acceptor, Some(claim))))
             }
             Err(error) => {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::credit::{Allowance, CREDIT, Debt, MOST_UNITS};
+use crate::credit::{CREDIT, MOST_UNITS, ReceiveCredit, SendCredit};
 use crate::wire::STOP;
 
 /// What carries it. No call blocks.
@@ -24,10 +24,10 @@ enum Role {
     /// Both sides, at first.
     Talks,
     Sends {
-        allowance: Allowance,
+        allowance: SendCredit,
         stopped: bool,
     },
-    Receives(Debt),
+    Receives(ReceiveCredit),
 }
 
 impl Flow {
@@ -40,11 +40,11 @@ impl Flow {
     }
 
     pub(super) fn begin_sending(&self, capacity: u64) {
-        *self.role() = Role::Sends { allowance: Allowance::new(capacity), stopped: false };
+        *self.role() = Role::Sends { allowance: SendCredit::new(capacity), stopped: false };
     }
 
     pub(super) fn begin_receiving(&self) {
-        *self.role() = Role::Receives(Debt::default());
+        *self.role() = Role::Receives(ReceiveCredit::default());
     }
 
     /// Sends as much of two pieces as there is room for.
@@ -123,7 +123,7 @@ impl Flow {
 }
 
 /// Hears all that the receiver has said. `BrokenPipe`: it is gone, or says what cannot be.
-fn hear(over: &impl Duplex, allowance: &mut Allowance, stopped: &mut bool) -> io::Result<()> {
+fn hear(over: &impl Duplex, allowance: &mut SendCredit, stopped: &mut bool) -> io::Result<()> {
     let mut said = [0; 128];
     loop {
         let count = match over.recv(&mut said) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyipc_core::{Armed, Error, ErrorKind, Hello, Operation, Result, Role, Waiter};
 use anyipc_shared_memory::parts::{
-    Extent, Fabric, Ground, Half, Link, Region, Side, Ticket, sleep, wake,
+    ChannelFactory, Extent, Half, Link, LockBackend, OwnerId, Region, Side, sleep, wake,
 };
 
 use crate::layout::{CHUNK, Full, Geometry, MAX_CHUNKS, MIN_CHUNKS, longest_in};
@@ -24,8 +24,8 @@ use crate::settings::{Settings, chunks_of};
 use crate::store::Store;
 
 /// The seats of a direction.
-const SENDER: Ticket = Ticket::new(0, 1);
-const RECEIVER: Ticket = Ticket::new(1, 1);
+const SENDER: OwnerId = OwnerId::new(0, 1);
+const RECEIVER: OwnerId = OwnerId::new(1, 1);
 /// The longest frame is this part of a direction, so that copying in overlaps copying out.
 const FRAMES: u32 = 4;
 /// What the memory's size is a multiple of.
@@ -45,7 +45,7 @@ fn direction(capacity: usize) -> Option<Geometry> {
     })
 }
 
-impl Fabric for Settings {
+impl ChannelFactory for Settings {
     type Sender = Sender;
     type Receiver = Receiver;
 
@@ -144,12 +144,12 @@ fn explain(error: Error) -> Error {
 #[derive(Debug)]
 pub(crate) struct Other {
     link: Arc<Link>,
-    ticket: Ticket,
+    ticket: OwnerId,
 }
 
-impl Ground for Other {
+impl LockBackend for Other {
     /// Whoever else the lock names was never there.
-    fn is_dead(&self, ticket: Ticket) -> bool {
+    fn is_dead(&self, ticket: OwnerId) -> bool {
         ticket != self.ticket || self.link.look()
     }
     fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Operation, RecvHalf, Result, Source, Wait, Waiter,
 };
-use anyipc_shared_memory::parts::{Half, Link, Pulse, ReadySlot};
+use anyipc_shared_memory::parts::{Half, Link, Liveness, ReadySlot};
 
 use super::Other;
 use crate::party::Party;
@@ -15,14 +15,14 @@ use crate::waiters::MESSAGES;
 #[derive(Debug)]
 pub(crate) struct Receiver {
     party: Party<Other>,
-    pulse: Pulse,
+    pulse: Liveness,
     token: Option<ReadySlot>,
     copy: Vec<u8>,
 }
 
 impl Receiver {
     pub(super) fn new(party: Party<Other>, token: Option<ReadySlot>) -> Self {
-        Self { party, pulse: Pulse::new(), token, copy: Vec::new() }
+        Self { party, pulse: Liveness::new(), token, copy: Vec::new() }
     }
 
     fn link(&self) -> &Link {

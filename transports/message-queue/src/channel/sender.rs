@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Operation, Result, SendHalf, Source, Wait, Waiter,
 };
-use anyipc_shared_memory::parts::{Half, Link, Pulse, ReadySlot};
+use anyipc_shared_memory::parts::{Half, Link, Liveness, ReadySlot};
 
 use super::Other;
 use crate::party::Party;
@@ -15,7 +15,7 @@ use crate::waiters::ROOM;
 #[derive(Debug)]
 pub(crate) struct Sender {
     party: Party<Other>,
-    pulse: Pulse,
+    pulse: Liveness,
     ready: Option<ReadySlot>,
     /// Where a frame is written before it goes into the queue.
     scratch: Vec<u8>,
@@ -23,7 +23,7 @@ pub(crate) struct Sender {
 
 impl Sender {
     pub(super) fn new(party: Party<Other>, ready: Option<ReadySlot>) -> Self {
-        Self { party, pulse: Pulse::new(), ready, scratch: Vec::new() }
+        Self { party, pulse: Liveness::new(), ready, scratch: Vec::new() }
     }
 
     fn link(&self) -> &Link {

@@ -10,7 +10,9 @@ use anyipc_core::{
     Source, Wait, Waiter,
 };
 use anyipc_os::Fd;
-use anyipc_shared_memory::parts::{Extent, Fabric, Link, Pulse, ReadySlot, Region, Side};
+use anyipc_shared_memory::parts::{
+    ChannelFactory, Extent, Link, Liveness, ReadySlot, Region, Side,
+};
 
 use super::queue::failed;
 use super::record::Record;
@@ -29,7 +31,7 @@ pub(crate) struct Pair<'a> {
     pub(crate) record: &'a Record,
 }
 
-impl Fabric for Pair<'_> {
+impl ChannelFactory for Pair<'_> {
     type Sender = Sender;
     type Receiver = Receiver;
     const EXTRAS: usize = 2;
@@ -91,7 +93,7 @@ struct End {
     region: Region,
     mark: usize,
     link: Arc<Link>,
-    pulse: Pulse,
+    pulse: Liveness,
 }
 
 impl End {
@@ -102,7 +104,15 @@ impl End {
             return Err(io::ErrorKind::InvalidData.into());
         }
         let (most, longest) = (status.most, status.longest);
-        Ok(Self { queue: Arc::new(queue), most, longest, region, mark, link, pulse: Pulse::new() })
+        Ok(Self {
+            queue: Arc::new(queue),
+            most,
+            longest,
+            region,
+            mark,
+            link,
+            pulse: Liveness::new(),
+        })
     }
 
     fn is_marked(&self, bit: u32) -> bool {

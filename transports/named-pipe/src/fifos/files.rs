@@ -3,7 +3,7 @@
 //! `pipe+<os name>.<ticket>.…` are the four FIFOs of a connection until both sides have opened them.
 
 use anyipc_core::Name;
-use anyipc_os::Marks;
+use anyipc_os::FileNaming;
 
 /// What begins the names of this transport's files.
 pub(crate) const PREFIX: &str = "pipe+";
@@ -11,8 +11,8 @@ pub(crate) const DOOR: &str = ".fifo";
 pub(crate) const TEXT: &str = ".text";
 /// A text that is not whole yet.
 pub(crate) const UNFINISHED_TEXT: &str = ".text.tmp";
-pub(crate) static MARKS: Marks =
-    Marks { prefix: PREFIX, suffix: ".lock", heading: "anyipc-pipe 1" };
+pub(crate) static MARKS: FileNaming =
+    FileNaming { prefix: PREFIX, suffix: ".lock", heading: "anyipc-pipe 1" };
 
 /// A connection's FIFOs. The connector sends on the first, which it holds locked while it lives, and learns on
 /// the second that the owner stopped receiving; the others are the owner's.

@@ -3,7 +3,7 @@ use std::io;
 use anyipc_core::{
     Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport, keys,
 };
-use anyipc_os::{Claim, store_lpsz};
+use anyipc_os::{NameLock, store_lpsz};
 
 use crate::fifos::endpoint::{Acceptor, Endpoint};
 use crate::fifos::files::{self, MARKS, door};
@@ -98,7 +98,9 @@ fn own(
 ) -> Result<Option<Endpoint>> {
     let (dir, path) = (&settings.dir, door(name));
     let answers = || Fifo::watcher(dir, &path).is_ok();
-    let Some(claim) = Claim::take(dir, &MARKS, name, operation, answers)? else { return Ok(None) };
+    let Some(claim) = NameLock::take(dir, &MARKS, name, operation, answers)? else {
+        return Ok(None);
+    };
     // Whatever a dead owner left; the lock says that it is nobody's.
     inventory::clear(dir, name);
     let fail = |error: io::Error| {
@@ -118,7 +120,7 @@ fn own(
     };
     match begin() {
         Ok(acceptor) => {
-            let claim = claim.with_door(path.clone());
+            let claim = claim.with_listener(path.clone());
             Ok(Some(Endpoint::owner(name.clone(), settings.clone(), acceptor, claim)))
         }
         Err(error) => {

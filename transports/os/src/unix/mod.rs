@@ -1,7 +1,6 @@
 //! Linux and macOS: `flock`, `pthread_atfork`, descriptors. What differs between them is in `linux` and `macos`, under
 //! the same names.
 
-mod bell;
 mod dir;
 mod fd;
 mod flock;
@@ -13,13 +12,13 @@ mod macos;
 mod short;
 mod sleep;
 mod text;
+mod wake_fifo;
 
 #[cfg(target_os = "linux")]
 use linux as system;
 #[cfg(target_os = "macos")]
 use macos as system;
 
-pub use bell::Bell;
 pub use dir::Dir;
 pub use fd::Fd;
 pub use fork::{Quiet, generation, register};
@@ -35,6 +34,7 @@ pub use system::{
     unlock_send_buffer, unsent,
 };
 pub use text::{overwrite, read_text};
+pub use wake_fifo::WakeFifo;
 
 /// Opens a file of the user's choice for reading. Waits for nothing: a FIFO opens at once.
 pub fn open_read(path: &std::path::Path) -> std::io::Result<Fd> {

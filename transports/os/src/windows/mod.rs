@@ -1,6 +1,5 @@
 //! Windows: events and pools of waiting threads, locks on bytes of files, security descriptors, named pipes.
 
-mod bell;
 mod dir;
 mod event;
 mod fd;
@@ -13,8 +12,8 @@ mod set;
 mod short;
 mod socket;
 mod wait;
+mod wake_fifo;
 
-pub use bell::Bell;
 pub use dir::Dir;
 pub use event::Event;
 pub use fd::{Fd, overwrite, read_text};
@@ -28,6 +27,7 @@ pub use set::Set;
 pub use short::{Spare, Watched, is_shortage, lacks_descriptors};
 pub use socket::{SocketEvent, ask_once, claim_port, is_writable};
 pub use wait::{Readiness, sleep, sleep_on};
+pub use wake_fifo::WakeFifo;
 
 /// Opens a file of the user's choice for reading.
 pub fn open_read(path: &std::path::Path) -> std::io::Result<Fd> {

@@ -3,7 +3,7 @@
 
 mod layout;
 mod link;
-mod pulse;
+mod liveness;
 mod ready;
 mod receiver;
 mod scratch;
@@ -13,7 +13,7 @@ mod tests;
 
 pub(crate) use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY, SPARE};
 pub use link::{Half, Link};
-pub use pulse::Pulse;
+pub use liveness::Liveness;
 pub(crate) use ready::ReadyPage;
 pub use ready::ReadySlot;
 pub use receiver::Receiver;

@@ -8,7 +8,7 @@ use anyipc_core::{
 
 use super::layout::Layout;
 use super::link::{Half, Link};
-use super::pulse::Pulse;
+use super::liveness::Liveness;
 use super::ready::ReadySlot;
 use super::scratch::Scratch;
 use crate::bytes::{self, SHORT};
@@ -20,7 +20,7 @@ use crate::sys;
 pub struct Receiver {
     ring: Consumer<SharedRing>,
     link: Arc<Link>,
-    pulse: Pulse,
+    pulse: Liveness,
     token: Option<ReadySlot>,
     /// Whether frames are read where they stand, instead of in `copy`.
     in_place: bool,
@@ -60,7 +60,7 @@ impl Receiver {
         Self {
             ring: ring.beside(link.answers()),
             link,
-            pulse: Pulse::new(),
+            pulse: Liveness::new(),
             token,
             in_place,
             copy: Scratch::default(),
@@ -288,9 +288,9 @@ impl RecvHalf for Receiver {
         }
     }
 
-    fn expect(&self) {
+    fn prefetch(&self) {
         if self.link.is_ours() {
-            self.ring.expect();
+            self.ring.prefetch();
         }
     }
 

@@ -8,7 +8,7 @@ use anyipc_core::{
 
 use super::layout::{Layout, SPARE};
 use super::link::{Half, Link};
-use super::pulse::{Haste, Pulse};
+use super::liveness::{Haste, Liveness};
 use super::ready::ReadySlot;
 use super::scratch::Scratch;
 use crate::bytes::{self, SHORT};
@@ -20,7 +20,7 @@ use crate::sys::{self, Anonymous, Fd};
 pub struct Sender {
     ring: Producer<SharedRing>,
     link: Arc<Link>,
-    pulse: Pulse,
+    pulse: Liveness,
     ready: Option<ReadySlot>,
     /// The value of our state word that a thread may sleep on.
     parked: u32,
@@ -99,7 +99,7 @@ impl Sender {
             next: Next::None,
         };
         let max_frame = ring.max_payload();
-        let (pulse, roomy) = (Pulse::new(), growth.roomy(max_frame));
+        let (pulse, roomy) = (Liveness::new(), growth.roomy(max_frame));
         let (haste, scratch) = (Haste::default(), Scratch::default());
         Self {
             ring,
@@ -282,7 +282,7 @@ impl Sender {
             return Err(self.gone());
         }
         if len > self.roomy {
-            self.expect(len);
+            SendHalf::reserve(self, len);
         }
         self.ring.calm();
         Ok(())
@@ -405,12 +405,12 @@ impl Sender {
     }
 
     pub(super) fn was_last_called_long_ago(&mut self) {
-        self.pulse = Pulse::long_ago();
+        self.pulse = Liveness::long_ago();
         self.haste.long_ago();
     }
 
     pub(super) fn has_just_looked(&mut self) {
-        self.pulse = Pulse::new();
+        self.pulse = Liveness::new();
     }
 
     /// Ends as a killed process does: the socket hangs up, and nobody marks the ring.
@@ -444,7 +444,7 @@ impl SendHalf for Sender {
         self.max_frame.min(FRAGMENT)
     }
 
-    fn expect(&mut self, len: usize) {
+    fn reserve(&mut self, len: usize) {
         self.growth.wanted =
             len.saturating_mul(FRAMES).checked_next_power_of_two().unwrap_or(usize::MAX);
         if self.link.is_ours() {

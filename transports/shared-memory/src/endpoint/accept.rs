@@ -9,7 +9,7 @@ use anyipc_core::{
 use anyipc_os::half_open::{Admission, HalfOpen, Handshake, Listening, Next, Reserve, Step};
 use anyipc_os::lacks_descriptors;
 
-use super::fabric::{Fabric, Side};
+use super::channel_factory::{ChannelFactory, Side};
 use super::{HANDSHAKE, out_of_range};
 use crate::channel::{Link, ReadyPage, ReadySlot};
 use crate::region::Region;
@@ -90,7 +90,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// `WouldBlock` until one is; `Removed` if the name no longer leads here; what the system says about the listener.
-    pub fn try_accept<F: Fabric>(
+    pub fn try_accept<F: ChannelFactory>(
         &self,
         attempt: &Attempt,
         fabric: &F,
@@ -158,7 +158,7 @@ impl Acceptor {
     }
 }
 
-impl<F: Fabric> Listening for Accepting<'_, F> {
+impl<F: ChannelFactory> Listening for Accepting<'_, F> {
     type Handshake = Guest;
     type Channel = (F::Sender, F::Receiver, Peer);
     type Listener = Listener;
@@ -231,7 +231,7 @@ impl<F: Fabric> Listening for Accepting<'_, F> {
     }
 }
 
-impl<F: Fabric> Accepting<'_, F> {
+impl<F: ChannelFactory> Accepting<'_, F> {
     /// Reserves some more of the next channel's memory. Complete if that is all of it.
     fn make_memory(&mut self, reserve: &mut Reserve) -> Result<Step> {
         let fail = |error| Error::io(Operation::Accept, "making the channel's memory", error);

@@ -8,7 +8,7 @@ use anyipc_core::{
 use std::time::{Duration, Instant};
 
 use super::HANDSHAKE;
-use super::fabric::{Fabric, Side};
+use super::channel_factory::{ChannelFactory, Side};
 use crate::channel::{Link, ReadySlot};
 use crate::kind::Kind;
 use crate::region::Region;
@@ -34,7 +34,7 @@ struct Asked {
 ///
 /// # Errors
 /// `WouldBlock` until it has answered, `NoOwner`, `Mismatch`, `Corrupt`, `TimedOut`, …
-pub fn try_connect<F: Fabric>(
+pub fn try_connect<F: ChannelFactory>(
     dir: &Dir,
     kind: &Kind,
     name: &Name,
@@ -174,7 +174,7 @@ impl Asked {
     }
 
     /// Checks what the owner said and handed over, and maps it.
-    fn enter<F: Fabric>(
+    fn enter<F: ChannelFactory>(
         &mut self,
         ours: &Hello,
         theirs: Hello,

@@ -1,8 +1,8 @@
 //! A handle of a name: its block, its rendezvous, or both.
 
 mod accept;
+mod channel_factory;
 mod connect;
-mod fabric;
 mod settings;
 
 use std::any::Any;
@@ -20,8 +20,8 @@ use crate::channel::{Receiver, Sender};
 use crate::kind::BLOCK;
 use crate::sys::{self, Dir};
 pub use accept::Acceptor;
+pub use channel_factory::{ChannelFactory, Side};
 pub use connect::{arm, source, try_connect};
-pub use fabric::{Fabric, Side};
 pub(crate) use settings::Settings;
 
 /// The longest a begun handshake may take.

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Options, Result, keys};
 
-use super::fabric::{Fabric, Side};
+use super::channel_factory::{ChannelFactory, Side};
 use crate::channel::{Layout, MAX_CAPACITY, MIN_CAPACITY, Receiver, SPARE, Sender, halves};
 use crate::region::{Extent, Region};
 use crate::sys::{Scope, check_platform, user};
@@ -77,7 +77,7 @@ fn has_spares(capacity: usize, limit: u64) -> bool {
 }
 
 /// Channels over rings.
-impl Fabric for Settings {
+impl ChannelFactory for Settings {
     type Sender = Sender;
     type Receiver = Receiver;
 

@@ -273,7 +273,7 @@ impl<S: Storage> Consumer<S> {
     }
 
     /// The next record will be looked for soon: its first lines may come meanwhile.
-    pub(crate) fn expect(&self) {
+    pub(crate) fn prefetch(&self) {
         self.ring.prefetch(self.head);
         self.ring.prefetch(self.head + 1);
     }

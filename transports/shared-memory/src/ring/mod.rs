@@ -230,7 +230,7 @@ fn disarm(word: &AtomicU32) {
     }
 }
 
-/// Marks our side as gone.
+/// FileNaming our side as gone.
 fn leave(ours: &AtomicU32, theirs: &AtomicU32) -> Wake {
     ours.fetch_or(state::CLOSED, Ordering::SeqCst);
     wake(theirs)

@@ -15,7 +15,7 @@ pub(crate) use unsupported::*;
 pub use unsupported::{check_platform, coarse_ticks};
 
 pub(crate) use anyipc_os::{
-    Bell, Claim, Dir, Fd, FileId, FileKind, Lock, Marks, Pace, Scope, Set, Status,
+    Dir, Fd, FileId, FileKind, FileNaming, Lock, NameLock, Pace, Scope, Set, Status, WakeFifo,
     check_generation, check_named, generation, hold, holders, insist, is_at, is_held,
     is_number_locked, same_file, try_lock, try_lock_number, try_write_lock, unlock_number, user,
     write_unlock,

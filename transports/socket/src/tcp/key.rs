@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyipc_byte_stream::Key;
 use anyipc_core::{Error, ErrorKind, Operation, Result};
-use anyipc_os::{Dir, Fd, FileKind, put};
+use anyipc_os::{Dir, Fd, FileKind, write_atomically};
 
 /// The file of the per-user key.
 const FILE: &str = "tcp.key";
@@ -34,7 +34,7 @@ fn of_user(operation: Operation) -> Result<Key> {
         }
         let mut bytes = [0; FRESH];
         getrandom::fill(&mut bytes).map_err(|error| fail(io::Error::other(error)))?;
-        match put(&dir, FILE, &bytes) {
+        match write_atomically(&dir, FILE, &bytes) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(error)),
             // Made just now, by us or by another; the same key for all.
             _ => {}

@@ -8,7 +8,7 @@ use std::ffi::CStr;
 use anyipc_core::{
     Armed, Attempt, Error, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
 };
-use anyipc_os::{Claim, check_generation, generation, show_lpsz};
+use anyipc_os::{NameLock, check_generation, generation, show_lpsz};
 
 use crate::fifos::connection::{Receiver, Sender};
 use crate::fifos::files::{self, MARKS};
@@ -22,12 +22,17 @@ pub struct Endpoint {
     name: Name,
     settings: Settings,
     /// The owner's.
-    owns: Option<(Acceptor, Claim)>,
+    owns: Option<(Acceptor, NameLock)>,
     generation: u32,
 }
 
 impl Endpoint {
-    pub(crate) fn owner(name: Name, settings: Settings, acceptor: Acceptor, claim: Claim) -> Self {
+    pub(crate) fn owner(
+        name: Name,
+        settings: Settings,
+        acceptor: Acceptor,
+        claim: NameLock,
+    ) -> Self {
         Self { name, settings, owns: Some((acceptor, claim)), generation: generation() }
     }
 

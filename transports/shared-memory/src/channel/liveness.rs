@@ -4,7 +4,7 @@ use crate::sys::{self, Second};
 
 /// When a half last looked at the socket: it looks again after 100 ms of calls that tell nothing of the peer.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Liveness {
     looked: u64,
     /// What the clock showed when it was read last.
     now: u64,
@@ -13,13 +13,13 @@ pub struct Pulse {
 /// In ticks of the coarse clock.
 const LOOK_EVERY: u64 = 95;
 
-impl Default for Pulse {
+impl Default for Liveness {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Pulse {
+impl Liveness {
     /// It looked just now.
     pub fn new() -> Self {
         let now = sys::coarse_ticks();

@@ -9,7 +9,7 @@ use crate::region::{Extent, Region};
 use crate::sys::Fd;
 
 /// How a transport's channels lie in the memory that the owner hands over in the handshake.
-pub trait Fabric: Debug {
+pub trait ChannelFactory: Debug {
     /// The sending half.
     type Sender;
     /// The receiving half.
@@ -63,8 +63,8 @@ pub struct Side {
     pub ready: Option<ReadySlot>,
     /// The user on the other side.
     pub uid: u32,
-    /// What the owner's [`Fabric::extra`] said.
+    /// What the owner's [`ChannelFactory::extra`] said.
     pub extra: u64,
-    /// What [`Fabric::extras`] made. The opener's may be any descriptors.
+    /// What [`ChannelFactory::extras`] made. The opener's may be any descriptors.
     pub extras: Vec<Fd>,
 }

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a transport's lock files look like.
 #[derive(Debug, Clone, Copy)]
-pub struct Marks {
+pub struct FileNaming {
     /// Before the name's system name.
     pub prefix: &'static str,
     /// After it.
@@ -27,7 +27,7 @@ pub struct Marks {
     pub heading: &'static str,
 }
 
-impl Marks {
+impl FileNaming {
     /// What the names of all files of a name begin with.
     pub fn stem(&self, name: &Name) -> String {
         format!("{}{}", self.prefix, name.os_name())
@@ -77,24 +77,24 @@ impl Marks {
 
 /// The owner's claim on a name, until dropped or killed.
 #[derive(Debug)]
-pub struct Claim {
+pub struct NameLock {
     dir: Arc<Dir>,
     path: String,
     /// Held for as long as it is open.
     _lock: Fd,
     id: FileId,
     /// What stands beside the lock and leads to the owner.
-    door: Option<(String, FileId)>,
+    listener: Option<(String, FileId)>,
     pace: Pace,
     generation: u32,
 }
 
-impl Claim {
+impl NameLock {
     /// Becomes the owner of the name. `None` if someone else is; `answers` tells an owner, who listens, from
     /// a sweeper, who holds the lock for an instant.
     pub fn take(
         dir: &Arc<Dir>,
-        marks: &Marks,
+        marks: &FileNaming,
         name: &Name,
         operation: Operation,
         answers: impl Fn() -> bool,
@@ -133,7 +133,7 @@ impl Claim {
                         path,
                         _lock: file,
                         id: status.id,
-                        door: None,
+                        listener: None,
                         pace: Pace::default(),
                         generation: generation(),
                     }));
@@ -158,8 +158,8 @@ impl Claim {
     }
 
     /// Notes the file that leads to the owner, which it made just now: [`check`](Self::check) looks at it, too.
-    pub fn with_door(mut self, file: String) -> Self {
-        self.door = self.dir.id_of(&file).ok().map(|id| (file, id));
+    pub fn with_listener(mut self, file: String) -> Self {
+        self.listener = self.dir.id_of(&file).ok().map(|id| (file, id));
         self
     }
 
@@ -172,7 +172,7 @@ impl Claim {
             return Ok(());
         }
         check_named(&self.dir, &self.path, self.id, operation)?;
-        match &self.door {
+        match &self.listener {
             Some((file, id)) => check_named(&self.dir, file, *id, operation),
             None => Ok(()),
         }
@@ -196,7 +196,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for NameLock {
     fn drop(&mut self) {
         if self.holds() {
             let _ = self.dir.unlink(&self.path);

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// `AlreadyExists` if the name is taken, `TimedOut` beside another writer that was stopped, and those of the system.
-pub fn put(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub fn write_atomically(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
     // None on this file system; or a full one, which the other way reports as well.
     let Ok(file) = dir.nameless_file() else { return put_aside(dir, name, bytes) };
     fill(&file, bytes)?;

@@ -6,27 +6,27 @@ use anyipc_core::{Error, ErrorKind, Operation, Result};
 
 use crate::memory::Memory;
 use crate::region::Region;
-use crate::robust::Ticket;
+use crate::robust::OwnerId;
 use crate::sys::{generation, is_number_locked, try_lock_number, unlock_number};
 
 /// Bytes of a seat that are kept here: process, generation. The rest is its holder's.
-pub const SEAT: usize = 16;
+pub const SLOT_HEADER: usize = 16;
 const PROCESS: usize = 0;
 const TURN: usize = 4;
 
 /// Where the seats lie in some memory. A seat is a participant's place: held until it leaves or dies, which the
 /// kernel tells, as each is a lock on the memory's file.
 #[derive(Debug, Clone, Copy)]
-pub struct Seats {
+pub struct ParticipantSlots {
     /// The first seat's offset, a multiple of 8.
     pub start: usize,
-    /// From one seat to the next, a multiple of 8 and [`SEAT`] or more.
+    /// From one seat to the next, a multiple of 8 and [`SLOT_HEADER`] or more.
     pub stride: usize,
-    /// How many there are, at most [`Ticket::SEATS`].
+    /// How many there are, at most [`OwnerId::SEATS`].
     pub count: u32,
 }
 
-impl Seats {
+impl ParticipantSlots {
     /// Where a seat lies.
     #[inline]
     pub fn at(&self, number: u32) -> usize {
@@ -45,7 +45,7 @@ impl Seats {
     }
 
     /// Whether the holder of the ticket has left or died.
-    pub fn is_dead(&self, memory: &Memory, region: &Region, ticket: Ticket) -> bool {
+    pub fn is_dead(&self, memory: &Memory, region: &Region, ticket: OwnerId) -> bool {
         let number = ticket.seat();
         if number >= self.count || !ticket.is_of(self.turn(region, number)) {
             return true;
@@ -57,21 +57,25 @@ impl Seats {
 
 /// A taken seat. Dropping it gives it back.
 #[derive(Debug)]
-pub struct Seat {
+pub struct ParticipantSlot {
     memory: Arc<Memory>,
     region: Region,
-    seats: Seats,
+    seats: ParticipantSlots,
     number: u32,
-    ticket: Ticket,
+    ticket: OwnerId,
     generation: u32,
 }
 
-impl Seat {
+impl ParticipantSlot {
     /// Takes a free seat.
     ///
     /// # Errors
     /// `OutOfMemory` if there is none.
-    pub fn take(memory: &Arc<Memory>, seats: Seats, operation: Operation) -> Result<Self> {
+    pub fn take(
+        memory: &Arc<Memory>,
+        seats: ParticipantSlots,
+        operation: Operation,
+    ) -> Result<Self> {
         let region = memory.region();
         // First those that were given back: the others may be the dead's, or taken, which costs a system call.
         for dead_too in [false, true] {
@@ -93,7 +97,7 @@ impl Seat {
                     region: region.clone(),
                     seats,
                     number,
-                    ticket: Ticket::new(number, turn),
+                    ticket: OwnerId::new(number, turn),
                     generation: generation(),
                 });
             }
@@ -108,12 +112,12 @@ impl Seat {
     }
 
     /// Its holder's ticket.
-    pub fn ticket(&self) -> Ticket {
+    pub fn ticket(&self) -> OwnerId {
         self.ticket
     }
 }
 
-impl Drop for Seat {
+impl Drop for ParticipantSlot {
     fn drop(&mut self) {
         if self.generation == generation() {
             self.region.u32(self.seats.at(self.number) + PROCESS).store(0, Relaxed);

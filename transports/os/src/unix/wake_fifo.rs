@@ -10,9 +10,9 @@ use crate::FileKind;
 
 /// A FIFO in the private directory that others ring to make its owner's reactor look: readable once rung.
 #[derive(Debug)]
-pub struct Bell(Fd);
+pub struct WakeFifo(Fd);
 
-impl Bell {
+impl WakeFifo {
     /// Hangs up a bell at a name; what hung there before is taken down. The name stays when the bell is dropped.
     pub fn make(dir: &Dir, name: &str) -> io::Result<Self> {
         match dir.unlink(name) {
@@ -54,7 +54,7 @@ impl Bell {
     }
 }
 
-impl AsFd for Bell {
+impl AsFd for WakeFifo {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

@@ -9,9 +9,9 @@ use super::dir::Dir;
 
 /// What another process rings: not built here yet.
 #[derive(Debug)]
-pub struct Bell(Infallible);
+pub struct WakeFifo(Infallible);
 
-impl Bell {
+impl WakeFifo {
     /// `Unsupported`.
     pub fn make(_dir: &Dir, _name: &str) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
@@ -33,7 +33,7 @@ impl Bell {
     }
 }
 
-impl Handles for Bell {
+impl Handles for WakeFifo {
     fn each(&self, _see: &mut dyn FnMut(&Arc<OwnedHandle>)) {
         match self.0 {}
     }
