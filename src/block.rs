@@ -2,8 +2,8 @@ use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_shared_memory::Block;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::Endpoint;
 use crate::codec::CodecId;
+use crate::endpoint::Endpoint;
 
 impl Endpoint {
     /// The named block of memory behind this handle.

@@ -26,7 +26,6 @@
 //! once.
 #![forbid(unsafe_code)]
 
-mod acceptor;
 mod address;
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -34,44 +33,31 @@ mod asynchronous;
 mod block;
 mod channel;
 pub mod codec;
-#[cfg(feature = "config")]
-mod config;
-mod connect;
 mod endpoint;
 mod inbox;
-mod message;
 mod queue;
-mod receiver;
 mod registry;
-mod select;
-mod sender;
-mod settings;
-mod sleep;
-mod space;
-mod sys;
-#[cfg(feature = "serde")]
-mod typed;
 mod wait;
 
-pub use acceptor::Acceptor;
+#[cfg(feature = "config")]
+pub use address::config::Config;
 pub use address::{Address, IntoAddress};
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncChannel, AsyncQueue, AsyncReceiver, AsyncSender, connect_async};
 #[cfg(all(feature = "shared-memory", feature = "serde"))]
 pub use block::BlockExt;
-pub use channel::{Channel, Stats};
-#[cfg(feature = "config")]
-pub use config::Config;
-pub use endpoint::Endpoint;
-pub use inbox::{Event, Inbox, PeerId};
-pub use message::Message;
-pub use queue::Queue;
-pub use receiver::Receiver;
-pub use registry::Registry;
-pub use select::{Select, Selectable};
-pub use sender::Sender;
+pub use channel::message::Message;
+pub use channel::receiver::Receiver;
+pub use channel::sender::Sender;
 #[cfg(feature = "serde")]
-pub use typed::{TypedChannel, TypedReceiver, TypedSender};
+pub use channel::typed::{TypedChannel, TypedReceiver, TypedSender};
+pub use channel::{Channel, Stats};
+pub use endpoint::Endpoint;
+pub use endpoint::acceptor::Acceptor;
+pub use inbox::{Event, Inbox, PeerId};
+pub use queue::Queue;
+pub use registry::Registry;
+pub use wait::select::{Select, Selectable};
 
 /// The contract with transports: what a backend of one's own implements.
 pub use anyipc_core as transport;

@@ -3,8 +3,10 @@ use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Operation, QueueStatus, Result, Wait};
 
+use crate::address::Address;
+use crate::endpoint::Endpoint;
+use crate::wait::select::{Member, Sleep};
 use crate::wait::{Spinner, Waitable, deadline, wait};
-use crate::{Address, Endpoint};
 
 /// A handle of a bounded queue, from [`Endpoint::queue`]: any number of processes send to it and receive from
 /// it. Each message goes to one receiver, the oldest of the highest priority first.
@@ -287,5 +289,20 @@ impl Waitable for Messages<'_> {
     }
     fn spinner(&mut self) -> &mut Spinner {
         &mut self.0.messages
+    }
+}
+
+impl Member for Queue {
+    fn is_ready(&mut self) -> bool {
+        Queue::is_ready(self)
+    }
+    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
+        sleep.arm(Messages(self).wait())
+    }
+    fn stop_sleeping(&mut self) {
+        Messages(self).wait().disarm();
+    }
+    fn spins(&mut self) -> bool {
+        Messages(self).spinner().spins()
     }
 }

@@ -11,9 +11,14 @@ use std::time::Instant;
 
 use anyipc_core::{Operation, Peer, Result, Role};
 
-use crate::connect::Attempting;
+use crate::address::{Address, IntoAddress};
+use crate::channel::receiver::Receiver;
+use crate::channel::sender::Sender;
+use crate::channel::{Channel, Stats};
+use crate::endpoint::Endpoint;
+use crate::endpoint::connect::Attempting;
+use crate::registry::Registry;
 use crate::wait::deadline;
-use crate::{Address, Channel, Endpoint, IntoAddress, Receiver, Registry, Sender, Stats};
 pub use queue::AsyncQueue;
 pub(crate) use reactor::SharedReactor;
 use reactor::{Reactor, check_runtime};

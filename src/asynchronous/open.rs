@@ -8,8 +8,8 @@ use anyipc_core::{Error, ErrorKind, Operation, Result};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout_at};
 
-use crate::Endpoint;
-use crate::connect::Opening;
+use crate::endpoint::Endpoint;
+use crate::registry::opening::Opening;
 
 /// Attempts on a thread for blocking calls until the object is there, or the opening's deadline. An attempt that is given
 /// up goes on there for as long as it may, and what it opens is closed.

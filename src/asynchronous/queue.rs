@@ -2,7 +2,7 @@ use anyipc_core::{Operation, QueueStatus, Result};
 
 use super::reactor::{Reactor, check_runtime};
 use super::wait::{Kept, wait};
-use crate::Queue;
+use crate::queue::Queue;
 use crate::queue::{Messages, Room};
 
 /// A [`Queue`] whose waiting calls are async. All of them are cancel-safe.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::PeerId;
-use crate::{Receiver, Sender};
+use crate::channel::receiver::Receiver;
+use crate::channel::sender::Sender;
 
 #[derive(Debug)]
 pub(super) struct Connection {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyipc_core::{Armed, ErrorKind, Result, Wait, Waiter};
 
 use super::Inbox;
+use crate::wait::select::{Member, Sleep};
 use crate::wait::{SLICE, Spinner, Waitable};
 
 /// How long an inbox sleeps at most while its owner cannot accept.
@@ -90,6 +91,22 @@ impl Waitable for Inbox {
     }
     fn interrupted(&mut self) -> bool {
         std::mem::take(&mut self.busy)
+    }
+}
+
+impl Member for Inbox {
+    fn is_ready(&mut self) -> bool {
+        self.is_ready()
+    }
+    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
+        if self.arm(Waiter::Thread)? == Armed::Ready {
+            return Ok(false);
+        }
+        sleep.add_all(self.sleeper());
+        Ok(true)
+    }
+    fn spins(&mut self) -> bool {
+        self.spinner().spins()
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 
 use super::{Connection, Event, Inbox, PeerId, Turn};
-use crate::Channel;
+use crate::channel::Channel;
 use crate::wait::{SLICE, Waitable};
 
 /// Messages of the queued peers, at least, between two looks at who else has some.

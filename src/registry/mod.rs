@@ -1,3 +1,6 @@
+pub(crate) mod opening;
+mod reclaim;
+
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -6,10 +9,12 @@ use anyipc_core::{
     ObjectState, Operation, Options, Result, Transport, excerpt, keys,
 };
 
-use crate::connect::{Opening, open_then_connect};
-use crate::settings::Settings;
-use crate::space::with_room;
-use crate::{Address, Channel, Endpoint, IntoAddress};
+use crate::address::settings::Settings;
+use crate::address::{Address, IntoAddress};
+use crate::channel::Channel;
+use crate::endpoint::Endpoint;
+use opening::{Opening, open_then_connect};
+use reclaim::with_room;
 
 /// Our schemes, the features that bring them in, and whether these are on.
 const FEATURES: [(&str, &str, bool); 6] = [

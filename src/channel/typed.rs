@@ -2,12 +2,13 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use anyipc_core::{Error, Hello, KEPT, Operation, Peer, Result, give_back};
+use anyipc_core::{Error, KEPT, Peer, Result, give_back};
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::channel::receiver::Receiver;
+use crate::channel::sender::Sender;
+use crate::channel::{Channel, Stats};
 use crate::codec::CodecId;
-use crate::wait::deadline;
-use crate::{Channel, Endpoint, Message, Receiver, Sender, Stats};
 
 /// A channel that sends values of one type and receives values of another.
 #[derive(Debug)]
@@ -53,62 +54,6 @@ impl Channel {
                 marker: PhantomData,
             },
             receiver: TypedReceiver { inner: receiver, codec, marker: PhantomData },
-        })
-    }
-}
-
-impl Endpoint {
-    /// As [`accept`](Self::accept), for values: a connector whose types or codec differ is turned away. One that
-    /// names no types (`connect`) is let in; a message of it that is no value is a `Codec` error of `recv`.
-    ///
-    /// # Errors
-    /// Those of `accept`; `Unsupported` if the codec was not compiled in.
-    pub fn accept_typed<Out, In>(&self) -> Result<TypedChannel<Out, In>>
-    where
-        Out: Message + Serialize,
-        In: Message + DeserializeOwned,
-    {
-        self.answer(self.typed_hello::<Out, In>(Operation::Accept)?, None)?.typed()
-    }
-
-    /// As [`accept_typed`](Self::accept_typed), for this long.
-    ///
-    /// # Errors
-    /// `TimedOut`, and those of `accept_typed`.
-    pub fn accept_typed_timeout<Out, In>(&self, timeout: Duration) -> Result<TypedChannel<Out, In>>
-    where
-        Out: Message + Serialize,
-        In: Message + DeserializeOwned,
-    {
-        self.answer(self.typed_hello::<Out, In>(Operation::Accept)?, deadline(Some(timeout)))?
-            .typed()
-    }
-
-    /// As [`connect`](Self::connect), for values.
-    ///
-    /// # Errors
-    /// Those of `connect`; `Mismatch` if the owner's types or codec differ; `Unsupported` if the codec was
-    /// not compiled in.
-    pub fn connect_typed<Out, In>(&self) -> Result<TypedChannel<Out, In>>
-    where
-        Out: Message + Serialize,
-        In: Message + DeserializeOwned,
-    {
-        let hello = self.typed_hello::<Out, In>(Operation::Connect)?;
-        self.dial(hello, deadline(Some(self.settings().timeout)))?.typed()
-    }
-
-    pub(crate) fn typed_hello<Out: Message, In: Message>(
-        &self,
-        operation: Operation,
-    ) -> Result<Hello> {
-        let codec = self.settings().codec.unwrap_or_default();
-        let codec = codec.available().map_err(|e| e.during(operation).at(self.address()))?;
-        Ok(Hello {
-            codec: codec.id(),
-            sends: Some(Out::NAME.into()),
-            receives: Some(In::NAME.into()),
-            ..self.hello()
         })
     }
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Attempt, Error, ErrorKind, Operation, Peer, Result, Role};
 
-use crate::sleep::Sleeper;
+use crate::channel::sender::Sender;
+use crate::endpoint::Endpoint;
+use crate::wait::sleep::Sleeper;
 use crate::wait::{Spinner, deadline, wait};
-use crate::{Endpoint, Sender};
 use peers::{Connection, Peers};
 
 /// Turns without a message in one attempt, at most, before the caller looks at its clock.

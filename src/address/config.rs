@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use serde::Deserialize;
 
-use crate::Address;
+use crate::address::Address;
 
 /// Addresses by name, from a TOML file:
 ///

@@ -8,7 +8,7 @@ use std::io;
 
 use anyipc_core::{Capabilities, Error, ErrorKind, ObjectState, Options, Result};
 
-use crate::Registry;
+use crate::registry::Registry;
 
 /// Makes something in the file system. If that is full, what is provably dead is removed first, and never what persists.
 pub(crate) fn with_room<T>(registry: &Registry, make: impl Fn() -> Result<T>) -> Result<T> {

@@ -1,12 +1,15 @@
 //! The wait loop: try, spin, arm, try again, sleep. The only place that blocks.
 
+pub(crate) mod select;
+pub(crate) mod sleep;
+mod sys;
+
 use std::hint::spin_loop;
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Error, ErrorKind, Operation, Result, Wait, Waiter};
 
-use crate::settings::WaitMode;
-use crate::sys;
+use crate::address::settings::WaitMode;
 
 /// The longest uninterrupted sleep: a wake-up that its sender was killed before is made good after it.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);

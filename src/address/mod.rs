@@ -1,3 +1,7 @@
+#[cfg(feature = "config")]
+pub(crate) mod config;
+pub(crate) mod settings;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -1,3 +1,8 @@
+pub(crate) mod acceptor;
+pub(crate) mod connect;
+#[cfg(feature = "serde")]
+mod typed;
+
 use std::any::Any;
 use std::ffi::CString;
 use std::sync::Arc;
@@ -5,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{DynEndpoint, DynTransport, Hello, Operation, Rejections, Result, Role};
 
-use crate::connect::Attempting;
-use crate::settings::Settings;
+use crate::address::Address;
+use crate::address::settings::Settings;
+use crate::channel::Channel;
+use crate::endpoint::connect::Attempting;
 use crate::wait::deadline;
-use crate::{Address, Channel};
 
 /// A handle of a named object, from [`create`](crate::create), [`open`](crate::open) or
 /// [`alloc_lpsz`](crate::alloc_lpsz).

@@ -3,10 +3,9 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Error, ErrorKind, Operation, Result, Wait, Waiter};
 
-use crate::settings::WaitMode;
-use crate::sleep::Sleeper;
+use crate::address::settings::WaitMode;
+use crate::wait::sleep::Sleeper;
 use crate::wait::{Spinner, Waitable, deadline, wait};
-use crate::{Acceptor, Channel, Inbox, Queue, Receiver};
 
 /// Waits for many things at once, whatever their transports are: messages, new connections, the ends of
 /// channels.
@@ -68,10 +67,15 @@ pub struct Sleep<'a>(&'a mut Sleeper);
 
 impl Sleep<'_> {
     /// False if there is nothing to sleep for.
-    fn arm(self, on: &mut dyn Wait) -> Result<bool> {
+    pub(crate) fn arm(self, on: &mut dyn Wait) -> Result<bool> {
         let waker = self.0.waker();
         let armed = on.arm(Waiter::Task(&waker))?;
         self.0.add(armed, || on.source())
+    }
+
+    /// Adds everything that another sleeper sleeps for.
+    pub(crate) fn add_all(self, other: &Sleeper) {
+        self.0.add_all(other);
     }
 }
 
@@ -193,83 +197,6 @@ impl Waitable for Waiting<'_, '_> {
     }
     fn spinner(&mut self) -> &mut Spinner {
         &mut self.select.spinner
-    }
-}
-
-impl Member for Receiver {
-    fn is_ready(&mut self) -> bool {
-        self.is_ready()
-    }
-    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
-        if self.interrupted() { Ok(false) } else { sleep.arm(self.wait()) }
-    }
-    fn stop_sleeping(&mut self) {
-        self.wait().disarm();
-    }
-    fn spins(&mut self) -> bool {
-        self.spinner().spins()
-    }
-}
-
-impl Member for Channel {
-    fn is_ready(&mut self) -> bool {
-        self.receiver().is_ready()
-    }
-    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
-        self.receiver().sleep_on(sleep)
-    }
-    fn stop_sleeping(&mut self) {
-        self.receiver().stop_sleeping();
-    }
-    fn spins(&mut self) -> bool {
-        self.receiver().spins()
-    }
-}
-
-impl Member for Acceptor<'_> {
-    fn is_ready(&mut self) -> bool {
-        self.is_ready()
-    }
-    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
-        sleep.arm(self.attempting())
-    }
-    fn stop_sleeping(&mut self) {
-        self.attempting().disarm();
-    }
-    fn spins(&mut self) -> bool {
-        // Nobody hurries to a door.
-        true
-    }
-}
-
-impl Member for Inbox {
-    fn is_ready(&mut self) -> bool {
-        self.is_ready()
-    }
-    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
-        if self.arm(Waiter::Thread)? == Armed::Ready {
-            return Ok(false);
-        }
-        sleep.0.add_all(self.sleeper());
-        Ok(true)
-    }
-    fn spins(&mut self) -> bool {
-        self.spinner().spins()
-    }
-}
-
-impl Member for Queue {
-    fn is_ready(&mut self) -> bool {
-        Queue::is_ready(self)
-    }
-    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
-        sleep.arm(crate::queue::Messages(self).wait())
-    }
-    fn stop_sleeping(&mut self) {
-        crate::queue::Messages(self).wait().disarm();
-    }
-    fn spins(&mut self) -> bool {
-        crate::queue::Messages(self).spinner().spins()
     }
 }
 

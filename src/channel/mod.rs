@@ -1,11 +1,20 @@
+pub(crate) mod message;
+pub(crate) mod receiver;
+pub(crate) mod sender;
+#[cfg(feature = "serde")]
+pub(crate) mod typed;
+
 use std::ops::Add;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyipc_core::{DynHalves, Error, ErrorKind, Peer, Result};
 
-use crate::settings::Settings;
-use crate::{Address, Receiver, Sender};
+use crate::address::Address;
+use crate::address::settings::Settings;
+use crate::channel::receiver::Receiver;
+use crate::channel::sender::Sender;
+use crate::wait::select::{Member, Sleep};
 
 /// What both halves of a channel share.
 #[derive(Debug)]
@@ -219,5 +228,20 @@ impl Channel {
     /// Those of [`flush`](Self::flush), and `TimedOut`.
     pub fn close(self) -> Result<()> {
         self.sender.close()
+    }
+}
+
+impl Member for Channel {
+    fn is_ready(&mut self) -> bool {
+        self.receiver().is_ready()
+    }
+    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
+        self.receiver().sleep_on(sleep)
+    }
+    fn stop_sleeping(&mut self) {
+        self.receiver().stop_sleeping();
+    }
+    fn spins(&mut self) -> bool {
+        self.receiver().spins()
     }
 }

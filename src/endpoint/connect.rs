@@ -10,31 +10,28 @@ use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Hello, Operation, Result, Role, Source, Wait, Waiter,
 };
 
-use crate::settings::WaitMode;
-use crate::wait::{Spinner, Waitable, deadline, wait};
-use crate::{Address, Channel, Endpoint, Registry};
+use crate::address::settings::WaitMode;
+use crate::channel::Channel;
+use crate::endpoint::Endpoint;
+use crate::wait::{Spinner, Waitable, wait};
 
 /// First and longest pause between two looks for an owner.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 
-/// An owner that starts together with us is there by then. If it is not, and another transport has something of its
-/// name, the two sides have different schemes in their addresses: no use to wait for the rest of the timeout.
-const LOOK_AROUND: Duration = Duration::from_millis(500);
-
 /// What is not there yet is waited for: remembers whether nobody was there last, and how long to pause.
 #[derive(Debug, Clone, Copy)]
-struct Absence {
+pub(crate) struct Absence {
     pause: Duration,
-    nobody: bool,
+    pub(crate) nobody: bool,
 }
 
 impl Absence {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { pause: BACKOFF.0, nobody: false }
     }
 
     /// Turns "nobody there (yet)" into `WouldBlock`.
-    fn defer<T>(&mut self, result: Result<T>, operation: Operation) -> Result<T> {
+    pub(crate) fn defer<T>(&mut self, result: Result<T>, operation: Operation) -> Result<T> {
         match result {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoOwner) => {
                 self.nobody = true;
@@ -48,7 +45,7 @@ impl Absence {
         }
     }
 
-    fn pause(&mut self) -> Option<Armed> {
+    pub(crate) fn pause(&mut self) -> Option<Armed> {
         let pause = self.pause;
         self.nobody.then(|| {
             self.pause = (pause * 2).min(BACKOFF.1);
@@ -57,7 +54,7 @@ impl Absence {
     }
 
     /// At the deadline: nobody came, which says more than `TimedOut`.
-    fn explain(&mut self, error: Error) -> Error {
+    pub(crate) fn explain(&mut self, error: Error) -> Error {
         if !std::mem::take(&mut self.nobody) || error.kind() != ErrorKind::TimedOut {
             return error;
         }
@@ -203,93 +200,4 @@ impl fmt::Debug for Attempting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempting").field("attempt", &self.attempt).finish_non_exhaustive()
     }
-}
-
-/// Opening an object that may not be there yet. An attempt may take as long as is left of the address's `timeout`.
-pub(crate) struct Opening {
-    registry: Registry,
-    address: Address,
-    deadline: Option<Instant>,
-    absence: Absence,
-    /// When to look whether the other side means another transport.
-    look_around: Instant,
-    spinner: Spinner,
-}
-
-impl Opening {
-    pub(crate) fn new(registry: Registry, address: Address, timeout: Duration) -> Self {
-        let (absence, spinner) = (Absence::new(), Spinner::new(WaitMode::Block));
-        let (deadline, look_around) = (deadline(Some(timeout)), Instant::now() + LOOK_AROUND);
-        Self { registry, address, deadline, absence, look_around, spinner }
-    }
-
-    /// What to say at the deadline if the next attempt has not ended by then.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn if_late(&self) -> impl FnOnce() -> Error + use<> {
-        let (mut absence, address) = (self.absence, self.address.clone());
-        move || {
-            let error = Error::new(Operation::Connect, ErrorKind::TimedOut);
-            absence.explain(error).during(Operation::Connect).at(address)
-        }
-    }
-
-    /// When it gives up.
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
-    pub(crate) fn attempt(&mut self) -> Result<Endpoint> {
-        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let opened =
-            self.absence.defer(self.registry.open_quietly(&self.address, left), Operation::Connect);
-        if self.absence.nobody && Instant::now() >= self.look_around {
-            self.look_around = Instant::now() + LOOK_AROUND;
-            if let Some(hint) = self.registry.elsewhere(&self.address) {
-                self.absence.nobody = false;
-                return Err(Error::new(Operation::Connect, ErrorKind::Mismatch).because(hint));
-            }
-        }
-        opened
-    }
-
-    pub(crate) fn explain(&mut self, error: Error) -> Error {
-        self.absence.explain(error).during(Operation::Connect).at(&self.address)
-    }
-
-    /// How long to wait before the next attempt.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn pause(&mut self) -> Duration {
-        match self.absence.pause() {
-            Some(Armed::After(pause)) => pause,
-            _ => Duration::ZERO,
-        }
-    }
-}
-
-impl Wait for Opening {
-    fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
-        Ok(self.absence.pause().unwrap_or(Armed::Ready))
-    }
-}
-
-impl Waitable for Opening {
-    fn wait(&mut self) -> &mut dyn Wait {
-        self
-    }
-    fn spinner(&mut self) -> &mut Spinner {
-        &mut self.spinner
-    }
-}
-
-/// Opens and connects, both within the address's timeout.
-pub(crate) fn open_then_connect(opening: &mut Opening) -> Result<Channel> {
-    let deadline = opening.deadline();
-    let endpoint = match opening.attempt() {
-        Err(error) if error.is_would_block() => {
-            wait(opening, Operation::Connect, deadline, Opening::attempt)
-        }
-        done => done,
-    }
-    .map_err(|error| opening.explain(error))?;
-    endpoint.dial(endpoint.hello(), deadline)
 }

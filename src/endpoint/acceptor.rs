@@ -1,10 +1,12 @@
 use std::time::Duration;
 
-use anyipc_core::{Result, Role};
+use anyipc_core::{Result, Role, Wait};
 
-use crate::connect::Attempting;
+use crate::channel::Channel;
+use crate::endpoint::Endpoint;
+use crate::endpoint::connect::Attempting;
 use crate::wait::deadline;
-use crate::{Channel, Endpoint};
+use crate::wait::select::{Member, Sleep};
 
 /// An owner that accepts bit by bit, from [`Endpoint::acceptor`]: connectors whose handshake has begun stay between
 /// the calls, and a [`Select`](crate::Select) can wait for the next channel beside other things.
@@ -73,5 +75,21 @@ impl<'a> Acceptor<'a> {
 
     pub(crate) fn attempting(&mut self) -> &mut Attempting<'a> {
         &mut self.attempting
+    }
+}
+
+impl Member for Acceptor<'_> {
+    fn is_ready(&mut self) -> bool {
+        self.is_ready()
+    }
+    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
+        sleep.arm(self.attempting())
+    }
+    fn stop_sleeping(&mut self) {
+        self.attempting().disarm();
+    }
+    fn spins(&mut self) -> bool {
+        // Nobody hurries to a door.
+        true
     }
 }

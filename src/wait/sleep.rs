@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyipc_core::{Armed, Interest, Result, Source};
 
-use crate::sys::{self, Bell};
 use crate::wait::SLICE;
+use crate::wait::sys::{self, Bell};
 
 /// What the next sleep ends by.
 pub(crate) struct Sleeper {

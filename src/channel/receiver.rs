@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Flags, Operation, Peer, RecvHalf, Result, Wait, give_back};
 
-use crate::Address;
+use crate::address::Address;
 use crate::channel::{Link, Stats};
+use crate::wait::select::{Member, Sleep};
 use crate::wait::{Spinner, Waitable, deadline, wait};
 
 /// What one try takes of an unfinished message, in bytes, before its caller looks at the clock: less than a
@@ -435,5 +436,20 @@ impl Waitable for Receiver {
     }
     fn interrupted(&mut self) -> bool {
         std::mem::take(&mut self.interrupted)
+    }
+}
+
+impl Member for Receiver {
+    fn is_ready(&mut self) -> bool {
+        self.is_ready()
+    }
+    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
+        if self.interrupted() { Ok(false) } else { sleep.arm(self.wait()) }
+    }
+    fn stop_sleeping(&mut self) {
+        self.wait().disarm();
+    }
+    fn spins(&mut self) -> bool {
+        self.spinner().spins()
     }
 }

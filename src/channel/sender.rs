@@ -5,7 +5,7 @@ use anyipc_core::{
     Error, ErrorKind, Flags, KEPT, Operation, Peer, Result, SendHalf, Wait, give_back,
 };
 
-use crate::Address;
+use crate::address::Address;
 use crate::channel::{Link, Stats};
 use crate::wait::{Spinner, Waitable, deadline, wait};
 
@@ -266,7 +266,7 @@ impl Sender {
     }
 
     #[cfg(any(feature = "serde", feature = "tokio"))]
-    pub(crate) fn settings(&self) -> &crate::settings::Settings {
+    pub(crate) fn settings(&self) -> &crate::address::settings::Settings {
         &self.link.settings
     }
 
