@@ -8,9 +8,8 @@ use anyipc_core::{
     Armed, Error, ErrorKind, Operation, Queue, QueueStatus, Result, Source, Wait, Waiter,
 };
 use anyipc_os::{WakeFifo, generation};
-use anyipc_shared_memory::parts::{
-    LockBackend, Memory, OwnerId, ParticipantSlot, ParticipantSlots, Region, sleep, wake,
-};
+use anyipc_ring::robust::{LockBackend, OwnerId};
+use anyipc_shared_memory::parts::{Memory, ParticipantSlot, ParticipantSlots, Region, sleep, wake};
 
 use crate::layout::{Geometry, MAX_LEN, hot};
 use crate::party::{Company, Party};

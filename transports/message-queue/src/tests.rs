@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyipc_core::{Name, Operation};
 use anyipc_os::{Dir, Scope};
-use anyipc_shared_memory::parts::{Memory, OwnerId, Path, Plan, Region};
+use anyipc_ring::robust::OwnerId;
+use anyipc_shared_memory::parts::{Memory, Path, Plan, Region};
 use proptest::prelude::*;
 
 use crate::kind::KIND;

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Release};
 
-use anyipc_shared_memory::parts::OwnerId;
+use anyipc_ring::robust::OwnerId;
 
 use crate::layout::{bits, hot, seat};
 use crate::store::{Store, state};

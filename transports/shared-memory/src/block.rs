@@ -3,13 +3,14 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
+use anyipc_ring::words::Atomic32;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::header::{LPSZ, SNAPSHOT};
 use crate::segment::Segment;
 use crate::snapshot::{Snapshot, Writers};
 use crate::sys::check_generation;
-use crate::words::{Atomic32, Words};
+use crate::words::Words;
 
 /// A named piece of memory that all its holders see, alive until the last of them closes it.
 ///

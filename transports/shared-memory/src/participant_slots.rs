@@ -3,10 +3,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
+use anyipc_ring::robust::OwnerId;
 
 use crate::memory::Memory;
 use crate::region::Region;
-use crate::robust::OwnerId;
 use crate::sys::{generation, is_number_locked, try_lock_number, unlock_number};
 
 /// Bytes of a seat that are kept here: process, generation. The rest is its holder's.

@@ -11,5 +11,4 @@ pub use crate::memory::{Memory, Path, Plan};
 pub use crate::participant_slots::{ParticipantSlot, ParticipantSlots, SLOT_HEADER};
 pub use crate::region::{Extent, Region, sleep, wake};
 pub use crate::rendezvous::Rendezvous;
-pub use crate::robust::{LockBackend, OwnerId, Taken, await_release, lock, owner, unlock};
 pub use crate::sys::{check_platform, coarse_ticks};

@@ -1,8 +1,8 @@
 use std::io;
 use std::sync::Arc;
 
+use super::shared_ring::{RING_CONTROL, SharedRing};
 use crate::region::Extent;
-use crate::ring::{RING_CONTROL, SharedRing};
 use crate::sys::{self, Fd, Map};
 
 /// The smallest capacity of a direction, in bytes.

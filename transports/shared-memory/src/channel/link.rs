@@ -3,8 +3,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use anyipc_core::{Operation, Result, Source};
+use anyipc_ring::Wake;
 
-use crate::ring::Wake;
 use crate::sys::{self, Fd, Socket};
 
 /// The socket of a channel, shared by its two halves.

@@ -8,6 +8,7 @@ mod ready;
 mod receiver;
 mod scratch;
 mod sender;
+mod shared_ring;
 #[cfg(test)]
 mod tests;
 
@@ -22,8 +23,7 @@ pub use sender::Sender;
 use std::sync::Arc;
 
 use anyipc_core::Role;
-
-use crate::ring::{Consumer, Producer};
+use anyipc_ring::{Consumer, Producer};
 
 /// Both halves over mapped memory, whose rings may grow to `limit` bytes. `slot` is the owner's or the opener's end of the inbox's ready page.
 pub(crate) fn halves(

@@ -5,14 +5,15 @@ use std::time::Duration;
 use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Interest, Operation, RecvHalf, Result, Source, Wait, Waiter,
 };
+use anyipc_ring::{Consumer, Refusal, Storage, Wake, state};
 
 use super::layout::Layout;
 use super::link::{Half, Link};
 use super::liveness::Liveness;
 use super::ready::ReadySlot;
 use super::scratch::Scratch;
+use super::shared_ring::SharedRing;
 use crate::bytes::{self, SHORT};
-use crate::ring::{Consumer, Refusal, SharedRing, Storage, Wake, state};
 use crate::sys;
 
 /// The receiving half of a shared-memory channel.

@@ -5,14 +5,15 @@ use std::time::Duration;
 use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Interest, Operation, Result, SendHalf, Source, Wait, Waiter,
 };
+use anyipc_ring::{Producer, Pushed, Refusal, Storage, Wake, state};
 
 use super::layout::{Layout, SPARE};
 use super::link::{Half, Link};
 use super::liveness::{Haste, Liveness};
 use super::ready::ReadySlot;
 use super::scratch::Scratch;
+use super::shared_ring::SharedRing;
 use crate::bytes::{self, SHORT};
-use crate::ring::{Producer, Pushed, Refusal, SharedRing, Storage, Wake, state};
 use crate::sys::{self, Anonymous, Fd};
 
 /// The sending half of a shared-memory channel.

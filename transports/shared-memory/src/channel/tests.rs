@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 use anyipc_core::{
     Armed, ErrorKind, Flags, Interest, Name, Operation, RecvHalf, Role, SendHalf, Wait, Waiter,
 };
+use anyipc_ring::Storage;
 use proptest::prelude::*;
 use rustix::event::{Timespec, epoll};
 
 use super::layout::SPARE;
+use super::shared_ring::SharedRing;
 use super::*;
-use crate::ring::{SharedRing, Storage};
 use crate::sys::{self, Dir, Listener, Map, Socket};
 
 type Halves = (Sender, Receiver);

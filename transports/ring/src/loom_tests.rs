@@ -1,4 +1,4 @@
-//! Every interleaving of small rings: `RUSTFLAGS="--cfg loom" cargo test -p anyipc-shared-memory --release --lib`.
+//! Every interleaving of small rings: `RUSTFLAGS="--cfg loom" cargo test -p anyipc-ring --release --lib`.
 
 use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Notify};

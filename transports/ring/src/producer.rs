@@ -6,7 +6,7 @@ use crate::primitive::Ordering;
 
 /// The sending side of a ring.
 #[derive(Debug)]
-pub(crate) struct Producer<S: Storage> {
+pub struct Producer<S: Storage> {
     ring: S,
     /// Where the next record begins.
     tail: u64,
@@ -45,7 +45,7 @@ const ENOUGH: u64 = 1024;
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pushed {
+pub enum Pushed {
     /// It was not sent: there is something to look after.
     Not,
     /// It was sent, and [`settle`](Producer::settle) is due.
@@ -56,7 +56,7 @@ pub(crate) enum Pushed {
 
 impl<S: Storage> Producer<S> {
     /// Over fresh, zeroed memory.
-    pub(crate) fn new(ring: S) -> Self {
+    pub fn new(ring: S) -> Self {
         let limit = ring.lines();
         Self {
             ring,
@@ -74,32 +74,35 @@ impl<S: Storage> Producer<S> {
         }
     }
 
-    pub(crate) fn max_payload(&self) -> usize {
+    /// The longest payload.
+    pub fn max_payload(&self) -> usize {
         max_payload(self.ring.lines())
     }
 
-    pub(crate) fn ring(&self) -> &S {
+    /// The shared memory.
+    pub fn ring(&self) -> &S {
         &self.ring
     }
 
     /// Settles each record.
-    pub(crate) fn settling(self) -> Self {
+    pub fn settling(self) -> Self {
         Self { block: 0, ..self }
     }
 
     /// How often a larger array would have helped since the last [`calm`](Self::calm).
     #[inline]
-    pub(crate) fn crowded(&self) -> u32 {
+    pub fn crowded(&self) -> u32 {
         self.crowded
     }
 
-    pub(crate) fn calm(&mut self) {
+    /// Counts [`crowded`](Self::crowded) from here.
+    pub fn calm(&mut self) {
         self.crowded = 0;
     }
 
     /// Sends one record of at most `max` bytes (`max` ≤ `max_payload`), written in place.
     #[inline]
-    pub(crate) fn push(
+    pub fn push(
         &mut self,
         max: usize,
         flags: u8,
@@ -120,7 +123,7 @@ impl<S: Storage> Producer<S> {
 
     /// For so many records of `len` bytes from here, as far as they lie before the array's end,
     /// [`push_next`](Self::push_next) has nothing to look after.
-    pub(crate) fn straighten(&mut self, records: u64, len: usize) {
+    pub fn straighten(&mut self, records: u64, len: usize) {
         let size = self.ring.lines();
         let lines = (records * lines_for(len)).min(size / 8);
         let end = (self.tail | (size - 1)) + 1;
@@ -129,18 +132,14 @@ impl<S: Storage> Producer<S> {
 
     /// Whether there is nothing to look after before a record of at most `max` bytes.
     #[inline]
-    pub(crate) fn goes_straight(&self, max: usize) -> bool {
+    pub fn goes_straight(&self, max: usize) -> bool {
         let news = self.ring.consumer().load(Ordering::Relaxed) & self.news;
         self.tail + lines_for(max) <= self.straight && news == 0
     }
 
     /// Sends one record of bytes by `copy`, without flags, where there is nothing to look after.
     #[inline]
-    pub(crate) fn push_next(
-        &mut self,
-        payload: &[u8],
-        copy: impl FnOnce(&[u8], &mut [u8]),
-    ) -> Pushed {
+    pub fn push_next(&mut self, payload: &[u8], copy: impl FnOnce(&[u8], &mut [u8])) -> Pushed {
         let start = self.tail;
         if !self.goes_straight(payload.len()) {
             return Pushed::Not;
@@ -178,7 +177,7 @@ impl<S: Storage> Producer<S> {
     }
 
     /// What is due after some publications: whom to wake, and what the next records need.
-    pub(crate) fn settle(&mut self) -> Wake {
+    pub fn settle(&mut self) -> Wake {
         // Looked at behind a fence before.
         let wake = if self.ring.consumer().load(Ordering::Relaxed) & state::WAITING == 0 {
             Wake::Nobody
@@ -204,12 +203,12 @@ impl<S: Storage> Producer<S> {
     }
 
     /// More records follow: nobody needs to be woken before [`uncork`](Self::uncork).
-    pub(crate) fn cork(&mut self) {
+    pub fn cork(&mut self) {
         self.corked = true;
     }
 
     /// Whom to wake for what was published corked.
-    pub(crate) fn uncork(&mut self) -> Wake {
+    pub fn uncork(&mut self) -> Wake {
         self.corked = false;
         let owes = std::mem::replace(&mut self.news, NEWS) != NEWS;
         if owes { wake(self.ring.consumer()) } else { Wake::Nobody }
@@ -247,7 +246,7 @@ impl<S: Storage> Producer<S> {
     }
 
     /// Tells the consumer that a larger array is there for it. Every push leaves room for that.
-    pub(crate) fn offer(&mut self) -> Result<Wake, Refusal> {
+    pub fn offer(&mut self) -> Result<Wake, Refusal> {
         self.wanted = 2;
         self.look_at_head()?;
         self.ring.header(self.tail + 1).store(0, Ordering::Relaxed);
@@ -257,7 +256,7 @@ impl<S: Storage> Producer<S> {
     }
 
     /// Whether the consumer has taken what was offered, once it has answered.
-    pub(crate) fn answer(&mut self) -> Option<bool> {
+    pub fn answer(&mut self) -> Option<bool> {
         let answer = state::ACCEPTED | state::DECLINED;
         match self.ring.consumer().fetch_and(!answer, Ordering::Acquire) & answer {
             0 => None,
@@ -266,7 +265,7 @@ impl<S: Storage> Producer<S> {
     }
 
     /// Goes on in the array that the consumer has accepted, fresh and zeroed.
-    pub(crate) fn move_to(&mut self, ring: S) -> Result<Wake, Refusal> {
+    pub fn move_to(&mut self, ring: S) -> Result<Wake, Refusal> {
         self.wanted = 1;
         self.look_at_head()?;
         self.ring.header(self.tail).store(Word::pack(0, 0, MOVED, self.tail), Ordering::Release);
@@ -278,7 +277,7 @@ impl<S: Storage> Producer<S> {
     }
 
     /// Announces that we wait for room for the refused record. `Ok(None)`: there is room now, or news.
-    pub(crate) fn arm(&mut self, waiting: u32) -> Result<Option<u32>, Refusal> {
+    pub fn arm(&mut self, waiting: u32) -> Result<Option<u32>, Refusal> {
         let value = announce(self.ring.producer(), waiting);
         let closed = self.ring.consumer().load(Ordering::Relaxed) & state::CLOSED != 0;
         if closed || self.look_at_head() != Err(Refusal::WouldBlock) {
@@ -288,12 +287,13 @@ impl<S: Storage> Producer<S> {
         Ok(Some(value))
     }
 
-    pub(crate) fn disarm(&mut self) {
+    /// Takes back what [`arm`](Self::arm) announced.
+    pub fn disarm(&mut self) {
         disarm(self.ring.producer());
     }
 
     /// Closes the direction: the consumer gets what was pushed, then `Closed`.
-    pub(crate) fn close(&mut self) -> Wake {
+    pub fn close(&mut self) -> Wake {
         leave(self.ring.producer(), self.ring.consumer())
     }
 }

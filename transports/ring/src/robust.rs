@@ -167,10 +167,12 @@ mod tests {
     use std::sync::atomic::Ordering::*;
 
     use super::*;
+    use crate::sleeper::Sleeper;
 
     #[derive(Default)]
     struct Threads {
         dead: AtomicBool,
+        sleeper: Sleeper,
     }
 
     impl LockBackend for Threads {
@@ -178,10 +180,10 @@ mod tests {
             self.dead.load(SeqCst) && ticket.seat() == 7
         }
         fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration) {
-            crate::sys::futex_wait(word, expected, timeout);
+            self.sleeper.sleep(word, expected, timeout);
         }
         fn wake(&self, word: &AtomicU32) {
-            crate::sys::futex_wake(word, 1);
+            self.sleeper.wake(word);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::*;
-use crate::sys;
+use crate::sleeper::Sleeper;
 
 /// A ring on the heap, of words, so that Miri can watch it.
 #[derive(Clone, Debug)]
@@ -331,12 +331,13 @@ fn who_sleeps_demands_fences() {
 /// A consumer that spares the producer its fences until it sleeps misses no record: each is published at about the time
 /// at which the consumer decides to sleep.
 #[test]
-#[cfg_attr(miri, ignore = "Miri knows no futex of ours")]
 fn nobody_sleeps_through_an_unfenced_record() {
-    const ROUNDS: u64 = 20_000;
+    const ROUNDS: u64 = if cfg!(miri) { 20 } else { 20_000 };
     let (mut producer, mut consumer) = pair(64);
     let taken = Arc::new(AtomicU64::new(0));
     let seen = Arc::clone(&taken);
+    let sleeper = Arc::new(Sleeper::default());
+    let waker = Arc::clone(&sleeper);
     let sender = thread::spawn(move || {
         for round in 0..ROUNDS {
             while seen.load(Ordering::Acquire) != round {
@@ -346,7 +347,7 @@ fn nobody_sleeps_through_an_unfenced_record() {
             (0..round * 7 % 97).for_each(|_| std::hint::spin_loop());
             match send(&mut producer, b"x").unwrap() {
                 Wake::Nobody => {}
-                Wake::Thread => sys::futex_wake(producer.ring().consumer(), 1),
+                Wake::Thread => waker.wake(producer.ring().consumer()),
                 other => panic!("{other:?} is not how the consumer waits"),
             }
         }
@@ -358,7 +359,7 @@ fn nobody_sleeps_through_an_unfenced_record() {
             }
             if let Some(value) = consumer.arm(state::PARKED) {
                 let slept = Instant::now();
-                sys::futex_wait(consumer.ring().consumer(), value, Duration::from_secs(20));
+                sleeper.sleep(consumer.ring().consumer(), value, Duration::from_secs(20));
                 assert!(
                     slept.elapsed() < Duration::from_secs(20),
                     "round {round} was slept through"

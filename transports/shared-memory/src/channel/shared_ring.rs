@@ -1,9 +1,10 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::{io, slice};
 
-use super::{HEADER, LINE, Storage, TOGETHER};
+use anyipc_ring::{HEADER, LINE, Storage, TOGETHER};
+
 use crate::bytes;
-use crate::primitive::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::Map;
 
 /// Bytes of a ring's control words. Each stands on its own pair of cache lines: neighbouring lines are

@@ -11,7 +11,7 @@ use crate::primitive::Ordering;
 
 /// The receiving side of a ring.
 #[derive(Debug)]
-pub(crate) struct Consumer<S: Storage> {
+pub struct Consumer<S: Storage> {
     ring: S,
     /// Where the next record is expected.
     head: u64,
@@ -71,7 +71,7 @@ const STEP: Duration = Duration::from_nanos(700);
 
 impl<S: Storage> Consumer<S> {
     /// Over fresh, zeroed memory.
-    pub(crate) fn new(ring: S) -> Self {
+    pub fn new(ring: S) -> Self {
         let (max, due) = (max_payload(ring.lines()), portion(ring.lines()));
         Self {
             ring,
@@ -91,21 +91,19 @@ impl<S: Storage> Consumer<S> {
     }
 
     /// Lets somebody set a flag whenever something is sent the other way.
-    pub(crate) fn beside(self, answers: Arc<AtomicBool>) -> Self {
+    pub fn beside(self, answers: Arc<AtomicBool>) -> Self {
         Self { answers, ..self }
     }
 
-    pub(crate) fn ring(&self) -> &S {
+    /// The shared memory.
+    pub fn ring(&self) -> &S {
         &self.ring
     }
 
     /// Shows the next record to `read`. If `read` panics, the record is used up. The wake is due in both cases
     /// of `Ok`, and also, by [`rest`](Self::rest), after a refusal.
     #[inline]
-    pub(crate) fn pop<R>(
-        &mut self,
-        read: impl FnOnce(u8, &[u8]) -> R,
-    ) -> Result<(R, Wake), Refusal> {
+    pub fn pop<R>(&mut self, read: impl FnOnce(u8, &[u8]) -> R) -> Result<(R, Wake), Refusal> {
         let header = self.ring.header(self.head).load(Ordering::Acquire);
         let (len, flags) = self.find(header)?;
         let result = self.take(len, |payload| read(flags, payload)).ok_or(Refusal::Corrupt)?;
@@ -117,11 +115,7 @@ impl<S: Storage> Consumer<S> {
     /// [`max_payload`](Self::max_payload): then it is for [`pop`](Self::pop). Afterwards [`turn`](Self::turn) may be
     /// [due](Self::is_due).
     #[inline]
-    pub(crate) fn pop_next<R>(
-        &mut self,
-        most: usize,
-        read: impl FnOnce(&[u8]) -> R,
-    ) -> Result<R, usize> {
+    pub fn pop_next<R>(&mut self, most: usize, read: impl FnOnce(&[u8]) -> R) -> Result<R, usize> {
         let head = self.head;
         let mut found = 0;
         let length = |header| {
@@ -139,28 +133,29 @@ impl<S: Storage> Consumer<S> {
     }
 
     /// The longest payload.
-    pub(crate) fn max_payload(&self) -> usize {
+    pub fn max_payload(&self) -> usize {
         self.max
     }
 
     /// Uses up the record at `head`, of this length, and shows it to `read`. `None` if it cannot be: it would not lie in
     /// the array.
     #[inline]
-    pub(crate) fn take<R>(&mut self, len: usize, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    pub fn take<R>(&mut self, len: usize, read: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let start = self.head;
         self.head = start + lines_for(len);
         self.run += 1;
         self.ring.read(start, len, read)
     }
 
+    /// Whether lines should be given back now.
     #[inline]
-    pub(crate) fn is_due(&self) -> bool {
+    pub fn is_due(&self) -> bool {
         self.head >= self.due
     }
 
     /// Gives lines back, and looks after the distance.
     #[cold]
-    pub(crate) fn turn(&mut self) -> Wake {
+    pub fn turn(&mut self) -> Wake {
         let wake = self.give_back();
         if self.head >= self.pace
             && wake == Wake::Nobody
@@ -273,13 +268,13 @@ impl<S: Storage> Consumer<S> {
     }
 
     /// The next record will be looked for soon: its first lines may come meanwhile.
-    pub(crate) fn prefetch(&self) {
+    pub fn prefetch(&self) {
         self.ring.prefetch(self.head);
         self.ring.prefetch(self.head + 1);
     }
 
     /// Answers an offer, after `Offered`: whether the larger array is there to go on in.
-    pub(crate) fn answer(&mut self, accepted: bool) -> Wake {
+    pub fn answer(&mut self, accepted: bool) -> Wake {
         self.head += 1;
         let bit = if accepted { state::ACCEPTED } else { state::DECLINED };
         self.ring.consumer().fetch_or(bit, Ordering::Release);
@@ -287,7 +282,7 @@ impl<S: Storage> Consumer<S> {
     }
 
     /// Goes on in the array that the producer has moved to, after `Moved`.
-    pub(crate) fn follow(&mut self, ring: S) {
+    pub fn follow(&mut self, ring: S) {
         self.max = max_payload(ring.lines());
         self.ring = ring;
         self.head += 1;
@@ -295,7 +290,7 @@ impl<S: Storage> Consumer<S> {
 
     /// Gives back what is consumed, if anything is: called when there is nothing more to do.
     #[inline]
-    pub(crate) fn rest(&mut self) -> Wake {
+    pub fn rest(&mut self) -> Wake {
         if self.head == self.given_back { Wake::Nobody } else { self.give_back() }
     }
 
@@ -307,7 +302,7 @@ impl<S: Storage> Consumer<S> {
     }
 
     /// Announces that we wait for a record. `None`: there is one now, or news.
-    pub(crate) fn arm(&mut self, waiting: u32) -> Option<u32> {
+    pub fn arm(&mut self, waiting: u32) -> Option<u32> {
         if !self.may_sleep() {
             return None;
         }
@@ -334,12 +329,13 @@ impl<S: Storage> Consumer<S> {
         }
     }
 
-    pub(crate) fn disarm(&mut self) {
+    /// Takes back what [`arm`](Self::arm) announced.
+    pub fn disarm(&mut self) {
         disarm(self.ring.consumer());
     }
 
     /// Tells the producer that nobody listens.
-    pub(crate) fn close(&mut self) -> Wake {
+    pub fn close(&mut self) -> Wake {
         leave(self.ring.consumer(), self.ring.producer())
     }
 }

@@ -37,47 +37,48 @@
 mod consumer;
 #[cfg(all(test, loom))]
 mod loom_tests;
-#[cfg(not(loom))]
-mod memory;
+mod primitive;
 mod producer;
+pub mod robust;
+#[cfg(all(test, not(loom)))]
+mod sleeper;
 #[cfg(all(test, not(loom)))]
 mod tests;
+pub mod words;
 
-pub(crate) use consumer::Consumer;
-#[cfg(not(loom))]
-pub(crate) use memory::{RING_CONTROL, SharedRing};
-pub(crate) use producer::{Producer, Pushed};
+pub use consumer::Consumer;
+pub use producer::{Producer, Pushed};
 
 use crate::primitive::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
 /// Bytes of a line, the unit of allocation.
-pub(crate) const LINE: usize = 64;
+pub const LINE: usize = 64;
 /// Bytes of a record's header.
-const HEADER: usize = 8;
+pub const HEADER: usize = 8;
 /// A producer takes possession of so many lines at once; no array has fewer, or a part of so many.
-const TOGETHER: u64 = 8;
+pub const TOGETHER: u64 = 8;
 
 /// Bits of a side's state word.
-pub(crate) mod state {
+pub mod state {
     /// A thread sleeps on the word itself.
-    pub(crate) const PARKED: u32 = 1;
+    pub const PARKED: u32 = 1;
     /// A reactor sleeps on the socket.
-    pub(crate) const POLLING: u32 = 2;
+    pub const POLLING: u32 = 2;
     /// Either.
-    pub(crate) const WAITING: u32 = PARKED | POLLING;
+    pub const WAITING: u32 = PARKED | POLLING;
     /// The side has left for good.
-    pub(crate) const CLOSED: u32 = 4;
+    pub const CLOSED: u32 = 4;
     /// The consumer has the larger array that was offered.
-    pub(crate) const ACCEPTED: u32 = 8;
+    pub const ACCEPTED: u32 = 8;
     /// The consumer cannot have it.
-    pub(crate) const DECLINED: u32 = 16;
+    pub const DECLINED: u32 = 16;
     /// The consumer's: whoever publishes needs no fence.
-    pub(crate) const UNFENCED: u32 = 32;
+    pub const UNFENCED: u32 = 32;
 }
 
 /// The memory that the two sides share. Implementations hand out atomics for every word that both sides
 /// touch, and payload only inside the array.
-pub(crate) trait Storage {
+pub trait Storage {
     /// Lines in the array: a power of two, at least 8. Private, constant.
     fn lines(&self) -> u64;
     /// Lines given back by the consumer.
@@ -114,7 +115,7 @@ pub(crate) trait Storage {
 
 /// Why a ring operation did not happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// Full or empty: wait.
     WouldBlock,
     /// The other side has left, and everything it sent has been consumed.
@@ -131,7 +132,8 @@ pub(crate) enum Refusal {
 
 /// Whom to wake after an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wake {
+pub enum Wake {
+    /// The other side is awake.
     Nobody,
     /// A thread on the peer's state word.
     Thread,
@@ -142,13 +144,15 @@ pub(crate) enum Wake {
 }
 
 /// Lines that a payload of `len` bytes takes, header included.
-pub(crate) const fn lines_for(len: usize) -> u64 {
+#[inline]
+pub const fn lines_for(len: usize) -> u64 {
     // No payload comes near the end of the number range.
     (len.wrapping_add(HEADER + LINE - 1) / LINE) as u64
 }
 
 /// The longest payload: a quarter of the array, so that copying in overlaps copying out.
-pub(crate) const fn max_payload(lines: u64) -> usize {
+#[inline]
+pub const fn max_payload(lines: u64) -> usize {
     (lines / 4) as usize * LINE
 }
 
@@ -171,10 +175,12 @@ const OFFER: u8 = 3;
 const MOVED: u8 = 4;
 
 impl Word {
+    #[inline]
     const fn pack(len: usize, flags: u8, kind: u8, position: u64) -> u64 {
         len as u64 | (flags as u64) << 32 | (kind as u64) << 40 | (position & 0xffff) << 48
     }
 
+    #[inline]
     const fn unpack(word: u64) -> Self {
         Self {
             len: word as u32 as usize,
@@ -230,7 +236,7 @@ fn disarm(word: &AtomicU32) {
     }
 }
 
-/// FileNaming our side as gone.
+/// Marks our side as gone.
 fn leave(ours: &AtomicU32, theirs: &AtomicU32) -> Wake {
     ours.fetch_or(state::CLOSED, Ordering::SeqCst);
     wake(theirs)
