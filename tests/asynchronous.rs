@@ -226,7 +226,10 @@ mod lost {
     #[derive(Debug)]
     pub(crate) struct LostEndpoint(InProcessEndpoint);
     #[derive(Debug)]
-    pub(crate) struct LostReceiver(anyipc_in_process::Receiver, (Arc<UnixStream>, UnixStream));
+    pub(crate) struct LostReceiver(
+        anyipc_in_process::InProcessReceiver,
+        (Arc<UnixStream>, UnixStream),
+    );
 
     impl Transport for Lost {
         type Endpoint = LostEndpoint;
@@ -255,7 +258,7 @@ mod lost {
     }
 
     impl Endpoint for LostEndpoint {
-        type Sender = anyipc_in_process::Sender;
+        type Sender = anyipc_in_process::InProcessSender;
         type Receiver = LostReceiver;
 
         fn role(&self) -> Role {

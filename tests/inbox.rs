@@ -302,8 +302,8 @@ impl Transport for Stuck {
 }
 
 impl Endpoint for StuckEndpoint {
-    type Sender = anyipc_in_process::Sender;
-    type Receiver = anyipc_in_process::Receiver;
+    type Sender = anyipc_in_process::InProcessSender;
+    type Receiver = anyipc_in_process::InProcessReceiver;
 
     fn role(&self) -> Role {
         self.inner.role()

@@ -1,7 +1,7 @@
 //! Flow control for carriers whose buffers block a writer instead of telling it that they are full: the sender
 //! counts what is on its way, and the receiver tells, in units, what it has taken.
 
-use crate::wire::ROOM;
+use crate::wire::MAX_ENCODED;
 
 /// Bytes on their way unless the address says otherwise.
 const USUAL: u64 = 64 << 10;
@@ -12,11 +12,11 @@ const UNIT: usize = 4 << 10;
 
 /// What a receiver writes back for each unit that it has taken. [`STOP`](crate::STOP) is another.
 pub const CREDIT: u8 = 2;
-/// The most units that one read of up to [`ROOM`] bytes brings together.
-pub const MOST_UNITS: usize = ROOM / UNIT + 1;
+/// The most units that one read of up to [`MAX_ENCODED`] bytes brings together.
+pub const MOST_UNITS: usize = MAX_ENCODED / UNIT + 1;
 /// What the carrier's buffer has to hold, so that no write ever blocks: the highest limit, a frame that found a last
 /// byte of it, and for closing another one, with a goodbye.
-pub const BUFFER: usize = RANGE.1 + 3 * ROOM;
+pub const BUFFER: usize = RANGE.1 + 3 * MAX_ENCODED;
 
 /// The sender's count.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl SendCredit {
 
     /// How many bytes may be sent now: a whole frame wherever there is any room.
     pub fn room(&self) -> usize {
-        if self.on_the_way < self.limit { ROOM } else { 0 }
+        if self.on_the_way < self.limit { MAX_ENCODED } else { 0 }
     }
 
     /// So many were sent.
@@ -53,7 +53,7 @@ impl SendCredit {
 
     /// Makes room for one frame more, which is the last.
     pub fn enlarge(&mut self) {
-        self.limit += ROOM;
+        self.limit += MAX_ENCODED;
     }
 }
 
@@ -64,7 +64,7 @@ pub struct ReceiveCredit {
 }
 
 impl ReceiveCredit {
-    /// So many bytes were taken, at most [`ROOM`]. Gives how many units are to be told.
+    /// So many bytes were taken, at most [`MAX_ENCODED`]. Gives how many units are to be told.
     pub fn took(&mut self, bytes: usize) -> usize {
         self.taken += bytes;
         let units = self.taken / UNIT;
@@ -80,19 +80,20 @@ mod tests {
     #[test]
     fn a_sender_stops_at_the_limit_and_goes_on_when_all_is_taken() {
         for capacity in [0, 1, 5000, 64 << 10, u64::MAX] {
-            let (mut allowance, mut debt) = (SendCredit::new(capacity), ReceiveCredit::default());
+            let (mut send_credit, mut receive_credit) =
+                (SendCredit::new(capacity), ReceiveCredit::default());
             for round in 0..1000 {
-                let frame = 1 + round * 7919 % ROOM;
+                let frame = 1 + round * 7919 % MAX_ENCODED;
                 let mut sent = 0;
-                while allowance.room() > 0 {
-                    allowance.sent(frame);
+                while send_credit.room() > 0 {
+                    send_credit.sent(frame);
                     sent += frame;
                 }
-                assert!(sent > 0 && allowance.on_the_way < allowance.limit + ROOM);
+                assert!(sent > 0 && send_credit.on_the_way < send_credit.limit + MAX_ENCODED);
                 while sent > 0 {
-                    let read = sent.min(ROOM);
-                    let units = debt.took(read);
-                    assert!(units <= MOST_UNITS && (0..units).all(|_| allowance.credit()));
+                    let read = sent.min(MAX_ENCODED);
+                    let units = receive_credit.took(read);
+                    assert!(units <= MOST_UNITS && (0..units).all(|_| send_credit.credit()));
                     sent -= read;
                 }
             }
@@ -101,21 +102,21 @@ mod tests {
 
     #[test]
     fn the_buffer_holds_one_frame_more_at_the_highest_limit() {
-        let mut allowance = SendCredit::new(u64::MAX);
-        while allowance.room() > 0 {
-            allowance.sent(ROOM);
+        let mut send_credit = SendCredit::new(u64::MAX);
+        while send_credit.room() > 0 {
+            send_credit.sent(MAX_ENCODED);
         }
-        allowance.enlarge();
-        while allowance.room() > 0 {
-            allowance.sent(ROOM);
+        send_credit.enlarge();
+        while send_credit.room() > 0 {
+            send_credit.sent(MAX_ENCODED);
         }
-        assert!(allowance.on_the_way <= BUFFER);
+        assert!(send_credit.on_the_way <= BUFFER);
     }
 
     #[test]
     fn credit_for_nothing_is_noticed() {
-        let mut allowance = SendCredit::new(0);
-        allowance.sent(10);
-        assert!(!allowance.credit());
+        let mut send_credit = SendCredit::new(0);
+        send_credit.sent(10);
+        assert!(!send_credit.credit());
     }
 }

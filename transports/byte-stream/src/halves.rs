@@ -10,15 +10,15 @@ use crate::wire::STOP;
 use anyipc_core::{Interest, Source};
 use anyipc_os::generation;
 
-use crate::sys::{Room, Stream};
+use crate::sys::{SendRoom, Stream};
 
 /// How often a sender that always finds room looks whether its receiver is still there.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// The sending half of a channel over a stream of the system.
-pub type Sender = crate::sender::Sender<SendEnd>;
+pub type StreamSender = crate::sender::FrameSender<SendEnd>;
 /// The receiving half of a channel over a stream of the system.
-pub type Receiver = crate::receiver::Receiver<RecvEnd>;
+pub type StreamReceiver = crate::receiver::FrameReceiver<RecvEnd>;
 
 /// A channel's halves over a stream per direction. About so many bytes are in flight in each; 0 leaves it to the
 /// transport.
@@ -26,13 +26,13 @@ pub(crate) fn halves(
     mut sends: Stream,
     receives: Stream,
     capacity: u64,
-) -> io::Result<(Sender, Receiver)> {
+) -> io::Result<(StreamSender, StreamReceiver)> {
     let room = sends.limit_sending(capacity)?;
     receives.limit_receiving(capacity)?;
     let (sends, receives) = (Arc::new(sends), Arc::new(receives));
     Ok((
-        Sender::new(SendEnd { stream: sends, room, control: None }),
-        Receiver::new(RecvEnd { stream: receives, control: None, sleeps: None }),
+        StreamSender::new(SendEnd { stream: sends, room, control: None }),
+        StreamReceiver::new(RecvEnd { stream: receives, control: None, sleeps: None }),
     ))
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn duplex(
     mut data: Stream,
     control: Stream,
     capacity: u64,
-) -> io::Result<(Sender, Receiver)> {
+) -> io::Result<(StreamSender, StreamReceiver)> {
     let room = data.limit_sending(capacity)?;
     data.limit_receiving(capacity)?;
     let watch = (!data.tells_of_stop()).then(Instant::now);
@@ -53,12 +53,12 @@ pub(crate) fn duplex(
         generation: generation(),
     });
     Ok((
-        Sender::new(SendEnd {
+        StreamSender::new(SendEnd {
             stream: Arc::clone(&data),
             room,
-            control: Some(Asked { control: Arc::clone(&control), watch }),
+            control: Some(OpenerHandshake { control: Arc::clone(&control), watch }),
         }),
-        Receiver::new(RecvEnd { stream: data, control: Some(control), sleeps: None }),
+        StreamReceiver::new(RecvEnd { stream: data, control: Some(control), sleeps: None }),
     ))
 }
 
@@ -92,7 +92,7 @@ impl Control {
         let mut word = [0];
         match self.stream.recv(&mut word) {
             Ok(got) => {
-                // Said between the two looks.
+                // Heard between the two looks.
                 self.stopped.store(got > 0 && word == [STOP], Relaxed);
                 false
             }
@@ -125,13 +125,13 @@ fn hears_stop(stream: &Stream) -> bool {
 
 /// The control stream as a sender sees it.
 #[derive(Debug)]
-struct Asked {
+struct OpenerHandshake {
     control: Arc<Control>,
     /// When it is asked next without a reason, where the data's stream does not tell of a receiver that leaves.
     watch: Option<Instant>,
 }
 
-impl Asked {
+impl OpenerHandshake {
     /// `BrokenPipe` if the receiver has left.
     #[cold]
     fn look(&mut self, now: Instant) -> io::Result<()> {
@@ -144,9 +144,9 @@ impl Asked {
 #[derive(Debug)]
 pub struct SendEnd {
     stream: Arc<Stream>,
-    room: Room,
+    room: SendRoom,
     /// Where the receiver's [`STOP`] comes, if not back over the stream, which then is the other half's, too.
-    control: Option<Asked>,
+    control: Option<OpenerHandshake>,
 }
 
 impl SendEnd {

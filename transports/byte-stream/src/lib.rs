@@ -11,11 +11,11 @@
 //! An internal crate: it follows no semantic versioning. Use a transport.
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
-mod carrier;
 mod credit;
 mod endpoint;
 mod halves;
+#[cfg(test)]
+mod memory_stream;
 mod named;
 mod options;
 mod proof;
@@ -29,14 +29,14 @@ mod text;
 mod wire;
 
 pub use credit::{BUFFER, CREDIT, MOST_UNITS, ReceiveCredit, SendCredit};
-pub use endpoint::{Acceptor, Endpoint, Entry, Place};
-pub use halves::{Receiver as StreamReceiver, Sender as StreamSender};
-pub use named::{ALLOW_UID, Access, Names, SCOPE};
+pub use endpoint::{Acceptor, Authentication, Place, StreamEndpoint};
+pub use halves::{StreamReceiver, StreamSender};
+pub use named::{ALLOW_UID, Access, NamedStreams, SCOPE, StreamScheme};
 pub use options::{CAPACITY, capacity};
 pub use proof::Key;
-pub use receiver::Receiver;
-pub use sender::Sender;
+pub use receiver::FrameReceiver;
+pub use sender::FrameSender;
 pub use stream::{Incoming, Outgoing};
 pub use sys::{Listener, Stream};
 pub use text::Text;
-pub use wire::{BYE, MARK, MAX_FRAME, ROOM, STOP, TAKEN};
+pub use wire::{BYE, MARK, MAX_ENCODED, MAX_FRAME, STOP, TAKEN};

@@ -1,7 +1,7 @@
 //! Proof of a shared secret, before anything else is said.
 //!
 //! The opener sends a nonce, the owner another, then the opener proves that it knows the key, then the owner
-//! does. Then each side's hello is followed by a proof of its own, and so is the ticket for the second
+//! does. Then each side's hello is followed by a proof of its own, and so is the token for the second
 //! stream, on which both sides prove once more which channel it belongs to. Every proof covers both nonces,
 //! the port, and which of these it is: none can be played back, given out for another, or passed on to the
 //! owner of another port. The messages that follow are neither encrypted nor signed: this keeps strangers
@@ -43,14 +43,14 @@ const LEAD: usize = 8;
 const CHALLENGE: [u8; LEAD - 2] = *b"AIPC\r\n";
 /// What stood in place of the version before version 5.
 const UNVERSIONED: [u8; 2] = *b"\r\n";
-/// A ticket follows, and then the other direction of a channel.
+/// A token follows, and then the other direction of a channel.
 const JOIN: [u8; LEAD] = *b"AIPC+1\r\n";
-/// A ticket follows, and then what goes beside a channel whose first stream carries both directions.
+/// A token follows, and then what goes beside a channel whose first stream carries both directions.
 const CONTROL: [u8; LEAD] = *b"AIPC+c\r\n";
 
 /// What is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NameLock {
+pub(crate) enum Statement {
     /// The opener knows the key.
     Opener,
     /// The owner knows it.
@@ -59,13 +59,13 @@ pub(crate) enum NameLock {
     Hello,
     /// This is the owner's answer to that hello.
     Reply,
-    /// The opener comes a second time, with this ticket.
+    /// The opener comes a second time, with this token.
     Joins,
-    /// It is the owner that gave this ticket.
+    /// It is the owner that gave this token.
     Joined,
 }
 
-impl NameLock {
+impl Statement {
     /// Words of equal length.
     const fn label(self) -> &'static [u8; 8] {
         match self {
@@ -82,13 +82,13 @@ impl NameLock {
 /// What a connection begins with.
 pub(crate) enum Opening {
     Challenge(Nonce),
-    Join(Ticket),
+    Join(JoinToken),
 }
 
 /// What a second stream shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    /// The ticket's number, or the proof of it.
+pub(crate) struct JoinToken {
+    /// The token's number, or the proof of it.
     pub(crate) nonce: Nonce,
     /// Both directions are in the first stream, and this one is for control. Otherwise it is one of the directions.
     pub(crate) controls: bool,
@@ -101,8 +101,8 @@ impl Opening {
                 let ([a, b, c, d, e, f], [g, h]) = (CHALLENGE, PROTOCOL_VERSION.to_le_bytes());
                 ([a, b, c, d, e, f, g, h], nonce)
             }
-            Self::Join(Ticket { nonce, controls: false }) => (JOIN, nonce),
-            Self::Join(Ticket { nonce, controls: true }) => (CONTROL, nonce),
+            Self::Join(JoinToken { nonce, controls: false }) => (JOIN, nonce),
+            Self::Join(JoinToken { nonce, controls: true }) => (CONTROL, nonce),
         };
         let mut bytes = [0; OPENING];
         let (head, tail) = bytes.split_at_mut(LEAD);
@@ -111,7 +111,7 @@ impl Opening {
         bytes
     }
 
-    /// Whether this is the beginning of one with a ticket. No hello begins so.
+    /// Whether this is the beginning of one with a token. No hello begins so.
     pub(crate) fn is_join(bytes: &[u8]) -> bool {
         bytes == JOIN
     }
@@ -136,7 +136,7 @@ impl Opening {
         };
         Ok(Some(match version {
             Some(_) => Self::Challenge(*nonce),
-            None => Self::Join(Ticket { nonce: *nonce, controls: lead == CONTROL }),
+            None => Self::Join(JoinToken { nonce: *nonce, controls: lead == CONTROL }),
         }))
     }
 }
@@ -179,34 +179,34 @@ impl Session {
         Self { key: Arc::clone(key), opener, owner, port }
     }
 
-    /// The proof of a claim about these words.
-    pub(crate) fn prove(&self, claim: NameLock, words: &[&[u8]]) -> Result<[u8; PROOF]> {
-        Ok(self.mac(claim, words)?.finalize().into_bytes().into())
+    /// The proof of a statement about these words.
+    pub(crate) fn prove(&self, statement: Statement, words: &[&[u8]]) -> Result<[u8; PROOF]> {
+        Ok(self.mac(statement, words)?.finalize().into_bytes().into())
     }
 
     /// Checks a proof. Takes as long for a wrong one as for a right one.
-    pub(crate) fn verify(&self, claim: NameLock, words: &[&[u8]], proof: &[u8]) -> Result<()> {
-        self.mac(claim, words)?.verify_slice(proof).map_err(|_| {
-            Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(match claim {
-                NameLock::Opener | NameLock::Owner => {
+    pub(crate) fn verify(&self, statement: Statement, words: &[&[u8]], proof: &[u8]) -> Result<()> {
+        self.mac(statement, words)?.verify_slice(proof).map_err(|_| {
+            Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(match statement {
+                Statement::Opener | Statement::Owner => {
                     "the other side does not know the secret, or has the port under another number; both sides \
                      need the same key file (see key_file=)"
                 }
-                NameLock::Hello | NameLock::Reply | NameLock::Joins | NameLock::Joined => {
+                Statement::Hello | Statement::Reply | Statement::Joins | Statement::Joined => {
                     "what the other side said was changed on its way, or said by someone else"
                 }
             })
         })
     }
 
-    fn mac(&self, claim: NameLock, words: &[&[u8]]) -> Result<Hmac<Sha256>> {
+    fn mac(&self, statement: Statement, words: &[&[u8]]) -> Result<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key.0).map_err(|error| {
             Error::new(Operation::Connect, ErrorKind::InvalidOption)
                 .because("the key is unusable")
                 .from_source(error)
         })?;
         mac.update(b"anyipc tcp 2\0");
-        mac.update(claim.label());
+        mac.update(statement.label());
         mac.update(&self.opener);
         mac.update(&self.owner);
         mac.update(&self.port.to_le_bytes());
@@ -228,22 +228,22 @@ mod tests {
         let (a, b) = (nonce().unwrap(), nonce().unwrap());
         assert_ne!(a, b);
         let session = Session::new(&key(1), a, b, 80);
-        let proof = session.prove(NameLock::Hello, &[b"ab", b"c"]).unwrap();
-        session.verify(NameLock::Hello, &[b"ab", b"c"], &proof).unwrap();
+        let proof = session.prove(Statement::Hello, &[b"ab", b"c"]).unwrap();
+        session.verify(Statement::Hello, &[b"ab", b"c"], &proof).unwrap();
         let words: &[&[u8]] = &[b"ab", b"c"];
-        for (session, claim, words) in [
-            (Session::new(&key(2), a, b, 80), NameLock::Hello, words),
-            (Session::new(&key(1), b, a, 80), NameLock::Hello, words),
-            (Session::new(&key(1), a, a, 80), NameLock::Hello, words),
-            (Session::new(&key(1), a, b, 81), NameLock::Hello, words),
-            (Session::new(&key(1), a, b, 80), NameLock::Reply, words),
-            (Session::new(&key(1), a, b, 80), NameLock::Hello, &[b"a", b"bc"]),
-            (Session::new(&key(1), a, b, 80), NameLock::Hello, &[b"abc"]),
+        for (session, statement, words) in [
+            (Session::new(&key(2), a, b, 80), Statement::Hello, words),
+            (Session::new(&key(1), b, a, 80), Statement::Hello, words),
+            (Session::new(&key(1), a, a, 80), Statement::Hello, words),
+            (Session::new(&key(1), a, b, 81), Statement::Hello, words),
+            (Session::new(&key(1), a, b, 80), Statement::Reply, words),
+            (Session::new(&key(1), a, b, 80), Statement::Hello, &[b"a", b"bc"]),
+            (Session::new(&key(1), a, b, 80), Statement::Hello, &[b"abc"]),
         ] {
-            let error = session.verify(claim, words, &proof).unwrap_err();
+            let error = session.verify(statement, words, &proof).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         }
-        assert!(session.verify(NameLock::Hello, words, &proof[..31]).is_err());
+        assert!(session.verify(Statement::Hello, words, &proof[..31]).is_err());
     }
 
     #[test]
@@ -256,13 +256,13 @@ mod tests {
             matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Challenge(n)) if n == [7; 32])
         );
         for controls in [false, true] {
-            let ticket = Ticket { nonce: [8; 32], controls };
-            let bytes = Opening::Join(ticket).encode();
+            let token = JoinToken { nonce: [8; 32], controls };
+            let bytes = Opening::Join(token).encode();
             for cut in 0..OPENING {
                 assert!(Opening::decode(&bytes[..cut]).unwrap().is_none());
             }
             assert!(
-                matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Join(t)) if t == ticket)
+                matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Join(t)) if t == token)
             );
         }
         for strange in [&b"H"[..], b"SSH-2.0-x\r\n", b"AIPC\x01\x00", b"\0", b"AIPC+1\r\r"] {

@@ -8,11 +8,11 @@ use anyipc_core::{
 use anyipc_os::{check_generation, generation};
 
 use crate::stream::Incoming;
-use crate::wire::{self, ROOM, Word};
+use crate::wire::{self, MAX_ENCODED, Word};
 
 /// The receiving half of a channel over a byte stream.
 #[derive(Debug)]
-pub struct Receiver<I: Incoming> {
+pub struct FrameReceiver<I: Incoming> {
     stream: I,
     generation: u32,
     /// What was read ahead: `start..end` of it is not received yet. As large as one frame, made on first use.
@@ -32,7 +32,7 @@ pub struct Receiver<I: Incoming> {
 /// The most reads of one try. A peer that sends a frame in single bytes holds no call for longer.
 const READS: u32 = 64;
 
-impl<I: Incoming> Receiver<I> {
+impl<I: Incoming> FrameReceiver<I> {
     /// Receives from this stream.
     pub fn new(stream: I) -> Self {
         let (generation, buffer) = (generation(), Box::default());
@@ -126,7 +126,7 @@ impl<I: Incoming> Receiver<I> {
     /// Reads what is there, behind what is kept; sleeps for it, if told how long.
     fn read(&mut self, sleep: Option<Duration>) -> Result<()> {
         if self.buffer.is_empty() {
-            self.buffer = vec![0; ROOM].into();
+            self.buffer = vec![0; MAX_ENCODED].into();
         }
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -166,14 +166,14 @@ impl<I: Incoming> Receiver<I> {
 }
 
 #[cfg(test)]
-impl<I: Incoming> Receiver<I> {
+impl<I: Incoming> FrameReceiver<I> {
     /// Bytes of the buffer.
     pub(crate) fn capacity(&self) -> usize {
         self.buffer.len()
     }
 }
 
-impl<I: Incoming> RecvHalf for Receiver<I> {
+impl<I: Incoming> RecvHalf for FrameReceiver<I> {
     fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
         if let Some((flags, frame)) = self.ahead() {
             read(flags, frame);
@@ -191,7 +191,7 @@ impl<I: Incoming> RecvHalf for Receiver<I> {
     }
 }
 
-impl<I: Incoming> Wait for Receiver<I> {
+impl<I: Incoming> Wait for FrameReceiver<I> {
     fn source(&self) -> Result<Source> {
         Ok(self.stream.source())
     }
@@ -217,14 +217,14 @@ impl<I: Incoming> Wait for Receiver<I> {
 
     fn park(&mut self, timeout: Duration) {
         // With so much a frame is there.
-        if self.end - self.start == ROOM {
+        if self.end - self.start == MAX_ENCODED {
             return;
         }
         self.failure = self.read(Some(timeout)).err().filter(|error| !error.is_would_block());
     }
 }
 
-impl<I: Incoming> Drop for Receiver<I> {
+impl<I: Incoming> Drop for FrameReceiver<I> {
     fn drop(&mut self) {
         if self.generation == generation() {
             self.stream.stop();

@@ -7,7 +7,7 @@ use anyipc_core::{
 use anyipc_os::{check_generation, generation};
 
 use crate::stream::Outgoing;
-use crate::wire::{BYE, MAX_FRAME, ROOM};
+use crate::wire::{BYE, MAX_ENCODED, MAX_FRAME};
 
 /// Above this length, in bytes, a frame costs more to be collected than to be sent alone.
 const LONG: usize = MAX_FRAME / 4;
@@ -17,7 +17,7 @@ const SHORT: usize = 4 << 10;
 /// The sending half of a channel over a byte stream. What it sends, a frame or a batch of them, the system takes whole
 /// or not at all.
 #[derive(Debug)]
-pub struct Sender<O: Outgoing> {
+pub struct FrameSender<O: Outgoing> {
     stream: O,
     generation: u32,
     /// One frame, or a batch of as many as fit into the room of the longest one.
@@ -30,13 +30,13 @@ pub struct Sender<O: Outgoing> {
     end: Option<ErrorKind>,
 }
 
-impl<O: Outgoing> Sender<O> {
+impl<O: Outgoing> FrameSender<O> {
     /// Sends on this stream.
     pub fn new(stream: O) -> Self {
         Self {
             stream,
             generation: generation(),
-            buffer: Vec::with_capacity(ROOM),
+            buffer: Vec::with_capacity(MAX_ENCODED),
             batch: 0,
             collects: 0,
             end: None,
@@ -212,14 +212,14 @@ fn send_whole<O: Outgoing>(
 }
 
 #[cfg(test)]
-impl<O: Outgoing> Sender<O> {
+impl<O: Outgoing> FrameSender<O> {
     /// Bytes of the buffer.
     pub(crate) fn capacity(&self) -> usize {
         self.buffer.capacity()
     }
 }
 
-impl<O: Outgoing> SendHalf for Sender<O> {
+impl<O: Outgoing> SendHalf for FrameSender<O> {
     fn max_frame(&self) -> usize {
         self.stream.max_frame()
     }
@@ -279,7 +279,7 @@ impl<O: Outgoing> SendHalf for Sender<O> {
     }
 }
 
-impl<O: Outgoing> Wait for Sender<O> {
+impl<O: Outgoing> Wait for FrameSender<O> {
     fn source(&self) -> Result<Source> {
         Ok(self.stream.source())
     }
@@ -290,7 +290,7 @@ impl<O: Outgoing> Wait for Sender<O> {
     }
 }
 
-impl<O: Outgoing> Drop for Sender<O> {
+impl<O: Outgoing> Drop for FrameSender<O> {
     /// Hands what was not flushed and the goodbye to the system, for which there is room: always for a goodbye alone.
     /// If it is not taken whole, the receiver hears of an end without one.
     fn drop(&mut self) {

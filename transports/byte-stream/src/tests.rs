@@ -5,12 +5,12 @@ use std::io;
 use anyipc_core::{Armed, ErrorKind, Flags, FrameHeader, RecvHalf, Result, SendHalf, Wait, Waiter};
 use proptest::prelude::*;
 
-use crate::carrier::{In, Out, way};
+use crate::memory_stream::{In, Out, way};
 use crate::stream::{Incoming, Outgoing};
-use crate::wire::{BYE, MARK, MAX_FRAME, ROOM};
+use crate::wire::{BYE, MARK, MAX_ENCODED, MAX_FRAME};
 
-type Sender = crate::Sender<Out>;
-type Receiver = crate::Receiver<In>;
+type Sender = crate::FrameSender<Out>;
+type Receiver = crate::FrameReceiver<In>;
 
 fn halves(most: usize) -> (Sender, Receiver) {
     let (out, into) = way(most);
@@ -116,7 +116,7 @@ fn frames_leave_byte_by_byte() {
 
 /// What is there to be received.
 fn received(raw: &mut In) -> Vec<u8> {
-    let mut bytes = vec![0; 4 * ROOM];
+    let mut bytes = vec![0; 4 * MAX_ENCODED];
     let mut len = 0;
     while let Ok(got @ 1..) = calmly(|| raw.recv(&mut bytes[len..])) {
         len += got;
@@ -156,7 +156,7 @@ fn corked_frames_leave_together_and_others_at_once() {
         half.try_send(Flags::MORE, &payload).unwrap();
         expected.extend(frame(&payload));
         got.extend(received(&mut raw));
-        assert!(expected.len() - got.len() <= ROOM);
+        assert!(expected.len() - got.len() <= MAX_ENCODED);
     }
     half.try_flush().unwrap();
     got.extend(received(&mut raw));
@@ -345,7 +345,7 @@ fn a_length_is_checked_before_it_is_believed() {
         for _ in 0..3 {
             assert_eq!(kind(recv(&mut half)), ErrorKind::Corrupt);
         }
-        assert_eq!(half.capacity(), ROOM);
+        assert_eq!(half.capacity(), MAX_ENCODED);
     }
 }
 
@@ -371,7 +371,7 @@ fn buffers_are_made_once() {
         round(&mut sender, &mut half, i);
     }
     assert_eq!((sender.capacity(), half.capacity()), made);
-    assert!(made.0 <= 2 * ROOM && made.1 == ROOM);
+    assert!(made.0 <= 2 * MAX_ENCODED && made.1 == MAX_ENCODED);
 }
 
 proptest! {

@@ -7,7 +7,7 @@ use anyipc_core::{FRAME_HEADER, Flags, FrameHeader, Result};
 /// The longest frame, in bytes of payload.
 pub const MAX_FRAME: usize = 64 << 10;
 /// What a frame takes at most.
-pub const ROOM: usize = FRAME_HEADER + MAX_FRAME;
+pub const MAX_ENCODED: usize = FRAME_HEADER + MAX_FRAME;
 /// Says that the sender closed in order: a header that is none, as no frame is that long.
 pub const BYE: [u8; FRAME_HEADER] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 /// Asks the receiver to say [`TAKEN`] when it has come to this: also no header. Only over carriers whose readiness does
@@ -19,7 +19,7 @@ pub const TAKEN: u8 = 2;
 pub const STOP: u8 = 1;
 
 /// The flags and the payload of the frame that begins here, if it is all there. What is longer than a frame may be never
-/// is, in a buffer of [`ROOM`].
+/// is, in a buffer of [`MAX_ENCODED`].
 #[inline]
 pub(crate) fn whole(bytes: &[u8]) -> Option<(Flags, &[u8])> {
     let (header, rest) = bytes.split_first_chunk()?;

@@ -6,36 +6,37 @@ use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Operation, RecvHalf, Result, SendHalf, Wait, Waiter,
 };
 
-use crate::pipe::{Hints, Pipe};
+use crate::direction::{Direction, Hints};
 
 /// Both ends of a fresh channel; `hint` names the first end's receiver.
 pub(crate) fn pair(
     capacity: usize,
     hint: Option<(Arc<Hints>, u64)>,
-) -> ((Sender, Receiver), (Sender, Receiver)) {
-    let (here, there) = (Arc::new(Pipe::new(capacity, hint)), Arc::new(Pipe::new(capacity, None)));
+) -> ((InProcessSender, InProcessReceiver), (InProcessSender, InProcessReceiver)) {
+    let (here, there) =
+        (Arc::new(Direction::new(capacity, hint)), Arc::new(Direction::new(capacity, None)));
     (
-        (Sender::new(there.clone()), Receiver::new(here.clone())),
-        (Sender::new(here), Receiver::new(there)),
+        (InProcessSender::new(there.clone()), InProcessReceiver::new(here.clone())),
+        (InProcessSender::new(here), InProcessReceiver::new(there)),
     )
 }
 
 /// The sending half. Dropping it delivers what was sent, then closes the direction.
-pub struct Sender {
-    pipe: Arc<Pipe>,
+pub struct InProcessSender {
+    direction: Arc<Direction>,
     /// Where `fill` writes, so that the queue is not locked meanwhile.
     scratch: Vec<u8>,
     /// The length last asked for: what to wait for room for.
     wanted: usize,
 }
 
-impl Sender {
-    fn new(pipe: Arc<Pipe>) -> Self {
-        Self { pipe, scratch: Vec::new(), wanted: 0 }
+impl InProcessSender {
+    fn new(direction: Arc<Direction>) -> Self {
+        Self { direction, scratch: Vec::new(), wanted: 0 }
     }
 
     fn check_length(&self, len: usize) -> Result<()> {
-        let max = self.pipe.max_frame();
+        let max = self.direction.max_frame();
         if len <= max {
             return Ok(());
         }
@@ -45,9 +46,9 @@ impl Sender {
     }
 }
 
-impl SendHalf for Sender {
+impl SendHalf for InProcessSender {
     fn max_frame(&self) -> usize {
-        self.pipe.max_frame()
+        self.direction.max_frame()
     }
 
     fn try_send_with(
@@ -59,12 +60,12 @@ impl SendHalf for Sender {
         self.check_length(max)?;
         self.wanted = max;
         // Only this half takes room away: what is there now is there after `fill`.
-        self.pipe.check_room(max)?;
+        self.direction.check_room(max)?;
         if self.scratch.len() < max {
             self.scratch.resize(max, 0);
         }
         match fill(&mut self.scratch[..max]) {
-            Some(used) => self.pipe.push(flags, &self.scratch[..used.min(max)]),
+            Some(used) => self.direction.push(flags, &self.scratch[..used.min(max)]),
             None => Ok(()),
         }
     }
@@ -72,88 +73,90 @@ impl SendHalf for Sender {
     fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
         self.check_length(payload.len())?;
         self.wanted = payload.len();
-        self.pipe.push(flags, payload)
+        self.direction.push(flags, payload)
     }
 }
 
-impl Wait for Sender {
+impl Wait for InProcessSender {
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
-        Ok(self.pipe.arm_writer(waiter, self.wanted))
+        Ok(self.direction.arm_writer(waiter, self.wanted))
     }
 
     fn park(&mut self, timeout: Duration) {
-        self.pipe.park_writer(timeout);
+        self.direction.park_writer(timeout);
     }
 
     fn disarm(&mut self) {
-        self.pipe.disarm_writer();
+        self.direction.disarm_writer();
     }
 }
 
-impl Drop for Sender {
+impl Drop for InProcessSender {
     fn drop(&mut self) {
-        self.pipe.sender_leaves();
+        self.direction.sender_leaves();
     }
 }
 
-impl fmt::Debug for Sender {
+impl fmt::Debug for InProcessSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("max_frame", &self.max_frame()).finish_non_exhaustive()
+        f.debug_struct("InProcessSender")
+            .field("max_frame", &self.max_frame())
+            .finish_non_exhaustive()
     }
 }
 
 /// The receiving half. Dropping it tells the sender that nobody listens.
-pub struct Receiver {
-    pipe: Arc<Pipe>,
+pub struct InProcessReceiver {
+    direction: Arc<Direction>,
     /// Where a frame lies while `read` looks at it, so that the queue is not locked meanwhile.
     scratch: Vec<u8>,
 }
 
-impl Receiver {
-    fn new(pipe: Arc<Pipe>) -> Self {
-        Self { pipe, scratch: Vec::new() }
+impl InProcessReceiver {
+    fn new(direction: Arc<Direction>) -> Self {
+        Self { direction, scratch: Vec::new() }
     }
 }
 
-impl RecvHalf for Receiver {
+impl RecvHalf for InProcessReceiver {
     fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
         self.scratch.clear();
-        let flags = self.pipe.pop(&mut self.scratch)?;
+        let flags = self.direction.pop(&mut self.scratch)?;
         read(flags, &self.scratch);
         Ok(())
     }
 
     fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Flags> {
-        self.pipe.pop(buffer)
+        self.direction.pop(buffer)
     }
 
     fn token(&self) -> Option<u64> {
-        self.pipe.token()
+        self.direction.token()
     }
 }
 
-impl Wait for Receiver {
+impl Wait for InProcessReceiver {
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
-        Ok(self.pipe.arm_reader(waiter))
+        Ok(self.direction.arm_reader(waiter))
     }
 
     fn park(&mut self, timeout: Duration) {
-        self.pipe.park_reader(timeout);
+        self.direction.park_reader(timeout);
     }
 
     fn disarm(&mut self) {
-        self.pipe.disarm_reader();
+        self.direction.disarm_reader();
     }
 }
 
-impl Drop for Receiver {
+impl Drop for InProcessReceiver {
     fn drop(&mut self) {
-        self.pipe.receiver_leaves();
+        self.direction.receiver_leaves();
     }
 }
 
-impl fmt::Debug for Receiver {
+impl fmt::Debug for InProcessReceiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("token", &self.token()).finish_non_exhaustive()
+        f.debug_struct("InProcessReceiver").field("token", &self.token()).finish_non_exhaustive()
     }
 }

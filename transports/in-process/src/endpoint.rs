@@ -7,8 +7,8 @@ use anyipc_core::{
     Waiter,
 };
 
-use crate::channel::{Receiver, Sender};
-use crate::rendezvous::{Connecting, Listening, Rendezvous, no_owner};
+use crate::channel::{InProcessReceiver, InProcessSender};
+use crate::rendezvous::{Accepting, Connecting, Rendezvous, no_owner};
 use crate::transport;
 
 /// How often to look where nobody can wake us: for an owner to come, and for a thread without a waker.
@@ -58,14 +58,17 @@ impl Drop for InProcessEndpoint {
 }
 
 impl Endpoint for InProcessEndpoint {
-    type Sender = Sender;
-    type Receiver = Receiver;
+    type Sender = InProcessSender;
+    type Receiver = InProcessReceiver;
 
     fn role(&self) -> Role {
         if self.owned.is_some() { Role::Owner } else { Role::Opener }
     }
 
-    fn try_connect(&self, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
+    fn try_connect(
+        &self,
+        attempt: &mut Attempt,
+    ) -> Result<(InProcessSender, InProcessReceiver, Peer)> {
         if let Some(rendezvous) = &self.owned {
             return rendezvous.accept(attempt);
         }
@@ -89,7 +92,7 @@ impl Endpoint for InProcessEndpoint {
             Waiter::Task(waker) => Some(waker),
         };
         let waits = if let Some(rendezvous) = &self.owned {
-            attempt.progress(|| Ok(Listening::begin(rendezvous.clone())))?.arm(waker)
+            attempt.progress(|| Ok(Accepting::begin(rendezvous.clone())))?.arm(waker)
         } else {
             match (attempt.stored::<Connecting>(), waker) {
                 (Some(connecting), Some(waker)) => connecting.arm(waker),

@@ -4,7 +4,7 @@
 //! - `rendezvous`: how an opener and the owner of a name meet
 //! - `endpoint`: the handle of a name
 //! - `channel`: the two halves of a channel
-//! - `pipe`: one direction of a channel, a bounded queue of frames with its two waiters
+//! - `direction`: one direction of a channel, a bounded queue of frames with its two waiters
 //!
 //! A name lives exactly as long as its owner, and so does the text that `alloc_lpsz` stores. Nothing
 //! survives the process; there is no other process for it to survive in, so `delivers-after-death` is not
@@ -12,12 +12,12 @@
 #![forbid(unsafe_code)]
 
 mod channel;
+mod direction;
 mod endpoint;
-mod pipe;
 mod rendezvous;
 mod transport;
 
-pub use channel::{Receiver, Sender};
+pub use channel::{InProcessReceiver, InProcessSender};
 pub use endpoint::InProcessEndpoint;
 pub use transport::InProcess;
 

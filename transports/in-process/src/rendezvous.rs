@@ -6,15 +6,15 @@ use std::task::Waker;
 
 use anyipc_core::{Attempt, Error, ErrorKind, Hello, Operation, Peer, Rejections, Reply, Result};
 
-use crate::channel::{Receiver, Sender, pair};
+use crate::channel::{InProcessReceiver, InProcessSender, pair};
+use crate::direction::Hints;
 use crate::lock;
-use crate::pipe::Hints;
 
 /// The most openers that one call turns away.
 const MAX_TAKEN: usize = 64;
 
 /// What `try_connect` hands out.
-pub(crate) type Connected = (Sender, Receiver, Peer);
+pub(crate) type Connected = (InProcessSender, InProcessReceiver, Peer);
 
 /// What stands behind a name while its owner lives.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) struct Rendezvous {
 struct State {
     /// The owner left, or the name was removed from under it.
     gone: bool,
-    knocks: VecDeque<Arc<Knock>>,
+    handshakes: VecDeque<Arc<Handshake>>,
     /// The owner's sleeping attempts.
     listeners: BTreeMap<u64, Waker>,
     rejections: Rejections,
@@ -39,7 +39,7 @@ struct State {
 
 /// An opener at the door.
 #[derive(Debug)]
-struct Knock {
+struct Handshake {
     hello: Hello,
     answer: Mutex<Answer>,
 }
@@ -50,7 +50,7 @@ struct Answer {
     waker: Option<Waker>,
 }
 
-impl Knock {
+impl Handshake {
     fn answer(&self, outcome: Result<Connected>) {
         let mut answer = lock(&self.answer);
         answer.outcome = Some(outcome);
@@ -86,10 +86,10 @@ impl Rendezvous {
     pub(crate) fn end(&self) {
         let mut state = lock(&self.state);
         state.gone = true;
-        let knocks = std::mem::take(&mut state.knocks);
+        let handshakes = std::mem::take(&mut state.handshakes);
         let listeners = std::mem::take(&mut state.listeners);
         drop(state);
-        knocks.into_iter().for_each(|knock| knock.answer(Err(no_owner())));
+        handshakes.into_iter().for_each(|handshake| handshake.answer(Err(no_owner())));
         listeners.into_values().for_each(Waker::wake);
     }
 
@@ -102,22 +102,22 @@ impl Rendezvous {
                 return Err(Error::new(Operation::Accept, ErrorKind::Removed)
                     .because("nobody finds the owner any more: close it and create it again"));
             }
-            let Some(knock) = state.knocks.pop_front() else {
+            let Some(handshake) = state.handshakes.pop_front() else {
                 return Err(Error::new(Operation::Accept, ErrorKind::WouldBlock));
             };
-            if let Err(error) = ours.check(&knock.hello) {
+            if let Err(error) = ours.check(&handshake.hello) {
                 state.rejections.count += 1;
                 state.rejections.last = Some(error.to_string());
                 drop(state);
-                knock.answer(Reply::reject(&error).into_result().and(Err(error)));
+                handshake.answer(Reply::reject(&error).into_result().and(Err(error)));
                 continue;
             }
             state.serial += 1;
             let hint = attempt.inbox.then(|| (self.hints.clone(), state.serial));
             drop(state);
             let ((sender, receiver), (their_sender, their_receiver)) = pair(self.capacity, hint);
-            let them = knock.hello.clone();
-            knock.answer(Ok((their_sender, their_receiver, peer(ours))));
+            let them = handshake.hello.clone();
+            handshake.answer(Ok((their_sender, their_receiver, peer(ours))));
             return Ok((sender, receiver, peer(them)));
         }
         // More may wait: arming says so.
@@ -143,32 +143,32 @@ fn peer(hello: Hello) -> Peer {
 #[derive(Debug)]
 pub(crate) struct Connecting {
     at: Arc<Rendezvous>,
-    knock: Arc<Knock>,
+    handshake: Arc<Handshake>,
 }
 
 impl Connecting {
     pub(crate) fn begin(at: Arc<Rendezvous>, hello: Hello) -> Result<Self> {
-        let knock = Arc::new(Knock { hello, answer: Mutex::default() });
+        let handshake = Arc::new(Handshake { hello, answer: Mutex::default() });
         let mut state = lock(&at.state);
         if state.gone {
             return Err(no_owner());
         }
-        state.knocks.push_back(knock.clone());
+        state.handshakes.push_back(handshake.clone());
         let listeners = std::mem::take(&mut state.listeners);
         drop(state);
         listeners.into_values().for_each(Waker::wake);
-        Ok(Self { at, knock })
+        Ok(Self { at, handshake })
     }
 
     /// The owner's answer, once there is one.
     pub(crate) fn take(&self) -> Option<Result<Connected>> {
-        lock(&self.knock.answer).outcome.take()
+        lock(&self.handshake.answer).outcome.take()
     }
 
     /// False if the answer is there already.
     pub(crate) fn arm(&self, waker: &Waker) -> bool {
         let waker = waker.clone();
-        let mut answer = lock(&self.knock.answer);
+        let mut answer = lock(&self.handshake.answer);
         let waits = answer.outcome.is_none();
         let forgotten = std::mem::replace(&mut answer.waker, waits.then_some(waker));
         drop(answer);
@@ -178,24 +178,26 @@ impl Connecting {
 
     /// True if the answer is there.
     pub(crate) fn answered(&self) -> bool {
-        lock(&self.knock.answer).outcome.is_some()
+        lock(&self.handshake.answer).outcome.is_some()
     }
 }
 
 impl Drop for Connecting {
     fn drop(&mut self) {
-        lock(&self.at.state).knocks.retain(|knock| !Arc::ptr_eq(knock, &self.knock));
+        lock(&self.at.state)
+            .handshakes
+            .retain(|handshake| !Arc::ptr_eq(handshake, &self.handshake));
     }
 }
 
 /// An owner's sleeping attempt. Dropping it forgets the waker.
 #[derive(Debug)]
-pub(crate) struct Listening {
+pub(crate) struct Accepting {
     at: Arc<Rendezvous>,
     id: u64,
 }
 
-impl Listening {
+impl Accepting {
     pub(crate) fn begin(at: Arc<Rendezvous>) -> Self {
         let mut state = lock(&at.state);
         state.serial += 1;
@@ -208,7 +210,7 @@ impl Listening {
     pub(crate) fn arm(&self, waker: Option<&Waker>) -> bool {
         let waker = waker.cloned();
         let mut state = lock(&self.at.state);
-        if state.gone || !state.knocks.is_empty() {
+        if state.gone || !state.handshakes.is_empty() {
             return false;
         }
         let forgotten = waker.and_then(|waker| state.listeners.insert(self.id, waker));
@@ -218,7 +220,7 @@ impl Listening {
     }
 }
 
-impl Drop for Listening {
+impl Drop for Accepting {
     fn drop(&mut self) {
         let forgotten = lock(&self.at.state).listeners.remove(&self.id);
         drop(forgotten);
@@ -233,12 +235,12 @@ mod tests {
     fn what_is_given_up_leaves_nothing_behind() {
         let rendezvous = Arc::new(Rendezvous::new(100, None));
         for _ in 0..10 {
-            let listening = Listening::begin(rendezvous.clone());
-            assert!(listening.arm(Some(Waker::noop())));
-            drop(listening);
+            let accepting = Accepting::begin(rendezvous.clone());
+            assert!(accepting.arm(Some(Waker::noop())));
+            drop(accepting);
             drop(Connecting::begin(rendezvous.clone(), Hello::default()).unwrap());
         }
         let state = lock(&rendezvous.state);
-        assert!(state.knocks.is_empty() && state.listeners.is_empty());
+        assert!(state.handshakes.is_empty() && state.listeners.is_empty());
     }
 }

@@ -12,7 +12,7 @@ use anyipc_core::{
     Armed, Attempt, COMMON_KEYS, Endpoint, Error, ErrorKind, Flags, Hello, Name, Options, RecvHalf,
     Result, SendHalf, Transport, Wait, Waiter, keys,
 };
-use anyipc_in_process::{InProcess, InProcessEndpoint, Receiver, Sender};
+use anyipc_in_process::{InProcess, InProcessEndpoint, InProcessReceiver, InProcessSender};
 
 const WATCHDOG: Duration = Duration::from_secs(20);
 
@@ -84,7 +84,10 @@ fn options(capacity: &str) -> Options {
     Options::parse([("capacity", capacity)], &[COMMON_KEYS, &[keys::CAPACITY]]).unwrap()
 }
 
-fn pair(tag: &str, capacity: &str) -> ((Sender, Receiver), (Sender, Receiver)) {
+fn pair(
+    tag: &str,
+    capacity: &str,
+) -> ((InProcessSender, InProcessReceiver), (InProcessSender, InProcessReceiver)) {
     let owner = InProcess.create(&name(tag), &options(capacity)).unwrap();
     let opener = InProcess.open(&name(tag), &Options::default()).unwrap();
     let mut attempt = Attempt::new(Hello::default());
@@ -174,7 +177,7 @@ fn not_closed(result: Result<()>) -> bool {
 fn meet(
     endpoint: &InProcessEndpoint,
     stop: &AtomicBool,
-) -> Result<(Sender, Receiver), Option<Error>> {
+) -> Result<(InProcessSender, InProcessReceiver), Option<Error>> {
     let mut attempt = Attempt::new(Hello::default());
     let deadline = Instant::now() + WATCHDOG;
     loop {

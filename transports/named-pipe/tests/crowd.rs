@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyipc_core::{Attempt, Endpoint as _, ErrorKind, Flags, RecvHalf, SendHalf, Transport};
-use anyipc_named_pipe::{NamedPipe, Receiver};
+use anyipc_named_pipe::{NamedPipe, PipeReceiver};
 use common::{PATIENCE, create, failed, files, hello, meet, name, open, options, pair, recv, send};
 
 thread_local! {
@@ -87,7 +87,7 @@ fn eight_senders_ten_thousand_texts_each() {
     const TEXTS: u64 = 10_000;
     let name = name("texts");
     let owner = create(&name);
-    let check = |mut receiver: Receiver| {
+    let check = |mut receiver: PipeReceiver| {
         let first = String::from_utf8(recv(&mut receiver).unwrap()).unwrap();
         let sender: u64 = first.split('\\').nth(2).unwrap().parse().unwrap();
         assert_eq!(first, text(sender, 0));

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyipc_core::{
     Attempt, Endpoint as _, ErrorKind, FRAME_HEADER, Flags, Hello, Name, RecvHalf, Reply, Transport,
 };
-use anyipc_named_pipe::{Endpoint, NamedPipe};
+use anyipc_named_pipe::{NamedPipe, PipeEndpoint};
 use common::{
     accept_for, create, failed, files, hello, meet, name, open, options, path, recv, send,
 };
@@ -80,7 +80,7 @@ impl Stranger {
 }
 
 /// One message each way between the owner and a friend who comes while the owner accepts.
-fn friends_meet(owner: &Endpoint, name: &Name) {
+fn friends_meet(owner: &PipeEndpoint, name: &Name) {
     thread::scope(|scope| {
         scope.spawn(|| {
             let (mut sender, mut receiver, _) = meet(&open(name)).unwrap();

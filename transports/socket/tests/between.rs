@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyipc_core::{Endpoint as _, ErrorKind, Name, Transport};
-use anyipc_socket::{Endpoint, Tcp};
+use anyipc_socket::{StreamEndpoint, Tcp};
 use common::{accept_for, any_port, failed, hello, meet, options, recv, send};
 
 /// Bytes of nonces and proofs that each side says before its hello.
@@ -76,7 +76,7 @@ fn stand(at: TcpListener, owner: SocketAddr, between: Between) {
 }
 
 /// An owner, and an opener that takes another address of the same port for it.
-fn scene(between: Between) -> (Endpoint, Endpoint) {
+fn scene(between: Between) -> (StreamEndpoint, StreamEndpoint) {
     let owner = Tcp.create(&any_port(), &options(&Tcp, &[])).unwrap();
     let address: SocketAddr = owner.local_name().unwrap().as_str().parse().unwrap();
     let name = Name::new(&format!("127.0.0.2:{}", address.port())).unwrap();

@@ -8,10 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use anyipc_core::{Endpoint as _, ErrorKind, Transport};
-use anyipc_socket::{Endpoint, Local, Tcp};
+use anyipc_socket::{Local, StreamEndpoint, Tcp};
 use common::{Channel, any_port, failed, hello, meet, name, options, recv, send};
 
-fn endpoints(scheme: &str) -> (Endpoint, Endpoint) {
+fn endpoints(scheme: &str) -> (StreamEndpoint, StreamEndpoint) {
     if scheme == "tcp" {
         let owner = Tcp.create(&any_port(), &options(&Tcp, &[])).unwrap();
         let opener = Tcp.open(&owner.local_name().unwrap(), &options(&Tcp, &[])).unwrap();
@@ -22,7 +22,7 @@ fn endpoints(scheme: &str) -> (Endpoint, Endpoint) {
     (owner, Local.open(&name, &options(&Local, &[])).unwrap())
 }
 
-fn channel(scheme: &str, owner: &Endpoint, opener: &Endpoint) -> (Channel, Channel) {
+fn channel(scheme: &str, owner: &StreamEndpoint, opener: &StreamEndpoint) -> (Channel, Channel) {
     thread::scope(|scope| {
         let there = scope.spawn(|| meet(opener, hello(scheme)).unwrap());
         (meet(owner, hello(scheme)).unwrap(), there.join().unwrap())

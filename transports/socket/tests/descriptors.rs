@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Attempt, Endpoint as _, Transport, Waiter};
 use anyipc_os::sleep;
-use anyipc_socket::{Endpoint, Local, Tcp};
+use anyipc_socket::{Local, StreamEndpoint, Tcp};
 use common::{accept_for, any_port, hello, meet, name, options, recv, send};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -23,8 +23,8 @@ const LIMIT: u64 = 64;
 type Stranger = Box<dyn std::any::Any>;
 
 fn a_crowd_takes_all_descriptors(
-    owner: &Endpoint,
-    opener: &Endpoint,
+    owner: &StreamEndpoint,
+    opener: &StreamEndpoint,
     scheme: &str,
     knock: &dyn Fn() -> Stranger,
 ) {

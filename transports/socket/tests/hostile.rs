@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Attempt, Endpoint as _, ErrorKind, Name, Transport};
-use anyipc_socket::{Endpoint, Local, Tcp};
+use anyipc_socket::{Local, StreamEndpoint, Tcp};
 use common::{accept_for, any_port, failed, hello, meet, name, options, recv, send};
 
 /// What a connection is to a stranger.
@@ -41,10 +41,10 @@ impl Wire for TcpStream {
 
 /// An owner, and how strangers and friends reach it.
 struct Door {
-    owner: Endpoint,
+    owner: StreamEndpoint,
     scheme: &'static str,
     knock: Box<dyn Fn() -> Box<dyn Wire> + Sync>,
-    open: Box<dyn Fn() -> Endpoint + Sync>,
+    open: Box<dyn Fn() -> StreamEndpoint + Sync>,
 }
 
 fn local_door(tag: &str) -> Door {

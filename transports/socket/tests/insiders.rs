@@ -19,7 +19,7 @@ use anyipc_core::{
     ErrorKind, FRAME_HEADER, Flags, FrameHeader, Interest, Name, Reply, SendHalf, Transport, Wait,
 };
 use anyipc_os::sleep;
-use anyipc_socket::{Endpoint, Local, Sender};
+use anyipc_socket::{Local, StreamEndpoint, StreamSender};
 use common::{Channel, failed, hello, meet, name, options, recv, send};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -56,7 +56,7 @@ impl Insider {
     }
 }
 
-fn owner_of(tag: &str) -> (Endpoint, Name, PathBuf) {
+fn owner_of(tag: &str) -> (StreamEndpoint, Name, PathBuf) {
     let name = name(tag);
     let owner = Local.create(&name, &options(&Local, &[])).unwrap();
     let path = Local.inspect(&name, &options(&Local, &[])).unwrap().remove(0).path;
@@ -89,7 +89,7 @@ fn hear_greeting(stream: &UnixStream) -> (Vec<u8>, Option<OwnedFd>) {
 }
 
 /// An opener that is one of these.
-fn let_in(tag: &str) -> (Endpoint, Channel, Insider) {
+fn let_in(tag: &str) -> (StreamEndpoint, Channel, Insider) {
     let (owner, _, path) = owner_of(tag);
     let mut data = UnixStream::connect(path).unwrap();
     data.write_all(&hello("local").encode().unwrap()).unwrap();
@@ -125,7 +125,7 @@ fn let_us_in(tag: &str, given: Option<&dyn AsFd>) -> (anyipc_core::Result<Channe
 }
 
 /// What sending comes to. It may be told that there is room, but not again and again for nothing.
-fn end_of_sending(sender: &mut Sender) -> ErrorKind {
+fn end_of_sending(sender: &mut StreamSender) -> ErrorKind {
     let mut in_vain = 0;
     loop {
         match sender.try_send(Flags::NONE, &[7; 1000]) {
@@ -140,7 +140,7 @@ fn end_of_sending(sender: &mut Sender) -> ErrorKind {
     }
 }
 
-fn fill(sender: &mut Sender) {
+fn fill(sender: &mut StreamSender) {
     while sender.try_send(Flags::NONE, &[7; 1000]).is_ok() {}
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyipc_conformance::victim::{self, Victim, kills, message, moment, say};
 use anyipc_core::{Endpoint as _, ErrorKind, Name, ObjectState, Transport};
-use anyipc_socket::{Endpoint, Local, Tcp};
+use anyipc_socket::{Local, StreamEndpoint, Tcp};
 use common::{Channel, any_port, failed, hello, meet, name, options, recv, send};
 
 /// Runs in the child; in the parent it does nothing.
@@ -38,7 +38,7 @@ fn child() {
     }
 }
 
-fn open(scheme: &str, name: &Name) -> Endpoint {
+fn open(scheme: &str, name: &Name) -> StreamEndpoint {
     match scheme {
         "tcp" => Tcp.open(name, &options(&Tcp, &[])),
         _ => Local.open(name, &options(&Local, &[])),
@@ -46,7 +46,7 @@ fn open(scheme: &str, name: &Name) -> Endpoint {
     .unwrap()
 }
 
-fn owner_of(scheme: &str, tag: &str) -> (Endpoint, Name) {
+fn owner_of(scheme: &str, tag: &str) -> (StreamEndpoint, Name) {
     if scheme == "tcp" {
         let owner = Tcp.create(&any_port(), &options(&Tcp, &[])).unwrap();
         let name = owner.local_name().unwrap();

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Endpoint as _, ErrorKind, Flags, Name, Result, SendHalf, Transport};
-use anyipc_socket::{Endpoint, Local, Sender, Tcp};
+use anyipc_socket::{Local, StreamEndpoint, StreamSender, Tcp};
 use common::{Channel, accept_for, any_port, failed, hello, meet, name, options, recv, send};
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -17,7 +17,7 @@ type Pairs<'a> = &'a [(&'a str, &'a str)];
 /// Both sides of a channel, the owner's first.
 fn channel<T>(transport: &T, name: &Name, pairs: Pairs<'_>) -> (Channel, Channel)
 where
-    T: Transport<Endpoint = Endpoint>,
+    T: Transport<Endpoint = StreamEndpoint>,
 {
     let scheme = transport.schemes()[0];
     let owner = transport.create(name, &options(transport, pairs)).unwrap();
@@ -31,7 +31,7 @@ where
 }
 
 /// How many bytes go in until there is no room.
-fn room(sender: &mut Sender) -> usize {
+fn room(sender: &mut StreamSender) -> usize {
     let mut frames = 0;
     while sender.try_send(Flags::NONE, &[7; 1000]).is_ok() {
         frames += 1;
@@ -78,7 +78,7 @@ fn no_capacity_at_all_is_refused() {
     );
 }
 
-fn text_of(endpoint: &Endpoint) -> Result<Vec<u8>> {
+fn text_of(endpoint: &StreamEndpoint) -> Result<Vec<u8>> {
     let mut got = Vec::new();
     endpoint.read_lpsz(&mut |text: &CStr| got = text.to_bytes().to_vec())?;
     Ok(got)

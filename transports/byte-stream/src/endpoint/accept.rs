@@ -8,8 +8,8 @@ use anyipc_core::{
 use anyipc_os::half_open::{Admission, HalfOpen, Listening, Next, Reserve, Step};
 use anyipc_os::{Set, user};
 
-use super::guest::{Guest, Said};
-use crate::halves::{Receiver, Sender, duplex, halves};
+use super::owner_handshake::{Heard, OwnerHandshake};
+use crate::halves::{StreamReceiver, StreamSender, duplex, halves};
 use crate::named::Access;
 use crate::proof::Key;
 use crate::sys::{Listener, Stream};
@@ -20,7 +20,7 @@ const LOCAL_RESERVE: usize = if Stream::PASSES_STREAMS { 2 } else { 1 };
 
 /// What a connector has to show.
 #[derive(Debug)]
-pub enum Entry {
+pub enum Authentication {
     /// The kernel says that it is one of these users.
     Users(Access),
     /// It proves to know a secret, and which port it came to. Then it may also ask for the text.
@@ -31,10 +31,10 @@ pub enum Entry {
 #[derive(Debug)]
 pub struct Acceptor {
     listener: Listener,
-    entry: Entry,
+    authentication: Authentication,
     /// Bytes in flight per direction of a channel; 0 leaves it to the transport.
     capacity: u64,
-    half_open: Mutex<HalfOpen<Guest>>,
+    half_open: Mutex<HalfOpen<OwnerHandshake>>,
 }
 
 /// The owner's part in one call.
@@ -47,19 +47,27 @@ impl Acceptor {
     /// Accepts whoever comes to the listener and has what it takes.
     pub fn new(
         listener: Listener,
-        entry: Entry,
+        authentication: Authentication,
         capacity: u64,
         operation: Operation,
     ) -> Result<Self> {
-        Ok(Self { listener, entry, capacity, half_open: Mutex::new(HalfOpen::new(operation)?) })
+        Ok(Self {
+            listener,
+            authentication,
+            capacity,
+            half_open: Mutex::new(HalfOpen::new(operation)?),
+        })
     }
 
-    fn half_open(&self) -> MutexGuard<'_, HalfOpen<Guest>> {
+    fn half_open(&self) -> MutexGuard<'_, HalfOpen<OwnerHandshake>> {
         self.half_open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes every handshake a step further; gives the first that is complete.
-    pub(crate) fn try_accept(&self, attempt: &Attempt) -> Result<(Sender, Receiver, Peer)> {
+    pub(crate) fn try_accept(
+        &self,
+        attempt: &Attempt,
+    ) -> Result<(StreamSender, StreamReceiver, Peer)> {
         let mut ours = attempt.hello.clone();
         if ours.capacity == 0 {
             ours.capacity = self.capacity;
@@ -67,21 +75,23 @@ impl Acceptor {
         self.half_open().try_accept(&mut Accepting { acceptor: self, ours })
     }
 
-    /// Whether a stream that a guest came over can carry both directions, and the one that it adds is for control.
+    /// Whether a stream that a connector came over can carry both directions, and the one that it adds is for control.
     fn both_ways(&self) -> bool {
-        matches!(self.entry, Entry::Secret(..)) && Stream::TCP_BOTH_WAYS
+        matches!(self.authentication, Authentication::Secret(..)) && Stream::TCP_BOTH_WAYS
     }
 
-    /// Whether an admitted connector is handed its control stream. Otherwise it gets a ticket for a stream of its own.
+    /// Whether an admitted connector is handed its control stream. Otherwise it gets a token for a stream of its own.
     fn passes_streams(&self) -> bool {
-        matches!(self.entry, Entry::Users(_)) && Stream::PASSES_STREAMS
+        matches!(self.authentication, Authentication::Users(_)) && Stream::PASSES_STREAMS
     }
 
     /// The owner's own text.
     pub(crate) fn read_text(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
-        match &self.entry {
-            Entry::Secret(_, _, text) => text.read(read),
-            Entry::Users(_) => Err(Error::new(Operation::ReadLpsz, ErrorKind::Unsupported)),
+        match &self.authentication {
+            Authentication::Secret(_, _, text) => text.read(read),
+            Authentication::Users(_) => {
+                Err(Error::new(Operation::ReadLpsz, ErrorKind::Unsupported))
+            }
         }
     }
 
@@ -99,24 +109,26 @@ impl Acceptor {
 }
 
 impl Listening for Accepting<'_> {
-    type Handshake = Guest;
-    type Channel = (Sender, Receiver, Peer);
+    type Handshake = OwnerHandshake;
+    type Channel = (StreamSender, StreamReceiver, Peer);
     type Listener = Listener;
 
     fn listener(&self) -> &Listener {
         &self.acceptor.listener
     }
 
-    fn next(&mut self, set: &Set) -> io::Result<Next<Guest>> {
-        let Entry::Users(access) = &self.acceptor.entry else {
+    fn next(&mut self, set: &Set) -> io::Result<Next<OwnerHandshake>> {
+        let Authentication::Users(access) = &self.acceptor.authentication else {
             let stream = self.acceptor.listener.accept()?;
-            return Ok(stream.map_or(Next::Nobody, |stream| Next::Begun(Guest::unknown(stream))));
+            return Ok(
+                stream.map_or(Next::Nobody, |stream| Next::Begun(OwnerHandshake::unknown(stream)))
+            );
         };
         let reserve = Reserve::new(LOCAL_RESERVE, set)?;
         let Some(stream) = self.acceptor.listener.accept()? else { return Ok(Next::Nobody) };
         let Ok(who) = stream.credentials() else { return Ok(Next::Left) };
-        Ok(match access.stranger(&who) {
-            None => Next::Begun(Guest::known(stream, who, reserve)),
+        Ok(match access.unauthorised(&who) {
+            None => Next::Begun(OwnerHandshake::known(stream, who, reserve)),
             Some(uid) => {
                 let why = format!("user {uid} may not connect to user {}", user());
                 let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(why);
@@ -128,67 +140,71 @@ impl Listening for Accepting<'_> {
         })
     }
 
-    fn step(&mut self, guest: &mut Guest, others: &mut HalfOpen<Guest>) -> Result<Step> {
-        let theirs = match guest.step(&self.acceptor.entry, others.set())? {
-            Said::Nothing => return Ok(Step::Waits),
-            Said::Left | Said::Told => return Ok(Step::Left),
-            Said::Short => return Ok(Step::Short),
-            Said::Ticket(ticket) => {
-                let welcome = !ticket.controls || self.acceptor.both_ways();
+    fn step(
+        &mut self,
+        handshake: &mut OwnerHandshake,
+        others: &mut HalfOpen<OwnerHandshake>,
+    ) -> Result<Step> {
+        let theirs = match handshake.step(&self.acceptor.authentication, others.set())? {
+            Heard::Nothing => return Ok(Step::Waits),
+            Heard::Left | Heard::Told => return Ok(Step::Left),
+            Heard::Short => return Ok(Step::Short),
+            Heard::Join(token) => {
+                let welcome = !token.controls || self.acceptor.both_ways();
                 let first = others
-                    .take(|other| welcome && other.expects(&ticket.nonce))
+                    .take(|other| welcome && other.expects(&token.nonce))
                     .ok_or_else(|| {
                         Error::new(Operation::Accept, ErrorKind::PermissionDenied)
-                            .because("the connector's ticket is not one of ours")
+                            .because("the connector's token is not one of ours")
                     })?;
-                guest.join(first, ticket)?;
+                handshake.join(first, token)?;
                 return Ok(Step::Complete);
             }
-            Said::Hello(theirs) => theirs,
+            Heard::Hello(theirs) => theirs,
         };
         if text::is_question(&theirs) {
-            return match &self.acceptor.entry {
-                Entry::Secret(_, _, text) => {
-                    guest.tell_text(text.clone())?;
+            return match &self.acceptor.authentication {
+                Authentication::Secret(_, _, text) => {
+                    handshake.tell_text(text.clone())?;
                     Ok(Step::Waits)
                 }
-                Entry::Users(_) => Err(Error::new(Operation::Accept, ErrorKind::Mismatch)
+                Authentication::Users(_) => Err(Error::new(Operation::Accept, ErrorKind::Mismatch)
                     .because("only over tcp:// is a text asked for")),
             };
         }
         self.ours.check(&theirs)?;
         if self.acceptor.passes_streams() {
-            guest.welcome(theirs);
+            handshake.welcome(theirs);
             return Ok(Step::Complete);
         }
         let welcome = Reply::Welcome(self.ours.clone()).encode()?;
-        guest.invite(theirs, welcome, self.acceptor.both_ways())?;
+        handshake.invite(theirs, welcome, self.acceptor.both_ways())?;
         Ok(Step::Waits)
     }
 
     fn admit(
         &mut self,
-        mut guest: Guest,
+        mut handshake: OwnerHandshake,
         _set: &Set,
-    ) -> Admission<Guest, (Sender, Receiver, Peer)> {
-        guest.release();
+    ) -> Admission<OwnerHandshake, (StreamSender, StreamReceiver, Peer)> {
+        handshake.release();
         let capacity = self.acceptor.capacity;
-        let made = match guest.take_first() {
-            Some((first, ticket)) => {
-                let second = guest.into_peer().0;
+        let made = match handshake.take_first() {
+            Some((first, token)) => {
+                let second = handshake.into_peer().0;
                 let (stream, peer) = first.into_peer();
-                let made = match ticket.controls {
+                let made = match token.controls {
                     true => duplex(stream, second, capacity),
                     false => halves(second, stream, capacity),
                 };
                 made.map(|(sender, receiver)| (sender, receiver, peer))
             }
             None => {
-                let control = match self.hand_over(&guest) {
+                let control = match self.hand_over(&handshake) {
                     Ok(control) => control,
-                    Err(error) => return Admission::Refused(Some(guest), error),
+                    Err(error) => return Admission::Refused(Some(handshake), error),
                 };
-                let (data, peer) = guest.into_peer();
+                let (data, peer) = handshake.into_peer();
                 duplex(data, control, capacity).map(|(sender, receiver)| (sender, receiver, peer))
             }
         };
@@ -202,13 +218,13 @@ impl Listening for Accepting<'_> {
 }
 
 impl Accepting<'_> {
-    /// Welcomes a guest with the end of a control stream; ours is the other.
-    fn hand_over(&self, guest: &Guest) -> Result<Stream> {
+    /// Welcomes a connector with the end of a control stream; ours is the other.
+    fn hand_over(&self, handshake: &OwnerHandshake) -> Result<Stream> {
         let welcome = Reply::Welcome(self.ours.clone()).encode()?;
         let fail = |what: &'static str| move |error| Error::io(Operation::Accept, what, error);
         let (control, other) = Stream::pair().map_err(fail("making a channel"))?;
         let sent =
-            guest.stream().send_with(&welcome, &other).map_err(fail("sending the welcome"))?;
+            handshake.stream().send_with(&welcome, &other).map_err(fail("sending the welcome"))?;
         if sent != welcome.len() {
             return Err(Error::new(Operation::Accept, ErrorKind::Io)
                 .because("the welcome went out in part"));

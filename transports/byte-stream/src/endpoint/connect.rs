@@ -8,9 +8,9 @@ use anyipc_core::{
 use anyipc_os::{Set, user};
 
 use super::Place;
-use super::guest::{HANDSHAKE, REST};
-use crate::halves::{Receiver, Sender, duplex, halves};
-use crate::proof::{self, NameLock, Nonce, OPENING, Opening, PROOF, Session, Ticket};
+use super::owner_handshake::{HANDSHAKE, REST};
+use crate::halves::{StreamReceiver, StreamSender, duplex, halves};
+use crate::proof::{self, JoinToken, Nonce, OPENING, Opening, PROOF, Session, Statement};
 use crate::sys::{Credentials, Stream};
 use crate::text;
 
@@ -18,11 +18,11 @@ use crate::text;
 pub(super) const SOON: Duration = Duration::from_millis(1);
 
 /// What an attempt keeps: taken out when it is complete.
-type Progress = Option<Asked>;
+type Progress = Option<OpenerHandshake>;
 
 /// A handshake on its way.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct OpenerHandshake {
     stream: Stream,
     set: Arc<Set>,
     who: Option<Credentials>,
@@ -50,10 +50,10 @@ enum Stage {
     Proof,
     /// The owner's welcome or rejection.
     Reply,
-    /// The second connection, which then shows the ticket.
-    Other { hello: Hello, ticket: Ticket },
-    /// The owner's proof, over that connection, that it is the one that gave the ticket.
-    Joined { hello: Hello, ticket: Ticket },
+    /// The second connection, which then shows the token.
+    Other { hello: Hello, token: JoinToken },
+    /// The owner's proof, over that connection, that it is the one that gave the token.
+    Joined { hello: Hello, token: JoinToken },
     /// The rest of the text, which has so many bytes in all.
     Text { hello: Hello, length: usize },
 }
@@ -62,9 +62,10 @@ enum Stage {
 pub(super) fn try_connect(
     place: &Place,
     attempt: &mut Attempt,
-) -> Result<(Sender, Receiver, Peer)> {
+) -> Result<(StreamSender, StreamReceiver, Peer)> {
     let hello = attempt.hello.clone();
-    let progress: &mut Progress = attempt.progress(|| Asked::begin(place, &hello).map(Some))?;
+    let progress: &mut Progress =
+        attempt.progress(|| OpenerHandshake::begin(place, &hello).map(Some))?;
     let Some(asked) = progress else { return Err(no_owner()) };
     // Whether it is late is judged by what it has said until now.
     let now = Instant::now();
@@ -86,7 +87,7 @@ pub(super) fn try_connect(
     result
 }
 
-fn stored(attempt: &Attempt) -> Option<&Asked> {
+fn stored(attempt: &Attempt) -> Option<&OpenerHandshake> {
     attempt.stored::<Progress>()?.as_ref()
 }
 
@@ -106,7 +107,7 @@ pub(super) fn source(attempt: &Attempt) -> Result<Source> {
     }
 }
 
-impl Asked {
+impl OpenerHandshake {
     pub(super) fn begin(place: &Place, hello: &Hello) -> Result<Self> {
         let fail = |error: io::Error| match error.kind() {
             io::ErrorKind::WouldBlock => Error::new(Operation::Connect, ErrorKind::WouldBlock),
@@ -128,7 +129,7 @@ impl Asked {
         };
         if let Place::Local { access, .. } = place {
             let owner = asked.stream.credentials().map_err(fail)?;
-            if let Some(uid) = access.stranger(&owner) {
+            if let Some(uid) = access.unauthorised(&owner) {
                 let why = format!("the owner is user {uid}, whom user {} does not trust", user());
                 return Err(
                     Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(why)
@@ -152,7 +153,7 @@ impl Asked {
     }
 
     /// The halves, when both streams stand.
-    fn enter(self, theirs: Hello) -> Result<(Sender, Receiver, Peer)> {
+    fn enter(self, theirs: Hello) -> Result<(StreamSender, StreamReceiver, Peer)> {
         let other = self.other.ok_or_else(|| strange("it gave no second stream"))?;
         let peer = Peer {
             pid: self.who.and_then(|who| who.pid),
@@ -161,7 +162,7 @@ impl Asked {
         };
         let joined = matches!(
             self.stage,
-            Stage::Other { ticket, .. } | Stage::Joined { ticket, .. } if !ticket.controls
+            Stage::Other { token, .. } | Stage::Joined { token, .. } if !token.controls
         );
         let make = if joined { halves } else { duplex };
         let (sender, receiver) = make(self.stream, other, peer.hello.capacity)
@@ -182,15 +183,15 @@ impl Asked {
                     self.stage = Stage::Challenge { ours };
                     continue;
                 }
-                Stage::Other { hello, ticket } => {
-                    let (hello, ticket) = (hello.clone(), *ticket);
-                    if !self.join(place, &ticket)? {
+                Stage::Other { hello, token } => {
+                    let (hello, token) = (hello.clone(), *token);
+                    if !self.join(place, &token)? {
                         return Ok(None);
                     }
                     if self.session.is_none() {
                         return Ok(Some(hello));
                     }
-                    self.stage = Stage::Joined { hello, ticket };
+                    self.stage = Stage::Joined { hello, token };
                     continue;
                 }
                 Stage::Joined { .. } => PROOF.saturating_sub(self.heard.len()),
@@ -236,10 +237,10 @@ impl Asked {
             (Stage::Challenge { ours }, Place::Tcp { key, address, .. }) => {
                 match Opening::decode(&self.heard)? {
                     None => return Ok(None),
-                    Some(Opening::Join(_)) => return Err(strange("it began with a ticket")),
+                    Some(Opening::Join(_)) => return Err(strange("it began with a token")),
                     Some(Opening::Challenge(theirs)) => {
                         let session = Session::new(key, *ours, theirs, address.port());
-                        self.say(&session.prove(NameLock::Opener, &[])?)?;
+                        self.say(&session.prove(Statement::Opener, &[])?)?;
                         (self.session, self.stage) = (Some(session), Stage::Proof);
                     }
                 }
@@ -249,19 +250,19 @@ impl Asked {
                 else {
                     return Ok(None);
                 };
-                session.verify(NameLock::Owner, &[], &self.heard)?;
+                session.verify(Statement::Owner, &[], &self.heard)?;
                 let hello = hello.encode()?;
-                let proof = session.prove(NameLock::Hello, &[&hello])?;
+                let proof = session.prove(Statement::Hello, &[&hello])?;
                 self.say(&[&hello[..], &proof].concat())?;
                 self.stage = Stage::Reply;
                 self.deadline = Some(Instant::now() + REST);
             }
-            (Stage::Joined { hello: theirs, ticket }, _) => {
+            (Stage::Joined { hello: theirs, token }, _) => {
                 let Some(session) = self.session.as_ref().filter(|_| self.heard.len() >= PROOF)
                 else {
                     return Ok(None);
                 };
-                session.verify(NameLock::Joined, &[&ticket.nonce], &self.heard)?;
+                session.verify(Statement::Joined, &[&token.nonce], &self.heard)?;
                 return Ok(Some(theirs.clone()));
             }
             (Stage::Reply, _) => {
@@ -281,7 +282,7 @@ impl Asked {
                     if proof.len() < PROOF {
                         return Ok(None);
                     }
-                    session.verify(NameLock::Reply, &[&hello.encode()?, said], proof)?;
+                    session.verify(Statement::Reply, &[&hello.encode()?, said], proof)?;
                 }
                 if self.asks_text {
                     let Some(length) = rest.first_chunk() else { return Ok(None) };
@@ -292,9 +293,9 @@ impl Asked {
                 let Some((nonce, [both_ways, ..])) = rest.split_first_chunk() else {
                     return Ok(None);
                 };
-                let ticket =
-                    Ticket { nonce: *nonce, controls: *both_ways == 1 && place.both_ways() };
-                self.stage = Stage::Other { hello: theirs, ticket };
+                let token =
+                    JoinToken { nonce: *nonce, controls: *both_ways == 1 && place.both_ways() };
+                self.stage = Stage::Other { hello: theirs, token };
                 self.deadline = Some(Instant::now() + REST);
             }
             // The text grows.
@@ -317,13 +318,13 @@ impl Asked {
         })
     }
 
-    /// What follows a welcome: the length of a text, or a ticket.
+    /// What follows a welcome: the length of a text, or a token.
     fn more_than_reply(&self) -> usize {
         if self.asks_text { text::LENGTH } else { size_of::<Nonce>() + 1 }
     }
 
-    /// Shows the ticket on the other connection, once it stands.
-    fn join(&mut self, place: &Place, ticket: &Ticket) -> Result<bool> {
+    /// Shows the token on the other connection, once it stands.
+    fn join(&mut self, place: &Place, token: &JoinToken) -> Result<bool> {
         let other = match &mut self.other {
             Some(other) => other,
             none => match place.reach() {
@@ -337,15 +338,15 @@ impl Asked {
             return Ok(false);
         }
         let nonce = match &self.session {
-            Some(session) => session.prove(NameLock::Joins, &[&ticket.nonce])?,
-            None => ticket.nonce,
+            Some(session) => session.prove(Statement::Joins, &[&token.nonce])?,
+            None => token.nonce,
         };
         // From now on the other one is waited for. What comes over the first is for the channel.
         self.set.forget(&self.stream);
         self.set
             .watch(other, Interest::Readable)
             .map_err(|error| Error::io(Operation::Connect, "watching a connection", error))?;
-        let bytes = Opening::Join(Ticket { nonce, ..*ticket }).encode();
+        let bytes = Opening::Join(JoinToken { nonce, ..*token }).encode();
         match other.send(&bytes) {
             Ok(sent) if sent == bytes.len() => Ok(true),
             _ => Err(no_owner()),

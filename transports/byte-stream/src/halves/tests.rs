@@ -11,12 +11,12 @@ use anyipc_core::{
 };
 use anyipc_os::{Dir, Scope, sleep};
 
-use super::{Receiver, Sender, duplex, halves};
+use super::{StreamReceiver, StreamSender, duplex, halves};
 use crate::sys::{Listener, Stream};
 
 /// Both ends of a stream.
 type Ends = fn() -> (Stream, Stream);
-type Halves = (Sender, Receiver);
+type Halves = (StreamSender, StreamReceiver);
 
 const KINDS: [(&str, Ends); 2] = [("local", local), ("tcp", tcp)];
 
@@ -50,7 +50,7 @@ fn channel(kind: &str, ends: Ends, capacity: u64) -> (Halves, Halves) {
     (halves(here, other, capacity).unwrap(), halves(yonder, there, capacity).unwrap())
 }
 
-fn recv(half: &mut Receiver) -> Result<Vec<u8>> {
+fn recv(half: &mut StreamReceiver) -> Result<Vec<u8>> {
     let mut frame = Vec::new();
     loop {
         match half.try_recv_into(&mut frame) {
@@ -65,7 +65,7 @@ fn recv(half: &mut Receiver) -> Result<Vec<u8>> {
     }
 }
 
-fn fill(sender: &mut Sender, payload: &[u8]) -> usize {
+fn fill(sender: &mut StreamSender, payload: &[u8]) -> usize {
     let mut sent = 0;
     while let Ok(()) = sender.try_send(Flags::NONE, payload) {
         sent += 1;
@@ -106,7 +106,7 @@ fn dying(kind: &str, ends: Ends) -> (Halves, [Stream; 2]) {
 }
 
 /// What sending comes to.
-fn end_of_sending(sender: &mut Sender) -> ErrorKind {
+fn end_of_sending(sender: &mut StreamSender) -> ErrorKind {
     loop {
         match sender.try_send(Flags::NONE, b"x") {
             Err(error) if error.is_would_block() => {
@@ -268,7 +268,7 @@ fn what_was_sent_before_a_death_is_received_though_the_dead_read_nothing() {
 }
 
 /// Sleeps as a thread does that waits for a message.
-fn nap(receiver: &mut Receiver, longest: Duration) {
+fn nap(receiver: &mut StreamReceiver, longest: Duration) {
     match receiver.arm(Waiter::Thread).unwrap() {
         Armed::Park => receiver.park(longest),
         Armed::Source(interest) => {

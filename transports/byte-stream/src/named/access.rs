@@ -52,7 +52,7 @@ impl Access {
     }
 
     /// That user's number, if this side has nothing to do with it.
-    pub(crate) fn stranger(&self, who: &Credentials) -> Option<u32> {
+    pub(crate) fn unauthorised(&self, who: &Credentials) -> Option<u32> {
         who.uid.filter(|uid| *uid != user() && !self.others.contains(uid))
     }
 

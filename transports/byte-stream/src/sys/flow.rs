@@ -24,7 +24,7 @@ enum Role {
     /// Both sides, at first.
     Talks,
     Sends {
-        allowance: SendCredit,
+        send_credit: SendCredit,
         stopped: bool,
     },
     Receives(ReceiveCredit),
@@ -40,7 +40,7 @@ impl Flow {
     }
 
     pub(super) fn begin_sending(&self, capacity: u64) {
-        *self.role() = Role::Sends { allowance: SendCredit::new(capacity), stopped: false };
+        *self.role() = Role::Sends { send_credit: SendCredit::new(capacity), stopped: false };
     }
 
     pub(super) fn begin_receiving(&self) {
@@ -54,15 +54,15 @@ impl Flow {
         first: &[u8],
         second: &[u8],
     ) -> io::Result<usize> {
-        let Role::Sends { allowance, stopped } = &mut *self.role() else {
+        let Role::Sends { send_credit, stopped } = &mut *self.role() else {
             return over.send(first, second);
         };
-        let heard = hear(over, allowance, stopped);
+        let heard = hear(over, send_credit, stopped);
         if *stopped {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         heard?;
-        let room = allowance.room();
+        let room = send_credit.room();
         let first = first.get(..room).unwrap_or(first);
         let second = second.get(..room - first.len()).unwrap_or(second);
         if room == 0 {
@@ -70,9 +70,9 @@ impl Flow {
         }
         let sent = over.send(first, second).inspect_err(|_| {
             // What it said before it left.
-            let _ = hear(over, allowance, stopped);
+            let _ = hear(over, send_credit, stopped);
         })?;
-        allowance.sent(sent);
+        send_credit.sent(sent);
         Ok(sent)
     }
 
@@ -80,8 +80,8 @@ impl Flow {
     pub(super) fn recv(&self, over: &impl Duplex, bytes: &mut [u8]) -> io::Result<usize> {
         match &mut *self.role() {
             Role::Talks => over.recv(bytes),
-            Role::Sends { allowance, stopped } => {
-                let heard = hear(over, allowance, stopped);
+            Role::Sends { send_credit, stopped } => {
+                let heard = hear(over, send_credit, stopped);
                 match bytes.first_mut() {
                     Some(word) if *stopped => {
                         *word = STOP;
@@ -91,9 +91,9 @@ impl Flow {
                     _ => Ok(0),
                 }
             }
-            Role::Receives(debt) => {
+            Role::Receives(receive_credit) => {
                 let got = over.recv(bytes)?;
-                let units = debt.took(got);
+                let units = receive_credit.took(got);
                 if units > 0 {
                     // If the sender is gone, this is nothing to it.
                     let credits = [CREDIT; MOST_UNITS];
@@ -107,8 +107,8 @@ impl Flow {
     /// Whether a send would do more than block.
     pub(super) fn writable(&self, over: &impl Duplex) -> bool {
         match &mut *self.role() {
-            Role::Sends { allowance, stopped } => {
-                hear(over, allowance, stopped).is_err() || *stopped || allowance.room() > 0
+            Role::Sends { send_credit, stopped } => {
+                hear(over, send_credit, stopped).is_err() || *stopped || send_credit.room() > 0
             }
             _ => true,
         }
@@ -116,14 +116,14 @@ impl Flow {
 
     /// Makes room for one frame more, with which this direction ends.
     pub(super) fn enlarge(&self) {
-        if let Role::Sends { allowance, .. } = &mut *self.role() {
-            allowance.enlarge();
+        if let Role::Sends { send_credit, .. } = &mut *self.role() {
+            send_credit.enlarge();
         }
     }
 }
 
 /// Hears all that the receiver has said. `BrokenPipe`: it is gone, or says what cannot be.
-fn hear(over: &impl Duplex, allowance: &mut SendCredit, stopped: &mut bool) -> io::Result<()> {
+fn hear(over: &impl Duplex, send_credit: &mut SendCredit, stopped: &mut bool) -> io::Result<()> {
     let mut said = [0; 128];
     loop {
         let count = match over.recv(&mut said) {
@@ -135,7 +135,7 @@ fn hear(over: &impl Duplex, allowance: &mut SendCredit, stopped: &mut bool) -> i
         for byte in said.get(..count).unwrap_or_default() {
             match *byte {
                 STOP => *stopped = true,
-                CREDIT if allowance.credit() => {}
+                CREDIT if send_credit.credit() => {}
                 _ => return Err(io::ErrorKind::BrokenPipe.into()),
             }
         }

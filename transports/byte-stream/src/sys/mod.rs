@@ -3,7 +3,7 @@
 #[cfg(any(windows, target_os = "macos", anyipc_as_macos))]
 mod flow;
 #[cfg(any(not(target_os = "linux"), anyipc_as_macos))]
-mod room;
+mod send_room;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod unix;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
@@ -21,9 +21,9 @@ use windows as system;
 pub use system::{Listener, Stream};
 
 #[cfg(any(not(target_os = "linux"), anyipc_as_macos))]
-pub(crate) use room::Room;
+pub(crate) use send_room::SendRoom;
 #[cfg(all(target_os = "linux", not(anyipc_as_macos)))]
-pub(crate) use system::Room;
+pub(crate) use system::SendRoom;
 
 /// The process and the user on the other side of a local socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyipc_core::{Interest, Source};
 use anyipc_os::Dir;
 
-use super::{Credentials, Room};
+use super::{Credentials, SendRoom};
 
 fn no<T>() -> io::Result<T> {
     Err(io::Error::new(
@@ -87,7 +87,7 @@ impl Stream {
     pub(crate) fn writable(&self) -> bool {
         match self.0 {}
     }
-    pub(crate) fn limit_sending(&mut self, _bytes: u64) -> io::Result<Room> {
+    pub(crate) fn limit_sending(&mut self, _bytes: u64) -> io::Result<SendRoom> {
         match self.0 {}
     }
     pub(crate) fn limit_receiving(&self, _bytes: u64) -> io::Result<()> {

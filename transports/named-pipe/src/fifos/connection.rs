@@ -10,14 +10,14 @@ use anyipc_core::{Error, ErrorKind, FRAME_HEADER, Interest, Name, Operation, Res
 use anyipc_os::{Dir, Lock, Set, generation, hold, same_file, try_lock};
 
 use crate::fifos::files::{CONNECTION, DOWN, DOWN_STOP, UP, UP_STOP, of_connection};
-use crate::fifos::request::TICKET;
-use crate::fifos::room::Pages;
+use crate::fifos::pages::Pages;
+use crate::fifos::request::CONNECTION_ID;
 use crate::fifos::sys::{Fifo, largest, page_size, rough_time};
 
 /// The sending half of a channel.
-pub type Sender = anyipc_byte_stream::Sender<SendEnd>;
+pub type PipeSender = anyipc_byte_stream::FrameSender<SendEnd>;
 /// The receiving half of a channel.
-pub type Receiver = anyipc_byte_stream::Receiver<RecvEnd>;
+pub type PipeReceiver = anyipc_byte_stream::FrameReceiver<RecvEnd>;
 
 /// How often a sender that finds room looks whether anyone receives. Nothing else tells it: it keeps a reading
 /// end itself, so that writing is never a signal.
@@ -38,14 +38,14 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// The owner's ends. `NotFound`: the connector gave up.
-    pub(crate) fn join(dir: &Dir, name: &Name, ticket: &str) -> io::Result<Self> {
-        let path = |end| of_connection(name, ticket, end);
+    pub(crate) fn join(dir: &Dir, name: &Name, connection_id: &str) -> io::Result<Self> {
+        let path = |end| of_connection(name, connection_id, end);
         let connection = Self {
             out: (Fifo::writer(dir, &path(DOWN))?, Fifo::reader(dir, &path(DOWN_STOP))?),
             into: (Arc::new(Fifo::reader(dir, &path(UP))?), Fifo::writer(dir, &path(UP_STOP))?),
         };
         // Both sides have them open: nothing is left whoever dies now.
-        remove(dir, name, ticket);
+        remove(dir, name, connection_id);
         Ok(connection)
     }
 
@@ -67,7 +67,11 @@ impl Connection {
 
     /// The halves of the channel, of which each direction may come to hold `capacity` bytes. What is said before the first
     /// frame is said last, when nothing else can fail.
-    pub(crate) fn halves(self, greeting: &[u8], capacity: u64) -> io::Result<(Sender, Receiver)> {
+    pub(crate) fn halves(
+        self,
+        greeting: &[u8],
+        capacity: u64,
+    ) -> io::Result<(PipeSender, PipeReceiver)> {
         let ((data, back), (fifo, stop)) = (self.out, self.into);
         let set = Set::new()?;
         set.watch(&back, Interest::Readable)?;
@@ -82,14 +86,14 @@ impl Connection {
         let most = usize::try_from(capacity).unwrap_or(usize::MAX).min(largest());
         let room = Room { pages, most, lack: Lack::None, set };
         let end = SendEnd { data: Some(data), room, max_frame, back, looked: None, stopped: false };
-        Ok((Sender::new(end), Receiver::new(RecvEnd { fifo, stop })))
+        Ok((PipeSender::new(end), PipeReceiver::new(RecvEnd { fifo, stop })))
     }
 }
 
 /// Takes a connection's names away.
-pub(crate) fn remove(dir: &Dir, name: &Name, ticket: &str) {
+pub(crate) fn remove(dir: &Dir, name: &Name, connection_id: &str) {
     for end in CONNECTION {
-        let _ = dir.unlink(&of_connection(name, ticket, end));
+        let _ = dir.unlink(&of_connection(name, connection_id, end));
     }
 }
 
@@ -98,7 +102,7 @@ pub(crate) fn remove(dir: &Dir, name: &Name, ticket: &str) {
 pub(crate) struct Offer {
     dir: Arc<Dir>,
     name: Name,
-    ticket: String,
+    connection_id: String,
     generation: u32,
     /// Until the owner has welcomed us.
     connection: Option<Connection>,
@@ -109,8 +113,9 @@ impl Offer {
     pub(crate) fn make(dir: &Arc<Dir>, name: &Name) -> Result<Self> {
         let fail = |error| Error::io(Operation::Connect, "making the FIFOs of a connection", error);
         loop {
-            let (dir, name, ticket) = (Arc::clone(dir), name.clone(), ticket()?);
-            let mut offer = Self { dir, name, ticket, generation: generation(), connection: None };
+            let (dir, name, connection_id) = (Arc::clone(dir), name.clone(), connection_id()?);
+            let mut offer =
+                Self { dir, name, connection_id, generation: generation(), connection: None };
             if let Some(connection) = offer.begin().map_err(fail)? {
                 offer.connection = Some(connection);
                 return Ok(offer);
@@ -121,7 +126,7 @@ impl Offer {
     /// `None` if a sweeper took the first FIFO for a leftover before it was locked.
     fn begin(&self) -> io::Result<Option<Connection>> {
         let dir = &*self.dir;
-        let path = |end| of_connection(&self.name, &self.ticket, end);
+        let path = |end| of_connection(&self.name, &self.connection_id, end);
         let made = |end, open: fn(&Dir, &str) -> io::Result<Fifo>| {
             Fifo::make(dir, &path(end))?;
             open(dir, &path(end))
@@ -143,8 +148,8 @@ impl Offer {
         Ok(Some(Connection { out: (up, up_stop), into: (down, down_stop) }))
     }
 
-    pub(crate) fn ticket(&self) -> &str {
-        &self.ticket
+    pub(crate) fn connection_id(&self) -> &str {
+        &self.connection_id
     }
 
     pub(crate) fn connection(&self) -> Result<&Connection> {
@@ -160,18 +165,18 @@ impl Offer {
 impl Drop for Offer {
     fn drop(&mut self) {
         if self.generation == generation() {
-            remove(&self.dir, &self.name, &self.ticket);
+            remove(&self.dir, &self.name, &self.connection_id);
         }
     }
 }
 
 /// A name that nobody else has or guesses.
-fn ticket() -> Result<String> {
-    let mut bytes = [0; TICKET / 2];
+fn connection_id() -> Result<String> {
+    let mut bytes = [0; CONNECTION_ID / 2];
     getrandom::fill(&mut bytes).map_err(|error| {
-        Error::io(Operation::Connect, "drawing a ticket", io::Error::other(error))
+        Error::io(Operation::Connect, "drawing a connection_id", io::Error::other(error))
     })?;
-    Ok(bytes.iter().fold(String::with_capacity(TICKET), |mut text, byte| {
+    Ok(bytes.iter().fold(String::with_capacity(CONNECTION_ID), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     }))

@@ -1,17 +1,17 @@
 //! What lies in the private directory: `pipe+<os name>.lock` is held by the owner for as long as it lives,
 //! `pipe+<os name>.fifo` is where connectors ask for it, `pipe+<os name>.text` is the text of `alloc_lpsz`.
-//! `pipe+<os name>.<ticket>.…` are the four FIFOs of a connection until both sides have opened them.
+//! `pipe+<os name>.<connection_id>.…` are the four FIFOs of a connection until both sides have opened them.
 
 use anyipc_core::Name;
 use anyipc_os::FileNaming;
 
 /// What begins the names of this transport's files.
 pub(crate) const PREFIX: &str = "pipe+";
-pub(crate) const DOOR: &str = ".fifo";
+pub(crate) const LISTENER: &str = ".fifo";
 pub(crate) const TEXT: &str = ".text";
 /// A text that is not whole yet.
 pub(crate) const UNFINISHED_TEXT: &str = ".text.tmp";
-pub(crate) static MARKS: FileNaming =
+pub(crate) static NAMING: FileNaming =
     FileNaming { prefix: PREFIX, suffix: ".lock", heading: "anyipc-pipe 1" };
 
 /// A connection's FIFOs. The connector sends on the first, which it holds locked while it lives, and learns on
@@ -29,8 +29,8 @@ pub(crate) fn stem(name: &Name) -> String {
 }
 
 /// The rendezvous.
-pub(crate) fn door(name: &Name) -> String {
-    stem(name) + DOOR
+pub(crate) fn listener(name: &Name) -> String {
+    stem(name) + LISTENER
 }
 
 /// The text's file.
@@ -39,6 +39,6 @@ pub(crate) fn text(name: &Name) -> String {
 }
 
 /// One of a connection's FIFOs.
-pub(crate) fn of_connection(name: &Name, ticket: &str, end: &str) -> String {
-    format!("{}.{ticket}{end}", stem(name))
+pub(crate) fn of_connection(name: &Name, connection_id: &str, end: &str) -> String {
+    format!("{}.{connection_id}{end}", stem(name))
 }

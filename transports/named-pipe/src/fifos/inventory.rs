@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use anyipc_core::{Name, Object, Result};
 use anyipc_os::{Dir, FileKind, Group, GroupKind, files_of, remove_groups, sweep_groups};
 
-use crate::fifos::files::{CONNECTION, DOOR, MARKS, PREFIX, TEXT, UNFINISHED_TEXT, stem};
-use crate::fifos::request::{TICKET, is_ticket};
+use crate::fifos::files::{CONNECTION, LISTENER, NAMING, PREFIX, TEXT, UNFINISHED_TEXT, stem};
+use crate::fifos::request::{CONNECTION_ID, is_connection_id};
 
 /// A name's files.
 static RENDEZVOUS: GroupKind = GroupKind {
     object: "rendezvous",
-    ends: &[DOOR, TEXT, UNFINISHED_TEXT, MARKS.suffix],
+    ends: &[LISTENER, TEXT, UNFINISHED_TEXT, NAMING.suffix],
     lock: FileKind::Regular,
     text: Some(TEXT),
-    marks: Some(&MARKS),
+    marks: Some(&NAMING),
 };
 
 /// A connection's on its way.
@@ -51,9 +51,11 @@ pub(crate) fn sweep(dir: &Dir, fix: bool) -> Result<Vec<Object>> {
 /// FIFO and no text of ours stays, and is in the way.
 pub(crate) fn clear(dir: &Dir, name: &Name) {
     let stem = stem(name);
-    for (end, kind) in
-        [(DOOR, FileKind::Fifo), (TEXT, FileKind::Regular), (UNFINISHED_TEXT, FileKind::Regular)]
-    {
+    for (end, kind) in [
+        (LISTENER, FileKind::Fifo),
+        (TEXT, FileKind::Regular),
+        (UNFINISHED_TEXT, FileKind::Regular),
+    ] {
         let file = format!("{stem}{end}");
         if dir.stat(&file).is_ok_and(|status| status.kind == kind && status.ours) {
             let _ = dir.unlink(&file);
@@ -85,9 +87,10 @@ fn is_asking(group: &Group) -> bool {
 /// The stem of a file's group, and its kind.
 fn group_of(file: &str) -> (String, &'static GroupKind) {
     let connection = ASKING.ends.iter().find_map(|end| file.strip_suffix(end));
-    let ticket = connection.and_then(|stem| stem.rsplit_once('.')).map(|(_, ticket)| ticket);
-    if let (Some(stem), Some(TICKET)) =
-        (connection, ticket.filter(|text| is_ticket(text)).map(str::len))
+    let connection_id =
+        connection.and_then(|stem| stem.rsplit_once('.')).map(|(_, connection_id)| connection_id);
+    if let (Some(stem), Some(CONNECTION_ID)) =
+        (connection, connection_id.filter(|text| is_connection_id(text)).map(str::len))
     {
         return (stem.to_owned(), &ASKING);
     }

@@ -14,12 +14,12 @@ mod connection;
 mod endpoint;
 mod files;
 mod inventory;
+mod pages;
 mod request;
-mod room;
 mod settings;
 mod sys;
 mod transport;
 
-pub use connection::{Receiver, Sender};
-pub use endpoint::Endpoint;
+pub use connection::{PipeReceiver, PipeSender};
+pub use endpoint::PipeEndpoint;
 pub use transport::NamedPipe;

@@ -1,4 +1,4 @@
-//! What a connector writes into an owner's FIFO: one line with its ticket, in one atomic write. It begins with a
+//! What a connector writes into an owner's FIFO: one line with its connection_id, in one atomic write. It begins with a
 //! newline as well, so that whatever someone else left there before it ends there.
 
 use std::fmt;
@@ -7,27 +7,28 @@ use std::io;
 use crate::fifos::sys::Fifo;
 
 const HEADING: &str = "anyipc-pipe 1 ";
-/// Hexadecimal digits of a ticket.
-pub(crate) const TICKET: usize = 32;
+/// Hexadecimal digits of a connection_id.
+pub(crate) const CONNECTION_ID: usize = 32;
 /// Bytes of a request's line.
-const LINE: usize = HEADING.len() + TICKET;
+const LINE: usize = HEADING.len() + CONNECTION_ID;
 /// How often one look reads, so that who never stops writing does not hold the owner.
 const READS: usize = 16;
 
 /// A connector's line.
-pub(crate) fn line(ticket: &str) -> String {
-    format!("\n{HEADING}{ticket}\n")
+pub(crate) fn line(connection_id: &str) -> String {
+    format!("\n{HEADING}{connection_id}\n")
 }
 
-/// Whether this may be a ticket, and so a part of a file's name.
-pub(crate) fn is_ticket(text: &str) -> bool {
-    text.len() == TICKET && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+/// Whether this may be a connection_id, and so a part of a file's name.
+pub(crate) fn is_connection_id(text: &str) -> bool {
+    text.len() == CONNECTION_ID
+        && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// One line that was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// A connector's ticket.
+    /// A connector's connection_id.
     Request(String),
     /// Nothing of ours.
     Garbage,
@@ -56,12 +57,12 @@ impl Requests {
     }
 
     /// The next line, if one is there.
-    pub(crate) fn next(&mut self, door: &Fifo) -> io::Result<Option<Heard>> {
+    pub(crate) fn next(&mut self, listener: &Fifo) -> io::Result<Option<Heard>> {
         for _ in 0..READS {
             if let Some(heard) = self.scan() {
                 return Ok(Some(heard));
             }
-            match door.read(&mut *self.ahead) {
+            match listener.read(&mut *self.ahead) {
                 Ok(got) => (self.start, self.end) = (0, got),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -96,9 +97,9 @@ impl fmt::Debug for Requests {
 }
 
 fn read(line: &[u8]) -> Heard {
-    let ticket = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(HEADING));
-    match ticket.filter(|ticket| is_ticket(ticket)) {
-        Some(ticket) => Heard::Request(ticket.to_owned()),
+    let connection_id = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(HEADING));
+    match connection_id.filter(|connection_id| is_connection_id(connection_id)) {
+        Some(connection_id) => Heard::Request(connection_id.to_owned()),
         None => Heard::Garbage,
     }
 }

@@ -5,8 +5,8 @@ use anyipc_core::{
 };
 use anyipc_os::{NameLock, store_lpsz};
 
-use crate::fifos::endpoint::{Acceptor, Endpoint};
-use crate::fifos::files::{self, MARKS, door};
+use crate::fifos::endpoint::{Acceptor, PipeEndpoint};
+use crate::fifos::files::{self, NAMING, listener};
 use crate::fifos::inventory;
 use crate::fifos::settings::Settings;
 use crate::fifos::sys::Fifo;
@@ -16,7 +16,7 @@ use crate::fifos::sys::Fifo;
 pub struct NamedPipe;
 
 impl Transport for NamedPipe {
-    type Endpoint = Endpoint;
+    type Endpoint = PipeEndpoint;
 
     fn schemes(&self) -> &'static [&'static str] {
         &["pipe"]
@@ -32,7 +32,7 @@ impl Transport for NamedPipe {
     }
 
     fn file_stem(&self, name: &Name, _options: &Options) -> Option<String> {
-        Some(MARKS.stem(name))
+        Some(NAMING.stem(name))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -43,32 +43,32 @@ impl Transport for NamedPipe {
             | Capabilities::INVENTORY
     }
 
-    fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+    fn create(&self, name: &Name, options: &Options) -> Result<PipeEndpoint> {
         let settings = Settings::read(options, Operation::Create)?;
         match own(&settings, name, None, Operation::Create)? {
             Some(endpoint) => Ok(endpoint),
-            None if settings.adopt => Ok(Endpoint::opener(name.clone(), settings)),
+            None if settings.adopt => Ok(PipeEndpoint::opener(name.clone(), settings)),
             None => Err(owned(Operation::Create)),
         }
     }
 
-    fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+    fn open(&self, name: &Name, options: &Options) -> Result<PipeEndpoint> {
         let settings = Settings::read(options, Operation::Open)?;
-        if !MARKS.is_live(&settings.dir, name, Operation::Open)? {
+        if !NAMING.is_live(&settings.dir, name, Operation::Open)? {
             return Err(Error::new(Operation::Open, ErrorKind::NotFound)
                 .because("nobody holds an object of this name; create it first"));
         }
-        Ok(Endpoint::opener(name.clone(), settings))
+        Ok(PipeEndpoint::opener(name.clone(), settings))
     }
 
     /// The text lives as long as the endpoint. `create=open_or_create` does not apply: a live name is `Exists`.
-    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
+    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<PipeEndpoint> {
         let settings = Settings::read(options, Operation::AllocLpsz)?;
         own(&settings, name, Some(text), Operation::AllocLpsz)?
             .ok_or_else(|| owned(Operation::AllocLpsz))
     }
 
-    fn close(&self, endpoint: Endpoint) -> Result<()> {
+    fn close(&self, endpoint: PipeEndpoint) -> Result<()> {
         endpoint.close()
     }
 
@@ -95,10 +95,10 @@ fn own(
     name: &Name,
     text: Option<&[u8]>,
     operation: Operation,
-) -> Result<Option<Endpoint>> {
-    let (dir, path) = (&settings.dir, door(name));
+) -> Result<Option<PipeEndpoint>> {
+    let (dir, path) = (&settings.dir, listener(name));
     let answers = || Fifo::watcher(dir, &path).is_ok();
-    let Some(claim) = NameLock::take(dir, &MARKS, name, operation, answers)? else {
+    let Some(name_lock) = NameLock::take(dir, &NAMING, name, operation, answers)? else {
         return Ok(None);
     };
     // Whatever a dead owner left; the lock says that it is nobody's.
@@ -120,8 +120,8 @@ fn own(
     };
     match begin() {
         Ok(acceptor) => {
-            let claim = claim.with_listener(path.clone());
-            Ok(Some(Endpoint::owner(name.clone(), settings.clone(), acceptor, claim)))
+            let name_lock = name_lock.with_listener(path.clone());
+            Ok(Some(PipeEndpoint::owner(name.clone(), settings.clone(), acceptor, name_lock)))
         }
         Err(error) => {
             inventory::clear(dir, name);

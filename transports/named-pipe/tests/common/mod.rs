@@ -8,10 +8,10 @@ use anyipc_conformance::Patience;
 use anyipc_core::{
     COMMON_KEYS, Error, Flags, Hello, Name, Operation, Options, Peer, Result, Transport,
 };
-use anyipc_named_pipe::{Endpoint, NamedPipe, Receiver, Sender};
+use anyipc_named_pipe::{NamedPipe, PipeEndpoint, PipeReceiver, PipeSender};
 use anyipc_os::{Dir, Scope};
 
-pub(crate) type Channel = (Sender, Receiver, Peer);
+pub(crate) type Channel = (PipeSender, PipeReceiver, Peer);
 
 /// A name that no other test and no other process uses.
 pub(crate) fn name(tag: &str) -> Name {
@@ -22,11 +22,11 @@ pub(crate) fn options(pairs: &[(&str, &str)]) -> Options {
     Options::parse(pairs.iter().copied(), &[COMMON_KEYS, NamedPipe.keys()]).unwrap()
 }
 
-pub(crate) fn create(name: &Name) -> Endpoint {
+pub(crate) fn create(name: &Name) -> PipeEndpoint {
     NamedPipe.create(name, &options(&[])).unwrap()
 }
 
-pub(crate) fn open(name: &Name) -> Endpoint {
+pub(crate) fn open(name: &Name) -> PipeEndpoint {
     NamedPipe.open(name, &options(&[])).unwrap()
 }
 
@@ -58,24 +58,24 @@ pub(crate) fn path(name: &Name, end: &str) -> PathBuf {
 
 pub(crate) const PATIENCE: Patience = Patience::new(anyipc_os::sleep);
 
-pub(crate) fn send(half: &mut Sender, payload: &[u8]) -> Result<()> {
+pub(crate) fn send(half: &mut PipeSender, payload: &[u8]) -> Result<()> {
     PATIENCE.send(half, Flags::NONE, payload)?;
     PATIENCE.flush(half)
 }
 
-pub(crate) fn recv(half: &mut Receiver) -> Result<Vec<u8>> {
+pub(crate) fn recv(half: &mut PipeReceiver) -> Result<Vec<u8>> {
     let mut got = Vec::new();
     PATIENCE.recv(half, &mut got)?;
     Ok(got)
 }
 
 /// Accepts or connects.
-pub(crate) fn meet(endpoint: &Endpoint) -> Result<Channel> {
+pub(crate) fn meet(endpoint: &PipeEndpoint) -> Result<Channel> {
     PATIENCE.meet(endpoint, hello())
 }
 
 /// A channel of a name: the owner's halves, the opener's.
-pub(crate) fn pair(owner: &Endpoint, name: &Name) -> (Channel, Channel) {
+pub(crate) fn pair(owner: &PipeEndpoint, name: &Name) -> (Channel, Channel) {
     std::thread::scope(|scope| {
         let there = scope.spawn(|| meet(&open(name)).unwrap());
         let here = meet(owner).unwrap();
@@ -84,7 +84,7 @@ pub(crate) fn pair(owner: &Endpoint, name: &Name) -> (Channel, Channel) {
 }
 
 /// Accepts for this long; true if someone came in.
-pub(crate) fn accept_for(endpoint: &Endpoint, time: Duration) -> bool {
+pub(crate) fn accept_for(endpoint: &PipeEndpoint, time: Duration) -> bool {
     PATIENCE.accept_for(endpoint, hello(), time)
 }
 

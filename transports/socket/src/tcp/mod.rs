@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyipc_byte_stream::{
-    Acceptor, CAPACITY, Endpoint, Entry, Listener, Place, Stream, Text, capacity,
+    Acceptor, Authentication, CAPACITY, Listener, Place, Stream, StreamEndpoint, Text, capacity,
 };
 use anyipc_core::{
     Capabilities, Error, ErrorKind, Key as OptionKey, KeyKind, Name, Operation, Options, Result,
@@ -45,7 +45,7 @@ const FIRST_TRY: Duration = Duration::from_millis(20);
 pub struct Tcp;
 
 impl Transport for Tcp {
-    type Endpoint = Endpoint;
+    type Endpoint = StreamEndpoint;
 
     fn schemes(&self) -> &'static [&'static str] {
         &["tcp"]
@@ -64,11 +64,11 @@ impl Transport for Tcp {
         Capabilities::CROSS_PROCESS | Capabilities::LPSZ | Capabilities::CHANNEL
     }
 
-    fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+    fn create(&self, name: &Name, options: &Options) -> Result<StreamEndpoint> {
         own(name, options, None, Operation::Create)
     }
 
-    fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+    fn open(&self, name: &Name, options: &Options) -> Result<StreamEndpoint> {
         let operation = Operation::Open;
         let deadline = Deadline::new(options);
         let addresses =
@@ -77,7 +77,7 @@ impl Transport for Tcp {
         for address in addresses {
             let asked = answers(&address, deadline.left().min(PATIENCE));
             if asked.map_err(|e| Error::io(operation, &format!("reaching {address}"), e))? {
-                return Ok(Endpoint::opener(Place::Tcp {
+                return Ok(StreamEndpoint::opener(Place::Tcp {
                     address,
                     key,
                     patience: patience(options),
@@ -90,11 +90,11 @@ impl Transport for Tcp {
 
     /// The owner keeps the text, and tells it while it accepts. `create=open_or_create` does not apply: a live
     /// name is `Exists`.
-    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
+    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<StreamEndpoint> {
         own(name, options, Some(text), Operation::AllocLpsz)
     }
 
-    fn close(&self, endpoint: Endpoint) -> Result<()> {
+    fn close(&self, endpoint: StreamEndpoint) -> Result<()> {
         endpoint.close()
     }
 }
@@ -105,7 +105,7 @@ fn own(
     options: &Options,
     text: Option<&[u8]>,
     operation: Operation,
-) -> Result<Endpoint> {
+) -> Result<StreamEndpoint> {
     let deadline = Deadline::new(options);
     let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation, deadline.left())?;
     let key = Arc::new(key::load(options.text(KEY_FILE), operation)?);
@@ -119,13 +119,17 @@ fn own(
                 let address = listener
                     .address()
                     .map_err(|e| Error::io(operation, "asking for the port", e))?;
-                let entry = Entry::Secret(Arc::clone(&key), address.port(), text);
-                let acceptor = Acceptor::new(listener, entry, capacity, operation)?;
-                return Ok(Endpoint::owner(Place::Tcp { address, key, patience }, acceptor, None));
+                let authentication = Authentication::Secret(Arc::clone(&key), address.port(), text);
+                let acceptor = Acceptor::new(listener, authentication, capacity, operation)?;
+                return Ok(StreamEndpoint::owner(
+                    Place::Tcp { address, key, patience },
+                    acceptor,
+                    None,
+                ));
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 if adopts {
-                    return Ok(Endpoint::opener(Place::Tcp { address, key, patience }));
+                    return Ok(StreamEndpoint::opener(Place::Tcp { address, key, patience }));
                 }
                 return Err(Error::new(operation, ErrorKind::Exists).because(format!(
                     "someone listens at {address}; open it, or choose another port"

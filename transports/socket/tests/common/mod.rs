@@ -7,9 +7,9 @@ use anyipc_conformance::Patience;
 use anyipc_core::{
     COMMON_KEYS, Endpoint, Error, Flags, Hello, Name, Options, Peer, Result, Transport,
 };
-use anyipc_socket::{Receiver, Sender};
+use anyipc_socket::{StreamReceiver, StreamSender};
 
-pub(crate) type Channel = (Sender, Receiver, Peer);
+pub(crate) type Channel = (StreamSender, StreamReceiver, Peer);
 
 /// A name that no other test and no other process uses.
 pub(crate) fn name(tag: &str) -> Name {
@@ -30,11 +30,11 @@ pub(crate) fn hello(scheme: &str) -> Hello {
 
 pub(crate) const PATIENCE: Patience = Patience::new(anyipc_os::sleep);
 
-pub(crate) fn send(half: &mut Sender, payload: &[u8]) -> Result<()> {
+pub(crate) fn send(half: &mut StreamSender, payload: &[u8]) -> Result<()> {
     PATIENCE.send(half, Flags::NONE, payload)
 }
 
-pub(crate) fn recv(half: &mut Receiver) -> Result<Vec<u8>> {
+pub(crate) fn recv(half: &mut StreamReceiver) -> Result<Vec<u8>> {
     let mut got = Vec::new();
     PATIENCE.recv(half, &mut got)?;
     Ok(got)
@@ -43,7 +43,7 @@ pub(crate) fn recv(half: &mut Receiver) -> Result<Vec<u8>> {
 /// Accepts or connects.
 pub(crate) fn meet<E>(endpoint: &E, hello: Hello) -> Result<Channel>
 where
-    E: Endpoint<Sender = Sender, Receiver = Receiver>,
+    E: Endpoint<Sender = StreamSender, Receiver = StreamReceiver>,
 {
     PATIENCE.meet(endpoint, hello)
 }

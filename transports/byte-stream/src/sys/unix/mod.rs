@@ -15,5 +15,5 @@ use macos as system;
 
 pub use listener::Listener;
 #[cfg(not(any(target_os = "macos", anyipc_as_macos)))]
-pub(crate) use system::Room;
+pub(crate) use system::SendRoom;
 pub use system::Stream;

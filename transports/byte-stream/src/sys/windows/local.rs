@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::credit::BUFFER;
 use crate::sys::flow::{Duplex, Flow};
-use crate::wire::ROOM;
+use crate::wire::MAX_ENCODED;
 use anyipc_os::{Dir, FileKind, Pipe, PipeListener, overwrite, read_text};
 
 /// What the names of our pipes begin with. Where a name's owner listens stands in a file of the private directory.
@@ -87,7 +87,7 @@ impl Local {
     }
 
     pub(super) fn begin_receiving(&self) {
-        self.pipe.read_ahead(ROOM);
+        self.pipe.read_ahead(MAX_ENCODED);
         self.flow.begin_receiving();
     }
 

@@ -9,7 +9,7 @@ use anyipc_os::Dir;
 
 use super::local::Local;
 use super::tcp::Tcp;
-use crate::sys::{Credentials, Room};
+use crate::sys::{Credentials, SendRoom};
 
 /// A non-blocking byte stream: a named pipe or a TCP connection.
 #[derive(Debug)]
@@ -54,13 +54,13 @@ impl Stream {
     }
 
     /// From now on frames are sent. About this many bytes are in flight at most; 0 is the usual.
-    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<Room> {
+    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<SendRoom> {
         match self {
             Self::Local(local) => local.begin_sending(bytes),
             Self::Tcp(tcp) if bytes != 0 => tcp.limit_sending(bytes)?,
             Self::Tcp(_) => {}
         }
-        Ok(Room::default())
+        Ok(SendRoom::default())
     }
 
     /// The receiving end's part of [`limit_sending`](Self::limit_sending).

@@ -9,7 +9,7 @@ use anyipc_core::{
 use anyipc_os::half_open::{Admission, HalfOpen, Handshake, Listening, Next, Reserve, Step};
 use anyipc_os::{Set, is_shortage};
 
-use crate::fifos::connection::{Connection, Receiver, Sender};
+use crate::fifos::connection::{Connection, PipeReceiver, PipeSender};
 use crate::fifos::request::{Heard, Requests};
 use crate::fifos::settings::Settings;
 use crate::fifos::sys::Fifo;
@@ -25,7 +25,7 @@ const DESCRIPTORS: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     /// Where connectors ask for the owner. It writes there, too, so that it never sees their end.
-    door: Fifo,
+    listener: Fifo,
     state: Mutex<State>,
 }
 
@@ -34,12 +34,12 @@ struct State {
     requests: Requests,
     /// A request that could not be answered for want of descriptors or memory.
     postponed: Option<String>,
-    half_open: HalfOpen<Guest>,
+    half_open: HalfOpen<OwnerHandshake>,
 }
 
 /// A connector on its way in. What it makes the owner keep is bounded: four descriptors and the longest hello.
 #[derive(Debug)]
-struct Guest {
+struct OwnerHandshake {
     connection: Connection,
     /// Its hello, as far as it is here.
     said: Vec<u8>,
@@ -49,7 +49,7 @@ struct Guest {
 
 /// The owner's part in one call.
 struct Accepting<'a> {
-    door: &'a Fifo,
+    listener: &'a Fifo,
     requests: &'a mut Requests,
     postponed: &'a mut Option<String>,
     name: &'a Name,
@@ -58,13 +58,13 @@ struct Accepting<'a> {
 }
 
 impl Acceptor {
-    pub(crate) fn new(door: Fifo, operation: Operation) -> Result<Self> {
+    pub(crate) fn new(listener: Fifo, operation: Operation) -> Result<Self> {
         let state = State {
             requests: Requests::default(),
             postponed: None,
             half_open: HalfOpen::new(operation)?,
         };
-        Ok(Self { door, state: Mutex::new(state) })
+        Ok(Self { listener, state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -77,11 +77,11 @@ impl Acceptor {
         name: &Name,
         settings: &Settings,
         attempt: &Attempt,
-    ) -> Result<(Sender, Receiver, Peer)> {
+    ) -> Result<(PipeSender, PipeReceiver, Peer)> {
         let State { requests, postponed, half_open } = &mut *self.state();
         let ours = settings.owner_hello(&attempt.hello);
         half_open.try_accept(&mut Accepting {
-            door: &self.door,
+            listener: &self.listener,
             requests,
             postponed,
             name,
@@ -104,19 +104,19 @@ impl Acceptor {
 }
 
 impl Listening for Accepting<'_> {
-    type Handshake = Guest;
-    type Channel = (Sender, Receiver, Peer);
+    type Handshake = OwnerHandshake;
+    type Channel = (PipeSender, PipeReceiver, Peer);
     type Listener = Fifo;
 
     fn listener(&self) -> &Fifo {
-        self.door
+        self.listener
     }
 
-    fn next(&mut self, set: &Set) -> io::Result<Next<Guest>> {
-        let ticket = match self.postponed.take() {
-            Some(ticket) => ticket,
-            None => match self.requests.next(self.door)? {
-                Some(Heard::Request(ticket)) => ticket,
+    fn next(&mut self, set: &Set) -> io::Result<Next<OwnerHandshake>> {
+        let connection_id = match self.postponed.take() {
+            Some(connection_id) => connection_id,
+            None => match self.requests.next(self.listener)? {
+                Some(Heard::Request(connection_id)) => connection_id,
                 Some(Heard::Garbage) => {
                     return Ok(Next::Rejected(strange(
                         "what was written into the FIFO is no request of ours",
@@ -127,12 +127,12 @@ impl Listening for Accepting<'_> {
         };
         // A connector that sees some of its FIFOs opened and closed again takes its owner for dead.
         let room = Reserve::new(DESCRIPTORS, set).map(drop);
-        match room.and_then(|()| Guest::join(self.settings, self.name, &ticket)) {
-            Ok(guest) => Ok(Next::Begun(guest)),
+        match room.and_then(|()| OwnerHandshake::join(self.settings, self.name, &connection_id)) {
+            Ok(handshake) => Ok(Next::Begun(handshake)),
             // It gave up before we looked: no offence.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Next::Left),
             Err(error) if is_shortage(&error) => {
-                *self.postponed = Some(ticket);
+                *self.postponed = Some(connection_id);
                 Err(error)
             }
             Err(error) => {
@@ -145,18 +145,26 @@ impl Listening for Accepting<'_> {
         self.requests.has_more()
     }
 
-    fn step(&mut self, guest: &mut Guest, _others: &mut HalfOpen<Guest>) -> Result<Step> {
-        let step = guest.step()?;
-        if let Some(theirs) = &guest.hello {
+    fn step(
+        &mut self,
+        handshake: &mut OwnerHandshake,
+        _others: &mut HalfOpen<OwnerHandshake>,
+    ) -> Result<Step> {
+        let step = handshake.step()?;
+        if let Some(theirs) = &handshake.hello {
             self.ours.check(theirs)?;
-            guest.prepare(self.settings)?;
+            handshake.prepare(self.settings)?;
         }
         Ok(step)
     }
 
-    /// Makes a channel of a guest, and welcomes it.
-    fn admit(&mut self, guest: Guest, _set: &Set) -> Admission<Guest, (Sender, Receiver, Peer)> {
-        let Guest { connection, hello, .. } = guest;
+    /// Makes a channel of a handshake, and welcomes it.
+    fn admit(
+        &mut self,
+        handshake: OwnerHandshake,
+        _set: &Set,
+    ) -> Admission<OwnerHandshake, (PipeSender, PipeReceiver, Peer)> {
+        let OwnerHandshake { connection, hello, .. } = handshake;
         let welcome = Reply::Welcome(self.ours.clone()).encode();
         let made = welcome.and_then(|welcome| {
             let halves = connection.halves(&welcome, self.ours.capacity);
@@ -172,7 +180,7 @@ impl Listening for Accepting<'_> {
     }
 }
 
-impl Handshake for Guest {
+impl Handshake for OwnerHandshake {
     type Wire = Fifo;
 
     fn wire(&self) -> &Fifo {
@@ -199,9 +207,9 @@ impl Handshake for Guest {
     }
 }
 
-impl Guest {
-    fn join(settings: &Settings, name: &Name, ticket: &str) -> io::Result<Self> {
-        let connection = Connection::join(&settings.dir, name, ticket)?;
+impl OwnerHandshake {
+    fn join(settings: &Settings, name: &Name, connection_id: &str) -> io::Result<Self> {
+        let connection = Connection::join(&settings.dir, name, connection_id)?;
         let deadline = Instant::now() + HANDSHAKE;
         Ok(Self { connection, said: Vec::new(), hello: None, deadline })
     }

@@ -8,24 +8,24 @@ use anyipc_core::{
 use anyipc_os::Set;
 
 use super::accept::HANDSHAKE;
-use crate::fifos::connection::{Offer, Receiver, Sender};
-use crate::fifos::files::door;
+use crate::fifos::connection::{Offer, PipeReceiver, PipeSender};
+use crate::fifos::files::listener;
 use crate::fifos::request;
 use crate::fifos::settings::Settings;
 use crate::fifos::sys::Fifo;
 
-/// How soon to look again for an owner, or for room at its door.
+/// How soon to look again for an owner, or for room at its listener.
 const SOON: Duration = Duration::from_millis(1);
 
 /// What an attempt keeps: taken out when it is complete.
-type Progress = Option<Asked>;
+type Progress = Option<OpenerHandshake>;
 
 /// A handshake on its way.
 #[derive(Debug)]
-struct Asked {
+struct OpenerHandshake {
     offer: Offer,
     /// Tells when the owner leaves.
-    door: Fifo,
+    listener: Fifo,
     set: Arc<Set>,
     heard: Vec<u8>,
     /// Set by the owner's first byte.
@@ -37,10 +37,10 @@ pub(super) fn try_connect(
     name: &Name,
     settings: &Settings,
     attempt: &mut Attempt,
-) -> Result<(Sender, Receiver, Peer)> {
+) -> Result<(PipeSender, PipeReceiver, Peer)> {
     let hello = settings.opener_hello(&attempt.hello);
     let progress: &mut Progress =
-        attempt.progress(|| Asked::begin(name, settings, &hello).map(Some))?;
+        attempt.progress(|| OpenerHandshake::begin(name, settings, &hello).map(Some))?;
     let Some(asked) = progress else { return Err(no_owner()) };
     // Whether it is late is judged by what it has said until now.
     let now = Instant::now();
@@ -61,7 +61,7 @@ pub(super) fn try_connect(
     result
 }
 
-fn stored(attempt: &Attempt) -> Option<&Asked> {
+fn stored(attempt: &Attempt) -> Option<&OpenerHandshake> {
     attempt.stored::<Progress>()?.as_ref()
 }
 
@@ -81,11 +81,11 @@ pub(super) fn source(attempt: &Attempt) -> Result<Source> {
     }
 }
 
-impl Asked {
+impl OpenerHandshake {
     /// Makes a connection, says hello on it, and asks the owner to join.
     fn begin(name: &Name, settings: &Settings, hello: &Hello) -> Result<Self> {
         let dir = &settings.dir;
-        let path = door(name);
+        let path = listener(name);
         let fail = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound => no_owner(),
             io::ErrorKind::WouldBlock => Error::new(Operation::Connect, ErrorKind::WouldBlock),
@@ -103,7 +103,7 @@ impl Asked {
         whole(connection.outgoing(), &hello.encode()?)?;
         // Only for this moment: a connector that could read there would pass for an owner.
         let asking = Fifo::writer(dir, &path).map_err(fail)?;
-        let line = request::line(offer.ticket());
+        let line = request::line(offer.connection_id());
         match asking.write(line.as_bytes()) {
             Ok(sent) if sent == line.len() => {}
             Ok(_) => {
@@ -113,11 +113,11 @@ impl Asked {
             }
             Err(error) => return Err(fail(error)),
         }
-        Ok(Self { offer, door: watcher, set, heard: Vec::new(), deadline: None })
+        Ok(Self { offer, listener: watcher, set, heard: Vec::new(), deadline: None })
     }
 
     /// The halves, when the owner has welcomed us.
-    fn enter(self, theirs: Hello) -> Result<(Sender, Receiver, Peer)> {
+    fn enter(self, theirs: Hello) -> Result<(PipeSender, PipeReceiver, Peer)> {
         let fail = |error| Error::io(Operation::Connect, "making a channel", error);
         let (sender, receiver) = self.offer.take()?.halves(&[], theirs.capacity).map_err(fail)?;
         Ok((sender, receiver, Peer { pid: None, uid: None, hello: theirs }))
@@ -126,8 +126,8 @@ impl Asked {
     /// Goes as far as what has arrived allows; the owner's hello when it has let us in.
     fn step(&mut self) -> Result<Option<Hello>> {
         let connection = self.offer.connection()?;
-        // Asked before reading: what an owner said before it left counts.
-        let gone = self.door.hung_up() || connection.incoming().hung_up();
+        // OpenerHandshake before reading: what an owner said before it left counts.
+        let gone = self.listener.hung_up() || connection.incoming().hung_up();
         loop {
             let mut bytes = [0; 512];
             let missing = Reply::missing(&self.heard).min(bytes.len());
@@ -162,7 +162,7 @@ fn whole(to: &Fifo, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// The owner died, or closed with our question at its door.
+/// The owner died, or closed with our question at its listener.
 fn no_owner() -> Error {
     Error::new(Operation::Connect, ErrorKind::NoOwner)
 }

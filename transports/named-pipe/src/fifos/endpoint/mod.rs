@@ -1,4 +1,4 @@
-//! A handle of a name: the owner's with its door, or an opener's.
+//! A handle of a name: the owner's with its listener, or an opener's.
 
 mod accept;
 mod connect;
@@ -6,19 +6,20 @@ mod connect;
 use std::ffi::CStr;
 
 use anyipc_core::{
-    Armed, Attempt, Error, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
+    Armed, Attempt, Endpoint, Error, Name, Operation, Peer, Rejections, Result, Role, Source,
+    Waiter,
 };
 use anyipc_os::{NameLock, check_generation, generation, show_lpsz};
 
-use crate::fifos::connection::{Receiver, Sender};
-use crate::fifos::files::{self, MARKS};
+use crate::fifos::connection::{PipeReceiver, PipeSender};
+use crate::fifos::files::{self, NAMING};
 use crate::fifos::inventory;
 use crate::fifos::settings::Settings;
 pub(crate) use accept::Acceptor;
 
 /// A handle of a named pipe's name.
 #[derive(Debug)]
-pub struct Endpoint {
+pub struct PipeEndpoint {
     name: Name,
     settings: Settings,
     /// The owner's.
@@ -26,14 +27,14 @@ pub struct Endpoint {
     generation: u32,
 }
 
-impl Endpoint {
+impl PipeEndpoint {
     pub(crate) fn owner(
         name: Name,
         settings: Settings,
         acceptor: Acceptor,
-        claim: NameLock,
+        name_lock: NameLock,
     ) -> Self {
-        Self { name, settings, owns: Some((acceptor, claim)), generation: generation() }
+        Self { name, settings, owns: Some((acceptor, name_lock)), generation: generation() }
     }
 
     pub(crate) fn opener(name: Name, settings: Settings) -> Self {
@@ -43,34 +44,34 @@ impl Endpoint {
     /// Gives everything up. `StatFailed` if the name was removed by force.
     pub(crate) fn close(self) -> Result<()> {
         check_generation(self.generation, Operation::Close)?;
-        self.owns.as_ref().map_or(Ok(()), |(_, claim)| claim.check_close())
+        self.owns.as_ref().map_or(Ok(()), |(_, name_lock)| name_lock.check_close())
     }
 }
 
-impl Drop for Endpoint {
+impl Drop for PipeEndpoint {
     fn drop(&mut self) {
         // If someone removed and remade the files underneath, they are not ours to remove.
-        if self.owns.as_ref().is_some_and(|(_, claim)| claim.holds()) {
+        if self.owns.as_ref().is_some_and(|(_, name_lock)| name_lock.holds()) {
             inventory::clear(&self.settings.dir, &self.name);
         }
     }
 }
 
-impl anyipc_core::Endpoint for Endpoint {
-    type Sender = Sender;
-    type Receiver = Receiver;
+impl Endpoint for PipeEndpoint {
+    type Sender = PipeSender;
+    type Receiver = PipeReceiver;
 
     fn role(&self) -> Role {
         if self.owns.is_some() { Role::Owner } else { Role::Opener }
     }
 
-    fn try_connect(&self, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
+    fn try_connect(&self, attempt: &mut Attempt) -> Result<(PipeSender, PipeReceiver, Peer)> {
         match &self.owns {
-            Some((acceptor, claim)) => {
+            Some((acceptor, name_lock)) => {
                 check_generation(self.generation, Operation::Accept)?;
                 let met = acceptor.try_accept(&self.name, &self.settings, attempt);
                 if met.as_ref().is_err_and(Error::is_would_block) {
-                    claim.check(Operation::Accept)?;
+                    name_lock.check(Operation::Accept)?;
                 }
                 met
             }
@@ -97,7 +98,7 @@ impl anyipc_core::Endpoint for Endpoint {
 
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
         check_generation(self.generation, Operation::ReadLpsz)?;
-        show_lpsz(&self.settings.dir, &MARKS, &self.name, &files::text(&self.name), read)
+        show_lpsz(&self.settings.dir, &NAMING, &self.name, &files::text(&self.name), read)
     }
 
     fn rejections(&self) -> Rejections {

@@ -1,9 +1,9 @@
 //! Linux: its buffers limit what is in flight, and streams are handed over by `SCM_RIGHTS`.
 
-mod room;
+mod send_room;
 mod stream;
 
-pub(crate) use room::Room;
+pub(crate) use send_room::SendRoom;
 pub use stream::Stream;
 
 use std::io;

@@ -17,7 +17,7 @@ use rustix::net::{
     recv, send, sendmsg, shutdown, socketpair,
 };
 
-use super::{FLAGS, Room};
+use super::{FLAGS, SendRoom};
 use crate::sys::Credentials;
 use crate::sys::unix::socket::{self, SEND};
 
@@ -93,12 +93,12 @@ impl Stream {
 
     /// From now on about this many bytes are in flight at most, in the direction that this end sends; 0 is the usual.
     /// Never so few that a whole frame has no room, and of a local stream never more than `net.core.wmem_max`.
-    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<Room> {
+    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<SendRoom> {
         let asked = (bytes > 0).then(|| usize::try_from(bytes).unwrap_or(usize::MAX).min(MOST));
         if self.tcp {
-            Room::tcp(&self.fd, asked.unwrap_or(TCP_UNSENT))
+            SendRoom::tcp(&self.fd, asked.unwrap_or(TCP_UNSENT))
         } else {
-            Room::local(&self.fd, asked.unwrap_or(BUFFER))
+            SendRoom::local(&self.fd, asked.unwrap_or(BUFFER))
         }
     }
 

@@ -1,5 +1,5 @@
 //! macOS: a local socket's buffer says nothing of what is in flight, and a socket that is on its way to another process
-//! may not be closed here. So a sender counts what it has on its way, and the way back comes with a ticket.
+//! may not be closed here. So a sender counts what it has on its way, and the way back comes with a token.
 
 mod stream;
 

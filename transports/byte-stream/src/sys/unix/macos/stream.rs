@@ -13,7 +13,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, Shutdown, recv, send, sendmsg,
 use crate::credit;
 use crate::sys::flow::{Duplex, Flow};
 use crate::sys::unix::socket::{self, SEND};
-use crate::sys::{Credentials, Room};
+use crate::sys::{Credentials, SendRoom};
 
 /// A TCP connection's send buffer, unless the address says otherwise.
 const TCP_BUFFER: usize = 256 << 10;
@@ -87,7 +87,7 @@ impl Stream {
     }
 
     /// From now on frames are sent. About this many bytes are in flight at most; 0 is the usual.
-    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<Room> {
+    pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<SendRoom> {
         match &mut self.kind {
             Kind::Local(flow) => {
                 flow.begin_sending(bytes);
@@ -100,7 +100,7 @@ impl Stream {
                 unless_gone(sockopt::set_socket_send_buffer_size(&self.fd, *buffer))?;
             }
         }
-        Ok(Room::default())
+        Ok(SendRoom::default())
     }
 
     /// The receiving end's part of [`limit_sending`](Self::limit_sending).

@@ -5,21 +5,21 @@ use anyipc_core::{Error, ErrorKind, Hello, Interest, Operation, Peer, Reply, Res
 use anyipc_os::half_open::{Handshake, Reserve};
 use anyipc_os::{Set, is_shortage};
 
-use super::accept::Entry;
-use crate::proof::{self, NameLock, Nonce, OPENING, Opening, PROOF, Session, Ticket};
+use super::accept::Authentication;
+use crate::proof::{self, JoinToken, Nonce, OPENING, Opening, PROOF, Session, Statement};
 use crate::sys::{Credentials, Stream};
 use crate::text::Text;
 
 /// How long a handshake may take, from its beginning or from the owner's first word, until each side has shown who it is.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
 /// How long each part of the rest may take: honest sides may be slow, and if the owner gave up while the connector
-/// shows its ticket, that would have a channel which nobody accepts.
+/// shows its token, that would have a channel which nobody accepts.
 pub(super) const REST: Duration = Duration::from_secs(10);
 
 /// A connector on its way in. What it makes the owner keep is bounded: a stream, the descriptors that its channel
 /// needs, and the longest hello.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(super) struct OwnerHandshake {
     stream: Stream,
     who: Option<Credentials>,
     /// What it said of the present stage.
@@ -32,9 +32,9 @@ pub(super) struct Guest {
     since: Instant,
     /// It has said more than the present stage shows.
     spoke: bool,
-    /// It has a ticket and speaks to the channel already, or nothing tells whether it does.
+    /// It has a token and speaks to the channel already, or nothing tells whether it does.
     has_begun: bool,
-    /// What its channel needs beside the stream. Of one that has no ticket yet, it is not kept free for a second stream.
+    /// What its channel needs beside the stream. Of one that has no token yet, it is not kept free for a second stream.
     reserve: Reserve,
 }
 
@@ -47,25 +47,25 @@ enum Stage {
     Proof,
     /// The hello of one that may come in; of one that knows the key, with its proof.
     Hello,
-    /// The stream of the other direction, or for control, if it has this ticket.
-    Welcomed { hello: Hello, ticket: Option<Invitation> },
+    /// The stream of the other direction, or for control, if it has this token.
+    Welcomed { hello: Hello, token: Option<IssuedToken> },
     /// Nothing: it is the second stream of this one.
-    Joined(Box<Guest>, Ticket),
-    /// Room for the rest of the text it asked for.
-    Room { text: Text, told: usize },
+    Joined(Box<OwnerHandshake>, JoinToken),
+    /// SendRoom for the rest of the text it asked for.
+    Text { text: Text, told: usize },
 }
 
-/// A ticket that was given.
+/// A token that was given.
 #[derive(Debug)]
-struct Invitation {
+struct IssuedToken {
     /// What the second stream has to show.
     shown: Nonce,
-    /// What it is told then, over TCP: that the owner is still the one that gave the ticket.
+    /// What it is told then, over TCP: that the owner is still the one that gave the token.
     answer: Option<[u8; PROOF]>,
 }
 
 /// What was heard in a step.
-pub(super) enum Said {
+pub(super) enum Heard {
     /// Not enough.
     Nothing,
     /// It left without a word: a prober.
@@ -76,11 +76,11 @@ pub(super) enum Said {
     Short,
     /// Its hello.
     Hello(Hello),
-    /// It is the second stream of the guest that holds this ticket.
-    Ticket(Ticket),
+    /// It is the second stream of the handshake that holds this token.
+    Join(JoinToken),
 }
 
-impl Guest {
+impl OwnerHandshake {
     /// One that has to show that it may come in.
     pub(super) fn unknown(stream: Stream) -> Self {
         Self::new(stream, None, Stage::Opening, Reserve::default())
@@ -112,15 +112,15 @@ impl Guest {
     }
 
     pub(super) fn expects(&self, shown: &Nonce) -> bool {
-        matches!(&self.stage, Stage::Welcomed { ticket: Some(ticket), .. } if ticket.shown == *shown)
+        matches!(&self.stage, Stage::Welcomed { token: Some(token), .. } if token.shown == *shown)
     }
 
     /// May come in, and needs no second stream.
     pub(super) fn welcome(&mut self, hello: Hello) {
-        self.stage = Stage::Welcomed { hello, ticket: None };
+        self.stage = Stage::Welcomed { hello, token: None };
     }
 
-    /// Is welcomed with a ticket for its second stream.
+    /// Is welcomed with a token for its second stream.
     pub(super) fn invite(
         &mut self,
         hello: Hello,
@@ -133,12 +133,12 @@ impl Guest {
         self.reply(&welcome)?;
         let (shown, answer) = match &self.session {
             Some(session) => (
-                session.prove(NameLock::Joins, &[&nonce])?,
-                Some(session.prove(NameLock::Joined, &[&nonce])?),
+                session.prove(Statement::Joins, &[&nonce])?,
+                Some(session.prove(Statement::Joined, &[&nonce])?),
             ),
             None => (nonce, None),
         };
-        self.stage = Stage::Welcomed { hello, ticket: Some(Invitation { shown, answer }) };
+        self.stage = Stage::Welcomed { hello, token: Some(IssuedToken { shown, answer }) };
         self.may_take_time();
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Guest {
     fn reply(&self, reply: &[u8]) -> Result<()> {
         match &self.session {
             Some(session) => {
-                let proof = session.prove(NameLock::Reply, &[&self.said, reply])?;
+                let proof = session.prove(Statement::Reply, &[&self.said, reply])?;
                 self.answer(&[reply, &proof].concat())
             }
             None => self.answer(reply),
@@ -155,21 +155,21 @@ impl Guest {
     }
 
     /// Is the second stream of this one.
-    pub(super) fn join(&mut self, mut first: Self, ticket: Ticket) -> Result<()> {
+    pub(super) fn join(&mut self, mut first: Self, token: JoinToken) -> Result<()> {
         first.release();
-        if let Stage::Welcomed { ticket: Some(Invitation { answer: Some(answer), .. }), .. } =
+        if let Stage::Welcomed { token: Some(IssuedToken { answer: Some(answer), .. }), .. } =
             &first.stage
         {
             self.answer(answer)?;
         }
-        self.stage = Stage::Joined(Box::new(first), ticket);
+        self.stage = Stage::Joined(Box::new(first), token);
         Ok(())
     }
 
     /// The one that this one joined.
-    pub(super) fn take_first(&mut self) -> Option<(Self, Ticket)> {
+    pub(super) fn take_first(&mut self) -> Option<(Self, JoinToken)> {
         match std::mem::replace(&mut self.stage, Stage::Opening) {
-            Stage::Joined(first, ticket) => Some((*first, ticket)),
+            Stage::Joined(first, token) => Some((*first, token)),
             other => {
                 self.stage = other;
                 None
@@ -181,7 +181,7 @@ impl Guest {
     pub(super) fn tell_text(&mut self, text: Text) -> Result<()> {
         self.reply(text.head())?;
         let told = text.head().len();
-        self.stage = Stage::Room { text, told };
+        self.stage = Stage::Text { text, told };
         self.may_take_time();
         Ok(())
     }
@@ -211,7 +211,7 @@ impl Guest {
     }
 
     /// Goes as far as what has arrived allows.
-    pub(super) fn step(&mut self, entry: &Entry, set: &Set) -> Result<Said> {
+    pub(super) fn step(&mut self, authentication: &Authentication, set: &Set) -> Result<Heard> {
         loop {
             let missing = match &mut self.stage {
                 Stage::Opening => OPENING.saturating_sub(self.said.len()),
@@ -222,19 +222,19 @@ impl Guest {
                     }
                     missing => missing,
                 },
-                Stage::Welcomed { ticket: Some(_), .. } if !self.has_begun => {
+                Stage::Welcomed { token: Some(_), .. } if !self.has_begun => {
                     return self.awaited();
                 }
-                Stage::Welcomed { .. } | Stage::Joined(..) => return Ok(Said::Nothing),
-                Stage::Room { text, told } => {
+                Stage::Welcomed { .. } | Stage::Joined(..) => return Ok(Heard::Nothing),
+                Stage::Text { text, told } => {
                     let rest = text.answer().get(*told..).unwrap_or_default();
                     if rest.is_empty() {
-                        return Ok(Said::Told);
+                        return Ok(Heard::Told);
                     }
                     match self.stream.send(rest) {
                         Ok(sent) => *told += sent,
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                            return Ok(Said::Nothing);
+                            return Ok(Heard::Nothing);
                         }
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                         Err(error) => {
@@ -250,7 +250,7 @@ impl Guest {
                 Ok(0) => return self.left(),
                 Ok(got) => self.said.extend_from_slice(room.get(..got).unwrap_or_default()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok(Said::Nothing);
+                    return Ok(Heard::Nothing);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => {
@@ -260,49 +260,50 @@ impl Guest {
                     return Err(Error::io(Operation::Accept, "reading a handshake", error));
                 }
             }
-            if let Some(said) = self.advance(entry, set)? {
+            if let Some(said) = self.advance(authentication, set)? {
                 return Ok(said);
             }
         }
     }
 
-    /// Of a connector with a ticket, whose second stream has not come yet: whether it has left. What
+    /// Of a connector with a token, whose second stream has not come yet: whether it has left. What
     /// it says meanwhile is for the channel.
-    fn awaited(&mut self) -> Result<Said> {
+    fn awaited(&mut self) -> Result<Heard> {
         match self.stream.has_begun() {
             Ok(begun) => {
                 self.has_begun = begun;
-                Ok(Said::Nothing)
+                Ok(Heard::Nothing)
             }
             Err(_) => self.left(),
         }
     }
 
     /// Reads what it said, and answers.
-    fn advance(&mut self, entry: &Entry, set: &Set) -> Result<Option<Said>> {
-        self.stage = match (&self.stage, entry) {
-            (Stage::Opening, entry) => match (Opening::decode(&self.said), entry) {
+    fn advance(&mut self, authentication: &Authentication, set: &Set) -> Result<Option<Heard>> {
+        self.stage = match (&self.stage, authentication) {
+            (Stage::Opening, authentication) => match (Opening::decode(&self.said), authentication)
+            {
                 (Ok(None), _) => return Ok(None),
-                (Ok(Some(Opening::Join(ticket))), _) => return Ok(Some(Said::Ticket(ticket))),
-                (Ok(Some(Opening::Challenge(theirs))), Entry::Secret(key, port, _)) => {
+                (Ok(Some(Opening::Join(token))), _) => return Ok(Some(Heard::Join(token))),
+                (Ok(Some(Opening::Challenge(theirs))), Authentication::Secret(key, port, _)) => {
                     let ours = proof::nonce()?;
                     self.answer(&Opening::Challenge(ours).encode())?;
                     self.session = Some(Session::new(key, theirs, ours, *port));
                     Stage::Proof
                 }
-                (Err(error), Entry::Secret(..)) if error.kind() == ErrorKind::Mismatch => {
+                (Err(error), Authentication::Secret(..)) if error.kind() == ErrorKind::Mismatch => {
                     // It learns from our version why it is turned away.
                     let _ = self.answer(&Opening::Challenge(proof::nonce()?).encode());
                     return Err(error);
                 }
                 (Err(error), _) => return Err(error),
-                (Ok(Some(Opening::Challenge(_))), Entry::Users(_)) => {
+                (Ok(Some(Opening::Challenge(_))), Authentication::Users(_)) => {
                     return Err(Error::new(Operation::Accept, ErrorKind::Corrupt)
                         .because("only over tcp:// is a proof asked for"));
                 }
             },
             // The other direction of one that was let in.
-            (Stage::Hello, Entry::Users(_))
+            (Stage::Hello, Authentication::Users(_))
                 if !Stream::PASSES_STREAMS && Opening::is_join(&self.said) =>
             {
                 self.stage = Stage::Opening;
@@ -310,7 +311,7 @@ impl Guest {
             }
             (Stage::Proof, _) if self.said.len() == PROOF => {
                 let Some(session) = &self.session else { return Ok(None) };
-                if let Err(error) = session.verify(NameLock::Opener, &[], &self.said) {
+                if let Err(error) = session.verify(Statement::Opener, &[], &self.said) {
                     // A proof of nothing: an honest opener knows from it why it is turned away.
                     let _ = self.answer(&[0; PROOF]);
                     return Err(error);
@@ -318,10 +319,10 @@ impl Guest {
                 // What it needs later is kept from now on: it must not be let in and then find no place.
                 match Reserve::new(1, set) {
                     Ok(reserve) => self.reserve = reserve,
-                    Err(error) if is_shortage(&error) => return Ok(Some(Said::Short)),
+                    Err(error) if is_shortage(&error) => return Ok(Some(Heard::Short)),
                     Err(error) => return Err(Error::io(Operation::Accept, "making room", error)),
                 }
-                self.answer(&session.prove(NameLock::Owner, &[])?)?;
+                self.answer(&session.prove(Statement::Owner, &[])?)?;
                 self.may_take_time();
                 Stage::Hello
             }
@@ -334,11 +335,11 @@ impl Guest {
                     if proof.len() < PROOF {
                         return Ok(None);
                     }
-                    session.verify(NameLock::Hello, &[said], proof)?;
+                    session.verify(Statement::Hello, &[said], proof)?;
                     // The proof of our answer covers it.
                     self.said.truncate(used);
                 }
-                return Ok(Some(Said::Hello(hello)));
+                return Ok(Some(Heard::Hello(hello)));
             }
             _ => return Ok(None),
         };
@@ -364,16 +365,16 @@ impl Guest {
     }
 
     /// A prober that says nothing is no offence.
-    fn left(&self) -> Result<Said> {
+    fn left(&self) -> Result<Heard> {
         if !self.has_spoken() {
-            return Ok(Said::Left);
+            return Ok(Heard::Left);
         }
         Err(Error::new(Operation::Accept, ErrorKind::PeerGone)
             .because("the connector left in the middle of its handshake"))
     }
 }
 
-impl Handshake for Guest {
+impl Handshake for OwnerHandshake {
     type Wire = Stream;
 
     fn wire(&self) -> &Stream {
@@ -383,10 +384,10 @@ impl Handshake for Guest {
     fn interest(&self) -> Option<Interest> {
         match self.stage {
             // Its end is noticed, so that it keeps no place any longer.
-            Stage::Welcomed { ticket: Some(_), .. } if !self.has_begun => Some(Interest::Readable),
+            Stage::Welcomed { token: Some(_), .. } if !self.has_begun => Some(Interest::Readable),
             // What it says now is for the channel.
             Stage::Welcomed { .. } | Stage::Joined(..) => None,
-            Stage::Room { .. } => Some(Interest::Writable),
+            Stage::Text { .. } => Some(Interest::Writable),
             Stage::Opening | Stage::Proof | Stage::Hello => Some(Interest::Readable),
         }
     }
@@ -416,6 +417,6 @@ impl Handshake for Guest {
     }
 
     fn reserve(&mut self) -> Option<&mut Reserve> {
-        matches!(self.stage, Stage::Welcomed { ticket: Some(_), .. }).then_some(&mut self.reserve)
+        matches!(self.stage, Stage::Welcomed { token: Some(_), .. }).then_some(&mut self.reserve)
     }
 }

@@ -8,12 +8,12 @@ use crate::wire::MAX_FRAME;
 
 /// What a sender knows of the room in its stream.
 #[derive(Debug, Default)]
-pub(crate) struct Room {
+pub(crate) struct SendRoom {
     /// The last send found no room, or only some in a buffer that was enlarged for it.
     full: bool,
 }
 
-impl Room {
+impl SendRoom {
     pub(crate) fn max_frame(&self) -> usize {
         MAX_FRAME
     }

@@ -9,7 +9,7 @@ use rustix::net::{send, sockopt};
 
 use super::Stream;
 use crate::sys::unix::socket::SEND;
-use crate::wire::{BYE, MAX_FRAME, ROOM};
+use crate::wire::{BYE, MAX_ENCODED, MAX_FRAME};
 use anyipc_core::FRAME_HEADER;
 
 /// A local stream takes a longer frame apart into pieces of 32 KiB and the rest of a page.
@@ -21,7 +21,7 @@ const SHORTEST: usize = 256;
 
 /// A sender's count of the room in a stream's send buffer, in bytes of the kernel's memory.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct SendRoom {
     /// A lower bound of what is free. What a goodbye costs is not counted as free.
     free: usize,
     kind: Kind,
@@ -65,7 +65,7 @@ impl Kind {
 
     /// The size of a buffer in which that is enough for the longest frame and a goodbye.
     fn needs(self) -> usize {
-        let longest = self.cost(ROOM) + self.cost(BYE.len());
+        let longest = self.cost(MAX_ENCODED) + self.cost(BYE.len());
         match self {
             Self::Local { .. } => longest + longest / 3 + 4,
             Self::Tcp { .. } => 3 * longest,
@@ -73,7 +73,7 @@ impl Kind {
     }
 }
 
-impl Room {
+impl SendRoom {
     /// Of a local stream that is to have about so many bytes in flight.
     pub(super) fn local(fd: &Fd, asked: usize) -> io::Result<Self> {
         let page = rustix::param::page_size();
@@ -90,7 +90,7 @@ impl Room {
         let segment = segment(fd)?.max(SHORTEST);
         let mut kind = Kind::Tcp { segment, unsent: 0 };
         // The kernel says that there is room while less than half of the limit is unsent.
-        let unsent = asked.max(2 * (kind.cost(ROOM) + kind.cost(BYE.len())));
+        let unsent = asked.max(2 * (kind.cost(MAX_ENCODED) + kind.cost(BYE.len())));
         limit_unsent(fd, unsent)?;
         kind = Kind::Tcp { segment, unsent };
         let limit = match send_memory(fd)?.limit {

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyipc_core::{Interest, Source};
 
 use crate::stream::{Incoming, Outgoing};
-use crate::wire::{BYE, ROOM};
+use crate::wire::{BYE, MAX_ENCODED};
 
 /// Bytes that are in flight at most.
-pub(crate) const CAPACITY: usize = 3 * ROOM;
+pub(crate) const CAPACITY: usize = 3 * MAX_ENCODED;
 
 #[derive(Debug)]
 struct Way {

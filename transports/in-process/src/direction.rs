@@ -17,7 +17,7 @@ pub(crate) type Hints = Mutex<BTreeSet<u64>>;
 
 /// One direction of a channel: a bounded queue of frames, one sender, one receiver.
 #[derive(Debug)]
-pub(crate) struct Pipe {
+pub(crate) struct Direction {
     state: Mutex<State>,
     reader_wakes: Condvar,
     writer_wakes: Condvar,
@@ -34,7 +34,7 @@ struct State {
     reader: Option<Sleeper>,
     /// The sleeping sender and the payload it needs room for.
     writer: Option<(Sleeper, usize)>,
-    /// The hints name this pipe.
+    /// The hints name this direction.
     hinted: bool,
 }
 
@@ -45,7 +45,7 @@ enum Sleeper {
     Task(Waker),
 }
 
-impl Pipe {
+impl Direction {
     pub(crate) fn new(capacity: usize, hint: Option<(Arc<Hints>, u64)>) -> Self {
         let state = Mutex::default();
         Self { state, reader_wakes: Condvar::new(), writer_wakes: Condvar::new(), capacity, hint }
@@ -235,17 +235,17 @@ mod tests {
 
     #[test]
     fn memory_is_reused() {
-        let pipe = Pipe::new(1000, None);
+        let direction = Direction::new(1000, None);
         let mut buffer = Vec::new();
         let mut grown = Vec::new();
         for round in 0..10_000 {
-            while pipe.push(Flags::NONE, &[7; 100]).is_ok() {}
+            while direction.push(Flags::NONE, &[7; 100]).is_ok() {}
             for _ in 0..round % 9 + 1 {
                 buffer.clear();
-                pipe.pop(&mut buffer).unwrap();
+                direction.pop(&mut buffer).unwrap();
                 assert_eq!(buffer, [7; 100]);
             }
-            let capacity = lock(&pipe.state).bytes.capacity();
+            let capacity = lock(&direction.state).bytes.capacity();
             if grown.last() != Some(&capacity) {
                 grown.push(capacity);
             }
@@ -255,14 +255,14 @@ mod tests {
 
     #[test]
     fn only_enough_room_wakes_the_sender() {
-        let pipe = Pipe::new(100, None);
+        let direction = Direction::new(100, None);
         for _ in 0..5 {
-            pipe.push(Flags::NONE, &[0; 10]).unwrap();
+            direction.push(Flags::NONE, &[0; 10]).unwrap();
         }
-        assert_eq!(pipe.arm_writer(Waiter::Thread, 10), Armed::Park);
-        assert_eq!(pipe.arm_writer(Waiter::Thread, 50), Armed::Park);
-        let sleeps = || lock(&pipe.state).writer.is_some();
-        let pop = || pipe.pop(&mut Vec::new()).unwrap();
+        assert_eq!(direction.arm_writer(Waiter::Thread, 10), Armed::Park);
+        assert_eq!(direction.arm_writer(Waiter::Thread, 50), Armed::Park);
+        let sleeps = || lock(&direction.state).writer.is_some();
+        let pop = || direction.pop(&mut Vec::new()).unwrap();
         pop();
         pop();
         assert!(sleeps(), "46 bytes are free, 58 are needed");

@@ -8,7 +8,7 @@ use anyipc_core::{Error, ErrorKind, Interest, Operation, Result};
 use anyipc_os::sleep;
 
 use super::Place;
-use super::connect::{Asked, SOON};
+use super::connect::{OpenerHandshake, SOON};
 use crate::text;
 
 /// Asks the owner, and waits until it answers, for `patience` at most.
@@ -25,7 +25,7 @@ pub(super) fn ask(place: &Place, patience: Duration, read: &mut dyn FnMut(&CStr)
         }
         _ => error.during(Operation::ReadLpsz),
     };
-    let mut asked = Asked::begin(place, &question).map_err(told)?;
+    let mut asked = OpenerHandshake::begin(place, &question).map_err(told)?;
     while asked.step(place, &question).map_err(told)?.is_none() {
         let left =
             deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
