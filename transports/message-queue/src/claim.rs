@@ -9,8 +9,8 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
+use anyipc_memory::coarse_ticks;
 use anyipc_ring::robust::OwnerId;
-use anyipc_shared_memory::parts::coarse_ticks;
 
 use crate::layout::hot;
 use crate::store::Store;

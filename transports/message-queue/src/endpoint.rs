@@ -5,8 +5,9 @@ use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Queue, Rejections, Result, Role,
     Source, Waiter,
 };
+use anyipc_memory::handover::{self, Acceptor, ChannelFactory};
+use anyipc_memory::{Kind, Memory};
 use anyipc_os::{Dir, check_generation, generation};
-use anyipc_shared_memory::parts::{self, Acceptor, ChannelFactory, Kind, Memory};
 
 use crate::halves::{Receiver, ReceiverOver, Sender, SenderOver};
 use crate::kind::KIND;
@@ -97,7 +98,7 @@ impl Endpoint {
                 }
                 met
             }
-            None => parts::try_connect(&self.dir, kind, &self.name, attempt, fabric),
+            None => handover::try_connect(&self.dir, kind, &self.name, attempt, fabric),
         }
     }
 
@@ -147,14 +148,14 @@ impl anyipc_core::Endpoint for Endpoint {
         self.memory.check(self.operation())?;
         match &self.acceptor {
             Some(acceptor) => acceptor.arm(attempt),
-            None => Ok(parts::arm(attempt)),
+            None => Ok(handover::arm(attempt)),
         }
     }
 
     fn source(&self, attempt: &Attempt) -> Result<Source> {
         match &self.acceptor {
             Some(acceptor) => acceptor.source(),
-            None => parts::source(attempt),
+            None => handover::source(attempt),
         }
     }
 

@@ -1,4 +1,4 @@
-use anyipc_shared_memory::parts::Kind;
+use anyipc_memory::Kind;
 
 /// The queues of `mq://`.
 pub(crate) static KIND: Kind = Kind {

@@ -37,7 +37,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use anyipc_core::MAX_PRIORITIES;
-use anyipc_shared_memory::parts::{ParticipantSlots, Region, SLOT_HEADER};
+use anyipc_memory::{ParticipantSlots, Region, SLOT_HEADER};
 
 /// The version of this layout.
 pub(crate) const LAYOUT: u32 = 4;

@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Error, ErrorKind, Interest, Operation, Result};
+use anyipc_memory::{Region, sleep, wake};
 use anyipc_ring::robust::{LockBackend, OwnerId, Taken, await_release, lock, owner, unlock};
-use anyipc_shared_memory::parts::{Region, sleep, wake};
 
 use crate::layout::{Full, Geometry, chunks_for, hot};
 use crate::store::{Corrupt, Sound, Store, state};

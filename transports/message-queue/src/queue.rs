@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyipc_core::{
     Armed, Error, ErrorKind, Operation, Queue, QueueStatus, Result, Source, Wait, Waiter,
 };
+use anyipc_memory::{Memory, ParticipantSlot, ParticipantSlots, Region, sleep, wake};
 use anyipc_os::{WakeFifo, generation};
 use anyipc_ring::robust::{LockBackend, OwnerId};
-use anyipc_shared_memory::parts::{Memory, ParticipantSlot, ParticipantSlots, Region, sleep, wake};
 
 use crate::layout::{Geometry, MAX_LEN, hot};
 use crate::party::{Company, Party};
@@ -43,7 +43,7 @@ impl Handle {
             seats: geometry.seats(),
             bells: Vec::new(),
         };
-        let party = Party::new(Store::new(region, geometry), seat.ticket(), company);
+        let party = Party::new(Store::new(region, geometry), seat.owner_id(), company);
         party.sit_down();
         Ok(Self { party, seat, bell: OnceLock::new(), copy: Vec::new(), kind: MESSAGES })
     }

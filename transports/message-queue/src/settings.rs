@@ -1,8 +1,8 @@
 use anyipc_core::{
     Error, ErrorKind, Key, KeyKind, MAX_PRIORITIES, Operation, Options, Result, Side, keys,
 };
+use anyipc_memory::check_platform;
 use anyipc_os::Scope;
-use anyipc_shared_memory::parts::check_platform;
 use std::time::Duration;
 
 use crate::layout::{CHUNK, Full, Geometry, MAX_CHUNKS, MAX_SEATS, MIN_CHUNKS, longest_in};

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
-use anyipc_shared_memory::parts::Region;
+use anyipc_memory::Region;
 
 use crate::layout::{CHUNK, Geometry, LINE, RECORD, chunks_for, hot, list, lists, record};
 

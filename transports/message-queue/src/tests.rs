@@ -9,9 +9,9 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use anyipc_core::{Name, Operation};
+use anyipc_memory::{Memory, Path, Plan, Region};
 use anyipc_os::{Dir, Scope};
 use anyipc_ring::robust::OwnerId;
-use anyipc_shared_memory::parts::{Memory, Path, Plan, Region};
 use proptest::prelude::*;
 
 use crate::kind::KIND;

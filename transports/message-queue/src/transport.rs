@@ -3,8 +3,9 @@ use std::sync::Arc;
 use anyipc_core::{
     Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport,
 };
+use anyipc_memory::handover::{Acceptor, Rendezvous};
+use anyipc_memory::{Kind, Memory, Path, Plan, Region};
 use anyipc_os::Dir;
-use anyipc_shared_memory::parts::{self, Acceptor, Kind, Memory, Path, Plan, Region, Rendezvous};
 
 use crate::endpoint::{Body, Endpoint};
 use crate::kind::KIND;
@@ -86,25 +87,25 @@ impl Transport for MessageQueue {
 
     fn list(&self, options: &Options) -> Result<Vec<Object>> {
         let dir = dir(options, Operation::List)?;
-        both(|kind| parts::list(&dir, kind))
+        both(|kind| anyipc_memory::list(&dir, kind))
     }
 
     fn inspect(&self, name: &Name, options: &Options) -> Result<Vec<Object>> {
         let dir = dir(options, Operation::Stat)?;
-        both(|kind| parts::inspect(&dir, kind, name))
+        both(|kind| anyipc_memory::inspect(&dir, kind, name))
     }
 
     fn remove(&self, name: &Name, options: &Options, force: bool) -> Result<()> {
         let dir = dir(options, Operation::Remove)?;
         // Without `native=` whichever is there.
-        let ours = parts::inspect(&dir, &KIND, name)?.is_empty();
+        let ours = anyipc_memory::inspect(&dir, &KIND, name)?.is_empty();
         let posix = Settings::read(options, Operation::Remove)?.posix || ours;
-        parts::remove(&dir, kind(posix), name, force)
+        anyipc_memory::remove(&dir, kind(posix), name, force)
     }
 
     fn sweep(&self, options: &Options, fix: bool) -> Result<Vec<Object>> {
         let dir = dir(options, Operation::List)?;
-        both(|kind| parts::sweep(&dir, kind, fix))
+        both(|kind| anyipc_memory::sweep(&dir, kind, fix))
     }
 }
 

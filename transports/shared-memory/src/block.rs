@@ -6,11 +6,9 @@ use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_ring::words::Atomic32;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::header::{LPSZ, SNAPSHOT};
-use crate::segment::Segment;
 use crate::snapshot::{Snapshot, Writers};
-use crate::sys::check_generation;
-use crate::words::Words;
+use anyipc_memory::{LPSZ, SNAPSHOT, Segment, Words};
+use anyipc_os::check_generation;
 
 /// A named piece of memory that all its holders see, alive until the last of them closes it.
 ///

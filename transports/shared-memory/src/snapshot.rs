@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 
-use crate::sys::{Fd, try_write_lock, write_unlock};
-use crate::words::Words;
+use anyipc_memory::Words;
+use anyipc_os::{Fd, try_write_lock, write_unlock};
 
 /// How often a reader is overtaken by writers before it makes them wait.
 const ATTEMPTS: usize = 32;

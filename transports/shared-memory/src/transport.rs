@@ -5,12 +5,10 @@ use anyipc_core::{
 };
 
 use crate::block::Block;
-use crate::endpoint::{Acceptor, Endpoint, Settings};
-use crate::inventory;
-use crate::kind::BLOCK;
-use crate::rendezvous::Rendezvous;
-use crate::segment::{New, Segment};
-use crate::sys::Dir;
+use crate::endpoint::{Endpoint, Settings};
+use anyipc_memory::handover::{Acceptor, Rendezvous};
+use anyipc_memory::{BLOCK, New, Segment};
+use anyipc_os::Dir;
 
 /// `capacity`. It has no single default: a ring without a fixed size grows.
 const CAPACITY: Key = Key {
@@ -118,19 +116,19 @@ impl Transport for SharedMemory {
     }
 
     fn list(&self, options: &Options) -> Result<Vec<Object>> {
-        inventory::list(&self.dir(options, Operation::List)?, &BLOCK)
+        anyipc_memory::list(&self.dir(options, Operation::List)?, &BLOCK)
     }
 
     fn inspect(&self, name: &Name, options: &Options) -> Result<Vec<Object>> {
-        inventory::inspect(&self.dir(options, Operation::Stat)?, &BLOCK, name)
+        anyipc_memory::inspect(&self.dir(options, Operation::Stat)?, &BLOCK, name)
     }
 
     fn remove(&self, name: &Name, options: &Options, force: bool) -> Result<()> {
-        inventory::remove(&self.dir(options, Operation::Remove)?, &BLOCK, name, force)
+        anyipc_memory::remove(&self.dir(options, Operation::Remove)?, &BLOCK, name, force)
     }
 
     fn sweep(&self, options: &Options, fix: bool) -> Result<Vec<Object>> {
-        inventory::sweep(&self.dir(options, Operation::List)?, &BLOCK, fix)
+        anyipc_memory::sweep(&self.dir(options, Operation::List)?, &BLOCK, fix)
     }
 }
 

@@ -14,8 +14,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{Armed, Error, ErrorKind, Hello, Operation, Result, Role, Waiter};
+use anyipc_memory::handover::{ChannelFactory, Half, Link, Side};
+use anyipc_memory::{Extent, Region, sleep, wake};
 use anyipc_ring::robust::{LockBackend, OwnerId};
-use anyipc_shared_memory::parts::{ChannelFactory, Extent, Half, Link, Region, Side, sleep, wake};
 
 use crate::layout::{CHUNK, Full, Geometry, MAX_CHUNKS, MIN_CHUNKS, longest_in};
 use crate::party::{Company, Party};

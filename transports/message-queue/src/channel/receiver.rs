@@ -4,7 +4,7 @@ use std::time::Duration;
 use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Operation, RecvHalf, Result, Source, Wait, Waiter,
 };
-use anyipc_shared_memory::parts::{Half, Link, Liveness, ReadySlot};
+use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
 
 use super::Other;
 use crate::party::Party;

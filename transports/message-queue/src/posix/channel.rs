@@ -9,10 +9,9 @@ use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Hello, Interest, Operation, RecvHalf, Result, Role, SendHalf,
     Source, Wait, Waiter,
 };
+use anyipc_memory::handover::{ChannelFactory, Link, Liveness, ReadySlot, Side};
+use anyipc_memory::{Extent, Region};
 use anyipc_os::Fd;
-use anyipc_shared_memory::parts::{
-    ChannelFactory, Extent, Link, Liveness, ReadySlot, Region, Side,
-};
 
 use super::queue::failed;
 use super::record::Record;

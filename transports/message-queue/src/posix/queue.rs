@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use anyipc_core::{
     Armed, Error, ErrorKind, Interest, Operation, Queue, QueueStatus, Result, Source, Wait, Waiter,
 };
+use anyipc_memory::Memory;
 use anyipc_os::Fd;
-use anyipc_shared_memory::parts::Memory;
 
 use super::record::{DROPPED, Record, Shape};
 use super::sys;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{io, process};
 
 use anyipc_core::{Error, ErrorKind, MAX_PRIORITIES, Name, Operation, Result};
+use anyipc_memory::{CLEAN, Kind, Region};
 use anyipc_os::{Fd, user};
-use anyipc_shared_memory::parts::{CLEAN, Kind, Region};
 
 use super::sys;
 use crate::layout::Full;

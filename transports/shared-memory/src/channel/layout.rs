@@ -2,8 +2,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::shared_ring::{RING_CONTROL, SharedRing};
-use crate::region::Extent;
-use crate::sys::{self, Fd, Map};
+use anyipc_memory::{Extent, Map, sealed_len};
+use anyipc_os::Fd;
 
 /// The smallest capacity of a direction, in bytes.
 pub(crate) const MIN_CAPACITY: usize = 4096;
@@ -47,7 +47,7 @@ impl Layout {
     /// Maps the array that a ring's producer offers: sealed, larger than the present one, and of `limit` bytes
     /// at most, or it is refused.
     pub(crate) fn follow(ring: &SharedRing, fd: &Fd, limit: usize) -> io::Result<SharedRing> {
-        let capacity = sys::sealed_len(fd)?;
+        let capacity = sealed_len(fd)?;
         if capacity <= ring.capacity() || capacity > limit {
             return Err(io::ErrorKind::InvalidData.into());
         }

@@ -1,52 +1,6 @@
-//! How often the halves look at the peer, and at the clock for that.
+//! How often a sender looks at the clock.
 
-use crate::sys::{self, Second};
-
-/// When a half last looked at the socket: it looks again after 100 ms of calls that tell nothing of the peer.
-#[derive(Debug)]
-pub struct Liveness {
-    looked: u64,
-    /// What the clock showed when it was read last.
-    now: u64,
-}
-
-/// In ticks of the coarse clock.
-const LOOK_EVERY: u64 = 95;
-
-impl Default for Liveness {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Liveness {
-    /// It looked just now.
-    pub fn new() -> Self {
-        let now = sys::coarse_ticks();
-        Self { looked: now, now }
-    }
-
-    #[cfg(test)]
-    pub(super) fn long_ago() -> Self {
-        Self { looked: 0, now: 0 }
-    }
-
-    /// Whether it is time to look; then the time begins anew.
-    #[inline]
-    pub fn is_due(&mut self) -> bool {
-        self.now = sys::coarse_ticks();
-        let due = self.now.wrapping_sub(self.looked) >= LOOK_EVERY;
-        if due {
-            self.looked = self.now;
-        }
-        due
-    }
-
-    /// What the clock showed when it was last asked for: it moves on every few milliseconds.
-    pub(super) fn now(&self) -> u64 {
-        self.now
-    }
-}
+use anyipc_memory::{Second, second};
 
 /// A sender in haste does not read the clock for each short frame: where it stood still for so many, it is read no sooner
 /// than after as many more, or in the next second, which costs less to ask for: one that pauses in their midst must not
@@ -74,14 +28,14 @@ impl Haste {
         if len >= LONG || self.frames <= RUN {
             return 0;
         }
-        self.second = sys::second();
+        self.second = second();
         RUN.into()
     }
 
     /// Whether it is still the second in which the run began.
     #[inline]
     pub(super) fn lasts(&self) -> bool {
-        self.second == sys::second()
+        self.second == second()
     }
 
     #[cfg(test)]

@@ -2,9 +2,7 @@
 //! socket is also the doorbell for reactors and the news of the peer's death.
 
 mod layout;
-mod link;
 mod liveness;
-mod ready;
 mod receiver;
 mod scratch;
 mod sender;
@@ -13,17 +11,15 @@ mod shared_ring;
 mod tests;
 
 pub(crate) use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY, SPARE};
-pub use link::{Half, Link};
-pub use liveness::Liveness;
-pub(crate) use ready::ReadyPage;
-pub use ready::ReadySlot;
 pub use receiver::Receiver;
 pub use sender::Sender;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use anyipc_core::Role;
-use anyipc_ring::{Consumer, Producer};
+use anyipc_memory::handover::{Link, ReadySlot};
+use anyipc_ring::{Consumer, Producer, Wake};
 
 /// Both halves over mapped memory, whose rings may grow to `limit` bytes. `slot` is the owner's or the opener's end of the inbox's ready page.
 pub(crate) fn halves(
@@ -48,4 +44,15 @@ pub(crate) fn halves(
     let sender = Sender::new(sends, out_spare.clone(), Arc::clone(&link), mark, in_place, limit);
     let receiver = Receiver::new(receives, back_spare.clone(), link, token, in_place, limit);
     (sender, receiver)
+}
+
+/// Wakes the peer, whose state word is `word`.
+#[cold]
+fn wake_peer(link: &Link, wake: Wake, word: &AtomicU32) {
+    if matches!(wake, Wake::Thread | Wake::Both) {
+        anyipc_memory::wake(word);
+    }
+    if matches!(wake, Wake::Reactor | Wake::Both) {
+        link.ring_bell();
+    }
 }

@@ -8,13 +8,11 @@ use anyipc_core::{
 use anyipc_ring::{Consumer, Refusal, Storage, Wake, state};
 
 use super::layout::Layout;
-use super::link::{Half, Link};
-use super::liveness::Liveness;
-use super::ready::ReadySlot;
 use super::scratch::Scratch;
 use super::shared_ring::SharedRing;
-use crate::bytes::{self, SHORT};
-use crate::sys;
+use super::wake_peer;
+use anyipc_memory::bytes::{self, SHORT};
+use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
 
 /// The receiving half of a shared-memory channel.
 #[derive(Debug)]
@@ -110,7 +108,7 @@ impl Receiver {
     #[cold]
     fn turn(&mut self) {
         let wake = self.ring.turn();
-        self.link.wake(wake, self.ring.ring().producer());
+        wake_peer(&self.link, wake, self.ring.ring().producer());
     }
 
     /// Appends the next frame, as [`take`](Self::take) shows it.
@@ -154,7 +152,7 @@ impl Receiver {
             }
         };
         if wake != Wake::Nobody {
-            self.link.wake(wake, self.ring.ring().producer());
+            wake_peer(&self.link, wake, self.ring.ring().producer());
         }
         result.ok_or_else(|| self.condemn())
     }
@@ -171,7 +169,7 @@ impl Receiver {
             memory.and_then(|memory| Layout::follow(self.ring.ring(), &memory, self.limit).ok());
         let wake = self.ring.answer(larger.is_some());
         self.larger = larger.map_or(Larger::Declined, Larger::Accepted);
-        self.link.wake(wake, self.ring.ring().producer());
+        wake_peer(&self.link, wake, self.ring.ring().producer());
         Ok(())
     }
 
@@ -198,7 +196,7 @@ impl Receiver {
     fn refuse(&mut self, refusal: Refusal) -> Option<Error> {
         let wake = self.ring.rest();
         if wake != Wake::Nobody {
-            self.link.wake(wake, self.ring.ring().producer());
+            wake_peer(&self.link, wake, self.ring.ring().producer());
         }
         let waits = refusal == Refusal::WouldBlock;
         if waits && (self.link.is_gone() || self.pulse.is_due() && self.link.look()) {
@@ -325,7 +323,7 @@ impl Wait for Receiver {
 
     fn park(&mut self, timeout: Duration) {
         if self.link.is_ours() {
-            sys::futex_wait(self.ring.ring().consumer(), self.parked, timeout);
+            anyipc_memory::sleep(self.ring.ring().consumer(), self.parked, timeout);
         }
     }
 
@@ -340,7 +338,7 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         if self.link.is_ours() {
             let wake = self.ring.close();
-            self.link.wake(wake, self.ring.ring().producer());
+            wake_peer(&self.link, wake, self.ring.ring().producer());
         } else {
             // Giving the slot back takes a lock, which a thread of the parent may have held when we forked.
             std::mem::forget(self.token.take());

@@ -8,13 +8,14 @@ use anyipc_core::{
 use anyipc_ring::{Producer, Pushed, Refusal, Storage, Wake, state};
 
 use super::layout::{Layout, SPARE};
-use super::link::{Half, Link};
-use super::liveness::{Haste, Liveness};
-use super::ready::ReadySlot;
+use super::liveness::Haste;
 use super::scratch::Scratch;
 use super::shared_ring::SharedRing;
-use crate::bytes::{self, SHORT};
-use crate::sys::{self, Anonymous, Fd};
+use super::wake_peer;
+use anyipc_memory::Anonymous;
+use anyipc_memory::bytes::{self, SHORT};
+use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
+use anyipc_os::Fd;
 
 /// The sending half of a shared-memory channel.
 #[derive(Debug)]
@@ -306,7 +307,7 @@ impl Sender {
 
     fn announce(&mut self, wake: Wake) {
         if wake != Wake::Nobody {
-            self.link.wake(wake, self.ring.ring().consumer());
+            wake_peer(&self.link, wake, self.ring.ring().consumer());
         }
         if let Some(ready) = &self.ready
             && ready.mark()
@@ -423,13 +424,13 @@ impl Sender {
     /// Offers memory, and more of it before the first is answered.
     pub(super) fn offer_beside_an_offer(&mut self) {
         for capacity in [1 << 16, 1 << 17] {
-            assert!(self.offer(&sys::anonymous(capacity, capacity).unwrap(), capacity));
+            assert!(self.offer(&anyipc_memory::anonymous(capacity, capacity).unwrap(), capacity));
         }
     }
 
     /// Offers memory that it does not hand over, and moves to it whatever the answer is.
     pub(super) fn move_to_nowhere(mut self) {
-        let memory = sys::anonymous(1 << 16, 1 << 16).unwrap();
+        let memory = anyipc_memory::anonymous(1 << 16, 1 << 16).unwrap();
         let ring = Layout::enlarge(self.ring.ring(), &memory, 1 << 16).unwrap();
         self.ring.offer().unwrap();
         self.ring.move_to(ring).unwrap();
@@ -492,7 +493,7 @@ impl SendHalf for Sender {
         self.link.check_generation(Operation::Send)?;
         let wake = self.ring.uncork();
         if wake != Wake::Nobody {
-            self.link.wake(wake, self.ring.ring().consumer());
+            wake_peer(&self.link, wake, self.ring.ring().consumer());
         }
         Ok(())
     }
@@ -523,7 +524,7 @@ impl Wait for Sender {
 
     fn park(&mut self, timeout: Duration) {
         if self.link.is_ours() {
-            sys::futex_wait(self.ring.ring().producer(), self.parked, timeout);
+            anyipc_memory::sleep(self.ring.ring().producer(), self.parked, timeout);
         }
     }
 

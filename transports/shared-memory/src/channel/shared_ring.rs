@@ -4,8 +4,7 @@ use std::{io, slice};
 
 use anyipc_ring::{HEADER, LINE, Storage, TOGETHER};
 
-use crate::bytes;
-use crate::sys::Map;
+use anyipc_memory::{Map, bytes};
 
 /// Bytes of a ring's control words. Each stands on its own pair of cache lines: neighbouring lines are
 /// prefetched together.

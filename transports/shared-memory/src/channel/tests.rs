@@ -6,9 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use anyipc_core::{
-    Armed, ErrorKind, Flags, Interest, Name, Operation, RecvHalf, Role, SendHalf, Wait, Waiter,
-};
+use anyipc_core::{Armed, ErrorKind, Flags, Interest, RecvHalf, Role, SendHalf, Wait, Waiter};
 use anyipc_ring::Storage;
 use proptest::prelude::*;
 use rustix::event::{Timespec, epoll};
@@ -16,7 +14,8 @@ use rustix::event::{Timespec, epoll};
 use super::layout::SPARE;
 use super::shared_ring::SharedRing;
 use super::*;
-use crate::sys::{self, Dir, Listener, Map, Socket};
+use anyipc_memory::Map;
+use anyipc_memory::handover::Half;
 
 type Halves = (Sender, Receiver);
 
@@ -30,25 +29,14 @@ fn growing_pair(
     limit: usize,
     spares: bool,
 ) -> (Layout, Halves, Option<Halves>) {
-    let base = std::env::temp_dir();
-    let dir = Dir::under(&base, Operation::Create).unwrap();
-    let path =
-        format!("channel-test-{}-{:?}.sock", std::process::id(), std::thread::current().id());
-    let name = Name::new(&path).unwrap().os_name();
-    let listener = Listener::bind(&dir, &name).unwrap();
-    let ours = Socket::connect(&dir, &name).unwrap();
-    dir.unlink(&name).unwrap();
-    let theirs = listener.accept().unwrap().unwrap();
-    theirs.take_descriptors();
+    let (ours, theirs) = Link::pair().unwrap();
     let extent = Layout::extent(capacity, spares);
-    let memory = sys::anonymous(extent.len, extent.reserved).unwrap();
+    let memory = anyipc_memory::anonymous(extent.len, extent.reserved).unwrap();
     let map = || Arc::new(Map::new(&memory, extent.len).unwrap());
     let layout = Layout::over(&map(), capacity, spares).unwrap();
     let mapped = Layout::over(&map(), capacity, spares).unwrap();
-    let a =
-        halves(&layout, Arc::new(Link::new(Arc::new(ours))), Role::Owner, None, in_place, limit);
-    let b =
-        halves(&mapped, Arc::new(Link::new(Arc::new(theirs))), Role::Opener, None, in_place, limit);
+    let a = halves(&layout, Arc::new(ours), Role::Owner, None, in_place, limit);
+    let b = halves(&mapped, Arc::new(theirs), Role::Opener, None, in_place, limit);
     (mapped, a, Some(b))
 }
 

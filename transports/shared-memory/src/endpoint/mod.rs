@@ -1,14 +1,10 @@
 //! A handle of a name: its block, its rendezvous, or both.
 
-mod accept;
-mod channel_factory;
-mod connect;
 mod settings;
 
 use std::any::Any;
 use std::ffi::CStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Source,
@@ -17,19 +13,10 @@ use anyipc_core::{
 
 use crate::block::Block;
 use crate::channel::{Receiver, Sender};
-use crate::kind::BLOCK;
-use crate::sys::{self, Dir};
-pub use accept::Acceptor;
-pub use channel_factory::{ChannelFactory, Side};
-pub use connect::{arm, source, try_connect};
+use anyipc_memory::BLOCK;
+use anyipc_memory::handover::{self, Acceptor};
+use anyipc_os::{Dir, check_generation, generation};
 pub(crate) use settings::Settings;
-
-/// The longest a begun handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(1);
-
-fn out_of_range(operation: Operation) -> Error {
-    Error::new(operation, ErrorKind::InvalidOption).because("no channel has this capacity")
-}
 
 /// A handle of a shared-memory name.
 #[derive(Debug)]
@@ -50,7 +37,7 @@ impl Endpoint {
         acceptor: Option<Acceptor>,
         block: Option<Block>,
     ) -> Self {
-        Self { name: name.clone(), dir, settings, acceptor, block, generation: sys::generation() }
+        Self { name: name.clone(), dir, settings, acceptor, block, generation: generation() }
     }
 
     /// The named block, if the name has one.
@@ -65,7 +52,7 @@ impl Endpoint {
 
     /// Gives everything up; reports what the status of the block and of the owner's files says.
     pub(crate) fn close(mut self) -> Result<()> {
-        sys::check_generation(self.generation, Operation::Close)?;
+        check_generation(self.generation, Operation::Close)?;
         let owned = self.acceptor.take().map_or(Ok(()), Acceptor::close);
         match self.block.take() {
             Some(block) => block.close().and(owned),
@@ -83,7 +70,7 @@ impl anyipc_core::Endpoint for Endpoint {
     }
 
     fn try_connect(&self, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
-        sys::check_generation(self.generation, self.operation())?;
+        check_generation(self.generation, self.operation())?;
         match &self.acceptor {
             Some(acceptor) => {
                 let met = acceptor.try_accept(attempt, &self.settings);
@@ -94,28 +81,28 @@ impl anyipc_core::Endpoint for Endpoint {
                 }
                 met
             }
-            None => connect::try_connect(&self.dir, &BLOCK, &self.name, attempt, &self.settings),
+            None => handover::try_connect(&self.dir, &BLOCK, &self.name, attempt, &self.settings),
         }
     }
 
     fn arm(&self, attempt: &mut Attempt, _waiter: Waiter<'_>) -> Result<Armed> {
-        sys::check_generation(self.generation, self.operation())?;
+        check_generation(self.generation, self.operation())?;
         match &self.acceptor {
             Some(acceptor) => acceptor.arm(attempt),
-            None => Ok(connect::arm(attempt)),
+            None => Ok(handover::arm(attempt)),
         }
     }
 
     fn source(&self, attempt: &Attempt) -> Result<Source> {
         match &self.acceptor {
             Some(acceptor) => acceptor.source(),
-            None => connect::source(attempt),
+            None => handover::source(attempt),
         }
     }
 
     fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
         // A forked child does not have the page.
-        let ours = self.generation == sys::generation();
+        let ours = self.generation == generation();
         self.acceptor.as_ref().is_some_and(|acceptor| ours && acceptor.ready(keep, visit))
     }
 
@@ -132,7 +119,7 @@ impl anyipc_core::Endpoint for Endpoint {
 
     fn rejections(&self) -> Rejections {
         // A forked child does not know whether a thread of its parent held the lock on them.
-        let ours = self.generation == sys::generation();
+        let ours = self.generation == generation();
         self.acceptor.as_ref().filter(|_| ours).map(Acceptor::rejections).unwrap_or_default()
     }
 

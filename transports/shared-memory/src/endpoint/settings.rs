@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Options, Result, keys};
 
-use super::channel_factory::{ChannelFactory, Side};
 use crate::channel::{Layout, MAX_CAPACITY, MIN_CAPACITY, Receiver, SPARE, Sender, halves};
-use crate::region::{Extent, Region};
-use crate::sys::{Scope, check_platform, user};
+use anyipc_memory::handover::{ChannelFactory, Side};
+use anyipc_memory::{Extent, Region, check_platform};
+use anyipc_os::{Scope, user};
 
 /// The capacity of a direction at first, unless the address says otherwise: small, because every page of it is paid for
 /// when the channel is made, and stays although the connection is idle.

@@ -1,9 +1,9 @@
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use anyipc_core::{Operation, Result, Source};
-use anyipc_ring::Wake;
 
 use crate::sys::{self, Fd, Socket};
 
@@ -65,9 +65,18 @@ impl Link {
         }
     }
 
+    /// Two ends of one connection without a handshake, for tests.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        let (a, b) = Socket::pair()?;
+        Ok((Self::new(Arc::new(a)), Self::new(Arc::new(b))))
+    }
+
     /// Notes that something is sent.
     #[inline]
-    pub(crate) fn answer(&self) {
+    pub fn answer(&self) {
         // Looked at first: the halves may be two threads'.
         if !self.answers.load(Ordering::Relaxed) {
             self.answers.store(true, Ordering::Relaxed);
@@ -75,7 +84,7 @@ impl Link {
     }
 
     /// Whether anything was sent, for a receiver that takes it back.
-    pub(crate) fn answers(&self) -> Arc<AtomicBool> {
+    pub fn answers(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.answers)
     }
 
@@ -103,7 +112,7 @@ impl Link {
 
     /// Whether it is ours and the peer is not known to be gone, in one comparison.
     #[inline]
-    pub(crate) fn is_sound(&self) -> bool {
+    pub fn is_sound(&self) -> bool {
         self.sound.load(Ordering::Relaxed) == sys::generation()
     }
 
@@ -115,20 +124,6 @@ impl Link {
         self.is_gone()
     }
 
-    /// Wakes the peer, whose state word is `word`.
-    #[cold]
-    pub(crate) fn wake(&self, wake: Wake, word: &std::sync::atomic::AtomicU32) {
-        match wake {
-            Wake::Nobody => {}
-            Wake::Thread => sys::futex_wake(word, 1),
-            Wake::Reactor => self.ring_bell(),
-            Wake::Both => {
-                sys::futex_wake(word, 1);
-                self.ring_bell();
-            }
-        }
-    }
-
     /// One byte on the socket. A full socket is full of bells.
     pub fn ring_bell(&self) {
         if !self.socket.ring_bell() {
@@ -136,8 +131,8 @@ impl Link {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn hang_up(&self) {
+    /// Ends the connection, for tests: the peer sees what it sees of a death.
+    pub fn hang_up(&self) {
         self.socket.hang_up();
     }
 
@@ -215,12 +210,12 @@ impl Link {
     }
 
     /// Hands memory over to the peer. False if the socket is full or gone: not now.
-    pub(crate) fn hand_over(&self, memory: &Fd) -> bool {
+    pub fn hand_over(&self, memory: &Fd) -> bool {
         matches!(self.socket.send_with(&[1], &[memory]), Ok(1))
     }
 
     /// The memory that the peer handed over next, for the receiver.
-    pub(crate) fn handed_over(&self) -> Option<Fd> {
+    pub fn handed_over(&self) -> Option<Fd> {
         let mut shared = self.shared();
         let mut woken = Woken::default();
         if shared.handed.is_empty() {

@@ -10,11 +10,11 @@ pub fn coarse_ticks() -> u64 {
 }
 
 /// Not as wide everywhere.
-pub(crate) type Second = libc::time_t;
+pub type Second = libc::time_t;
 
 /// The second of the day's time, which may be set: good for telling that it is another one, at the cost of a load.
 #[inline]
-pub(crate) fn second() -> Second {
+pub fn second() -> Second {
     // SAFETY: without a place to write to, the call only returns the time.
     unsafe { libc::time(std::ptr::null_mut()) }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyipc_core::{Hello, Role};
 
-use crate::channel::{Link, ReadySlot};
+use super::link::Link;
+use super::ready::ReadySlot;
 use crate::region::{Extent, Region};
 use crate::sys::Fd;
 

@@ -7,7 +7,7 @@ use anyipc_os::{Fd, Quiet, generation, register};
 
 /// A shared mapping that a forked child does not have.
 #[derive(Debug)]
-pub(crate) struct Map {
+pub struct Map {
     start: NonNull<u8>,
     len: usize,
     generation: u32,
@@ -21,7 +21,7 @@ unsafe impl Sync for Map {}
 
 impl Map {
     /// Maps the first `len` bytes, rounded up to whole pages, for reading and writing.
-    pub(crate) fn new(fd: &Fd, len: usize) -> io::Result<Self> {
+    pub fn new(fd: &Fd, len: usize) -> io::Result<Self> {
         let page = rustix::param::page_size();
         let len = len
             .checked_next_multiple_of(page)
@@ -42,7 +42,7 @@ impl Map {
 
     /// Sees to it that a part has memory, so that touching it is no signal: pages are allocated, and are there. Both ends lie
     /// on pages. Fails where the system has no memory left, and on Linux before 5.14.
-    pub(crate) fn reserve(&self, start: usize, len: usize) -> io::Result<()> {
+    pub fn reserve(&self, start: usize, len: usize) -> io::Result<()> {
         if start.checked_add(len).is_none_or(|end| end > self.len) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
@@ -54,12 +54,13 @@ impl Map {
     }
 
     /// The first byte; page-aligned. Not mapped in a forked child: check the generation first.
-    pub(crate) fn as_ptr(&self) -> *mut u8 {
+    pub fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }
 
     /// The mapped bytes, a whole number of pages.
-    pub(crate) fn len(&self) -> usize {
+    #[expect(clippy::len_without_is_empty, reason = "it has one page or more")]
+    pub fn len(&self) -> usize {
         self.len
     }
 }

@@ -8,17 +8,22 @@ mod unsupported;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
 #[cfg(target_os = "linux")]
-pub use linux::{check_platform, coarse_ticks};
+pub use linux::{
+    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, page_size,
+    sealed_len, second,
+};
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unsupported::*;
 #[cfg(not(target_os = "linux"))]
-pub use unsupported::{check_platform, coarse_ticks};
+pub use unsupported::{
+    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, page_size,
+    sealed_len, second,
+};
 
 pub(crate) use anyipc_os::{
-    Dir, Fd, FileId, FileKind, FileNaming, Lock, NameLock, Pace, Scope, Set, Status, WakeFifo,
+    Dir, Fd, FileId, FileKind, FileNaming, Lock, NameLock, Pace, Set, Status, WakeFifo,
     check_generation, check_named, generation, hold, holders, insist, is_at, is_held,
-    is_number_locked, same_file, try_lock, try_lock_number, try_write_lock, unlock_number, user,
-    write_unlock,
+    is_number_locked, same_file, try_lock, try_lock_number, unlock_number, user,
 };
 
 /// The process and the user on the other side of a socket.

@@ -26,58 +26,74 @@ pub fn check_platform(operation: Operation) -> Result<()> {
     ))
 }
 
-pub(crate) fn page_size() -> usize {
+/// Bytes of a page.
+pub fn page_size() -> usize {
     4096
 }
 
+/// A shared mapping: there is none here.
 #[derive(Debug)]
-pub(crate) struct Map(Infallible);
+pub struct Map(Infallible);
 
 impl Map {
-    pub(crate) fn new(_fd: &Fd, _len: usize) -> io::Result<Self> {
+    /// Maps a file.
+    pub fn new(_fd: &Fd, _len: usize) -> io::Result<Self> {
         no()
     }
-    pub(crate) fn reserve(&self, _start: usize, _len: usize) -> io::Result<()> {
+    /// Sees to it that a part has memory.
+    pub fn reserve(&self, _start: usize, _len: usize) -> io::Result<()> {
         match self.0 {}
     }
-    pub(crate) fn as_ptr(&self) -> *mut u8 {
+    /// The first byte.
+    pub fn as_ptr(&self) -> *mut u8 {
         match self.0 {}
     }
-    pub(crate) fn len(&self) -> usize {
+    /// The mapped bytes.
+    #[expect(clippy::len_without_is_empty, reason = "there is none")]
+    pub fn len(&self) -> usize {
         match self.0 {}
     }
 }
 
+/// Nameless memory: there is none here.
 #[derive(Debug)]
-pub(crate) struct Anonymous(Infallible);
+pub struct Anonymous(Infallible);
 
 impl Anonymous {
-    pub(crate) fn new(_len: usize, _wanted: usize) -> io::Result<Self> {
+    /// Without any reserved.
+    pub fn new(_len: usize, _wanted: usize) -> io::Result<Self> {
         no()
     }
-    pub(crate) fn reserve_some(&mut self) -> io::Result<bool> {
+    /// Reserves the next piece.
+    pub fn reserve_some(&mut self) -> io::Result<bool> {
         match self.0 {}
     }
-    pub(crate) fn give_back_some(&mut self) -> bool {
+    /// Gives the last piece back.
+    pub fn give_back_some(&mut self) -> bool {
         match self.0 {}
     }
-    pub(crate) fn wanted(&self) -> usize {
+    /// Bytes that are reserved in the end.
+    pub fn wanted(&self) -> usize {
         match self.0 {}
     }
-    pub(crate) fn fd(&self) -> &Fd {
+    /// The memory.
+    pub fn fd(&self) -> &Fd {
         match self.0 {}
     }
 }
 
-pub(crate) fn anonymous(_len: usize, _wanted: usize) -> io::Result<Fd> {
+/// All at once.
+pub fn anonymous(_len: usize, _wanted: usize) -> io::Result<Fd> {
     no()
 }
 
-pub(crate) fn check_anonymous(_fd: &Fd, _len: usize) -> io::Result<()> {
+/// Accepts memory from a peer.
+pub fn check_anonymous(_fd: &Fd, _len: usize) -> io::Result<()> {
     no()
 }
 
-pub(crate) fn sealed_len(_fd: &Fd) -> io::Result<usize> {
+/// The bytes of a peer's memory.
+pub fn sealed_len(_fd: &Fd) -> io::Result<usize> {
     no()
 }
 
@@ -92,9 +108,11 @@ pub fn coarse_ticks() -> u64 {
     0
 }
 
-pub(crate) type Second = i64;
+/// A second of the day's time.
+pub type Second = i64;
 
-pub(crate) fn second() -> Second {
+/// The second of the day's time.
+pub fn second() -> Second {
     0
 }
 
@@ -104,6 +122,12 @@ pub(crate) struct Socket(Infallible);
 impl Socket {
     pub(crate) fn connect(_dir: &Dir, _name: &str) -> io::Result<Self> {
         no()
+    }
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+        no()
+    }
+    pub(crate) fn hang_up(&self) {
+        match self.0 {}
     }
     pub(crate) fn credentials(&self) -> io::Result<Credentials> {
         match self.0 {}

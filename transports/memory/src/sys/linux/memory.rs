@@ -18,7 +18,7 @@ const PIECE: usize = 256 << 10;
 /// Nameless memory of exactly `len` bytes, zeroed, of which the first ones are being reserved piece by piece. Before the
 /// others are touched, [`Map::reserve`](super::Map::reserve) has to reserve them.
 #[derive(Debug)]
-pub(crate) struct Anonymous {
+pub struct Anonymous {
     fd: Fd,
     /// Bytes to be reserved.
     wanted: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Anonymous {
 
 impl Anonymous {
     /// Without any reserved.
-    pub(crate) fn new(len: usize, wanted: usize) -> io::Result<Self> {
+    pub fn new(len: usize, wanted: usize) -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let fd = Fd::make(|| Ok(memfd_create("anyipc", flags)?))?;
         fd.lengthen(len)?;
@@ -37,7 +37,7 @@ impl Anonymous {
     }
 
     /// Reserves the next piece. True if all is reserved. A step that a signal interrupts does nothing.
-    pub(crate) fn reserve_some(&mut self) -> io::Result<bool> {
+    pub fn reserve_some(&mut self) -> io::Result<bool> {
         let piece = PIECE.min(self.wanted - self.reserved);
         if piece > 0 {
             match fallocate(&self.fd, FallocateFlags::empty(), self.reserved as u64, piece as u64) {
@@ -50,7 +50,7 @@ impl Anonymous {
     }
 
     /// Gives the last piece back, of memory that nobody else has. True if nothing is reserved any more.
-    pub(crate) fn give_back_some(&mut self) -> bool {
+    pub fn give_back_some(&mut self) -> bool {
         let start = self.reserved.saturating_sub(PIECE);
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match fallocate(&self.fd, hole, start as u64, (self.reserved - start) as u64) {
@@ -63,25 +63,25 @@ impl Anonymous {
     }
 
     /// Bytes that are reserved in the end.
-    pub(crate) fn wanted(&self) -> usize {
+    pub fn wanted(&self) -> usize {
         self.wanted
     }
 
     /// The memory, to be mapped and handed over once all is reserved.
-    pub(crate) fn fd(&self) -> &Fd {
+    pub fn fd(&self) -> &Fd {
         &self.fd
     }
 }
 
 /// All at once, for small memory.
-pub(crate) fn anonymous(len: usize, wanted: usize) -> io::Result<Fd> {
+pub fn anonymous(len: usize, wanted: usize) -> io::Result<Fd> {
     let mut memory = Anonymous::new(len, wanted)?;
     while !memory.reserve_some()? {}
     Ok(memory.fd)
 }
 
 /// Accepts memory from a peer only if it has `len` bytes and can never have fewer; else `InvalidData`.
-pub(crate) fn check_anonymous(fd: &Fd, len: usize) -> io::Result<()> {
+pub fn check_anonymous(fd: &Fd, len: usize) -> io::Result<()> {
     if sealed_len(fd)? == len {
         Ok(())
     } else {
@@ -90,7 +90,7 @@ pub(crate) fn check_anonymous(fd: &Fd, len: usize) -> io::Result<()> {
 }
 
 /// The bytes of a peer's memory, which can never be fewer; else `InvalidData`.
-pub(crate) fn sealed_len(fd: &Fd) -> io::Result<usize> {
+pub fn sealed_len(fd: &Fd) -> io::Result<usize> {
     // First: what follows asks the file system, which may be a process of the peer's (FUSE) that never
     // answers. Such a file has no seals.
     match fcntl_get_seals(fd) {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::HANDSHAKE;
 use super::channel_factory::{ChannelFactory, Side};
-use crate::channel::{Link, ReadySlot};
+use super::link::Link;
+use super::ready::ReadySlot;
 use crate::kind::Kind;
 use crate::region::Region;
 use crate::sys::{Credentials, Dir, Fd, Map, Socket, check_anonymous, user};

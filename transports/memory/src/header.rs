@@ -7,15 +7,15 @@ use crate::kind::Kind;
 use crate::sys::{self, Fd};
 
 /// The object stays when nobody holds it.
-pub(crate) const PERSIST: u32 = 1;
+pub const PERSIST: u32 = 1;
 /// The contents are a text and a NUL.
-pub(crate) const LPSZ: u32 = 2;
+pub const LPSZ: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"anyipc\0B";
 const LAYOUT: u32 = 1;
 
 /// Where the snapshot's control words lie in the first page: behind the header, in every page size.
-pub(crate) const SNAPSHOT: usize = 1024;
+pub const SNAPSHOT: usize = 1024;
 /// Where it is noted that the segment has companions.
 pub(crate) const COMPANIONS: usize = 1152;
 
@@ -38,11 +38,13 @@ struct Raw {
 
 /// What a valid header says.
 #[derive(Debug, Clone)]
-pub(crate) struct Header {
-    pub(crate) name: Name,
+pub struct Header {
+    /// The full name.
+    pub name: Name,
     /// Bytes of contents.
-    pub(crate) size: usize,
-    pub(crate) flags: u32,
+    pub size: usize,
+    /// `PERSIST`, `LPSZ`.
+    pub flags: u32,
 }
 
 /// Why a file is not a segment of this layout.

@@ -27,7 +27,7 @@ impl Region {
     }
 
     /// All of a mapping.
-    pub(crate) fn whole(map: Map) -> Self {
+    pub fn whole(map: Map) -> Self {
         let len = map.len();
         Self { map: Arc::new(map), start: 0, len }
     }
@@ -43,7 +43,8 @@ impl Region {
         })
     }
 
-    pub(crate) fn map(&self) -> &Arc<Map> {
+    /// The mapping that it lies in.
+    pub fn map(&self) -> &Arc<Map> {
         &self.map
     }
 

@@ -6,14 +6,13 @@ mod map;
 mod memory;
 mod socket;
 
-pub use clock::coarse_ticks;
-pub(crate) use clock::{Second, second};
+pub use clock::{Second, coarse_ticks, second};
 pub(crate) use futex::{futex_wait, futex_wake};
-pub(crate) use map::Map;
-pub(crate) use memory::{Anonymous, anonymous, check_anonymous, sealed_len};
+pub use map::Map;
+pub use memory::{Anonymous, anonymous, check_anonymous, sealed_len};
 pub(crate) use socket::{Listener, Socket, told, watch_numbered};
 
-pub(crate) use rustix::param::page_size;
+pub use rustix::param::page_size;
 
 use anyipc_core::{Operation, Result};
 

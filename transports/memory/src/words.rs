@@ -7,11 +7,11 @@ use anyipc_ring::words::CopyWords;
 use crate::bytes;
 
 /// Aligned words of a block.
-pub(crate) type Words<'a> = anyipc_ring::words::Words<'a, Wide>;
+pub type Words<'a> = anyipc_ring::words::Words<'a, Wide>;
 
 /// Copies by [`bytes`].
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wide;
+pub struct Wide;
 
 impl CopyWords for Wide {
     #[inline]

@@ -23,7 +23,7 @@ pub struct Kind {
     /// What the memory is called in errors and inventories.
     pub noun: &'static str,
     /// The middle of the names of files that belong to the memory and go when it goes, see
-    /// [`Memory::make_bell`](crate::parts::Memory::make_bell).
+    /// [`Memory::make_bell`](crate::Memory::make_bell).
     pub companion: Option<&'static str>,
     /// What belongs to the memory and is no file: gets the first [`CLEAN`] bytes of contents before the memory's file
     /// is removed, whoever removes it. They may hold anything.
@@ -34,7 +34,7 @@ pub struct Kind {
 pub const CLEAN: usize = 256;
 
 /// The blocks of `shm://`.
-pub(crate) static BLOCK: Kind = Kind {
+pub static BLOCK: Kind = Kind {
     prefix: "",
     suffix: ".block",
     heading: "anyipc-rendezvous 1",
@@ -61,7 +61,7 @@ impl Kind {
     }
 
     /// The lock files.
-    pub(crate) fn marks(&self) -> FileNaming {
+    pub fn marks(&self) -> FileNaming {
         FileNaming { prefix: self.prefix, suffix: LOCK, heading: self.heading }
     }
 

@@ -1,6 +1,7 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use anyipc_core::{Result, Source};
@@ -35,6 +36,14 @@ impl Socket {
             Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
         dir.reach(name, |path| Ok(connect(&fd, &SocketAddrUnix::new(path)?)?))?;
         Ok(Self(fd))
+    }
+
+    /// Two connected ones.
+    pub(crate) fn pair() -> io::Result<(Self, Self)> {
+        let (a, b) = UnixStream::pair()?;
+        a.set_nonblocking(true)?;
+        b.set_nonblocking(true)?;
+        Ok((Self(Fd::make(|| Ok(a.into()))?), Self(Fd::make(|| Ok(b.into()))?)))
     }
 
     /// The process and the user that called `connect` or `listen` on the other side.
@@ -114,9 +123,9 @@ impl Socket {
         bells
     }
 
-    #[cfg(test)]
+    /// Ends both directions.
     pub(crate) fn hang_up(&self) {
-        shutdown(&self.0, Shutdown::Both).unwrap();
+        let _ = shutdown(&self.0, Shutdown::Both);
     }
 
     /// What a reactor registers.

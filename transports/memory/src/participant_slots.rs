@@ -44,10 +44,10 @@ impl ParticipantSlots {
         region.u32(self.at(number) + PROCESS).load(Relaxed)
     }
 
-    /// Whether the holder of the ticket has left or died.
-    pub fn is_dead(&self, memory: &Memory, region: &Region, ticket: OwnerId) -> bool {
-        let number = ticket.seat();
-        if number >= self.count || !ticket.is_of(self.turn(region, number)) {
+    /// True if the holder with this owner id has left or died.
+    pub fn is_dead(&self, memory: &Memory, region: &Region, owner: OwnerId) -> bool {
+        let number = owner.seat();
+        if number >= self.count || !owner.is_of(self.turn(region, number)) {
             return true;
         }
         // Our own open file's locks are not shown to us. In doubt it lives.
@@ -62,7 +62,7 @@ pub struct ParticipantSlot {
     region: Region,
     seats: ParticipantSlots,
     number: u32,
-    ticket: OwnerId,
+    owner_id: OwnerId,
     generation: u32,
 }
 
@@ -97,7 +97,7 @@ impl ParticipantSlot {
                     region: region.clone(),
                     seats,
                     number,
-                    ticket: OwnerId::new(number, turn),
+                    owner_id: OwnerId::new(number, turn),
                     generation: generation(),
                 });
             }
@@ -111,9 +111,9 @@ impl ParticipantSlot {
         self.number
     }
 
-    /// Its holder's ticket.
-    pub fn ticket(&self) -> OwnerId {
-        self.ticket
+    /// What its holder is called in locks.
+    pub fn owner_id(&self) -> OwnerId {
+        self.owner_id
     }
 }
 

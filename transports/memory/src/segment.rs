@@ -26,13 +26,13 @@ pub(crate) use held::{clean, remove_companions};
 
 /// A segment to be made.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct New<'a> {
+pub struct New<'a> {
     /// Bytes of contents, 1 or more.
-    pub(crate) size: usize,
+    pub size: usize,
     /// `PERSIST`, `LPSZ`.
-    pub(crate) flags: u32,
+    pub flags: u32,
     /// The first contents, each piece at its offset; the rest is zero.
-    pub(crate) contents: &'a [(usize, &'a [u8])],
+    pub contents: &'a [(usize, &'a [u8])],
 }
 
 /// Puts persistent memory right that nobody holds, whatever killed those who did.
@@ -40,12 +40,12 @@ pub(crate) type Repair<'a> = &'a dyn Fn(&Region) -> Result<()>;
 
 impl<'a> New<'a> {
     /// A zeroed block.
-    pub(crate) fn block(size: usize) -> Self {
+    pub fn block(size: usize) -> Self {
         Self { size, flags: 0, contents: &[] }
     }
 
     /// A block that holds a text and a NUL.
-    pub(crate) fn lpsz(text: &'a [(usize, &'a [u8])]) -> Self {
+    pub fn lpsz(text: &'a [(usize, &'a [u8])]) -> Self {
         let len = text.iter().fold(0usize, |len, (_, piece)| len.saturating_add(piece.len()));
         Self { size: len.saturating_add(1), flags: LPSZ, contents: text }
     }
@@ -53,7 +53,7 @@ impl<'a> New<'a> {
 
 /// A mapped segment. Dropping it detaches.
 #[derive(Debug)]
-pub(crate) struct Segment {
+pub struct Segment {
     map: Arc<Map>,
     held: Held,
     header: Header,
@@ -62,7 +62,7 @@ pub(crate) struct Segment {
 
 impl Segment {
     /// Makes the block; `Exists` if one of the name is alive.
-    pub(crate) fn create(
+    pub fn create(
         dir: &Arc<Dir>,
         name: &Name,
         new: New<'_>,
@@ -77,19 +77,14 @@ impl Segment {
     }
 
     /// Attaches to a live block; `NotFound` if there is none.
-    pub(crate) fn open(
-        dir: &Arc<Dir>,
-        name: &Name,
-        timeout: Duration,
-        op: Operation,
-    ) -> Result<Self> {
+    pub fn open(dir: &Arc<Dir>, name: &Name, timeout: Duration, op: Operation) -> Result<Self> {
         Attach::new(dir, &BLOCK, name, timeout, op)
             .run(None, |_| Ok(()))
             .map(|(segment, _)| segment)
     }
 
     /// Attaches to the live block of this size, or makes it. True if it was made.
-    pub(crate) fn open_or_create(
+    pub fn open_or_create(
         dir: &Arc<Dir>,
         name: &Name,
         new: New<'_>,
@@ -105,7 +100,7 @@ impl Segment {
     ///
     /// # Errors
     /// `StatFailed` if the object's status cannot be read, as when its file was removed or replaced.
-    pub(crate) fn close(self) -> Result<()> {
+    pub fn close(self) -> Result<()> {
         sys::check_generation(self.generation, Operation::Close)?;
         let Self { map, mut held, .. } = self;
         drop(map);
@@ -114,73 +109,76 @@ impl Segment {
 
     /// Detaches from a segment that persists, and removes it if nobody else holds it and `unused`
     /// says so.
-    pub(crate) fn discard(mut self, unused: impl FnOnce(&Region) -> bool) {
+    pub fn discard(mut self, unused: impl FnOnce(&Region) -> bool) {
         let region = self.region();
         self.held.discard(|| unused(&region));
     }
 
     /// Looks, once a second at most, whether the name still means this segment; `Removed` if not.
-    pub(crate) fn check_named(&self, op: Operation) -> Result<()> {
+    pub fn check_named(&self, op: Operation) -> Result<()> {
         self.held.check_named(op)
     }
 
     /// The same, and `Removed` at every call since a look found it so.
-    pub(crate) fn insist_named(&self, op: Operation) -> Result<()> {
+    pub fn insist_named(&self, op: Operation) -> Result<()> {
         self.held.insist_named(op)
     }
 
     /// The same without a look of its own: `Removed` if one found it so.
-    pub(crate) fn recall_named(&self, op: Operation) -> Result<()> {
+    pub fn recall_named(&self, op: Operation) -> Result<()> {
         self.held.recall_named(op)
     }
 
     /// The contents, shared.
-    pub(crate) fn region(&self) -> Region {
+    pub fn region(&self) -> Region {
         Region::contents(&self.map)
     }
 
     /// From now on whoever removes the file removes its companions, too.
-    pub(crate) fn expect_companions(&self) {
+    pub fn expect_companions(&self) {
         companions(&self.map).store(1, Relaxed);
     }
 
     /// The file of a companion.
-    pub(crate) fn companion(&self, number: u32) -> Option<String> {
+    pub fn companion(&self, number: u32) -> Option<String> {
         self.held.companion(number)
     }
 
-    pub(crate) fn dir(&self) -> &Arc<Dir> {
+    /// The directory in which its file lies.
+    pub fn dir(&self) -> &Arc<Dir> {
         &self.held.dir
     }
 
     /// The first byte of contents; page-aligned.
-    pub(crate) fn contents(&self) -> *mut u8 {
+    pub fn contents(&self) -> *mut u8 {
         // In bounds: the mapping has the header's page and at least one more.
         self.map.as_ptr().wrapping_add(sys::page_size())
     }
 
     /// The first byte of the header's page.
-    pub(crate) fn page(&self) -> *mut u8 {
+    pub fn page(&self) -> *mut u8 {
         self.map.as_ptr()
     }
 
-    pub(crate) fn header(&self) -> &Header {
+    /// What the file said when it was opened or made.
+    pub fn header(&self) -> &Header {
         &self.header
     }
 
-    pub(crate) fn generation(&self) -> u32 {
+    /// The fork generation in which it was attached.
+    pub fn generation(&self) -> u32 {
         self.generation
     }
 
     /// The open file, for the writers' lock.
-    pub(crate) fn fd(&self) -> &Fd {
+    pub fn fd(&self) -> &Fd {
         &self.held.fd
     }
 }
 
 impl Header {
     /// `Mismatch` unless the segment has `size` bytes.
-    pub(crate) fn check_size(&self, size: usize, op: Operation) -> Result<()> {
+    pub fn check_size(&self, size: usize, op: Operation) -> Result<()> {
         if self.size == size {
             return Ok(());
         }

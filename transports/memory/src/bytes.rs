@@ -99,11 +99,11 @@ unsafe fn copy_blocks(_from: *const u8, _to: *mut u8, _len: usize) -> usize {
 }
 
 /// Messages up to so many bytes are copied without a call, which would cost more than the copy.
-pub(crate) const SHORT: usize = 64;
+pub const SHORT: usize = 64;
 
 /// Copies `from`, at most [`SHORT`] bytes, to `to`, which is as long.
 #[inline]
-pub(crate) fn copy_short(from: &[u8], to: &mut [u8]) {
+pub fn copy_short(from: &[u8], to: &mut [u8]) {
     assert!(from.len() <= SHORT && from.len() == to.len());
     // SAFETY: `to` has room for all of `from`, and is borrowed.
     unsafe { write_short(from, to.as_mut_ptr()) };
@@ -111,7 +111,7 @@ pub(crate) fn copy_short(from: &[u8], to: &mut [u8]) {
 
 /// Appends `from`, at most [`SHORT`] bytes, to a vector that has room for so many.
 #[inline]
-pub(crate) fn append_short(from: &[u8], to: &mut Vec<u8>) {
+pub fn append_short(from: &[u8], to: &mut Vec<u8>) {
     let spare = to.spare_capacity_mut();
     assert!(from.len() <= SHORT && from.len() <= spare.len());
     // SAFETY: there is room for all of `from`, which is initialised then.
@@ -155,7 +155,7 @@ unsafe fn write_ends<const N: usize>(from: &[u8], to: *mut u8) {
 
 /// Brings a cache line near, where the processor has an instruction for that. Reads nothing.
 #[inline]
-pub(crate) fn prefetch(line: *const u8) {
+pub fn prefetch(line: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the instruction takes any address and never faults; each such processor has it.
     unsafe {
@@ -167,7 +167,7 @@ pub(crate) fn prefetch(line: *const u8) {
 
 /// As [`prefetch`], to be written: other processors give the line up.
 #[inline]
-pub(crate) fn prefetch_to_write(line: *const u8) {
+pub fn prefetch_to_write(line: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: as in `prefetch`; processors that lack the instruction pass over it.
     unsafe {
@@ -179,7 +179,7 @@ pub(crate) fn prefetch_to_write(line: *const u8) {
 
 /// As [`prefetch_to_write`], eight lines of 64 bytes in one go.
 #[inline]
-pub(crate) fn prefetch_block_to_write(lines: *const u8) {
+pub fn prefetch_block_to_write(lines: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: as in `prefetch_to_write`.
     unsafe {

@@ -10,10 +10,11 @@ use anyipc_os::half_open::{Admission, HalfOpen, Handshake, Listening, Next, Rese
 use anyipc_os::lacks_descriptors;
 
 use super::channel_factory::{ChannelFactory, Side};
+use super::link::Link;
+use super::ready::{ReadyPage, ReadySlot};
+use super::rendezvous::Rendezvous;
 use super::{HANDSHAKE, out_of_range};
-use crate::channel::{Link, ReadyPage, ReadySlot};
 use crate::region::Region;
-use crate::rendezvous::Rendezvous;
 use crate::sys::{self, Anonymous, Credentials, Fd, Listener, Map, Set, Socket};
 
 /// The owner's side of the handshakes.

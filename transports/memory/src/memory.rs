@@ -41,7 +41,7 @@ pub struct Path<'a> {
 #[derive(Debug)]
 pub struct Memory {
     segment: Segment,
-    /// The seats of this process, see [`ParticipantSlot`](crate::parts::ParticipantSlot).
+    /// The seats of this process, see [`ParticipantSlot`](crate::ParticipantSlot).
     seats: Mutex<BTreeSet<u32>>,
 }
 

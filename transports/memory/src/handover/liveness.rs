@@ -1,0 +1,49 @@
+//! How often the halves look at the peer, and at the clock for that.
+
+use crate::sys;
+
+/// When a half last looked at the socket: it looks again after 100 ms of calls that tell nothing of the peer.
+#[derive(Debug)]
+pub struct Liveness {
+    looked: u64,
+    /// What the clock showed when it was read last.
+    now: u64,
+}
+
+/// In ticks of the coarse clock.
+const LOOK_EVERY: u64 = 95;
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Liveness {
+    /// It looked just now.
+    pub fn new() -> Self {
+        let now = sys::coarse_ticks();
+        Self { looked: now, now }
+    }
+
+    /// It looked long ago: a look is due.
+    pub fn long_ago() -> Self {
+        Self { looked: 0, now: 0 }
+    }
+
+    /// Whether it is time to look; then the time begins anew.
+    #[inline]
+    pub fn is_due(&mut self) -> bool {
+        self.now = sys::coarse_ticks();
+        let due = self.now.wrapping_sub(self.looked) >= LOOK_EVERY;
+        if due {
+            self.looked = self.now;
+        }
+        due
+    }
+
+    /// What the clock showed when it was last asked for: it moves on every few milliseconds.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+}

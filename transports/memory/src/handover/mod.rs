@@ -1,0 +1,29 @@
+//! How the owner of a name hands a channel's memory over to a connector, and what both sides keep of the
+//! handshake: the socket, which tells of the peer's death and wakes its reactor.
+
+mod accept;
+mod channel_factory;
+mod connect;
+mod link;
+mod liveness;
+mod ready;
+mod rendezvous;
+
+pub use accept::Acceptor;
+pub use channel_factory::{ChannelFactory, Side};
+pub use connect::{arm, source, try_connect};
+pub use link::{Half, Link};
+pub use liveness::Liveness;
+pub use ready::ReadySlot;
+pub use rendezvous::Rendezvous;
+
+use std::time::Duration;
+
+use anyipc_core::{Error, ErrorKind, Operation};
+
+/// The longest a begun handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(1);
+
+fn out_of_range(operation: Operation) -> Error {
+    Error::new(operation, ErrorKind::InvalidOption).because("no channel has this capacity")
+}
