@@ -16,7 +16,7 @@ pub mod half_open;
 mod lpsz;
 mod name_lock;
 mod named;
-mod write_atomically;
+mod publish;
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub use unix::*;
@@ -29,7 +29,7 @@ pub use group::{Group, GroupKind, files_of, insist, remove_groups, sweep_groups}
 pub use lpsz::{show_lpsz, store_lpsz};
 pub use name_lock::{FileNaming, NameLock};
 pub use named::{Pace, check_named};
-pub use write_atomically::write_atomically;
+pub use publish::{UNPUBLISHED, UnpublishedFile, write_atomically};
 
 use std::io;
 

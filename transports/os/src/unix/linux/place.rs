@@ -62,16 +62,29 @@ pub(in super::super) fn device(stat: &Stat) -> u64 {
     stat.st_dev
 }
 
+/// The path that leads to an open file where `/proc` is this process's.
+fn number_path(fd: &impl AsFd) -> PathBuf {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()).into()
+}
+
+/// A short path that leads to an open file. `None` without `/proc`, where it is another PID namespace's, or covered.
+fn path_of(fd: &impl AsFd) -> Option<PathBuf> {
+    let path = number_path(fd);
+    let (there, here) = (stat(&path).ok()?, fstat(fd).ok()?);
+    ((there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)).then_some(path)
+}
+
 impl Dir {
-    /// Makes a file without a name, mode 0600. Fails where the file system has no such files.
+    /// Makes a file without a name, mode 0600. Fails where the file system has no such files, and `Unsupported`
+    /// without `/proc`, which is needed to give it one.
     pub fn nameless_file(&self) -> io::Result<Fd> {
-        self.fresh(".", OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC)
+        let file = self.fresh(".", OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC)?;
+        path_of(&file).map(|_| file).ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
-    /// Gives a nameless file its name; `AlreadyExists` if it is taken. `NotFound` without `/proc`.
+    /// Gives a nameless file its name; `AlreadyExists` if it is taken.
     pub fn link_nameless(&self, fd: &Fd, name: &str) -> io::Result<()> {
-        let from = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
-        Ok(linkat(CWD, from, self, name, AtFlags::SYMLINK_FOLLOW)?)
+        Ok(linkat(CWD, number_path(fd), self, name, AtFlags::SYMLINK_FOLLOW)?)
     }
 
     /// Makes a call that knows no directories, with a path that is short however long the directory's is, and means
@@ -80,14 +93,8 @@ impl Dir {
     /// # Errors
     /// Those of the call; `InvalidFilename` without `/proc` if the path is too long for a socket.
     pub fn reach<T>(&self, name: &str, call: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-        let by_number = PathBuf::from(format!("/proc/self/fd/{}", self.as_fd().as_raw_fd()));
-        // Another directory, or none, where `/proc` is another PID namespace's, or is covered.
-        let leads_here = match (stat(&by_number), fstat(self)) {
-            (Ok(there), Ok(here)) => (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino),
-            _ => false,
-        };
-        if leads_here {
-            return call(&by_number.join(name));
+        if let Some(path) = path_of(self) {
+            return call(&path.join(name));
         }
         let path = self.path().join(name);
         if path.as_os_str().len() < SUN_PATH {
