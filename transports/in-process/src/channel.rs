@@ -8,25 +8,29 @@ use anyipc_core::{
 
 use crate::direction::{Direction, Hints};
 
-/// Both ends of a fresh channel; `hint` names the first end's receiver.
+/// Both ends of a new channel, the owner's first. `hint` is the number under which
+/// [`Endpoint::ready`](anyipc_core::Endpoint::ready) reports the owner's receiver, and where to
+/// report.
 pub(crate) fn pair(
     capacity: usize,
     hint: Option<(Arc<Hints>, u64)>,
 ) -> ((InProcessSender, InProcessReceiver), (InProcessSender, InProcessReceiver)) {
-    let (here, there) =
-        (Arc::new(Direction::new(capacity, hint)), Arc::new(Direction::new(capacity, None)));
+    let to_owner = Arc::new(Direction::new(capacity, hint));
+    let to_opener = Arc::new(Direction::new(capacity, None));
     (
-        (InProcessSender::new(there.clone()), InProcessReceiver::new(here.clone())),
-        (InProcessSender::new(here), InProcessReceiver::new(there)),
+        (InProcessSender::new(to_opener.clone()), InProcessReceiver::new(to_owner.clone())),
+        (InProcessSender::new(to_owner), InProcessReceiver::new(to_opener)),
     )
 }
 
-/// The sending half. Dropping it delivers what was sent, then closes the direction.
+/// The sending half of a channel. Dropping it closes the direction; the receiver still gets every
+/// frame that was sent.
 pub struct InProcessSender {
     direction: Arc<Direction>,
-    /// Where `fill` writes, so that the queue is not locked meanwhile.
+    /// What `fill` writes to: it must not run while the direction is locked. Grows to the longest
+    /// frame.
     scratch: Vec<u8>,
-    /// The length last asked for: what to wait for room for.
+    /// The length of the last frame that was tried, in bytes: `arm` waits until that many fit.
     wanted: usize,
 }
 
@@ -59,7 +63,7 @@ impl SendHalf for InProcessSender {
     ) -> Result<()> {
         self.check_length(max)?;
         self.wanted = max;
-        // Only this half takes room away: what is there now is there after `fill`.
+        // This half is the only one that uses room up: what is free now is free after `fill`.
         self.direction.check_room(max)?;
         if self.scratch.len() < max {
             self.scratch.resize(max, 0);
@@ -70,6 +74,7 @@ impl SendHalf for InProcessSender {
         }
     }
 
+    // Overridden to skip the copy into `scratch`.
     fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
         self.check_length(payload.len())?;
         self.wanted = payload.len();
@@ -79,36 +84,36 @@ impl SendHalf for InProcessSender {
 
 impl Wait for InProcessSender {
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
-        Ok(self.direction.arm_writer(waiter, self.wanted))
+        Ok(self.direction.arm_sender(waiter, self.wanted))
     }
 
     fn park(&mut self, timeout: Duration) {
-        self.direction.park_writer(timeout);
+        self.direction.park_sender(timeout);
     }
 
     fn disarm(&mut self) {
-        self.direction.disarm_writer();
+        self.direction.disarm_sender();
     }
 }
 
 impl Drop for InProcessSender {
     fn drop(&mut self) {
-        self.direction.sender_leaves();
+        self.direction.close_sender();
     }
 }
 
 impl fmt::Debug for InProcessSender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("InProcessSender")
-            .field("max_frame", &self.max_frame())
-            .finish_non_exhaustive()
+        let max_frame = self.max_frame();
+        f.debug_struct("InProcessSender").field("max_frame", &max_frame).finish_non_exhaustive()
     }
 }
 
-/// The receiving half. Dropping it tells the sender that nobody listens.
+/// The receiving half of a channel. Dropping it closes the direction; the sender then gets
+/// `Closed`.
 pub struct InProcessReceiver {
     direction: Arc<Direction>,
-    /// Where a frame lies while `read` looks at it, so that the queue is not locked meanwhile.
+    /// A copy of the frame that `read` looks at: it must not run while the direction is locked.
     scratch: Vec<u8>,
 }
 
@@ -126,6 +131,7 @@ impl RecvHalf for InProcessReceiver {
         Ok(())
     }
 
+    // Overridden to skip the copy into `scratch`.
     fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Flags> {
         self.direction.pop(buffer)
     }
@@ -137,21 +143,21 @@ impl RecvHalf for InProcessReceiver {
 
 impl Wait for InProcessReceiver {
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
-        Ok(self.direction.arm_reader(waiter))
+        Ok(self.direction.arm_receiver(waiter))
     }
 
     fn park(&mut self, timeout: Duration) {
-        self.direction.park_reader(timeout);
+        self.direction.park_receiver(timeout);
     }
 
     fn disarm(&mut self) {
-        self.direction.disarm_reader();
+        self.direction.disarm_receiver();
     }
 }
 
 impl Drop for InProcessReceiver {
     fn drop(&mut self) {
-        self.direction.receiver_leaves();
+        self.direction.close_receiver();
     }
 }
 

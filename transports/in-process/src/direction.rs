@@ -1,5 +1,13 @@
+//! One direction of a channel: a bounded queue of frames, one sender, one receiver.
+//!
+//! The wake-up protocol: a waiter stores itself in `State` under the lock, after it has checked
+//! under the same lock that there is nothing to do. The other side changes the state under the
+//! lock, takes the waiter out, and wakes it after unlocking. So a change is seen either by the
+//! waiter's check or by its wake-up. Transports without a lock need fences for this; see
+//! [`anyipc_core::Wait`].
+
 use std::collections::{BTreeSet, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -7,48 +15,57 @@ use anyipc_core::{
     Armed, Error, ErrorKind, FRAME_HEADER, Flags, FrameHeader, Operation, Result, Waiter,
 };
 
-use crate::lock;
+use crate::lock::lock;
 
 /// The longest frame of any channel, in bytes.
 const MAX_FRAME: usize = 64 << 10;
 
-/// The tokens of the channels that may have something to receive.
+/// The tokens of the channels that may have something to receive. Locked after a direction's state,
+/// never before it.
 pub(crate) type Hints = Mutex<BTreeSet<u64>>;
 
-/// One direction of a channel: a bounded queue of frames, one sender, one receiver.
+/// One direction of a channel.
 #[derive(Debug)]
 pub(crate) struct Direction {
     state: Mutex<State>,
-    reader_wakes: Condvar,
-    writer_wakes: Condvar,
+    /// Where a receiving thread parks.
+    receiver_parks: Condvar,
+    /// Where a sending thread parks.
+    sender_parks: Condvar,
+    /// The limit of `State::bytes`, in bytes.
     capacity: usize,
+    /// The hints of the owner's inbox and this channel's token in them.
     hint: Option<(Arc<Hints>, u64)>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The frames, each a [`FrameHeader`] and its payload. The memory is reused, never given back.
+    /// Whole frames, each a [`FrameHeader`] and its payload. The memory is reused, never given
+    /// back.
     bytes: VecDeque<u8>,
-    sender_left: bool,
-    receiver_left: bool,
-    reader: Option<Sleeper>,
-    /// The sleeping sender and the payload it needs room for.
-    writer: Option<(Sleeper, usize)>,
-    /// The hints name this direction.
-    hinted: bool,
+    sender_closed: bool,
+    receiver_closed: bool,
+    /// The receiver while it sleeps.
+    receiver: Option<Sleeper>,
+    /// The sender while it sleeps, and the length of the frame that must fit, in bytes.
+    sender: Option<(Sleeper, usize)>,
+    /// True while the hints contain this direction's token.
+    is_hinted: bool,
 }
 
-/// A task's waker is foreign code: it is cloned, woken and dropped without the lock.
+/// How to wake a waiter.
 #[derive(Debug)]
 enum Sleeper {
+    /// It parks on the condition variable of its half.
     Thread,
+    /// Foreign code: cloned, woken and dropped without the lock.
     Task(Waker),
 }
 
 impl Direction {
     pub(crate) fn new(capacity: usize, hint: Option<(Arc<Hints>, u64)>) -> Self {
-        let state = Mutex::default();
-        Self { state, reader_wakes: Condvar::new(), writer_wakes: Condvar::new(), capacity, hint }
+        let (receiver_parks, sender_parks) = (Condvar::new(), Condvar::new());
+        Self { state: Mutex::default(), receiver_parks, sender_parks, capacity, hint }
     }
 
     pub(crate) fn max_frame(&self) -> usize {
@@ -59,13 +76,13 @@ impl Direction {
         self.hint.as_ref().map(|(_, token)| *token)
     }
 
-    /// Whether a frame of `len` bytes could be pushed now.
+    /// `Ok` if a frame of `len` bytes can be pushed now.
     pub(crate) fn check_room(&self, len: usize) -> Result<()> {
         self.check(&lock(&self.state), len)
     }
 
     fn check(&self, state: &State, len: usize) -> Result<()> {
-        if state.receiver_left {
+        if state.receiver_closed {
             Err(Error::new(Operation::Send, ErrorKind::Closed))
         } else if !self.fits(state, len) {
             Err(Error::new(Operation::Send, ErrorKind::WouldBlock))
@@ -74,7 +91,7 @@ impl Direction {
         }
     }
 
-    /// An empty queue takes any frame, so that the longest one fits beside its header.
+    /// An empty queue takes any frame, so that a frame of `max_frame` fits beside its header.
     fn fits(&self, state: &State, len: usize) -> bool {
         state.bytes.is_empty() || state.bytes.len() + FRAME_HEADER + len <= self.capacity
     }
@@ -85,10 +102,10 @@ impl Direction {
         self.check(&state, payload.len())?;
         state.bytes.extend(FrameHeader { len: payload.len() as u32, flags }.encode());
         state.bytes.extend(payload);
-        self.hint(&mut state, true);
-        let reader = state.reader.take();
+        self.set_hint(&mut state, true);
+        let receiver = state.receiver.take();
         drop(state);
-        wake(reader, &self.reader_wakes);
+        wake(receiver, &self.receiver_parks);
         Ok(())
     }
 
@@ -96,10 +113,10 @@ impl Direction {
     pub(crate) fn pop(&self, buffer: &mut Vec<u8>) -> Result<Flags> {
         let mut state = lock(&self.state);
         let Some(header) = take_header(&mut state.bytes, self.max_frame())? else {
-            if state.sender_left {
+            if state.sender_closed {
                 return Err(Error::new(Operation::Receive, ErrorKind::Closed));
             }
-            self.hint(&mut state, false);
+            self.set_hint(&mut state, false);
             return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock));
         };
         let (front, back) = state.bytes.as_slices();
@@ -108,22 +125,23 @@ impl Direction {
         buffer.extend_from_slice(&front[..split]);
         buffer.extend_from_slice(&back[..len - split]);
         state.bytes.drain(..len);
-        let writer = match &state.writer {
+        // A sender whose frame does not fit yet sleeps on.
+        let sender = match &state.sender {
             Some((_, wanted)) if self.fits(&state, *wanted) => {
-                state.writer.take().map(|(sleeper, _)| sleeper)
+                state.sender.take().map(|(sleeper, _)| sleeper)
             }
             _ => None,
         };
         drop(state);
-        wake(writer, &self.writer_wakes);
+        wake(sender, &self.sender_parks);
         Ok(header.flags)
     }
 
-    fn hint(&self, state: &mut State, on: bool) {
+    fn set_hint(&self, state: &mut State, on: bool) {
         if let Some((hints, token)) = &self.hint
-            && state.hinted != on
+            && state.is_hinted != on
         {
-            state.hinted = on;
+            state.is_hinted = on;
             if on {
                 lock(hints).insert(*token)
             } else {
@@ -132,76 +150,76 @@ impl Direction {
         }
     }
 
-    pub(crate) fn arm_reader(&self, waiter: Waiter<'_>) -> Armed {
+    pub(crate) fn arm_receiver(&self, waiter: Waiter<'_>) -> Armed {
         let (sleeper, armed) = sleeper(waiter);
         let mut state = lock(&self.state);
-        if !state.bytes.is_empty() || state.sender_left {
+        if !state.bytes.is_empty() || state.sender_closed {
             return Armed::Ready;
         }
-        let forgotten = state.reader.replace(sleeper);
+        let old = state.receiver.replace(sleeper);
         drop(state);
-        drop(forgotten);
+        drop(old);
         armed
     }
 
-    pub(crate) fn arm_writer(&self, waiter: Waiter<'_>, wanted: usize) -> Armed {
+    pub(crate) fn arm_sender(&self, waiter: Waiter<'_>, wanted: usize) -> Armed {
         let (sleeper, armed) = sleeper(waiter);
         let mut state = lock(&self.state);
-        if self.fits(&state, wanted) || state.receiver_left {
+        if self.fits(&state, wanted) || state.receiver_closed {
             return Armed::Ready;
         }
-        let forgotten = state.writer.replace((sleeper, wanted));
+        let old = state.sender.replace((sleeper, wanted));
         drop(state);
-        drop(forgotten);
+        drop(old);
         armed
     }
 
-    pub(crate) fn park_reader(&self, timeout: Duration) {
-        self.park(&self.reader_wakes, timeout, |state| state.reader.is_some());
+    pub(crate) fn park_receiver(&self, timeout: Duration) {
+        self.park(&self.receiver_parks, timeout, |state| state.receiver.is_some());
     }
 
-    pub(crate) fn park_writer(&self, timeout: Duration) {
-        self.park(&self.writer_wakes, timeout, |state| state.writer.is_some());
+    pub(crate) fn park_sender(&self, timeout: Duration) {
+        self.park(&self.sender_parks, timeout, |state| state.sender.is_some());
     }
 
-    fn park(&self, wakes: &Condvar, timeout: Duration, asleep: fn(&State) -> bool) {
-        let state: MutexGuard<'_, State> = lock(&self.state);
-        let woken = wakes.wait_timeout_while(state, timeout, |state| asleep(state));
+    fn park(&self, parks: &Condvar, timeout: Duration, sleeps: fn(&State) -> bool) {
+        let woken = parks.wait_timeout_while(lock(&self.state), timeout, |state| sleeps(state));
         drop(woken.unwrap_or_else(PoisonError::into_inner));
     }
 
-    pub(crate) fn disarm_reader(&self) {
-        let forgotten = lock(&self.state).reader.take();
-        drop(forgotten);
+    pub(crate) fn disarm_receiver(&self) {
+        let sleeper = lock(&self.state).receiver.take();
+        drop(sleeper);
     }
 
-    pub(crate) fn disarm_writer(&self) {
-        let forgotten = lock(&self.state).writer.take();
-        drop(forgotten);
+    pub(crate) fn disarm_sender(&self) {
+        let sleeper = lock(&self.state).sender.take();
+        drop(sleeper);
     }
 
     /// The receiver gets what is queued, then `Closed`.
-    pub(crate) fn sender_leaves(&self) {
+    pub(crate) fn close_sender(&self) {
         let mut state = lock(&self.state);
-        state.sender_left = true;
-        self.hint(&mut state, true);
-        let reader = state.reader.take();
+        state.sender_closed = true;
+        self.set_hint(&mut state, true);
+        let receiver = state.receiver.take();
         drop(state);
-        wake(reader, &self.reader_wakes);
+        wake(receiver, &self.receiver_parks);
     }
 
-    /// The sender gets `Closed`; nobody will read what is queued.
-    pub(crate) fn receiver_leaves(&self) {
+    /// The sender gets `Closed`. What is queued is dropped, as it can no longer be received.
+    pub(crate) fn close_receiver(&self) {
         let mut state = lock(&self.state);
-        state.receiver_left = true;
+        state.receiver_closed = true;
         state.bytes = VecDeque::new();
-        self.hint(&mut state, false);
-        let writer = state.writer.take().map(|(sleeper, _)| sleeper);
+        self.set_hint(&mut state, false);
+        let sender = state.sender.take().map(|(sleeper, _)| sleeper);
         drop(state);
-        wake(writer, &self.writer_wakes);
+        wake(sender, &self.sender_parks);
     }
 }
 
+/// What to store for this waiter, and what to answer it. Called without the lock.
 fn sleeper(waiter: Waiter<'_>) -> (Sleeper, Armed) {
     match waiter {
         Waiter::Thread => (Sleeper::Thread, Armed::Park),
@@ -209,15 +227,16 @@ fn sleeper(waiter: Waiter<'_>) -> (Sleeper, Armed) {
     }
 }
 
-/// Called without the lock.
-fn wake(sleeper: Option<Sleeper>, wakes: &Condvar) {
+/// Wakes a waiter that was taken out of the state. Called without the lock.
+fn wake(sleeper: Option<Sleeper>, parks: &Condvar) {
     match sleeper {
-        Some(Sleeper::Thread) => wakes.notify_one(),
+        Some(Sleeper::Thread) => parks.notify_one(),
         Some(Sleeper::Task(waker)) => waker.wake(),
         None => {}
     }
 }
 
+/// Removes the next frame's header; `None` if the queue is empty.
 fn take_header(bytes: &mut VecDeque<u8>, max: usize) -> Result<Option<FrameHeader>> {
     if bytes.len() < FRAME_HEADER {
         return Ok(None);
@@ -259,9 +278,9 @@ mod tests {
         for _ in 0..5 {
             direction.push(Flags::NONE, &[0; 10]).unwrap();
         }
-        assert_eq!(direction.arm_writer(Waiter::Thread, 10), Armed::Park);
-        assert_eq!(direction.arm_writer(Waiter::Thread, 50), Armed::Park);
-        let sleeps = || lock(&direction.state).writer.is_some();
+        assert_eq!(direction.arm_sender(Waiter::Thread, 10), Armed::Park);
+        assert_eq!(direction.arm_sender(Waiter::Thread, 50), Armed::Park);
+        let sleeps = || lock(&direction.state).sender.is_some();
         let pop = || direction.pop(&mut Vec::new()).unwrap();
         pop();
         pop();

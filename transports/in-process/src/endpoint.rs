@@ -8,20 +8,23 @@ use anyipc_core::{
 };
 
 use crate::channel::{InProcessReceiver, InProcessSender};
-use crate::rendezvous::{Accepting, Connecting, Rendezvous, no_owner};
+use crate::rendezvous::{OpenerAttempt, OwnerAttempt, Rendezvous, no_owner};
 use crate::transport;
 
-/// How often to look where nobody can wake us: for an owner to come, and for a thread without a waker.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// How long to sleep where no event ends the sleep: until a name has an owner again, and in a
+/// thread that connects or accepts. A task has a waker for the latter.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// The handle of a name. An opener finds the owner by name anew with each attempt, so that it outlasts any
-/// number of owners.
+/// The handle of a name.
+///
+/// An opener looks the owner up with each attempt, so it stays usable when the name gets a new
+/// owner.
 #[derive(Debug)]
 pub struct InProcessEndpoint {
     name: Name,
-    /// The owner's own; an opener has none.
+    /// The rendezvous of an owner; `None` in an opener, and in an owner that was released.
     owned: Option<Arc<Rendezvous>>,
-    /// The capacity the opener's address insists on, or 0.
+    /// The capacity in bytes that the opener's address insists on, or 0.
     capacity: usize,
 }
 
@@ -37,9 +40,9 @@ impl InProcessEndpoint {
     /// Gives the name up. `StatFailed` if it had been removed by force.
     pub(crate) fn release(&mut self) -> Result<()> {
         let Some(rendezvous) = self.owned.take() else { return Ok(()) };
-        let ours = transport::remove(&self.name, |there| Arc::ptr_eq(there, &rendezvous));
+        let was_ours = transport::remove(&self.name, &rendezvous);
         rendezvous.end();
-        if ours {
+        if was_ours {
             return Ok(());
         }
         Err(Error::new(Operation::Close, ErrorKind::StatFailed)
@@ -76,8 +79,8 @@ impl Endpoint for InProcessEndpoint {
         if hello.capacity == 0 {
             hello.capacity = self.capacity as u64;
         }
-        let begin = || Connecting::begin(self.rendezvous().ok_or_else(no_owner)?, hello);
-        match attempt.progress(begin)?.take() {
+        let begin = || OpenerAttempt::begin(self.rendezvous().ok_or_else(no_owner)?, hello);
+        match attempt.progress(begin)?.take_outcome() {
             Some(outcome) => {
                 attempt.reset();
                 outcome
@@ -91,19 +94,18 @@ impl Endpoint for InProcessEndpoint {
             Waiter::Thread => None,
             Waiter::Task(waker) => Some(waker),
         };
-        let waits = if let Some(rendezvous) = &self.owned {
-            attempt.progress(|| Ok(Accepting::begin(rendezvous.clone())))?.arm(waker)
+        let has_to_wait = if let Some(rendezvous) = &self.owned {
+            attempt.progress(|| Ok(OwnerAttempt::begin(rendezvous.clone())))?.arm(waker)
+        } else if let Some(opener) = attempt.stored::<OpenerAttempt>() {
+            opener.arm(waker)
         } else {
-            match (attempt.stored::<Connecting>(), waker) {
-                (Some(connecting), Some(waker)) => connecting.arm(waker),
-                (Some(connecting), None) => !connecting.answered(),
-                (None, _) => return Ok(Armed::After(LOOK_AGAIN)),
-            }
+            // The name has no owner, and nothing tells when it gets one.
+            return Ok(Armed::After(POLL_INTERVAL));
         };
         Ok(match waker {
-            _ if !waits => Armed::Ready,
+            _ if !has_to_wait => Armed::Ready,
             Some(_) => Armed::Waker,
-            None => Armed::After(LOOK_AGAIN),
+            None => Armed::After(POLL_INTERVAL),
         })
     }
 

@@ -1,29 +1,30 @@
-//! `inproc://`: threads of one process, the smallest complete `anyipc` transport. Copy it to start yours.
+//! `inproc://`: channels between the threads of one process, the smallest complete `anyipc`
+//! transport. To write a transport of your own, start with a copy of this crate.
 //!
-//! - `transport`: the process-wide table of names; create, open, close, inventory
-//! - `rendezvous`: how an opener and the owner of a name meet
-//! - `endpoint`: the handle of a name
-//! - `channel`: the two halves of a channel
-//! - `direction`: one direction of a channel, a bounded queue of frames with its two waiters
+//! Read the files in this order:
 //!
-//! A name lives exactly as long as its owner, and so does the text that `alloc_lpsz` stores. Nothing
-//! survives the process; there is no other process for it to survive in, so `delivers-after-death` is not
-//! claimed. A forked child starts with a private copy of everything and reaches only itself.
+//! | file | contents |
+//! |---|---|
+//! | `transport.rs` | [`InProcess`]: the table of live names; create, open, close, inventory |
+//! | `endpoint.rs` | [`InProcessEndpoint`]: the handle of a name, an owner's or an opener's |
+//! | `rendezvous.rs` | how openers and the owner of a name meet: half-open handshakes |
+//! | `channel.rs` | [`InProcessSender`] and [`InProcessReceiver`]: the two halves of a channel |
+//! | `direction.rs` | one direction of a channel: a bounded queue of frames and its two waiters |
+//! | `lock.rs` | locking a mutex that nothing can poison |
+//!
+//! A name lives as long as its owner, and so does the text that `alloc_lpsz` stores. All state is
+//! in the memory of the process and ends with it, so the transport does not claim
+//! [`DELIVERS_AFTER_DEATH`](anyipc_core::Capabilities::DELIVERS_AFTER_DEATH). A forked child has a
+//! private copy of that memory and reaches only itself.
 #![forbid(unsafe_code)]
 
 mod channel;
 mod direction;
 mod endpoint;
+mod lock;
 mod rendezvous;
 mod transport;
 
 pub use channel::{InProcessReceiver, InProcessSender};
 pub use endpoint::InProcessEndpoint;
 pub use transport::InProcess;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// No lock here is ever held while a caller's code runs, so a poisoned one is still sound.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

@@ -1,3 +1,10 @@
+//! Where openers and the owner of a name meet.
+//!
+//! An opener queues a half-open handshake, which contains its hello, and waits for the outcome. The
+//! owner takes the oldest one, compares the hellos, and either makes a channel or rejects the
+//! opener. Wakers are cloned, woken and dropped without a lock, since a waker may call this
+//! transport.
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::{CStr, CString};
 use std::process;
@@ -8,17 +15,18 @@ use anyipc_core::{Attempt, Error, ErrorKind, Hello, Operation, Peer, Rejections,
 
 use crate::channel::{InProcessReceiver, InProcessSender, pair};
 use crate::direction::Hints;
-use crate::lock;
+use crate::lock::lock;
 
-/// The most openers that one call turns away.
-const MAX_TAKEN: usize = 64;
+/// The most openers that one call of `accept` rejects: a call does a bounded amount of work.
+const MAX_REJECTED: usize = 64;
 
-/// What `try_connect` hands out.
+/// What `try_connect` returns.
 pub(crate) type Connected = (InProcessSender, InProcessReceiver, Peer);
 
-/// What stands behind a name while its owner lives.
+/// The shared state of a name while its owner lives.
 #[derive(Debug)]
 pub(crate) struct Rendezvous {
+    /// Bytes in flight per direction of a channel.
     capacity: usize,
     text: Option<CString>,
     state: Mutex<State>,
@@ -27,35 +35,39 @@ pub(crate) struct Rendezvous {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The owner left, or the name was removed from under it.
-    gone: bool,
+    /// True once the owner left or the name was removed. No handshake is queued afterwards.
+    ended: bool,
+    /// Half-open handshakes, the oldest first.
     handshakes: VecDeque<Arc<Handshake>>,
-    /// The owner's sleeping attempts.
-    listeners: BTreeMap<u64, Waker>,
+    /// The wakers of the owner's sleeping attempts, by the attempt's number.
+    owner_wakers: BTreeMap<u64, Waker>,
     rejections: Rejections,
-    /// Numbers attempts and channels.
-    serial: u64,
+    /// The last number given to an owner's attempt or to a channel.
+    last_number: u64,
 }
 
-/// An opener at the door.
+/// A half-open handshake, shared by the opener and the rendezvous.
 #[derive(Debug)]
 struct Handshake {
     hello: Hello,
-    answer: Mutex<Answer>,
+    reply: Mutex<OwnerReply>,
 }
 
 #[derive(Debug, Default)]
-struct Answer {
+struct OwnerReply {
+    /// Set once by the owner, taken once by the opener.
     outcome: Option<Result<Connected>>,
+    /// The opener's waker while it sleeps. `None` once there is an outcome.
     waker: Option<Waker>,
 }
 
 impl Handshake {
-    fn answer(&self, outcome: Result<Connected>) {
-        let mut answer = lock(&self.answer);
-        answer.outcome = Some(outcome);
-        let waker = answer.waker.take();
-        drop(answer);
+    /// Stores the outcome and wakes the opener.
+    fn finish(&self, outcome: Result<Connected>) {
+        let mut reply = lock(&self.reply);
+        reply.outcome = Some(outcome);
+        let waker = reply.waker.take();
+        drop(reply);
         waker.into_iter().for_each(Waker::wake);
     }
 }
@@ -82,25 +94,27 @@ impl Rendezvous {
         lock(&self.state).rejections.clone()
     }
 
-    /// No one is let in any more; whoever waits hears `NoOwner`.
+    /// Ends the rendezvous: waiting openers get `NoOwner`, waiting owners look again and get
+    /// `Removed`.
     pub(crate) fn end(&self) {
         let mut state = lock(&self.state);
-        state.gone = true;
+        state.ended = true;
         let handshakes = std::mem::take(&mut state.handshakes);
-        let listeners = std::mem::take(&mut state.listeners);
+        let owner_wakers = std::mem::take(&mut state.owner_wakers);
         drop(state);
-        handshakes.into_iter().for_each(|handshake| handshake.answer(Err(no_owner())));
-        listeners.into_values().for_each(Waker::wake);
+        handshakes.into_iter().for_each(|handshake| handshake.finish(Err(no_owner())));
+        owner_wakers.into_values().for_each(Waker::wake);
     }
 
-    /// Lets the first matching opener in; those that do not match are told so and counted.
+    /// Makes a channel with the oldest opener that matches. Openers that do not match are rejected
+    /// and counted.
     pub(crate) fn accept(&self, attempt: &Attempt) -> Result<Connected> {
         let ours = Hello { capacity: self.capacity as u64, ..attempt.hello.clone() };
-        for _ in 0..MAX_TAKEN {
+        for _ in 0..MAX_REJECTED {
             let mut state = lock(&self.state);
-            if state.gone {
+            if state.ended {
                 return Err(Error::new(Operation::Accept, ErrorKind::Removed)
-                    .because("nobody finds the owner any more: close it and create it again"));
+                    .because("openers no longer find this owner: close it and create it again"));
             }
             let Some(handshake) = state.handshakes.pop_front() else {
                 return Err(Error::new(Operation::Accept, ErrorKind::WouldBlock));
@@ -109,18 +123,18 @@ impl Rendezvous {
                 state.rejections.count += 1;
                 state.rejections.last = Some(error.to_string());
                 drop(state);
-                handshake.answer(Reply::reject(&error).into_result().and(Err(error)));
+                handshake.finish(Reply::reject(&error).into_result().and(Err(error)));
                 continue;
             }
-            state.serial += 1;
-            let hint = attempt.inbox.then(|| (self.hints.clone(), state.serial));
+            state.last_number += 1;
+            let hint = attempt.inbox.then(|| (self.hints.clone(), state.last_number));
             drop(state);
             let ((sender, receiver), (their_sender, their_receiver)) = pair(self.capacity, hint);
-            let them = handshake.hello.clone();
-            handshake.answer(Ok((their_sender, their_receiver, peer(ours))));
-            return Ok((sender, receiver, peer(them)));
+            let theirs = handshake.hello.clone();
+            handshake.finish(Ok((their_sender, their_receiver, peer(ours))));
+            return Ok((sender, receiver, peer(theirs)));
         }
-        // More may wait: arming says so.
+        // More may be queued. `arm` answers `Ready` in that case, so they are not forgotten.
         Err(Error::new(Operation::Accept, ErrorKind::WouldBlock))
     }
 
@@ -128,6 +142,7 @@ impl Rendezvous {
     pub(crate) fn ready(&self, visit: &mut dyn FnMut(u64)) {
         let mut next = 0;
         loop {
+            // Locked for each token anew: `visit` runs without the lock.
             let Some(token) = lock(&self.hints).range(next..).next().copied() else { return };
             visit(token);
             next = token + 1;
@@ -139,91 +154,86 @@ fn peer(hello: Hello) -> Peer {
     Peer { pid: Some(process::id()), uid: None, hello }
 }
 
-/// An opener's attempt. Dropping it leaves the queue.
+/// An opener's attempt: its half-open handshake. Dropping it withdraws the handshake.
 #[derive(Debug)]
-pub(crate) struct Connecting {
-    at: Arc<Rendezvous>,
+pub(crate) struct OpenerAttempt {
+    rendezvous: Arc<Rendezvous>,
     handshake: Arc<Handshake>,
 }
 
-impl Connecting {
-    pub(crate) fn begin(at: Arc<Rendezvous>, hello: Hello) -> Result<Self> {
-        let handshake = Arc::new(Handshake { hello, answer: Mutex::default() });
-        let mut state = lock(&at.state);
-        if state.gone {
+impl OpenerAttempt {
+    /// Queues a handshake and wakes the owner. `NoOwner` if the rendezvous has ended.
+    pub(crate) fn begin(rendezvous: Arc<Rendezvous>, hello: Hello) -> Result<Self> {
+        let handshake = Arc::new(Handshake { hello, reply: Mutex::default() });
+        let mut state = lock(&rendezvous.state);
+        if state.ended {
             return Err(no_owner());
         }
         state.handshakes.push_back(handshake.clone());
-        let listeners = std::mem::take(&mut state.listeners);
+        let owner_wakers = std::mem::take(&mut state.owner_wakers);
         drop(state);
-        listeners.into_values().for_each(Waker::wake);
-        Ok(Self { at, handshake })
+        owner_wakers.into_values().for_each(Waker::wake);
+        Ok(Self { rendezvous, handshake })
     }
 
-    /// The owner's answer, once there is one.
-    pub(crate) fn take(&self) -> Option<Result<Connected>> {
-        lock(&self.handshake.answer).outcome.take()
+    /// Takes the outcome, once there is one.
+    pub(crate) fn take_outcome(&self) -> Option<Result<Connected>> {
+        lock(&self.handshake.reply).outcome.take()
     }
 
-    /// False if the answer is there already.
-    pub(crate) fn arm(&self, waker: &Waker) -> bool {
-        let waker = waker.clone();
-        let mut answer = lock(&self.handshake.answer);
-        let waits = answer.outcome.is_none();
-        let forgotten = std::mem::replace(&mut answer.waker, waits.then_some(waker));
-        drop(answer);
-        drop(forgotten);
-        waits
-    }
-
-    /// True if the answer is there.
-    pub(crate) fn answered(&self) -> bool {
-        lock(&self.handshake.answer).outcome.is_some()
-    }
-}
-
-impl Drop for Connecting {
-    fn drop(&mut self) {
-        lock(&self.at.state)
-            .handshakes
-            .retain(|handshake| !Arc::ptr_eq(handshake, &self.handshake));
-    }
-}
-
-/// An owner's sleeping attempt. Dropping it forgets the waker.
-#[derive(Debug)]
-pub(crate) struct Accepting {
-    at: Arc<Rendezvous>,
-    id: u64,
-}
-
-impl Accepting {
-    pub(crate) fn begin(at: Arc<Rendezvous>) -> Self {
-        let mut state = lock(&at.state);
-        state.serial += 1;
-        let id = state.serial;
-        drop(state);
-        Self { at, id }
-    }
-
-    /// False if there is someone to let in already. Without a waker it only looks.
+    /// True if the opener has to wait; the waker, if there is one, is then woken by the outcome.
     pub(crate) fn arm(&self, waker: Option<&Waker>) -> bool {
         let waker = waker.cloned();
-        let mut state = lock(&self.at.state);
-        if state.gone || !state.handshakes.is_empty() {
+        let mut reply = lock(&self.handshake.reply);
+        let has_to_wait = reply.outcome.is_none();
+        let old = std::mem::replace(&mut reply.waker, waker.filter(|_| has_to_wait));
+        drop(reply);
+        drop(old);
+        has_to_wait
+    }
+}
+
+impl Drop for OpenerAttempt {
+    fn drop(&mut self) {
+        let mut state = lock(&self.rendezvous.state);
+        state.handshakes.retain(|handshake| !Arc::ptr_eq(handshake, &self.handshake));
+    }
+}
+
+/// An owner's attempt that sleeps. Dropping it removes its waker.
+#[derive(Debug)]
+pub(crate) struct OwnerAttempt {
+    rendezvous: Arc<Rendezvous>,
+    number: u64,
+}
+
+impl OwnerAttempt {
+    pub(crate) fn begin(rendezvous: Arc<Rendezvous>) -> Self {
+        let mut state = lock(&rendezvous.state);
+        state.last_number += 1;
+        let number = state.last_number;
+        drop(state);
+        Self { rendezvous, number }
+    }
+
+    /// True if the owner has to wait; the waker, if there is one, is then woken by the next opener.
+    pub(crate) fn arm(&self, waker: Option<&Waker>) -> bool {
+        let waker = waker.cloned();
+        let mut state = lock(&self.rendezvous.state);
+        if state.ended || !state.handshakes.is_empty() {
             return false;
         }
-        let forgotten = waker.and_then(|waker| state.listeners.insert(self.id, waker));
+        let old = waker.and_then(|waker| state.owner_wakers.insert(self.number, waker));
         drop(state);
-        drop(forgotten);
+        drop(old);
         true
     }
 }
 
-impl Drop for Accepting {
+impl Drop for OwnerAttempt {
     fn drop(&mut self) {
-        let forgotten = lock(&self.at.state).listeners.remove(&self.id);
-        drop(forgotten);
+        let waker = lock(&self.rendezvous.state).owner_wakers.remove(&self.number);
+        drop(waker);
     }
 }
 
@@ -235,12 +245,12 @@ mod tests {
     fn what_is_given_up_leaves_nothing_behind() {
         let rendezvous = Arc::new(Rendezvous::new(100, None));
         for _ in 0..10 {
-            let accepting = Accepting::begin(rendezvous.clone());
-            assert!(accepting.arm(Some(Waker::noop())));
-            drop(accepting);
-            drop(Connecting::begin(rendezvous.clone(), Hello::default()).unwrap());
+            let attempt = OwnerAttempt::begin(rendezvous.clone());
+            assert!(attempt.arm(Some(Waker::noop())));
+            drop(attempt);
+            drop(OpenerAttempt::begin(rendezvous.clone(), Hello::default()).unwrap());
         }
         let state = lock(&rendezvous.state);
-        assert!(state.handshakes.is_empty() && state.listeners.is_empty());
+        assert!(state.handshakes.is_empty() && state.owner_wakers.is_empty());
     }
 }

@@ -10,85 +10,37 @@ use anyipc_core::{
 };
 
 use crate::endpoint::InProcessEndpoint;
-use crate::lock;
+use crate::lock::lock;
 use crate::rendezvous::Rendezvous;
 
+/// Bytes in flight per direction, unless the address says otherwise.
 const DEFAULT_CAPACITY: usize = 256 << 10;
 
-/// Every live name of the process.
+/// Every live name of the process. A name is in the table exactly as long as it has an owner,
+/// unless it was removed by force.
 static NAMES: Mutex<BTreeMap<Name, Arc<Rendezvous>>> = Mutex::new(BTreeMap::new());
 
+/// The rendezvous of a live name.
 pub(crate) fn find(name: &Name) -> Option<Arc<Rendezvous>> {
     lock(&NAMES).get(name).cloned()
 }
 
-/// Takes the name out if `which` agrees. Returns whether it did.
-pub(crate) fn remove(name: &Name, which: impl FnOnce(&Arc<Rendezvous>) -> bool) -> bool {
+/// Removes the name from the table if it still means this rendezvous. Returns true if it did.
+pub(crate) fn remove(name: &Name, rendezvous: &Arc<Rendezvous>) -> bool {
     let mut names = lock(&NAMES);
-    let ours = names.get(name).is_some_and(which);
-    ours && names.remove(name).is_some()
+    let same = names.get(name).is_some_and(|there| Arc::ptr_eq(there, rendezvous));
+    same && names.remove(name).is_some()
 }
 
 /// The `inproc://` transport: names and channels shared by the threads of one process.
 ///
-/// Options: `capacity` (bytes in flight per direction, 1 or more, default 64 KiB; frames are at most as long
-/// and at most 64 KiB) and the common ones. With `create=open_or_create`, `create` on a live name gives an
-/// opener.
+/// Options: `capacity` and the common ones. `capacity` is the number of bytes in flight per
+/// direction, 1 or more, 256 KiB by default. A frame has at most that many bytes, and at most 64
+/// KiB. With `create=open_or_create`, `create` of a live name returns an opener.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct InProcess;
 
-impl InProcess {
-    fn add(
-        &self,
-        name: &Name,
-        text: Option<CString>,
-        options: &Options,
-    ) -> Result<InProcessEndpoint> {
-        let operation = if text.is_some() { Operation::AllocLpsz } else { Operation::Create };
-        if options.has(keys::SIZE) {
-            return Err(Error::new(operation, ErrorKind::Unsupported)
-                .because("inproc:// has no blocks of memory; shm:// takes size="));
-        }
-        let capacity = capacity(options, operation)?.unwrap_or(DEFAULT_CAPACITY);
-        let adopt = text.is_none() && options.text(keys::CREATE) == Some("open_or_create");
-        match lock(&NAMES).entry(name.clone()) {
-            Entry::Vacant(entry) => {
-                let rendezvous = entry.insert(Arc::new(Rendezvous::new(capacity, text)));
-                Ok(InProcessEndpoint::owner(name.clone(), rendezvous.clone()))
-            }
-            Entry::Occupied(entry) if adopt => attach(name, entry.get(), options, operation),
-            Entry::Occupied(_) => Err(Error::new(operation, ErrorKind::Exists)
-                .because("its owner is alive; open it, or create it with create=open_or_create")),
-        }
-    }
-}
-
-/// An opener of a live name, if the options agree with it.
-fn attach(
-    name: &Name,
-    rendezvous: &Rendezvous,
-    options: &Options,
-    operation: Operation,
-) -> Result<InProcessEndpoint> {
-    let wanted = capacity(options, operation)?;
-    let actual = rendezvous.capacity();
-    if wanted.is_some_and(|wanted| wanted != actual) {
-        return Err(Error::new(operation, ErrorKind::Mismatch)
-            .because(format!("the owner chose capacity={actual}; leave it out to take any")));
-    }
-    Ok(InProcessEndpoint::opener(name.clone(), wanted.unwrap_or(0)))
-}
-
-fn capacity(options: &Options, operation: Operation) -> Result<Option<usize>> {
-    let Some(bytes) = options.number(keys::CAPACITY) else { return Ok(None) };
-    match usize::try_from(bytes) {
-        Ok(bytes) if bytes > 0 => Ok(Some(bytes)),
-        _ => Err(Error::new(operation, ErrorKind::InvalidOption)
-            .because(format!("capacity={bytes}: choose 1 or more bytes that fit into memory"))),
-    }
-}
-
-/// `size`, understood in order to say which transport has blocks.
+/// `size` is declared only to name the transport that has blocks.
 const SIZE: Key = Key { help: "not supported here: only shm:// has blocks", ..keys::SIZE };
 
 impl Transport for InProcess {
@@ -107,33 +59,31 @@ impl Transport for InProcess {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::CHANNEL.and(Capabilities::LPSZ).and(Capabilities::INVENTORY)
+        Capabilities::CHANNEL | Capabilities::LPSZ | Capabilities::INVENTORY
     }
 
     fn create(&self, name: &Name, options: &Options) -> Result<InProcessEndpoint> {
-        self.add(name, None, options)
+        add(name, None, options)
     }
 
     fn open(&self, name: &Name, options: &Options) -> Result<InProcessEndpoint> {
-        if options.has(keys::SIZE) {
-            return Err(Error::new(Operation::Open, ErrorKind::Unsupported)
-                .because("inproc:// has no blocks of memory; shm:// takes size="));
-        }
+        refuse_size(options, Operation::Open)?;
         match find(name) {
             Some(rendezvous) => attach(name, &rendezvous, options, Operation::Open),
             None => Err(Error::new(Operation::Open, ErrorKind::NotFound)
-                .because("no one in this process has created it")),
+                .because("nothing in this process owns the name; create it first")),
         }
     }
 
-    /// The text lives as long as the endpoint. `create=open_or_create` does not apply: a live name is `Exists`.
+    /// The text lives as long as the endpoint. `create=open_or_create` does not apply: a live name
+    /// is `Exists`.
     fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<InProcessEndpoint> {
         let text = CString::new(text).map_err(|error| {
             Error::new(Operation::AllocLpsz, ErrorKind::InvalidOption)
                 .because("a NUL ends the text; leave it out")
                 .from_source(error)
         })?;
-        self.add(name, Some(text), options)
+        add(name, Some(text), options)
     }
 
     fn close(&self, mut endpoint: InProcessEndpoint) -> Result<()> {
@@ -148,27 +98,79 @@ impl Transport for InProcess {
         Ok(find(name).iter().flat_map(|rendezvous| describe(name, rendezvous)).collect())
     }
 
-    /// With `force` the owner keeps its channels, but no one finds it any more.
+    /// With `force` the owner keeps its channels, but openers no longer find it.
     fn remove(&self, name: &Name, _options: &Options, force: bool) -> Result<()> {
         let Some(rendezvous) = find(name) else {
             return Err(Error::new(Operation::Remove, ErrorKind::NotFound)
-                .because("no one in this process has created it"));
+                .because("nothing in this process owns the name"));
         };
         if !force {
             return Err(Error::new(Operation::Remove, ErrorKind::Busy)
                 .because("its owner is alive; close it there, or use force"));
         }
-        remove(name, |there| Arc::ptr_eq(there, &rendezvous));
+        remove(name, &rendezvous);
         rendezvous.end();
         Ok(())
     }
 
-    /// Nothing: a crash leaves nothing behind.
+    /// Always empty: a crash leaves nothing behind.
     fn sweep(&self, _options: &Options, _fix: bool) -> Result<Vec<Object>> {
         Ok(Vec::new())
     }
 }
 
+/// Creates the name, with a text for `alloc_lpsz`, and becomes its owner.
+fn add(name: &Name, text: Option<CString>, options: &Options) -> Result<InProcessEndpoint> {
+    let operation = if text.is_some() { Operation::AllocLpsz } else { Operation::Create };
+    refuse_size(options, operation)?;
+    let capacity = capacity(options, operation)?.unwrap_or(DEFAULT_CAPACITY);
+    let adopt = text.is_none() && options.text(keys::CREATE) == Some("open_or_create");
+    match lock(&NAMES).entry(name.clone()) {
+        Entry::Vacant(entry) => {
+            let rendezvous = entry.insert(Arc::new(Rendezvous::new(capacity, text)));
+            Ok(InProcessEndpoint::owner(name.clone(), rendezvous.clone()))
+        }
+        Entry::Occupied(entry) if adopt => attach(name, entry.get(), options, operation),
+        Entry::Occupied(_) => Err(Error::new(operation, ErrorKind::Exists)
+            .because("its owner is alive; open it, or create it with create=open_or_create")),
+    }
+}
+
+/// An opener of a live name, if the options agree with the owner's.
+fn attach(
+    name: &Name,
+    rendezvous: &Rendezvous,
+    options: &Options,
+    operation: Operation,
+) -> Result<InProcessEndpoint> {
+    let wanted = capacity(options, operation)?;
+    let actual = rendezvous.capacity();
+    if wanted.is_some_and(|wanted| wanted != actual) {
+        return Err(Error::new(operation, ErrorKind::Mismatch)
+            .because(format!("the owner chose capacity={actual}; leave it out to take any")));
+    }
+    Ok(InProcessEndpoint::opener(name.clone(), wanted.unwrap_or(0)))
+}
+
+fn refuse_size(options: &Options, operation: Operation) -> Result<()> {
+    if options.has(keys::SIZE) {
+        return Err(Error::new(operation, ErrorKind::Unsupported)
+            .because("inproc:// has no blocks of memory; shm:// takes size="));
+    }
+    Ok(())
+}
+
+/// The capacity that the address says, in bytes.
+fn capacity(options: &Options, operation: Operation) -> Result<Option<usize>> {
+    let Some(bytes) = options.number(keys::CAPACITY) else { return Ok(None) };
+    match usize::try_from(bytes) {
+        Ok(bytes) if bytes > 0 => Ok(Some(bytes)),
+        _ => Err(Error::new(operation, ErrorKind::InvalidOption)
+            .because(format!("capacity={bytes}: choose 1 or more bytes that fit into memory"))),
+    }
+}
+
+/// The objects of one name: a block if it has a text, and the rendezvous.
 fn describe(name: &Name, rendezvous: &Rendezvous) -> impl Iterator<Item = Object> {
     let object = |kind, size, facts| Object {
         name: Some(name.clone()),

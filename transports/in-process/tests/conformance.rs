@@ -1,8 +1,8 @@
-//! The suite every transport passes.
+//! The conformance suite over `inproc://`, with the default capacity and with a tiny one.
 
 anyipc_conformance::suite!(anyipc_in_process::InProcess);
 
-/// So small that nearly every send has to wait.
+/// With 128 bytes nearly every send has to wait.
 mod tiny {
     use anyipc_conformance::Fixture;
     use anyipc_in_process::InProcess;

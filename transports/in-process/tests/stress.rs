@@ -1,4 +1,5 @@
-//! Hunts for lost wake-ups and lost messages: every sleep is unlimited but for a watchdog.
+//! Hunts for lost wake-ups and lost messages. Only a watchdog limits a sleep, so that a lost
+//! wake-up fails the test.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
@@ -40,7 +41,7 @@ fn wait_for(alarm: &Alarm) {
     }
 }
 
-/// Waits in a way that `dice` chooses: as a thread or a task, at once or after some false starts.
+/// Waits as a thread or as a task, at once or after a wait that was given up: `dice` chooses.
 fn doze(half: &mut dyn Wait, dice: u32) {
     if dice & 1 != 0 {
         let _ = half.arm(Waiter::Task(Waker::noop())).unwrap();
@@ -62,7 +63,7 @@ fn doze(half: &mut dyn Wait, dice: u32) {
             assert!(begun.elapsed() < WATCHDOG, "a thread was not woken");
         }
         Armed::Waker => wait_for(&alarm),
-        other => panic!("{other:?} is never said"),
+        other => panic!("a half never answers {other:?}"),
     }
 }
 
@@ -130,7 +131,9 @@ fn no_wake_and_no_message_is_lost() {
                 doze(&mut receiver, roll(&mut dice));
             }
         }
-        while let Err(error) = receiver.try_recv_with(&mut |_, _| panic!("a message too many")) {
+        while let Err(error) =
+            receiver.try_recv_with(&mut |_, _| panic!("more messages arrived than were sent"))
+        {
             if error.kind() == ErrorKind::Closed {
                 return;
             }
@@ -173,7 +176,8 @@ fn not_closed(result: Result<()>) -> bool {
     !matches!(result, Err(error) if error.kind() == ErrorKind::Closed)
 }
 
-/// Connects or accepts as a task; gives up with the endpoint's error, or when `stop` is set.
+/// Connects or accepts as a task. Ends with the error of the endpoint, or with `None` once `stop`
+/// is set.
 fn meet(
     endpoint: &InProcessEndpoint,
     stop: &AtomicBool,
@@ -186,14 +190,14 @@ fn meet(
             Err(error) if error.is_would_block() => {}
             Err(error) => return Err(Some(error)),
         }
-        assert!(Instant::now() < deadline, "nobody came");
+        assert!(Instant::now() < deadline, "no peer connected");
         let alarm = alarm();
         match endpoint.arm(&mut attempt, Waiter::Task(&Waker::from(alarm.clone()))).unwrap() {
             Armed::Ready => {}
             Armed::Waker if stop.load(Ordering::SeqCst) => return Err(None),
-            // Ends a little early now and then: attempts are given up in every state.
+            // A timeout ends an attempt in any of its states.
             Armed::Waker => thread::park_timeout(Duration::from_millis(100)),
-            other => panic!("{other:?} is not for a task"),
+            other => panic!("a task was told {other:?}"),
         }
     }
 }
