@@ -1,8 +1,8 @@
 use std::fmt;
 use std::ops::BitOr;
 
-/// What a transport can do. Claimed must work and unclaimed must answer `Unsupported`: the conformance
-/// suite checks both ways.
+/// What a transport can do. What it claims must work, and what it does not claim must answer
+/// `Unsupported`: the conformance suite checks both ways.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Capabilities(u16);
 
@@ -13,17 +13,17 @@ impl Capabilities {
     pub const CROSS_PROCESS: Self = Self(1);
     /// `size=` makes a block of memory that every holder sees.
     pub const BLOCK: Self = Self(1 << 1);
-    /// A block's contents stay when its creator leaves or dies, as long as anyone holds it.
+    /// The contents of a block stay when its creator leaves or dies, as long as a process holds it.
     pub const OUTLIVES_CREATOR: Self = Self(1 << 2);
-    /// `alloc_lpsz` and `lpsz` work.
+    /// `alloc_lpsz` and `read_lpsz` work.
     pub const LPSZ: Self = Self(1 << 3);
     /// `connect` and `accept` give duplex channels.
     pub const CHANNEL: Self = Self(1 << 4);
-    /// What was sent with `Ok` is delivered even when the sender dies at once.
+    /// What was sent with `Ok` is delivered, even if the sender is killed at once.
     pub const DELIVERS_AFTER_DEATH: Self = Self(1 << 5);
-    /// `Channel::peer` knows the other side's process and user.
+    /// [`Peer`](crate::Peer) knows the other side's process, and its user where users have numbers.
     pub const PEER_CREDENTIALS: Self = Self(1 << 6);
-    /// Messages can stay while no process is attached.
+    /// Messages can stay in a queue while no process is attached.
     pub const PERSISTS: Self = Self(1 << 7);
     /// Messages carry priorities.
     pub const PRIORITIES: Self = Self(1 << 8);
@@ -46,18 +46,18 @@ impl Capabilities {
         (Self::INVENTORY, "inventory"),
     ];
 
-    /// Both sets together, in constant context.
+    /// The union of both sets, in constant context.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// True if everything in `other` is here.
+    /// True if this set contains all of `other`.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// The names of what is here.
+    /// The names of the capabilities in this set, in lower case.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES.into_iter().filter(move |(c, _)| self.contains(*c)).map(|(_, name)| name)
     }

@@ -1,4 +1,4 @@
-//! The object-safe twins, for those who choose a transport at run time.
+//! The object-safe forms of the traits, for a transport that is chosen at run time.
 
 use std::any::Any;
 use std::ffi::CStr;
@@ -9,10 +9,10 @@ use crate::{
     Options, Peer, Queue, RecvHalf, Rejections, Result, Role, SendHalf, Source, Transport, Waiter,
 };
 
-/// A channel's halves and who is on the other side, as [`DynEndpoint::try_connect`] gives them.
+/// The halves of a channel and its peer, as [`DynEndpoint::try_connect`] returns them.
 pub type DynHalves = (Box<dyn SendHalf>, Box<dyn RecvHalf>, Peer);
 
-/// [`Transport`], object-safe. Implemented for every transport.
+/// The object-safe form of [`Transport`], implemented for every transport.
 #[expect(missing_docs, reason = "each method is documented on Transport")]
 pub trait DynTransport: Debug + Send + Sync {
     fn schemes(&self) -> &'static [&'static str];
@@ -86,7 +86,7 @@ impl<T: Transport> DynTransport for T {
     }
 }
 
-/// [`Endpoint`], object-safe. Implemented for every endpoint.
+/// The object-safe form of [`Endpoint`], implemented for every endpoint.
 #[expect(missing_docs, reason = "each method is documented on Endpoint")]
 pub trait DynEndpoint: Debug + Send + Sync {
     fn role(&self) -> Role;

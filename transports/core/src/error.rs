@@ -13,19 +13,20 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// What failed, on which address, why, and what would have worked.
+/// What failed, at which address, why, and what would have worked.
 ///
-/// An error without details ([`Error::new`]) allocates nothing; the ones a busy loop meets
-/// (`WouldBlock`, `Closed`) are made that way.
+/// An error without details ([`Error::new`]) allocates nothing. `WouldBlock`, `Closed` and
+/// `TimedOut`, which busy loops meet, are made that way.
 ///
-/// An error is two words that travel in registers, as does a `Result<()>`: a result in memory that is read as a whole
-/// just after a part of it was written waits for every store before it, and so for the other side's cache.
+/// An error is two words, so that a `Result<()>` is returned in registers. Returned in memory, it
+/// would be written in parts and then read whole: such a load waits until all earlier stores have
+/// left the store buffer, and so for the cache lines of the other side.
 pub struct Error {
     case: Case,
     detail: Option<Box<Detail>>,
 }
 
-/// What failed and how, in one number: operation and kind, a byte each, and one, so that it is never zero.
+/// Operation and kind in one number, a byte each; plus one, so that it is never zero.
 #[derive(Clone, Copy)]
 struct Case(NonZero<u16>);
 
@@ -60,13 +61,14 @@ impl Error {
         Self { case: Case::new(operation, kind), detail: None }
     }
 
-    /// An operating-system failure: the kind follows from the error, `what` says which step failed.
+    /// A failure of the operating system. The kind follows from the error; `what` names the step
+    /// that failed.
     pub fn io(operation: Operation, what: &str, error: impl Into<io::Error>) -> Self {
         let error = error.into();
         Self::new(operation, ErrorKind::of_io(&error)).because(what).from_source(error)
     }
 
-    /// Adds the sentence that says why, and what would have worked.
+    /// Adds the sentence that says why it failed, and what would have worked.
     #[must_use]
     pub fn because(mut self, message: impl Into<String>) -> Self {
         self.detail().message = Some(message.into());
@@ -80,7 +82,7 @@ impl Error {
         self
     }
 
-    /// Adds the address, unless one is there.
+    /// Adds the address, unless the error has one.
     #[must_use]
     pub fn at(mut self, address: impl fmt::Display) -> Self {
         let detail = self.detail();
@@ -90,14 +92,14 @@ impl Error {
         self
     }
 
-    /// The same error as seen by another operation (the table of codes depends on it).
+    /// The same error of another operation, which the classic value depends on.
     #[must_use]
     pub fn during(mut self, operation: Operation) -> Self {
         self.case = Case::new(operation, self.kind());
         self
     }
 
-    /// The same details under another kind.
+    /// The same error with another kind.
     #[must_use]
     pub fn as_kind(mut self, kind: ErrorKind) -> Self {
         self.case = Case::new(self.operation(), kind);
@@ -108,27 +110,27 @@ impl Error {
         self.detail.get_or_insert_default()
     }
 
-    /// What a program can decide on.
+    /// The kind, by which a program decides what to do.
     pub const fn kind(&self) -> ErrorKind {
         self.case.kind()
     }
 
-    /// What was being done.
+    /// The operation that failed.
     pub const fn operation(&self) -> Operation {
         self.case.operation()
     }
 
-    /// The address, where known.
+    /// The address, if known.
     pub fn address(&self) -> Option<&str> {
         self.detail.as_ref()?.address.as_deref()
     }
 
-    /// The sentence that says why, where there is one.
+    /// The sentence that says why, if there is one.
     pub fn message(&self) -> Option<&str> {
         self.detail.as_ref()?.message.as_deref()
     }
 
-    /// The classic error value, where the operation has one.
+    /// The classic error value, if the operation has one for this kind.
     pub const fn code(&self) -> Option<SmCode> {
         SmCode::of(self.operation(), self.kind())
     }
@@ -171,7 +173,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// A text of the user's or a peer's as an error quotes it: in quotation marks, escaped, and cut after 80
+/// Quotes a text of a user or a peer for an error: in quotation marks, escaped, and cut after 80
 /// characters.
 pub fn excerpt(text: &str) -> String {
     match text.char_indices().nth(80) {

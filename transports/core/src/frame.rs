@@ -1,9 +1,10 @@
 use crate::{Error, ErrorKind, Operation, Result};
 
-/// Bytes of a [`FrameHeader`] on a byte stream.
+/// The length of an encoded [`FrameHeader`], in bytes.
 pub const FRAME_HEADER: usize = 8;
 
-/// What a frame is to the message it belongs to. Backends carry it beside the payload, unread.
+/// The place of a frame in its message. Backends carry the flags beside the payload and do not read
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Flags(u8);
 
@@ -12,7 +13,8 @@ impl Flags {
     pub const NONE: Self = Self(0);
     /// More fragments of the message follow.
     pub const MORE: Self = Self(1);
-    /// The fragments so far are to be forgotten; the frame is empty.
+    /// The receiver forgets the fragments so far: the sender gave the message up. The frame is
+    /// empty.
     pub const ABORT: Self = Self(2);
 
     const KNOWN: u8 = 3;
@@ -22,7 +24,7 @@ impl Flags {
         self.0
     }
 
-    /// Reads the wire form; `None` if it has bits this version does not know.
+    /// Reads the wire form; `None` if it has bits that this version does not know.
     #[inline]
     pub const fn from_bits(bits: u8) -> Option<Self> {
         if bits & !Self::KNOWN == 0 { Some(Self(bits)) } else { None }
@@ -34,8 +36,8 @@ impl Flags {
     }
 }
 
-/// The header before each frame of a byte stream: payload length (u32, little-endian), flags (u8), three
-/// zero bytes.
+/// The header before each frame of a byte stream: payload length (u32, little-endian), flags (u8),
+/// three zero bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameHeader {
     /// Bytes of payload that follow.
@@ -48,12 +50,15 @@ impl FrameHeader {
     /// The wire form.
     #[inline]
     pub const fn encode(self) -> [u8; FRAME_HEADER] {
-        // As one number: a header put together from bytes would have to be waited for by whoever copies it whole.
+        // One 8-byte store. After byte stores, an 8-byte load that copies the header would stall
+        // until all of them have left the store buffer.
         (self.len as u64 | (self.flags.0 as u64) << 32).to_le_bytes()
     }
 
-    /// Reads the wire form. A length over `max`, an unknown flag and a padding byte that is not zero are
-    /// `Corrupt`: whoever speaks on the other side does not speak this protocol.
+    /// Reads the wire form.
+    ///
+    /// # Errors
+    /// `Corrupt` for a length over `max`, an unknown flag, and a padding byte that is not zero.
     #[inline]
     pub fn decode(bytes: [u8; FRAME_HEADER], max: usize) -> Result<Self> {
         match Self::decode_any(bytes) {
@@ -62,7 +67,8 @@ impl FrameHeader {
         }
     }
 
-    /// The same without a limit, for who has no more bytes than that; `None` if it is no header.
+    /// As [`decode`](Self::decode) without a limit, for a caller that compares the length with the
+    /// bytes it has; `None` if it is no header.
     #[inline]
     pub fn decode_any(bytes: [u8; FRAME_HEADER]) -> Option<Self> {
         let number = u64::from_le_bytes(bytes);
@@ -71,7 +77,7 @@ impl FrameHeader {
     }
 }
 
-/// What is wrong with a header that claims so many bytes.
+/// The error for a header with this length.
 #[cold]
 fn corrupt(len: u32, max: usize) -> Error {
     Error::new(Operation::Receive, ErrorKind::Corrupt).because(if len as usize > max {

@@ -1,8 +1,8 @@
-//! What two sides tell each other before the first message.
+//! The handshake before the first message: its two messages and their wire form.
 //!
-//! The opener sends a [`Hello`], the owner answers with a [`Reply`]. Both begin with the same eight bytes
-//! (`AIPC`, protocol version u16, body length u16, little-endian), which never change, so that two versions
-//! can always tell each other apart.
+//! The opener sends a [`Hello`], the owner answers with a [`Reply`]. Both begin with a prefix of
+//! eight bytes: `AIPC`, the protocol version (u16) and the body's length (u16), little-endian. The
+//! prefix never changes, so that two versions always recognise each other.
 
 use crate::{Error, ErrorKind, Operation, Result};
 
@@ -16,25 +16,28 @@ pub const MAX_TYPE_NAME: usize = 255;
 const MAGIC: [u8; 4] = *b"AIPC";
 const PREFIX: usize = 8;
 
-/// What one side says about itself.
+/// What one side tells the other about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Hello {
     /// The transport's scheme, such as `shm`.
     pub transport: String,
-    /// The codec's id; 0 leaves the choice to the other side.
+    /// The id of the codec; 0 leaves the choice to the other side.
     pub codec: u8,
     /// The longest message this side accepts, in bytes.
     pub max_message: u64,
-    /// The capacity this side insists on, in bytes; 0 leaves it to the owner.
+    /// The capacity that this side insists on, in bytes per direction; 0 leaves it to the owner.
     pub capacity: u64,
-    /// The name of the type this side sends; `None` matches anything.
+    /// The name of the type that this side sends; `None` matches any.
     pub sends: Option<String>,
-    /// The name of the type this side receives; `None` matches anything.
+    /// The name of the type that this side receives; `None` matches any.
     pub receives: Option<String>,
 }
 
 impl Hello {
-    /// Checks the other side's hello against ours. The error reads the same on both ends.
+    /// Compares the other side's hello with this one.
+    ///
+    /// # Errors
+    /// `Mismatch`, which names what differs in the same words on both sides.
     pub fn check(&self, other: &Self) -> Result<()> {
         let differ = |what: &str, a: &str, b: &str| {
             let (a, b) = if a <= b { (a, b) } else { (b, a) };
@@ -60,7 +63,10 @@ impl Hello {
         Ok(())
     }
 
-    /// The wire form, at most [`MAX_HELLO`] bytes. Names that are too long are an error.
+    /// The wire form, at most [`MAX_HELLO`] bytes.
+    ///
+    /// # Errors
+    /// `InvalidName` if a name is longer than [`MAX_TYPE_NAME`].
     pub fn encode(&self) -> Result<Vec<u8>> {
         let mut body = vec![0, self.codec];
         body.extend(self.max_message.to_le_bytes());
@@ -71,7 +77,11 @@ impl Hello {
         Ok(with_prefix(body))
     }
 
-    /// Reads the wire form. `Ok(None)` means that more bytes are needed; with `Some`, that many were used.
+    /// Reads the wire form, and returns how many bytes it has. `Ok(None)`: more bytes are needed.
+    ///
+    /// # Errors
+    /// `Mismatch` for another protocol version, `Corrupt` for anything that is no hello. Both are
+    /// found as early as the bytes allow.
     pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>> {
         let Some((mut body, used)) = split(bytes)? else { return Ok(None) };
         if take::<1>(&mut body)? != [0] {
@@ -94,21 +104,23 @@ impl Hello {
     }
 }
 
-/// The owner's answer.
+/// The owner's answer to a hello.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// Come in; this is who I am.
+    /// The connector is accepted. This is the owner's hello.
     Welcome(Hello),
-    /// Stay out, and why.
+    /// The connector is rejected.
     Reject {
-        /// Only `Mismatch`, `PermissionDenied`, `OutOfMemory`, `Corrupt` and `Unsupported` travel; others arrive as `Io`.
+        /// `Mismatch`, `PermissionDenied`, `OutOfMemory`, `Corrupt` or `Unsupported`. Any other
+        /// kind arrives as `Io`.
         kind: ErrorKind,
-        /// The sentence the connector's error carries.
+        /// The message of the connector's error.
         message: String,
     },
 }
 
-const TRAVELLING: [ErrorKind; 6] = [
+/// The kinds that have a number on the wire: their place here.
+const WIRE_KINDS: [ErrorKind; 6] = [
     ErrorKind::Io,
     ErrorKind::Mismatch,
     ErrorKind::PermissionDenied,
@@ -118,7 +130,7 @@ const TRAVELLING: [ErrorKind; 6] = [
 ];
 
 impl Reply {
-    /// The rejection that tells the other side of `error`.
+    /// The rejection that carries this error, with at most 1000 bytes of its message.
     pub fn reject(error: &Error) -> Self {
         let mut message = error.message().unwrap_or("the owner refused").to_owned();
         while message.len() > 1000 {
@@ -128,6 +140,9 @@ impl Reply {
     }
 
     /// The wire form, at most [`MAX_HELLO`] bytes.
+    ///
+    /// # Errors
+    /// Those of [`Hello::encode`].
     pub fn encode(&self) -> Result<Vec<u8>> {
         match self {
             Self::Welcome(hello) => {
@@ -136,7 +151,7 @@ impl Reply {
                 Ok(bytes)
             }
             Self::Reject { kind, message } => {
-                let kind = TRAVELLING.iter().position(|k| k == kind).unwrap_or(0) as u8;
+                let kind = WIRE_KINDS.iter().position(|k| k == kind).unwrap_or(0) as u8;
                 let mut body = vec![2, kind];
                 body.extend_from_slice(message.as_bytes());
                 Ok(with_prefix(body))
@@ -144,14 +159,17 @@ impl Reply {
         }
     }
 
-    /// Reads the wire form. `Ok(None)` means that more bytes are needed; with `Some`, that many were used.
+    /// Reads the wire form, and returns how many bytes it has. `Ok(None)`: more bytes are needed.
+    ///
+    /// # Errors
+    /// Those of [`Hello::decode`].
     pub fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>> {
         let Some((mut body, used)) = split(bytes)? else { return Ok(None) };
         let reply = match take::<1>(&mut body)? {
             [1] => Self::Welcome(Hello::decode_body(body)?),
             [2] => {
                 let [kind] = take(&mut body)?;
-                let kind = TRAVELLING.get(usize::from(kind)).copied().unwrap_or(ErrorKind::Io);
+                let kind = WIRE_KINDS.get(usize::from(kind)).copied().unwrap_or(ErrorKind::Io);
                 Self::Reject { kind, message: String::from_utf8_lossy(body).into_owned() }
             }
             _ => return Err(not_ours("a welcome or a rejection was expected")),
@@ -159,8 +177,8 @@ impl Reply {
         Ok(Some((reply, used)))
     }
 
-    /// How many bytes a reply that is not whole yet lacks, at least: who reads no more than that reads nothing
-    /// of what follows the reply.
+    /// How many bytes an incomplete reply or hello lacks, at least. A side that reads no more than
+    /// that reads nothing of what follows it.
     pub fn missing(bytes: &[u8]) -> usize {
         let whole = match bytes.first_chunk::<PREFIX>() {
             Some(prefix) => PREFIX + usize::from(u16::from_le_bytes([prefix[6], prefix[7]])),
@@ -169,7 +187,7 @@ impl Reply {
         whole.saturating_sub(bytes.len())
     }
 
-    /// The welcome's hello, or the rejection as the connector's error.
+    /// The owner's hello, or the rejection as the connector's error.
     pub fn into_result(self) -> Result<Hello> {
         match self {
             Self::Welcome(hello) => Ok(hello),
@@ -194,7 +212,7 @@ fn with_prefix(body: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
-/// The body and the total length, once all bytes are there. Wrong magic is known from the first byte on.
+/// The body and the total length, once all bytes are there. A wrong first byte is an error already.
 fn split(bytes: &[u8]) -> Result<Option<(&[u8], usize)>> {
     let known = bytes.len().min(MAGIC.len());
     if bytes[..known] != MAGIC[..known] {
@@ -222,7 +240,7 @@ fn take<const N: usize>(body: &mut &[u8]) -> Result<[u8; N]> {
     Ok(*head)
 }
 
-/// A text is a length u16 (0xffff: none) and its UTF-8.
+/// Appends a text: its length (u16; 0xffff if there is none) and its UTF-8 bytes.
 fn put_text(body: &mut Vec<u8>, text: Option<&str>) -> Result<()> {
     let Some(text) = text else {
         body.extend([0xff, 0xff]);
@@ -285,7 +303,8 @@ mod tests {
 
         #[test]
         fn rejections_survive_the_wire(message in "\\PC{0,900}") {
-            let reply = Reply::reject(&Error::new(Operation::Accept, ErrorKind::Mismatch).because(message));
+            let error = Error::new(Operation::Accept, ErrorKind::Mismatch).because(message);
+            let reply = Reply::reject(&error);
             let bytes = reply.encode().unwrap();
             prop_assert_eq!(Reply::decode(&bytes).unwrap(), Some((reply, bytes.len())));
         }

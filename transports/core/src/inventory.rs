@@ -1,34 +1,36 @@
 use crate::Name;
 
-/// What is known about a named object on this machine.
+/// A named object on this machine, as an inventory shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// The full name. `None` if the object is too damaged to tell.
     pub name: Option<Name>,
-    /// What it is: `block`, `rendezvous`, `queue`.
+    /// The kind of object, such as `block`, `rendezvous` or `queue`.
     pub kind: &'static str,
-    /// Whether anyone holds it.
+    /// Whether a process holds it.
     pub state: ObjectState,
-    /// The operating-system object, usually a path.
+    /// The object of the operating system, usually a path.
     pub path: String,
-    /// Bytes of content, where it has any.
+    /// The length of its content in bytes, if it has any.
     pub size: Option<u64>,
-    /// The processes that hold it, as far as the platform tells.
+    /// The ids of the processes that hold it, as far as the platform knows them.
     pub holders: Vec<u32>,
-    /// Further facts, as label and value.
+    /// Further facts for people, as label and value.
     pub facts: Vec<(&'static str, String)>,
 }
 
-/// Whether anyone holds an object. The kernel's locks tell, never a pid or an age.
+/// Whether a process holds an object. A lock that dies with its holder decides that, never a
+/// process id or the age of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ObjectState {
     /// At least one process holds it.
     Live,
-    /// Nobody holds it: what a crash left, reclaimed by the next `create` or `open`, or by a sweep.
+    /// No process holds it: the leftover of a crash. The next `create` or `open` of its name, or a
+    /// sweep, reclaims it.
     Stale,
-    /// Nobody holds it and it is meant to stay.
+    /// No process holds it, and it is meant to stay (`persist=true`).
     Persistent,
-    /// Not an object of ours, or damaged.
+    /// Not an object of this transport, or damaged.
     Invalid,
 }
 

@@ -1,13 +1,13 @@
-//! Memory that is kept for the next message.
+//! Buffers that are kept for the next message.
 
-/// Memory of up to so many bytes is kept for good.
+/// A buffer of up to this many bytes is kept for good.
 pub const KEPT: usize = 64 << 10;
-/// What is larger is given back after so many messages in a row that did not need it.
+/// A larger one is freed after this many messages in a row that did not need it.
 const SHORTER: u64 = 8;
 
-/// Gives the memory back that one large message made, after `shorter` messages in a row that needed less than
-/// [`KEPT`], or none of it. The next large one allocates it again. Of a transport's half and of the facade's, the
-/// rule is the same.
+/// Frees a buffer that a large message made, after `shorter` messages in a row that needed at most
+/// [`KEPT`] bytes of it. The next large message allocates it again. The facade and the backends
+/// share this rule.
 pub fn give_back(memory: &mut Vec<u8>, shorter: u64) {
     if shorter >= SHORTER && memory.capacity() > KEPT {
         *memory = Vec::new();

@@ -5,12 +5,16 @@ use crate::{Error, ErrorKind, Operation, Result, excerpt};
 /// The longest name, in bytes of UTF-8.
 pub const MAX_NAME: usize = 255;
 
-/// The name of an object: any UTF-8 of 1–255 bytes without NUL, `/`, `\` or control characters, not `.` or `..`.
+/// The name of an object: UTF-8 of 1 to 255 bytes without NUL, `/`, `\` and control characters, and
+/// not `.` or `..`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Box<str>);
 
 impl Name {
-    /// Checks the rules; the error says which one is broken.
+    /// Checks the rules.
+    ///
+    /// # Errors
+    /// `InvalidName`; the message says which rule is broken.
     ///
     /// ```
     /// use anyipc_core::Name;
@@ -38,8 +42,9 @@ impl Name {
         &self.0
     }
 
-    /// A name that every file system takes: up to 24 readable bytes, `-`, and 32 hexadecimal digits of a
-    /// 128-bit FNV-1a hash of the exact bytes. Objects store their full name, so that a collision is noticed.
+    /// A name that every file system accepts: up to 24 readable bytes, `-`, and the 32 hexadecimal
+    /// digits of a 128-bit FNV-1a hash of the exact bytes. An object stores its full name, so a
+    /// collision is noticed (`NameCollision`).
     pub fn os_name(&self) -> String {
         let readable = |b: u8| {
             if b.is_ascii_alphanumeric() || b == b'.' || b == b'_' { b as char } else { '_' }
@@ -95,7 +100,8 @@ mod tests {
         fn any_name_is_safe_as_a_file_name(text in "\\PC{1,80}") {
             if let Ok(name) = Name::new(&text) {
                 let os = name.os_name();
-                prop_assert!(os.len() <= 57 && os.is_ascii() && !os.starts_with('.') && !os.contains('/'));
+                prop_assert!(os.len() <= 57 && os.is_ascii());
+                prop_assert!(!os.starts_with('.') && !os.contains('/'));
             }
         }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::{Error, ErrorKind, Operation, Result, excerpt};
 
-/// The keys that several transports share.
+/// The keys that several transports understand.
 pub mod keys {
     use super::{Key, KeyKind::*, Side::*};
 
@@ -34,7 +34,7 @@ pub mod keys {
         "codec of typed channels",
     )
     .or("postcard");
-    /// `scope`: who may reach the object.
+    /// `scope`: which users may reach the object.
     pub const SCOPE: Key = Key::new(
         "scope",
         Choice(&["user", "system"]),
@@ -42,7 +42,7 @@ pub mod keys {
         "user: this user only; system: every user of the machine",
     )
     .or("user");
-    /// `create`: what an existing object means.
+    /// `create`: what `create` does if the object is alive.
     pub const CREATE: Key = Key::new(
         "create",
         Choice(&["new", "open_or_create"]),
@@ -50,61 +50,62 @@ pub mod keys {
         "new: an existing object is an error; open_or_create: adopt it",
     )
     .or("new");
-    /// `trust`: whether messages are read and written in memory that the peer can write, too.
+    /// `trust`: whether closures work on memory that the peer can write, too.
     pub const TRUST: Key = Key::new(
         "trust",
         Choice(&["copy", "same-user"]),
         Both,
-        "copy: reading and writing closures get private memory; same-user: with a peer of this user they work in \
-         place, where it can change the bytes meanwhile",
+        "copy: reading and writing closures get private memory; same-user: with a peer of this \
+         user they work in place, where it can change the bytes meanwhile",
     )
     .or("copy");
-    /// `trust` where each message is a private copy anyway: understood, so that an address changes nothing but
-    /// its scheme.
+    /// `trust` of a transport whose messages are always private copies. It understands the key, so
+    /// that an address can change its scheme and nothing else.
     pub const TRUST_ANYWAY: Key =
         Key { help: "makes no difference here: closures always get private memory", ..TRUST };
 }
 
-/// The keys that the facade understands for every transport.
+/// The keys that the facade understands for every transport. A transport does not list them.
 pub const COMMON_KEYS: &[Key] =
     &[keys::MAX_MESSAGE, keys::WAIT, keys::TIMEOUT, keys::CODEC, keys::CREATE];
 
-/// An option that a transport understands.
+/// An option that a transport understands: `name=value` in an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     /// The word before `=`.
     pub name: &'static str,
-    /// What may stand after it.
+    /// The form of the value after it.
     pub kind: KeyKind,
-    /// Who it is for. An opener ignores the keys of the owner, except where they contradict the object.
+    /// The side that it is for. An opener may give a key of the owner; it then insists on that
+    /// value.
     pub side: Side,
     /// One line of help.
     pub help: &'static str,
-    /// What is in force where the address says nothing; `None` if that is no value of its own.
+    /// The value that applies if the address has none; `None` if that is no value of the key.
     pub default: Option<&'static str>,
 }
 
 impl Key {
-    /// A key, in constant context.
+    /// A key without a default, in constant context.
     pub const fn new(name: &'static str, kind: KeyKind, side: Side, help: &'static str) -> Self {
         Self { name, kind, side, help, default: None }
     }
 
-    /// The same key, with what is in force where the address says nothing.
+    /// The same key with a default.
     #[must_use]
     pub const fn or(self, default: &'static str) -> Self {
         Self { default: Some(default), ..self }
     }
 }
 
-/// What a key's value looks like.
+/// The form of a key's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {
     /// A number of bytes: `4096`, `64KiB`, `16MiB`, `1GiB`.
     Bytes,
-    /// A plain number.
+    /// A whole number.
     Count,
-    /// A time: `250us`, `100ms`, `5s`, `1m`.
+    /// A time with a unit: `250us`, `100ms`, `5s`, `1m`.
     Span,
     /// `true` or `false`.
     Flag,
@@ -114,10 +115,10 @@ pub enum KeyKind {
     Text,
 }
 
-/// Who a key is for.
+/// The side that a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Only the owner decides.
+    /// The owner decides.
     Owner,
     /// Each side decides for itself.
     Both,
@@ -136,8 +137,11 @@ enum Value {
 pub struct Options(Vec<(&'static str, Value)>);
 
 impl Options {
-    /// Reads `key=value` pairs. An unknown key, a value its key does not take, and a key given twice are
-    /// errors that name the choices.
+    /// Parses `key=value` pairs.
+    ///
+    /// # Errors
+    /// `InvalidOption` for an unknown key, a key that is given twice, and a value that its key does
+    /// not take. The message names the choices.
     pub fn parse<'a>(
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
         keys: &[&[Key]],
@@ -170,7 +174,7 @@ impl Options {
         self.value(key).is_some()
     }
 
-    /// The number of a [`KeyKind::Bytes`] or [`KeyKind::Count`] key.
+    /// The value of a [`KeyKind::Bytes`] or [`KeyKind::Count`] key, if it was given.
     pub fn number(&self, key: Key) -> Option<u64> {
         match self.value(key)? {
             Value::Number(n) => Some(*n),
@@ -178,7 +182,7 @@ impl Options {
         }
     }
 
-    /// The time of a [`KeyKind::Span`] key.
+    /// The value of a [`KeyKind::Span`] key, if it was given.
     pub fn span(&self, key: Key) -> Option<Duration> {
         match self.value(key)? {
             Value::Span(d) => Some(*d),
@@ -186,7 +190,7 @@ impl Options {
         }
     }
 
-    /// The same options with another time for a [`KeyKind::Span`] key, given or not.
+    /// The same options with this value for a [`KeyKind::Span`] key.
     #[must_use]
     pub fn with_span(mut self, key: Key, time: Duration) -> Self {
         self.0.retain(|(name, _)| *name != key.name);
@@ -194,12 +198,12 @@ impl Options {
         self
     }
 
-    /// The truth of a [`KeyKind::Flag`] key; absent is false.
+    /// The value of a [`KeyKind::Flag`] key; false if it was not given.
     pub fn flag(&self, key: Key) -> bool {
         matches!(self.value(key), Some(Value::Flag(true)))
     }
 
-    /// The word of a [`KeyKind::Choice`] or [`KeyKind::Text`] key.
+    /// The value of a [`KeyKind::Choice`] or [`KeyKind::Text`] key, if it was given.
     pub fn text(&self, key: Key) -> Option<&str> {
         match self.value(key)? {
             Value::Text(t) => Some(t),
@@ -230,14 +234,20 @@ fn parse_value(kind: KeyKind, text: &str) -> std::result::Result<Value, String> 
     }
 }
 
-/// Reads a number of bytes as a [`KeyKind::Bytes`] key has it; the error says what would be one.
+/// Parses the value of a [`KeyKind::Bytes`] key.
+///
+/// # Errors
+/// A sentence that shows valid values.
 pub fn parse_bytes(text: &str) -> std::result::Result<u64, String> {
     const UNITS: &[(&str, u64)] =
         &[("", 1), ("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     scaled(text, UNITS).ok_or("not a number of bytes such as 4096, 64KiB or 16MiB".into())
 }
 
-/// Reads a time as a [`KeyKind::Span`] key has it; the error says what would be one.
+/// Parses the value of a [`KeyKind::Span`] key.
+///
+/// # Errors
+/// A sentence that shows valid values.
 pub fn parse_span(text: &str) -> std::result::Result<Duration, String> {
     const UNITS: &[(&str, u64)] =
         &[("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000)];
@@ -246,7 +256,7 @@ pub fn parse_span(text: &str) -> std::result::Result<Duration, String> {
         .ok_or("not a time such as 250us, 100ms, 5s or 1m".into())
 }
 
-/// `digits` + unit; no sign, no fraction, no overflow.
+/// Parses digits and a unit. `None` for a sign, a fraction, an unknown unit and an overflow.
 fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);

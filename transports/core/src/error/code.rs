@@ -2,7 +2,7 @@ use std::fmt;
 
 use super::{ErrorKind, Operation};
 
-/// The five error values of the shared-memory library this project grew from.
+/// The five classic error values, from the shared-memory library that this project grew from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SmCode {
     /// `SM_CREATE_EXIST`, −1: the name exists.
@@ -40,7 +40,7 @@ impl SmCode {
         }
     }
 
-    /// The one table of operation × kind.
+    /// The one table from operation and kind to the classic value. Its first matching line counts.
     pub(super) const fn of(operation: Operation, kind: ErrorKind) -> Option<Self> {
         match (operation, kind) {
             (_, ErrorKind::OutOfMemory) => Some(Self::MemFail),

@@ -1,6 +1,6 @@
 use std::io;
 
-/// What was being done when an [`Error`](super::Error) arose. Together with the kind it selects the
+/// The operation in which an [`Error`](super::Error) arose. Together with the kind it selects the
 /// [`SmCode`](super::SmCode).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -33,12 +33,12 @@ pub enum Operation {
     Receive,
     /// Reading or writing the contents of a block.
     Block,
-    /// Taking, looking at or emptying a queue.
+    /// Getting a handle of a queue, or reading, purging or changing it.
     Queue,
 }
 
 impl Operation {
-    /// All of them, each at the place of its number.
+    /// All of them, each at the index of its number.
     pub(super) const ALL: [Self; 15] = [
         Self::Address,
         Self::Create,
@@ -79,15 +79,15 @@ impl Operation {
     }
 }
 
-/// The kind of an [`Error`](super::Error): what a program can decide on.
+/// The kind of an [`Error`](super::Error), by which a program decides what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The name is taken by a live object.
     Exists,
-    /// No object of this name is alive.
+    /// No live object has the name.
     NotFound,
-    /// The object has no owner to connect to (any more).
+    /// The object has no owner to connect to now.
     NoOwner,
     /// The name breaks the naming rules.
     InvalidName,
@@ -95,7 +95,7 @@ pub enum ErrorKind {
     InvalidAddress,
     /// An option's key or value is unknown, repeated or out of range.
     InvalidOption,
-    /// Two different names share one operating-system name.
+    /// Two different names have the same operating-system name.
     NameCollision,
     /// Both sides exist but disagree: version, layout, codec, type, size, transport.
     Mismatch,
@@ -107,41 +107,42 @@ pub enum ErrorKind {
     StatFailed,
     /// The operating system or the other side refuses this user.
     PermissionDenied,
-    /// An owner's call on an opener or the other way round.
+    /// A call for owners on an opener, or the other way round.
     WrongRole,
     /// This transport or platform cannot do it.
     Unsupported,
-    /// Nothing can be done now without waiting.
+    /// The call would have to wait.
     WouldBlock,
-    /// The time allowed has passed.
+    /// The deadline has passed.
     TimedOut,
     /// The other side closed in an orderly way; everything it sent has been delivered.
     Closed,
-    /// The other side died or hung up without closing, or gave its connect up while the owner accepted it.
+    /// The other side died or hung up without closing, or gave its connect up during the handshake.
     PeerGone,
     /// The handle belongs to the parent of this forked process.
     Forked,
-    /// The object is between two states (being reclaimed, being written) past the deadline.
+    /// The object stayed between two states (being reclaimed, being written) until the deadline, or
+    /// is alive and not to be removed.
     Busy,
-    /// A queue is full, and was told not to wait (`full=error`).
+    /// The queue is full and its `full=error` says not to wait.
     Full,
-    /// The message is longer than a limit allows.
+    /// The message is longer than a limit.
     MessageTooLarge,
-    /// A lock's previous owner died while holding it.
+    /// The previous owner of a lock died while it held the lock.
     OwnerDied,
     /// A value could not be encoded or decoded.
     Codec,
     /// An offset or length lies outside the block.
     OutOfBounds,
-    /// The operating system failed in a way no other kind describes.
+    /// The operating system failed in a way that no other kind describes.
     Io,
-    /// The object's name was removed or given to another object while this handle held it: the handle goes on
-    /// working with those that it has met, and nobody else finds it.
+    /// The name was removed or given to another object while this handle held it. The handle keeps
+    /// working with the peers that it has; others no longer find it.
     Removed,
 }
 
 impl ErrorKind {
-    /// All of them, each at the place of its number.
+    /// All of them, each at the index of its number.
     pub(super) const ALL: [Self; 27] = [
         Self::Exists,
         Self::NotFound,
@@ -237,7 +238,7 @@ impl ErrorKind {
         }
     }
 
-    /// The kind an operating-system error stands for.
+    /// The kind that an error of the operating system means.
     pub fn of_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::StorageFull
@@ -259,16 +260,16 @@ impl ErrorKind {
     }
 }
 
-/// The numbers are the places.
+/// Checks that `ALL` has each value at the index of its number.
 const _: () = {
     let mut place = 0;
     while place < Operation::ALL.len() {
-        assert!(Operation::ALL[place] as usize == place, "an operation is out of place");
+        assert!(Operation::ALL[place] as usize == place, "an operation is at the wrong index");
         place += 1;
     }
     place = 0;
     while place < ErrorKind::ALL.len() {
-        assert!(ErrorKind::ALL[place] as usize == place, "a kind is out of place");
+        assert!(ErrorKind::ALL[place] as usize == place, "a kind is at the wrong index");
         place += 1;
     }
 };
