@@ -2,7 +2,7 @@
 #![cfg(all(target_os = "linux", feature = "in-process", feature = "socket", feature = "tokio"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -13,8 +13,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyipc::{AsyncChannel, ErrorKind};
-use common::{alone, each, url, watched};
 use rustix::time::{ClockId, clock_gettime};
+use support::channels::alone;
+use support::schemes::{each, url};
+use support::watchdog::watched;
 use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{sleep, timeout};
 
@@ -82,7 +84,7 @@ fn never_blocks<F: Future<Output = ()>>(what: &str, call: impl Fn() -> F) {
 
 /// Both ends of a channel, the second one of a peer that does nothing.
 async fn pair(url: &str) -> (AsyncChannel, AsyncChannel) {
-    common::async_pair(url).await
+    support::channels::async_pair(url).await
 }
 
 #[test]

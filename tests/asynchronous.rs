@@ -2,13 +2,16 @@
 #![cfg(all(feature = "in-process", feature = "tokio"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyipc::{ErrorKind, Result};
-use common::{alone, another, async_pair as pair, each, pattern};
+use support::channels::{alone, async_pair as pair};
+use support::message::pattern;
+use support::schemes::{self, another, each, url};
+use support::watchdog::watched;
 
 /// Runs a test's future in a runtime of several threads.
 fn run(future: impl Future<Output = ()>) {
@@ -297,9 +300,9 @@ mod lost {
 #[cfg(unix)]
 #[test]
 fn a_lost_wake_up_is_made_good() {
-    common::watched("lost", || {
+    watched("lost", || {
         run_alone(async {
-            let url = common::url("lost", "wake");
+            let url = url("lost", "wake");
             let registry = anyipc::Registry::empty().with(lost::Lost);
             let owner = registry.create(&url).unwrap();
             let (a, b) = tokio::join!(owner.accept_async(), registry.connect_async(&url));
@@ -340,8 +343,8 @@ fn a_receiver_that_changes_its_mind_misses_nothing() {
     const MESSAGES: u32 = 3000;
     for alone in [true, false] {
         for wait in ["block", "adaptive"] {
-            for scheme in common::SCHEMES {
-                let url = format!("{}?wait={wait}", common::url(scheme, "moods"));
+            for scheme in schemes::all() {
+                let url = format!("{}?wait={wait}", url(scheme, "moods"));
                 let what = url.clone();
                 let test = async move {
                     let (mut a, b) = pair(&url).await;
@@ -385,7 +388,7 @@ fn a_receiver_that_changes_its_mind_misses_nothing() {
                     drop((to_a, from_a));
                     sending.await.unwrap();
                 };
-                common::watched(&what, move || if alone { run_alone(test) } else { run(test) });
+                watched(&what, move || if alone { run_alone(test) } else { run(test) });
             }
         }
     }

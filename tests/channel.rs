@@ -2,14 +2,16 @@
 #![cfg(feature = "in-process")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyipc::{Capabilities, ErrorKind, Result};
-use common::{another, can, each, pair, pair_with, pattern};
+use support::channels::{pair, pair_with};
+use support::message::pattern;
+use support::schemes::{another, can, each, url};
 
 fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
     result.unwrap_err().kind()
@@ -109,7 +111,7 @@ fn filling_in_place_works_above_one_frame() {
 fn the_lesser_limit_of_both_sides_holds() {
     each("limit", |url| {
         let (_owner, mut a, mut b) =
-            pair_with(&format!("{url}?max_message=1KiB"), "?max_message=1MiB");
+            pair_with(&format!("{url}?max_message=1KiB"), &format!("{url}?max_message=1MiB"));
         assert_eq!((a.max_message(), b.max_message()), (1024, 1024));
         for channel in [&mut a, &mut b] {
             channel.send(&[1; 1024]).unwrap();
@@ -193,7 +195,7 @@ fn every_way_to_wait_plays_ping_pong() {
     each("wait", |url| {
         for wait in ["spin", "block", "adaptive"] {
             let url = format!("{}?wait={wait}", another(url));
-            let (_owner, mut a, mut b) = pair_with(&url, &format!("?wait={wait}"));
+            let (_owner, mut a, mut b) = pair(&url);
             let echo = thread::spawn(move || {
                 while let Ok(message) = b.recv() {
                     b.send(&message).unwrap();
@@ -214,8 +216,7 @@ fn many_requests_may_be_on_their_way() {
     each("pipelined", |url| {
         for wait in ["block", "adaptive", "spin"] {
             let query = format!("?wait={wait}");
-            let (_owner, mut client, mut server) =
-                pair_with(&format!("{}{query}", another(url)), &query);
+            let (_owner, mut client, mut server) = pair(&format!("{}{query}", another(url)));
             let echo = thread::spawn(move || {
                 while let Ok(request) = server.recv() {
                     server.send(&request).unwrap();
@@ -286,12 +287,12 @@ fn a_sleeper_hears_of_the_end() {
     each("end", |url| {
         for wait in ["spin", "block", "adaptive"] {
             let query = format!("?wait={wait}");
-            let (_owner, mut a, mut b) = pair_with(&format!("{}{query}", another(url)), &query);
+            let (_owner, mut a, mut b) = pair(&format!("{}{query}", another(url)));
             let sleeper = thread::spawn(move || (b.recv().unwrap(), kind(b.recv())));
             a.send(b"x").unwrap();
             drop(a);
             assert_eq!(sleeper.join().unwrap(), (b"x".to_vec(), ErrorKind::Closed));
-            let (_owner, a, mut b) = pair_with(&format!("{}{query}", another(url)), &query);
+            let (_owner, a, mut b) = pair(&format!("{}{query}", another(url)));
             let sleeper = thread::spawn(move || kind(b.send(&vec![0; 8 << 20])));
             drop(a);
             assert_eq!(sleeper.join().unwrap(), ErrorKind::Closed);
@@ -302,7 +303,8 @@ fn a_sleeper_hears_of_the_end() {
 #[test]
 fn peers_know_each_other() {
     each("peer", |url| {
-        let (_owner, a, b) = pair_with(&format!("{url}?max_message=1MiB"), "?max_message=2MiB");
+        let (_owner, a, b) =
+            pair_with(&format!("{url}?max_message=1MiB"), &format!("{url}?max_message=2MiB"));
         // A port, for example, does not tell who is behind it.
         let told = url.starts_with("inproc") || can(url, Capabilities::PEER_CREDENTIALS);
         assert_eq!(a.peer().pid, told.then(std::process::id));
@@ -318,7 +320,7 @@ fn an_unusable_directory_is_told_at_once() {
     const CHILD: &str = "FACADE_DIRECTORY_CHILD";
     if std::env::var_os(CHILD).is_some() {
         let started = Instant::now();
-        let error = anyipc::connect(common::url("shm", "nowhere")).unwrap_err();
+        let error = anyipc::connect(url("shm", "nowhere")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "{error}");
         assert!(error.to_string().contains("ANYIPC_DIR"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());

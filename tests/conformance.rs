@@ -1,4 +1,4 @@
-//! Every compiled-in transport, chosen by URL through the registry, passes the suite.
+//! Every transport of the registry, chosen by its scheme, passes the suite.
 #![cfg(any(
     feature = "in-process",
     feature = "message-queue",
@@ -8,54 +8,40 @@
 ))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-use anyipc::Registry;
+mod support;
+
+use anyipc::{Address, Registry};
 use anyipc_conformance::Fixture;
+use support::schemes::{self, url};
 
-fn chosen_by(url: &str) -> Fixture<'static> {
-    let (transport, _) = Registry::global().resolve(&url.parse().unwrap()).unwrap();
-    Fixture::of(transport).sleeper(anyipc_os::sleep)
+/// A fixture for each transport.
+fn transports() -> impl Iterator<Item = Fixture<'static>> {
+    schemes::all().iter().map(|scheme| {
+        let address: Address = url(scheme, "any").parse().unwrap();
+        let fixture = Fixture::of(Registry::global().resolve(&address).unwrap().0);
+        let fixture = fixture.sleeper(anyipc_os::sleep);
+        if *scheme == "tcp" { fixture.names(port) } else { fixture }
+    })
 }
 
-#[cfg(feature = "in-process")]
-mod inproc {
-    anyipc_conformance::suite!(super::chosen_by("inproc://any"));
+/// A loopback address of this process's own.
+fn port(serial: u64) -> String {
+    let [.., b, c] = std::process::id().to_be_bytes();
+    format!("127.{}.{c}.3:{}", b.max(1), 20_000 + serial % 10_000)
 }
 
-#[cfg(all(feature = "shared-memory", target_os = "linux"))]
-mod shm {
-    anyipc_conformance::suite!(super::chosen_by("shm://any"));
-}
-
-#[cfg(all(feature = "message-queue", target_os = "linux"))]
-mod mq {
-    anyipc_conformance::suite!(super::chosen_by("mq://any"));
-}
+anyipc_conformance::suite!(for transports());
 
 /// The kernel's queues, small: all of a user's together have a limit.
 #[cfg(all(feature = "message-queue", target_os = "linux"))]
 mod posix {
-    anyipc_conformance::suite!(
-        super::chosen_by("mq://any").option("native", "posix").option("capacity", "4KiB")
-    );
-}
+    use super::*;
 
-#[cfg(all(feature = "named-pipe", any(target_os = "linux", target_os = "macos", windows)))]
-mod pipe {
-    anyipc_conformance::suite!(super::chosen_by("pipe://any"));
-}
-
-#[cfg(all(feature = "socket", any(target_os = "linux", target_os = "macos", windows)))]
-mod local {
-    anyipc_conformance::suite!(super::chosen_by("local://any"));
-}
-
-#[cfg(all(feature = "socket", any(target_os = "linux", target_os = "macos", windows)))]
-mod tcp {
-    /// A loopback address of this process's own.
-    fn address(serial: u64) -> String {
-        let [.., b, c] = std::process::id().to_be_bytes();
-        format!("127.{}.{c}.3:{}", b.max(1), 20_000 + serial % 10_000)
+    fn kernel_queues() -> Fixture<'static> {
+        let address: Address = "mq://any".parse().unwrap();
+        let fixture = Fixture::of(Registry::global().resolve(&address).unwrap().0);
+        fixture.sleeper(anyipc_os::sleep).option("native", "posix").option("capacity", "4KiB")
     }
 
-    anyipc_conformance::suite!(super::chosen_by("tcp://127.0.0.1:0").names(address));
+    anyipc_conformance::suite!(kernel_queues());
 }

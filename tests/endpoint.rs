@@ -2,14 +2,14 @@
 #![cfg(feature = "in-process")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::ffi::CString;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyipc::{Address, Capabilities, Endpoint, Error, ErrorKind, Registry, Role};
-use common::{another, each, url};
+use support::schemes::{self, another, can, each, url};
 
 fn code(error: &Error) -> Option<i32> {
     error.code().map(anyipc::SmCode::value)
@@ -82,7 +82,7 @@ fn text(owner: &Endpoint, opener: &Endpoint) -> CString {
 #[test]
 fn texts_are_kept() {
     each("lpsz", |url| {
-        if !common::can(url, Capabilities::LPSZ) {
+        if !can(url, Capabilities::LPSZ) {
             return;
         }
         let owner = anyipc::alloc_lpsz(url, "C:\\Users\\Me\\myfile.exw").unwrap();
@@ -92,7 +92,7 @@ fn texts_are_kept() {
         let error = anyipc::alloc_lpsz(another(url), "a\0b").unwrap_err();
         assert_eq!((error.kind(), code(&error)), (ErrorKind::InvalidOption, Some(-2)));
         assert!(error.to_string().contains("byte 1"), "{error}");
-        if common::can(url, Capabilities::BLOCK) {
+        if can(url, Capabilities::BLOCK) {
             let sized = format!("{}?size=4KiB", another(url));
             let error = anyipc::alloc_lpsz(sized, "text").unwrap_err();
             assert_eq!((error.kind(), code(&error)), (ErrorKind::InvalidOption, Some(-2)));
@@ -184,7 +184,7 @@ fn both_ends_hear_of_a_mismatch() {
 #[test]
 fn what_lives_is_listed() {
     each("list", |url| {
-        if !common::can(url, Capabilities::INVENTORY) {
+        if !can(url, Capabilities::INVENTORY) {
             return;
         }
         let owner = anyipc::create(url).unwrap();
@@ -205,9 +205,17 @@ fn what_lives_is_listed() {
 #[test]
 fn transports_describe_themselves() {
     let registry = Registry::new();
-    let schemes: Vec<_> = registry.transports().flat_map(|t| t.schemes()).copied().collect();
-    for scheme in common::SCHEMES {
-        assert!(schemes.contains(scheme));
+    let known: Vec<_> = registry.transports().flat_map(|t| t.schemes()).copied().collect();
+    for (index, scheme) in known.iter().enumerate() {
+        assert!(!known[..index].contains(scheme), "{scheme} twice");
+        let address = url(scheme, "describes").parse().unwrap();
+        assert!(registry.resolve(&address).unwrap().0.schemes().contains(scheme));
+    }
+    // Every transport is tested.
+    if cfg!(target_os = "linux") {
+        let channels =
+            registry.transports().filter(|t| t.capabilities().contains(Capabilities::CHANNEL));
+        assert_eq!(schemes::all().len(), channels.count());
     }
     let (transport, options) =
         registry.resolve(&"inproc://x?capacity=4KiB".parse().unwrap()).unwrap();
@@ -220,7 +228,7 @@ fn transports_describe_themselves() {
 #[test]
 fn trust_is_understood_by_each_transport() {
     let registry = Registry::new();
-    for scheme in common::SCHEMES {
+    for scheme in schemes::all() {
         for value in ["copy", "same-user"] {
             let address = format!("{scheme}://127.0.0.1:0?trust={value}").parse().unwrap();
             assert!(registry.resolve(&address).is_ok(), "{address}");
@@ -236,13 +244,12 @@ fn what_is_not_there_is_none() {
 
 #[test]
 fn another_scheme_on_the_other_side_is_told() {
-    let schemes =
-        common::SCHEMES.iter().filter(|s| common::can(&url(s, "x"), Capabilities::INVENTORY));
+    let schemes = schemes::all().iter().filter(|s| can(&url(s, "x"), Capabilities::INVENTORY));
     for scheme in schemes.filter(|scheme| **scheme != "tcp") {
         let there = url(scheme, "elsewhere");
         let name = there.split_once("://").unwrap().1;
         let _owner = anyipc::create(&there).unwrap();
-        for other in common::SCHEMES.iter().filter(|other| *other != scheme && **other != "tcp") {
+        for other in schemes::all().iter().filter(|other| *other != scheme && **other != "tcp") {
             let wrong = format!("{other}://{name}");
             let error = anyipc::open(&wrong).unwrap_err();
             assert_eq!((error.kind(), code(&error)), (ErrorKind::NotFound, Some(-3)), "{error}");

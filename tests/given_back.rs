@@ -2,7 +2,7 @@
 #![cfg(all(feature = "in-process", feature = "postcard"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyipc::{ErrorKind, Event, Inbox};
-use common::each;
+use support::schemes::each;
 
 /// Bytes that are allocated now.
 static LIVE: AtomicUsize = AtomicUsize::new(0);

@@ -1,7 +1,7 @@
 //! Messages taken apart and put together, against a transport that does what no honest one does.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::collections::VecDeque;
 use std::ffi::CStr;
@@ -13,7 +13,8 @@ use anyipc::transport::{
     SendHalf, Transport, Wait, Waiter, keys,
 };
 use anyipc::{Channel, Error, ErrorKind, Operation, Registry, Result, Role};
-use common::watched;
+use support::message::pattern;
+use support::watchdog::watched;
 
 type Frame = (Flags, Vec<u8>);
 
@@ -169,7 +170,7 @@ const ABORT: Flags = Flags::ABORT;
 fn a_message_is_taken_apart_at_the_frame() {
     let (peer, mut channel) = channel(&[], &[]);
     for len in [0, 1, 9, 10, 11, 19, 20, 21, 50] {
-        let message = common::pattern(len, 1);
+        let message = pattern(len, 1);
         channel.send(&message).unwrap();
         let frames = sent(&peer);
         let last = frames.len() - 1;

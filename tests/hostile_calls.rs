@@ -23,7 +23,8 @@ use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_op
 use rustix::time::{ClockId, clock_gettime};
 use support::process::{end_with_parent, say, serve, spawn_here};
 use support::random::Random;
-use support::{schemes, watchdog};
+use support::schemes;
+use support::watchdog::watchdog;
 
 /// How long each manner is suffered at least, by `accept` and again by an inbox.
 const SCENE: Duration = Duration::from_millis(400);
@@ -405,7 +406,7 @@ fn suffers(scheme: &str, manners: &[&[&str]]) {
             ("opener", "owner", opener),
         ];
         for (who, role, scene) in scenes {
-            let url = schemes::address(scheme, "calls") + &format!("?capacity={capacity}");
+            let url = schemes::url(scheme, "calls") + &format!("?capacity={capacity}");
             let mut hostile = spawn_here(&format!("hostile {url} {manner} {role}"));
             hostile.expect("ready");
             let mut longest = Longest::default();
@@ -433,7 +434,7 @@ fn message_queues() {
 #[test]
 fn a_queue() {
     let _watchdog = watchdog("queue", Duration::from_secs(120));
-    let url = schemes::address("mq", "calls");
+    let url = schemes::url("mq", "calls");
     let owner = anyipc::create(&url).unwrap();
     let mut queue = owner.queue().unwrap();
     let mut hostile = spawn_here(&format!("hostile {url} queue opener"));
@@ -473,4 +474,12 @@ fn local_sockets() {
 #[test]
 fn tcp() {
     suffers("tcp", &[MANNERS]);
+}
+
+/// The transports without a test of their own above.
+#[test]
+fn other_transports() {
+    let above = ["shm", "mq", "pipe", "local", "tcp"];
+    let others = schemes::between_processes().iter().filter(|scheme| !above.contains(scheme));
+    others.for_each(|scheme| suffers(scheme, &[MANNERS]));
 }

@@ -2,7 +2,7 @@
 #![cfg(feature = "in-process")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -17,7 +17,9 @@ use anyipc::transport::{
 };
 use anyipc::{Error, ErrorKind, Event, Inbox, Registry, Result};
 use anyipc_in_process::{InProcess, InProcessEndpoint};
-use common::{can, each, pattern, url, watched};
+use support::message::pattern;
+use support::schemes::{can, each, url};
+use support::watchdog::watched;
 
 fn inbox(url: &str) -> Inbox {
     Inbox::new(anyipc::create(url).unwrap()).unwrap()

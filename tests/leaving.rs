@@ -8,13 +8,15 @@
 ))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyipc::{Endpoint, Queue, Select};
-use common::{SCHEMES, alone, url, watched};
+use support::channels::alone;
+use support::schemes::{self, url};
+use support::watchdog::watched;
 use tokio::time::timeout;
 
 /// Longer than a wake-up takes on a busy machine, shorter than the 100 ms after which every sleeper looks again.
@@ -118,7 +120,7 @@ fn connected(owner: &Endpoint) -> (anyipc::Channel, anyipc::Channel) {
 
 #[test]
 fn an_acceptor_is_woken_in_the_thread_that_waits() {
-    for scheme in SCHEMES {
+    for scheme in schemes::all() {
         watched(scheme, move || {
             let owner = anyipc::create(url(scheme, "moved")).unwrap();
             let address = owner.address().clone();
@@ -144,7 +146,7 @@ fn an_acceptor_is_woken_in_the_thread_that_waits() {
 /// Each half waits in a thread, in another one, in a task and in a thread again.
 #[test]
 fn a_half_is_woken_where_it_waits() {
-    for scheme in SCHEMES {
+    for scheme in schemes::all() {
         watched(scheme, move || {
             let owner = anyipc::create(format!("{}?wait=block", url(scheme, "moved"))).unwrap();
             let (near, mut far) = connected(&owner);

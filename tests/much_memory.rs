@@ -2,7 +2,7 @@
 #![cfg(all(target_os = "linux", feature = "shared-memory", feature = "message-queue"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyipc::transport::{Attempt, DynEndpoint, Hello};
 use anyipc::{Acceptor, Address, ErrorKind, Inbox, Registry};
-use common::{url, watched};
+use support::schemes::url;
+use support::watchdog::watched;
 
 const MIB: u64 = 1 << 20;
 /// What one is looked at for is not another test's.

@@ -2,12 +2,13 @@
 #![cfg(feature = "in-process")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use common::each;
+use support::channels::pair;
+use support::schemes::each;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
@@ -34,7 +35,7 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn messages_allocate_nothing() {
     each("alloc", |url| {
-        let (_owner, mut a, mut b) = common::pair(url);
+        let (_owner, mut a, mut b) = pair(url);
         let mut buffer = Vec::new();
         let mut rounds = |count: u32| {
             for i in 0..count {
@@ -59,7 +60,7 @@ fn messages_allocate_nothing() {
 fn waiting_for_an_answer_allocates_nothing() {
     each("alloc-wait", |url| {
         let url = format!("{url}?wait=block");
-        let (_owner, mut a, mut b) = common::pair_with(&url, "?wait=block");
+        let (_owner, mut a, mut b) = pair(&url);
         let answering = std::thread::spawn(move || {
             let mut buffer = Vec::new();
             while b.recv_into(&mut buffer).is_ok() {

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::schemes::{SCHEMES, address};
-use support::watchdog;
+use support::schemes::{self, url};
+use support::watchdog::watchdog;
 
 /// The example, which cargo builds with the tests.
 fn program() -> PathBuf {
@@ -28,9 +28,7 @@ fn program() -> PathBuf {
 fn the_address_is_all_that_differs() {
     let _watchdog = watchdog("one program", Duration::from_secs(60));
     let mut told = Vec::new();
-    for url in
-        SCHEMES.iter().map(|scheme| address(scheme, "one")).chain(["inproc://one".to_owned()])
-    {
+    for url in schemes::all().iter().map(|scheme| url(scheme, "one")) {
         for wait in ["adaptive", "spin", "block"] {
             let output = Command::new(program())
                 .env("ANYIPC_ERRORS_URL", format!("{url}?wait={wait}"))

@@ -2,13 +2,14 @@
 #![cfg(all(target_os = "linux", feature = "message-queue"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test panics")]
 
-mod common;
+mod support;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyipc::{Endpoint, ErrorKind, Queue, Select};
-use common::{SCHEMES, can, url, watched};
+use support::schemes::{self, can, url};
+use support::watchdog::watched;
 
 const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_millis(250);
@@ -65,7 +66,7 @@ fn errors_name_the_address_and_what_would_work() {
     ] {
         assert_eq!((error.kind(), error.address()), (kind, Some(address.as_str())), "{error}");
     }
-    for scheme in SCHEMES {
+    for scheme in schemes::all() {
         let url = url(scheme, "none");
         let owner = anyipc::create(&url).unwrap();
         let has = can(&url, anyipc::Capabilities::QUEUE);

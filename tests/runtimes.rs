@@ -2,23 +2,24 @@
 #![cfg(all(feature = "in-process", feature = "tokio"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::time::Duration;
 
 use anyipc::ErrorKind;
-use common::{alone, another, async_pair as pair, each};
+use support::channels::{self, alone, async_pair as pair};
+use support::schemes::{another, each};
 
 #[test]
 fn there_and_back_again() {
     each("sync", |url| {
-        let (_owner, a, mut b) = common::pair(url);
+        let (_owner, a, mut b) = channels::pair(url);
         let error = a.into_async().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("tokio runtime"), "{error}");
         assert_eq!(b.recv().unwrap_err().kind(), ErrorKind::Closed);
         let url = another(url);
-        let (_owner, a, mut b) = common::pair(&url);
+        let (_owner, a, mut b) = channels::pair(&url);
         alone().block_on(async move {
             let mut a = a.into_async().unwrap();
             a.send(b"async").await.unwrap();

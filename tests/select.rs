@@ -2,13 +2,14 @@
 #![cfg(all(any(target_os = "linux", windows), feature = "in-process", feature = "socket"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyipc::{Acceptor, Channel, Endpoint, ErrorKind, Event, Inbox, Select, Selectable};
-use common::{SCHEMES, url, watched};
+use support::schemes::{self, url};
+use support::watchdog::watched;
 
 const SHORT: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_millis(250);
@@ -28,7 +29,7 @@ fn processor_time() -> Duration {
 }
 
 fn addresses(tag: &str) -> Vec<String> {
-    SCHEMES.iter().map(|scheme| url(scheme, tag)).collect()
+    schemes::all().iter().map(|scheme| url(scheme, tag)).collect()
 }
 
 /// A channel of each transport: our ends, and the others'.

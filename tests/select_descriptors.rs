@@ -2,14 +2,15 @@
 #![cfg(all(target_os = "linux", feature = "message-queue"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::fs::File;
 use std::time::{Duration, Instant};
 
 use anyipc::{ErrorKind, Select};
-use common::{url, watched};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use support::schemes::url;
+use support::watchdog::watched;
 
 #[test]
 fn a_member_without_a_descriptor_is_an_error() {

@@ -2,14 +2,15 @@
 #![cfg(all(target_os = "linux", feature = "in-process"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyipc::{ErrorKind, Inbox, Result, Select};
-use common::{each, pair};
+use support::channels::pair;
+use support::schemes::each;
 
 const TIME: Duration = Duration::from_millis(100);
 const LATEST: Duration = Duration::from_millis(250);

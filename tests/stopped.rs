@@ -2,14 +2,14 @@
 #![cfg(all(target_os = "linux", feature = "message-queue", feature = "in-process"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use anyipc::{Endpoint, ErrorKind, Queue, Select};
-use common::watched;
+use support::watchdog::watched;
 
 /// The locks of senders and of receivers, in the queue's file.
 const LOCKS: [u64; 2] = [4096 + 128, 4096 + 256];

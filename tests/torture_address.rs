@@ -7,8 +7,10 @@ mod support;
 use std::time::Duration;
 
 use anyipc::{Error, ErrorKind, SmCode};
+use support::place::{Scratch, files};
 use support::process::{say, serve, spawn};
-use support::{Scratch, files, watchdog};
+use support::schemes::unique;
+use support::watchdog::watchdog;
 
 #[test]
 fn child() {
@@ -174,7 +176,7 @@ fn every_bad_address_is_a_clear_error() {
 #[test]
 fn odd_but_good_names_work() {
     let _watchdog = watchdog("odd names", Duration::from_secs(60));
-    let tag = support::unique("odd");
+    let tag = unique("odd");
     let long = "x".repeat(255 - tag.len());
     for odd in [
         "...",

@@ -9,8 +9,9 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use anyipc::{Channel, Receiver, Result, Sender};
-use support::schemes::{SCHEMES, address};
-use support::{pair, watchdog};
+use support::channels::pair;
+use support::schemes::{self, url};
+use support::watchdog::watchdog;
 
 /// The system's allocator, counting for each thread.
 struct Counting;
@@ -117,8 +118,9 @@ fn opener(channel: Channel, way: Way) -> [u64; 2] {
 #[test]
 fn a_warm_channel_allocates_nothing() {
     let _watchdog = watchdog("the allocations", Duration::from_secs(300));
-    for (scheme, wait) in
-        SCHEMES.iter().flat_map(|scheme| ["adaptive", "block"].map(|wait| (scheme, wait)))
+    for (scheme, wait) in schemes::between_processes()
+        .iter()
+        .flat_map(|scheme| ["adaptive", "block"].map(|wait| (scheme, wait)))
     {
         for trust in ["copy", "same-user"] {
             for len in [64, 4096] {
@@ -127,7 +129,7 @@ fn a_warm_channel_allocates_nothing() {
                     // A fixed capacity: growing is one allocation or two, and a warm ring has grown.
                     let url = format!(
                         "{}?wait={wait}&trust={trust}&capacity=64KiB",
-                        address(scheme, "alloc")
+                        url(scheme, "alloc")
                     );
                     let (_endpoint, ours, theirs) = pair(&url);
                     let other = std::thread::spawn(move || opener(theirs, way));

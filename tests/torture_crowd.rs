@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyipc::{ErrorKind, Event, Inbox};
 use support::process::{end_with_parent, serve, spawn_here};
-use support::schemes::{SCHEMES, address};
-use support::watchdog;
+use support::schemes::{self, url};
+use support::watchdog::watchdog;
 
 const SENDERS: usize = 8;
 const PATHS: usize = 10_000;
@@ -42,9 +42,9 @@ fn sender(words: &[&str]) {
 
 #[test]
 fn eight_senders_are_all_heard_whole_and_in_order() {
-    for scheme in SCHEMES {
+    for scheme in schemes::between_processes() {
         let _watchdog = watchdog(&format!("the senders over {scheme}"), Duration::from_secs(120));
-        let url = address(scheme, "paths");
+        let url = url(scheme, "paths");
         let mut inbox = Inbox::new(anyipc::create(&url).unwrap()).unwrap();
         let start = Instant::now();
         let mut senders: Vec<_> =
@@ -105,9 +105,9 @@ fn clients(words: &[&str]) {
 
 #[test]
 fn fifty_clients_at_once_are_all_answered() {
-    for scheme in SCHEMES {
+    for scheme in schemes::between_processes() {
         let _watchdog = watchdog(&format!("the clients over {scheme}"), Duration::from_secs(60));
-        let url = format!("{}?timeout=20s", address(scheme, "clients"));
+        let url = format!("{}?timeout=20s", url(scheme, "clients"));
         let mut inbox = Inbox::new(anyipc::create(&url).unwrap()).unwrap();
         let start = Instant::now();
         let mut all = spawn_here(&format!("clients {url}"));

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use anyipc::Inbox;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::process::{Process, end_with_parent, say, serve, spawn_here};
-use support::schemes::{SCHEMES, address};
-use support::watchdog;
+use support::schemes::{self, url};
+use support::watchdog::watchdog;
 
 /// What the owner's process may open.
 const FEW: u64 = 40;
@@ -84,8 +84,8 @@ fn squeezed(words: &[&str]) {
 #[test]
 fn an_opener_without_descriptors_is_told_so() {
     let _watchdog = watchdog("descriptors", Duration::from_secs(120));
-    for scheme in SCHEMES {
-        let mut owner = spawn_here(&format!("echo {} 100", address(scheme, "squeezed")));
+    for scheme in schemes::between_processes() {
+        let mut owner = spawn_here(&format!("echo {} 100", url(scheme, "squeezed")));
         let url = owner.hear();
         let mut opener = spawn_here(&format!("squeezed {url}"));
         let mut served = 0;
@@ -120,8 +120,8 @@ fn assert_idle(wanted: Duration, time: Duration, what: &str) {
 #[test]
 fn more_clients_than_descriptors_are_all_served_in_the_end() {
     let _watchdog = watchdog("descriptors", Duration::from_secs(300));
-    for scheme in SCHEMES {
-        let url = address(scheme, "few");
+    for scheme in schemes::between_processes() {
+        let url = url(scheme, "few");
         let mut owner = spawn_here(&format!("echo {url} {FEW}"));
         let url = format!("{}?{PATIENCE}", owner.hear());
         let start = Instant::now();
@@ -152,8 +152,8 @@ fn more_clients_than_descriptors_are_all_served_in_the_end() {
 fn a_connector_of_an_owner_without_descriptors_waits_and_costs_nothing() {
     let _watchdog = watchdog("descriptors", Duration::from_secs(120));
     const TIME: Duration = Duration::from_secs(1);
-    for scheme in SCHEMES {
-        let url = address(scheme, "none");
+    for scheme in schemes::between_processes() {
+        let url = url(scheme, "none");
         let mut owner = spawn_here(&format!("hoard {url}"));
         let url = format!("{}?timeout=1s", owner.hear());
         let (before, start) = (wanted(&owner), Instant::now());
@@ -168,7 +168,7 @@ fn a_connector_of_an_owner_without_descriptors_waits_and_costs_nothing() {
 #[test]
 fn strangers_that_hold_connections_do_not_keep_an_owner_busy() {
     let _watchdog = watchdog("descriptors", Duration::from_secs(120));
-    let mut owner = spawn_here(&format!("echo {} 1024", address("tcp", "")));
+    let mut owner = spawn_here(&format!("echo {} 1024", url("tcp", "")));
     let address = owner.hear();
     let port = address.strip_prefix("tcp://").unwrap().split('?').next().unwrap();
     let held: Vec<_> = (0..400).map(|_| TcpStream::connect(port).unwrap()).collect();

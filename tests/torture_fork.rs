@@ -13,9 +13,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyipc::{Channel, Endpoint, ErrorKind, Event, Inbox, PeerId, Result};
+use support::channels::kind;
 use support::message::Stream;
 use support::process::{hear, say, serve, spawn_here};
-use support::{eventually, kind, unique, watchdog};
+use support::schemes::unique;
+use support::watchdog::{eventually, watchdog};
 
 const SOON: Duration = Duration::from_secs(1);
 

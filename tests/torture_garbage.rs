@@ -19,8 +19,11 @@ use anyipc::transport::{Hello, Reply};
 use anyipc::{Channel, Error, ErrorKind, Event, Inbox, Name, Rejections};
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use support::place::private_dir;
 use support::random::Random;
-use support::{channel_mappings, descriptors, eventually, private_dir, unique, watchdog};
+use support::resources::{channel_mappings, descriptors};
+use support::schemes::unique;
+use support::watchdog::{eventually, watchdog};
 
 /// The promise to an honest client while nobody is in its way.
 const SOON: Duration = Duration::from_secs(1);

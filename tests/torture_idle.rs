@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use anyipc::{ErrorKind, Inbox, Select, Selectable};
 use rustix::time::{ClockId, clock_gettime};
 #[cfg(feature = "in-process")]
-use support::pair;
+use support::channels::{kind, pair};
+use support::place::Scratch;
 use support::process::{Process, end_with_parent, linger, say, serve, spawn};
-use support::schemes::{SCHEMES, address};
-use support::{Scratch, kind, watchdog};
+use support::schemes::{self, url};
+use support::watchdog::watchdog;
 
 /// How long everybody sleeps.
 const NAP: Duration = Duration::from_secs(2);
@@ -150,7 +151,7 @@ impl Pair {
         peers: usize,
     ) -> Self {
         // A fixed capacity: a sender that sleeps again and again would get a larger ring.
-        let url = |scheme: &&str| format!("{}?wait={wait}&capacity=64KiB", address(scheme, "idle"));
+        let url = |scheme: &&str| format!("{}?wait={wait}&capacity=64KiB", url(scheme, "idle"));
         let (url, scheme) =
             (schemes.iter().map(url).collect::<Vec<_>>().join(","), schemes.join(", "));
         let mut waits = spawn(place.path(), &format!("{role} {url} {peers}"));
@@ -165,8 +166,9 @@ fn whoever_waits_uses_less_than_a_hundredth_of_a_core() {
     let _watchdog = watchdog("the sleepers", Duration::from_secs(60));
     let place = Scratch::new("idle");
     let mut pairs = Vec::new();
-    for (scheme, wait) in
-        SCHEMES.iter().flat_map(|scheme| ["block", "adaptive"].map(|wait| (scheme, wait)))
+    for (scheme, wait) in schemes::between_processes()
+        .iter()
+        .flat_map(|scheme| ["block", "adaptive"].map(|wait| (scheme, wait)))
     {
         pairs.push(Pair::new(&place, scheme, "a receiver", "receiver", wait, 1));
         pairs.push(Pair::new(&place, scheme, "a sender without room", "sender", wait, 1));
@@ -177,7 +179,14 @@ fn whoever_waits_uses_less_than_a_hundredth_of_a_core() {
         }
     }
     for wait in ["block", "adaptive"] {
-        pairs.push(Pair::over(&place, SCHEMES, "a select over all of them", "select", wait, 1));
+        pairs.push(Pair::over(
+            &place,
+            schemes::between_processes(),
+            "a select over all of them",
+            "select",
+            wait,
+            1,
+        ));
     }
     for pair in &mut pairs {
         let ppm: u64 = pair.waits.hear().parse().unwrap();

@@ -15,10 +15,12 @@ mod kill;
 
 use std::time::{Duration, Instant};
 
+use support::place::Scratch;
 use support::process::{serve, spawn};
 use support::random::Random;
-use support::schemes::SCHEMES;
-use support::{Scratch, setting, watchdog};
+use support::schemes;
+use support::settings::setting;
+use support::watchdog::watchdog;
 
 /// Survivors at work at the same time, each with its own directory and one victim after the other.
 const WORKERS: u64 = 4;
@@ -32,7 +34,7 @@ fn child() {
 fn a_killed_peer_is_reported_and_nothing_it_sent_is_lost() {
     let seed = Random::run_seed();
     let chosen = std::env::var("ANYIPC_TORTURE_SCHEME").ok();
-    for scheme in SCHEMES {
+    for scheme in schemes::between_processes() {
         if chosen.as_ref().is_none_or(|chosen| chosen == scheme) {
             kill_over(scheme, seed);
         }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyipc::{Channel, Endpoint, Error, ErrorKind, Message, Result, SmCode};
 use serde::{Deserialize, Serialize};
-use support::{unique, watchdog};
+use support::schemes::unique;
+use support::watchdog::watchdog;
 
 const SOON: Duration = Duration::from_secs(1);
 

@@ -8,9 +8,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyipc::{Capabilities, Channel, ErrorKind};
+use support::place::Scratch;
 use support::process::{hear, linger, say, serve, spawn, spawn_under};
-use support::schemes::{SCHEMES, address, can};
-use support::{Scratch, watchdog};
+use support::schemes::{self, can, url};
+use support::watchdog::watchdog;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A PID namespace of its own, whose processes die with the wrapper.
@@ -68,8 +69,8 @@ fn may(wrapper: &[&str]) -> bool {
 fn meet(tag: &str, owner_in: &[&str], opener_in: &[&str], tells: [bool; 2]) {
     let _watchdog = watchdog(tag, Duration::from_secs(120));
     let uid = rustix::process::geteuid().as_raw();
-    for scheme in SCHEMES {
-        let (place, url) = (Scratch::new(tag), address(scheme, tag));
+    for scheme in schemes::between_processes() {
+        let (place, url) = (Scratch::new(tag), url(scheme, tag));
         let mut owner = spawn_under(owner_in, place.path(), &format!("owner {url}"));
         owner.expect("ready");
         let mut opener = spawn_under(opener_in, place.path(), &format!("opener {url}"));
@@ -125,8 +126,8 @@ fn a_user_without_a_number_is_told_so() {
     if !may(&unmapped) {
         return;
     }
-    for scheme in SCHEMES.iter().filter(|scheme| **scheme != "tcp") {
-        let (place, url) = (Scratch::new("unmapped"), address(scheme, "unmapped"));
+    for scheme in schemes::between_processes().iter().filter(|scheme| **scheme != "tcp") {
+        let (place, url) = (Scratch::new("unmapped"), url(scheme, "unmapped"));
         let heard = spawn_under(&unmapped, place.path(), &format!("create {url}")).hear();
         assert!(heard.starts_with("permission_denied "), "{heard}");
         assert!(heard.contains("no number in its user namespace"), "{heard}");

@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyipc::{Channel, Endpoint, Error, ErrorKind, Event, Inbox, Result};
+use support::place::{Scratch, files};
 use support::process::{Process, end_with_parent, hear, say, serve, spawn};
 use support::random::mix;
-use support::{Scratch, files, unique, watchdog};
+use support::schemes::unique;
+use support::watchdog::watchdog;
 
 const SOON: Duration = Duration::from_secs(1);
 

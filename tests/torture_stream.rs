@@ -16,9 +16,12 @@ use std::time::{Duration, Instant};
 
 use anyipc::ErrorKind;
 use support::message::Stream;
+use support::place::Scratch;
 use support::process::{end_with_parent, say, serve, spawn};
-use support::schemes::{SCHEMES, address};
-use support::{Scratch, resident, setting, watchdog};
+use support::resources::resident;
+use support::schemes::{self, url};
+use support::settings::setting;
+use support::watchdog::watchdog;
 
 /// What memory may differ by, in bytes: a ring may still grow to its 4 MiB.
 const FLAT: u64 = 6 << 20;
@@ -102,7 +105,7 @@ fn run(scheme: &str, options: &str, longest: usize, count: u64) {
     let limit = Duration::from_secs(60 + count / 100_000);
     let _watchdog = watchdog("the stream", limit);
     let place = Scratch::new("stream");
-    let arguments = format!("{}{options} {longest} {count}", address(scheme, "stream"));
+    let arguments = format!("{}{options} {longest} {count}", url(scheme, "stream"));
     let mut sink = spawn(place.path(), &format!("sink {arguments}"));
     sink.expect("ready");
     let mut source = spawn(place.path(), &format!("source {arguments}"));
@@ -121,12 +124,14 @@ fn one_channel_brings_every_message_whole_once_and_in_order() {
 
 #[test]
 fn so_do_small_buffers_that_both_sides_sleep_on() {
-    SCHEMES
+    schemes::between_processes()
         .iter()
         .for_each(|scheme| run(scheme, "?capacity=4096&wait=block", 256, messages() / 10));
 }
 
 #[test]
 fn so_do_messages_in_fragments() {
-    SCHEMES.iter().for_each(|scheme| run(scheme, "?capacity=4096", 100_000, messages() / 1000));
+    schemes::between_processes()
+        .iter()
+        .for_each(|scheme| run(scheme, "?capacity=4096", 100_000, messages() / 1000));
 }

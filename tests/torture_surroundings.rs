@@ -13,11 +13,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyipc::{Endpoint, Error, Object, ObjectState, Registry};
+use anyipc::{Capabilities, Endpoint, Error, Object, ObjectState, Registry};
 use rustix::fs::{FlockOperation, flock};
+use support::place::{Scratch, files, private_dir};
 use support::process::{hear, linger, say, serve, spawn, spawn_here, spawn_under};
-use support::schemes::{SCHEMES, address};
-use support::{Scratch, private_dir, watchdog};
+use support::schemes::{self, can, url};
+use support::watchdog::watchdog;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// An error that comes at once, on a busy machine.
@@ -112,10 +113,10 @@ fn without_proc_both_sides_meet() {
     let Some(wrapper) = mounted("mount -t tmpfs none /proc") else { return };
     let bare = as_strs(&wrapper);
     for (owner_in, opener_in) in [(&bare[..], &[][..]), (&[], &bare), (&bare, &bare)] {
-        for scheme in SCHEMES {
+        for scheme in schemes::between_processes() {
             // Its path and the names of all files in it fit into a socket's address.
             let (place, url) =
-                (format!("/dev/shm/np{}", std::process::id()), address(scheme, "noproc"));
+                (format!("/dev/shm/np{}", std::process::id()), url(scheme, "noproc"));
             std::fs::create_dir_all(&place).unwrap();
             let mut owner = spawn_under(owner_in, Path::new(&place), &format!("owner {url}"));
             owner.expect("ready");
@@ -136,7 +137,7 @@ fn without_proc_a_long_path_is_an_error_at_once() {
     let Some(wrapper) = mounted("mount -t tmpfs none /proc") else { return };
     let bare = as_strs(&wrapper);
     for scheme in ["shm", "mq", "local"] {
-        let (place, url) = (Scratch::new("long"), address(scheme, "long"));
+        let (place, url) = (Scratch::new("long"), url(scheme, "long"));
         let long = place.path().join("a".repeat(100));
         std::fs::create_dir(&long).unwrap();
         let heard = spawn_under(&bare, &long, &format!("try create {url}")).hear();
@@ -161,7 +162,8 @@ fn without_proc_a_long_path_is_an_error_at_once() {
 fn a_file_size_limit_is_an_error() {
     let _watchdog = watchdog("ulimit -f", Duration::from_secs(60));
     let place = Scratch::new("fsize");
-    let urls: Vec<_> = SCHEMES.iter().map(|scheme| address(scheme, "fsize")).collect();
+    let urls: Vec<_> =
+        schemes::between_processes().iter().map(|scheme| url(scheme, "fsize")).collect();
     let limited = ["sh", "-c", "ulimit -f 0; exec \"$@\"", "sh"];
     let mut process = spawn_under(&limited, place.path(), &format!("make {}", urls.join(" ")));
     for url in &urls {
@@ -174,7 +176,7 @@ fn a_file_size_limit_is_an_error() {
         }
     }
     process.finish();
-    assert_eq!(support::files(place.path()), [""; 0]);
+    assert_eq!(files(place.path()), [""; 0]);
 }
 
 // --- A full file system.
@@ -272,13 +274,12 @@ fn sweeper(words: &[&str]) {
 #[test]
 fn a_sweepers_lock_is_no_owner() {
     let _watchdog = watchdog("sweeper", Duration::from_secs(120));
-    for scheme in ["shm", "mq", "local", "pipe"] {
+    for scheme in schemes::with(Capabilities::CROSS_PROCESS | Capabilities::INVENTORY) {
         let place = Scratch::new("sweeper");
-        let url = format!(
-            "{}{}",
-            address(scheme, "sweeper"),
-            if scheme == "shm" { "?size=64" } else { "" }
-        );
+        let mut url = url(scheme, "sweeper");
+        if can(&url, Capabilities::BLOCK) {
+            url += "?size=64";
+        }
         let mut sweeper = spawn(place.path(), &format!("sweeper {url}"));
         let heard = [(); 4].map(|()| sweeper.hear());
         assert_eq!(heard, ["not_found", "busy", "busy", "done"], "{url}");

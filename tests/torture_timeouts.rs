@@ -7,8 +7,9 @@ mod support;
 use std::time::{Duration, Instant};
 
 use anyipc::{Capabilities, Channel, ErrorKind, Inbox, Result};
-use support::schemes::{SCHEMES, address, can};
-use support::{pair, pair_with, unique, watchdog};
+use support::channels::{pair, pair_with};
+use support::schemes::{self, can, unique, url};
+use support::watchdog::watchdog;
 
 const TIMEOUT: Duration = Duration::from_millis(100);
 const LATEST: Duration = Duration::from_millis(250);
@@ -42,14 +43,16 @@ fn fill(channel: &mut Channel) {
 }
 
 fn schemes_and_waits() -> impl Iterator<Item = (&'static str, &'static str)> {
-    SCHEMES.iter().flat_map(|scheme| ["adaptive", "spin", "block"].map(|wait| (*scheme, wait)))
+    schemes::between_processes()
+        .iter()
+        .flat_map(|scheme| ["adaptive", "spin", "block"].map(|wait| (*scheme, wait)))
 }
 
 #[test]
 fn channels_keep_time() {
     let _watchdog = watchdog("channels", Duration::from_secs(60));
     for (scheme, wait) in schemes_and_waits() {
-        let url = format!("{}?wait={wait}&capacity=4096", address(scheme, "channel"));
+        let url = format!("{}?wait={wait}&capacity=4096", url(scheme, "channel"));
         let (owner, mut ours, mut theirs) = pair(&url);
         let mut buffer = Vec::new();
         for (side, channel) in [("owner", &mut ours), ("opener", &mut theirs)] {
@@ -92,14 +95,14 @@ fn channels_keep_time() {
 #[test]
 fn connecting_keeps_time() {
     let _watchdog = watchdog("connecting", Duration::from_secs(60));
-    SCHEMES.iter().for_each(|scheme| connecting_over(scheme));
+    schemes::between_processes().iter().for_each(|scheme| connecting_over(scheme));
 }
 
 fn connecting_over(scheme: &str) {
-    let nobody = format!("{}?timeout=100ms", address(scheme, "nobody"));
+    let nobody = format!("{}?timeout=100ms", url(scheme, "nobody"));
     keeps_time("connect to nobody", ErrorKind::NoOwner, || anyipc::connect(&nobody));
 
-    let url = address(scheme, "left");
+    let url = url(scheme, "left");
     let size = if can(&url, Capabilities::BLOCK) { "?size=100" } else { "" };
     let owner = anyipc::create(format!("{url}{size}")).unwrap();
     let opener = anyipc::open(&url).unwrap();
@@ -119,7 +122,7 @@ fn connecting_over(scheme: &str) {
 fn an_inbox_keeps_time() {
     let _watchdog = watchdog("inboxes", Duration::from_secs(60));
     for (scheme, wait) in schemes_and_waits() {
-        let url = format!("{}?wait={wait}&capacity=4096", address(scheme, "inbox"));
+        let url = format!("{}?wait={wait}&capacity=4096", url(scheme, "inbox"));
         let what = |call: &str| format!("{scheme}: {call}, wait={wait}");
         let mut inbox = Inbox::new(anyipc::create(&url).unwrap()).unwrap();
         keeps_time(&what("recv without peers"), ErrorKind::TimedOut, || {
@@ -147,12 +150,12 @@ fn tasks_keep_time() {
     let _watchdog = watchdog("tasks", Duration::from_secs(60));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _inside = runtime.enter();
-    for scheme in SCHEMES {
-        let nobody = format!("{}?timeout=100ms", address(scheme, "async-nobody"));
+    for scheme in schemes::between_processes() {
+        let nobody = format!("{}?timeout=100ms", url(scheme, "async-nobody"));
         keeps_time("connect to nobody", ErrorKind::NoOwner, || {
             runtime.block_on(anyipc::connect_async(&nobody))
         });
-        let url = format!("{}?timeout=100ms", address(scheme, "async"));
+        let url = format!("{}?timeout=100ms", url(scheme, "async"));
         let _owner = anyipc::create(&url).unwrap();
         keeps_time("connect to who does not accept", ErrorKind::TimedOut, || {
             runtime.block_on(anyipc::connect_async(&url))

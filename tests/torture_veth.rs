@@ -10,8 +10,9 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyipc::ErrorKind;
+use support::place::Scratch;
 use support::process::{hear, linger, say, serve, spawn_under};
-use support::{Scratch, watchdog};
+use support::watchdog::watchdog;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Runs what follows in a namespace with the address 10.9.0.1, beside a process in another one with 10.9.0.2.

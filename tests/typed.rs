@@ -2,14 +2,15 @@
 #![cfg(all(feature = "in-process", feature = "postcard"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
-mod common;
+mod support;
 
 use std::thread;
 use std::time::Duration;
 
 use anyipc::{ErrorKind, Message, TypedChannel};
-use common::{another, each};
 use serde::{Deserialize, Serialize};
+use support::channels::pair;
+use support::schemes::{self, another, each};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Diagnostic {
@@ -93,7 +94,7 @@ fn other_types_are_turned_away() {
 #[test]
 fn what_does_not_read_is_an_error_and_no_more() {
     each("unchecked", |url| {
-        let (_owner, mut bytes, typed) = common::pair(url);
+        let (_owner, mut bytes, typed) = pair(url);
         let mut typed = typed.typed::<Diagnostic, Diagnostic>().unwrap();
         bytes.send(&[0xff; 20]).unwrap();
         bytes.send(b"\x01a\x05trailing").unwrap();
@@ -109,7 +110,7 @@ fn what_does_not_read_is_an_error_and_no_more() {
 #[cfg(not(feature = "json"))]
 #[test]
 fn a_codec_that_is_not_there_is_named() {
-    let owner = anyipc::create(format!("{}?codec=json", common::url("inproc", "nojson"))).unwrap();
+    let owner = anyipc::create(format!("{}?codec=json", schemes::url("inproc", "nojson"))).unwrap();
     let error = owner.accept_typed::<Edit, Edit>().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("json"), "{error}");
@@ -119,7 +120,7 @@ fn a_codec_that_is_not_there_is_named() {
 #[test]
 fn blocks_hold_values() {
     use anyipc::BlockExt;
-    let url = common::url("shm", "block");
+    let url = schemes::url("shm", "block");
     let owner = anyipc::create(format!("{url}?size=4KiB")).unwrap();
     let opener = anyipc::open(&url).unwrap();
     assert_eq!(opener.block().unwrap().load::<Diagnostic>().unwrap(), None);
@@ -131,7 +132,7 @@ fn blocks_hold_values() {
     let long = "x".repeat(5000);
     assert_eq!(owner.block().unwrap().store(&long).unwrap_err().kind(), ErrorKind::MessageTooLarge);
     assert_eq!(opener.block().unwrap().load::<Diagnostic>().unwrap(), Some(sample(9)));
-    for url in [common::url("inproc", "block"), common::url("shm", "noblock")] {
+    for url in [schemes::url("inproc", "block"), schemes::url("shm", "noblock")] {
         let error = anyipc::create(url).unwrap().block().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("shm://name?size="), "{error}");

@@ -1,4 +1,4 @@
-//! Messages that show any damage: number, length and every byte follow from stream and number.
+//! Messages whose bytes show any damage: number, length and every byte follow from stream and number.
 
 use super::random::mix;
 
@@ -74,4 +74,11 @@ impl Stream {
         self.next += 1;
         Ok(())
     }
+}
+
+/// Bytes that depend on their position and on `seed`.
+pub(crate) fn pattern(len: usize, seed: u8) -> Vec<u8> {
+    (0..len)
+        .map(|i| (i as u8).wrapping_mul(31).wrapping_add((i >> 8) as u8).wrapping_add(seed))
+        .collect()
 }

@@ -13,7 +13,7 @@ impl Random {
     /// The run's seed, printed for the one who looks for a failure.
     pub(crate) fn run_seed() -> u64 {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64);
-        let seed = super::setting("ANYIPC_TORTURE_SEED", time);
+        let seed = super::settings::setting("ANYIPC_TORTURE_SEED", time);
         eprintln!("ANYIPC_TORTURE_SEED={seed}");
         seed
     }

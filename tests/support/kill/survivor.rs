@@ -12,10 +12,12 @@ use crate::support::counters::Counters;
 #[cfg(feature = "tokio")]
 use crate::support::halves::Mode;
 use crate::support::halves::{Rx, Tx, run, run_both, split};
+use crate::support::place::files;
 use crate::support::process::{Process, end_with_parent, say, spawn};
 use crate::support::random::Random;
-use crate::support::schemes::address;
-use crate::support::{channel_mappings, descriptors, eventually, files, watchdog};
+use crate::support::resources::{channel_mappings, descriptors};
+use crate::support::schemes::url;
+use crate::support::watchdog::{eventually, watchdog};
 
 /// The promise.
 const SOON: Duration = Duration::from_secs(1);
@@ -28,7 +30,7 @@ pub(crate) fn survivor(words: &[&str]) {
     let (first, step, end, seed, dir) =
         (number(0), number(1), number(2), number(3), Path::new(words[4]));
     // What is made once and kept does not count as a leak.
-    let address: &'static str = address(words[5], "kill").leak();
+    let address: &'static str = url(words[5], "kill").leak();
     drop(anyipc::create(address).unwrap());
     let before = descriptors();
     for index in (first..end).step_by(step as usize) {

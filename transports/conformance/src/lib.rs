@@ -51,12 +51,24 @@ pub fn run_all(fixture: &Fixture<'_>) {
 
 /// Makes one `#[test]` per check, for a transport or a [`Fixture`].
 ///
-/// The expression is evaluated once per test.
+/// The expression is evaluated once per test. After `for` it gives several fixtures, and each test
+/// runs its check for every one of them: `suite!(for fixtures())`.
 #[macro_export]
 macro_rules! suite {
     (@table) => { $crate::suite! { @list (table) } };
     (@do (table) $($module:ident $check:ident)*) => {
         &[$((stringify!($check), $crate::checks::$module::$check)),*]
+    };
+    (@do (for $fixtures:expr) $($module:ident $check:ident)*) => {
+        $(
+            #[test]
+            fn $check() {
+                for fixture in $fixtures {
+                    println!("conformance: {} of {fixture:?}", stringify!($check));
+                    $crate::checks::$module::$check(&fixture);
+                }
+            }
+        )*
     };
     (@do ($fixture:expr) $($module:ident $check:ident)*) => {
         $(
@@ -143,5 +155,6 @@ macro_rules! suite {
             inventory an_owner_is_told_that_its_name_was_removed
         }
     };
+    (for $fixtures:expr) => { $crate::suite! { @list (for $fixtures) } };
     ($fixture:expr) => { $crate::suite! { @list ($fixture) } };
 }

@@ -1,0 +1,41 @@
+//! A directory of a test's own, and the files in it.
+
+use std::path::{Path, PathBuf};
+
+use super::schemes::unique;
+
+/// A directory in memory for the objects of one test; its drop removes it.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new(tag: &str) -> Self {
+        let path = Path::new("/dev/shm").join(unique(tag));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The private directory of this user under `base`.
+pub(crate) fn private_dir(base: &Path) -> PathBuf {
+    base.join(format!("anyipc-{}", rustix::process::geteuid().as_raw()))
+}
+
+/// The names in the private directory under `base`.
+pub(crate) fn files(base: &Path) -> Vec<String> {
+    match std::fs::read_dir(private_dir(base)) {
+        Ok(entries) => {
+            entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect()
+        }
+        Err(_) => Vec::new(),
+    }
+}
