@@ -1,3 +1,5 @@
+//! Values in named blocks of shared memory.
+
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_shared_memory::Block;
 use serde::{Serialize, de::DeserializeOwned};
@@ -9,7 +11,7 @@ impl Endpoint {
     /// The named block of memory behind this handle.
     ///
     /// # Errors
-    /// `Unsupported` if there is none: only shm:// has blocks, made with `size=`.
+    /// `Unsupported` if there is none: only `shm://` has blocks, made with `size=`.
     pub fn block(&self) -> Result<&Block> {
         self.get().ok_or_else(|| {
             Error::new(Operation::Block, ErrorKind::Unsupported)
@@ -21,19 +23,19 @@ impl Endpoint {
 
 /// A block that holds one value of any serde type, in the default codec (`postcard`).
 ///
-/// A reader never sees half of one, and a writer that is killed leaves the value before it.
+/// A reader never sees a part of a value. If a writer is killed, the value before stays.
 pub trait BlockExt {
-    /// Replaces the value. Writers exclude each other; this waits for another one.
+    /// Replaces the value. Blocks while another writer does the same.
     ///
     /// # Errors
-    /// `Codec` if it cannot be written, `MessageTooLarge` if it is too long for the block, `Unsupported` without
-    /// the `postcard` feature.
+    /// `Codec` if the value cannot be encoded, `MessageTooLarge` if it is too long for the block,
+    /// `Unsupported` without the feature `postcard`.
     fn store<T: Serialize + ?Sized>(&self, value: &T) -> Result<()>;
 
-    /// The value, or `None` if none was stored yet.
+    /// Reads the value; `None` if none was stored yet.
     ///
     /// # Errors
-    /// `Codec` if it does not read as a `T`, `Unsupported` without the `postcard` feature.
+    /// `Codec` if it is no `T`, `Unsupported` without the feature `postcard`.
     fn load<T: DeserializeOwned>(&self) -> Result<Option<T>>;
 }
 

@@ -1,5 +1,5 @@
-//! One trait, every local transport, chosen by an address: inter-process communication that is fast, and
-//! clean after any crash.
+//! One trait, every local transport, chosen by an address: inter-process communication that is
+//! fast, and clean after any crash.
 //!
 //! ```
 //! # #[cfg(feature = "in-process")]
@@ -20,12 +20,69 @@
 //! # fn main() {}
 //! ```
 //!
-//! The word before `://` chooses the transport; nothing else in a program changes. [`create`] makes a named
-//! object and its owner, [`open`] an opener of it. Owners [`accept`](Endpoint::accept) channels, openers
-//! [`connect`](Endpoint::connect) them; [`connect()`] does both steps. An [`Inbox`] serves many openers at
-//! once.
+//! The word before `://` chooses the transport; nothing else in a program changes. [`create`] makes
+//! a named object and its owner, [`open`] an opener of it. Owners [`accept`](Endpoint::accept)
+//! channels, openers [`connect`](Endpoint::connect) them; [`connect()`] opens and connects.
+//!
+//! # Main types
+//! | type | what it is | from |
+//! |---|---|---|
+//! | [`Endpoint`] | a handle of a named object, of its owner or an opener | [`create`], [`open`] |
+//! | [`Channel`] | a duplex connection to one peer: whole messages, in order | [`connect()`] |
+//! | [`Sender`], [`Receiver`] | its halves, for two threads | [`Channel::split`] |
+//! | [`TypedChannel`] | a channel of serde values | [`Endpoint::connect_typed`] |
+//! | [`Inbox`] | an owner's connections to many peers, in one thread | [`Inbox::new`] |
+//! | [`Queue`] | a bounded queue with many senders and receivers | [`Endpoint::queue`] |
+//! | [`Block`] | a named block of shared memory | [`Endpoint::block`] |
+//! | [`Select`] | waits for channels, acceptors, inboxes and queues | [`Select::new`] |
+//! | [`AsyncChannel`], [`AsyncQueue`] | the same calls for tokio | [`connect_async`] |
+//! | [`Registry`] | the transports that addresses can name; takes your own | [`Registry::new`] |
+//! | [`Error`] | kind, operation, address and reason; a number from -1 to -5 | every call |
+//!
+//! # Features
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `shared-memory` | yes | `shm://`; [`Block`] |
+//! | `message-queue` | yes | `mq://`; queues |
+//! | `named-pipe` | yes | `pipe://` |
+//! | `socket` | yes | `local://`, `tcp://` |
+//! | `in-process` | yes | `inproc://` |
+//! | `postcard` | yes | typed channels, the codec `postcard`; `serde` |
+//! | `bincode`, `json` | no | the codec of that name; `serde` |
+//! | `serde` | with a codec | [`TypedChannel`], [`BlockExt`]; alone it has no codec |
+//! | `config` | no | [`Config`]: addresses by name, from a TOML file and the environment |
+//! | `tokio` | no | the async calls |
+//!
+//! # Errors and blocking
+//! Every call returns [`Result`]. `try_*` calls never block and return `WouldBlock` instead; calls
+//! with a `timeout` block that long at most; the documentation of all others says whether they have
+//! a limit. After the death of a peer, every call to it returns `PeerGone` within a second, once
+//! everything that the peer sent was received.
 #![forbid(unsafe_code)]
+// The tables name types of all features.
+#![cfg_attr(
+    not(all(
+        feature = "config",
+        feature = "message-queue",
+        feature = "serde",
+        feature = "shared-memory",
+        feature = "tokio"
+    )),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
+// The modules, each with those that it uses. All use `anyipc_core`; none uses the names below.
+//
+//   codec         -
+//   address       codec (only `settings`)
+//   wait          address::settings
+//   channel       address, wait, codec
+//   endpoint      address, wait, channel, asynchronous::reactor (which uses no other module)
+//   registry      address, wait, channel, endpoint; the backends
+//   queue         address, wait, endpoint
+//   inbox         wait, channel, endpoint
+//   block         codec, endpoint; a backend
+//   asynchronous  address, wait, channel, endpoint, registry, queue; tokio
 mod address;
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -59,7 +116,7 @@ pub use queue::Queue;
 pub use registry::Registry;
 pub use wait::select::{Select, Selectable};
 
-/// The contract with transports: what a backend of one's own implements.
+/// The contract with transports: what a backend of your own implements.
 pub use anyipc_core as transport;
 pub use anyipc_core::{
     Capabilities, Error, ErrorKind, Key, Name, Object, ObjectState, Operation, Options, Peer,
@@ -68,7 +125,7 @@ pub use anyipc_core::{
 #[cfg(feature = "shared-memory")]
 pub use anyipc_shared_memory::Block;
 
-/// The examples of the README are tests.
+/// Compiles and runs the examples of the README.
 #[cfg(all(
     doctest,
     target_os = "linux",
@@ -80,39 +137,46 @@ pub use anyipc_shared_memory::Block;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// Creates the named object and becomes its owner. With `create=open_or_create` and a live owner the result is an
-/// opener's handle, as [`open`] gives it: [`Endpoint::role`] tells.
+/// Creates the named object and becomes its owner.
+///
+/// With `create=open_or_create` and a live owner the result is an opener's handle, as [`open`]
+/// returns it; [`Endpoint::role`] says which. After a crash of the owner the name is free again:
+/// its files are reclaimed.
+///
+/// Blocks only while another process creates or reclaims the same name, as long as the address's
+/// `timeout` (5 s by default) at most.
 ///
 /// # Errors
-/// `Exists` (−1) if the name is alive, `OutOfMemory` (−4), anything else −2: a bad address, an unknown
-/// option, no permission.
+/// `Exists` (−1) if the name is alive, `OutOfMemory` (−4). All others are −2: a bad address,
+/// an unknown option, no permission.
 pub fn create(address: impl IntoAddress) -> Result<Endpoint> {
     Registry::global().create(address)
 }
 
-/// Opens a live object.
+/// Opens a live object. Does not wait for one; [`connect()`] does.
 ///
 /// # Errors
-/// `NotFound` (which tells if something of this name is alive under another scheme), `Mismatch`, a bad address, …: all −3, but for `OutOfMemory` (−4).
+/// `NotFound` (its text names another scheme under which the name is alive), `Mismatch`, a bad
+/// address, and others: all −3, except `OutOfMemory` (−4).
 pub fn open(address: impl IntoAddress) -> Result<Endpoint> {
     Registry::global().open(address)
 }
 
-/// Creates an object of `text.len() + 1` bytes that holds the text and a NUL; read it with
-/// [`Endpoint::lpsz`].
+/// Creates an object of `text.len() + 1` bytes that holds the text and a NUL; [`Endpoint::lpsz`]
+/// reads it.
 ///
 /// # Errors
-/// As [`create`]; `InvalidOption` (−2) if the text has a NUL in it.
+/// Those of [`create`]; `InvalidOption` (−2) if the text contains a NUL.
 pub fn alloc_lpsz(address: impl IntoAddress, text: impl AsRef<[u8]>) -> Result<Endpoint> {
     Registry::global().alloc_lpsz(address, text)
 }
 
-/// Opens and connects. Waits for the object and for its owner, both together as long as the address's
-/// `timeout` (5 s) says.
+/// Opens and connects. Blocks until the object and its owner are there, both together as long as
+/// the address's `timeout` (5 s by default) at most.
 ///
 /// # Errors
-/// `NoOwner` (−3) if nobody came; `Mismatch` (−3) if after half a second there is nothing, but something of this name
-/// is alive under another scheme; and those of [`Endpoint::connect`].
+/// `NoOwner` (−3) if neither came; `Mismatch` (−3) if nothing is there after half a second and
+/// the name is alive under another scheme; and those of [`Endpoint::connect`].
 pub fn connect(address: impl IntoAddress) -> Result<Channel> {
     Registry::global().connect(address)
 }

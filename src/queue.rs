@@ -1,3 +1,5 @@
+//! Named queues of messages, for any number of senders and receivers.
+
 use std::fmt;
 use std::time::Duration;
 
@@ -5,52 +7,66 @@ use anyipc_core::{Error, ErrorKind, Operation, QueueStatus, Result, Wait};
 
 use crate::address::Address;
 use crate::endpoint::Endpoint;
-use crate::wait::select::{Member, Sleep};
-use crate::wait::{Spinner, Waitable, deadline, wait};
+use crate::wait::select::{Arming, Member};
+use crate::wait::spin::Spinner;
+use crate::wait::{Waitable, deadline, wait};
 
-/// A handle of a bounded queue, from [`Endpoint::queue`]: any number of processes send to it and receive from
-/// it. Each message goes to one receiver, the oldest of the highest priority first.
+/// Spin-loop hints between two looks at a full queue: some microseconds, in which receivers make
+/// room for several messages. More looks would slow the receivers down.
+const FULL_HINTS: u32 = 256;
+
+/// A handle of a bounded queue, from [`Endpoint::queue`]. Any number of processes send to it and
+/// receive from it. Each message goes to one receiver, the oldest of the highest priority first.
 ///
-/// Handles are independent of each other and of the endpoint's role. For a second thread, take a second one.
+/// Handles are independent of each other and of the endpoint's role. A second thread takes a second
+/// handle.
 pub struct Queue {
     inner: Box<dyn anyipc_core::Queue>,
     address: Address,
-    room: Spinner,
-    messages: Spinner,
+    /// For sends to a full queue.
+    room_spinner: Spinner,
+    /// For receives from an empty queue.
+    message_spinner: Spinner,
 }
 
 impl Endpoint {
     /// A new handle of this object's queue.
     ///
     /// # Errors
-    /// `Unsupported` where the transport has no queues ([`Capabilities::QUEUE`](crate::Capabilities::QUEUE)),
-    /// `OutOfMemory`, `Forked`.
+    /// `Unsupported` if the transport has no queues
+    /// ([`Capabilities::QUEUE`](crate::Capabilities::QUEUE)), `OutOfMemory`, `Forked`.
     pub fn queue(&self) -> Result<Queue> {
         let inner = self
             .raw()
             .queue()
             .map_err(|error| error.during(Operation::Queue).at(self.address()))?;
         let spinner = || Spinner::new(self.settings().wait);
-        Ok(Queue { inner, address: self.address().clone(), room: spinner(), messages: spinner() })
+        Ok(Queue {
+            inner,
+            address: self.address().clone(),
+            room_spinner: spinner(),
+            message_spinner: spinner(),
+        })
     }
 }
 
 impl Queue {
-    /// Sends one message; waits while there is no room, without a limit of time, if the queue was made with
-    /// `full=block` (the default): see [`send_timeout`](Self::send_timeout).
-    /// `priority` counts from 0, the lowest.
+    /// Sends one message. `priority` counts from 0, the lowest. With `full=block` (the default) it
+    /// blocks while there is no room, without a limit of time.
     ///
-    /// `Ok` means that the message is in the queue, whatever happens to this process, or, with `full=drop-old` and
-    /// `full=drop-new`, that a message was dropped and [counted](QueueStatus::dropped).
+    /// `Ok` means that the message is in the queue and survives this process, or, with
+    /// `full=drop-old` and `full=drop-new`, that a message was dropped and
+    /// [counted](QueueStatus::dropped).
     ///
     /// # Errors
-    /// `Full` (with `full=error`), `InvalidOption` (the queue has no such priority), `MessageTooLarge`, `Corrupt`,
-    /// `Removed` (the name went away, found by a wait), `Forked`.
+    /// `Full` (with `full=error`), `InvalidOption` (the queue has no such priority),
+    /// `MessageTooLarge`, `Corrupt`, `Removed` (the name was removed; found while waiting),
+    /// `Forked`.
     pub fn send(&mut self, priority: u32, message: &[u8]) -> Result<()> {
         self.send_within(priority, message, None)
     }
 
-    /// As [`send`](Self::send), waiting this long at most. After `TimedOut` the message was not sent.
+    /// As [`send`](Self::send), for `timeout` at most. After `TimedOut` the message was not sent.
     ///
     /// # Errors
     /// `TimedOut`, and those of `send`.
@@ -58,11 +74,11 @@ impl Queue {
         self.send_within(priority, message, Some(timeout))
     }
 
-    /// As [`send`](Self::send), without waiting.
+    /// As [`send`](Self::send), without blocking.
     ///
     /// # Errors
-    /// `WouldBlock` (no room now, another sender has waited for longer, or another process holds the queue and does not
-    /// run), and those of `send`.
+    /// `WouldBlock` (no room now, another sender has waited for longer, or a process that does not
+    /// run holds the queue), and those of `send`.
     pub fn try_send(&mut self, priority: u32, message: &[u8]) -> Result<()> {
         self.inner.try_send(priority, message).map_err(|e| self.explain(e, Operation::Send))
     }
@@ -73,14 +89,14 @@ impl Queue {
         message: &[u8],
         timeout: Option<Duration>,
     ) -> Result<()> {
-        self.room.last_len = message.len();
+        self.room_spinner.last_len = message.len();
         match self.inner.try_send(priority, message) {
             Ok(()) => Ok(()),
             Err(error) => self.send_later(error, priority, message, timeout),
         }
     }
 
-    /// Apart, so that a send that need not wait moves no error about.
+    /// A function of its own, so that a send that need not wait handles no error.
     #[cold]
     fn send_later(
         &mut self,
@@ -98,16 +114,20 @@ impl Queue {
         .map_err(|e| self.explain(e, Operation::Send))
     }
 
-    /// Receives one message with its priority; waits for it, without a limit of time: a queue has no end. `Ok` takes
-    /// the message out: it is lost if this process dies before it has dealt with it.
+    /// Receives one message and its priority. Blocks until there is one, without a limit of time: a
+    /// queue has no end.
+    ///
+    /// `Ok` takes the message out of the queue: it is lost if this process dies before it has
+    /// handled it.
     ///
     /// # Errors
-    /// `Corrupt`, `Removed` (the queue is empty and its name went away), `Forked`. That nobody will send any more is none: others may come.
+    /// `Corrupt`, `Removed` (the queue is empty and its name was removed), `Forked`. A queue
+    /// without senders is no error: others may come.
     pub fn recv(&mut self) -> Result<(u32, Vec<u8>)> {
         self.recv_with(|priority, message| (priority, message.to_vec()))
     }
 
-    /// As [`recv`](Self::recv), waiting this long at most.
+    /// As [`recv`](Self::recv), for `timeout` at most.
     ///
     /// # Errors
     /// `TimedOut`, and those of `recv`.
@@ -115,16 +135,17 @@ impl Queue {
         self.recv_within(Some(timeout), |priority, message| (priority, message.to_vec()))
     }
 
-    /// As [`recv`](Self::recv), without waiting.
+    /// As [`recv`](Self::recv), without blocking.
     ///
     /// # Errors
-    /// `WouldBlock` (the queue is empty, or another process holds it and does not run), and those of `recv`.
+    /// `WouldBlock` (the queue is empty, or a process that does not run holds it), and those of
+    /// `recv`.
     pub fn try_recv(&mut self) -> Result<(u32, Vec<u8>)> {
         self.try_recv_with(|priority, message| (priority, message.to_vec()))
     }
 
-    /// As [`recv`](Self::recv), showing the message to `read`: nothing is allocated. A message whose `read`
-    /// panics is used up.
+    /// As [`recv`](Self::recv), but shows the message to `read`: nothing is allocated. If `read`
+    /// panics, the message is used up.
     ///
     /// # Errors
     /// Those of `recv`; `read` was not called then.
@@ -132,7 +153,7 @@ impl Queue {
         self.recv_within(None, read)
     }
 
-    /// As [`recv_with`](Self::recv_with), waiting this long at most.
+    /// As [`recv_with`](Self::recv_with), for `timeout` at most.
     ///
     /// # Errors
     /// `TimedOut`, and those of `recv`; `read` was not called then.
@@ -144,7 +165,7 @@ impl Queue {
         self.recv_within(Some(timeout), read)
     }
 
-    /// As [`recv_with`](Self::recv_with), without waiting.
+    /// As [`recv_with`](Self::recv_with), without blocking.
     ///
     /// # Errors
     /// Those of [`try_recv`](Self::try_recv); `read` was not called then.
@@ -180,7 +201,7 @@ impl Queue {
         .map_err(|e| self.explain(e, Operation::Receive))
     }
 
-    /// Messages in the queue.
+    /// The number of messages in the queue.
     ///
     /// # Errors
     /// `Corrupt`, `Forked`.
@@ -188,7 +209,7 @@ impl Queue {
         Ok(self.status()?.messages)
     }
 
-    /// Whether the queue has no messages.
+    /// True if the queue has no messages.
     ///
     /// # Errors
     /// Those of [`len`](Self::len).
@@ -196,8 +217,8 @@ impl Queue {
         Ok(self.len()? == 0)
     }
 
-    /// What is in the queue, its limits, and how many messages were dropped. Where a process was stopped in the midst of
-    /// a call, its message is counted or not.
+    /// The content of the queue, its limits, and the number of messages dropped. The message of a
+    /// process that was stopped within a call may be counted or not.
     ///
     /// # Errors
     /// Those of [`len`](Self::len).
@@ -205,22 +226,18 @@ impl Queue {
         self.inner.status().map_err(|e| self.explain(e, Operation::Queue))
     }
 
-    /// Removes all messages. Returns how many. Waits up to a second for a process that holds the queue.
+    /// Removes all messages and returns their number. Blocks for a second at most if another
+    /// process holds the queue.
     ///
     /// # Errors
-    /// `Busy` if that one does not run, and those of [`len`](Self::len).
+    /// `Busy` if that process does not run, and those of [`len`](Self::len).
     pub fn purge(&mut self) -> Result<u64> {
         self.inner.purge().map_err(|e| self.explain(e, Operation::Queue))
     }
 
-    /// The address it came from.
+    /// The address of the endpoint that the handle came from.
     pub fn address(&self) -> &Address {
         &self.address
-    }
-
-    /// Whether the next try to receive finds a message, or an error.
-    pub(crate) fn is_ready(&self) -> bool {
-        !matches!(self.inner.is_ready(), Ok(false))
     }
 
     pub(crate) fn explain(&self, error: Error, operation: Operation) -> Error {
@@ -229,7 +246,7 @@ impl Queue {
     }
 
     #[cfg(feature = "tokio")]
-    pub(crate) fn try_put(&mut self, priority: u32, message: &[u8]) -> Result<()> {
+    pub(crate) fn try_send_raw(&mut self, priority: u32, message: &[u8]) -> Result<()> {
         self.inner.try_send(priority, message)
     }
 
@@ -243,7 +260,7 @@ impl Queue {
             len = message.len();
             result = read.take().map(|read| read(priority, message));
         })?;
-        self.messages.last_len = len;
+        self.message_spinner.last_len = len;
         match result {
             Some(result) => Ok(result),
             None => Err(Error::new(Operation::Receive, ErrorKind::Corrupt)
@@ -261,48 +278,45 @@ impl fmt::Debug for Queue {
     }
 }
 
-/// Pauses between two looks at a full queue: some microseconds in all, in which receivers make room for a batch.
-const FULL_PAUSES: u32 = 256;
-
-/// A queue as a sender waits for it.
+/// A queue as a sender waits for it: until there is room.
 pub(crate) struct Room<'a>(pub(crate) &'a mut Queue);
 
-/// A queue as a receiver waits for it.
+/// A queue as a receiver waits for it: until there are messages.
 pub(crate) struct Messages<'a>(pub(crate) &'a mut Queue);
 
 impl Waitable for Room<'_> {
-    fn wait(&mut self) -> &mut dyn Wait {
+    fn target(&mut self) -> &mut dyn Wait {
         self.0.inner.room()
     }
     fn spinner(&mut self) -> &mut Spinner {
-        &mut self.0.room
+        &mut self.0.room_spinner
     }
-    /// A full queue keeps its receivers busy: whoever looks often is in their way, and room for few messages.
-    fn pauses(&self) -> [u32; 2] {
-        [FULL_PAUSES; 2]
+    fn spin_hints(&self) -> [u32; 2] {
+        [FULL_HINTS; 2]
     }
 }
 
 impl Waitable for Messages<'_> {
-    fn wait(&mut self) -> &mut dyn Wait {
+    fn target(&mut self) -> &mut dyn Wait {
         self.0.inner.messages()
     }
     fn spinner(&mut self) -> &mut Spinner {
-        &mut self.0.messages
+        &mut self.0.message_spinner
     }
 }
 
 impl Member for Queue {
     fn is_ready(&mut self) -> bool {
-        Queue::is_ready(self)
+        // An error, too: the next `try_recv` returns it.
+        !matches!(self.inner.is_ready(), Ok(false))
     }
-    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
-        sleep.arm(Messages(self).wait())
+    fn arm_in_select(&mut self, arming: Arming<'_>) -> Result<bool> {
+        arming.arm(self.inner.messages())
     }
-    fn stop_sleeping(&mut self) {
-        Messages(self).wait().disarm();
+    fn disarm_in_select(&mut self) {
+        self.inner.messages().disarm();
     }
-    fn spins(&mut self) -> bool {
-        Messages(self).spinner().spins()
+    fn may_spin(&mut self) -> bool {
+        self.message_spinner.may_spin()
     }
 }

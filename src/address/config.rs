@@ -6,7 +6,7 @@ use std::str::FromStr;
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use serde::Deserialize;
 
-use crate::address::Address;
+use super::Address;
 
 /// Addresses by name, from a TOML file:
 ///
@@ -16,10 +16,11 @@ use crate::address::Address;
 /// edits = "shm://edix.edits?wait=block"
 /// ```
 ///
-/// The environment variable `ANYIPC_<NAME>_URL` (the name in upper case, anything but letters and digits as
-/// `_`) overrides an entry, or stands in for a missing one.
+/// The environment variable `ANYIPC_<NAME>_URL` (the name in upper case, with `_` for anything but
+/// ASCII letters and digits) overrides an entry, or replaces a missing one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
+    /// By name. No two names share an environment variable.
     addresses: BTreeMap<String, Address>,
 }
 
@@ -34,8 +35,9 @@ impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// `NotFound`, `PermissionDenied`, `Io`; `InvalidOption` or `InvalidAddress` for its contents: not TOML,
-    /// an unknown key, an entry that is no address, two names that share an environment variable.
+    /// `NotFound`, `PermissionDenied`, `Io`; `InvalidOption` or `InvalidAddress` for its contents:
+    /// not TOML, an unknown key, an entry that is no address, two names that share an environment
+    /// variable.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|error| {
@@ -48,7 +50,8 @@ impl Config {
     /// Reads the text of a file.
     ///
     /// # Errors
-    /// As [`from_file`](Self::from_file), for its contents.
+    /// `InvalidOption`, `InvalidAddress`, `InvalidName`: those of [`from_file`](Self::from_file)
+    /// for its contents.
     #[allow(
         clippy::should_implement_trait,
         reason = "the trait is implemented, too; this needs no import"
@@ -63,10 +66,13 @@ impl Config {
         let mut variables = BTreeMap::new();
         for (name, url) in file.addresses {
             if let Some(other) = variables.insert(variable(&name), name.clone()) {
-                return Err(Error::new(Operation::Address, ErrorKind::InvalidOption).because(format!(
-                    "[addresses] {other:?} and {name:?} share the environment variable {}; rename one",
-                    variable(&name)
-                )));
+                return Err(Error::new(Operation::Address, ErrorKind::InvalidOption).because(
+                    format!(
+                        "[addresses] {other:?} and {name:?} share the environment variable {}; \
+                     rename one",
+                        variable(&name)
+                    ),
+                ));
             }
             let address = url.parse().map_err(|error: Error| {
                 let kind = error.kind();
@@ -79,11 +85,11 @@ impl Config {
         Ok(Self { addresses })
     }
 
-    /// The address of this name: from the environment, else from the file.
+    /// The address with this name: from the environment, or else from the file.
     ///
     /// # Errors
-    /// `InvalidAddress` if neither has it; what is wrong with the environment's: `InvalidAddress`,
-    /// `InvalidName`, `InvalidOption`.
+    /// `InvalidAddress` if neither has it; `InvalidAddress`, `InvalidName` or `InvalidOption` if
+    /// the variable is no address.
     pub fn address(&self, name: &str) -> Result<Address> {
         self.lookup(name, |variable| std::env::var_os(variable))
     }
@@ -112,7 +118,8 @@ impl Config {
             let known: Vec<_> = self.names().collect();
             let known = if known.is_empty() { "none".into() } else { known.join(", ") };
             fault(format!(
-                "no address is called {name:?}; [addresses] has: {known}; {variable} would be taken, too"
+                "no address is called {name:?}; [addresses] has: {known}; {variable} would be \
+                 taken, too"
             ))
         })
     }

@@ -1,3 +1,6 @@
+//! Addresses, as text and as values. This room knows nothing of transports or of the rest of the
+//! facade, but for the names of codecs.
+
 #[cfg(feature = "config")]
 pub(crate) mod config;
 pub(crate) mod settings;
@@ -9,8 +12,8 @@ use anyipc_core::{Error, ErrorKind, Name, Operation, Result, excerpt};
 
 /// Where an object is: `scheme://name?key=value&key=value`, percent-decoded once.
 ///
-/// Reading an address checks its form and its name. Whether the scheme exists and takes the options is
-/// known to the [`Registry`](crate::Registry) that the address is given to.
+/// Parsing checks the form and the name. The [`Registry`](crate::Registry) that the address is
+/// given to checks whether the scheme exists and takes the options.
 ///
 /// ```
 /// let address: anyipc::Address = "shm://edix.errors?wait=block".parse()?;
@@ -27,7 +30,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// The transport's word, such as `shm`.
+    /// The scheme, such as `shm`: it chooses the transport.
     pub fn scheme(&self) -> &str {
         &self.scheme
     }
@@ -42,7 +45,7 @@ impl Address {
         self.pairs.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
 
-    /// The value of an option, if it was given.
+    /// The value of an option, or `None` if it was not given.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.pairs().find(|(k, _)| *k == key).map(|(_, v)| v)
     }
@@ -68,7 +71,7 @@ impl FromStr for Address {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        read(text).map_err(|error| error.at(format_args!("{text:.300}")))
+        parse(text).map_err(|error| error.at(format_args!("{text:.300}")))
     }
 }
 
@@ -76,7 +79,7 @@ fn fault(why: impl Into<String>) -> Error {
     Error::new(Operation::Address, ErrorKind::InvalidAddress).because(why)
 }
 
-fn read(text: &str) -> Result<Address> {
+fn parse(text: &str) -> Result<Address> {
     let (scheme, rest) = text
         .split_once("://")
         .ok_or_else(|| fault("`://` is missing; an address reads scheme://name?key=value"))?;
@@ -126,7 +129,8 @@ fn decode(text: &str) -> Result<String> {
         let digit = |i: usize| tail.get(i).and_then(|&b| (b as char).to_digit(16));
         let (Some(high), Some(low)) = (digit(0), digit(1)) else {
             return Err(fault(format!(
-                "bad percent-encoding in {text}: `%` needs two hexadecimal digits after it; write %25 for a plain `%`",
+                "bad percent-encoding in {text}: `%` needs two hexadecimal digits after it; write \
+                 %25 for a plain `%`",
                 text = excerpt(text)
             )));
         };
@@ -152,7 +156,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// A part of an address with everything encoded that would end it, or confuse a reader or a shell's log.
+/// Text of an address, percent-encoded where a character would end it or confuse a reader or a log.
 struct Encoded<'a>(&'a str);
 
 impl fmt::Display for Encoded<'_> {
@@ -171,12 +175,12 @@ impl fmt::Display for Encoded<'_> {
     }
 }
 
-/// What `create`, `open` and `connect` take: an [`Address`], or text that reads as one.
+/// What `create`, `open` and `connect` take: an [`Address`], or text to parse.
 pub trait IntoAddress {
     /// The address.
     ///
     /// # Errors
-    /// `InvalidAddress`, `InvalidName` or `InvalidOption` if the text does not read as one.
+    /// `InvalidAddress`, `InvalidName` or `InvalidOption` if the text is no address.
     fn into_address(self) -> Result<Address>;
 }
 

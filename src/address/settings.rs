@@ -1,29 +1,37 @@
+//! The options of an address that the facade itself reads; transports read the others.
+
 use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Options, Result, keys};
 
 use crate::codec::CodecId;
 
-/// Longest message unless the address says `max_message=`.
+/// Default of `max_message`, in bytes.
 const MAX_MESSAGE: u64 = 16 << 20;
-/// Longest wait for an owner unless the address says `timeout=`.
+/// Default of `timeout`.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How a call waits.
+/// The option `wait`: how a call waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WaitMode {
+    /// Spins while that pays, then sleeps. The default.
     Adaptive,
+    /// Never sleeps.
     Spin,
+    /// Sleeps at once.
     Block,
 }
 
-/// The options that the facade itself reads.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    /// Longest message that this side sends and accepts, in bytes, at least 1.
     pub(crate) max_message: u64,
     pub(crate) wait: WaitMode,
+    /// Longest wait for an owner, and for a flush at the end.
     pub(crate) timeout: Duration,
+    /// `None` if the address names no codec.
     pub(crate) codec: Option<CodecId>,
+    /// Bytes that the channel should hold; 0 leaves it to the transport.
     capacity: u64,
 }
 
@@ -47,7 +55,7 @@ impl Settings {
         })
     }
 
-    /// What this side says about itself.
+    /// What this side says about itself in the handshake.
     pub(crate) fn hello(&self, transport: &str) -> Hello {
         Hello {
             transport: transport.into(),

@@ -1,46 +1,50 @@
+//! Queues with async calls in place of the blocking ones.
+
 use anyipc_core::{Operation, QueueStatus, Result};
 
 use super::reactor::{Reactor, check_runtime};
-use super::wait::{Kept, wait};
-use crate::queue::Queue;
-use crate::queue::{Messages, Room};
+use super::registration::Retained;
+use super::wait::wait;
+use crate::queue::{Messages, Queue, Room};
 
-/// A [`Queue`] whose waiting calls are async. All of them are cancel-safe.
+/// A [`Queue`] with async calls in place of the blocking ones, all of them cancel-safe.
 ///
 /// Its calls need a tokio runtime with I/O and time enabled, and panic in one without.
 #[derive(Debug)]
 pub struct AsyncQueue {
     inner: Queue,
     reactor: Reactor,
-    kept: Kept,
+    retained: Retained,
 }
 
 impl Queue {
-    /// The same handle, async.
+    /// Makes the handle async.
     ///
     /// # Errors
     /// `Unsupported` outside of a tokio runtime.
     pub fn into_async(self) -> Result<AsyncQueue> {
         check_runtime().map_err(|e| e.at(self.address()))?;
-        Ok(AsyncQueue { inner: self, reactor: Reactor::default(), kept: Kept::default() })
+        Ok(AsyncQueue { inner: self, reactor: Reactor::default(), retained: Retained::default() })
     }
 }
 
 impl AsyncQueue {
-    /// See [`Queue::send`]. A dropped future has sent nothing.
+    /// Sends one message, as [`Queue::send`]. Waits while there is no room, without a limit of
+    /// time. A dropped future has sent nothing.
     ///
     /// # Errors
     /// Those of [`Queue::send`].
     pub async fn send(&mut self, priority: u32, message: &[u8]) -> Result<()> {
-        let Self { inner, reactor, kept } = self;
-        wait(&mut Room(inner), reactor, kept, Operation::Send, None, |room| {
-            room.0.try_put(priority, message)
+        let Self { inner, reactor, retained } = self;
+        wait(&mut Room(inner), reactor, retained, Operation::Send, None, |room| {
+            room.0.try_send_raw(priority, message)
         })
         .await
         .map_err(|e| self.inner.explain(e, Operation::Send))
     }
 
-    /// See [`Queue::recv`]. A dropped future has taken nothing.
+    /// Receives one message and its priority, as [`Queue::recv`]. Waits until there is one, without
+    /// a limit of time. A dropped future has taken nothing.
     ///
     /// # Errors
     /// Those of [`Queue::recv`].
@@ -48,21 +52,22 @@ impl AsyncQueue {
         self.recv_with(|priority, message| (priority, message.to_vec())).await
     }
 
-    /// See [`Queue::recv_with`]. A dropped future has taken nothing.
+    /// As [`recv`](Self::recv), but shows the message to `read`: nothing is allocated. If `read`
+    /// panics, the message is used up.
     ///
     /// # Errors
     /// Those of [`Queue::recv_with`].
     pub async fn recv_with<R>(&mut self, read: impl FnOnce(u32, &[u8]) -> R) -> Result<R> {
         let mut read = Some(read);
-        let Self { inner, reactor, kept } = self;
-        wait(&mut Messages(inner), reactor, kept, Operation::Receive, None, |messages| {
+        let Self { inner, reactor, retained } = self;
+        wait(&mut Messages(inner), reactor, retained, Operation::Receive, None, |messages| {
             messages.0.try_read(&mut read)
         })
         .await
         .map_err(|e| self.inner.explain(e, Operation::Receive))
     }
 
-    /// See [`Queue::try_send`].
+    /// Sends one message, without waiting.
     ///
     /// # Errors
     /// Those of [`Queue::try_send`].
@@ -70,7 +75,7 @@ impl AsyncQueue {
         self.inner.try_send(priority, message)
     }
 
-    /// See [`Queue::try_recv`].
+    /// Receives one message and its priority, without waiting.
     ///
     /// # Errors
     /// Those of [`Queue::try_recv`].
@@ -78,7 +83,7 @@ impl AsyncQueue {
         self.inner.try_recv()
     }
 
-    /// See [`Queue::status`].
+    /// The content of the queue, its limits, and the number of messages dropped.
     ///
     /// # Errors
     /// Those of [`Queue::status`].
@@ -86,7 +91,7 @@ impl AsyncQueue {
         self.inner.status()
     }
 
-    /// The same handle, blocking.
+    /// Makes the handle blocking again.
     pub fn into_sync(self) -> Queue {
         self.inner
     }

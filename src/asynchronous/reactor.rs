@@ -1,4 +1,5 @@
-//! Sources as the runtime's reactor knows them. A source is registered once and shared by all who wait.
+//! Sources as the runtime's reactor knows them. Each is registered once, and all that wait for it
+//! share it.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -7,17 +8,18 @@ use tokio::runtime::{Handle, Id};
 
 pub(super) use fd::{EDGES, Registered, wait_ready};
 
-/// Where a waiting call finds its registered source: the halves' may be two, and wait in two runtimes.
+/// The registered sources of a channel or queue. Its halves may have two sources, and may wait in
+/// two runtimes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reactor(Arc<Mutex<Vec<Arc<Registered>>>>);
 
-/// The sources of an endpoint's attempts: registered only while one waits, because a finished attempt's
-/// source goes on as its channel's.
+/// The source of an endpoint's attempts. It is registered only while one of them waits, because the
+/// source of a finished attempt becomes its channel's.
 #[derive(Debug, Default)]
 pub(crate) struct SharedReactor(Mutex<Weak<Registered>>);
 
-/// Either of the two.
-pub(super) trait Register {
+/// A [`Reactor`] or a [`SharedReactor`].
+pub(super) trait Register: Sync {
     fn register(&self, source: Source) -> Result<Arc<Registered>>;
 }
 
@@ -27,7 +29,7 @@ impl Register for Reactor {
         if let Some(registered) = all.iter().find(|registered| registered.is(&source)) {
             return Ok(Arc::clone(registered));
         }
-        // Those that nobody waits for go first: they may be of a runtime that has ended.
+        // Without the sources that nothing waits for: they may be of a runtime that has ended.
         all.retain(|registered| Arc::strong_count(registered) > 1);
         let registered = Arc::new(Registered::new(source)?);
         all.push(Arc::clone(&registered));
@@ -47,12 +49,12 @@ impl Register for SharedReactor {
     }
 }
 
-/// There must be a runtime to register with.
+/// Returns `Unsupported` if there is no runtime to register with.
 pub(super) fn check_runtime() -> Result<()> {
     runtime().map(drop)
 }
 
-/// Which runtime is around the caller: what was registered with another one may have ended with that.
+/// The runtime of the caller. A source that was registered with another one may have ended with it.
 fn runtime() -> Result<Id> {
     Handle::try_current().map(|runtime| runtime.id()).map_err(|error| {
         Error::new(Operation::Connect, ErrorKind::Unsupported)
@@ -71,7 +73,7 @@ mod fd {
     use tokio::io::unix::AsyncFd;
     use tokio::runtime::Id;
 
-    /// Whether the reactor tells of each news once, also of what it finds at registration.
+    /// The reactor is edge-triggered, and also reports what it finds at registration.
     pub(in super::super) const EDGES: bool = true;
 
     #[derive(Debug)]
@@ -80,7 +82,7 @@ mod fd {
         runtime: Id,
     }
 
-    /// Holds the source, and with it the descriptor, for as long as it is registered.
+    /// Holds the source, and with it the descriptor, while it is registered.
     struct Fd {
         raw: RawFd,
         _source: Source,
@@ -102,12 +104,12 @@ mod fd {
         pub(super) fn new(source: Source) -> Result<Self> {
             let runtime = super::runtime()?;
             let fd = || Fd { raw: source.as_fd().as_raw_fd(), _source: source.clone() };
-            // Deprecated because it trusts `as_raw_fd`: ours gives the same number at every call, and the
-            // source that it borrows stays whole until the `AsyncFd` drops it. Its successor asks for the
-            // same promise by an unsafe block, which this crate forbids.
+            // Deprecated because it trusts `as_raw_fd`. Ours returns the same number at every call,
+            // and keeps the source open until the `AsyncFd` drops it. The successor asks for this
+            // promise by an unsafe block, which this crate forbids.
             #[allow(deprecated)]
             let registered = AsyncFd::new(fd()).or_else(|error| match error.kind() {
-                // Nothing that is ever writable, and on macOS it may not be asked: a set of descriptors.
+                // A set of descriptors is never writable, and macOS refuses to wait for that.
                 io::ErrorKind::InvalidInput => {
                     AsyncFd::with_interest(fd(), tokio::io::Interest::READABLE)
                 }
@@ -124,7 +126,7 @@ mod fd {
         }
     }
 
-    /// Waits for a readiness and takes it, so that the next wait is for a new one.
+    /// Waits for a readiness and takes it: the next call waits for a new one.
     pub(in super::super) async fn wait_ready(
         registered: Arc<Registered>,
         interest: Interest,
@@ -152,10 +154,10 @@ mod fd {
     use anyipc_core::{Error, Interest, Operation, Result, Source};
     use anyipc_os::Readiness;
 
-    /// A handle is ready while it is signalled.
+    /// A handle is ready while it is signalled (level-triggered).
     pub(in super::super) const EDGES: bool = false;
 
-    /// The runtime has no reactor for handles: the system's pool of waiting threads wakes the task.
+    /// The runtime has no reactor for handles. The system's pool of waiting threads wakes the task.
     pub(in super::super) struct Registered(Source);
 
     impl std::fmt::Debug for Registered {

@@ -1,18 +1,21 @@
-//! How long a task may go on before the runtime's other tasks have their turn.
+//! The longest time that a task goes on before the runtime's other tasks have their turn.
 
 use std::time::{Duration, Instant};
 
-/// No task goes on for longer without an await that lets others run.
+/// No task goes on for longer without an await that yields.
 const TURN: Duration = Duration::from_micros(500);
 /// The most steps between two looks at the clock.
 const STEPS: u32 = 8;
 
-/// A turn of many small steps. The clock is looked at after the first step, and then after twice as many as before
-/// while they are short.
+/// A turn of many small steps. It looks at the clock after the first step, and then after twice as
+/// many steps as before while they are short.
 pub(super) struct Turn {
     began: Instant,
+    /// When the clock was looked at last.
     looked: Instant,
+    /// Steps from the last look to the next one, 1 to [`STEPS`].
     steps: u32,
+    /// Steps left until the next look, 1 to `steps`.
     until_look: u32,
 }
 
@@ -29,10 +32,10 @@ impl Turn {
         self.until_look == 0 && self.look()
     }
 
-    /// Lets the runtime's other tasks and its reactor have their turn.
-    pub(super) async fn give(&self) {
-        // The first yield lets the reactor wake others. In a `LocalSet` they run after the future around which it is, and
-        // so after a second one.
+    /// Yields to the runtime's other tasks and to its reactor.
+    pub(super) async fn yield_now(&self) {
+        // The first yield lets the reactor wake others. In a `LocalSet` they run after the future
+        // that drives the set, and so after a second yield.
         tokio::task::yield_now().await;
         tokio::task::yield_now().await;
     }

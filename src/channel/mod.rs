@@ -1,3 +1,9 @@
+//! Channels: whole messages between two sides, over the frames of a backend.
+//!
+//! `sender` and `receiver` are the two halves, `typed` sends values instead of bytes. This room
+//! knows addresses (for error messages and limits) and waiting; it does not know how channels are
+//! made.
+
 pub(crate) mod message;
 pub(crate) mod receiver;
 pub(crate) mod sender;
@@ -12,11 +18,11 @@ use anyipc_core::{DynHalves, Error, ErrorKind, Peer, Result};
 
 use crate::address::Address;
 use crate::address::settings::Settings;
-use crate::channel::receiver::Receiver;
-use crate::channel::sender::Sender;
-use crate::wait::select::{Member, Sleep};
+use crate::wait::select::{Arming, Member};
+use receiver::Receiver;
+use sender::Sender;
 
-/// What both halves of a channel share.
+/// What both halves of a channel share. Never changes.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) address: Address,
@@ -25,7 +31,7 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Adds the address, except to the errors that a busy loop meets.
+    /// Adds the address, but not to the errors that a busy loop meets: adding it allocates.
     pub(crate) fn explain(&self, error: Error) -> Error {
         match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::Closed => error,
@@ -34,7 +40,7 @@ impl Link {
     }
 }
 
-/// How much went through a channel, or through one half of it.
+/// Messages and bytes that went through a channel, or through one half of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -65,10 +71,11 @@ impl Add for Stats {
 
 /// A duplex connection to one peer: whole messages, in order, each once.
 ///
-/// Every call takes `&mut self`; to send and receive from two threads, [`split`](Self::split) it. Dropping
-/// it closes it: the peer receives everything sent, then `Closed`.
+/// Every call takes `&mut self`; to send and receive on two threads, [`split`](Self::split) the
+/// channel. Dropping it closes it: the peer receives everything that was sent, then `Closed`.
 ///
-/// `Ok` of a send means that the whole message is in memory that outlives this process.
+/// `Ok` of a send means that the whole message is in memory that outlives this process: it arrives
+/// even if this process is killed next.
 #[derive(Debug)]
 pub struct Channel {
     sender: Sender,
@@ -88,12 +95,9 @@ impl Channel {
         }
     }
 
-    pub(crate) fn receiver(&mut self) -> &mut Receiver {
-        &mut self.receiver
-    }
-
-    /// Sends one message; waits while there is no room, without a limit of time. Two sides that both send before
-    /// they receive can wait for each other for ever: see [`Sender::send`] for what to do.
+    /// Sends one message. Blocks while there is no room, without a limit of time. Two sides that
+    /// both send before they receive can wait for each other forever: [`Sender::send`] says what to
+    /// do.
     ///
     /// # Errors
     /// Those of [`Sender::send`].
@@ -102,19 +106,30 @@ impl Channel {
         self.sender.send(message)
     }
 
-    /// See [`Sender::try_send`].
+    /// Sends one message of one frame, without blocking.
+    ///
+    /// # Errors
+    /// Those of [`Sender::try_send`].
     #[inline]
     pub fn try_send(&mut self, message: &[u8]) -> Result<()> {
         self.sender.try_send(message)
     }
 
-    /// See [`Sender::send_timeout`].
+    /// As [`send`](Self::send), for `timeout` at most. After `TimedOut` nothing of the message
+    /// arrives.
+    ///
+    /// # Errors
+    /// Those of [`Sender::send_timeout`].
     #[inline]
     pub fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<()> {
         self.sender.send_timeout(message, timeout)
     }
 
-    /// See [`Sender::send_with`].
+    /// Sends one message of at most `max` bytes that `fill` writes, in place where the transport
+    /// allows it. [`Sender::send_with`] says where. Blocks as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// Those of [`Sender::send_with`].
     pub fn send_with(
         &mut self,
         max: usize,
@@ -123,7 +138,11 @@ impl Channel {
         self.sender.send_with(max, fill)
     }
 
-    /// See [`Sender::send_many`].
+    /// Sends messages in order, in batches where the transport can, and returns their number.
+    /// Blocks as [`send`](Self::send).
+    ///
+    /// # Errors
+    /// Those of [`Sender::send_many`].
     pub fn send_many<M: AsRef<[u8]>>(
         &mut self,
         messages: impl IntoIterator<Item = M>,
@@ -131,39 +150,61 @@ impl Channel {
         self.sender.send_many(messages)
     }
 
-    /// See [`Sender::flush`].
+    /// Blocks until everything that was sent has left this process.
+    ///
+    /// # Errors
+    /// Those of [`Sender::flush`].
     pub fn flush(&mut self) -> Result<()> {
         self.sender.flush()
     }
 
-    /// See [`Receiver::recv`].
+    /// Receives one message. Blocks until there is one, without a limit of time.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::recv`].
     pub fn recv(&mut self) -> Result<Vec<u8>> {
         self.receiver.recv()
     }
 
-    /// See [`Receiver::try_recv`].
+    /// Receives one message if there is one, without blocking.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::try_recv`].
     pub fn try_recv(&mut self) -> Result<Vec<u8>> {
         self.receiver.try_recv()
     }
 
-    /// See [`Receiver::recv_timeout`].
+    /// As [`recv`](Self::recv), for `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::recv_timeout`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Vec<u8>> {
         self.receiver.recv_timeout(timeout)
     }
 
-    /// See [`Receiver::recv_with`]: a message whose `read` panics is used up.
+    /// Receives one message and shows it to `read` where it lies. Blocks as [`recv`](Self::recv).
+    /// If `read` panics, the message is used up.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::recv_with`].
     #[inline]
     pub fn recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         self.receiver.recv_with(read)
     }
 
-    /// See [`Receiver::try_recv_with`].
+    /// As [`recv_with`](Self::recv_with), without blocking.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::try_recv_with`].
     #[inline]
     pub fn try_recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         self.receiver.try_recv_with(read)
     }
 
-    /// See [`Receiver::recv_with_timeout`].
+    /// As [`recv_with`](Self::recv_with), for `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::recv_with_timeout`].
     #[inline]
     pub fn recv_with_timeout<R>(
         &mut self,
@@ -173,25 +214,35 @@ impl Channel {
         self.receiver.recv_with_timeout(timeout, read)
     }
 
-    /// See [`Receiver::recv_into`].
+    /// Receives one message into `buffer`, replacing its content, and returns the length. Blocks as
+    /// [`recv`](Self::recv).
+    ///
+    /// # Errors
+    /// Those of [`Receiver::recv_into`].
     #[inline]
     pub fn recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
         self.receiver.recv_into(buffer)
     }
 
-    /// See [`Receiver::try_recv_into`].
+    /// As [`recv_into`](Self::recv_into), without blocking.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::try_recv_into`].
     #[inline]
     pub fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<usize> {
         self.receiver.try_recv_into(buffer)
     }
 
-    /// See [`Receiver::recv_into_timeout`].
+    /// As [`recv_into`](Self::recv_into), for `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::recv_into_timeout`].
     #[inline]
     pub fn recv_into_timeout(&mut self, buffer: &mut Vec<u8>, timeout: Duration) -> Result<usize> {
         self.receiver.recv_into_timeout(buffer, timeout)
     }
 
-    /// The two halves, each with the same methods, for two threads.
+    /// The two halves, each with its methods of the channel, for two threads.
     pub fn split(self) -> (Sender, Receiver) {
         (self.sender, self.receiver)
     }
@@ -201,27 +252,28 @@ impl Channel {
         Self { sender, receiver }
     }
 
-    /// Who is on the other side, as far as the transport tells.
+    /// The other side, as far as the transport reports it.
     pub fn peer(&self) -> &Peer {
         self.sender.peer()
     }
 
-    /// The address it came from.
+    /// The address of the endpoint that the channel came from.
     pub fn address(&self) -> &Address {
         self.sender.address()
     }
 
-    /// The longest message that `send` takes: the lesser of both sides' `max_message`, in bytes.
+    /// The length of the longest message that `send` takes, in bytes: the lesser of both sides'
+    /// `max_message`.
     pub fn max_message(&self) -> usize {
         self.sender.max_message()
     }
 
-    /// What went through so far.
+    /// Messages and bytes that went through so far, and calls that had to wait.
     pub fn stats(&self) -> Stats {
         self.sender.stats() + self.receiver.stats()
     }
 
-    /// Finishes what is left to send, within the address's `timeout`, and closes. The peer receives
+    /// Flushes and closes. Blocks as long as the address's `timeout` at most. The peer receives
     /// everything, then `Closed`.
     ///
     /// # Errors
@@ -233,15 +285,15 @@ impl Channel {
 
 impl Member for Channel {
     fn is_ready(&mut self) -> bool {
-        self.receiver().is_ready()
+        self.receiver.is_ready()
     }
-    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
-        self.receiver().sleep_on(sleep)
+    fn arm_in_select(&mut self, arming: Arming<'_>) -> Result<bool> {
+        self.receiver.arm_in_select(arming)
     }
-    fn stop_sleeping(&mut self) {
-        self.receiver().stop_sleeping();
+    fn disarm_in_select(&mut self) {
+        self.receiver.disarm_in_select();
     }
-    fn spins(&mut self) -> bool {
-        self.receiver().spins()
+    fn may_spin(&mut self) -> bool {
+        self.receiver.may_spin()
     }
 }

@@ -1,3 +1,5 @@
+//! Values instead of bytes: a channel with a codec.
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -5,9 +7,9 @@ use std::time::Duration;
 use anyipc_core::{Error, KEPT, Peer, Result, give_back};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::channel::receiver::Receiver;
-use crate::channel::sender::Sender;
-use crate::channel::{Channel, Stats};
+use super::receiver::Receiver;
+use super::sender::Sender;
+use super::{Channel, Stats};
 use crate::codec::CodecId;
 
 /// A channel that sends values of one type and receives values of another.
@@ -21,8 +23,9 @@ pub struct TypedChannel<Out, In> {
 pub struct TypedSender<Out> {
     inner: Sender,
     codec: CodecId,
+    /// The bytes of the last value.
     buffer: Vec<u8>,
-    /// How many values in a row needed at most [`KEPT`] bytes.
+    /// Values in a row that needed at most [`KEPT`] bytes; a large buffer is freed after some.
     shorter: u64,
     marker: PhantomData<fn(&Out)>,
 }
@@ -35,9 +38,11 @@ pub struct TypedReceiver<In> {
 }
 
 impl Channel {
-    /// The same channel for values, with the codec of the address (`codec=`, by default `postcard`).
-    /// Unchecked: the other side was not asked about the types. See
-    /// [`Endpoint::connect_typed`] for the checked way.
+    /// Turns the channel into one for values, with the codec of the address (`codec=`, by default
+    /// `postcard`).
+    ///
+    /// Unchecked: the handshake has not compared the types.
+    /// [`Endpoint::connect_typed`](crate::Endpoint::connect_typed) compares them.
     ///
     /// # Errors
     /// `Unsupported` if the codec was not compiled in.
@@ -59,32 +64,50 @@ impl Channel {
 }
 
 impl<Out: Serialize, In: DeserializeOwned> TypedChannel<Out, In> {
-    /// See [`TypedSender::send`].
+    /// Sends one value. Blocks while there is no room, without a limit of time.
+    ///
+    /// # Errors
+    /// Those of [`TypedSender::send`].
     pub fn send(&mut self, value: &Out) -> Result<()> {
         self.sender.send(value)
     }
 
-    /// See [`TypedSender::try_send`].
+    /// Sends one value of one frame, without blocking.
+    ///
+    /// # Errors
+    /// Those of [`TypedSender::try_send`].
     pub fn try_send(&mut self, value: &Out) -> Result<()> {
         self.sender.try_send(value)
     }
 
-    /// See [`TypedSender::send_timeout`].
+    /// As [`send`](Self::send), for `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`TypedSender::send_timeout`].
     pub fn send_timeout(&mut self, value: &Out, timeout: Duration) -> Result<()> {
         self.sender.send_timeout(value, timeout)
     }
 
-    /// See [`TypedReceiver::recv`].
+    /// Receives one value. Blocks until there is one, without a limit of time.
+    ///
+    /// # Errors
+    /// Those of [`TypedReceiver::recv`].
     pub fn recv(&mut self) -> Result<In> {
         self.receiver.recv()
     }
 
-    /// See [`TypedReceiver::try_recv`].
+    /// Receives one value if there is one, without blocking.
+    ///
+    /// # Errors
+    /// Those of [`TypedReceiver::try_recv`].
     pub fn try_recv(&mut self) -> Result<In> {
         self.receiver.try_recv()
     }
 
-    /// See [`TypedReceiver::recv_timeout`].
+    /// As [`recv`](Self::recv), for `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`TypedReceiver::recv_timeout`].
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<In> {
         self.receiver.recv_timeout(timeout)
     }
@@ -94,7 +117,7 @@ impl<Out: Serialize, In: DeserializeOwned> TypedChannel<Out, In> {
         (self.sender, self.receiver)
     }
 
-    /// Who is on the other side, as far as the transport tells.
+    /// The other side, as far as the transport reports it.
     pub fn peer(&self) -> &Peer {
         self.sender.inner.peer()
     }
@@ -104,29 +127,32 @@ impl<Out: Serialize, In: DeserializeOwned> TypedChannel<Out, In> {
         self.sender.codec
     }
 
-    /// What went through so far.
+    /// Messages and bytes that went through so far, and calls that had to wait.
     pub fn stats(&self) -> Stats {
         self.sender.inner.stats() + self.receiver.inner.stats()
     }
 
-    /// See [`Channel::close`].
+    /// Flushes and closes. Blocks as long as the address's `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`Channel::close`].
     pub fn close(self) -> Result<()> {
         self.sender.close()
     }
 }
 
 impl<Out: Serialize> TypedSender<Out> {
-    /// Sends one value; waits while there is no room, without a limit of time: see [`Sender::send`] for two sides
-    /// that both send first.
+    /// Sends one value. Blocks while there is no room, without a limit of time. Two sides that both
+    /// send before they receive can wait for each other forever: [`Sender::send`] says what to do.
     ///
     /// # Errors
-    /// `Codec` if the value cannot be written, and those of [`Sender::send`].
+    /// `Codec` if the value cannot be encoded, and those of [`Sender::send`].
     pub fn send(&mut self, value: &Out) -> Result<()> {
         self.encode(value)?;
         self.inner.send(&self.buffer)
     }
 
-    /// Sends one value of one frame, without waiting.
+    /// Sends one value of one frame, without blocking.
     ///
     /// # Errors
     /// `Codec`, and those of [`Sender::try_send`].
@@ -135,7 +161,7 @@ impl<Out: Serialize> TypedSender<Out> {
         self.inner.try_send(&self.buffer)
     }
 
-    /// As [`send`](Self::send), waiting this long at most.
+    /// As [`send`](Self::send), for `timeout` at most.
     ///
     /// # Errors
     /// `TimedOut`, and those of `send`.
@@ -144,7 +170,10 @@ impl<Out: Serialize> TypedSender<Out> {
         self.inner.send_timeout(&self.buffer, timeout)
     }
 
-    /// See [`Sender::close`].
+    /// Flushes and closes this direction. Blocks as long as the address's `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`Sender::close`].
     pub fn close(self) -> Result<()> {
         self.inner.close()
     }
@@ -159,18 +188,18 @@ impl<Out: Serialize> TypedSender<Out> {
 }
 
 impl<In: DeserializeOwned> TypedReceiver<In> {
-    /// Receives one value; waits for it.
+    /// Receives one value. Blocks until there is one, without a limit of time.
     ///
     /// # Errors
-    /// `Codec` if the message does not read as an `In` (it is used up; the next call goes on), and those of
-    /// [`Receiver::recv`].
+    /// `Codec` if the message is no `In` (it is used up, and the next call receives the next one),
+    /// and those of [`Receiver::recv`].
     pub fn recv(&mut self) -> Result<In> {
         let codec = self.codec;
         let value = self.inner.recv_with(|bytes| codec.decode(bytes))?;
         value.map_err(|e| self.explain(e))
     }
 
-    /// Receives one value if there is one.
+    /// Receives one value if there is one, without blocking.
     ///
     /// # Errors
     /// `WouldBlock` if there is none, and those of [`recv`](Self::recv).
@@ -180,7 +209,7 @@ impl<In: DeserializeOwned> TypedReceiver<In> {
         value.map_err(|e| self.explain(e))
     }
 
-    /// As [`recv`](Self::recv), waiting this long at most.
+    /// As [`recv`](Self::recv), for `timeout` at most.
     ///
     /// # Errors
     /// `TimedOut`, and those of `recv`.

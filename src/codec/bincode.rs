@@ -23,7 +23,8 @@ impl Codec for Bincode {
     }
 
     fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-        // The limit counts decoded bytes, at most 16 per byte read (a u128); it is a constant of the type.
+        // The limit counts decoded bytes, at most 16 per byte read (a u128). It is a const
+        // parameter, so that only some values are possible.
         match bytes.len() {
             0..=0x1000 => limited::<0x1_0000, T>(bytes),
             0x1001..=0x1_0000 => limited::<0x10_0000, T>(bytes),

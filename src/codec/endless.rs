@@ -1,34 +1,37 @@
-//! Types that serde reads for ever, found before a peer's bytes find them.
+//! Detection of types for which serde recurses without end, before a peer's bytes make it.
 //!
-//! serde reads an untagged type from a buffer. An option takes any value but `null` as present and asks its
-//! content about the same value again, so that a type of options of itself recurses until the stack ends. No
-//! call of that recursion leaves serde.
+//! serde reads an untagged type from a buffer. An option takes any value but `null` as present and
+//! asks its content about the same value again, so that a type of options of itself recurses until
+//! the stack ends. That recursion never leaves serde: no limit of ours can stop it.
 
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer, Error, Visitor};
 
-/// Levels of options and newtypes that [`is_endless`] tries: more than the value of any useful type has without
-/// something else between them.
+/// Levels of options and newtypes that [`is_endless`] tries. No useful type has so many with
+/// nothing else in between.
 const TRIAL: u32 = 16;
 
-/// True if serde collects a `T` in a buffer, and the `T` takes options of newtypes of options without end. Such a
-/// type never finds the end of any other value in the buffer either, and would overflow the stack. Nothing in
-/// serde's second step calls back, so that the type must be tried before, with a value that ends.
+/// True if serde collects a `T` in a buffer and the `T` takes options of newtypes of options
+/// without end. Such a type never finds the end of any other value in the buffer either, and would
+/// overflow the stack. Since serde's second step never calls back, the type is tried before it,
+/// with a value that ends.
 ///
-/// Finds the message's own type only; its fields are tried nowhere. A type that leads back to itself through an
-/// untagged enum has no value that ends, so that the trial itself overflows the stack: at the first message, and
-/// not at one that a peer chose.
+/// Finds the type of the message only; its fields are not tried. For a type that leads back to
+/// itself through an untagged enum no value ends, so that the trial itself overflows the stack: at
+/// the first message, and not at one that a peer chose.
 pub(super) fn is_endless<T: DeserializeOwned>() -> bool {
     T::deserialize(Trial { left: TRIAL }).is_ok()
 }
 
-/// Gives options of newtypes to a type that takes anything, and an error to any other.
+/// A deserializer that gives options of newtypes to a type that takes anything, and an error to any
+/// other.
 struct Trial {
+    /// Levels left, 0 to [`TRIAL`].
     left: u32,
 }
 
-/// Why the trial ended: any reason will do.
+/// The trial has ended, for any reason.
 #[derive(Debug)]
 struct Refused;
 
@@ -66,8 +69,9 @@ impl<'de> Deserializer<'de> for Trial {
     }
 
     refused! {
-        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
-        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32
+        deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64
+        deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64
+        deserialize_u128 deserialize_f32
         deserialize_f64 deserialize_char deserialize_str deserialize_string deserialize_bytes
         deserialize_byte_buf deserialize_option deserialize_unit deserialize_seq deserialize_map
         deserialize_identifier deserialize_ignored_any

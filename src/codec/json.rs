@@ -21,7 +21,7 @@ impl Codec for Json {
         if is_endless::<T>() {
             return Err(endless(CodecId::Json));
         }
-        // Its own limit of nesting does not count options: JSON has nothing for them.
+        // The limit of serde_json does not count options, for which JSON has no syntax.
         let limits = Limits::new(bytes);
         let mut from = serde_json::Deserializer::from_slice(bytes);
         limits

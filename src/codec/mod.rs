@@ -1,19 +1,21 @@
-//! How typed values become bytes. Each codec has an id that travels in the handshake, so that two sides
-//! with different codecs refuse each other by name instead of misreading.
+//! Codecs: typed values as bytes.
+//!
+//! The id of a codec travels in the handshake, so that two sides with different codecs refuse each
+//! other instead of misreading bytes.
 //!
 //! # Which types
-//! `postcard` and `bincode` write no names: a value is read back by the order of its fields and the number of
-//! its variant. Some attributes of serde break that order:
+//! `postcard` and `bincode` write no names: they read a value by the order of its fields and the
+//! number of its variant. Some attributes of serde break that order:
 //!
 //! | attribute | `postcard`, `bincode` | `json` |
 //! |---|---|---|
-//! | `#[serde(skip)]` on a variant | **another variant arrives, without an error**, unless the skipped ones are last | works |
-//! | `#[serde(skip_serializing_if)]` | fields are missing: an error, or **another value** | works with `default` |
+//! | `#[serde(skip)]` on a variant, not the last | **another variant**, without an error | works |
+//! | `#[serde(skip_serializing_if)]` | an error, or **another value** | works with `default` |
 //! | `#[serde(flatten)]` | an error | works |
 //! | `#[serde(untagged)]`, `#[serde(tag = "…")]` | an error | works |
 //!
-//! Choose `codec=json` for such types, or write them without the attribute. [`assert_round_trip`] in a test
-//! finds what a codec does to a value.
+//! Choose `codec=json` for such types, or write them without the attribute. [`assert_round_trip`]
+//! in a test shows what a codec does to a value.
 
 use std::fmt;
 
@@ -41,54 +43,57 @@ pub use self::postcard::Postcard;
 #[cfg(feature = "serde")]
 pub use self::round_trip::assert_round_trip;
 
-/// A way to write values as bytes.
+/// A format of values as bytes.
 #[cfg(feature = "serde")]
 pub trait Codec {
-    /// Its number in the handshake.
+    /// The number in the handshake.
     const ID: u8;
-    /// Its name in addresses.
+    /// The name in addresses.
     const NAME: &'static str;
 
-    /// Appends the bytes of `value` to `out`. Writing has no limits; what [`decode`](Self::decode) refuses is
-    /// the receiver's error.
+    /// Appends the bytes of `value` to `out`. There are no limits here; what
+    /// [`decode`](Self::decode) refuses is an error of the receiver.
     ///
     /// # Errors
-    /// `Codec` if the value cannot be written.
+    /// `Codec` if the value cannot be encoded.
     fn encode<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<()>;
 
-    /// Reads a value from exactly these bytes: some left over are an error. Bytes from a stranger cost no
-    /// more memory than a small multiple of their length, and no more stack than a value needs that nests 128
-    /// levels deep (every list, map, tuple, struct, enum and present option is one).
+    /// Reads a value from exactly these bytes; bytes left over are an error.
     ///
-    /// Not bounded is what serde does by itself with an untagged, internally tagged or flattened type once the
-    /// bytes are read, which only `json` does. A type that contains itself through options, newtypes and
-    /// untagged enums alone, with no struct, list or map between, recurses there without end. As the message's
-    /// own type it is refused if only options and newtypes lead back to it, and overflows the stack at its very
-    /// first message otherwise, where a test finds it. **As a part of another type it overflows the stack** once a
-    /// value reaches it. A type of untagged enums within untagged enums tries all their combinations.
+    /// Bytes of an untrusted peer cost at most a small multiple of their length in memory, and as
+    /// much stack as a value that nests 128 levels deep (every list, map, tuple, struct, enum and
+    /// present option is a level). Lists and maps have at most one element per byte, all together,
+    /// and 1024 more: only elements that are written as no bytes, such as `()`, can be too many.
     ///
-    /// Lists and maps have as many elements, all together, as there are bytes, and 1024 more: only elements
-    /// that are written as no bytes at all, such as `()`, can be too many.
+    /// Not limited is the work of serde itself with an untagged, internally tagged or flattened
+    /// type after the bytes are read, which only `json` supports. A type that contains itself
+    /// through options, newtypes and untagged enums alone, without a struct, list or map in
+    /// between, recurses there without end:
+    /// - as the type of the message it is refused if only options and newtypes lead back to it;
+    ///   otherwise it overflows the stack at its first message, where a test finds it;
+    /// - **as a part of another type it overflows the stack** once a value reaches it.
+    ///
+    /// A type of untagged enums within untagged enums tries all their combinations.
     ///
     /// # Errors
-    /// `Codec` if they do not read as one `T`.
+    /// `Codec` if the bytes are not one `T`.
     fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T>;
 }
 
-/// The codecs by name; each needs the feature of its name.
+/// The codecs of this crate. Each needs the feature of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CodecId {
-    /// `postcard`, compact; the default.
+    /// `postcard`: compact. The default.
     #[default]
     Postcard,
-    /// `bincode` 2, its standard configuration.
+    /// `bincode` 2 in its standard configuration.
     Bincode,
-    /// `json`, readable.
+    /// `json`: readable text.
     Json,
 }
 
 impl CodecId {
-    /// Its number in the handshake.
+    /// The number in the handshake.
     pub const fn id(self) -> u8 {
         match self {
             Self::Postcard => 1,
@@ -97,7 +102,7 @@ impl CodecId {
         }
     }
 
-    /// Its name in addresses.
+    /// The name in addresses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Postcard => "postcard",
@@ -106,12 +111,12 @@ impl CodecId {
         }
     }
 
-    /// The codec of this name.
+    /// The codec with this name, if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Postcard, Self::Bincode, Self::Json].into_iter().find(|codec| codec.as_str() == name)
     }
 
-    /// Whether it was compiled in.
+    /// True if it was compiled in.
     pub const fn is_available(self) -> bool {
         match self {
             Self::Postcard => cfg!(feature = "postcard"),
@@ -120,10 +125,10 @@ impl CodecId {
         }
     }
 
-    /// Itself, if it was compiled in.
+    /// The codec, if it was compiled in.
     ///
     /// # Errors
-    /// `Unsupported`, naming the codec and those that are there.
+    /// `Unsupported`; the text names the codec and those that are compiled in.
     pub fn available(self) -> Result<Self> {
         if self.is_available() { Ok(self) } else { Err(missing(self)) }
     }
@@ -131,7 +136,7 @@ impl CodecId {
     /// Appends the bytes of `value` to `out`.
     ///
     /// # Errors
-    /// `Codec` if the value cannot be written, `Unsupported` if the codec was not compiled in.
+    /// `Codec` if the value cannot be encoded, `Unsupported` if the codec was not compiled in.
     #[cfg(feature = "serde")]
     pub fn encode<T: serde::Serialize + ?Sized>(self, value: &T, out: &mut Vec<u8>) -> Result<()> {
         match self {
@@ -149,10 +154,10 @@ impl CodecId {
         }
     }
 
-    /// Reads a value from exactly these bytes.
+    /// Reads a value from exactly these bytes, within the limits of [`Codec::decode`].
     ///
     /// # Errors
-    /// `Codec` if they do not read as one `T`, `Unsupported` if the codec was not compiled in.
+    /// `Codec` if the bytes are not one `T`, `Unsupported` if the codec was not compiled in.
     #[cfg(feature = "serde")]
     pub fn decode<T: serde::de::DeserializeOwned>(self, bytes: &[u8]) -> Result<T> {
         match self {
@@ -185,7 +190,8 @@ fn missing(codec: CodecId) -> Error {
         .collect();
     let there = if there.is_empty() { "none".into() } else { there.join(", ") };
     Error::new(Operation::Address, ErrorKind::Unsupported).because(format!(
-        "the codec {codec} is not compiled in: enable the feature {codec}, or choose with codec= from: {there}"
+        "the codec {codec} is not compiled in: enable the feature {codec}, or choose with codec= \
+         from: {there}"
     ))
 }
 
@@ -214,8 +220,9 @@ fn decoding(
 #[cfg(feature = "json")]
 fn endless(codec: CodecId) -> Error {
     Error::new(Operation::Receive, ErrorKind::Codec).because(format!(
-        "{codec} refuses the type: it contains itself through options and newtypes alone, which never end. A \
-         struct or list between them would work; for a variant that takes anything, serde_json::Value does"
+        "{codec} refuses the type: it contains itself through options and newtypes alone, which \
+         never end. A struct or list between them would work; for a variant that takes anything, \
+         serde_json::Value does"
     ))
 }
 
@@ -227,7 +234,7 @@ fn left_over(codec: CodecId, count: usize) -> Error {
     ))
 }
 
-/// What else may be wrong with the type.
+/// Another possible fault of the type.
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "json"))]
 fn hint(codec: CodecId) -> &'static str {
     match codec {

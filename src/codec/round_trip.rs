@@ -5,9 +5,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::CodecId;
 
 impl CodecId {
-    /// Panics unless this value comes out of the codec as it went in. For tests of message types, with one
-    /// value of each variant: some attributes of serde change values without an error (see
-    /// [the table](crate::codec#which-types)).
+    /// Panics unless the codec decodes this value as it was encoded. For tests of message types,
+    /// with one value of each variant: some attributes of serde change values without an error
+    /// ([which](crate::codec#which-types)).
     ///
     /// ```
     /// # #[cfg(feature = "json")]
@@ -28,7 +28,8 @@ impl CodecId {
     /// ```
     ///
     /// # Panics
-    /// If the codec cannot write the value, cannot read it, or reads another one; if it was not compiled in.
+    /// If the codec cannot encode or decode the value, or decodes another one; if it was not
+    /// compiled in.
     #[track_caller]
     #[allow(clippy::panic, reason = "an assertion, for tests")]
     pub fn assert_round_trip<T>(self, value: &T)
@@ -50,8 +51,8 @@ impl CodecId {
     }
 }
 
-/// Panics unless this value comes out of every codec that was compiled in as it went in: see
-/// [`CodecId::assert_round_trip`], which tests one of them.
+/// Panics unless every codec that was compiled in decodes this value as it was encoded.
+/// [`CodecId::assert_round_trip`] tests one codec.
 ///
 /// ```
 /// #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -65,7 +66,7 @@ impl CodecId {
 /// }
 /// ```
 ///
-/// A skipped variant, for example, moves those behind it:
+/// A skipped variant, for example, changes the numbers of those behind it:
 ///
 /// ```should_panic
 /// #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -83,7 +84,7 @@ impl CodecId {
 /// ```
 ///
 /// # Panics
-/// If a codec cannot write the value, cannot read it, or reads another one.
+/// If a codec cannot encode or decode the value, or decodes another one.
 #[track_caller]
 pub fn assert_round_trip<T>(value: &T)
 where

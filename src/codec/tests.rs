@@ -65,13 +65,21 @@ mod with_codecs {
     #[cfg(feature = "postcard")]
     #[test]
     fn postcard_bytes_are_golden() {
-        golden(CodecId::Postcard, b"\x05C:\\\xc3\xa9\xac\x02\x03\x01\x02\x01a\x00\x01\x01x\x02\x01\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x04");
+        golden(
+            CodecId::Postcard,
+            b"\x05C:\\\xc3\xa9\xac\x02\x03\x01\x02\x01a\x00\x01\x01x\x02\x01\
+              \x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x04",
+        );
     }
 
     #[cfg(feature = "bincode")]
     #[test]
     fn bincode_bytes_are_golden() {
-        golden(CodecId::Bincode, b"\x05C:\\\xc3\xa9\xfb,\x01\x03\x01\x02\x01a\x00\x01x\x02\x01\xfe\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00");
+        golden(
+            CodecId::Bincode,
+            b"\x05C:\\\xc3\xa9\xfb,\x01\x03\x01\x02\x01a\x00\x01x\x02\x01\xfe\
+              \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x10\x00\x00\x00",
+        );
     }
 
     #[cfg(feature = "json")]
@@ -79,7 +87,10 @@ mod with_codecs {
     fn json_bytes_are_golden() {
         golden(
             CodecId::Json,
-            "{\"path\":\"C:\\\\é\",\"line\":300,\"delta\":-2,\"fatal\":true,\"notes\":[\"a\",\"\"],\"hint\":\"x\",\"place\":{\"Span\":{\"from\":1,\"to\":1267650600228229401496703205376}}}".as_bytes(),
+            "{\"path\":\"C:\\\\é\",\"line\":300,\"delta\":-2,\"fatal\":true,\
+             \"notes\":[\"a\",\"\"],\"hint\":\"x\",\"place\":{\"Span\":{\"from\":1,\
+             \"to\":1267650600228229401496703205376}}}"
+                .as_bytes(),
         );
     }
 
@@ -196,7 +207,9 @@ mod with_codecs {
         fn garbage_never_panics(bytes: Vec<u8>) {
             for codec in [CodecId::Postcard, CodecId::Bincode, CodecId::Json] {
                 if let Err(error) = codec.decode::<Diagnostic>(&bytes) {
-                    let expected = if codec.is_available() { ErrorKind::Codec } else { ErrorKind::Unsupported };
+                    let available = codec.is_available();
+                    let expected =
+                        if available { ErrorKind::Codec } else { ErrorKind::Unsupported };
                     prop_assert_eq!(error.kind(), expected);
                 }
             }

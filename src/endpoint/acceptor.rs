@@ -1,95 +1,89 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyipc_core::{Result, Role, Wait};
 
+use super::Endpoint;
+use super::next_channel::NextChannel;
 use crate::channel::Channel;
-use crate::endpoint::Endpoint;
-use crate::endpoint::connect::Attempting;
 use crate::wait::deadline;
-use crate::wait::select::{Member, Sleep};
+use crate::wait::select::{Arming, Member};
 
-/// An owner that accepts bit by bit, from [`Endpoint::acceptor`]: connectors whose handshake has begun stay between
-/// the calls, and a [`Select`](crate::Select) can wait for the next channel beside other things.
+/// An owner that accepts in steps, from [`Endpoint::acceptor`].
+///
+/// Half-open handshakes stay between its calls, and a [`Select`](crate::Select) can wait for the
+/// next channel beside other things.
 #[derive(Debug)]
 pub struct Acceptor<'a> {
-    attempting: Attempting<'a>,
-    /// What a [`Select`](crate::Select) has found, until the next call asks for it: a channel, or an error.
+    next: NextChannel<'a>,
+    /// What a [`Select`](crate::Select) found, a channel or an error: the result of the next call.
     found: Option<Result<Channel>>,
 }
 
 impl Endpoint {
-    /// A way to accept without waiting. Owner only.
+    /// A way to accept without blocking. Owner only.
     ///
     /// # Errors
     /// `WrongRole`.
     pub fn acceptor(&self) -> Result<Acceptor<'_>> {
-        let attempting = Attempting::new(self, Role::Owner, self.hello())?;
-        Ok(Acceptor { attempting, found: None })
+        Ok(Acceptor { next: NextChannel::new(self, Role::Owner, self.hello())?, found: None })
     }
 }
 
-impl<'a> Acceptor<'a> {
-    /// Accepts a peer if one is there.
+impl Acceptor<'_> {
+    /// Accepts a peer if there is one, without blocking.
     ///
     /// # Errors
-    /// `WouldBlock` if none is, and those of [`Endpoint::accept`].
+    /// `WouldBlock` if there is none, and those of [`Endpoint::accept`].
     pub fn try_accept(&mut self) -> Result<Channel> {
         match self.found.take() {
             Some(found) => found,
-            None => self.attempting.attempt(),
+            None => self.next.try_next(),
         }
-        .map_err(|error| self.attempting.explain(error))
+        .map_err(|error| self.next.explain(error))
     }
 
-    /// See [`Endpoint::accept`].
+    /// Accepts a peer. Blocks until there is one, without a limit of time.
     ///
     /// # Errors
     /// Those of [`Endpoint::accept`].
     pub fn accept(&mut self) -> Result<Channel> {
-        match self.found.take() {
-            Some(found) => found.map_err(|error| self.attempting.explain(error)),
-            None => self.attempting.run(None),
-        }
+        self.accept_until(None)
     }
 
-    /// See [`Endpoint::accept_timeout`].
+    /// As [`accept`](Self::accept), for `timeout` at most.
     ///
     /// # Errors
     /// Those of [`Endpoint::accept_timeout`].
     pub fn accept_timeout(&mut self, timeout: Duration) -> Result<Channel> {
-        match self.found.take() {
-            Some(found) => found.map_err(|error| self.attempting.explain(error)),
-            None => self.attempting.run(deadline(Some(timeout))),
-        }
+        self.accept_until(deadline(Some(timeout)))
     }
 
-    pub(crate) fn is_ready(&mut self) -> bool {
+    fn accept_until(&mut self, deadline: Option<Instant>) -> Result<Channel> {
+        match self.found.take() {
+            Some(found) => found.map_err(|error| self.next.explain(error)),
+            None => self.next.next(deadline),
+        }
+    }
+}
+
+impl Member for Acceptor<'_> {
+    fn is_ready(&mut self) -> bool {
         if self.found.is_none() {
-            match self.attempting.attempt() {
+            match self.next.try_next() {
                 Err(error) if error.is_would_block() => return false,
                 found => self.found = Some(found),
             }
         }
         true
     }
-
-    pub(crate) fn attempting(&mut self) -> &mut Attempting<'a> {
-        &mut self.attempting
+    fn arm_in_select(&mut self, arming: Arming<'_>) -> Result<bool> {
+        arming.arm(&mut self.next)
     }
-}
-
-impl Member for Acceptor<'_> {
-    fn is_ready(&mut self) -> bool {
-        self.is_ready()
+    fn disarm_in_select(&mut self) {
+        self.next.disarm();
     }
-    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
-        sleep.arm(self.attempting())
-    }
-    fn stop_sleeping(&mut self) {
-        self.attempting().disarm();
-    }
-    fn spins(&mut self) -> bool {
-        // Nobody hurries to a door.
+    fn may_spin(&mut self) -> bool {
+        // A connector is not worth a spin, but does not forbid the others to spin either.
         true
     }
 }

@@ -1,5 +1,11 @@
+//! Handles of named objects, and the two ways from a handle to a channel: connecting and accepting.
+//!
+//! `next_channel` waits for either; `acceptor` accepts in steps; `typed` compares types in the
+//! handshake. This room makes channels; it does not know the registry that makes its handles.
+
+pub(crate) mod absence;
 pub(crate) mod acceptor;
-pub(crate) mod connect;
+pub(crate) mod next_channel;
 #[cfg(feature = "serde")]
 mod typed;
 
@@ -12,22 +18,26 @@ use anyipc_core::{DynEndpoint, DynTransport, Hello, Operation, Rejections, Resul
 
 use crate::address::Address;
 use crate::address::settings::Settings;
+#[cfg(feature = "tokio")]
+use crate::asynchronous::reactor::SharedReactor;
 use crate::channel::Channel;
-use crate::endpoint::connect::Attempting;
 use crate::wait::deadline;
+use next_channel::NextChannel;
 
 /// A handle of a named object, from [`create`](crate::create), [`open`](crate::open) or
 /// [`alloc_lpsz`](crate::alloc_lpsz).
 ///
-/// Dropping it gives the handle up as [`close`](Self::close) does, without the report. Channels stay.
+/// Dropping the handle releases it as [`close`](Self::close) does, without a result. Its channels
+/// stay open.
 #[derive(Debug)]
 pub struct Endpoint {
     inner: Box<dyn DynEndpoint>,
     transport: Arc<dyn DynTransport>,
     address: Address,
     settings: Settings,
+    /// What the async calls of this handle registered with the runtime.
     #[cfg(feature = "tokio")]
-    pub(crate) reactor: crate::asynchronous::SharedReactor,
+    pub(crate) reactor: SharedReactor,
 }
 
 impl Endpoint {
@@ -51,65 +61,71 @@ impl Endpoint {
         }
     }
 
-    /// The address it was made with; in place of the port 0, the one that the system chose.
+    /// The address that the handle was made with. Port 0 is replaced by the port that the system
+    /// chose.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Owner (accepts) or opener (connects).
+    /// The role of the handle: an owner accepts, an opener connects.
     pub fn role(&self) -> Role {
         self.inner.role()
     }
 
-    /// How often, and why last, this owner turned a connector away. Accepting never fails because of one.
+    /// How many connectors this owner has turned away, and the last reason. They are no errors of
+    /// accepting.
     pub fn rejections(&self) -> Rejections {
         self.inner.rejections()
     }
 
-    /// Waits for a peer and accepts it. Owner only. Blocks without limit.
+    /// Accepts a peer. Owner only. Blocks until there is one, without a limit of time.
     ///
-    /// An owner that waits looks once a second whether its name still means it: a session manager or a cleaner of
-    /// temporary files may have removed the files of the name, and then nobody finds the owner any more.
+    /// A waiting owner checks once a second that its name still leads to it: a session manager or a
+    /// cleaner of temporary files may have removed the files of the name, and no connector finds
+    /// the owner any more.
     ///
     /// # Errors
-    /// `Removed` if the name is gone or another's by now, told once a second: close the endpoint and create the
-    /// name again. `WrongRole`, `Forked`, `Io`. A connector's fault is none: it gets the error, see
-    /// [`rejections`](Self::rejections).
+    /// `Removed` if the name is gone or has another owner, reported once a second: close the
+    /// endpoint and create the name again. `WrongRole`, `Forked`, `Io`. The fault of a connector is
+    /// no error here: the connector gets it, and [`rejections`](Self::rejections) counts it.
     pub fn accept(&self) -> Result<Channel> {
-        self.answer(self.hello(), None)
+        self.accept_until(self.hello(), None)
     }
 
-    /// As [`accept`](Self::accept), for this long.
+    /// As [`accept`](Self::accept), for `timeout` at most.
     ///
     /// # Errors
     /// `TimedOut`, and those of `accept`.
     pub fn accept_timeout(&self, timeout: Duration) -> Result<Channel> {
-        self.answer(self.hello(), deadline(Some(timeout)))
+        self.accept_until(self.hello(), deadline(Some(timeout)))
     }
 
-    /// Connects to the owner. Opener only. Waits for one as long as the address's `timeout` (5 s) says.
+    /// Connects to the owner. Opener only. Blocks until it accepts, as long as the address's
+    /// `timeout` (5 s by default) at most.
     ///
     /// # Errors
-    /// `NoOwner` (−3) if none came, `Mismatch`, `PermissionDenied`, `WrongRole`, `TimedOut` (an owner is
-    /// there, but neither accepts nor refuses), `Forked`.
+    /// `NoOwner` (−3) if there is none, `TimedOut` (an owner is there, but neither accepts nor
+    /// refuses), `Mismatch`, `PermissionDenied`, `WrongRole`, `Forked`.
     pub fn connect(&self) -> Result<Channel> {
         self.connect_timeout(self.settings.timeout)
     }
 
-    /// As [`connect`](Self::connect), for this long.
+    /// As [`connect`](Self::connect), for `timeout` at most.
     ///
     /// # Errors
     /// Those of `connect`.
     pub fn connect_timeout(&self, timeout: Duration) -> Result<Channel> {
-        self.dial(self.hello(), deadline(Some(timeout)))
+        self.connect_until(self.hello(), deadline(Some(timeout)))
     }
 
-    /// The text that `alloc_lpsz` stored. Over `tcp://` its owner tells it while it accepts; this waits for that as
-    /// long as the address's `timeout` (5 s) says. Elsewhere nothing is waited for.
+    /// The text that [`alloc_lpsz`](crate::alloc_lpsz) stored.
+    ///
+    /// Over `tcp://` the owner sends the text while it accepts; this blocks for that as long as the
+    /// address's `timeout` (5 s by default) at most. Other transports do not block.
     ///
     /// # Errors
-    /// `NotFound`, `Mismatch` (the block was not made by `alloc_lpsz`), `Corrupt` (there is no NUL), `TimedOut`
-    /// (`tcp://`), `Unsupported`: all −3.
+    /// `NotFound`, `Mismatch` (the object was not made by `alloc_lpsz`), `Corrupt` (there is no
+    /// NUL), `TimedOut` (`tcp://`), `Unsupported`: all −3.
     pub fn lpsz(&self) -> Result<CString> {
         let mut text = CString::default();
         self.inner
@@ -118,15 +134,16 @@ impl Endpoint {
         Ok(text)
     }
 
-    /// What only this transport has, such as a block: `None` if this object has no `T`.
+    /// A facility that only some transports have, such as a block. `None` if this object has no
+    /// `T`.
     pub fn get<T: Any>(&self) -> Option<&T> {
         self.inner.extension()?.downcast_ref()
     }
 
-    /// Gives the handle up. The object lives until its last holder does.
+    /// Releases the handle. The object exists until its last holder leaves.
     ///
     /// # Errors
-    /// `StatFailed` (−5) if the object's status could not be read; it is released all the same.
+    /// `StatFailed` (−5) if the object's status could not be read; the handle is released anyway.
     pub fn close(self) -> Result<()> {
         let Self { inner, transport, address, .. } = self;
         transport.close(inner).map_err(|e| e.during(Operation::Close).at(address))
@@ -144,11 +161,11 @@ impl Endpoint {
         self.settings.hello(self.transport.schemes().first().copied().unwrap_or_default())
     }
 
-    pub(crate) fn answer(&self, hello: Hello, deadline: Option<Instant>) -> Result<Channel> {
-        Attempting::new(self, Role::Owner, hello)?.run(deadline)
+    pub(crate) fn accept_until(&self, hello: Hello, deadline: Option<Instant>) -> Result<Channel> {
+        NextChannel::new(self, Role::Owner, hello)?.next(deadline)
     }
 
-    pub(crate) fn dial(&self, hello: Hello, deadline: Option<Instant>) -> Result<Channel> {
-        Attempting::new(self, Role::Opener, hello)?.run(deadline)
+    pub(crate) fn connect_until(&self, hello: Hello, deadline: Option<Instant>) -> Result<Channel> {
+        NextChannel::new(self, Role::Opener, hello)?.next(deadline)
     }
 }

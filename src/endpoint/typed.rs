@@ -1,16 +1,21 @@
+//! Channels of values. The handshake compares their types.
+
 use std::time::Duration;
 
 use anyipc_core::{Hello, Operation, Result};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::Endpoint;
 use crate::channel::message::Message;
 use crate::channel::typed::TypedChannel;
-use crate::endpoint::Endpoint;
 use crate::wait::deadline;
 
 impl Endpoint {
-    /// As [`accept`](Self::accept), for values: a connector whose types or codec differ is turned away. One that
-    /// names no types (`connect`) is let in; a message of it that is no value is a `Codec` error of `recv`.
+    /// As [`accept`](Self::accept), for values. A connector with other types or another
+    /// codec is turned away.
+    ///
+    /// A connector that names no types (`connect`) is let in. If it sends a message that is no
+    /// `In`, `recv` returns `Codec`.
     ///
     /// # Errors
     /// Those of `accept`; `Unsupported` if the codec was not compiled in.
@@ -19,10 +24,10 @@ impl Endpoint {
         Out: Message + Serialize,
         In: Message + DeserializeOwned,
     {
-        self.answer(self.typed_hello::<Out, In>(Operation::Accept)?, None)?.typed()
+        self.accept_until(self.typed_hello::<Out, In>(Operation::Accept)?, None)?.typed()
     }
 
-    /// As [`accept_typed`](Self::accept_typed), for this long.
+    /// As [`accept_typed`](Self::accept_typed), for `timeout` at most.
     ///
     /// # Errors
     /// `TimedOut`, and those of `accept_typed`.
@@ -31,22 +36,22 @@ impl Endpoint {
         Out: Message + Serialize,
         In: Message + DeserializeOwned,
     {
-        self.answer(self.typed_hello::<Out, In>(Operation::Accept)?, deadline(Some(timeout)))?
+        self.accept_until(self.typed_hello::<Out, In>(Operation::Accept)?, deadline(Some(timeout)))?
             .typed()
     }
 
-    /// As [`connect`](Self::connect), for values.
+    /// As [`connect`](Self::connect), for values. The owner must have the same types and codec.
     ///
     /// # Errors
-    /// Those of `connect`; `Mismatch` if the owner's types or codec differ; `Unsupported` if the codec was
-    /// not compiled in.
+    /// Those of `connect`; `Mismatch` if the owner's types or codec differ; `Unsupported` if the
+    /// codec was not compiled in.
     pub fn connect_typed<Out, In>(&self) -> Result<TypedChannel<Out, In>>
     where
         Out: Message + Serialize,
         In: Message + DeserializeOwned,
     {
         let hello = self.typed_hello::<Out, In>(Operation::Connect)?;
-        self.dial(hello, deadline(Some(self.settings().timeout)))?.typed()
+        self.connect_until(hello, deadline(Some(self.settings().timeout)))?.typed()
     }
 
     pub(crate) fn typed_hello<Out: Message, In: Message>(

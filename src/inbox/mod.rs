@@ -1,23 +1,33 @@
+//! The owner's side of many connections, in one thread.
+//!
+//! `listener` accepts, `schedule` says which peer is tried next, `peers` holds the connections.
+//! `turn` joins them to one step, and `sleep` waits for the next.
+
+mod listener;
 mod peers;
+mod schedule;
 mod sleep;
-mod turns;
+mod turn;
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyipc_core::{Attempt, Error, ErrorKind, Operation, Peer, Result, Role};
+use anyipc_core::{Error, ErrorKind, Operation, Peer, Result, Role};
 
 use crate::channel::sender::Sender;
 use crate::endpoint::Endpoint;
-use crate::wait::sleep::Sleeper;
-use crate::wait::{Spinner, deadline, wait};
-use peers::{Connection, Peers};
+use crate::wait::sleeper::Sleeper;
+use crate::wait::spin::Spinner;
+use crate::wait::{deadline, wait};
+use listener::Listener;
+use peers::Peers;
+use schedule::Schedule;
+use turn::Turn;
 
-/// Turns without a message in one attempt, at most, before the caller looks at its clock.
+/// The most turns without a message in one try of `recv`, before the caller looks at its clock.
 const CROWD: usize = 16;
 
-/// One connection of an [`Inbox`]. Never used again for another.
+/// The id of one connection of an [`Inbox`]. No other connection of the inbox ever gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(u64);
 
@@ -27,66 +37,42 @@ impl fmt::Display for PeerId {
     }
 }
 
-/// What happens in an [`Inbox`].
+/// Something that happened in an [`Inbox`].
 #[derive(Debug)]
 pub enum Event {
-    /// Someone connected.
+    /// A peer connected.
     Connected(PeerId),
-    /// Someone sent a message.
+    /// A peer sent a message.
     Message(PeerId, Vec<u8>),
-    /// A peer sends no more, and everything that arrived was received. The reason is `Closed` (in order), `PeerGone` (it
-    /// died) or `Corrupt` (it broke the protocol). After `Closed` it may still receive, if it has ended only its sending
-    /// half: [`Inbox::send`] answers it as long as it does.
+    /// A peer sends no more, and everything that arrived was received. The reason is `Closed` (in
+    /// order), `PeerGone` (it died) or `Corrupt` (it broke the protocol). After `Closed` it may
+    /// still receive, if it has ended only its sending half: [`Inbox::send`] reaches it as long as
+    /// it does.
     Disconnected(PeerId, Error),
 }
 
-/// The owner's side of many connections: accepts whoever connects, receives from all of them in turn, and
+/// The owner's side of many connections: accepts connectors, receives from all peers in turn, and
 /// answers each.
 ///
-/// Messages of one peer come in its order; peers take turns, one message each. Only the channels that have
-/// something are touched where the transport tells which; all of them are looked at every 100 ms.
+/// The messages of one peer arrive in order; peers take turns, one message each. Where the
+/// transport has hints, only channels with messages are touched. Every channel is looked at each
+/// 100 ms in any case.
 pub struct Inbox {
     endpoint: Endpoint,
-    attempt: Attempt,
+    listener: Listener,
+    schedule: Schedule,
     peers: Peers,
-    /// Whom to try, in this order, by their places.
-    queue: VecDeque<usize>,
-    /// Whose message came last, by its place.
-    last: Option<usize>,
-    /// It has spoken twice in a row, and we have not slept since: it is looked at all the time, so its hint may stay.
-    steady: bool,
-    /// Messages left until the next look at who else has some.
-    round: usize,
-    last_id: u64,
-    turn: u32,
-    accept_due: bool,
-    /// When the door was looked at last.
-    door_seen: Instant,
-    /// Those inside come before the next one at the door.
-    inside_first: bool,
-    scan_due: bool,
-    scanned: Instant,
-    /// The last attempt ended with more to do.
-    busy: bool,
-    /// Whether the last accept failed.
-    door_stuck: bool,
-    /// Why it failed, to be told when the queue is empty, and when that was told last.
-    fault: Option<Error>,
-    fault_told: Option<Instant>,
+    /// The last try ended with more to do.
+    interrupted: bool,
     spinner: Spinner,
+    /// What ends the sleep of the thread: the listener and the peers.
     sleeper: Sleeper,
-    /// What a [`Select`](crate::Select) has found, until the next call asks for it: an event, or an error.
+    /// What a [`Select`](crate::Select) found, an event or an error: the result of the next call.
     found: Option<Result<Event>>,
 }
 
-enum Turn<R> {
-    Message(R),
-    Connected(PeerId),
-    Disconnected(PeerId, Error),
-}
-
 impl Inbox {
-    /// The inbox of an owner.
+    /// The inbox of an owner, without connections at first.
     ///
     /// # Errors
     /// `WrongRole` for an opener's endpoint, `Io` if the process has no descriptor left.
@@ -99,26 +85,11 @@ impl Inbox {
         let sleeper = Sleeper::new().map_err(|error| {
             Error::io(Operation::Accept, "making the inbox's waker", error).at(endpoint.address())
         })?;
-        let mut attempt = Attempt::new(endpoint.hello());
-        attempt.inbox = true;
         Ok(Self {
-            attempt,
+            listener: Listener::new(&endpoint),
+            schedule: Schedule::new(),
             peers: Peers::default(),
-            queue: VecDeque::new(),
-            last: None,
-            steady: false,
-            round: 0,
-            last_id: 0,
-            turn: 0,
-            accept_due: true,
-            door_seen: Instant::now(),
-            inside_first: false,
-            scan_due: false,
-            scanned: Instant::now(),
-            busy: false,
-            door_stuck: false,
-            fault: None,
-            fault_told: None,
+            interrupted: false,
             spinner: Spinner::new(endpoint.settings().wait),
             sleeper,
             found: None,
@@ -126,17 +97,19 @@ impl Inbox {
         })
     }
 
-    /// Receives the next message of anyone; waits for it. Who connects meanwhile is let in, and whose
-    /// connection ends is forgotten; [`next_event`](Self::next_event) tells of both.
+    /// Receives the next message of any peer. Blocks until there is one, without a limit of time.
+    /// Meanwhile it accepts connectors and removes connections that end;
+    /// [`next_event`](Self::next_event) reports both.
     ///
     /// # Errors
-    /// `Forked`, `Io`, `Removed` (the name went away under the owner, see [`Endpoint::accept`]): the owner's own.
-    /// After the last two the inbox goes on serving its peers. A peer's fault ends its connection, not this call.
+    /// Those of the owner: `Forked`, `Io`, `Removed` (the name was removed, see
+    /// [`Endpoint::accept`]). After the last two, the inbox continues to serve its peers. The fault
+    /// of a peer ends its connection, not this call.
     pub fn recv(&mut self) -> Result<(PeerId, Vec<u8>)> {
         self.recv_with(|id, message| (id, message.to_vec()))
     }
 
-    /// As [`recv`](Self::recv), waiting this long at most.
+    /// As [`recv`](Self::recv), for `timeout` at most.
     ///
     /// # Errors
     /// `TimedOut`, and those of `recv`.
@@ -144,18 +117,18 @@ impl Inbox {
         self.message(Some(timeout), |id, message| (id, message.to_vec()))
     }
 
-    /// As [`recv`](Self::recv), without waiting.
+    /// As [`recv`](Self::recv), without blocking.
     ///
     /// # Errors
-    /// `WouldBlock` if nobody sent anything, and those of `recv`.
+    /// `WouldBlock` if there is no message, and those of `recv`.
     pub fn try_recv(&mut self) -> Result<(PeerId, Vec<u8>)> {
         let mut read = Some(|id, message: &[u8]| (id, message.to_vec()));
-        self.heed_door();
+        self.listener.request();
         self.try_message(&mut read).map_err(|e| self.explain(e))
     }
 
-    /// As [`recv`](Self::recv), showing the message where it lies. A message whose `read` panics is used
-    /// up.
+    /// As [`recv`](Self::recv), but shows the message where it lies. If `read` panics, the message
+    /// is used up.
     ///
     /// # Errors
     /// Those of `recv`; `read` was not called then.
@@ -163,7 +136,8 @@ impl Inbox {
         self.message(None, read)
     }
 
-    /// Waits for what happens next: a message, a new connection, the end of one.
+    /// The next event: a message, a new connection, or the end of one. Blocks until there is one,
+    /// without a limit of time.
     ///
     /// # Errors
     /// Those of [`recv`](Self::recv).
@@ -171,7 +145,7 @@ impl Inbox {
         self.event(None)
     }
 
-    /// As [`next_event`](Self::next_event), waiting this long at most.
+    /// As [`next_event`](Self::next_event), for `timeout` at most.
     ///
     /// # Errors
     /// `TimedOut`, and those of `recv`.
@@ -179,19 +153,19 @@ impl Inbox {
         self.event(Some(timeout))
     }
 
-    /// As [`next_event`](Self::next_event), without waiting.
+    /// As [`next_event`](Self::next_event), without blocking.
     ///
     /// # Errors
-    /// `WouldBlock` if nothing happened, and those of `recv`.
+    /// `WouldBlock` if there is no event, and those of `recv`.
     pub fn try_next_event(&mut self) -> Result<Event> {
-        self.heed_door();
+        self.listener.request();
         self.try_event().map_err(|e| self.explain(e))
     }
 
-    /// Whether [`try_next_event`](Self::try_next_event) has something to tell.
+    /// True if [`try_next_event`](Self::try_next_event) returns an event or an error.
     pub(crate) fn is_ready(&mut self) -> bool {
         if self.found.is_none() {
-            self.heed_door();
+            self.listener.request();
             match self.try_event() {
                 Err(error) if error.is_would_block() => return false,
                 found => self.found = Some(found),
@@ -200,16 +174,17 @@ impl Inbox {
         true
     }
 
-    /// Answers one peer; waits while it has no room, so a peer that does not receive holds everybody up:
-    /// see [`send_timeout`](Self::send_timeout) and [`try_send`](Self::try_send).
+    /// Sends a message to one peer. Blocks while the peer has no room, without a limit of time: a
+    /// peer that does not receive delays all others. [`send_timeout`](Self::send_timeout) and
+    /// [`try_send`](Self::try_send) limit that.
     ///
     /// # Errors
-    /// `PeerGone` if it is not connected (any more), and those of [`Sender::send`].
+    /// `PeerGone` if the peer is not connected (any more), and those of [`Sender::send`].
     pub fn send(&mut self, to: PeerId, message: &[u8]) -> Result<()> {
         self.sender(to)?.send(message)
     }
 
-    /// As [`send`](Self::send), waiting this long at most.
+    /// As [`send`](Self::send), for `timeout` at most.
     ///
     /// # Errors
     /// `TimedOut`, and those of `send`.
@@ -217,26 +192,26 @@ impl Inbox {
         self.sender(to)?.send_timeout(message, timeout)
     }
 
-    /// As [`send`](Self::send), without waiting; see [`Sender::try_send`].
+    /// As [`send`](Self::send) for a message of one frame, without blocking.
     ///
     /// # Errors
-    /// `WouldBlock`, and those of `send`.
+    /// `PeerGone` as `send`, and those of [`Sender::try_send`].
     pub fn try_send(&mut self, to: PeerId, message: &[u8]) -> Result<()> {
         self.sender(to)?.try_send(message)
     }
 
-    /// Who is connected, and has not ended its sending half.
+    /// The peers that are connected and have not ended their sending half.
     pub fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.peers.ids()
     }
 
-    /// What is known about one of them.
+    /// What the transport reports about a peer.
     pub fn peer(&self, id: PeerId) -> Option<&Peer> {
         self.peers.sender(id).map(Sender::peer)
     }
 
-    /// Ends one connection. What it sent and was not received yet is lost; it gets `Closed`. False if it
-    /// was not connected.
+    /// Ends one connection. Messages of the peer that were not received yet are lost; its calls
+    /// return `Closed`. False if it was not connected.
     pub fn disconnect(&mut self, id: PeerId) -> bool {
         self.peers.disconnect(id)
     }
@@ -246,13 +221,9 @@ impl Inbox {
         &self.endpoint
     }
 
-    /// Ends all connections and gives the endpoint back.
+    /// Ends all connections and returns the endpoint.
     pub fn into_endpoint(self) -> Endpoint {
         self.endpoint
-    }
-
-    pub(crate) fn sleeper(&self) -> &Sleeper {
-        &self.sleeper
     }
 
     fn sender(&mut self, id: PeerId) -> Result<&mut Sender> {
@@ -287,8 +258,8 @@ impl Inbox {
                 return Ok(result);
             }
         }
-        self.accept_due = true;
-        self.busy = true;
+        self.listener.due = true;
+        self.interrupted = true;
         Err(Error::new(Operation::Receive, ErrorKind::WouldBlock))
     }
 

@@ -1,8 +1,9 @@
-//! Those inside, each at a place where a message is found without a search among all of them.
+//! The connections of an inbox. Each has a place, by which a hint finds it without a search.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use super::PeerId;
+use crate::channel::Channel;
 use crate::channel::receiver::Receiver;
 use crate::channel::sender::Sender;
 
@@ -11,45 +12,45 @@ pub(super) struct Connection {
     pub(super) id: PeerId,
     pub(super) sender: Sender,
     pub(super) receiver: Receiver,
+    /// Its place is in the queue of the schedule.
     pub(super) queued: bool,
-}
-
-impl Connection {
-    /// Whoever is at this place is to be tried, once.
-    pub(super) fn enqueue(&mut self, place: usize, queue: &mut VecDeque<usize>) {
-        if !std::mem::replace(&mut self.queued, true) {
-            queue.push_back(place);
-        }
-    }
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Peers {
+    /// The connections that still send; `None` at the places in `free`.
     places: Vec<Option<Connection>>,
+    /// Places without a connection.
     free: Vec<usize>,
+    /// The place of each connection.
     ids: BTreeMap<PeerId, usize>,
-    /// By what the transport's hints call them.
+    /// The places of the connections with hints, by the number in the hints.
     tokens: HashMap<u64, usize>,
-    /// Those that have ended their sending half in order, and may still be answered.
-    heard_out: BTreeMap<PeerId, Sender>,
-    /// So many of them are kept before the next look at which have left.
-    most_heard_out: usize,
+    /// Peers that have ended their sending half in order and may still receive.
+    receive_only: BTreeMap<PeerId, Sender>,
+    /// At this length of `receive_only`, those that have left are removed.
+    receive_only_limit: usize,
+    /// The last id given; 0 is never one.
+    last_id: u64,
 }
 
 impl Peers {
-    /// Takes one in; its place.
-    pub(super) fn insert(&mut self, connection: Connection) -> usize {
+    /// Adds a connection, marked as queued. Returns its id and place.
+    pub(super) fn insert(&mut self, channel: Channel) -> (PeerId, usize) {
+        let (sender, receiver) = channel.split();
+        self.last_id += 1;
+        let id = PeerId(self.last_id);
         let place = self.free.pop().unwrap_or(self.places.len());
-        self.ids.insert(connection.id, place);
-        if let Some(token) = connection.receiver.token() {
+        self.ids.insert(id, place);
+        if let Some(token) = receiver.token() {
             self.tokens.insert(token, place);
         }
-        if place == self.places.len() {
-            self.places.push(Some(connection));
-        } else if let Some(free) = self.places.get_mut(place) {
-            *free = Some(connection);
+        let connection = Some(Connection { id, sender, receiver, queued: true });
+        match self.places.get_mut(place) {
+            Some(free) => *free = connection,
+            None => self.places.push(connection),
         }
-        place
+        (id, place)
     }
 
     pub(super) fn remove(&mut self, id: PeerId) -> Option<Connection> {
@@ -62,52 +63,55 @@ impl Peers {
         Some(connection)
     }
 
-    /// Forgets one that will send no more, but for its sender while it still receives.
-    pub(super) fn hear_out(&mut self, id: PeerId) {
+    /// Removes a connection after its peer has ended its sending half. The sender is kept while the
+    /// peer receives.
+    pub(super) fn end_sending(&mut self, id: PeerId) {
         let Some(Connection { mut sender, .. }) = self.remove(id) else { return };
         if !sender.is_heard() {
             return;
         }
-        // As seldom as their number grows, so that a crowd that comes and goes is looked at in constant time each.
-        if self.heard_out.len() >= self.most_heard_out {
-            self.forget_those_that_left();
-            self.most_heard_out = 2 * self.heard_out.len() + 16;
+        // The limit grows with the number that stays, so that each of many peers that come and go
+        // costs a constant time.
+        if self.receive_only.len() >= self.receive_only_limit {
+            self.forget_departed();
+            self.receive_only_limit = 2 * self.receive_only.len() + 16;
         }
-        self.heard_out.insert(id, sender);
+        self.receive_only.insert(id, sender);
     }
 
-    /// Forgets those that have been heard out and receive no more.
-    pub(super) fn forget_those_that_left(&mut self) {
-        self.heard_out.retain(|_, sender| sender.is_heard());
+    /// Removes the peers that have ended their sending half and do not receive any more.
+    pub(super) fn forget_departed(&mut self) {
+        self.receive_only.retain(|_, sender| sender.is_heard());
     }
 
-    /// Forgets one for good. False if it was not there.
+    /// Removes a peer. False if it was not connected.
     pub(super) fn disconnect(&mut self, id: PeerId) -> bool {
-        let heard_out = self.heard_out.remove(&id);
-        self.remove(id).is_some() || heard_out.is_some_and(|mut sender| sender.is_heard())
+        let receive_only = self.receive_only.remove(&id);
+        self.remove(id).is_some() || receive_only.is_some_and(|mut sender| sender.is_heard())
     }
 
-    /// The sender of one that is connected, or was heard out.
+    /// The sender of a connection, or of a peer that only receives.
     pub(super) fn sender(&self, id: PeerId) -> Option<&Sender> {
-        self.get(id).map(|connection| &connection.sender).or_else(|| self.heard_out.get(&id))
+        self.get(id).map(|connection| &connection.sender).or_else(|| self.receive_only.get(&id))
     }
 
+    /// As [`sender`](Self::sender); forgets a peer that has left.
     pub(super) fn sender_mut(&mut self, id: PeerId) -> Option<&mut Sender> {
         if let Some(place) = self.ids.get(&id) {
             return self.places.get_mut(*place)?.as_mut().map(|connection| &mut connection.sender);
         }
-        if !self.heard_out.get_mut(&id)?.is_heard() {
-            self.heard_out.remove(&id);
+        if !self.receive_only.get_mut(&id)?.is_heard() {
+            self.receive_only.remove(&id);
         }
-        self.heard_out.get_mut(&id)
+        self.receive_only.get_mut(&id)
     }
 
-    /// Who is at a place, if anybody still is.
+    /// The connection at a place; `None` if it was removed.
     pub(super) fn at(&mut self, place: usize) -> Option<&mut Connection> {
         self.places.get_mut(place)?.as_mut()
     }
 
-    /// What the transport's hints call who is at a place, if they tell of it.
+    /// The number in the hints of the connection at a place, if it has hints.
     pub(super) fn token_at(&self, place: usize) -> Option<u64> {
         self.places.get(place)?.as_ref()?.receiver.token()
     }
@@ -124,12 +128,12 @@ impl Peers {
         self.ids.keys().copied()
     }
 
-    /// All of them, with their places.
+    /// The connections with their places.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Connection)> {
         self.places.iter_mut().enumerate().filter_map(|(place, at)| Some((place, at.as_mut()?)))
     }
 
-    /// Whether they tell of everybody.
+    /// True if every connection has hints.
     pub(super) fn all_hinted(&self) -> bool {
         self.tokens.len() == self.ids.len()
     }

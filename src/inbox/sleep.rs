@@ -1,75 +1,47 @@
-//! How an inbox sleeps: on the door and on everyone inside.
+//! How an inbox sleeps: on the listener and on every peer.
 
 use std::time::Duration;
 
-use anyipc_core::{Armed, ErrorKind, Result, Wait, Waiter};
+use anyipc_core::{Armed, Result, Wait, Waiter};
 
 use super::Inbox;
-use crate::wait::select::{Member, Sleep};
-use crate::wait::{SLICE, Spinner, Waitable};
-
-/// How long an inbox sleeps at most while its owner cannot accept.
-const RETRY: Duration = Duration::from_millis(10);
+use super::listener::Covered;
+use crate::wait::Waitable;
+use crate::wait::select::{Arming, Member};
+use crate::wait::spin::Spinner;
 
 impl Wait for Inbox {
     fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
-        if self.scanned.elapsed() >= SLICE {
-            self.scan_due = true;
-            return Ok(Armed::Ready);
-        }
-        if std::mem::take(&mut self.busy) || self.found.is_some() {
-            return Ok(Armed::Ready);
-        }
-        // Nobody looks at who spoke last while we sleep: from now on its hint counts like any other's.
-        let last = self.last.take();
-        if std::mem::take(&mut self.steady)
-            && last.and_then(|place| self.peers.token_at(place)).is_some()
+        let Self { endpoint, listener, schedule, peers, sleeper, .. } = self;
+        if schedule.request_scan()
+            || std::mem::take(&mut self.interrupted)
+            || self.found.is_some()
+            || schedule.forget_last(endpoint, peers)
         {
-            self.refill();
-            if !self.queue.is_empty() {
-                return Ok(Armed::Ready);
-            }
+            return Ok(Armed::Ready);
         }
-        self.accept_due = true;
-        self.sleeper.begin();
-        let waker = self.sleeper.waker();
+        sleeper.reset();
+        let covered = listener.arm(endpoint, sleeper)?;
+        if covered == Covered::Ready {
+            // The next try may take as long again: a task yields after it.
+            self.interrupted = true;
+            return Ok(Armed::Ready);
+        }
+        let waker = sleeper.waker();
         let task = Waiter::Task(&waker);
-        let armed = match self.endpoint.raw().arm(&mut self.attempt, task) {
-            Err(error) if error.kind() != ErrorKind::Forked => {
-                self.stick(error);
-                Armed::After(RETRY)
-            }
-            armed => armed?,
-        };
-        // Where hints come with a source, that source tells of the channels, too.
-        // Who stands at a stuck door would end every sleep at once. It is shut for a moment, and what its
-        // source tells of those inside is found out then.
-        let covered = if self.door_stuck {
-            self.sleeper.shorten(RETRY);
-            true
-        } else {
-            let source = || self.endpoint.raw().source(&self.attempt);
-            if !self.sleeper.add(armed, source)? {
-                // The next try may take as long again: a task lets others run after it.
-                self.busy = true;
-                return Ok(Armed::Ready);
-            }
-            matches!(armed, Armed::Source(_))
-        };
-        for (place, connection) in self.peers.iter_mut() {
-            if covered && connection.receiver.token().is_some() {
+        for (place, connection) in peers.iter_mut() {
+            if covered == Covered::ConnectorsAndHints && connection.receiver.token().is_some() {
                 continue;
             }
-            let half = connection.receiver.wait();
-            let sleeps = half.arm(task).and_then(|armed| self.sleeper.add(armed, || half.source()));
-            match sleeps {
+            let half = connection.receiver.target();
+            match half.arm(task).and_then(|armed| sleeper.add(armed, || half.source())) {
                 Ok(true) => continue,
                 Ok(false) => {}
-                // The next try tells what is wrong.
+                // The next try returns the error.
                 Err(_) if connection.receiver.is_ready() => {}
                 Err(error) => return Err(error),
             }
-            connection.enqueue(place, &mut self.queue);
+            schedule.enqueue(place, connection);
             return Ok(Armed::Ready);
         }
         Ok(Armed::Park)
@@ -79,18 +51,19 @@ impl Wait for Inbox {
         self.sleeper.sleep(timeout);
     }
 
-    // Nothing is disarmed: nobody else waits for these channels, and each sender rings for nothing once at most.
+    // Nothing is disarmed: no other waiter waits for these channels, and each sender wakes in vain
+    // once at most.
 }
 
 impl Waitable for Inbox {
-    fn wait(&mut self) -> &mut dyn Wait {
+    fn target(&mut self) -> &mut dyn Wait {
         self
     }
     fn spinner(&mut self) -> &mut Spinner {
         &mut self.spinner
     }
-    fn interrupted(&mut self) -> bool {
-        std::mem::take(&mut self.busy)
+    fn take_interrupted(&mut self) -> bool {
+        std::mem::take(&mut self.interrupted)
     }
 }
 
@@ -98,15 +71,15 @@ impl Member for Inbox {
     fn is_ready(&mut self) -> bool {
         self.is_ready()
     }
-    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool> {
+    fn arm_in_select(&mut self, arming: Arming<'_>) -> Result<bool> {
         if self.arm(Waiter::Thread)? == Armed::Ready {
             return Ok(false);
         }
-        sleep.add_all(self.sleeper());
+        arming.add_all(&self.sleeper);
         Ok(true)
     }
-    fn spins(&mut self) -> bool {
-        self.spinner().spins()
+    fn may_spin(&mut self) -> bool {
+        self.spinner.may_spin()
     }
 }
 
@@ -119,9 +92,9 @@ mod tests {
 
     use super::*;
 
-    /// Its hint stays where it is as long as the inbox looks at it, so it rings no bell meanwhile.
+    /// Its hint stays set while the inbox polls it, so the peer wakes nothing meanwhile.
     #[test]
-    fn who_spoke_last_is_heard_before_a_sleep_and_in_it() {
+    fn the_peer_of_the_last_message_is_heard_before_a_sleep_and_in_it() {
         let url = format!("shm://inbox.sleep.{}", std::process::id());
         let mut inbox = Inbox::new(crate::create(&url).unwrap()).unwrap();
         let peer = thread::spawn(move || crate::connect(&url).unwrap());

@@ -1,3 +1,8 @@
+//! From addresses to transports. The only room that names backends, but for the re-exports in
+//! `lib.rs` and for `block`.
+//!
+//! `opening` waits for objects that are not there yet; `reclaim` frees a full file system.
+
 pub(crate) mod opening;
 mod reclaim;
 
@@ -14,9 +19,9 @@ use crate::address::{Address, IntoAddress};
 use crate::channel::Channel;
 use crate::endpoint::Endpoint;
 use opening::{Opening, open_then_connect};
-use reclaim::with_room;
+use reclaim::make_reclaiming;
 
-/// Our schemes, the features that bring them in, and whether these are on.
+/// The schemes of this project, the features that they need, and whether these are on.
 const FEATURES: [(&str, &str, bool); 6] = [
     ("shm", "shared-memory", cfg!(feature = "shared-memory")),
     ("mq", "message-queue", cfg!(feature = "message-queue")),
@@ -29,7 +34,7 @@ const FEATURES: [(&str, &str, bool); 6] = [
 /// The transports that addresses can name.
 ///
 /// The functions of this crate ([`create`](crate::create), [`open`](crate::open), …) use
-/// [`Registry::global`]. A registry of one's own adds transports from elsewhere:
+/// [`Registry::global`]. A registry of your own adds transports of other crates:
 ///
 /// ```
 /// # #[cfg(feature = "in-process")] {
@@ -41,6 +46,7 @@ const FEATURES: [(&str, &str, bool); 6] = [
 /// ```
 #[derive(Debug, Clone)]
 pub struct Registry {
+    /// The first one that has a scheme serves it.
     transports: Vec<Arc<dyn DynTransport>>,
 }
 
@@ -51,7 +57,7 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// The transports that were compiled in.
+    /// A registry of the transports that were compiled in.
     pub fn new() -> Self {
         let registry = Self::empty();
         #[cfg(feature = "in-process")]
@@ -67,18 +73,18 @@ impl Registry {
         registry
     }
 
-    /// No transport at all.
+    /// A registry without transports.
     pub const fn empty() -> Self {
         Self { transports: Vec::new() }
     }
 
-    /// The registry behind the functions of this crate.
+    /// The registry that the functions of this crate use: the one of [`new`](Self::new).
     pub fn global() -> &'static Self {
         static GLOBAL: LazyLock<Registry> = LazyLock::new(Registry::new);
         &GLOBAL
     }
 
-    /// Adds a transport. The schemes it shares with earlier ones are its own from now on.
+    /// Adds a transport. It takes over schemes that it shares with earlier ones.
     #[must_use]
     pub fn with(mut self, transport: impl Transport) -> Self {
         self.transports.insert(0, Arc::new(transport));
@@ -93,8 +99,8 @@ impl Registry {
     /// The transport that an address names, and its options as that transport understands them.
     ///
     /// # Errors
-    /// `InvalidAddress` for an unknown scheme, `InvalidOption` for a key or value the transport does not take.
-    /// Each names the choices.
+    /// `InvalidAddress` for an unknown scheme, `InvalidOption` for a key or value that the
+    /// transport does not take. The text lists the choices.
     pub fn resolve(&self, address: &Address) -> Result<(&dyn DynTransport, Options)> {
         self.find(address)
             .map(|(transport, options)| (&**transport, options))
@@ -110,7 +116,8 @@ impl Registry {
             let why = match FEATURES.iter().find(|(name, _, on)| *name == scheme && !on) {
                 Some((_, feature, _)) => {
                     format!(
-                        "{scheme}:// needs the feature {feature} of anyipc; without it choose from {known}"
+                        "{scheme}:// needs the feature {feature} of anyipc; without it choose from \
+                         {known}"
                     )
                 }
                 None => format!("unknown scheme {}; choose from {known}", excerpt(scheme)),
@@ -121,15 +128,22 @@ impl Registry {
         Ok((transport, options))
     }
 
-    /// Creates the named object and becomes its owner; see [`create`](crate::create).
+    /// Creates the named object and becomes its owner, as [`create`](crate::create) with this
+    /// registry.
+    ///
+    /// # Errors
+    /// Those of [`create`](crate::create).
     pub fn create(&self, address: impl IntoAddress) -> Result<Endpoint> {
         self.make(address, Operation::Create, |t, name, options| t.create(name, options))
     }
 
-    /// Opens a live object; see [`open`](crate::open).
+    /// Opens a live object, as [`open`](crate::open) with this registry.
+    ///
+    /// # Errors
+    /// Those of [`open`](crate::open).
     pub fn open(&self, address: impl IntoAddress) -> Result<Endpoint> {
         let address = address.into_address().map_err(|e| e.during(Operation::Open))?;
-        self.open_quietly(&address, None).map_err(|error| {
+        self.open_here(&address, None).map_err(|error| {
             let absent = error.kind() == ErrorKind::NotFound;
             match if absent { self.elsewhere(&address) } else { None } {
                 Some(hint) => {
@@ -140,22 +154,18 @@ impl Registry {
         })
     }
 
-    /// As [`open`](Self::open), without looking around if there is nothing; within this time instead of the
-    /// address's.
-    pub(crate) fn open_quietly(
-        &self,
-        address: &Address,
-        time: Option<Duration>,
-    ) -> Result<Endpoint> {
+    /// As [`open`](Self::open), without a hint at other schemes, and within `time` instead of the
+    /// address's `timeout`.
+    fn open_here(&self, address: &Address, time: Option<Duration>) -> Result<Endpoint> {
         self.make(address, Operation::Open, |t, name, options| match time {
             Some(time) => t.open(name, &options.clone().with_span(keys::TIMEOUT, time)),
             None => t.open(name, options),
         })
     }
 
-    /// Where else something of this name is alive, in a sentence: the other side may have another scheme in its
-    /// address.
-    pub(crate) fn elsewhere(&self, address: &Address) -> Option<String> {
+    /// A sentence with the other scheme under which the name is alive, if there is one: the other
+    /// side may have it in its address.
+    fn elsewhere(&self, address: &Address) -> Option<String> {
         let alive = |transport: &&dyn DynTransport| {
             let objects =
                 transport.inspect(address.name(), &Options::default()).unwrap_or_default();
@@ -171,7 +181,11 @@ impl Registry {
         ))
     }
 
-    /// Creates an object that holds a text; see [`alloc_lpsz`](crate::alloc_lpsz).
+    /// Creates an object that holds a text, as [`alloc_lpsz`](crate::alloc_lpsz) with this
+    /// registry.
+    ///
+    /// # Errors
+    /// Those of [`alloc_lpsz`](crate::alloc_lpsz).
     pub fn alloc_lpsz(
         &self,
         address: impl IntoAddress,
@@ -202,7 +216,7 @@ impl Registry {
         let address = address.into_address().map_err(|e| e.during(operation))?;
         let made = self.find(&address).and_then(|(transport, options)| {
             let settings = Settings::new(&options)?;
-            let endpoint = with_room(self, || make(&**transport, address.name(), &options))?;
+            let endpoint = make_reclaiming(self, || make(&**transport, address.name(), &options))?;
             Ok((transport, endpoint, settings))
         });
         match made {
@@ -213,7 +227,10 @@ impl Registry {
         }
     }
 
-    /// Opens and connects; see [`connect`](crate::connect).
+    /// Opens and connects, as [`connect`](crate::connect()) with this registry.
+    ///
+    /// # Errors
+    /// Those of [`connect`](crate::connect()).
     pub fn connect(&self, address: impl IntoAddress) -> Result<Channel> {
         open_then_connect(&mut self.opening(address)?)
     }
@@ -227,7 +244,8 @@ impl Registry {
         Ok(Opening::new(self.clone(), address, settings.timeout))
     }
 
-    /// All objects of all transports that keep an inventory, each with its scheme.
+    /// The objects of all transports that list theirs ([`Capabilities::INVENTORY`]), each with its
+    /// scheme.
     ///
     /// # Errors
     /// The first error of a transport.
@@ -235,7 +253,7 @@ impl Registry {
         self.gather(|t| t.list(&Options::default()))
     }
 
-    /// What crashes left behind, of all transports; with `fix` it is gone afterwards.
+    /// The objects that crashes left behind, of all transports; removes them if `fix` is true.
     ///
     /// # Errors
     /// The first error of a transport.
@@ -254,7 +272,7 @@ impl Registry {
             let scheme = transport.schemes().first().copied().unwrap_or_default();
             match look(transport) {
                 Ok(objects) => all.extend(objects.into_iter().map(|object| (scheme, object))),
-                // Not on this platform: then it has no objects here.
+                // The transport is missing on this platform, and has no objects.
                 Err(error) if error.kind() == ErrorKind::Unsupported => {}
                 Err(error) => return Err(error),
             }
@@ -262,10 +280,11 @@ impl Registry {
         Ok(all)
     }
 
-    /// The objects of one name: a block and a rendezvous are two.
+    /// The objects of one name. A name can have two: a block and a rendezvous.
     ///
     /// # Errors
-    /// `NotFound`, `StatFailed` (−5), `Unsupported` for a transport without an inventory.
+    /// `NotFound`, `StatFailed` (−5), `Unsupported` for a transport that does not list its
+    /// objects.
     pub fn inspect(&self, address: impl IntoAddress) -> Result<Vec<Object>> {
         self.look(address, Operation::Stat, |t, name, options| t.inspect(name, options))
     }
@@ -273,7 +292,7 @@ impl Registry {
     /// Removes the objects of one name.
     ///
     /// # Errors
-    /// `Busy` for what is alive, unless `force`; `NotFound`; `Unsupported`.
+    /// `Busy` if one is alive and `force` is false; `NotFound`; `Unsupported`.
     pub fn remove(&self, address: impl IntoAddress, force: bool) -> Result<()> {
         self.look(address, Operation::Remove, |t, name, options| t.remove(name, options, force))
     }

@@ -1,4 +1,5 @@
-//! Opening an object that may not be there yet, as something to wait for, by threads and tasks alike.
+//! Opening an object that may not be there yet, as something to wait for, by threads and tasks
+//! alike.
 
 use std::time::{Duration, Instant};
 
@@ -9,32 +10,42 @@ use crate::address::Address;
 use crate::address::settings::WaitMode;
 use crate::channel::Channel;
 use crate::endpoint::Endpoint;
-use crate::endpoint::connect::Absence;
-use crate::wait::{Spinner, Waitable, deadline, wait};
+use crate::endpoint::absence::Absence;
+use crate::wait::spin::Spinner;
+use crate::wait::{Waitable, deadline, wait};
 
-/// An owner that starts together with us is there by then. If it is not, and another transport has something of its
-/// name, the two sides have different schemes in their addresses: no use to wait for the rest of the timeout.
-const LOOK_AROUND: Duration = Duration::from_millis(500);
+/// Time after which an absent object is looked for under other schemes, and between two such looks.
+/// An owner that starts together with its opener is there by then. If another transport has the
+/// name instead, the two sides have different schemes in their addresses, and to wait for the rest
+/// of the timeout is of no use.
+const LOOK_ELSEWHERE: Duration = Duration::from_millis(500);
 
-/// Opening an object that may not be there yet. An attempt may take as long as is left of the address's `timeout`.
+/// Opening an object that may not be there yet. One try may take as long as is left of the
+/// address's `timeout`.
 pub(crate) struct Opening {
     registry: Registry,
     address: Address,
     deadline: Option<Instant>,
     absence: Absence,
-    /// When to look whether the other side means another transport.
-    look_around: Instant,
+    /// When to look for the name under other schemes next.
+    look_elsewhere: Instant,
+    /// Never spins.
     spinner: Spinner,
 }
 
 impl Opening {
     pub(crate) fn new(registry: Registry, address: Address, timeout: Duration) -> Self {
-        let (absence, spinner) = (Absence::new(), Spinner::new(WaitMode::Block));
-        let (deadline, look_around) = (deadline(Some(timeout)), Instant::now() + LOOK_AROUND);
-        Self { registry, address, deadline, absence, look_around, spinner }
+        Self {
+            registry,
+            address,
+            deadline: deadline(Some(timeout)),
+            absence: Absence::new(),
+            look_elsewhere: Instant::now() + LOOK_ELSEWHERE,
+            spinner: Spinner::new(WaitMode::Block),
+        }
     }
 
-    /// What to say at the deadline if the next attempt has not ended by then.
+    /// The error to return if the next try has not ended by the deadline.
     #[cfg(feature = "tokio")]
     pub(crate) fn if_late(&self) -> impl FnOnce() -> Error + use<> {
         let (mut absence, address) = (self.absence, self.address.clone());
@@ -44,19 +55,20 @@ impl Opening {
         }
     }
 
-    /// When it gives up.
+    /// When to give up; `None` if never.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    pub(crate) fn attempt(&mut self) -> Result<Endpoint> {
+    /// Tries to open the object. `WouldBlock` if it is not there.
+    pub(crate) fn try_open(&mut self) -> Result<Endpoint> {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let opened =
-            self.absence.defer(self.registry.open_quietly(&self.address, left), Operation::Connect);
-        if self.absence.nobody && Instant::now() >= self.look_around {
-            self.look_around = Instant::now() + LOOK_AROUND;
+            self.absence.defer(self.registry.open_here(&self.address, left), Operation::Connect);
+        if self.absence.absent && Instant::now() >= self.look_elsewhere {
+            self.look_elsewhere = Instant::now() + LOOK_ELSEWHERE;
             if let Some(hint) = self.registry.elsewhere(&self.address) {
-                self.absence.nobody = false;
+                self.absence.absent = false;
                 return Err(Error::new(Operation::Connect, ErrorKind::Mismatch).because(hint));
             }
         }
@@ -67,7 +79,7 @@ impl Opening {
         self.absence.explain(error).during(Operation::Connect).at(&self.address)
     }
 
-    /// How long to wait before the next attempt.
+    /// How long to wait before the next try.
     #[cfg(feature = "tokio")]
     pub(crate) fn pause(&mut self) -> Duration {
         match self.absence.pause() {
@@ -84,7 +96,7 @@ impl Wait for Opening {
 }
 
 impl Waitable for Opening {
-    fn wait(&mut self) -> &mut dyn Wait {
+    fn target(&mut self) -> &mut dyn Wait {
         self
     }
     fn spinner(&mut self) -> &mut Spinner {
@@ -92,15 +104,15 @@ impl Waitable for Opening {
     }
 }
 
-/// Opens and connects, both within the address's timeout.
+/// Opens and connects, both within the address's `timeout`. Blocks.
 pub(crate) fn open_then_connect(opening: &mut Opening) -> Result<Channel> {
     let deadline = opening.deadline();
-    let endpoint = match opening.attempt() {
+    let endpoint = match opening.try_open() {
         Err(error) if error.is_would_block() => {
-            wait(opening, Operation::Connect, deadline, Opening::attempt)
+            wait(opening, Operation::Connect, deadline, Opening::try_open)
         }
         done => done,
     }
     .map_err(|error| opening.explain(error))?;
-    endpoint.dial(endpoint.hello(), deadline)
+    endpoint.connect_until(endpoint.hello(), deadline)
 }

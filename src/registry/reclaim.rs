@@ -1,17 +1,18 @@
-//! A full file system: what the dead left there is removed, and the call tried once more.
+//! A full file system: removes what dead processes left there, and tries once more.
 //!
-//! A program that crashes in a loop, with a new name each time, leaves a file or two behind each time. Nobody creates these
-//! names again, and so nobody reclaims them.
+//! A program that crashes in a loop, with a new name each time, leaves a file or two each time.
+//! Nothing creates these names again, so nothing else reclaims their files.
 
 use std::error::Error as _;
 use std::io;
 
 use anyipc_core::{Capabilities, Error, ErrorKind, ObjectState, Options, Result};
 
-use crate::registry::Registry;
+use super::Registry;
 
-/// Makes something in the file system. If that is full, what is provably dead is removed first, and never what persists.
-pub(crate) fn with_room<T>(registry: &Registry, make: impl Fn() -> Result<T>) -> Result<T> {
+/// Calls `make`, which creates files. If the file system is full, objects that are provably dead
+/// are removed and `make` is called once more. Persistent objects are never removed.
+pub(super) fn make_reclaiming<T>(registry: &Registry, make: impl Fn() -> Result<T>) -> Result<T> {
     match make() {
         Err(error) if is_full(&error) => {
             let freed = sweep(registry, true);
@@ -31,7 +32,7 @@ fn is_full(error: &Error) -> bool {
     full && error.kind() == ErrorKind::OutOfMemory
 }
 
-/// How many objects are dead, and their bytes. A transport that cannot tell must not keep the others from it.
+/// Number and bytes of the dead objects. A transport that cannot list its objects is passed over.
 fn sweep(registry: &Registry, fix: bool) -> (usize, u64) {
     let inventories =
         registry.transports().filter(|t| t.capabilities().contains(Capabilities::INVENTORY));
@@ -42,7 +43,7 @@ fn sweep(registry: &Registry, fix: bool) -> (usize, u64) {
     dead.fold((0, 0), |(count, bytes), object| (count + 1, bytes + object.size.unwrap_or(0)))
 }
 
-/// Says what was removed in vain, and what else there is to remove.
+/// Adds to the error what was removed in vain, and what else could be removed.
 fn explain(registry: &Registry, (removed, freed): (usize, u64), error: Error) -> Error {
     let (dead, more) = sweep(registry, false);
     let objects = registry.list().unwrap_or_default();
@@ -54,9 +55,9 @@ fn explain(registry: &Registry, (removed, freed): (usize, u64), error: Error) ->
             .sum()
     };
     let why = format!(
-        "{}; {removed} objects of the dead were removed, with {freed} bytes, but that was not enough: `anyipc doctor \
-         --fix` would free {dead} more, with {more} bytes; living ones have {} bytes and persistent ones {} (`anyipc ls` \
-         shows them, `anyipc rm` removes one)",
+        "{}; {removed} dead objects were removed, with {freed} bytes, but that was not enough: \
+         `anyipc doctor --fix` would free {dead} more, with {more} bytes; living ones have {} \
+         bytes and persistent ones {} (`anyipc ls` shows them, `anyipc rm` removes one)",
         error.message().unwrap_or_default(),
         bytes(ObjectState::Live),
         bytes(ObjectState::Persistent),

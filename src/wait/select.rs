@@ -1,13 +1,17 @@
+//! Waiting for several things of different transports at once. Their types implement [`Member`]
+//! themselves.
+
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Error, ErrorKind, Operation, Result, Wait, Waiter};
 
+use super::sleeper::Sleeper;
+use super::spin::Spinner;
+use super::{Waitable, deadline, wait};
 use crate::address::settings::WaitMode;
-use crate::wait::sleep::Sleeper;
-use crate::wait::{Spinner, Waitable, deadline, wait};
 
-/// Waits for many things at once, whatever their transports are: messages, new connections, the ends of
+/// Waits for several things at once, over any transports: messages, new connections, the ends of
 /// channels.
 ///
 /// ```
@@ -30,57 +34,66 @@ use crate::wait::{Spinner, Waitable, deadline, wait};
 /// # fn main() {}
 /// ```
 ///
-/// It keeps no registrations: who takes part is said at each wait. It remembers whose turn it is, so that none of
-/// them is starved by the others, and whether spinning pays; it does not spin if one of them has `wait=block`.
+/// A select keeps no registrations: each wait names its members. It remembers which member was
+/// ready last, so that none is starved by the others, and whether spinning pays. It does not spin
+/// if a member has `wait=block`.
 pub struct Select {
     sleeper: Sleeper,
     spinner: Spinner,
-    /// Whom to ask first.
+    /// Index of the member to ask first: the one after the member that was ready last.
     first: usize,
 }
 
 /// What a [`Select`] can wait for, and what it is then ready for:
 ///
-/// - a [`Channel`] or a [`Receiver`]: `try_recv` has a message, or says how the channel ended. The message has been
-///   taken out of the transport and is copied once more than otherwise;
-/// - an [`Acceptor`]: `try_accept` has a channel, or an error;
-/// - an [`Inbox`]: `try_next_event` has an event;
-/// - a [`Queue`]: it has messages. Another receiver may be faster, and `try_recv` then says `WouldBlock`.
+/// - a [`Channel`](crate::Channel) or a [`Receiver`](crate::Receiver): `try_recv` returns a
+///   message, or how the channel ended. The message has left the transport, at the cost of one more
+///   copy;
+/// - an [`Acceptor`](crate::Acceptor): `try_accept` returns a channel, or an error;
+/// - an [`Inbox`](crate::Inbox): `try_next_event` returns an event;
+/// - a [`Queue`](crate::Queue): it has messages. Another receiver may be faster; `try_recv` then
+///   returns `WouldBlock`.
 ///
-/// Implemented for these, and by nobody else.
+/// Sealed: implemented for these types only.
 pub trait Selectable: Member {}
+
+impl<T: Member> Selectable for T {}
 
 /// How a [`Select`] handles its members.
 pub trait Member {
+    /// True if its next call has a result to return.
     #[doc(hidden)]
     fn is_ready(&mut self) -> bool;
+    /// Adds to `arming` what ends a sleep. False if there is no need to sleep.
     #[doc(hidden)]
-    fn sleep_on(&mut self, sleep: Sleep<'_>) -> Result<bool>;
+    fn arm_in_select(&mut self, arming: Arming<'_>) -> Result<bool>;
     #[doc(hidden)]
-    fn stop_sleeping(&mut self) {}
+    fn disarm_in_select(&mut self) {}
+    /// False if the select must not spin because of this member.
     #[doc(hidden)]
-    fn spins(&mut self) -> bool;
+    fn may_spin(&mut self) -> bool;
 }
 
-/// Only [`Select`] can make one: what its members add themselves to before it sleeps.
-pub struct Sleep<'a>(&'a mut Sleeper);
+/// What a member adds itself to before a [`Select`] sleeps; only a `Select` makes one, which seals
+/// [`Member`].
+pub struct Arming<'a>(&'a mut Sleeper);
 
-impl Sleep<'_> {
-    /// False if there is nothing to sleep for.
+impl Arming<'_> {
+    /// Arms `on` to end the sleep. False if it is ready.
     pub(crate) fn arm(self, on: &mut dyn Wait) -> Result<bool> {
         let waker = self.0.waker();
         let armed = on.arm(Waiter::Task(&waker))?;
         self.0.add(armed, || on.source())
     }
 
-    /// Adds everything that another sleeper sleeps for.
+    /// Adds everything that another sleeper sleeps on.
     pub(crate) fn add_all(self, other: &Sleeper) {
         self.0.add_all(other);
     }
 }
 
 impl Select {
-    /// Ready to wait for anything.
+    /// A select, ready to wait for anything.
     ///
     /// # Errors
     /// `Io` if the process has no descriptor left.
@@ -91,16 +104,17 @@ impl Select {
         Ok(Self { sleeper, spinner: Spinner::new(WaitMode::Adaptive), first: 0 })
     }
 
-    /// Spins and sleeps until one of the members is ready, and tells which.
+    /// Waits until a member is ready and returns its index. Blocks without a limit of time.
     ///
     /// # Errors
-    /// `InvalidOption` if there are no members; `Io` if one of them cannot be waited for, as when the process has no
-    /// descriptor left for it. What else is wrong with a member is told by its own next call.
+    /// `InvalidOption` if there are no members; `Io` if one of them cannot be waited for, for
+    /// example because the process has no descriptor left. Any other error of a member makes it
+    /// ready, and its next call returns it.
     pub fn wait(&mut self, members: &mut [&mut dyn Selectable]) -> Result<usize> {
-        self.within(members, None)
+        self.wait_until(members, None)
     }
 
-    /// As [`wait`](Self::wait), for this long at most.
+    /// As [`wait`](Self::wait), for `timeout` at most.
     ///
     /// # Errors
     /// `TimedOut`, and those of `wait`.
@@ -109,18 +123,18 @@ impl Select {
         members: &mut [&mut dyn Selectable],
         timeout: Duration,
     ) -> Result<usize> {
-        self.within(members, deadline(Some(timeout)))
+        self.wait_until(members, deadline(Some(timeout)))
     }
 
-    /// As [`wait`](Self::wait), without waiting.
+    /// As [`wait`](Self::wait), without blocking.
     ///
     /// # Errors
-    /// `WouldBlock` if none is ready, and those of `wait`.
+    /// `WouldBlock` if no member is ready, and those of `wait`.
     pub fn try_wait(&mut self, members: &mut [&mut dyn Selectable]) -> Result<usize> {
         Waiting { select: self, members }.attempt()
     }
 
-    fn within(
+    fn wait_until(
         &mut self,
         members: &mut [&mut dyn Selectable],
         deadline: Option<Instant>,
@@ -129,7 +143,7 @@ impl Select {
             return Err(Error::new(Operation::Receive, ErrorKind::InvalidOption)
                 .because("a select without members would wait forever"));
         }
-        self.spinner.allow(members.iter_mut().all(|member| member.spins()));
+        self.spinner.set_allowed(members.iter_mut().all(|member| member.may_spin()));
         let mut waiting = Waiting { select: self, members };
         match waiting.attempt() {
             Err(error) if error.is_would_block() => {
@@ -146,7 +160,7 @@ impl fmt::Debug for Select {
     }
 }
 
-/// A select and its members, for one wait.
+/// A select with its members, for one wait.
 struct Waiting<'a, 'b> {
     select: &'a mut Select,
     members: &'a mut [&'b mut dyn Selectable],
@@ -169,12 +183,12 @@ impl Waiting<'_, '_> {
 
 impl Wait for Waiting<'_, '_> {
     fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
-        self.select.sleeper.begin();
+        self.select.sleeper.reset();
         for member in self.members.iter_mut() {
-            match member.sleep_on(Sleep(&mut self.select.sleeper)) {
+            match member.arm_in_select(Arming(&mut self.select.sleeper)) {
                 Ok(true) => {}
                 Ok(false) => return Ok(Armed::Ready),
-                // The next attempt finds the member ready, and its next call tells why.
+                // The next attempt finds the member ready, and its next call returns the error.
                 Err(_) if member.is_ready() => return Ok(Armed::Ready),
                 Err(error) => return Err(error),
             }
@@ -187,17 +201,15 @@ impl Wait for Waiting<'_, '_> {
     }
 
     fn disarm(&mut self) {
-        self.members.iter_mut().for_each(|member| member.stop_sleeping());
+        self.members.iter_mut().for_each(|member| member.disarm_in_select());
     }
 }
 
 impl Waitable for Waiting<'_, '_> {
-    fn wait(&mut self) -> &mut dyn Wait {
+    fn target(&mut self) -> &mut dyn Wait {
         self
     }
     fn spinner(&mut self) -> &mut Spinner {
         &mut self.select.spinner
     }
 }
-
-impl<T: Member> Selectable for T {}

@@ -1,11 +1,11 @@
-//! What the operating system does for waiting. The same names on every platform.
+//! The system's calls for waiting, with the same names on every platform.
 
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-pub(crate) use unix::{Bell, poll};
+pub(crate) use unix::{PolledWaker, poll};
 
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
-pub(crate) use windows::{Bell, poll};
+pub(crate) use windows::{PolledWaker, poll};

@@ -16,9 +16,9 @@ fn fd((source, interest): &(Source, Interest)) -> PollFd<'_> {
     PollFd::from_borrowed_fd(source.as_fd(), flags)
 }
 
-/// Sleeps until a source is ready or hung up, a signal comes, or the time has passed.
+/// Sleeps until a source is ready or hung up, a signal arrives, or the time has passed.
 pub(crate) fn poll(sources: &[(Source, Interest)], timeout: Duration) {
-    // One source is what a channel sleeps on: nothing is allocated for it.
+    // A channel sleeps on one source: no allocation for it.
     let (mut one, mut many);
     let fds: &mut [PollFd<'_>] = match sources {
         [source] => {
@@ -35,51 +35,54 @@ pub(crate) fn poll(sources: &[(Source, Interest)], timeout: Duration) {
     if let Err(error) = rustix::event::poll(fds, Some(&limit))
         && error != rustix::io::Errno::INTR
     {
-        // Out of memory or too many descriptors: the caller tries again, but not in a hot loop.
+        // No memory or too many descriptors. The caller tries again; the pause keeps it from a busy
+        // loop.
         std::thread::sleep(timeout.min(Duration::from_millis(1)));
     }
 }
 
-/// A waker that a thread can poll together with other sources.
-pub(crate) struct Bell {
-    rung: AtomicBool,
-    inside: UnixStream,
-    outside: Arc<UnixStream>,
+/// A waker that a thread polls beside other sources: a pair of sockets with one byte in it.
+pub(crate) struct PolledWaker {
+    /// The byte was written or is about to be: no other wake-up writes one.
+    woken: AtomicBool,
+    write_end: UnixStream,
+    read_end: Arc<UnixStream>,
 }
 
-impl Bell {
+impl PolledWaker {
     pub(crate) fn new() -> std::io::Result<Self> {
-        let (inside, outside) = UnixStream::pair()?;
-        inside.set_nonblocking(true)?;
-        outside.set_nonblocking(true)?;
-        Ok(Self { rung: AtomicBool::new(false), inside, outside: Arc::new(outside) })
+        let (write_end, read_end) = UnixStream::pair()?;
+        write_end.set_nonblocking(true)?;
+        read_end.set_nonblocking(true)?;
+        Ok(Self { woken: AtomicBool::new(false), write_end, read_end: Arc::new(read_end) })
     }
 
     /// What to poll, for reading.
-    pub(crate) fn source(&self) -> Option<Source> {
-        Some(self.outside.clone())
+    pub(crate) fn source(&self) -> Source {
+        self.read_end.clone()
     }
 
-    /// Makes it silent again. True if it had been rung.
-    pub(crate) fn silence(&self) -> bool {
-        if !self.rung.load(Ordering::Acquire) {
-            return false;
+    /// Takes back the wake-up, if there was one.
+    pub(crate) fn reset(&self) {
+        if self.woken.load(Ordering::Acquire) {
+            // The byte first: in the other order, a wake-up in between loses its byte and leaves
+            // the flag set. A byte that is still to be written keeps the flag, so that the next
+            // reset takes the byte.
+            if (&*self.read_end).read(&mut [0; 8]).is_ok() {
+                self.woken.store(false, Ordering::SeqCst);
+            }
         }
-        // The byte first: a ring between the two steps then writes a new one.
-        let _ = (&*self.outside).read(&mut [0; 8]);
-        self.rung.store(false, Ordering::SeqCst);
-        true
     }
 }
 
-impl Wake for Bell {
+impl Wake for PolledWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.rung.swap(true, Ordering::SeqCst) {
-            let _ = (&self.inside).write(&[1]);
+        if !self.woken.swap(true, Ordering::SeqCst) {
+            let _ = (&self.write_end).write(&[1]);
         }
     }
 }

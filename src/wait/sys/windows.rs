@@ -11,41 +11,41 @@ pub(crate) fn poll(sources: &[(Source, Interest)], timeout: Duration) {
     let _ = sleep_on(sources, timeout);
 }
 
-/// A waker that a thread can poll together with other sources.
-pub(crate) struct Bell {
-    rung: AtomicBool,
+/// A waker that a thread polls beside other sources: an event.
+pub(crate) struct PolledWaker {
+    /// The event was set or is about to be: no other wake-up sets it.
+    woken: AtomicBool,
     event: Arc<Event>,
 }
 
-impl Bell {
+impl PolledWaker {
     pub(crate) fn new() -> std::io::Result<Self> {
-        Ok(Self { rung: AtomicBool::new(false), event: Event::new()? })
+        Ok(Self { woken: AtomicBool::new(false), event: Event::new()? })
     }
 
     /// What to poll, for reading.
-    pub(crate) fn source(&self) -> Option<Source> {
-        Some(self.event.source())
+    pub(crate) fn source(&self) -> Source {
+        self.event.source()
     }
 
-    /// Makes it silent again. True if it had been rung.
-    pub(crate) fn silence(&self) -> bool {
-        if !self.rung.load(Ordering::Acquire) {
-            return false;
+    /// Takes back the wake-up, if there was one.
+    pub(crate) fn reset(&self) {
+        if self.woken.load(Ordering::Acquire) {
+            // The event first: in the other order, a wake-up in between is taken back and leaves
+            // the flag set.
+            self.event.reset();
+            self.woken.store(false, Ordering::SeqCst);
         }
-        // The event first: a ring between the two steps then signals it anew.
-        self.event.reset();
-        self.rung.store(false, Ordering::SeqCst);
-        true
     }
 }
 
-impl Wake for Bell {
+impl Wake for PolledWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.rung.swap(true, Ordering::SeqCst) {
+        if !self.woken.swap(true, Ordering::SeqCst) {
             self.event.set();
         }
     }

@@ -10,80 +10,39 @@ use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Hello, Operation, Result, Role, Source, Wait, Waiter,
 };
 
+use super::Endpoint;
+use super::absence::Absence;
 use crate::address::settings::WaitMode;
 use crate::channel::Channel;
-use crate::endpoint::Endpoint;
-use crate::wait::{Spinner, Waitable, wait};
+use crate::wait::spin::Spinner;
+use crate::wait::{Waitable, wait};
 
-/// First and longest pause between two looks for an owner.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
-
-/// What is not there yet is waited for: remembers whether nobody was there last, and how long to pause.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Absence {
-    pause: Duration,
-    pub(crate) nobody: bool,
-}
-
-impl Absence {
-    pub(crate) fn new() -> Self {
-        Self { pause: BACKOFF.0, nobody: false }
-    }
-
-    /// Turns "nobody there (yet)" into `WouldBlock`.
-    pub(crate) fn defer<T>(&mut self, result: Result<T>, operation: Operation) -> Result<T> {
-        match result {
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoOwner) => {
-                self.nobody = true;
-                Err(Error::new(operation, ErrorKind::WouldBlock))
-            }
-            // Also `WouldBlock`: an owner is there and has not answered yet.
-            other => {
-                self.nobody = false;
-                other
-            }
-        }
-    }
-
-    pub(crate) fn pause(&mut self) -> Option<Armed> {
-        let pause = self.pause;
-        self.nobody.then(|| {
-            self.pause = (pause * 2).min(BACKOFF.1);
-            Armed::After(pause)
-        })
-    }
-
-    /// At the deadline: nobody came, which says more than `TimedOut`.
-    pub(crate) fn explain(&mut self, error: Error) -> Error {
-        if !std::mem::take(&mut self.nobody) || error.kind() != ErrorKind::TimedOut {
-            return error;
-        }
-        Error::new(Operation::Connect, ErrorKind::NoOwner)
-            .because("nobody accepts there; start the owner first, or raise timeout=")
-    }
-}
-
-/// One attempt of an endpoint to connect or to accept.
-pub(crate) struct Attempting<'a> {
+/// The next channel of an endpoint: an opener's connect, or an owner's accept with its half-open
+/// handshakes.
+pub(crate) struct NextChannel<'a> {
     endpoint: &'a Endpoint,
+    /// What the backend has begun.
     attempt: Attempt,
+    /// For openers: whether there is an owner.
     absence: Absence,
+    /// Never spins: nothing is gained by meeting a peer some microseconds earlier.
     spinner: Spinner,
-    /// The last try left something to do, and took as long as one may: a task lets others run after the next one.
-    busy: bool,
+    /// Arming found more to do, and one try takes as long as one may: a task yields after the next.
+    interrupted: bool,
     /// Unparks the thread that waited last.
     waker: Option<(ThreadId, Waker)>,
 }
 
-impl<'a> Attempting<'a> {
+impl<'a> NextChannel<'a> {
+    /// # Errors
+    /// `WrongRole`.
     pub(crate) fn new(endpoint: &'a Endpoint, role: Role, hello: Hello) -> Result<Self> {
-        let operation = operation(role);
         if endpoint.role() != role {
             let other = match role {
                 Role::Owner => "an opener connects",
                 Role::Opener => "the owner accepts",
             };
-            return Err(Error::new(operation, ErrorKind::WrongRole)
+            return Err(Error::new(operation(role), ErrorKind::WrongRole)
                 .because(format!("this handle is the {}'s: {other}", endpoint.role().as_str()))
                 .at(endpoint.address()));
         }
@@ -92,7 +51,7 @@ impl<'a> Attempting<'a> {
             attempt: Attempt::new(hello),
             absence: Absence::new(),
             spinner: Spinner::new(WaitMode::Block),
-            busy: false,
+            interrupted: false,
             waker: None,
         })
     }
@@ -101,8 +60,8 @@ impl<'a> Attempting<'a> {
         operation(self.endpoint.role())
     }
 
-    /// One step; `WouldBlock` until a peer is there.
-    pub(crate) fn attempt(&mut self) -> Result<Channel> {
+    /// Takes one step. `WouldBlock` until a handshake is complete.
+    pub(crate) fn try_next(&mut self) -> Result<Channel> {
         let halves = self.endpoint.raw().try_connect(&mut self.attempt);
         let halves = match self.endpoint.role() {
             Role::Opener => self.absence.defer(halves, Operation::Connect)?,
@@ -111,27 +70,30 @@ impl<'a> Attempting<'a> {
         Ok(Channel::new(halves, self.endpoint.address(), self.endpoint.settings()))
     }
 
+    /// Takes steps until a handshake is complete.
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Result<Channel> {
+        let operation = self.operation();
+        match self.try_next() {
+            Err(error) if error.is_would_block() => wait(self, operation, deadline, Self::try_next),
+            done => done,
+        }
+        .map_err(|error| self.explain(error))
+    }
+
     pub(crate) fn explain(&mut self, error: Error) -> Error {
         let mut error = self.absence.explain(error).during(self.operation());
         if error.kind() == ErrorKind::TimedOut && error.message().is_none() {
             error = error.because(match self.endpoint.role() {
                 Role::Opener => {
-                    "an owner is there, but does not accept: it is busy, stopped, or out of descriptors"
+                    "an owner is there, but does not accept: it is busy, stopped, or out of \
+                     descriptors"
                 }
-                Role::Owner => "no connector came, or none could be let in (see Endpoint::rejections)",
+                Role::Owner => {
+                    "no connector came, or none could be let in (see Endpoint::rejections)"
+                }
             });
         }
         if error.is_would_block() { error } else { error.at(self.endpoint.address()) }
-    }
-
-    /// Steps until a peer is there.
-    pub(crate) fn run(&mut self, deadline: Option<Instant>) -> Result<Channel> {
-        let operation = self.operation();
-        match self.attempt() {
-            Err(error) if error.is_would_block() => wait(self, operation, deadline, Self::attempt),
-            done => done,
-        }
-        .map_err(|error| self.explain(error))
     }
 }
 
@@ -142,7 +104,7 @@ fn operation(role: Role) -> Operation {
     }
 }
 
-/// Unparks a thread.
+/// A waker that unparks a thread.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -151,7 +113,7 @@ impl Wake for Unpark {
     }
 }
 
-impl Wait for Attempting<'_> {
+impl Wait for NextChannel<'_> {
     fn source(&self) -> Result<Source> {
         self.endpoint.raw().source(&self.attempt)
     }
@@ -162,7 +124,7 @@ impl Wait for Attempting<'_> {
         }
         let armed = match waiter {
             Waiter::Task(_) => self.endpoint.raw().arm(&mut self.attempt, waiter)?,
-            // Endpoints never park, but they may know how to wake: a thread waits as a task of its own.
+            // An endpoint cannot park a thread, but may wake a task: the thread waits as a task.
             Waiter::Thread => {
                 let thread = std::thread::current();
                 self.waker.take_if(|(id, _)| *id != thread.id());
@@ -175,7 +137,7 @@ impl Wait for Attempting<'_> {
                 }
             }
         };
-        self.busy = armed == Armed::Ready;
+        self.interrupted = armed == Armed::Ready;
         Ok(armed)
     }
 
@@ -184,20 +146,20 @@ impl Wait for Attempting<'_> {
     }
 }
 
-impl Waitable for Attempting<'_> {
-    fn wait(&mut self) -> &mut dyn Wait {
+impl Waitable for NextChannel<'_> {
+    fn target(&mut self) -> &mut dyn Wait {
         self
     }
     fn spinner(&mut self) -> &mut Spinner {
         &mut self.spinner
     }
-    fn interrupted(&mut self) -> bool {
-        std::mem::take(&mut self.busy)
+    fn take_interrupted(&mut self) -> bool {
+        std::mem::take(&mut self.interrupted)
     }
 }
 
-impl fmt::Debug for Attempting<'_> {
+impl fmt::Debug for NextChannel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attempting").field("attempt", &self.attempt).finish_non_exhaustive()
+        f.debug_struct("NextChannel").field("attempt", &self.attempt).finish_non_exhaustive()
     }
 }

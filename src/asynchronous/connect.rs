@@ -1,0 +1,117 @@
+//! Connecting and accepting without blocking the runtime's own threads.
+
+use std::future::Future;
+use std::panic::resume_unwind;
+use std::time::Instant;
+
+use anyipc_core::{Error, ErrorKind, Operation, Result, Role};
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout_at};
+
+use super::channel::AsyncChannel;
+use super::reactor::check_runtime;
+use super::registration::Retained;
+use super::wait::wait;
+use crate::address::IntoAddress;
+use crate::endpoint::Endpoint;
+use crate::endpoint::next_channel::NextChannel;
+use crate::registry::Registry;
+use crate::registry::opening::Opening;
+use crate::wait::deadline;
+
+impl Endpoint {
+    /// As [`accept`](Self::accept), async. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of `accept`; `Unsupported` outside of a tokio runtime.
+    ///
+    /// # Panics
+    /// In a tokio runtime without I/O and time.
+    pub async fn accept_async(&self) -> Result<AsyncChannel> {
+        self.next_async(Role::Owner, None).await
+    }
+
+    /// As [`connect`](Self::connect), async. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of `connect`; `Unsupported` outside of a tokio runtime.
+    ///
+    /// # Panics
+    /// In a tokio runtime without I/O and time.
+    pub async fn connect_async(&self) -> Result<AsyncChannel> {
+        self.next_async(Role::Opener, deadline(Some(self.settings().timeout))).await
+    }
+
+    async fn next_async(&self, role: Role, deadline: Option<Instant>) -> Result<AsyncChannel> {
+        check_runtime().map_err(|e| e.at(self.address()))?;
+        let mut next = NextChannel::new(self, role, self.hello())?;
+        let operation = next.operation();
+        let mut retained = Retained::default();
+        wait(&mut next, &self.reactor, &mut retained, operation, deadline, NextChannel::try_next)
+            .await
+            .map_err(|error| next.explain(error))?
+            .into_async()
+    }
+}
+
+impl Registry {
+    /// Opens and connects, as [`connect_async`] with this registry. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of [`connect_async`].
+    ///
+    /// # Panics
+    /// In a tokio runtime without I/O and time.
+    pub async fn connect_async(&self, address: impl IntoAddress) -> Result<AsyncChannel> {
+        check_runtime()?;
+        let opening = self.opening(address)?;
+        let deadline = opening.deadline();
+        open(opening).await?.next_async(Role::Opener, deadline).await
+    }
+}
+
+/// As [`connect`](crate::connect()), async. Cancel-safe. What may block, such as looking up the
+/// name of a host, runs on a thread of the runtime for blocking calls.
+///
+/// # Errors
+/// Those of `connect`; `Unsupported` outside of a tokio runtime.
+///
+/// # Panics
+/// In a tokio runtime without I/O and time.
+pub async fn connect_async(address: impl IntoAddress) -> Result<AsyncChannel> {
+    Registry::global().connect_async(address).await
+}
+
+/// Tries on a thread for blocking calls until the object is open, or until the opening's deadline.
+/// A try that is abandoned goes on there until its own deadline, and what it opens is closed.
+async fn open(mut opening: Opening) -> Result<Endpoint> {
+    let deadline = opening.deadline();
+    loop {
+        let late = opening.if_late();
+        let attempt = spawn_blocking(move || (opening.try_open(), opening));
+        let (tried, back) = match by(deadline, attempt).await.ok_or_else(late)? {
+            Ok(done) => done,
+            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+            Err(error) => {
+                return Err(Error::new(Operation::Connect, ErrorKind::Io)
+                    .because("the runtime is shutting down")
+                    .from_source(error));
+            }
+        };
+        opening = back;
+        match tried {
+            Err(error) if error.is_would_block() => {}
+            done => return done.map_err(|error| opening.explain(error)),
+        }
+        let late = opening.if_late();
+        by(deadline, sleep(opening.pause())).await.ok_or_else(late)?;
+    }
+}
+
+/// The output of the future; `None` at the deadline.
+async fn by<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+    match deadline {
+        Some(at) => timeout_at(at.into(), future).await.ok(),
+        None => Some(future.await),
+    }
+}
