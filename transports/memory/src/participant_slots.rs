@@ -22,7 +22,7 @@ pub struct ParticipantSlots {
     pub start: usize,
     /// From one seat to the next, a multiple of 8 and [`SLOT_HEADER`] or more.
     pub stride: usize,
-    /// How many there are, at most [`OwnerId::SEATS`].
+    /// How many there are, at most [`OwnerId::SLOTS`].
     pub count: u32,
 }
 
@@ -46,7 +46,7 @@ impl ParticipantSlots {
 
     /// True if the holder with this owner id has left or died.
     pub fn is_dead(&self, memory: &Memory, region: &Region, owner: OwnerId) -> bool {
-        let number = owner.seat();
+        let number = owner.slot();
         if number >= self.count || !owner.is_of(self.turn(region, number)) {
             return true;
         }

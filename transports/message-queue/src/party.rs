@@ -144,7 +144,7 @@ impl<C: Company> Party<C> {
     /// cost others one wake-up each.
     pub(crate) fn sit_down(&self) {
         if self.enter_both(BRIEF).is_some() {
-            self.store.forget_all(self.ticket.seat());
+            self.store.forget_all(self.ticket.slot());
             self.leave_both();
         }
     }
@@ -407,7 +407,7 @@ impl<C: Company> Party<C> {
         if self.is_stuck(None) || self.armed.is_some() {
             return Ok(self.until_released(task));
         }
-        let seat = self.ticket.seat();
+        let seat = self.ticket.slot();
         let claims = kind == ROOM && self.claims();
         let wants = match kind {
             ROOM if claims => self.wants,
@@ -446,7 +446,7 @@ impl<C: Company> Party<C> {
                 // One that is held still has had its patience. One that was given back meanwhile is tried anew.
                 self.stuck.set(owner(word).filter(|owner| *owner == by).map(|by| (kind, by)));
             }
-            None => sleep(self.store.wake_word(self.ticket.seat()), self.parked, timeout),
+            None => sleep(self.store.wake_word(self.ticket.slot()), self.parked, timeout),
         }
     }
 
@@ -461,7 +461,7 @@ impl<C: Company> Party<C> {
     #[cold]
     fn forget(&mut self) {
         let Some(kind) = self.armed else { return };
-        let seat = self.ticket.seat();
+        let seat = self.ticket.slot();
         let done = self.with(kind, |store| {
             store.forget(kind, seat);
             Ok(())

@@ -49,7 +49,7 @@ impl Store {
         match kind {
             MESSAGES => !self.is_empty() || self.is_marked(state::SENDER_LEFT),
             _ if self.is_marked(state::RECEIVER_LEFT) => true,
-            _ => claimant.is_none_or(|claimant| claimant.seat() == number) && self.free() >= wants,
+            _ => claimant.is_none_or(|claimant| claimant.slot() == number) && self.free() >= wants,
         }
     }
 

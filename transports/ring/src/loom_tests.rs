@@ -1,10 +1,13 @@
-//! Every interleaving of small rings: `RUSTFLAGS="--cfg loom" cargo test -p anyipc-ring --release --lib`.
+//! Every interleaving of small rings:
+//! `RUSTFLAGS="--cfg loom" cargo test -p anyipc-ring --release --lib`.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-use super::*;
+use crate::primitive::{AtomicU32, AtomicU64};
+use crate::{Consumer, LINE, Next, Producer, Refused, Storage, Wake, state};
 
 const LINES: usize = 16;
 
@@ -42,13 +45,13 @@ impl Storage for Modelled {
     fn head(&self) -> &AtomicU64 {
         &self.control.head
     }
-    fn tail(&self) -> &AtomicU64 {
+    fn tail_hint(&self) -> &AtomicU64 {
         &self.control.tail
     }
-    fn consumer(&self) -> &AtomicU32 {
+    fn consumer_state(&self) -> &AtomicU32 {
         &self.control.consumer
     }
-    fn producer(&self) -> &AtomicU32 {
+    fn producer_state(&self) -> &AtomicU32 {
         &self.control.producer
     }
     fn header(&self, position: u64) -> &AtomicU64 {
@@ -56,13 +59,14 @@ impl Storage for Modelled {
     }
     fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
         self.array.payloads[position as usize % self.array.payloads.len()].with_mut(|cell| {
-            // SAFETY: loom checks that this access is exclusive; the records of these tests fit a line.
+            // SAFETY: loom checks that this access is exclusive; the records of these tests fit a
+            // line.
             Some(f(unsafe { &mut (&mut *cell)[..len] }))
         })
     }
     fn read<R>(&self, position: u64, len: usize, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.array.payloads[position as usize % self.array.payloads.len()].with(|cell| {
-            // SAFETY: loom checks that nobody writes meanwhile.
+            // SAFETY: loom checks that no thread writes meanwhile.
             Some(f(unsafe { &(&*cell)[..len] }))
         })
     }
@@ -80,17 +84,18 @@ fn pair(turned: u64) -> (Producer<Modelled>, Consumer<Modelled>) {
     let (mut producer, mut consumer) = (Producer::new(memory.clone()), Consumer::new(memory));
     for _ in 0..turned {
         push(&mut producer, 0).unwrap();
-        consumer.pop(|_, _| ()).unwrap();
-        consumer.rest();
+        assert!(matches!(consumer.pop(|_, _| ()), Next::Frame(..)));
+        consumer.release();
     }
     (producer, consumer)
 }
 
-fn push(producer: &mut Producer<Modelled>, value: u8) -> Result<Wake, Refusal> {
-    producer.push(1, 0, |frame| {
+fn push(producer: &mut Producer<Modelled>, value: u8) -> Result<Wake, Refused> {
+    let fill = |frame: &mut [u8]| {
         frame[0] = value;
         Some(1)
-    })
+    };
+    Ok(producer.push(1, 0, fill)?.unwrap())
 }
 
 fn model(f: impl Fn() + Sync + Send + 'static) {
@@ -111,19 +116,19 @@ fn records_are_whole_and_in_order_across_the_turn() {
         let mut next = 1;
         for _ in 0..4 {
             match consumer.pop(|_, payload| payload[0]) {
-                Ok((value, _)) => {
+                Next::Frame(value, _) => {
                     assert_eq!(value, next);
                     next += 1;
                 }
-                Err(refusal) => {
-                    assert_eq!(refusal, Refusal::WouldBlock);
-                    consumer.rest();
+                other => {
+                    assert_eq!(other, Next::Empty);
+                    consumer.release();
                     thread::yield_now();
                 }
             }
         }
         sender.join().unwrap();
-        while let Ok((value, _)) = consumer.pop(|_, payload| payload[0]) {
+        while let Next::Frame(value, _) = consumer.pop(|_, payload| payload[0]) {
             assert_eq!(value, next);
             next += 1;
         }
@@ -136,22 +141,22 @@ fn records_are_whole_and_in_order_across_the_turn() {
 fn no_wake_is_lost_by_a_receiver() {
     model(|| {
         let (mut producer, mut consumer) = pair(0);
-        let bell = Arc::new(Notify::new());
-        let ringer = Arc::clone(&bell);
+        let wake_up = Arc::new(Notify::new());
+        let notifier = Arc::clone(&wake_up);
         let sender = thread::spawn(move || {
             for value in 1..=2 {
                 if push(&mut producer, value).unwrap() != Wake::Nobody {
-                    ringer.notify();
+                    notifier.notify();
                 }
             }
         });
         for expected in 1..=2 {
             let value = loop {
                 match consumer.pop(|_, payload| payload[0]) {
-                    Ok((value, _)) => break value,
-                    Err(_) => {
+                    Next::Frame(value, _) => break value,
+                    _ => {
                         if consumer.arm(state::PARKED).is_some() {
-                            bell.wait();
+                            wake_up.wait();
                         }
                     }
                 }
@@ -162,29 +167,32 @@ fn no_wake_is_lost_by_a_receiver() {
     });
 }
 
-/// A sender that sleeps on a full ring is always woken, and writes only where the receiver has read.
+/// A sender that sleeps on a full ring is always woken, and writes only where the receiver has
+/// read.
 #[test]
 fn no_wake_is_lost_by_a_sender() {
     model(|| {
         let (mut producer, mut consumer) = pair(0);
         while push(&mut producer, 1).is_ok() {}
-        let bell = Arc::new(Notify::new());
-        let ringer = Arc::clone(&bell);
+        let wake_up = Arc::new(Notify::new());
+        let notifier = Arc::clone(&wake_up);
         let receiver = thread::spawn(move || {
             for _ in 0..2 {
-                if consumer.pop(|_, _| ()).unwrap().1 != Wake::Nobody {
-                    ringer.notify();
+                match consumer.pop(|_, _| ()) {
+                    Next::Frame((), Wake::Nobody) => {}
+                    Next::Frame(..) => notifier.notify(),
+                    other => panic!("{other:?}"),
                 }
             }
-            if consumer.rest() != Wake::Nobody {
-                ringer.notify();
+            if consumer.release() != Wake::Nobody {
+                notifier.notify();
             }
             consumer
         });
         for _ in 0..2 {
             while push(&mut producer, 2).is_err() {
-                if producer.arm(state::PARKED).unwrap().is_some() {
-                    bell.wait();
+                if producer.arm(state::PARKED).is_some() {
+                    wake_up.wait();
                 }
             }
         }
@@ -197,26 +205,26 @@ fn no_wake_is_lost_by_a_sender() {
 fn a_close_comes_after_the_last_record() {
     model(|| {
         let (mut producer, mut consumer) = pair(0);
-        let bell = Arc::new(Notify::new());
-        let ringer = Arc::clone(&bell);
+        let wake_up = Arc::new(Notify::new());
+        let notifier = Arc::clone(&wake_up);
         let sender = thread::spawn(move || {
             for wake in [push(&mut producer, 9).unwrap(), producer.close()] {
                 if wake != Wake::Nobody {
-                    ringer.notify();
+                    notifier.notify();
                 }
             }
         });
         let mut got = Vec::new();
         loop {
             match consumer.pop(|_, payload| payload[0]) {
-                Ok((value, _)) => got.push(value),
-                Err(Refusal::WouldBlock) => {
+                Next::Frame(value, _) => got.push(value),
+                Next::Empty => {
                     if consumer.arm(state::PARKED).is_some() {
-                        bell.wait();
+                        wake_up.wait();
                     }
                 }
-                Err(refusal) => {
-                    assert_eq!(refusal, Refusal::Closed);
+                other => {
+                    assert_eq!(other, Next::Closed);
                     break;
                 }
             }
@@ -226,43 +234,43 @@ fn a_close_comes_after_the_last_record() {
     });
 }
 
-/// A ring that moves to a larger array loses nothing, and nobody writes where someone reads.
+/// A ring that moves to a larger array loses nothing, and no side writes where the other reads.
 #[test]
 fn a_move_keeps_every_record() {
     model(|| {
         let (mut producer, mut consumer) = pair(15);
         let larger = Array::new(2 * LINES);
-        let handed = Modelled { array: Arc::clone(&larger), ..consumer.ring().clone() };
-        let bell = Arc::new(Notify::new());
-        let ringer = Arc::clone(&bell);
+        let handed = Modelled { array: Arc::clone(&larger), ..consumer.storage().clone() };
+        let wake_up = Arc::new(Notify::new());
+        let notifier = Arc::clone(&wake_up);
         let sender = thread::spawn(move || {
-            let moved = Modelled { array: larger, ..producer.ring().clone() };
-            let ring = |wake| {
+            let moved = Modelled { array: larger, ..producer.storage().clone() };
+            let wake_peer = |wake| {
                 if wake != Wake::Nobody {
-                    ringer.notify();
+                    notifier.notify();
                 }
             };
-            ring(push(&mut producer, 1).unwrap());
-            ring(producer.offer().unwrap());
-            if producer.answer() == Some(true) {
-                ring(producer.move_to(moved).unwrap());
+            wake_peer(push(&mut producer, 1).unwrap());
+            wake_peer(producer.offer().unwrap());
+            if producer.poll_offer() == Some(true) {
+                wake_peer(producer.move_to(moved).unwrap());
             }
-            ring(push(&mut producer, 2).unwrap());
+            wake_peer(push(&mut producer, 2).unwrap());
         });
         let mut next = 1;
         while next < 3 {
             match consumer.pop(|_, payload| payload[0]) {
-                Ok((value, _)) => {
+                Next::Frame(value, _) => {
                     assert_eq!(value, next);
                     next += 1;
                 }
-                Err(Refusal::Offered) => {
-                    consumer.answer(true);
+                Next::Offer => {
+                    consumer.accept_offer();
                 }
-                Err(Refusal::Moved) => consumer.follow(handed.clone()),
-                Err(_) => {
+                Next::Moved => consumer.follow(handed.clone()),
+                _ => {
                     if consumer.arm(state::PARKED).is_some() {
-                        bell.wait();
+                        wake_up.wait();
                     }
                 }
             }

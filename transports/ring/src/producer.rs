@@ -1,299 +1,285 @@
-use super::{
-    DATA, MOVED, OFFER, PADDING, Refusal, Storage, TOGETHER, Wake, Word, announce, disarm, leave,
-    lines_for, max_payload, state, take_waiter, waits, wake,
-};
+//! The sending side.
+//!
+//! Invariants, beside those of the crate:
+//! - `tail <= limit <= head + lines`: only free lines are written.
+//! - The header word at `tail` is zero, and so is the one at `cleared`.
+//! - A record is published by one release store of its header; nothing of it is written afterwards.
+
+mod cursor;
+mod pressure;
+mod wake_ups;
+
+use self::cursor::Cursor;
+use self::pressure::Pressure;
+use self::wake_ups::WakeUps;
 use crate::primitive::Ordering;
+use crate::record::{DATA, Header, MOVED, OFFER, PADDING, lines_for, max_payload};
+use crate::state::{self, Wake};
+use crate::storage::{BLOCK, Storage};
 
 /// The sending side of a ring.
 #[derive(Debug)]
 pub struct Producer<S: Storage> {
-    ring: S,
-    /// Where the next record begins.
-    tail: u64,
-    /// A line whose header word is zero, beside that at `tail`.
-    cleared: u64,
-    /// The consumer's cursor as last seen.
-    head: u64,
-    /// The first line that was not free then: `head` and the size of the array.
-    limit: u64,
-    /// Records up to this line can be sent without a look at anything: the lines are free, and two more, and the array does
-    /// not end before.
-    straight: u64,
-    /// The lines that the refused record needed.
-    wanted: u64,
-    /// How often lines ran out, the consumer was found far behind, and a larger array would help; and where the ring was
-    /// then.
-    crowded: u32,
-    crowded_at: u64,
-    /// Nobody is woken before [`uncork`](Self::uncork).
-    corked: bool,
-    /// Records that end in another block of so many lines than they begin in are settled.
-    block: u64,
-    /// The bits of the consumer's state word that are news: its sleep is none any more while a wake is owed.
-    news: u32,
+    storage: S,
+    cursor: Cursor,
+    pressure: Pressure,
+    wake_ups: WakeUps,
 }
 
-/// The producer takes possession of lines before it writes them: publishing waits until they are its own, and a lap ago
-/// they were the consumer's. So many lines ahead, at least; for records of so many lines, at most.
-const AHEAD: u64 = 24;
-const MOST: u64 = 256;
-/// A consumer is far behind if it leaves the lines of so many records, or an eighth of the array.
-const FAR: u64 = 4;
-const NEWS: u32 = state::CLOSED | state::WAITING;
-/// An array for so many records is large enough: short ones travel fastest while the array stays in the caches.
-const ENOUGH: u64 = 1024;
+/// Why nothing was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// There is no room until the consumer releases lines.
+    Full,
+    /// The consumer has left.
+    Closed,
+    /// The consumer's cursor is where it cannot be.
+    Corrupt,
+}
 
-/// What became of a record.
+/// What [`Producer::push_fast`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
-    /// It was not sent: there is something to look after.
-    Not,
-    /// It was sent, and [`settle`](Producer::settle) is due.
-    Unsettled,
-    /// It was sent.
-    Settled,
+    /// Nothing: the record needs the checks of [`Producer::push`].
+    Skipped,
+    /// It sent the record, and [`Producer::flush_tail`] is due.
+    FlushDue,
+    /// It sent the record.
+    Done,
 }
+
+/// The producer takes possession of lines before it writes them: publishing waits until they are in
+/// its cache, and a lap ago they were in the consumer's. At least this many lines ahead;
+const AHEAD: u64 = 24;
+/// not for records of more lines than this.
+const LONGEST_AHEAD: u64 = 256;
 
 impl<S: Storage> Producer<S> {
     /// Over fresh, zeroed memory.
-    pub fn new(ring: S) -> Self {
-        let limit = ring.lines();
-        Self {
-            ring,
-            tail: 0,
-            cleared: 0,
-            head: 0,
-            limit,
-            straight: 0,
-            wanted: 0,
-            crowded: 0,
-            crowded_at: u64::MAX,
-            corked: false,
-            block: TOGETHER,
-            news: NEWS,
-        }
+    pub fn new(storage: S) -> Self {
+        let cursor = Cursor::new(storage.lines());
+        Self { storage, cursor, pressure: Pressure::new(), wake_ups: WakeUps::new() }
     }
 
-    /// The longest payload.
-    pub fn max_payload(&self) -> usize {
-        max_payload(self.ring.lines())
+    /// Makes [`flush_tail`](Self::flush_tail) due after each record.
+    pub fn flushing_each_record(mut self) -> Self {
+        self.wake_ups.flush_after_each_record();
+        self
     }
 
     /// The shared memory.
-    pub fn ring(&self) -> &S {
-        &self.ring
+    pub fn storage(&self) -> &S {
+        &self.storage
     }
 
-    /// Settles each record.
-    pub fn settling(self) -> Self {
-        Self { block: 0, ..self }
+    /// The longest payload in bytes.
+    pub fn max_payload(&self) -> usize {
+        max_payload(self.storage.lines())
     }
 
-    /// How often a larger array would have helped since the last [`calm`](Self::calm).
+    /// Times the ring was full with a lagging consumer, and too small, since the last reset.
     #[inline]
-    pub fn crowded(&self) -> u32 {
-        self.crowded
+    pub fn full_count(&self) -> u32 {
+        self.pressure.full_count()
     }
 
-    /// Counts [`crowded`](Self::crowded) from here.
-    pub fn calm(&mut self) {
-        self.crowded = 0;
+    /// Counts [`full_count`](Self::full_count) from 0 again.
+    pub fn reset_full_count(&mut self) {
+        self.pressure.reset();
     }
 
-    /// Sends one record of at most `max` bytes (`max` ≤ `max_payload`), written in place.
+    /// Sends one record of at most `max` bytes, which `fill` writes in place and of which it
+    /// returns the length. `max` is at most [`max_payload`](Self::max_payload). `Ok(None)` if
+    /// `fill` returned `None`: nothing was sent.
+    ///
+    /// # Errors
+    /// See [`Refused`].
     #[inline]
     pub fn push(
         &mut self,
         max: usize,
         flags: u8,
         fill: impl FnOnce(&mut [u8]) -> Option<usize>,
-    ) -> Result<Wake, Refusal> {
-        if self.ring.consumer().load(Ordering::Relaxed) & state::CLOSED != 0 {
-            return Err(Refusal::Closed);
+    ) -> Result<Option<Wake>, Refused> {
+        // Relaxed: nothing else is read because of it, and a close that is seen later is a later
+        // close.
+        if self.storage.consumer_state().load(Ordering::Relaxed) & state::CLOSED != 0 {
+            return Err(Refused::Closed);
         }
         let lines = lines_for(max);
-        let start = self.reserve(lines)?;
-        if self.cleared < start + lines {
-            // `fill` may write over the word and then give up, or use less.
-            self.cleared = self.tail;
+        let start = self.cursor.place(lines, self.storage.lines());
+        if !self.cursor.has_room() {
+            self.read_head()?;
         }
-        let len = self.ring.write(start, max, fill).flatten().ok_or(Refusal::Cancelled)?.min(max);
-        Ok(if self.publish(start, len, flags) { self.settle() } else { Wake::Nobody })
+        self.cursor.spoil(start + lines);
+        let Some(len) = self.storage.write(start, max, fill).flatten() else { return Ok(None) };
+        let is_flush_due = self.publish(start, len.min(max), flags);
+        Ok(Some(if is_flush_due { self.flush_tail() } else { Wake::Nobody }))
     }
 
-    /// For so many records of `len` bytes from here, as far as they lie before the array's end,
-    /// [`push_next`](Self::push_next) has nothing to look after.
-    pub fn straighten(&mut self, records: u64, len: usize) {
-        let size = self.ring.lines();
-        let lines = (records * lines_for(len)).min(size / 8);
-        let end = (self.tail | (size - 1)) + 1;
-        self.straight = (self.limit - 2).min(end).min(self.tail + lines);
+    /// Opens the fast path for this many records of `len` bytes, as far as free lines before the
+    /// array's end last.
+    pub fn open_fast_path(&mut self, records: u64, len: usize) {
+        self.cursor.open_fast_path(records * lines_for(len), self.storage.lines());
     }
 
-    /// Whether there is nothing to look after before a record of at most `max` bytes.
+    /// True if a record of at most `max` bytes needs no checks: [`push_fast`](Self::push_fast)
+    /// sends it.
     #[inline]
-    pub fn goes_straight(&self, max: usize) -> bool {
-        let news = self.ring.consumer().load(Ordering::Relaxed) & self.news;
-        self.tail + lines_for(max) <= self.straight && news == 0
+    pub fn is_fast(&self, max: usize) -> bool {
+        // Relaxed: as in `push`.
+        let state = self.storage.consumer_state().load(Ordering::Relaxed);
+        self.cursor.is_fast(lines_for(max)) && !self.wake_ups.is_watched(state)
     }
 
-    /// Sends one record of bytes by `copy`, without flags, where there is nothing to look after.
+    /// Sends one record without flags, which `copy` writes, if it needs no checks.
     #[inline]
-    pub fn push_next(&mut self, payload: &[u8], copy: impl FnOnce(&[u8], &mut [u8])) -> Pushed {
-        let start = self.tail;
-        if !self.goes_straight(payload.len()) {
-            return Pushed::Not;
+    pub fn push_fast(&mut self, payload: &[u8], copy: impl FnOnce(&[u8], &mut [u8])) -> Pushed {
+        let start = self.cursor.tail();
+        if !self.is_fast(payload.len()) {
+            return Pushed::Skipped;
         }
-        match self.ring.write(start, payload.len(), |frame| copy(payload, frame)) {
-            None => Pushed::Not,
-            Some(()) if self.publish(start, payload.len(), 0) => Pushed::Unsettled,
-            Some(()) => Pushed::Settled,
+        match self.storage.write(start, payload.len(), |frame| copy(payload, frame)) {
+            None => Pushed::Skipped,
+            Some(()) if self.publish(start, payload.len(), 0) => Pushed::FlushDue,
+            Some(()) => Pushed::Done,
         }
     }
 
-    /// Makes the written record at `start` the consumer's. True if [`settle`](Self::settle) is due.
+    /// Makes the written record at `start` the consumer's. True if [`flush_tail`](Self::flush_tail)
+    /// is due.
     #[inline]
     fn publish(&mut self, start: u64, len: usize, flags: u8) -> bool {
-        let lines = lines_for(len);
+        let (tail, lines) = (self.cursor.tail(), lines_for(len));
         let end = start + lines;
-        if self.cleared != end {
-            self.ring.header(end).store(0, Ordering::Relaxed);
+        // Relaxed: ordered before the publication by its release.
+        if !self.cursor.is_cleared(end) {
+            self.storage.header(end).store(0, Ordering::Relaxed);
         }
-        self.ring.header(start).store(Word::pack(len, flags, DATA, start), Ordering::Release);
-        if start != self.tail {
-            self.ring
-                .header(self.tail)
-                .store(Word::pack(0, 0, PADDING, self.tail), Ordering::Release);
+        // Release: a consumer that sees the header sees the payload, and the zero behind it.
+        self.storage.header(start).store(Header::pack(len, flags, DATA, start), Ordering::Release);
+        if start != tail {
+            // Release: a consumer that sees the padding sees the record behind it.
+            let padding = Header::control(PADDING, tail);
+            self.storage.header(tail).store(padding, Ordering::Release);
         }
-        self.tail = end;
-        let waits = waits(self.ring.consumer());
-        // Now that nobody waits for it, for another record of this length.
-        let next = end + lines;
-        if next < self.limit {
-            self.ring.header(next).store(0, Ordering::Relaxed);
-            self.cleared = next;
+        let is_waiting = state::is_waiting(self.storage.consumer_state());
+        // Now that no one waits for it, for another record of this length.
+        if let Some(next) = self.cursor.advance(end, lines) {
+            // Relaxed: ordered before the next publication by its release.
+            self.storage.header(next).store(0, Ordering::Relaxed);
         }
-        waits || start ^ end >= self.block
+        is_waiting || self.wake_ups.is_flush_due(start, end)
     }
 
-    /// What is due after some publications: whom to wake, and what the next records need.
-    pub fn settle(&mut self) -> Wake {
-        // Looked at behind a fence before.
-        let wake = if self.ring.consumer().load(Ordering::Relaxed) & state::WAITING == 0 {
-            Wake::Nobody
-        } else if self.corked {
-            self.news = state::CLOSED;
-            Wake::Nobody
-        } else {
-            take_waiter(self.ring.consumer())
-        };
-        self.ring.tail().store(self.tail, Ordering::Relaxed);
-        self.prepare(self.cleared.saturating_sub(self.tail));
+    /// Does what is due after some publications: shows the consumer how far they reach, prefetches
+    /// the lines of the next records, and returns which sleepers to wake.
+    pub fn flush_tail(&mut self) -> Wake {
+        let wake = self.wake_ups.take(self.storage.consumer_state());
+        // Relaxed: a hint.
+        self.storage.tail_hint().store(self.cursor.tail(), Ordering::Relaxed);
+        self.prefetch();
         wake
     }
 
-    /// After a record of `lines` lines, takes possession of those of the one after the next: of short ones, of several at
-    /// once.
-    fn prepare(&self, lines: u64) {
-        let end = self.tail + AHEAD.max(2 * lines);
-        if end <= self.limit && lines <= MOST {
-            let (done, due) = ((end - lines) / TOGETHER, end / TOGETHER);
-            (done..due).for_each(|block| self.ring.prepare(block * TOGETHER));
+    /// Prefetches the lines of the record after the next, if it is as long as the last one; of
+    /// short records the lines of several.
+    fn prefetch(&self) {
+        let lines = self.cursor.last_lines();
+        let end = self.cursor.tail() + AHEAD.max(2 * lines);
+        if self.cursor.is_free(end) && lines <= LONGEST_AHEAD {
+            let (done, due) = ((end - lines) / BLOCK, end / BLOCK);
+            (done..due).for_each(|block| self.storage.prefetch_to_write(block * BLOCK));
         }
     }
 
-    /// More records follow: nobody needs to be woken before [`uncork`](Self::uncork).
+    /// Begins a batch: the consumer is not woken before [`uncork`](Self::uncork).
     pub fn cork(&mut self) {
-        self.corked = true;
+        self.wake_ups.cork();
     }
 
-    /// Whom to wake for what was published corked.
+    /// Ends a batch, and returns which sleepers to wake for it.
     pub fn uncork(&mut self) -> Wake {
-        self.corked = false;
-        let owes = std::mem::replace(&mut self.news, NEWS) != NEWS;
-        if owes { wake(self.ring.consumer()) } else { Wake::Nobody }
+        self.wake_ups.uncork(self.storage.consumer_state())
     }
 
-    /// Where a record of `lines` lines can begin: at the tail, or after padding at the start of the array.
-    /// Two more lines are free behind it.
-    #[inline]
-    fn reserve(&mut self, lines: u64) -> Result<u64, Refusal> {
-        let size = self.ring.lines();
-        let room = size - (self.tail & (size - 1));
-        let start = if lines <= room { self.tail } else { self.tail + room };
-        self.wanted = start + lines + 2 - self.tail;
-        if self.tail + self.wanted > self.limit {
-            self.look_at_head()?;
-        }
-        Ok(start)
-    }
-
+    /// Reads how far the consumer is. `Full` if the refused record still does not fit.
     #[cold]
-    fn look_at_head(&mut self) -> Result<(), Refusal> {
-        let head = self.ring.head().load(Ordering::Acquire);
-        if head < self.head || head > self.tail {
-            return Err(Refusal::Corrupt);
-        }
-        self.head = head;
-        self.limit = head + self.ring.lines();
-        let size = self.ring.lines();
-        let far = self.tail - head >= (FAR * self.wanted).min(size / 8);
-        if far && size < ENOUGH * self.wanted && self.tail != self.crowded_at {
-            self.crowded += 1;
-            self.crowded_at = self.tail;
-        }
-        if self.tail + self.wanted > self.limit { Err(Refusal::WouldBlock) } else { Ok(()) }
+    fn read_head(&mut self) -> Result<(), Refused> {
+        // Acquire: pairs with the release in `Consumer::release`; the consumer has read all lines
+        // below.
+        let head = self.storage.head().load(Ordering::Acquire);
+        let lines = self.storage.lines();
+        let used = self.cursor.set_head(head, lines).ok_or(Refused::Corrupt)?;
+        self.pressure.note(self.cursor.tail(), used, self.cursor.needed(), lines);
+        if self.cursor.has_room() { Ok(()) } else { Err(Refused::Full) }
     }
 
-    /// Tells the consumer that a larger array is there for it. Every push leaves room for that.
-    pub fn offer(&mut self) -> Result<Wake, Refusal> {
-        self.wanted = 2;
-        self.look_at_head()?;
-        self.ring.header(self.tail + 1).store(0, Ordering::Relaxed);
-        self.ring.header(self.tail).store(Word::pack(0, 0, OFFER, self.tail), Ordering::Release);
-        self.tail += 1;
-        Ok(wake(self.ring.consumer()))
+    /// Tells the consumer that a larger array is available. There is always room for that.
+    ///
+    /// # Errors
+    /// `Full` with more than one offer; `Corrupt`.
+    pub fn offer(&mut self) -> Result<Wake, Refused> {
+        self.cursor.need(2);
+        self.read_head()?;
+        let tail = self.cursor.tail();
+        self.storage.header(tail + 1).store(0, Ordering::Relaxed);
+        self.push_control(OFFER);
+        Ok(state::take_wake(self.storage.consumer_state()))
     }
 
-    /// Whether the consumer has taken what was offered, once it has answered.
-    pub fn answer(&mut self) -> Option<bool> {
-        let answer = state::ACCEPTED | state::DECLINED;
-        match self.ring.consumer().fetch_and(!answer, Ordering::Acquire) & answer {
+    /// Whether the consumer has accepted the offer. `None` until it has replied.
+    pub fn poll_offer(&mut self) -> Option<bool> {
+        let reply = state::ACCEPTED | state::DECLINED;
+        // Acquire: pairs with the release of `Consumer::accept_offer`.
+        match self.storage.consumer_state().fetch_and(!reply, Ordering::Acquire) & reply {
             0 => None,
             bits => Some(bits == state::ACCEPTED),
         }
     }
 
     /// Goes on in the array that the consumer has accepted, fresh and zeroed.
-    pub fn move_to(&mut self, ring: S) -> Result<Wake, Refusal> {
-        self.wanted = 1;
-        self.look_at_head()?;
-        self.ring.header(self.tail).store(Word::pack(0, 0, MOVED, self.tail), Ordering::Release);
-        self.ring = ring;
-        self.limit = self.head + self.ring.lines();
-        self.straight = 0;
-        self.tail += 1;
-        Ok(wake(self.ring.consumer()))
+    ///
+    /// # Errors
+    /// `Full` with more than one offer; `Corrupt`.
+    pub fn move_to(&mut self, storage: S) -> Result<Wake, Refused> {
+        self.cursor.need(1);
+        self.read_head()?;
+        self.cursor.resize(self.storage.lines(), storage.lines());
+        self.push_control(MOVED);
+        self.storage = storage;
+        Ok(state::take_wake(self.storage.consumer_state()))
     }
 
-    /// Announces that we wait for room for the refused record. `Ok(None)`: there is room now, or news.
-    pub fn arm(&mut self, waiting: u32) -> Result<Option<u32>, Refusal> {
-        let value = announce(self.ring.producer(), waiting);
-        let closed = self.ring.consumer().load(Ordering::Relaxed) & state::CLOSED != 0;
-        if closed || self.look_at_head() != Err(Refusal::WouldBlock) {
+    /// Publishes a record of one line without a payload. The header behind it is zero.
+    fn push_control(&mut self, kind: u8) {
+        let tail = self.cursor.tail();
+        // Release: as in `publish`.
+        self.storage.header(tail).store(Header::control(kind, tail), Ordering::Release);
+        self.cursor.step();
+    }
+
+    /// Says in our state word that we wait for room for the refused record, by the bit `waiting`.
+    /// `None` if there is room now or the consumer left: then do not sleep. Otherwise the value on
+    /// which a thread may sleep.
+    pub fn arm(&mut self, waiting: u32) -> Option<u32> {
+        // Its fence orders our bit before both loads.
+        let value = state::set_waiting(self.storage.producer_state(), waiting);
+        let is_closed = self.storage.consumer_state().load(Ordering::Relaxed) & state::CLOSED != 0;
+        if is_closed || self.read_head() != Err(Refused::Full) {
             self.disarm();
-            return Ok(None);
+            return None;
         }
-        Ok(Some(value))
+        Some(value)
     }
 
-    /// Takes back what [`arm`](Self::arm) announced.
+    /// Takes back what [`arm`](Self::arm) said.
     pub fn disarm(&mut self) {
-        disarm(self.ring.producer());
+        state::clear_waiting(self.storage.producer_state());
     }
 
     /// Closes the direction: the consumer gets what was pushed, then `Closed`.
     pub fn close(&mut self) -> Wake {
-        leave(self.ring.producer(), self.ring.consumer())
+        state::close(self.storage.producer_state(), self.storage.consumer_state())
     }
 }

@@ -1,41 +1,49 @@
 //! A lock in shared memory that survives its owner.
 //!
-//! Owner and state share one word: 0 is free, else it is the owner's [`OwnerId`] and perhaps [`WAITERS`]. Taking a
-//! free lock is one compare-and-swap, giving it back one swap. A contending thread spins briefly, sets [`WAITERS`],
-//! then sleeps on the word for at most 10 ms at a time. After a sleep in which the word did not change it checks
-//! whether the owner is alive, and takes the lock over if it is not. The bit is sticky: a thread that slept sets it
-//! again when it takes the lock, for it cannot know whether others sleep.
+//! Owner and state share one word: 0 is free, otherwise it is the owner's [`OwnerId`], perhaps with
+//! [`WAITERS`]. Taking a free lock is one compare-and-swap, releasing it one swap. A contending
+//! thread spins briefly, sets [`WAITERS`], then sleeps on the word for at most 10 ms at a time.
+//! After a sleep in which the word did not change it checks whether the owner is alive, and takes
+//! the lock over if it is not. The bit is sticky: a thread that slept sets it again when it takes
+//! the lock, for it cannot know whether others sleep.
+//!
+//! Ordering: taking the lock is an acquire, releasing it a release, so that each owner sees what
+//! the ones before it wrote. A lock taken over from a dead owner has no release to pair with: what
+//! it protects is as the owner's last instruction left it.
 
 use std::time::{Duration, Instant};
 
 use crate::primitive::{AtomicU32, Ordering};
 
-/// Someone may sleep on the word.
+/// A thread may sleep on the word.
 const WAITERS: u32 = 1 << 31;
-/// The longest sleep before the owner is looked at: what a death costs those who wait.
+/// The longest sleep before the owner is checked: what a death costs the threads that wait.
 const SLICE: Duration = Duration::from_millis(10);
-/// Pauses between two looks at a taken lock, at first and at most. While one side pauses the other gets much done
-/// on cache lines that stay its own.
+/// Pauses between two looks at a taken lock, at first and at most. While one side pauses the other
+/// gets much done on cache lines that stay its own.
 const PAUSES: [u32; 2] = [4, 256];
 /// Looks at a taken lock before sleeping: some microseconds in all.
 const LOOKS: u32 = 24;
 
-/// Who takes the lock: a seat, and which of its holders in turn.
+/// A participant that takes the lock: its slot, and a generation that tells the holders of that
+/// slot apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnerId(u32);
 
 impl OwnerId {
-    /// The most seats.
-    pub const SEATS: u32 = 0xfffe;
+    /// The most slots.
+    pub const SLOTS: u32 = 0xfffe;
 
-    /// The ticket of a seat's holder. Of the generation 15 bits count.
+    /// The id of a slot's holder. `slot` is below [`SLOTS`](Self::SLOTS); of `generation` 15 bits
+    /// count.
     #[must_use]
-    pub const fn new(seat: u32, generation: u32) -> Self {
-        Self((seat.wrapping_add(1) & 0xffff) | (generation & 0x7fff) << 16)
+    pub const fn new(slot: u32, generation: u32) -> Self {
+        Self((slot.wrapping_add(1) & 0xffff) | (generation & 0x7fff) << 16)
     }
 
-    /// The seat, whatever the word holds: it may be one that does not exist.
-    pub const fn seat(self) -> u32 {
+    /// The slot. An id that was read from shared memory may name one that does not exist.
+    #[must_use]
+    pub const fn slot(self) -> u32 {
         (self.0 & 0xffff).wrapping_sub(1)
     }
 
@@ -45,23 +53,24 @@ impl OwnerId {
         self.0
     }
 
-    /// The ticket with these bits. `None` for 0, and for what is no ticket.
+    /// The id with these bits. `None` for 0 and for other bits that no id has.
     #[must_use]
     pub const fn from_bits(bits: u32) -> Option<Self> {
         if bits == 0 || bits & WAITERS != 0 { None } else { Some(Self(bits)) }
     }
 
-    /// Whether this is the ticket of this generation of its seat.
+    /// True if this id is of this generation.
+    #[must_use]
     pub const fn is_of(self, generation: u32) -> bool {
         (self.0 >> 16) & 0x7fff == generation & 0x7fff
     }
 }
 
-/// What the lock needs to know and do beside its word.
+/// What the lock needs beside its word.
 pub trait LockBackend {
-    /// Whether the holder of this ticket has died, or never was.
-    fn is_dead(&self, ticket: OwnerId) -> bool;
-    /// Sleeps while the word has this value, for this time at most.
+    /// True if the participant with this id has died or never existed.
+    fn is_dead(&self, owner_id: OwnerId) -> bool;
+    /// Sleeps while the word has this value, for this time at most. May end early.
     fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration);
     /// Wakes one sleeper.
     fn wake(&self, word: &AtomicU32);
@@ -70,59 +79,61 @@ pub trait LockBackend {
 /// How the lock was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// From nobody.
+    /// It was free.
     Free,
-    /// From one who died holding it: what it protects must be put right first.
+    /// From an owner that died holding it: what it protects must be repaired first.
     OwnerDied,
 }
 
-/// Takes the lock. `None` if its owner lives and does not give it back within `patience`.
+/// Takes the lock. `None` if its owner is alive and does not release it within `timeout`.
 #[inline]
 pub fn lock(
     word: &AtomicU32,
-    me: OwnerId,
-    ground: &impl LockBackend,
-    patience: Duration,
+    own_id: OwnerId,
+    backend: &impl LockBackend,
+    timeout: Duration,
 ) -> Option<Taken> {
-    match word.compare_exchange(0, me.0, Ordering::Acquire, Ordering::Relaxed) {
+    match word.compare_exchange(0, own_id.0, Ordering::Acquire, Ordering::Relaxed) {
         Ok(_) => Some(Taken::Free),
-        Err(_) => contend(word, me, ground, patience),
+        Err(_) => contend(word, own_id, backend, timeout),
     }
 }
 
 #[cold]
 fn contend(
     word: &AtomicU32,
-    me: OwnerId,
-    ground: &impl LockBackend,
-    patience: Duration,
+    own_id: OwnerId,
+    backend: &impl LockBackend,
+    timeout: Duration,
 ) -> Option<Taken> {
-    let take =
+    // Acquire if it succeeds with an id of ours; a mere WAITERS needs none.
+    let replace =
         |expected, new| word.compare_exchange(expected, new, Ordering::Acquire, Ordering::Relaxed);
     let [mut pauses, longest] = PAUSES;
     for _ in 0..LOOKS {
         (0..pauses).for_each(|_| std::hint::spin_loop());
         pauses = (pauses * 2).min(longest);
-        if word.load(Ordering::Relaxed) == 0 && take(0, me.0).is_ok() {
+        if word.load(Ordering::Relaxed) == 0 && replace(0, own_id.0).is_ok() {
             return Some(Taken::Free);
         }
     }
-    // `None` is never. A sleep ends early when the word changes, so only the clock tells how long this takes.
-    let deadline = Instant::now().checked_add(patience);
+    // `None` is never. A sleep ends early when the word changes, so only the clock tells how long
+    // this takes.
+    let deadline = Instant::now().checked_add(timeout);
     loop {
         let left = deadline.map_or(SLICE, |at| at.saturating_duration_since(Instant::now()));
         let now = word.load(Ordering::Relaxed);
         if now == 0 {
-            if take(0, me.0 | WAITERS).is_ok() {
+            if replace(0, own_id.0 | WAITERS).is_ok() {
                 return Some(Taken::Free);
             }
-        } else if now & WAITERS != 0 || take(now, now | WAITERS).is_ok() {
-            ground.sleep(word, now | WAITERS, left.min(SLICE));
-            // An owner that gave it back meanwhile was alive.
+        } else if now & WAITERS != 0 || replace(now, now | WAITERS).is_ok() {
+            backend.sleep(word, now | WAITERS, left.min(SLICE));
+            // An owner that released it meanwhile was alive.
             let is_same = word.load(Ordering::Relaxed) == now | WAITERS;
             if is_same
-                && ground.is_dead(OwnerId(now & !WAITERS))
-                && take(now | WAITERS, me.0 | WAITERS).is_ok()
+                && backend.is_dead(OwnerId(now & !WAITERS))
+                && replace(now | WAITERS, own_id.0 | WAITERS).is_ok()
             {
                 return Some(Taken::OwnerDied);
             }
@@ -133,30 +144,30 @@ fn contend(
     }
 }
 
-/// The owner's ticket, if the lock is taken.
+/// The owner's id, if the lock is taken.
 pub fn owner(word: &AtomicU32) -> Option<OwnerId> {
     OwnerId::from_bits(word.load(Ordering::Relaxed) & !WAITERS)
 }
 
-/// Sleeps until this owner gives the lock back, or for a slice, or for `timeout`.
+/// Sleeps until this owner releases the lock, at most 10 ms or `timeout`.
 pub fn await_release(
     word: &AtomicU32,
     owner: OwnerId,
-    ground: &impl LockBackend,
+    backend: &impl LockBackend,
     timeout: Duration,
 ) {
-    // Before the sleep: an owner that gives the lock back after this finds the bit, and one that did so before has
-    // changed the word, on which nobody sleeps then.
+    // Before the sleep: an owner that releases the lock after this finds the bit, and one that did
+    // so before has changed the word, on which `sleep` returns at once then.
     let marked = owner.0 | WAITERS;
     let _ = word.compare_exchange(owner.0, marked, Ordering::Relaxed, Ordering::Relaxed);
-    ground.sleep(word, marked, timeout.min(SLICE));
+    backend.sleep(word, marked, timeout.min(SLICE));
 }
 
-/// Gives the lock back. The caller holds it.
+/// Releases the lock. The caller holds it.
 #[inline]
-pub fn unlock(word: &AtomicU32, ground: &impl LockBackend) {
+pub fn unlock(word: &AtomicU32, backend: &impl LockBackend) {
     if word.swap(0, Ordering::Release) & WAITERS != 0 {
-        ground.wake(word);
+        backend.wake(word);
     }
 }
 
@@ -176,8 +187,8 @@ mod tests {
     }
 
     impl LockBackend for Threads {
-        fn is_dead(&self, ticket: OwnerId) -> bool {
-            self.dead.load(SeqCst) && ticket.seat() == 7
+        fn is_dead(&self, owner_id: OwnerId) -> bool {
+            self.dead.load(SeqCst) && owner_id.slot() == 7
         }
         fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration) {
             self.sleeper.sleep(word, expected, timeout);
@@ -191,23 +202,23 @@ mod tests {
 
     #[test]
     fn one_at_a_time() {
-        let (word, ground, inside) =
+        let (word, backend, inside) =
             (AtomicU32::new(0), Threads::default(), AtomicBool::new(false));
         let mut count = 0;
         let counter = std::sync::Mutex::new(&mut count);
         std::thread::scope(|scope| {
-            for seat in 0..4 {
-                let (word, ground, inside, counter) = (&word, &ground, &inside, &counter);
+            for slot in 0..4 {
+                let (word, backend, inside, counter) = (&word, &backend, &inside, &counter);
                 scope.spawn(move || {
                     for _ in 0..20_000 {
                         assert_eq!(
-                            lock(word, OwnerId::new(seat, 1), ground, LONG),
+                            lock(word, OwnerId::new(slot, 1), backend, LONG),
                             Some(Taken::Free)
                         );
                         assert!(!inside.swap(true, Relaxed), "two are inside");
                         **counter.try_lock().unwrap() += 1;
                         inside.store(false, Relaxed);
-                        unlock(word, ground);
+                        unlock(word, backend);
                     }
                 });
             }
@@ -217,30 +228,30 @@ mod tests {
     }
 
     #[test]
-    fn the_dead_are_followed_once() {
-        let (word, ground) = (Arc::new(AtomicU32::new(0)), Arc::new(Threads::default()));
-        lock(&word, OwnerId::new(7, 3), &*ground, LONG);
-        assert_eq!(lock(&word, OwnerId::new(1, 1), &*ground, Duration::from_millis(30)), None);
+    fn a_dead_owner_is_followed_once() {
+        let (word, backend) = (Arc::new(AtomicU32::new(0)), Arc::new(Threads::default()));
+        lock(&word, OwnerId::new(7, 3), &*backend, LONG);
+        assert_eq!(lock(&word, OwnerId::new(1, 1), &*backend, Duration::from_millis(30)), None);
         let heirs: Vec<_> = (0..4)
-            .map(|seat| {
-                let (word, ground) = (word.clone(), ground.clone());
+            .map(|slot| {
+                let (word, backend) = (word.clone(), backend.clone());
                 std::thread::spawn(move || {
-                    let taken = lock(&word, OwnerId::new(seat, 1), &*ground, LONG);
-                    unlock(&word, &*ground);
+                    let taken = lock(&word, OwnerId::new(slot, 1), &*backend, LONG);
+                    unlock(&word, &*backend);
                     taken
                 })
             })
             .collect();
-        ground.dead.store(true, SeqCst);
+        backend.dead.store(true, SeqCst);
         let taken: Vec<_> = heirs.into_iter().map(|heir| heir.join().unwrap().unwrap()).collect();
         assert_eq!(taken.iter().filter(|t| **t == Taken::OwnerDied).count(), 1, "{taken:?}");
     }
 
-    /// A ground on which every sleep ends at once, as it does on a word that changes all the time.
+    /// A backend in which every sleep ends at once, as it does on a word that changes all the time.
     struct Restless;
 
     impl LockBackend for Restless {
-        fn is_dead(&self, _ticket: OwnerId) -> bool {
+        fn is_dead(&self, _owner_id: OwnerId) -> bool {
             false
         }
         fn sleep(&self, _word: &AtomicU32, _expected: u32, _timeout: Duration) {
@@ -250,46 +261,46 @@ mod tests {
     }
 
     #[test]
-    fn patience_is_measured_by_a_clock() {
+    fn the_timeout_is_measured_by_a_clock() {
         let word = AtomicU32::new(OwnerId::new(7, 3).0);
-        let (patience, start) = (Duration::from_millis(30), Instant::now());
-        assert_eq!(lock(&word, OwnerId::new(1, 1), &Restless, patience), None);
-        assert!(start.elapsed() >= patience, "gave up after {:?}", start.elapsed());
+        let (timeout, start) = (Duration::from_millis(30), Instant::now());
+        assert_eq!(lock(&word, OwnerId::new(1, 1), &Restless, timeout), None);
+        assert!(start.elapsed() >= timeout, "gave up after {:?}", start.elapsed());
     }
 
     #[test]
-    fn who_waits_for_a_release_is_woken_by_it() {
-        let (word, ground) = (AtomicU32::new(0), Threads::default());
-        let owner_ticket = OwnerId::new(3, 1);
+    fn a_wait_for_a_release_is_woken_by_it() {
+        let (word, backend) = (AtomicU32::new(0), Threads::default());
+        let owner_id = OwnerId::new(3, 1);
         assert_eq!(owner(&word), None);
-        lock(&word, owner_ticket, &ground, LONG);
-        assert_eq!(owner(&word), Some(owner_ticket));
+        lock(&word, owner_id, &backend, LONG);
+        assert_eq!(owner(&word), Some(owner_id));
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while owner(&word).is_some() {
-                    await_release(&word, owner_ticket, &ground, LONG);
+                    await_release(&word, owner_id, &backend, LONG);
                 }
             });
             while word.load(SeqCst) & WAITERS == 0 {
                 std::thread::yield_now();
             }
-            unlock(&word, &ground);
+            unlock(&word, &backend);
         });
-        // Of an owner that has left the lock already it is no wait.
-        await_release(&word, owner_ticket, &ground, LONG);
+        // There is no wait for an owner that has released the lock already.
+        await_release(&word, owner_id, &backend, LONG);
     }
 
     #[test]
-    fn tickets_tell_seats_and_generations() {
-        let ticket = OwnerId::new(OwnerId::SEATS - 1, 0x1_8003);
-        assert_eq!(ticket.seat(), OwnerId::SEATS - 1);
-        assert!(ticket.is_of(3) && !ticket.is_of(4));
+    fn owner_ids_tell_slots_and_generations() {
+        let id = OwnerId::new(OwnerId::SLOTS - 1, 0x1_8003);
+        assert_eq!(id.slot(), OwnerId::SLOTS - 1);
+        assert!(id.is_of(3) && !id.is_of(4));
         assert_ne!(OwnerId::new(0, 0).0, 0);
     }
 }
 
-/// Threads that share the word under every interleaving. A sleeper of loom looks again at once; the model of the
-/// dead is one that never gives the lock back.
+/// Threads that share the word under every interleaving. A sleep ends at once; a dead owner is one
+/// that never releases the lock.
 #[cfg(all(test, loom))]
 mod loom_tests {
     use loom::cell::UnsafeCell;
@@ -300,8 +311,8 @@ mod loom_tests {
     struct Threads;
 
     impl LockBackend for Threads {
-        fn is_dead(&self, ticket: OwnerId) -> bool {
-            ticket.seat() == 7
+        fn is_dead(&self, owner_id: OwnerId) -> bool {
+            owner_id.slot() == 7
         }
         fn sleep(&self, _word: &AtomicU32, _expected: u32, _timeout: Duration) {
             loom::thread::yield_now();
@@ -312,8 +323,8 @@ mod loom_tests {
     fn run(start: u32) {
         loom::model(move || {
             let shared = Arc::new((AtomicU32::new(start), UnsafeCell::new(0u32)));
-            let work = |shared: &(AtomicU32, UnsafeCell<u32>), seat| {
-                let taken = contend(&shared.0, OwnerId::new(seat, 1), &Threads, Duration::MAX);
+            let work = |shared: &(AtomicU32, UnsafeCell<u32>), slot| {
+                let taken = contend(&shared.0, OwnerId::new(slot, 1), &Threads, Duration::MAX);
                 // SAFETY: the lock lets one in at a time, which is what loom checks here.
                 shared.1.with_mut(|count| unsafe { *count += 1 });
                 unlock(&shared.0, &Threads);

@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
@@ -5,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::record::{DATA, Header, max_payload};
 use crate::sleeper::Sleeper;
+use crate::{Consumer, LINE, Next, Producer, Pushed, Refused, Storage, Wake, state};
 
-/// A ring on the heap, of words, so that Miri can watch it.
+/// A ring on the heap, made of words, so that Miri can check it.
 #[derive(Clone, Debug)]
 struct Heap(Arc<Memory>);
 
@@ -47,13 +50,13 @@ impl Storage for Heap {
     fn head(&self) -> &AtomicU64 {
         &self.0.head
     }
-    fn tail(&self) -> &AtomicU64 {
+    fn tail_hint(&self) -> &AtomicU64 {
         &self.0.tail
     }
-    fn consumer(&self) -> &AtomicU32 {
+    fn consumer_state(&self) -> &AtomicU32 {
         &self.0.consumer
     }
-    fn producer(&self) -> &AtomicU32 {
+    fn producer_state(&self) -> &AtomicU32 {
         &self.0.producer
     }
     fn header(&self, position: u64) -> &AtomicU64 {
@@ -83,24 +86,38 @@ fn pair(lines: usize) -> (Producer<Heap>, Consumer<Heap>) {
     (Producer::new(heap.clone()), Consumer::new(heap))
 }
 
-fn push(producer: &mut Producer<Heap>, payload: &[u8]) -> Result<Wake, Refusal> {
-    producer.push(payload.len(), 0, |frame| {
+fn push(producer: &mut Producer<Heap>, payload: &[u8]) -> Result<Wake, Refused> {
+    let fill = |frame: &mut [u8]| {
         frame.copy_from_slice(payload);
         Some(payload.len())
-    })
+    };
+    Ok(producer.push(payload.len(), 0, fill)?.unwrap())
 }
 
-/// On the short way where that is open.
-fn send(producer: &mut Producer<Heap>, payload: &[u8]) -> Result<Wake, Refusal> {
-    match producer.push_next(payload, |from, to| to.copy_from_slice(from)) {
-        Pushed::Unsettled => Ok(producer.settle()),
-        Pushed::Settled => Ok(Wake::Nobody),
-        Pushed::Not => {
+/// On the fast path where that is open.
+fn send(producer: &mut Producer<Heap>, payload: &[u8]) -> Result<Wake, Refused> {
+    match producer.push_fast(payload, |from, to| to.copy_from_slice(from)) {
+        Pushed::FlushDue => Ok(producer.flush_tail()),
+        Pushed::Done => Ok(Wake::Nobody),
+        Pushed::Skipped => {
             let sent = push(producer, payload);
-            producer.straighten(3, payload.len());
+            producer.open_fast_path(3, payload.len());
             sent
         }
     }
+}
+
+/// The next record's payload.
+fn receive(consumer: &mut Consumer<Heap>) -> Vec<u8> {
+    match consumer.pop(|_, payload| payload.to_vec()) {
+        Next::Frame(payload, _) => payload,
+        other => panic!("{other:?} instead of a record"),
+    }
+}
+
+/// The next thing in the ring, without its payload.
+fn look(consumer: &mut Consumer<Heap>) -> Next<()> {
+    consumer.pop(|_, _| ())
 }
 
 #[test]
@@ -113,11 +130,10 @@ fn a_full_ring_refuses_and_recovers() {
         }
         assert_eq!(sent, 6, "two lines stay free");
         for i in 0..sent {
-            let (got, _) = consumer.pop(|_, p| p.to_vec()).unwrap();
-            assert_eq!(got, [round, i]);
+            assert_eq!(receive(&mut consumer), [round, i]);
         }
-        assert_eq!(consumer.pop(|_, _| ()).unwrap_err(), Refusal::WouldBlock);
-        consumer.rest();
+        assert_eq!(look(&mut consumer), Next::Empty);
+        consumer.release();
     }
 }
 
@@ -128,12 +144,12 @@ fn a_false_tail_costs_time_and_nothing_else() {
         for round in 0..10u8 {
             for i in 0..200 {
                 send(&mut producer, &[round, i]).unwrap();
-                consumer.ring().tail().store(tail, Ordering::Relaxed);
+                consumer.storage().tail_hint().store(tail, Ordering::Relaxed);
             }
             for i in 0..200 {
-                assert_eq!(consumer.pop(|_, p| p.to_vec()).unwrap().0, [round, i]);
+                assert_eq!(receive(&mut consumer), [round, i]);
             }
-            consumer.rest();
+            consumer.release();
         }
     }
 }
@@ -144,24 +160,24 @@ fn payload_that_looks_like_headers_stays_payload() {
     for position in 0..2000u64 {
         // A record full of words that would each be a valid header somewhere near.
         let fake: Vec<u8> =
-            (0..30).flat_map(|i| Word::pack(3, 0, DATA, position + i).to_ne_bytes()).collect();
+            (0..30).flat_map(|i| Header::pack(3, 0, DATA, position + i).to_ne_bytes()).collect();
         send(&mut producer, &fake).unwrap();
-        assert_eq!(consumer.pop(|_, p| p.to_vec()).unwrap().0, fake);
-        assert_eq!(consumer.pop(|_, _| ()).unwrap_err(), Refusal::WouldBlock);
-        consumer.rest();
+        assert_eq!(receive(&mut consumer), fake);
+        assert_eq!(look(&mut consumer), Next::Empty);
+        consumer.release();
         let dirty = producer.push(200, 0, |frame| {
             frame.copy_from_slice(&fake[..200]);
             None
         });
-        assert_eq!(dirty.unwrap_err(), Refusal::Cancelled);
+        assert_eq!(dirty, Ok(None));
         let short = producer.push(200, 0, |frame| {
             frame.copy_from_slice(&fake[..200]);
             Some(1)
         });
-        short.unwrap();
-        assert_eq!(consumer.pop(|_, p| p.len()).unwrap().0, 1);
-        assert_eq!(consumer.pop(|_, _| ()).unwrap_err(), Refusal::WouldBlock);
-        consumer.rest();
+        assert_eq!(short, Ok(Some(Wake::Nobody)));
+        assert_eq!(receive(&mut consumer).len(), 1);
+        assert_eq!(look(&mut consumer), Next::Empty);
+        consumer.release();
     }
 }
 
@@ -170,12 +186,12 @@ fn a_close_delivers_what_was_sent() {
     let (mut producer, mut consumer) = pair(8);
     send(&mut producer, b"last").unwrap();
     producer.close();
-    assert_eq!(consumer.pop(|_, p| p.to_vec()).unwrap().0, b"last");
-    assert_eq!(consumer.pop(|_, _| ()).unwrap_err(), Refusal::Closed);
+    assert_eq!(receive(&mut consumer), b"last");
+    assert_eq!(look(&mut consumer), Next::Closed);
 
     let (mut producer, mut consumer) = pair(8);
     consumer.close();
-    assert_eq!(send(&mut producer, b"x").unwrap_err(), Refusal::Closed);
+    assert_eq!(send(&mut producer, b"x").unwrap_err(), Refused::Closed);
 }
 
 #[test]
@@ -186,46 +202,50 @@ fn a_waiting_side_is_woken_once() {
     assert_eq!(send(&mut producer, b"x").unwrap(), Wake::Nobody);
     assert_eq!(consumer.arm(state::PARKED), None, "there is something to receive");
     while send(&mut producer, b"x").is_ok() {}
-    assert!(producer.arm(state::POLLING).unwrap().is_some());
+    assert!(producer.arm(state::POLLING).is_some());
     let mut wakes = Vec::new();
-    while let Ok((_, wake)) = consumer.pop(|_, _| ()) {
+    while let Next::Frame((), wake) = look(&mut consumer) {
         wakes.push(wake);
     }
-    wakes.push(consumer.rest());
+    wakes.push(consumer.release());
     assert_eq!(wakes.iter().filter(|w| **w == Wake::Reactor).count(), 1);
 }
 
 proptest! {
     #[test]
-    fn everything_arrives_in_order(sizes in proptest::collection::vec(0..250usize, 1..200), lines in 4..6u32) {
+    fn everything_arrives_in_order(
+        sizes in proptest::collection::vec(0..250usize, 1..200), lines in 4..6u32,
+    ) {
         let (mut producer, mut consumer) = pair(1 << lines);
         let max = producer.max_payload();
-        let messages: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(i, n)| vec![i as u8; (*n).min(max)]).collect();
+        let message = |(i, n): (usize, &usize)| vec![i as u8; (*n).min(max)];
+        let messages: Vec<Vec<u8>> = sizes.iter().enumerate().map(message).collect();
         let (mut next_in, mut next_out) = (0, 0);
         while next_out < messages.len() {
             while next_in < messages.len() && send(&mut producer, &messages[next_in]).is_ok() {
                 next_in += 1;
             }
-            while let Ok((got, _)) = consumer.pop(|_, p| p.to_vec()) {
+            while let Next::Frame(got, _) = consumer.pop(|_, p| p.to_vec()) {
                 prop_assert_eq!(&got, &messages[next_out]);
                 next_out += 1;
             }
-            consumer.rest();
+            consumer.release();
         }
     }
 
     #[test]
     fn scribbled_control_words_end_in_an_error(
-        words in proptest::collection::vec(any::<u64>(), 64), head: u64, states: [u32; 2], rounds in 1..40usize,
+        words in proptest::collection::vec(any::<u64>(), 64),
+        head: u64, states: [u32; 2], rounds in 1..40usize,
     ) {
         let (mut producer, mut consumer) = pair(8);
         let _ = send(&mut producer, b"one");
         for (i, word) in words.iter().enumerate() {
-            consumer.ring().0.words[i].store(*word, Ordering::Relaxed);
+            consumer.storage().0.words[i].store(*word, Ordering::Relaxed);
         }
-        consumer.ring().head().store(head, Ordering::Relaxed);
-        consumer.ring().consumer().store(states[0], Ordering::Relaxed);
-        consumer.ring().producer().store(states[1], Ordering::Relaxed);
+        consumer.storage().head().store(head, Ordering::Relaxed);
+        consumer.storage().consumer_state().store(states[0], Ordering::Relaxed);
+        consumer.storage().producer_state().store(states[1], Ordering::Relaxed);
         for _ in 0..rounds {
             let _ = consumer.pop(|_, p| assert!(p.len() <= max_payload(8)));
             let _ = send(&mut producer, &[0; 120]);
@@ -258,13 +278,13 @@ fn two_threads_lose_nothing() {
                     && p.len() == 8 + (expected % 200) as usize
             );
         }) {
-            Ok(_) => expected += 1,
-            Err(Refusal::WouldBlock) => {
-                consumer.rest();
+            Next::Frame(..) => expected += 1,
+            Next::Empty => {
+                consumer.release();
                 thread::yield_now();
             }
-            Err(other) => {
-                assert_eq!(other, Refusal::Closed);
+            other => {
+                assert_eq!(other, Next::Closed);
                 break;
             }
         }
@@ -285,7 +305,7 @@ fn a_batch_wakes_once() {
         }
         assert_eq!(producer.uncork(), Wake::Thread);
         assert_eq!(producer.uncork(), Wake::Nobody);
-        while consumer.pop(|_, _| ()).is_ok() {}
+        while let Next::Frame(..) = look(&mut consumer) {}
     }
 }
 
@@ -299,37 +319,36 @@ fn what_was_given_up_is_never_read() {
                 frame.fill(0xff);
                 used
             };
-            assert_eq!(
-                producer.push(max, 0, |frame| scribble(frame, None)),
-                Err(Refusal::Cancelled)
-            );
+            assert_eq!(producer.push(max, 0, |frame| scribble(frame, None)), Ok(None));
             let used = usize::from(round) % (max + 1);
-            producer.push(max, 0, |frame| scribble(frame, Some(used))).unwrap();
-            assert_eq!(consumer.pop(|_, frame| frame.to_vec()).unwrap().0, vec![0xff; used]);
-            assert_eq!(consumer.pop(|_, _| ()), Err(Refusal::WouldBlock));
+            let sent = producer.push(max, 0, |frame| scribble(frame, Some(used)));
+            assert!(matches!(sent, Ok(Some(_))));
+            assert_eq!(receive(&mut consumer), vec![0xff; used]);
+            assert_eq!(look(&mut consumer), Next::Empty);
         }
     }
 }
 
-/// Fences are spared while the consumer keeps looking and something comes now and then, never while it sleeps.
+/// Fences are spared while the consumer keeps polling and something comes now and then, never while
+/// it sleeps.
 #[test]
-fn who_sleeps_demands_fences() {
+fn a_sleeping_consumer_demands_fences() {
     let (mut producer, mut consumer) = pair(8);
-    let look = |consumer: &mut Consumer<Heap>, times: u32| {
-        (0..times).for_each(|_| assert_eq!(consumer.pop(|_, _| ()), Err(Refusal::WouldBlock)));
-        consumer.ring().consumer().load(Ordering::Relaxed) & state::UNFENCED != 0
+    let is_spared = |consumer: &mut Consumer<Heap>, times: u32| {
+        (0..times).for_each(|_| assert_eq!(look(consumer), Next::Empty));
+        consumer.storage().consumer_state().load(Ordering::Relaxed) & state::UNFENCED != 0
     };
-    assert!(look(&mut consumer, 100));
-    assert!(!look(&mut consumer, 100), "nothing has come for a while");
+    assert!(is_spared(&mut consumer, 100));
+    assert!(!is_spared(&mut consumer, 100), "nothing has come for a while");
     send(&mut producer, b"x").unwrap();
-    consumer.pop(|_, _| ()).unwrap();
-    assert!(look(&mut consumer, 1));
+    assert_eq!(receive(&mut consumer), b"x");
+    assert!(is_spared(&mut consumer, 1));
     while consumer.arm(state::PARKED).is_none() {}
-    assert!(!look(&mut consumer, 1));
+    assert!(!is_spared(&mut consumer, 1));
 }
 
-/// A consumer that spares the producer its fences until it sleeps misses no record: each is published at about the time
-/// at which the consumer decides to sleep.
+/// A consumer that spares the producer its fences until it sleeps misses no record: each is
+/// published at about the time at which the consumer decides to sleep.
 #[test]
 fn nobody_sleeps_through_an_unfenced_record() {
     const ROUNDS: u64 = if cfg!(miri) { 20 } else { 20_000 };
@@ -347,19 +366,20 @@ fn nobody_sleeps_through_an_unfenced_record() {
             (0..round * 7 % 97).for_each(|_| std::hint::spin_loop());
             match send(&mut producer, b"x").unwrap() {
                 Wake::Nobody => {}
-                Wake::Thread => waker.wake(producer.ring().consumer()),
+                Wake::Thread => waker.wake(producer.storage().consumer_state()),
                 other => panic!("{other:?} is not how the consumer waits"),
             }
         }
     });
+    let took = |consumer: &mut Consumer<Heap>| matches!(look(consumer), Next::Frame(..));
     for round in 0..ROUNDS {
-        while consumer.pop(|_, _| ()).is_err() {
-            if (0..40).any(|_| consumer.pop(|_, _| ()).is_ok()) {
+        while !took(&mut consumer) {
+            if (0..40).any(|_| took(&mut consumer)) {
                 break;
             }
             if let Some(value) = consumer.arm(state::PARKED) {
                 let slept = Instant::now();
-                sleeper.sleep(consumer.ring().consumer(), value, Duration::from_secs(20));
+                sleeper.sleep(consumer.storage().consumer_state(), value, Duration::from_secs(20));
                 assert!(
                     slept.elapsed() < Duration::from_secs(20),
                     "round {round} was slept through"
@@ -367,7 +387,7 @@ fn nobody_sleeps_through_an_unfenced_record() {
                 consumer.disarm();
             }
         }
-        consumer.rest();
+        consumer.release();
         taken.store(round + 1, Ordering::Release);
     }
     sender.join().unwrap();

@@ -1,8 +1,9 @@
-//! Memory that threads and processes read and write at the same time in no order, by accesses of one size.
+//! Memory that threads and processes read and write at the same time without an order.
 //!
-//! Rust's memory model gives no meaning to atomic accesses of two sizes that meet at the same bytes without an order. So
-//! each access is one of an aligned word of 8 bytes: a part of a word is read with the whole, and written by a
-//! compare-and-swap of the whole, which leaves the bytes beside it as they are.
+//! Rust's memory model gives no meaning to unordered atomic accesses of two sizes to the same
+//! bytes. Therefore each access is one of an aligned word of 8 bytes: a part of a word is read with
+//! the whole, and written by a compare-and-swap of the whole, which leaves the bytes beside it as
+//! they are. All accesses are relaxed: the caller orders them, if anything does.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,14 +12,15 @@ use crate::primitive::{AtomicU64, Ordering, Ordering::Relaxed};
 
 const WORD: usize = size_of::<u64>();
 
-/// Aligned words of shared memory. A racing writer makes the bytes that are read a mixture, never undefined.
+/// Aligned words of shared memory. Bytes that are read while they are written are a mixture, never
+/// undefined.
 #[derive(Debug, Clone, Copy)]
 pub struct Words<'a, C> {
     words: &'a [AtomicU64],
     copies: PhantomData<C>,
 }
 
-/// Copies whole words, which is most of what [`Words`] does: perhaps by wider instructions than the language has.
+/// Copies whole words for [`Words`], perhaps by wider instructions than the language has.
 pub trait CopyWords: fmt::Debug + Copy {
     /// Copies `words` out, each by one access. `to` has as many bytes.
     fn load(words: &[AtomicU64], to: &mut [u8]);
@@ -26,10 +28,11 @@ pub trait CopyWords: fmt::Debug + Copy {
     fn store(words: &[AtomicU64], from: &[u8]);
 }
 
-/// Where bytes lie: a part of a word, whole words, a part of a word.
+/// A range of bytes: a part of a word, whole words, a part of a word.
 struct Pieces<'a> {
+    /// The first word and the byte in it where the range begins, if that is not its first byte.
     head: Option<(&'a AtomicU64, usize)>,
-    /// Bytes of the head.
+    /// Bytes of the head, 0 without one.
     before: usize,
     whole: &'a [AtomicU64],
     tail: Option<&'a AtomicU64>,
@@ -41,7 +44,7 @@ impl<'a, C: CopyWords> Words<'a, C> {
         Self { words, copies: PhantomData }
     }
 
-    /// The word at an offset, a multiple of 8.
+    /// The word that holds the byte at an offset.
     pub fn word(self, offset: usize) -> Option<&'a AtomicU64> {
         self.words.get(offset / WORD)
     }
@@ -60,7 +63,7 @@ impl<'a, C: CopyWords> Words<'a, C> {
         })
     }
 
-    /// Copies bytes out. False, and nothing happens, if there are not so many.
+    /// Copies bytes out. False without an effect if the range reaches beyond the words.
     #[inline]
     pub fn load(self, offset: usize, to: &mut [u8]) -> bool {
         let Some(pieces) = self.pieces(offset, to.len()) else { return false };
@@ -76,7 +79,7 @@ impl<'a, C: CopyWords> Words<'a, C> {
         true
     }
 
-    /// Copies bytes in. False, and nothing happens, if they do not fit.
+    /// Copies bytes in. False without an effect if the range reaches beyond the words.
     #[inline]
     pub fn store(self, offset: usize, from: &[u8]) -> bool {
         let Some(pieces) = self.pieces(offset, from.len()) else { return false };
@@ -93,7 +96,7 @@ impl<'a, C: CopyWords> Words<'a, C> {
     }
 }
 
-/// How far a word's value is shifted for `size` bytes that begin at its byte `start`.
+/// How many bits a word's value is shifted for `size` bytes that begin at its byte `start`.
 const fn shift(start: usize, size: usize) -> u32 {
     let bytes = if cfg!(target_endian = "little") { start } else { WORD - size - start };
     8 * bytes as u32
@@ -123,14 +126,16 @@ fn store_part(word: &AtomicU64, start: usize, from: &[u8]) {
     }
 }
 
-/// An atomic of 32 bits in a shared memory, with the methods of [`AtomicU32`](std::sync::atomic::AtomicU32).
+/// An atomic of 32 bits in shared memory, with the methods of
+/// [`AtomicU32`](std::sync::atomic::AtomicU32).
 ///
-/// It is one half of an aligned word of 64 bits: each change is a compare-and-swap of the word, in a loop, which leaves the
-/// other half as it is. Other programs may use 32-bit atomics of the processor on the same bytes.
+/// It is one half of an aligned word of 64 bits. Each change is a compare-and-swap of the word, in
+/// a loop, which leaves the other half as it is. Other programs may use 32-bit atomics of the
+/// processor on the same bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Atomic32<'a> {
     word: &'a AtomicU64,
-    /// Its place in the word's value, in bits: 0 or 32.
+    /// Its place in the word's value in bits: 0 or 32.
     shift: u32,
 }
 
@@ -144,7 +149,8 @@ impl<'a> Atomic32<'a> {
         (word >> self.shift) as u32
     }
 
-    /// Changes the value as one step, as often as others come in between, until `next` gives `None` or it is done.
+    /// Replaces the value by `next` of it in one step, retried while others change the word in
+    /// between. `Err` with the value for which `next` returned `None`.
     fn change(
         self,
         success: Ordering,
@@ -267,7 +273,7 @@ mod loom_tests {
         }
     }
 
-    /// Writers of parts of a word that others write parts of, too: none loses what is not its own.
+    /// Two threads write parts of one word: neither changes the bytes of the other.
     #[test]
     fn parts_of_one_word_do_not_disturb_each_other() {
         loom::model(|| {

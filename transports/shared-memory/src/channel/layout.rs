@@ -1,9 +1,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::shared_ring::{RING_CONTROL, SharedRing};
 use anyipc_memory::{Extent, Map, sealed_len};
 use anyipc_os::Fd;
+
+use super::shared_ring::{RING_CONTROL, SharedRing};
 
 /// The smallest capacity of a direction, in bytes.
 pub(crate) const MIN_CAPACITY: usize = 4096;
@@ -12,10 +13,10 @@ pub(crate) const MAX_CAPACITY: usize = 1 << 30;
 
 /// Where the arrays begin, behind both rings' control words.
 const DATA: usize = 4096;
-/// Bytes of the array that a ring that grows goes on in first: as much as a socket takes. Two sides that both send a while
-/// before they receive get on then over every transport, or over none.
+/// Bytes of the array to which a ring is resized first: as much as a socket's buffer. Two sides
+/// that both send for a while before they receive then work over every transport, or over none.
 pub(crate) const SPARE: usize = 256 << 10;
-/// The spare arrays begin at a multiple of it: a page, of whatever size.
+/// The spare arrays begin at a multiple of this: the largest page size of all platforms.
 const PAGE: usize = 64 << 10;
 
 /// The two rings in a channel's memory.
@@ -23,7 +24,8 @@ const PAGE: usize = 64 << 10;
 pub(crate) struct Layout {
     pub(crate) to_owner: SharedRing,
     pub(crate) to_opener: SharedRing,
-    /// The same rings, in that order, over their spare arrays, if they may grow. Nobody has reserved these.
+    /// The same rings, in that order, over their spare arrays, if they may be resized. Their memory
+    /// is not reserved yet.
     pub(crate) spares: [Option<SharedRing>; 2],
 }
 
@@ -44,8 +46,8 @@ impl Layout {
         ring.ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
-    /// Maps the array that a ring's producer offers: sealed, larger than the present one, and of `limit` bytes
-    /// at most, or it is refused.
+    /// Maps the array that a ring's producer offers. It must be sealed, larger than the present
+    /// one, and of `limit` bytes at most.
     pub(crate) fn follow(ring: &SharedRing, fd: &Fd, limit: usize) -> io::Result<SharedRing> {
         let capacity = sealed_len(fd)?;
         if capacity <= ring.capacity() || capacity > limit {

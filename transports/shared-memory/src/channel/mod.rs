@@ -1,9 +1,10 @@
-//! Channels: one ring per direction in anonymous memory, and the socket over which it was handed over. The
-//! socket is also the doorbell for reactors and the news of the peer's death.
+//! Channels: one ring per direction in anonymous memory, and the socket over which the memory was
+//! handed over. A byte on the socket wakes the peer's task, and its hang-up shows the peer's death.
 
+mod fast_path;
 mod layout;
-mod liveness;
 mod receiver;
+mod resize;
 mod scratch;
 mod sender;
 mod shared_ring;
@@ -21,7 +22,8 @@ use anyipc_core::Role;
 use anyipc_memory::handover::{Link, ReadySlot};
 use anyipc_ring::{Consumer, Producer, Wake};
 
-/// Both halves over mapped memory, whose rings may grow to `limit` bytes. `slot` is the owner's or the opener's end of the inbox's ready page.
+/// Both halves over mapped memory, with rings that may be resized to `limit` bytes. `slot` is the
+/// owner's or the opener's end of a bit in the inbox's ready page.
 pub(crate) fn halves(
     layout: &Layout,
     link: Arc<Link>,
@@ -36,17 +38,17 @@ pub(crate) fn halves(
         Role::Owner => (to_opener, to_owner),
         Role::Opener => (to_owner, to_opener),
     };
-    let (mark, token) = match role {
+    let (ready, token) = match role {
         Role::Owner => (None, slot),
         Role::Opener => (slot, None),
     };
     let (sends, receives) = (Producer::new(out.clone()), Consumer::new(back.clone()));
-    let sender = Sender::new(sends, out_spare.clone(), Arc::clone(&link), mark, in_place, limit);
+    let sender = Sender::new(sends, out_spare.clone(), Arc::clone(&link), ready, in_place, limit);
     let receiver = Receiver::new(receives, back_spare.clone(), link, token, in_place, limit);
     (sender, receiver)
 }
 
-/// Wakes the peer, whose state word is `word`.
+/// Wakes these sleepers of the peer. `word` is its state word.
 #[cold]
 fn wake_peer(link: &Link, wake: Wake, word: &AtomicU32) {
     if matches!(wake, Wake::Thread | Wake::Both) {

@@ -5,49 +5,35 @@ use std::time::Duration;
 use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Interest, Operation, RecvHalf, Result, Source, Wait, Waiter,
 };
-use anyipc_ring::{Consumer, Refusal, Storage, Wake, state};
+use anyipc_memory::bytes::{self, SHORT};
+use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
+use anyipc_ring::{Consumer, Next, Storage, Wake, state};
 
-use super::layout::Layout;
+use super::resize::Follow;
 use super::scratch::Scratch;
 use super::shared_ring::SharedRing;
 use super::wake_peer;
-use anyipc_memory::bytes::{self, SHORT};
-use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
 
 /// The receiving half of a shared-memory channel.
 #[derive(Debug)]
 pub struct Receiver {
     ring: Consumer<SharedRing>,
     link: Arc<Link>,
-    pulse: Liveness,
+    liveness: Liveness,
+    follow: Follow,
+    /// The peer's bit in our inbox.
     token: Option<ReadySlot>,
-    /// Whether frames are read where they stand, instead of in `copy`.
+    /// True if frames are read in the ring, instead of in `scratch`.
     in_place: bool,
-    copy: Scratch,
-    /// The value of our state word that a thread may sleep on.
+    scratch: Scratch,
+    /// The value of our state word on which a thread may sleep.
     parked: u32,
-    /// How many bytes the ring may grow to.
-    limit: usize,
-    larger: Larger,
-    /// The peer broke the format: nothing of it is believed any more.
-    broken: bool,
-}
-
-/// The array that the ring goes on in when the sender says so. An honest sender has at most one offer open,
-/// and makes no other after one was declined, so that a peer's offers end.
-#[derive(Debug)]
-enum Larger {
-    /// The sender may offer memory.
-    None,
-    /// The spare array, which both sides have; the sender may also offer memory.
-    Spare(SharedRing),
-    /// The memory that the sender has offered; the next thing in the ring must be data, or the move.
-    Accepted(SharedRing),
-    /// The sender's offer was declined: the ring stays as it is.
-    Declined,
+    /// True if the peer broke the format: nothing of it is believed any more.
+    is_broken: bool,
 }
 
 impl Receiver {
+    /// `limit`: the most bytes to which the ring may be resized.
     pub(super) fn new(
         ring: Consumer<SharedRing>,
         spare: Option<SharedRing>,
@@ -57,162 +43,146 @@ impl Receiver {
         limit: usize,
     ) -> Self {
         Self {
-            ring: ring.beside(link.answers()),
+            ring: ring.with_sent(link.answers()),
             link,
-            pulse: Liveness::new(),
+            liveness: Liveness::new(),
+            follow: Follow::new(limit, spare),
             token,
             in_place,
-            copy: Scratch::default(),
+            scratch: Scratch::default(),
             parked: 0,
-            limit,
-            larger: spare.map_or(Larger::None, Larger::Spare),
-            broken: false,
+            is_broken: false,
         }
     }
 
-    /// Shows the next frame to `read`, if it is there, has at most `most` bytes, and nothing has to be looked after. The
-    /// error is for [`take`](Self::take).
+    /// Shows the next frame to `read`, if there is one without flags and of at most `most` bytes,
+    /// and nothing has to be checked. Otherwise the number is for [`pop_sized`](Self::pop_sized).
     #[inline]
-    fn pop_next<R>(
+    fn pop_fast<R>(
         &mut self,
         most: usize,
         read: impl FnOnce(&[u8]) -> R,
     ) -> std::result::Result<R, usize> {
-        if !self.link.is_sound() || self.broken {
+        if !self.link.is_sound() || self.is_broken {
             return Err(usize::MAX);
         }
-        let result = self.ring.pop_next(most, read)?;
-        if self.ring.is_due() {
-            self.turn();
-        }
+        let result = self.ring.pop_fast(most, read)?;
+        self.release_if_due();
         Ok(result)
     }
 
-    /// Shows the next frame to `read`, of this length if that can be; see [`Consumer::pop_next`].
+    /// Shows the next frame to `read`, of this length if there can be such a one; see
+    /// [`Consumer::pop_fast`].
     #[inline]
-    fn take<R>(&mut self, len: usize, mut read: impl FnMut(Flags, &[u8]) -> R) -> Result<R> {
+    fn pop_sized<R>(&mut self, len: usize, mut read: impl FnMut(Flags, &[u8]) -> R) -> Result<R> {
         if len > self.ring.max_payload() {
             return self.pop(read);
         }
-        match self.ring.take(len, |frame| read(Flags::NONE, frame)) {
+        match self.ring.pop_sized(len, |frame| read(Flags::NONE, frame)) {
             Some(result) => {
-                if self.ring.is_due() {
-                    self.turn();
-                }
+                self.release_if_due();
                 Ok(result)
             }
             None => Err(self.condemn()),
         }
     }
 
-    #[cold]
-    fn turn(&mut self) {
-        let wake = self.ring.turn();
-        wake_peer(&self.link, wake, self.ring.ring().producer());
+    #[inline]
+    fn release_if_due(&mut self) {
+        if self.ring.is_release_due() {
+            self.release_and_pace();
+        }
     }
 
-    /// Appends the next frame, as [`take`](Self::take) shows it.
+    #[cold]
+    fn release_and_pace(&mut self) {
+        let wake = self.ring.release_and_pace();
+        self.wake(wake);
+    }
+
+    fn wake(&self, wake: Wake) {
+        if wake != Wake::Nobody {
+            wake_peer(&self.link, wake, self.ring.storage().producer_state());
+        }
+    }
+
+    /// Appends the next frame, as [`pop_sized`](Self::pop_sized) shows it.
     #[inline(never)]
     fn append(&mut self, len: usize, buffer: &mut Vec<u8>) -> Result<Flags> {
-        self.take(len, |flags, frame| {
+        self.pop_sized(len, |flags, frame| {
             buffer.extend_from_slice(frame);
             flags
         })
     }
 
+    /// Shows the next frame to `read`, with all checks that are due.
     #[inline(never)]
     fn pop<R>(&mut self, mut read: impl FnMut(Flags, &[u8]) -> R) -> Result<R> {
         self.link.check_generation(Operation::Receive)?;
-        if self.broken {
+        if self.is_broken {
             return Err(corrupt());
         }
-        // An unknown flag cannot come from our sender; the frame is shown to nobody.
+        // An honest sender sets no unknown flags; such a frame is shown to no one.
         let mut show =
             |flags: u8, frame: &[u8]| Flags::from_bits(flags).map(|flags| read(flags, frame));
-        // At most two turns, and one for each of an offer and a move, whatever lies in the ring.
-        let (mut gone, mut offered) = (false, false);
-        let (result, wake) = loop {
+        // At most one offer, one move, and one more look after the peer's death, whatever the ring
+        // holds.
+        let (mut was_offered, mut is_gone) = (false, false);
+        loop {
             match self.ring.pop(&mut show) {
-                Ok(popped) => break popped,
+                Next::Frame(result, wake) => {
+                    self.wake(wake);
+                    return result.ok_or_else(|| self.condemn());
+                }
                 // The next call's.
-                Err(Refusal::Offered) if offered => {
-                    return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock));
+                Next::Offer if was_offered => return Err(would_block()),
+                Next::Offer => {
+                    was_offered = true;
+                    match self.follow.consider(&mut self.ring, &self.link) {
+                        Some(wake) => self.wake(wake),
+                        None => return Err(self.condemn()),
+                    }
                 }
-                Err(Refusal::Offered) => {
-                    offered = true;
-                    self.consider()?;
+                Next::Moved => {
+                    if !self.follow.follow(&mut self.ring) {
+                        return Err(self.condemn());
+                    }
                 }
-                Err(Refusal::Moved) => self.follow()?,
-                Err(refusal) if gone => return Err(self.last(refusal)),
-                Err(refusal) => match self.refuse(refusal) {
-                    Some(error) => return Err(error),
-                    // The peer has died meanwhile: what it sent before is all there now.
-                    None => gone = true,
-                },
+                Next::Empty if is_gone => {
+                    return Err(Error::new(Operation::Receive, ErrorKind::PeerGone));
+                }
+                Next::Empty => {
+                    self.release();
+                    // What a dead peer sent before is all visible now: one more look.
+                    is_gone = self.link.is_gone() || self.liveness.is_due() && self.link.look();
+                    if !is_gone {
+                        return Err(would_block());
+                    }
+                }
+                Next::Closed => {
+                    self.release();
+                    return Err(Error::new(Operation::Receive, ErrorKind::Closed));
+                }
+                Next::Corrupt => return Err(self.condemn()),
             }
-        };
-        if wake != Wake::Nobody {
-            wake_peer(&self.link, wake, self.ring.ring().producer());
         }
-        result.ok_or_else(|| self.condemn())
     }
 
-    /// Takes the larger array that the sender has handed over, if it arrived (descriptors may have run out),
-    /// is sound and can be mapped; else the ring stays as it is.
+    /// Releases what was received: there is nothing more to do.
     #[cold]
-    fn consider(&mut self) -> Result<()> {
-        if matches!(self.larger, Larger::Accepted(_) | Larger::Declined) {
-            return Err(self.condemn());
-        }
-        let memory = self.link.handed_over();
-        let larger =
-            memory.and_then(|memory| Layout::follow(self.ring.ring(), &memory, self.limit).ok());
-        let wake = self.ring.answer(larger.is_some());
-        self.larger = larger.map_or(Larger::Declined, Larger::Accepted);
-        wake_peer(&self.link, wake, self.ring.ring().producer());
-        Ok(())
-    }
-
-    /// Goes on in the array that both sides have.
-    #[cold]
-    fn follow(&mut self) -> Result<()> {
-        match std::mem::replace(&mut self.larger, Larger::None) {
-            Larger::Spare(ring) | Larger::Accepted(ring) => {
-                self.ring.follow(ring);
-                Ok(())
-            }
-            Larger::None | Larger::Declined => Err(self.condemn()),
-        }
+    fn release(&mut self) {
+        let wake = self.ring.release();
+        self.wake(wake);
     }
 
     #[cold]
     fn condemn(&mut self) -> Error {
-        self.broken = true;
+        self.is_broken = true;
         corrupt()
     }
 
-    /// The error, or `None` if the ring deserves one more look before the peer is called gone.
-    #[cold]
-    fn refuse(&mut self, refusal: Refusal) -> Option<Error> {
-        let wake = self.ring.rest();
-        if wake != Wake::Nobody {
-            wake_peer(&self.link, wake, self.ring.ring().producer());
-        }
-        let waits = refusal == Refusal::WouldBlock;
-        if waits && (self.link.is_gone() || self.pulse.is_due() && self.link.look()) {
-            return None;
-        }
-        Some(match refusal {
-            Refusal::WouldBlock | Refusal::Cancelled => {
-                Error::new(Operation::Receive, ErrorKind::WouldBlock)
-            }
-            Refusal::Closed => Error::new(Operation::Receive, ErrorKind::Closed),
-            Refusal::Corrupt | Refusal::Offered | Refusal::Moved => self.condemn(),
-        })
-    }
-
-    /// Announces that we wait, unless there is no reason to.
-    fn sleep(&mut self, waiting: u32) -> Armed {
+    /// Prepares a sleep, unless there is no reason to wait.
+    fn arm_ring(&mut self, waiting: u32) -> Armed {
         if self.link.is_gone() {
             return Armed::Ready;
         }
@@ -228,18 +198,6 @@ impl Receiver {
             }
         }
     }
-
-    /// The error of a ring whose peer is known to be gone.
-    #[cold]
-    fn last(&mut self, refusal: Refusal) -> Error {
-        match refusal {
-            Refusal::Closed => Error::new(Operation::Receive, ErrorKind::Closed),
-            Refusal::Corrupt | Refusal::Offered | Refusal::Moved => self.condemn(),
-            Refusal::WouldBlock | Refusal::Cancelled => {
-                Error::new(Operation::Receive, ErrorKind::PeerGone)
-            }
-        }
-    }
 }
 
 #[cold]
@@ -248,40 +206,27 @@ fn corrupt() -> Error {
         .because("the peer broke the format of the ring")
 }
 
-#[cfg(test)]
-impl Receiver {
-    pub(super) fn link(&self) -> Arc<Link> {
-        Arc::clone(&self.link)
-    }
-
-    pub(super) fn refuse_offers(&mut self) {
-        self.limit = 0;
-    }
-
-    /// Ends as a killed process does: the socket hangs up, and nobody marks the ring.
-    pub(super) fn abandon(self) {
-        self.link.hang_up();
-        std::mem::forget(self);
-    }
+fn would_block() -> Error {
+    Error::new(Operation::Receive, ErrorKind::WouldBlock)
 }
 
 impl RecvHalf for Receiver {
     fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
         if self.in_place {
-            let shown = self.pop_next(self.ring.max_payload(), |frame| read(Flags::NONE, frame));
+            let shown = self.pop_fast(self.ring.max_payload(), |frame| read(Flags::NONE, frame));
             return shown.or_else(|_| self.pop(read));
         }
-        let mut copy = self.copy.take();
+        let mut copy = self.scratch.take();
         copy.clear();
         let shown = self.try_recv_into(&mut copy).map(|flags| read(flags, &copy));
         let used = shown.is_ok().then_some(copy.len());
-        self.copy.put_back(copy, used);
+        self.scratch.put_back(copy, used);
         shown
     }
 
     fn try_recv_into(&mut self, buffer: &mut Vec<u8>) -> Result<Flags> {
         let most = SHORT.min(buffer.capacity() - buffer.len());
-        match self.pop_next(most, |frame| bytes::append_short(frame, buffer)) {
+        match self.pop_fast(most, |frame| bytes::append_short(frame, buffer)) {
             Ok(()) => Ok(Flags::NONE),
             Err(len) => self.append(len, buffer),
         }
@@ -312,18 +257,18 @@ impl Wait for Receiver {
                 state::POLLING
             }
         };
-        Ok(self.sleep(waiting))
+        Ok(self.arm_ring(waiting))
     }
 
     fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
         self.link.check_generation(Operation::Receive)?;
         self.link.prepare_again(Half::Receiver, waker);
-        Ok(self.sleep(state::POLLING))
+        Ok(self.arm_ring(state::POLLING))
     }
 
     fn park(&mut self, timeout: Duration) {
         if self.link.is_ours() {
-            anyipc_memory::sleep(self.ring.ring().consumer(), self.parked, timeout);
+            anyipc_memory::sleep(self.ring.storage().consumer_state(), self.parked, timeout);
         }
     }
 
@@ -338,10 +283,28 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         if self.link.is_ours() {
             let wake = self.ring.close();
-            wake_peer(&self.link, wake, self.ring.ring().producer());
+            self.wake(wake);
         } else {
-            // Giving the slot back takes a lock, which a thread of the parent may have held when we forked.
+            // Dropping the slot takes a lock, which a thread of the parent may have held at the
+            // fork.
             std::mem::forget(self.token.take());
         }
+    }
+}
+
+#[cfg(test)]
+impl Receiver {
+    pub(super) fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.link)
+    }
+
+    pub(super) fn decline_offers(&mut self) {
+        self.follow.decline_offers();
+    }
+
+    /// Ends as a killed process does: the socket hangs up, and no state word says so.
+    pub(super) fn abandon(self) {
+        self.link.hang_up();
+        std::mem::forget(self);
     }
 }

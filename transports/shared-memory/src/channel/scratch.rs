@@ -1,10 +1,10 @@
 use anyipc_core::{KEPT, give_back};
 
-/// The private memory in which a half lets frames be read or written that are not used in place.
+/// Private memory in which a half lets frames be read or written that are not used in place.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
     bytes: Vec<u8>,
-    /// How many frames in a row have used at most [`KEPT`] bytes.
+    /// Frames in a row that used at most [`KEPT`] bytes.
     short: u64,
 }
 
@@ -14,7 +14,7 @@ impl Scratch {
         std::mem::take(&mut self.bytes)
     }
 
-    /// Puts the memory back, of which a frame used so many bytes; `None`: there was no frame.
+    /// Puts the memory back after a frame that used this many bytes; `None` if there was no frame.
     pub(super) fn put_back(&mut self, bytes: Vec<u8>, used: Option<usize>) {
         self.bytes = bytes;
         if let Some(used) = used {

@@ -1,87 +1,45 @@
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Interest, Operation, Result, SendHalf, Source, Wait, Waiter,
 };
-use anyipc_ring::{Producer, Pushed, Refusal, Storage, Wake, state};
+use anyipc_memory::bytes::{self, SHORT};
+use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
+use anyipc_ring::{Producer, Pushed, Refused, Storage, Wake, state};
 
-use super::layout::{Layout, SPARE};
-use super::liveness::Haste;
+use super::fast_path::FastPath;
+use super::resize::Resize;
 use super::scratch::Scratch;
 use super::shared_ring::SharedRing;
 use super::wake_peer;
-use anyipc_memory::Anonymous;
-use anyipc_memory::bytes::{self, SHORT};
-use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
-use anyipc_os::Fd;
 
 /// The sending half of a shared-memory channel.
 #[derive(Debug)]
 pub struct Sender {
     ring: Producer<SharedRing>,
     link: Arc<Link>,
-    pulse: Liveness,
+    fast_path: FastPath,
+    liveness: Liveness,
+    resize: Resize,
+    /// Our bit in the owner's inbox, set after each frame.
     ready: Option<ReadySlot>,
-    /// The value of our state word that a thread may sleep on.
+    /// The value of our state word on which a thread may sleep.
     parked: u32,
-    max_frame: usize,
-    /// Longer frames ask for a larger ring first.
-    roomy: usize,
-    growth: Growth,
-    haste: Haste,
-    /// Whether `try_send_with` lets a frame be written in the ring, where the peer can change it meanwhile,
-    /// instead of in `scratch`.
+    /// True if `try_send_with` lets a frame be written in the ring, where the peer can change it
+    /// meanwhile, instead of in `scratch`.
     in_place: bool,
     scratch: Scratch,
 }
 
-/// A ring begins small, which is kind to memory and to the caches. A sender that finds it full goes on in the spare array;
-/// one that finds its receiver far behind again and again, or has messages of several frames, wants a larger one still.
-#[derive(Debug)]
-struct Growth {
-    /// Bytes of the array.
-    capacity: usize,
-    /// The most bytes it may get.
-    limit: usize,
-    /// What the messages need.
-    wanted: usize,
-    /// The array that both sides have already, and nobody has reserved.
-    spare: Option<SharedRing>,
-    /// The frame that was just refused fits by now.
-    again: bool,
-    next: Next,
-}
-
-/// A larger array on its way.
-#[derive(Debug)]
-enum Next {
-    None,
-    /// Each call that would use it reserves a part of its memory: all at once would take milliseconds.
-    Reserving(Anonymous),
-    /// The receiver has been offered it and has not answered yet.
-    Offered(SharedRing),
-}
-
-/// Longer messages are copied in by parts, so that the receiver copies out meanwhile: bytes.
+/// Longer messages are copied in by parts of this many bytes, so that the receiver copies out
+/// meanwhile.
 const FRAGMENT: usize = 32 << 10;
-/// How often lines run out with the receiver far behind, between two looks at the peer, before the ring grows.
-const CROWDED: u32 = 16;
-/// How many frames an array should hold of those that are sent.
-const FRAMES: usize = 8;
-/// How much larger each array is than the one before.
-const FACTOR: usize = 4;
-
-impl Growth {
-    /// The longest frame of which the array holds as many as it should, or as many as it ever will.
-    fn roomy(&self, max_frame: usize) -> usize {
-        if self.capacity < self.limit { self.capacity / FRAMES } else { max_frame }
-    }
-}
 
 impl Sender {
-    /// `limit`: how many bytes the ring may grow to.
+    /// `limit`: the most bytes to which the ring may be resized.
     pub(super) fn new(
         ring: Producer<SharedRing>,
         spare: Option<SharedRing>,
@@ -90,224 +48,142 @@ impl Sender {
         in_place: bool,
         limit: usize,
     ) -> Self {
-        // The inbox is told of each frame.
-        let ring = if ready.is_some() { ring.settling() } else { ring };
-        let growth = Growth {
-            capacity: ring.ring().capacity(),
-            limit,
-            wanted: 0,
-            spare,
-            again: false,
-            next: Next::None,
-        };
-        let max_frame = ring.max_payload();
-        let (pulse, roomy) = (Liveness::new(), growth.roomy(max_frame));
-        let (haste, scratch) = (Haste::default(), Scratch::default());
+        // The inbox is notified of each frame.
+        let ring = if ready.is_some() { ring.flushing_each_record() } else { ring };
         Self {
             ring,
             link,
-            pulse,
+            fast_path: FastPath::default(),
+            liveness: Liveness::new(),
+            resize: Resize::new(limit, spare),
             ready,
             parked: 0,
-            max_frame,
-            roomy,
-            growth,
-            haste,
             in_place,
-            scratch,
+            scratch: Scratch::default(),
         }
     }
 
-    /// Moves to the spare array or offers a larger one, if that is due; moves to one that was accepted. If anything fails,
-    /// the ring stays as it is.
-    fn grow(&mut self) {
-        let growth = &mut self.growth;
-        let crowded = self.ring.crowded() >= CROWDED;
-        let larger = if crowded { growth.capacity.saturating_mul(FACTOR) } else { 0 };
-        let capacity = larger.max(growth.wanted).min(growth.limit);
-        let memory = match std::mem::replace(&mut growth.next, Next::None) {
-            Next::Offered(ring) => {
-                match self.ring.answer() {
-                    None => growth.next = Next::Offered(ring),
-                    Some(accepted) => self.conclude(ring, accepted),
-                }
-                return;
-            }
-            Next::Reserving(memory) => Some(memory),
-            Next::None if capacity <= growth.capacity => None,
-            Next::None => {
-                if let Some(spare) = growth.spare.take()
-                    && spare.reserve().is_ok()
-                {
-                    return self.conclude(spare, true);
-                }
-                Anonymous::new(capacity, capacity).ok()
-            }
+    /// True if a frame may be sent without checks, as far as the ring allows that.
+    #[inline]
+    fn is_fast(&self) -> bool {
+        self.link.is_sound() && self.fast_path.is_open()
+    }
+
+    /// Sends a frame, without checks where that is possible.
+    #[inline]
+    fn send(
+        &mut self,
+        flags: Flags,
+        payload: &[u8],
+        copy: impl FnOnce(&[u8], &mut [u8]),
+    ) -> Result<()> {
+        if flags != Flags::NONE || !self.is_fast() {
+            return self.send_checked(flags, payload);
+        }
+        match self.ring.push_fast(payload, copy) {
+            Pushed::Done => Ok(()),
+            Pushed::FlushDue => self.publish_and_wake(),
+            Pushed::Skipped => self.send_checked(flags, payload),
+        }
+    }
+
+    /// Apart from the short ones, which are copied without a call.
+    #[inline(never)]
+    fn send_long(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
+        self.send(flags, payload, |from, to| to.copy_from_slice(from))
+    }
+
+    #[inline(never)]
+    fn publish_and_wake(&mut self) -> Result<()> {
+        self.link.answer();
+        let wake = self.ring.flush_tail();
+        self.notify(wake);
+        Ok(())
+    }
+
+    /// Sends a frame, with all checks that are due.
+    #[inline(never)]
+    fn send_checked(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
+        let fill = |frame: &mut [u8]| {
+            frame.copy_from_slice(payload);
+            Some(payload.len())
         };
-        if !memory.is_some_and(|memory| self.reserve(memory)) {
-            // Where it failed, every further try would cost as much.
-            self.growth.wanted = 0;
-            if crowded {
-                self.ring.calm();
-            }
-        }
+        self.push(payload.len(), flags, fill).map(drop)
     }
 
-    /// Reserves a part of a larger array, and offers it once it has all its memory. False if that is not possible now.
-    fn reserve(&mut self, mut memory: Anonymous) -> bool {
-        match memory.reserve_some() {
-            Ok(true) => self.offer(memory.fd(), memory.wanted()),
-            Ok(false) => {
-                self.growth.next = Next::Reserving(memory);
-                true
-            }
-            Err(_) => false,
-        }
-    }
-
-    /// Offers memory for an array of so many bytes. False if that is not possible now.
-    fn offer(&mut self, memory: &Fd, capacity: usize) -> bool {
-        let Ok(ring) = Layout::enlarge(self.ring.ring(), memory, capacity) else { return false };
-        if !self.link.hand_over(memory) {
-            return false;
-        }
-        match self.ring.offer() {
-            Ok(wake) => {
-                self.growth.next = Next::Offered(ring);
-                self.announce(wake);
-            }
-            Err(_) => self.growth.limit = 0,
-        }
-        true
-    }
-
-    /// Moves to the array that was offered, if it was accepted.
-    fn conclude(&mut self, ring: SharedRing, accepted: bool) {
-        self.ring.calm();
-        let capacity = ring.capacity();
-        match accepted.then(|| self.ring.move_to(ring)) {
-            Some(Ok(wake)) => {
-                self.growth.capacity = capacity;
-                self.max_frame = self.ring.max_payload();
-                self.announce(wake);
-            }
-            _ => self.growth.limit = 0,
-        }
-        self.roomy = self.growth.roomy(self.max_frame);
-    }
-
+    /// Sends a frame that `fill` writes. False if it returned `None`.
     #[inline]
     fn push(
         &mut self,
         max: usize,
         flags: Flags,
         mut fill: impl FnMut(&mut [u8]) -> Option<usize>,
-    ) -> Result<()> {
-        let straight = self.link.is_sound() && self.ring.goes_straight(max) && self.haste.lasts();
-        if !straight {
-            self.begin(max)?;
+    ) -> Result<bool> {
+        let is_fast = self.is_fast() && self.ring.is_fast(max);
+        if !is_fast {
+            self.check(max)?;
         }
-        let pushed = self.ring.push(max, flags.bits(), &mut fill);
-        let sent = self.finish(pushed);
-        if sent.is_err() && self.has_grown() {
-            return self.push(max, flags, fill);
-        }
-        if !straight {
-            self.hasten(max);
+        let sent = match self.ring.push(max, flags.bits(), &mut fill) {
+            Ok(Some(wake)) => {
+                self.note_pushed(wake);
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(refused) => match self.refuse(refused) {
+                None => return self.push(max, flags, fill),
+                Some(error) => Err(error),
+            },
+        };
+        if !is_fast {
+            let frames = self.fast_path.grant(max, self.liveness.now());
+            self.ring.open_fast_path(frames, max);
         }
         sent
     }
 
-    /// Sends a frame: on the short way if nothing has to be looked after.
+    /// Before a frame of `len` bytes: what speaks against sending it.
     #[inline]
-    fn send_next(
-        &mut self,
-        flags: Flags,
-        payload: &[u8],
-        copy: impl FnOnce(&[u8], &mut [u8]),
-    ) -> Result<()> {
-        if flags != Flags::NONE || !self.link.is_sound() || !self.haste.lasts() {
-            return self.send_looking(flags, payload);
-        }
-        match self.ring.push_next(payload, copy) {
-            Pushed::Settled => Ok(()),
-            Pushed::Unsettled => self.settle(),
-            Pushed::Not => self.send_looking(flags, payload),
-        }
-    }
-
-    /// Apart from the short ones, which need no call.
-    #[inline(never)]
-    fn send_long(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
-        self.send_next(flags, payload, |from, to| to.copy_from_slice(from))
-    }
-
-    #[inline(never)]
-    fn settle(&mut self) -> Result<()> {
+    fn check(&mut self, len: usize) -> Result<()> {
         self.link.answer();
-        let wake = self.ring.settle();
-        self.announce(wake);
-        Ok(())
+        // Before the frame, not after: a caller that comes once a minute must not send into the
+        // void.
+        let is_plain =
+            self.link.is_ours() && !self.link.is_gone() && len <= self.resize.roomy(&self.ring);
+        if is_plain && !self.liveness.is_due() { Ok(()) } else { self.check_peer(len) }
     }
 
-    /// Sends a frame, and looks after everything that may be due.
-    #[inline(never)]
-    fn send_looking(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
-        self.push(payload.len(), flags, |frame| {
-            frame.copy_from_slice(payload);
-            Some(payload.len())
-        })
-    }
-
-    /// After a look: lets the next frames of `len` bytes go without one, if it may.
-    fn hasten(&mut self, len: usize) {
-        let run = self.haste.allows(len, self.pulse.now());
-        self.ring.straighten(run, len);
-    }
-
-    #[inline]
-    fn begin(&mut self, len: usize) -> Result<()> {
-        self.link.answer();
-        // Before, not after: a caller that comes once a minute must not send into the void first.
-        let ready = self.link.is_ours() && len <= self.roomy && !self.link.is_gone();
-        if ready && !self.pulse.is_due() { Ok(()) } else { self.look(len) }
-    }
-
-    /// Whether the peer is still there, where that is due, and what else speaks against sending.
+    /// Checks that the peer is still there, and makes the ring larger for a long frame.
     #[cold]
-    fn look(&mut self, len: usize) -> Result<()> {
+    fn check_peer(&mut self, len: usize) -> Result<()> {
         self.link.check_generation(Operation::Send)?;
-        if len > self.max_frame {
+        if len > self.max_frame() {
             return Err(self.too_large(len));
         }
         if self.link.look() {
             return Err(self.gone());
         }
-        if len > self.roomy {
-            SendHalf::reserve(self, len);
+        if len > self.resize.roomy(&self.ring) {
+            self.reserve(len);
         }
-        self.ring.calm();
+        self.ring.reset_full_count();
         Ok(())
     }
 
     #[inline]
-    fn finish(&mut self, pushed: std::result::Result<Wake, Refusal>) -> Result<()> {
-        match pushed {
-            Ok(Wake::Nobody) if self.ready.is_none() && self.ring.crowded() < CROWDED => Ok(()),
-            Ok(wake) => {
-                self.announce(wake);
-                if self.ring.crowded() >= CROWDED {
-                    self.grow();
-                }
-                Ok(())
+    fn note_pushed(&mut self, wake: Wake) {
+        let is_resize_due = Resize::is_due(&self.ring);
+        if wake != Wake::Nobody || self.ready.is_some() || is_resize_due {
+            self.notify(wake);
+            if is_resize_due {
+                self.resize();
             }
-            Err(refusal) => Err(self.refuse(refusal)),
         }
     }
 
-    fn announce(&mut self, wake: Wake) {
+    /// Wakes the peer, and tells its inbox that there is something to receive.
+    fn notify(&mut self, wake: Wake) {
         if wake != Wake::Nobody {
-            wake_peer(&self.link, wake, self.ring.ring().consumer());
+            wake_peer(&self.link, wake, self.ring.storage().consumer_state());
         }
         if let Some(ready) = &self.ready
             && ready.mark()
@@ -316,67 +192,62 @@ impl Sender {
         }
     }
 
-    /// Announces that we wait, unless there is no reason to.
-    fn sleep(&mut self, waiting: u32) -> Result<Armed> {
-        if self.link.is_gone() {
-            return Ok(Armed::Ready);
+    fn resize(&mut self) {
+        if let Some(wake) = self.resize.step(&mut self.ring, &self.link) {
+            self.notify(wake);
         }
-        match self.ring.arm(waiting).map_err(|refusal| self.refuse(refusal))? {
-            None => Ok(Armed::Ready),
+    }
+
+    /// The error, or `None` if the ring is larger now and the frame deserves another try.
+    #[cold]
+    fn refuse(&mut self, refused: Refused) -> Option<Error> {
+        match refused {
+            Refused::Full if self.liveness.is_due() && self.link.look() => Some(self.gone()),
+            Refused::Full => {
+                let capacity = self.ring.storage().capacity();
+                self.resize.note_full();
+                self.resize();
+                let is_larger = self.ring.storage().capacity() > capacity;
+                (!is_larger).then(|| Error::new(Operation::Send, ErrorKind::WouldBlock))
+            }
+            Refused::Closed => Some(Error::new(Operation::Send, ErrorKind::Closed)),
+            Refused::Corrupt => Some(
+                Error::new(Operation::Send, ErrorKind::Corrupt)
+                    .because("the peer set the ring's cursor to where it cannot be"),
+            ),
+        }
+    }
+
+    /// Prepares a sleep, unless there is no reason to wait.
+    fn arm_ring(&mut self, waiting: u32) -> Armed {
+        if self.link.is_gone() {
+            return Armed::Ready;
+        }
+        match self.ring.arm(waiting) {
+            None => Armed::Ready,
             Some(value) => {
                 self.parked = value;
-                Ok(if waiting == state::PARKED {
+                if waiting == state::PARKED {
                     Armed::Park
                 } else {
                     Armed::Source(Interest::Readable)
-                })
-            }
-        }
-    }
-
-    #[cold]
-    fn refuse(&mut self, refusal: Refusal) -> Error {
-        match refusal {
-            Refusal::WouldBlock | Refusal::Cancelled if self.pulse.is_due() && self.link.look() => {
-                self.gone()
-            }
-            Refusal::WouldBlock => {
-                let full = self.growth.capacity;
-                if self.growth.spare.is_some() {
-                    self.growth.wanted = self.growth.wanted.max(SPARE);
                 }
-                self.grow();
-                self.growth.again = self.growth.capacity > full;
-                Error::new(Operation::Send, ErrorKind::WouldBlock)
-            }
-            Refusal::Cancelled => Error::new(Operation::Send, ErrorKind::WouldBlock),
-            Refusal::Closed => Error::new(Operation::Send, ErrorKind::Closed),
-            Refusal::Corrupt | Refusal::Offered | Refusal::Moved => {
-                Error::new(Operation::Send, ErrorKind::Corrupt)
-                    .because("the peer set the ring's cursor to where it cannot be")
             }
         }
-    }
-
-    /// Whether what was just refused deserves another try.
-    #[cold]
-    fn has_grown(&mut self) -> bool {
-        std::mem::take(&mut self.growth.again)
     }
 
     #[cold]
     fn gone(&self) -> Error {
-        let closed = self.ring.ring().consumer().load(std::sync::atomic::Ordering::Acquire)
-            & state::CLOSED
-            != 0;
-        Error::new(Operation::Send, if closed { ErrorKind::Closed } else { ErrorKind::PeerGone })
+        let state = self.ring.storage().consumer_state().load(Ordering::Acquire);
+        let is_closed = state & state::CLOSED != 0;
+        Error::new(Operation::Send, if is_closed { ErrorKind::Closed } else { ErrorKind::PeerGone })
     }
 
     #[cold]
     fn too_large(&self, len: usize) -> Error {
         Error::new(Operation::Send, ErrorKind::MessageTooLarge).because(format!(
             "a frame of {len} bytes is longer than the {} that a ring of this capacity takes",
-            self.max_frame
+            self.max_frame()
         ))
     }
 }
@@ -396,61 +267,20 @@ fn copy_from(
     Some(used)
 }
 
-#[cfg(test)]
-impl Sender {
-    pub(super) fn link(&self) -> Arc<Link> {
-        Arc::clone(&self.link)
-    }
-
-    pub(super) fn ring(&self) -> &SharedRing {
-        self.ring.ring()
-    }
-
-    pub(super) fn was_last_called_long_ago(&mut self) {
-        self.pulse = Liveness::long_ago();
-        self.haste.long_ago();
-    }
-
-    pub(super) fn has_just_looked(&mut self) {
-        self.pulse = Liveness::new();
-    }
-
-    /// Ends as a killed process does: the socket hangs up, and nobody marks the ring.
-    pub(super) fn abandon(self) {
-        self.link.hang_up();
-        std::mem::forget(self);
-    }
-
-    /// Offers memory, and more of it before the first is answered.
-    pub(super) fn offer_beside_an_offer(&mut self) {
-        for capacity in [1 << 16, 1 << 17] {
-            assert!(self.offer(&anyipc_memory::anonymous(capacity, capacity).unwrap(), capacity));
-        }
-    }
-
-    /// Offers memory that it does not hand over, and moves to it whatever the answer is.
-    pub(super) fn move_to_nowhere(mut self) {
-        let memory = anyipc_memory::anonymous(1 << 16, 1 << 16).unwrap();
-        let ring = Layout::enlarge(self.ring.ring(), &memory, 1 << 16).unwrap();
-        self.ring.offer().unwrap();
-        self.ring.move_to(ring).unwrap();
-    }
-}
-
 impl SendHalf for Sender {
+    #[inline]
     fn max_frame(&self) -> usize {
-        self.max_frame
+        self.ring.max_payload()
     }
 
     fn fragment(&self) -> usize {
-        self.max_frame.min(FRAGMENT)
+        self.max_frame().min(FRAGMENT)
     }
 
     fn reserve(&mut self, len: usize) {
-        self.growth.wanted =
-            len.saturating_mul(FRAMES).checked_next_power_of_two().unwrap_or(usize::MAX);
+        self.resize.reserve(len);
         if self.link.is_ours() {
-            self.grow();
+            self.resize();
         }
     }
 
@@ -460,26 +290,18 @@ impl SendHalf for Sender {
         flags: Flags,
         fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
-        let mut cancelled = false;
-        let mut fill = |frame: &mut [u8]| {
-            let used = fill(frame);
-            cancelled = used.is_none();
-            used
-        };
-        let result = if self.in_place {
-            self.push(max, flags, fill)
-        } else {
-            let mut scratch = self.scratch.take();
-            let sent = self.push(max, flags, |frame| copy_from(&mut scratch, frame, &mut fill));
-            self.scratch.put_back(scratch, sent.is_ok().then_some(max));
-            sent
-        };
-        if cancelled { Ok(()) } else { result }
+        if self.in_place {
+            return self.push(max, flags, fill).map(drop);
+        }
+        let mut scratch = self.scratch.take();
+        let sent = self.push(max, flags, |frame| copy_from(&mut scratch, frame, &mut *fill));
+        self.scratch.put_back(scratch, matches!(sent, Ok(true)).then_some(max));
+        sent.map(drop)
     }
 
     fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
         if payload.len() <= SHORT {
-            self.send_next(flags, payload, bytes::copy_short)
+            self.send(flags, payload, bytes::copy_short)
         } else {
             self.send_long(flags, payload)
         }
@@ -493,7 +315,7 @@ impl SendHalf for Sender {
         self.link.check_generation(Operation::Send)?;
         let wake = self.ring.uncork();
         if wake != Wake::Nobody {
-            wake_peer(&self.link, wake, self.ring.ring().consumer());
+            wake_peer(&self.link, wake, self.ring.storage().consumer_state());
         }
         Ok(())
     }
@@ -513,18 +335,18 @@ impl Wait for Sender {
                 state::POLLING
             }
         };
-        self.sleep(waiting)
+        Ok(self.arm_ring(waiting))
     }
 
     fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
         self.link.check_generation(Operation::Send)?;
         self.link.prepare_again(Half::Sender, waker);
-        self.sleep(state::POLLING)
+        Ok(self.arm_ring(state::POLLING))
     }
 
     fn park(&mut self, timeout: Duration) {
         if self.link.is_ours() {
-            anyipc_memory::sleep(self.ring.ring().producer(), self.parked, timeout);
+            anyipc_memory::sleep(self.ring.storage().producer_state(), self.parked, timeout);
         }
     }
 
@@ -539,7 +361,46 @@ impl Drop for Sender {
     fn drop(&mut self) {
         if self.link.is_ours() {
             let wake = self.ring.close();
-            self.announce(wake);
+            self.notify(wake);
         }
+    }
+}
+
+#[cfg(test)]
+impl Sender {
+    pub(super) fn link(&self) -> Arc<Link> {
+        Arc::clone(&self.link)
+    }
+
+    pub(super) fn ring(&self) -> &SharedRing {
+        self.ring.storage()
+    }
+
+    pub(super) fn was_last_called_long_ago(&mut self) {
+        self.liveness = Liveness::long_ago();
+        self.fast_path.long_ago();
+    }
+
+    pub(super) fn has_just_looked(&mut self) {
+        self.liveness = Liveness::new();
+    }
+
+    /// Ends as a killed process does: the socket hangs up, and no state word says so.
+    pub(super) fn abandon(self) {
+        self.link.hang_up();
+        std::mem::forget(self);
+    }
+
+    /// Offers memory, and more of it before the first is answered.
+    pub(super) fn offer_beside_an_offer(&mut self) {
+        self.resize.offer_beside_an_offer(&mut self.ring, &self.link);
+    }
+
+    /// Offers memory that it does not hand over, and moves to it without a reply.
+    pub(super) fn move_to_nowhere(mut self) {
+        let memory = anyipc_memory::anonymous(1 << 16, 1 << 16).unwrap();
+        let larger = super::Layout::enlarge(self.ring.storage(), &memory, 1 << 16).unwrap();
+        self.ring.offer().unwrap();
+        self.ring.move_to(larger).unwrap();
     }
 }

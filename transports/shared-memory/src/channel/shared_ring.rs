@@ -2,38 +2,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::{io, slice};
 
-use anyipc_ring::{HEADER, LINE, Storage, TOGETHER};
-
 use anyipc_memory::{Map, bytes};
+use anyipc_ring::{BLOCK, HEADER, LINE, Storage};
 
-/// Bytes of a ring's control words. Each stands on its own pair of cache lines: neighbouring lines are
-/// prefetched together.
+/// Bytes of a ring's control words. Each has a pair of cache lines to itself: neighbouring lines
+/// are prefetched together.
 pub(crate) const RING_CONTROL: usize = 512;
 const HEAD: usize = 0;
-const CONSUMER: usize = 128;
-const PRODUCER: usize = 256;
-const TAIL: usize = 384;
+const CONSUMER_STATE: usize = 128;
+const PRODUCER_STATE: usize = 256;
+const TAIL_HINT: usize = 384;
 
 /// A ring in mapped memory.
 #[derive(Debug, Clone)]
 pub(crate) struct SharedRing {
+    /// The control words, in `_control_map`.
     control: *const u8,
+    /// The array, in `data_map`.
     data: *mut u8,
-    /// Bytes of the array, less those of a line: what is left of a byte position is the offset of its line.
+    /// Bytes of the array less those of a line: masks a byte position to the offset of its line.
     mask: usize,
-    /// Keep the memory behind the pointers.
     _control_map: Arc<Map>,
     data_map: Arc<Map>,
 }
 
-// SAFETY: the pointers lead into the mappings that the ring keeps; all shared words are atomics, and payload is
-// touched by one side at a time, as the ring's protocol says.
+// SAFETY: the pointers lead into the mappings that the ring keeps; all shared words are atomics,
+// and payload is accessed by one side at a time, as the ring's protocol says.
 unsafe impl Send for SharedRing {}
 
 impl SharedRing {
-    /// The ring whose control words are at `control` and whose array of `capacity` bytes is at `data`.
-    /// `None` if that does not lie in the mapping, aligned, or `capacity` is not a power of two of 8 lines
-    /// or more.
+    /// The ring with its control words at `control` and its array of `capacity` bytes at `data`.
+    /// `None` if these are not aligned or reach beyond the mapping, or if `capacity` is not a power
+    /// of two of at least 8 lines.
     pub(crate) fn new(
         map: &Arc<Map>,
         control: usize,
@@ -49,13 +49,13 @@ impl SharedRing {
         Some(Self { control, data, mask, _control_map: Arc::clone(map), data_map: Arc::clone(map) })
     }
 
-    /// The same ring over another array: `capacity` bytes at `data` of `map`, of the same rules.
+    /// The same ring over another array: `capacity` bytes at `data` of `map`, by the same rules.
     pub(crate) fn with_array(&self, map: Arc<Map>, data: usize, capacity: usize) -> Option<Self> {
         let (data, mask) = array(&map, data, capacity)?;
         Some(Self { data, mask, data_map: map, ..self.clone() })
     }
 
-    /// Sees to it that the array has memory. Both its ends lie on pages.
+    /// Makes the system provide the array's memory. Both its ends lie on pages.
     pub(crate) fn reserve(&self) -> io::Result<()> {
         self.data_map.reserve(self.data as usize - self.data_map.as_ptr() as usize, self.capacity())
     }
@@ -67,14 +67,14 @@ impl SharedRing {
 
     #[inline]
     fn cursor(&self, offset: usize) -> &AtomicU64 {
-        // SAFETY: as in `word`; both offsets are aligned for 64 bits.
+        // SAFETY: as in `word`; the offsets are aligned for 64 bits.
         unsafe { &*self.control.add(offset).cast() }
     }
 
     #[inline]
     fn word(&self, offset: usize) -> &AtomicU32 {
-        // SAFETY: all offsets lie inside the control words, aligned; the mapping outlives `self`; the
-        // word is only ever used as an atomic.
+        // SAFETY: all offsets are aligned and inside the control words; the mapping outlives
+        // `self`; the word is only used as an atomic.
         unsafe { &*self.control.add(offset).cast() }
     }
 
@@ -86,22 +86,22 @@ impl SharedRing {
 
     #[inline]
     fn line(&self, position: u64) -> *mut u8 {
-        // SAFETY: the mask leaves an offset in the array.
+        // SAFETY: a masked offset is in the array.
         unsafe { self.data.add(self.offset(position)) }
     }
 
-    /// Where the payload of `len` bytes behind a header is, if it lies in the array.
+    /// The `len` bytes behind a header, if they lie in the array.
     #[inline]
     fn payload(&self, position: u64, len: usize) -> Option<*mut u8> {
         let (start, room) = self.room(position);
         (len <= room).then_some(start)
     }
 
-    /// Where the payload behind a header is, and how many bytes it has up to the array's end.
+    /// The first byte behind a header, and how many bytes there are up to the array's end.
     #[inline]
     fn room(&self, position: u64) -> (*mut u8, usize) {
         let offset = self.offset(position);
-        // SAFETY: behind the header there are more bytes of the line.
+        // SAFETY: the header is followed by more bytes of its line.
         (unsafe { self.data.add(offset + HEADER) }, self.mask - offset + (LINE - HEADER))
     }
 }
@@ -110,10 +110,10 @@ fn inside(map: &Map, start: usize, len: usize) -> bool {
     start.checked_add(len).is_some_and(|end| end <= map.len())
 }
 
-/// An array's first byte and its mask, if the rules allow it.
+/// An array's first byte and its mask, if it may be there.
 fn array(map: &Map, data: usize, capacity: usize) -> Option<(*mut u8, usize)> {
-    let sized = capacity.is_power_of_two() && capacity >= 8 * LINE;
-    if !sized || !data.is_multiple_of(LINE) || !inside(map, data, capacity) {
+    let is_sized = capacity.is_power_of_two() && capacity >= 8 * LINE;
+    if !is_sized || !data.is_multiple_of(LINE) || !inside(map, data, capacity) {
         return None;
     }
     // SAFETY: the offset was found inside the mapping just now.
@@ -132,24 +132,24 @@ impl Storage for SharedRing {
     }
 
     #[inline]
-    fn tail(&self) -> &AtomicU64 {
-        self.cursor(TAIL)
+    fn tail_hint(&self) -> &AtomicU64 {
+        self.cursor(TAIL_HINT)
     }
 
     #[inline]
-    fn consumer(&self) -> &AtomicU32 {
-        self.word(CONSUMER)
+    fn consumer_state(&self) -> &AtomicU32 {
+        self.word(CONSUMER_STATE)
     }
 
     #[inline]
-    fn producer(&self) -> &AtomicU32 {
-        self.word(PRODUCER)
+    fn producer_state(&self) -> &AtomicU32 {
+        self.word(PRODUCER_STATE)
     }
 
     #[inline]
     fn header(&self, position: u64) -> &AtomicU64 {
-        // SAFETY: the line lies in the array and is aligned for 64 bits; while a record covers the line, the
-        // protocol lets nobody use its header word.
+        // SAFETY: the line lies in the array and is aligned for 64 bits. While payload covers the
+        // line, the protocol lets neither side use its header word.
         unsafe { &*self.line(position).cast() }
     }
 
@@ -159,17 +159,18 @@ impl Storage for SharedRing {
     }
 
     #[inline]
-    fn prepare(&self, position: u64) {
-        const { assert!(TOGETHER == 8) };
-        bytes::prefetch_block_to_write(self.line(position & !(TOGETHER - 1)));
+    fn prefetch_to_write(&self, position: u64) {
+        const { assert!(BLOCK == 8) };
+        bytes::prefetch_block_to_write(self.line(position & !(BLOCK - 1)));
     }
 
     #[inline]
     fn write<R>(&self, position: u64, len: usize, f: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
         let start = self.payload(position, len)?;
-        // SAFETY: the bytes lie in the array and are initialised (the memory began as zeros). The consumer
-        // has given the lines back and gets them again by the publication that follows, so this process is
-        // their only user; a hostile peer can change the bytes, which are plain integers, but nothing else.
+        // SAFETY: the bytes lie in the array and are initialised (the memory began as zeros). The
+        // consumer has released the lines and gets them again by the publication that follows, so
+        // this process is their only user. A hostile peer can change the bytes, which are plain
+        // integers, but nothing else.
         Some(f(unsafe { slice::from_raw_parts_mut(start, len) }))
     }
 
@@ -185,12 +186,14 @@ impl Storage for SharedRing {
         len: impl FnOnce(u64) -> Option<usize>,
         f: impl FnOnce(&[u8]) -> R,
     ) -> Option<R> {
-        // Found before the header is looked at: behind that nothing is known any more, and all would be looked up again.
+        // Computed before the header is read: behind its acquire the fields would be loaded again.
         let (start, room) = self.room(position);
+        // Acquire: see `Consumer::pop`.
         let len = len(self.header(position).load(Ordering::Acquire)).filter(|len| *len <= room)?;
-        // SAFETY: the bytes lie in the array and were published to us (acquire); the producer does not write
-        // them again before our cursor passes them. A hostile peer can: then the bytes, plain integers, are
-        // whatever it wrote; callers that do not trust the peer copy them out before they look at them.
+        // SAFETY: the bytes lie in the array and were published to us (acquire); the producer does
+        // not write them again before we release them. A hostile peer can: then the bytes, plain
+        // integers, are what it wrote. Callers that do not trust the peer copy them before they
+        // look at them.
         Some(f(unsafe { slice::from_raw_parts(start, len) }))
     }
 }

@@ -1,5 +1,5 @@
-//! Channels against a peer that breaks the rules. The rings' memory is written directly, as a hostile
-//! process would.
+//! Channels against a peer that breaks the rules. The rings' memory is written directly, as a
+//! hostile process would.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,6 +7,8 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, ErrorKind, Flags, Interest, RecvHalf, Role, SendHalf, Wait, Waiter};
+use anyipc_memory::Map;
+use anyipc_memory::handover::Half;
 use anyipc_ring::Storage;
 use proptest::prelude::*;
 use rustix::event::{Timespec, epoll};
@@ -14,16 +16,14 @@ use rustix::event::{Timespec, epoll};
 use super::layout::SPARE;
 use super::shared_ring::SharedRing;
 use super::*;
-use anyipc_memory::Map;
-use anyipc_memory::handover::Half;
 
 type Halves = (Sender, Receiver);
 
 fn pair(capacity: usize, in_place: bool) -> (Layout, Halves, Option<Halves>) {
-    growing_pair(capacity, in_place, capacity, false)
+    resizing_pair(capacity, in_place, capacity, false)
 }
 
-fn growing_pair(
+fn resizing_pair(
     capacity: usize,
     in_place: bool,
     limit: usize,
@@ -73,7 +73,7 @@ fn a_dead_peer_is_gone_after_the_last_message() {
     let (_, (mut send_a, mut recv_a), b) = pair(4096, false);
     let (mut send_b, recv_b) = b.unwrap();
     send_b.try_send(Flags::NONE, b"last words").unwrap();
-    // What a kill does: the socket closes, nobody sets a closing mark.
+    // As a kill does: the socket closes, and no state word says CLOSED.
     send_b.abandon();
     recv_b.abandon();
     assert_eq!(bytes(&mut recv_a).unwrap(), b"last words");
@@ -101,7 +101,7 @@ fn an_orderly_end_is_closed_not_gone() {
 }
 
 #[test]
-fn arming_after_the_news_does_not_sleep() {
+fn arming_after_a_wake_up_does_not_sleep() {
     let (_, (_send_a, mut recv_a), b) = pair(4096, false);
     let (mut send_b, _recv_b) = b.unwrap();
     assert_eq!(recv_a.arm(Waiter::Thread).unwrap(), Armed::Park);
@@ -110,7 +110,7 @@ fn arming_after_the_news_does_not_sleep() {
     recv_a.park(Duration::from_secs(20));
     assert!(
         start.elapsed() < Duration::from_secs(10),
-        "the sender took the flag, so the futex differs"
+        "the sender took the flag, so the word differs"
     );
     assert_eq!(recv_a.arm(Waiter::Thread).unwrap(), Armed::Ready);
 }
@@ -123,7 +123,7 @@ fn a_sender_that_sleeps_gets_more_room_and_loses_nothing() {
 }
 
 fn fill_and_receive(spares: bool) {
-    let (_, (mut sender, _recv), b) = growing_pair(4096, false, 1 << 20, spares);
+    let (_, (mut sender, _recv), b) = resizing_pair(4096, false, 1 << 20, spares);
     let (_send, mut receiver) = b.unwrap();
     let max = sender.max_frame();
     let message = |i: u32| i.to_le_bytes().repeat(i as usize % (max / 4));
@@ -160,11 +160,11 @@ fn fill_and_receive(spares: bool) {
     assert_eq!(bytes(&mut receiver).unwrap_err().kind(), ErrorKind::Closed);
 }
 
-/// Nobody receives, and still there is as much room as a socket has.
+/// Without a receive there is as much room as in a socket's buffer.
 #[test]
 fn a_full_ring_goes_on_in_the_spare_array_at_once() {
     for limit in [4096, 1 << 20] {
-        let (_, (mut sender, _recv), b) = growing_pair(4096, false, limit, limit > 4096);
+        let (_, (mut sender, _recv), b) = resizing_pair(4096, false, limit, limit > 4096);
         let (_send, mut receiver) = b.unwrap();
         let message = |i: u32| vec![i as u8; 500];
         let sent =
@@ -181,9 +181,9 @@ fn a_full_ring_goes_on_in_the_spare_array_at_once() {
 /// The receiver has no descriptor or no memory left: the ring stays small, the channel whole.
 #[test]
 fn an_offer_that_is_declined_changes_nothing() {
-    let (_, (mut sender, _recv), b) = growing_pair(4096, false, 1 << 20, false);
+    let (_, (mut sender, _recv), b) = resizing_pair(4096, false, 1 << 20, false);
     let (_send, mut receiver) = b.unwrap();
-    receiver.refuse_offers();
+    receiver.decline_offers();
     let (mut sent, mut received) = (0u32, 0u32);
     for _ in 0..200 {
         while sender.try_send(Flags::NONE, &sent.to_le_bytes()).is_ok() {
@@ -225,9 +225,9 @@ fn a_slow_sender_does_not_send_into_the_void() {
     assert_eq!(sender.try_send(Flags::NONE, b"void").unwrap_err().kind(), ErrorKind::PeerGone);
 }
 
-/// Not even one in haste, whose receiver died awake.
+/// Not even one on the fast path, with a receiver that died awake.
 #[test]
-fn a_sender_in_haste_that_pauses_does_not_send_into_the_void() {
+fn a_sender_on_the_fast_path_that_pauses_does_not_send_into_the_void() {
     let (_, (mut sender, _recv), b) = pair(1 << 16, false);
     let (peer, mut receiver) = b.unwrap();
     for _ in 0..200 {
@@ -242,7 +242,7 @@ fn a_sender_in_haste_that_pauses_does_not_send_into_the_void() {
 
 #[test]
 fn a_move_without_memory_is_corrupt() {
-    let (_, (sender, _recv), b) = growing_pair(4096, false, 1 << 20, false);
+    let (_, (sender, _recv), b) = resizing_pair(4096, false, 1 << 20, false);
     let (_send, mut receiver) = b.unwrap();
     sender.move_to_nowhere();
     for _ in 0..3 {
@@ -250,14 +250,15 @@ fn a_move_without_memory_is_corrupt() {
     }
 }
 
-/// The position's low bits stand in the header: with as many lines, one array of offers serves every lap.
+/// The header holds the low bits of the position: with 2^16 lines, one array of offers is valid in
+/// each lap.
 #[test]
 fn an_array_full_of_offers_ends_with_the_second() {
     const CAPACITY: usize = 4 << 20;
     let (done, ended) = std::sync::mpsc::channel();
     let test = move || {
         let (layout, (_send, mut receiver), _peer) =
-            growing_pair(CAPACITY, false, 2 * CAPACITY, false);
+            resizing_pair(CAPACITY, false, 2 * CAPACITY, false);
         for line in 0..layout.to_owner.lines() {
             layout.to_owner.header(line).store(3 << 40 | line << 48, Ordering::Relaxed);
         }
@@ -271,14 +272,15 @@ fn an_array_full_of_offers_ends_with_the_second() {
 
 #[test]
 fn an_offer_beside_an_offer_is_corrupt() {
-    let (_, (mut sender, _recv), b) = growing_pair(4096, false, 1 << 20, true);
+    let (_, (mut sender, _recv), b) = resizing_pair(4096, false, 1 << 20, true);
     let (_send, mut receiver) = b.unwrap();
     sender.offer_beside_an_offer();
     assert!(bytes(&mut receiver).unwrap_err().is_would_block(), "the first one was accepted");
     assert_eq!(bytes(&mut receiver).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
-/// What the closure has written stays as it is while it reads it again, whatever the peer does to the ring.
+/// What the closure has written stays as it is while it reads it again, even if the peer writes the
+/// ring.
 #[test]
 fn a_frame_is_written_where_the_peer_cannot_change_it() {
     for in_place in [false, true] {
@@ -319,31 +321,31 @@ fn a_waker_may_use_the_channel() {
     assert_eq!(nested.1.load(Ordering::Relaxed), 1);
 }
 
-/// A task that slept before leaves old bells on the socket. Its reactor hears each new one all the same, however long
-/// that goes on and whichever half sleeps, and then the hang-up.
+/// A task that slept before leaves old doorbell bytes on the socket. Its reactor sees each new one
+/// all the same, however long that goes on and whichever half sleeps, and then the hang-up.
 #[test]
-fn each_bell_is_heard_beside_old_ones() {
+fn each_doorbell_byte_is_seen_beside_old_ones() {
     let (_, (mut send_a, mut recv_a), b) = pair(4096, false);
     let (mut send_b, mut recv_b) = b.unwrap();
-    let heard = edges(&recv_a);
+    let saw_edge = edges(&recv_a);
     for round in 0..2000 {
         assert_eq!(recv_a.rearm(Waker::noop()).unwrap(), Armed::Source(Interest::Readable));
-        send_b.try_send(Flags::NONE, b"news").unwrap();
-        assert!(heard(), "round {round}");
-        assert_eq!(bytes(&mut recv_a).unwrap(), b"news");
+        send_b.try_send(Flags::NONE, b"message").unwrap();
+        assert!(saw_edge(), "round {round}");
+        assert_eq!(bytes(&mut recv_a).unwrap(), b"message");
     }
     while send_a.try_send(Flags::NONE, &[0; 900]).is_ok() {}
     for round in 0..2000 {
         assert_eq!(send_a.rearm(Waker::noop()).unwrap(), Armed::Source(Interest::Readable));
         while bytes(&mut recv_b).is_ok() {}
-        assert!(heard(), "round {round}");
+        assert!(saw_edge(), "round {round}");
         while send_a.try_send(Flags::NONE, &[0; 900]).is_ok() {}
     }
     assert_eq!(recv_a.rearm(Waker::noop()).unwrap(), Armed::Source(Interest::Readable));
     send_b.abandon();
     recv_b.abandon();
-    assert!(heard());
-    // Once it was told of something, a task arms in full.
+    assert!(saw_edge());
+    // After an event a task arms in full.
     while recv_a.arm(Waiter::Task(Waker::noop())).unwrap() != Armed::Ready {}
     assert_eq!(bytes(&mut recv_a).unwrap_err().kind(), ErrorKind::PeerGone);
 }
@@ -364,8 +366,8 @@ fn edges(half: &dyn Wait) -> impl Fn() -> bool + use<> {
 fn scribble(ring: &SharedRing, word: u64, place: u64) {
     match place % 4 {
         0 => ring.head().store(word, Ordering::Relaxed),
-        1 => ring.consumer().store(word as u32, Ordering::Relaxed),
-        2 => ring.producer().store(word as u32, Ordering::Relaxed),
+        1 => ring.consumer_state().store(word as u32, Ordering::Relaxed),
+        2 => ring.producer_state().store(word as u32, Ordering::Relaxed),
         _ => ring.header(place / 4).store(word, Ordering::Relaxed),
     }
 }
@@ -375,10 +377,11 @@ proptest! {
     #[test]
     fn scribbling_ends_in_an_error_not_in_a_crash(
         writes in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<usize>()), 1..60),
-        near in any::<bool>(), in_place in any::<bool>(), grows in any::<bool>(),
+        near in any::<bool>(), in_place in any::<bool>(), resizes in any::<bool>(),
     ) {
-        let limit = if grows { 1 << 20 } else { 4096 };
-        let (layout, (mut sender, mut receiver), peer) = growing_pair(4096, in_place, limit, grows);
+        let limit = if resizes { 1 << 20 } else { 4096 };
+        let (layout, (mut sender, mut receiver), peer) =
+            resizing_pair(4096, in_place, limit, resizes);
         let spares = layout.spares.into_iter().flatten();
         let rings: Vec<_> = [layout.to_opener, layout.to_owner].into_iter().chain(spares).collect();
         for (mut word, place, ring) in writes {
@@ -388,10 +391,14 @@ proptest! {
             }
             scribble(&rings[ring % rings.len()], word, place);
             for _ in 0..3 {
-                if let Err(error) = receiver.try_recv_with(&mut |_, frame| assert!(frame.len() <= limit)) {
+                let mut read = |_: Flags, frame: &[u8]| assert!(frame.len() <= limit);
+                if let Err(error) = receiver.try_recv_with(&mut read) {
                     prop_assert!(matches!(
                         error.kind(),
-                        ErrorKind::WouldBlock | ErrorKind::Corrupt | ErrorKind::Closed | ErrorKind::PeerGone
+                        ErrorKind::WouldBlock
+                            | ErrorKind::Corrupt
+                            | ErrorKind::Closed
+                            | ErrorKind::PeerGone
                     ));
                 }
                 let _ = sender.try_send(Flags::NONE, &[7; 700]);

@@ -1,0 +1,81 @@
+use std::time::{Duration, Instant};
+
+use crate::primitive::{AtomicU32, Ordering};
+use crate::state;
+
+/// Whether the producer fences its publications: while the consumer polls it need not.
+#[derive(Debug)]
+pub(super) struct Fences {
+    mode: Mode,
+    /// Empty looks since the last sleep, [`AWAKE`] at most.
+    looks: u32,
+    /// Empty looks with the ring at `missed_at`, [`PATIENCE`] at most.
+    misses: u32,
+    /// `head` at the last empty look.
+    missed_at: u64,
+}
+
+#[derive(Debug)]
+enum Mode {
+    /// The producer fences, and everything it published without a fence is visible.
+    Fenced,
+    /// `UNFENCED` is set.
+    Unfenced,
+    /// `UNFENCED` is clear since then: what was published before may not be visible yet.
+    FencedSince(Instant),
+}
+
+/// After this many empty looks without a sleep `UNFENCED` is worth setting;
+const AWAKE: u32 = 32;
+/// after this many at one position, some microseconds, no longer.
+const PATIENCE: u32 = 128;
+/// How long a record that was published without a fence may stay invisible, generously.
+const GRACE: Duration = Duration::from_micros(20);
+
+impl Fences {
+    pub(super) fn new() -> Self {
+        Self { mode: Mode::Fenced, looks: 0, misses: 0, missed_at: 0 }
+    }
+
+    /// Nothing was found at `head`: whether the producer should fence depends on how long that
+    /// lasts.
+    pub(super) fn note_empty(&mut self, own_state: &AtomicU32, head: u64) {
+        if self.missed_at != head {
+            (self.missed_at, self.misses) = (head, 0);
+        }
+        if self.misses == PATIENCE {
+            return self.demand(own_state);
+        }
+        self.misses += 1;
+        if self.looks < AWAKE {
+            self.looks += 1;
+        } else if !matches!(self.mode, Mode::Unfenced) {
+            // Relaxed: a producer that sees it late fences in vain.
+            own_state.fetch_or(state::UNFENCED, Ordering::Relaxed);
+            self.mode = Mode::Unfenced;
+        }
+    }
+
+    fn demand(&mut self, own_state: &AtomicU32) {
+        if matches!(self.mode, Mode::Unfenced) {
+            // SeqCst: not after the clock is read. A producer that still saw the bit has its record
+            // in its store buffer by now; `GRACE` later the record is visible.
+            own_state.fetch_and(!state::UNFENCED, Ordering::SeqCst);
+            self.mode = Mode::FencedSince(Instant::now());
+        }
+    }
+
+    /// Before a sleep: makes the producer fence from now on. False if something that was published
+    /// without a fence may still be invisible: look again.
+    pub(super) fn may_sleep(&mut self, own_state: &AtomicU32) -> bool {
+        self.looks = 0;
+        self.demand(own_state);
+        match self.mode {
+            Mode::FencedSince(since) if since.elapsed() < GRACE => false,
+            _ => {
+                self.mode = Mode::Fenced;
+                true
+            }
+        }
+    }
+}
