@@ -1,5 +1,5 @@
-//! A named block made, opened by its name, and given up by both, over each transport that has blocks. Its memory is
-//! not touched.
+//! A named block created, opened by its name and closed by both, over each transport that has
+//! blocks. Its memory is not touched.
 //!
 //! `cargo bench --bench block`
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]

@@ -1,4 +1,5 @@
-//! Values to bytes and back, by each codec that is compiled in: a small record, and a list of a thousand of them.
+//! Values to bytes and back, by each codec that is compiled in: a small record, and a list of a
+//! thousand.
 //!
 //! `cargo bench --bench codec --all-features`
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]

@@ -1,4 +1,4 @@
-//! A connection from another process, accepted and closed again, over each transport.
+//! A connection from another process, accepted and closed, over each transport.
 //!
 //! `cargo bench --bench connect`
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
@@ -25,7 +25,7 @@ fn benches(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The time in which the other side connects and leaves so often.
+/// The time in which the peer connects and leaves this often.
 fn accept(owner: &Endpoint, control: &mut Connection<Channel>, count: u64) -> Duration {
     let start = Instant::now();
     control.tell(count);

@@ -1,5 +1,5 @@
-//! What choosing a transport at run time costs: the same message sent and received by one thread, through
-//! the transport's own types (static), through boxed traits (dyn), and through the facade.
+//! The cost of choosing a transport at run time: the same message sent and received by one thread,
+//! through the transport's own types (static), through boxed traits (dyn), and through the facade.
 //!
 //! `cargo bench --bench dispatch`
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
@@ -20,7 +20,8 @@ use criterion::{Criterion, Throughput};
 
 const SIZE: usize = 64;
 
-/// Both ends of the transport's own types: one sender, and the receiver of the other end.
+/// In the transport's own types: a sender, the receiver of the other end, and the rest, which keeps
+/// both alive.
 fn ends<T: Transport>(
     transport: &T,
     name: &str,
@@ -58,7 +59,7 @@ fn pass<S: SendHalf + ?Sized, R: RecvHalf + ?Sized>(
 ) {
     sender.try_send(Flags::NONE, message).unwrap();
     let mut read = |_, message: &[u8]| assert_eq!(black_box(message).len(), SIZE);
-    // The kernel may take its time.
+    // The kernel may deliver later.
     while let Err(error) = receiver.try_recv_with(&mut read) {
         assert!(error.is_would_block(), "{error}");
     }

@@ -1,5 +1,5 @@
-//! Messages to one inbox from 1, 10 and 100 channels of another process, over each transport: what a message costs as
-//! the number of those grows that could send.
+//! Messages to one inbox from 1, 10 and 100 channels of another process, over each transport: the
+//! cost of a message as the number of possible senders grows.
 //!
 //! `cargo bench --bench inbox_fan_in`
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a bench fails by panicking")]
@@ -39,7 +39,7 @@ fn benches(criterion: &mut Criterion) {
     }
 }
 
-/// The time in which so many messages are sent and received.
+/// The time in which this many messages are sent and received.
 fn receive(inbox: &mut Inbox, control: &mut Connection<Channel>, count: u64) -> Duration {
     let start = Instant::now();
     control.tell(count);

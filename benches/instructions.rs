@@ -1,14 +1,15 @@
-//! How many instructions one message costs its sender and its receiver, through the facade by address.
+//! The instructions that one message costs its sender and its receiver, through the facade by
+//! address.
 //!
-//! `benches/instructions.sh` runs this under valgrind, which counts what happens inside of [`sends`] and
-//! [`receives`] and nothing else; the counts do not depend on what else the machine does.
+//! `benches/instructions.sh` runs this under valgrind, which counts inside of [`sends`] and
+//! [`receives`] only. The counts do not depend on other programs.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 use std::hint::black_box;
 
 use anyipc::Channel;
 
-/// Both ends belong to one thread, so a round is what the ring holds.
+/// Messages of a round: the ring holds them all, because both ends belong to one thread.
 const ROUND: usize = 200;
 const ROUNDS: usize = 50;
 

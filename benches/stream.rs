@@ -1,13 +1,13 @@
-//! Messages to another process, one after the other, over each transport. The clock stops when the receiver
-//! has confirmed the last one.
+//! Messages to another process, as fast as they are taken, over each transport. The clock stops
+//! when the receiver has confirmed the last one.
 //!
 //! `cargo bench --bench stream`
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
 mod support;
 
+use anyipc_measure::pattern::stream::pour;
 use criterion::{BenchmarkId, Criterion, Throughput};
-use support::pattern::stream::pour;
 use support::peer::{Connection, Role};
 
 fn benches(criterion: &mut Criterion) {

@@ -1,4 +1,4 @@
-//! What the benches share: the peer, and the same checked messages as those of `anyipc bench`.
+//! What the benches share: subjects, and the peer.
 #![allow(dead_code, reason = "not every bench uses everything")]
 #![allow(
     clippy::unwrap_used,
@@ -7,16 +7,7 @@
     reason = "a bench fails by panicking"
 )]
 
-#[path = "../../cli/src/bench/channel.rs"]
-pub(crate) mod channel;
-#[path = "../../cli/src/bench/link.rs"]
-pub(crate) mod link;
-pub(crate) mod pattern;
-#[path = "../../cli/src/bench/payload.rs"]
-#[allow(unused_imports, reason = "its tests run with the command line")]
-pub(crate) mod payload;
 pub(crate) mod peer;
-mod pin;
 
 use std::time::Duration;
 
@@ -33,7 +24,7 @@ pub(crate) const FAN_IN_SIZE: usize = 64;
 pub(crate) struct Subject {
     /// Its scheme.
     pub(crate) scheme: &'static str,
-    /// It reaches another process; otherwise the peer is a thread.
+    /// True if it reaches another process; otherwise the peer is a thread.
     pub(crate) across: bool,
 }
 

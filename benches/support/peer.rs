@@ -1,40 +1,41 @@
-//! The other side: this executable again, or a thread for a transport that reaches no other process.
+//! The peer: this program again, or a thread for a transport that reaches no other process.
 
-use std::process::{Child, Command};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyipc::{Channel, Endpoint};
+use anyipc_measure::Result;
+use anyipc_measure::channel::ChannelLink;
+use anyipc_measure::cores::{Pinning, pin};
+use anyipc_measure::link::Handling;
+use anyipc_measure::pattern::{round_trip, stream};
+use anyipc_measure::payload::Coverage;
+use anyipc_measure::process::Second;
 
 use super::Subject;
-use super::channel::ChannelLink;
-use super::link::{Failure, Handling};
-use super::pattern::{round_trip, stream};
-use super::payload::Verify;
-use super::pin::{cores, pin};
 
-/// Holds what the second process does: core (or `-`), role, number, address.
-const ORDER: &str = "ANYIPC_BENCH_PEER";
+/// The first word of the second process; core (or `-`), role, number and address follow.
+const PEER: &str = "anyipc-bench-peer";
 
 /// Messages are written and read in place.
-const HANDLING: Handling = Handling { verify: Verify::Full, in_place: true };
+const HANDLING: Handling = Handling { in_place: true, ..Handling::checking(Coverage::Full) };
 
-/// The cores of the two sides.
-static CORES: LazyLock<Option<[usize; 2]>> = LazyLock::new(cores);
+/// The cores of the two sides, chosen before this process is pinned to one.
+static CORES: LazyLock<Option<Pinning>> = LazyLock::new(Pinning::choose);
 
-/// What the other side does.
+/// What the peer does.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Role {
     /// Answers each message of this size.
     Answer(usize),
     /// Takes all messages of this size and confirms the last.
     Drain(usize),
-    /// First receives an address, then, again and again, how often to connect to it and to leave.
+    /// Receives an address; then, repeatedly, how often to connect to it and leave.
     Connect,
-    /// First receives an address and connects so often, then receives, again and again, how many messages to send
-    /// over these channels in turn.
+    /// Receives an address and connects this often; then receives, repeatedly, how many messages to
+    /// send over these channels in turn.
     Send(usize),
 }
 
@@ -58,7 +59,7 @@ impl Role {
     }
 }
 
-/// A channel to the other side, which ends with it.
+/// A channel to the peer, which ends with it.
 pub(crate) struct Connection<C> {
     pub(crate) channel: C,
     /// Dropped after the channel.
@@ -66,21 +67,20 @@ pub(crate) struct Connection<C> {
 }
 
 impl Connection<Channel> {
-    /// Starts the other side, on a core of its own, and connects it.
+    /// Starts the peer, on a core of its own, and connects it.
     pub(crate) fn new(subject: &Subject, role: Role) -> Self {
         let owner = owner(subject);
         let url = owner.address().to_string();
-        let core = CORES.map(|[first, second]| {
-            pin(first);
-            second
+        let core = CORES.map(|Pinning { driver, peer }| {
+            pin(driver);
+            peer
         });
         let peer = if subject.across {
             let core = core.map_or("-".to_owned(), |core| core.to_string());
-            let order = format!("{core} {} {url}", role.words());
-            let program = std::env::current_exe().unwrap();
-            Peer(Some(Kind::Process(Command::new(program).env(ORDER, order).spawn().unwrap())))
+            let order = format!("{PEER} {core} {} {url}", role.words());
+            Peer::Process(Second::start(order.split(' ')).unwrap())
         } else {
-            Peer(Some(Kind::Thread(thread::spawn(move || work(role, core, &url).unwrap()))))
+            Peer::Thread(Some(thread::spawn(move || work(role, core, &url).unwrap())))
         };
         Self { channel: owner.accept_timeout(Duration::from_secs(10)).unwrap(), _peer: peer }
     }
@@ -90,13 +90,13 @@ impl Connection<Channel> {
         Connection { channel: ChannelLink::new(self.channel, HANDLING), _peer: self._peer }
     }
 
-    /// Tells the other side's role a number.
+    /// Tells the peer's role a number.
     pub(crate) fn tell(&mut self, number: u64) {
         self.channel.send(&number.to_le_bytes()).unwrap();
     }
 }
 
-/// Owns a name that nobody else has.
+/// Owns a new name.
 pub(crate) fn owner(subject: &Subject) -> Endpoint {
     static SERIAL: AtomicU32 = AtomicU32::new(0);
     let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
@@ -107,46 +107,39 @@ pub(crate) fn owner(subject: &Subject) -> Endpoint {
     anyipc::create(url).unwrap()
 }
 
-enum Kind {
-    Process(Child),
-    Thread(JoinHandle<()>),
+/// Dropping it waits for the peer's end.
+enum Peer {
+    Process(Second),
+    Thread(Option<JoinHandle<()>>),
 }
-
-/// Who is there. Dropping it waits for its end.
-struct Peer(Option<Kind>);
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        match self.0.take() {
-            Some(Kind::Process(mut child)) => {
-                // After a panic it may still wait for what never comes.
-                if thread::panicking() {
-                    let _ = child.kill();
-                }
-                let status = child.wait();
-                assert!(
-                    thread::panicking() || status.is_ok_and(|s| s.success()),
-                    "the peer failed"
-                );
+        match self {
+            Self::Process(second) => {
+                let succeeded = second.end().is_ok_and(|status| status.success());
+                assert!(thread::panicking() || succeeded, "the peer failed");
             }
-            Some(Kind::Thread(thread)) if !thread::panicking() => thread.join().unwrap(),
-            Some(Kind::Thread(_)) | None => {}
+            Self::Thread(thread) if !thread::panicking() => thread.take().unwrap().join().unwrap(),
+            Self::Thread(_) => {}
         }
     }
 }
 
-/// Does what the environment orders; false if that is nothing.
+/// Does the work of a peer if this process is one; false if not.
 pub(crate) fn serve() -> bool {
-    let Ok(order) = std::env::var(ORDER) else { return false };
-    let mut words = order.splitn(4, ' ');
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() != Some(PEER) {
+        return false;
+    }
     let mut word = || words.next().unwrap();
     let core = word().parse().ok();
-    let role = Role::from_words(word(), word().parse().unwrap());
-    work(role, core, word()).unwrap();
+    let role = Role::from_words(&word(), word().parse().unwrap());
+    work(role, core, &word()).unwrap();
     true
 }
 
-fn work(role: Role, core: Option<usize>, url: &str) -> Result<(), Failure> {
+fn work(role: Role, core: Option<usize>, url: &str) -> Result<()> {
     if let Some(core) = core {
         pin(core);
     }
@@ -170,8 +163,9 @@ fn work(role: Role, core: Option<usize>, url: &str) -> Result<(), Failure> {
         }
         Role::Send(channels) => {
             let target = String::from_utf8(channel.recv()?)?;
-            let mut channels =
-                (0..channels).map(|_| anyipc::connect(&target)).collect::<Result<Vec<_>, _>>()?;
+            let mut channels = (0..channels)
+                .map(|_| anyipc::connect(&target))
+                .collect::<anyipc::Result<Vec<_>>>()?;
             let mut turn = 0;
             while let Some(count) = told(&mut channel)? {
                 for _ in 0..count {
@@ -184,8 +178,8 @@ fn work(role: Role, core: Option<usize>, url: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The next number, or nothing at the end.
-fn told(channel: &mut Channel) -> Result<Option<u64>, Failure> {
+/// The next number. `None` at the end.
+fn told(channel: &mut Channel) -> Result<Option<u64>> {
     match channel.recv() {
         Ok(number) => Ok(Some(u64::from_le_bytes(number.as_slice().try_into()?))),
         Err(error) if error.kind() == anyipc::ErrorKind::Closed => Ok(None),

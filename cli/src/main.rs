@@ -1,6 +1,5 @@
 //! The `anyipc` command.
-// But for `bench::sys::linux::bare::memory`.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod args;
 mod bench;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Result;
+use anyipc_measure::Result;
 
 const HELP: &str = "\
 usage: benches/others/run [--quick] [--reps N] [--only WORDS] [--list]

@@ -1,26 +1,28 @@
-//! One measurement, as the programs that do it are told.
+//! One measurement, in the words for the programs that do it.
 
-use crate::Result;
+use anyipc_measure::Result;
+use anyipc_measure::link::Handling;
+use anyipc_measure::payload::Coverage;
 
-/// How many messages a batch has.
+/// Messages of a batch.
 pub(crate) const BATCH: u64 = 64;
-/// How many send at the same time in [`Pattern::Senders`].
+/// Senders of [`Pattern::Senders`].
 pub(crate) const SENDERS: u64 = 4;
 
-/// Who says what when.
+/// The pattern of traffic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pattern {
     /// A message there and one of the same length back.
     RoundTrip,
     /// Messages one way, as fast as they go.
     Stream,
-    /// The same, of whose cache lines only one word each is written.
+    /// The same, with one word of each cache line written.
     Words,
-    /// The same, handed over [`BATCH`] at a time.
+    /// The same, sent [`BATCH`] at a time.
     Batch,
-    /// The same from [`SENDERS`] processes, which share a core.
+    /// The same from [`SENDERS`] processes on one core.
     Senders,
-    /// Making something and taking it away again.
+    /// Something created and removed.
     Cost,
 }
 
@@ -44,9 +46,9 @@ impl Pattern {
 /// One measurement.
 #[derive(Debug, Clone)]
 pub(crate) struct Job {
-    /// Who is measured.
+    /// The contender's name.
     pub(crate) contender: String,
-    /// In which way: each contender has its own words.
+    /// A contender's own words.
     pub(crate) variant: String,
     pub(crate) pattern: Pattern,
     /// Length of each message, in bytes: whole cache lines.
@@ -58,19 +60,25 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// How links handle its messages. Receivers read a word of each cache line.
+    pub(crate) fn handling(&self) -> Handling {
+        let written = if self.pattern == Pattern::Words { Coverage::Line } else { Coverage::Full };
+        Handling { written, checked: Coverage::Line, in_place: false }
+    }
+
     /// All messages.
     pub(crate) fn total(&self) -> u64 {
         self.warm + self.count
     }
 
-    /// What programs are told after their own name.
+    /// The arguments of a program after its own name.
     pub(crate) fn words(&self) -> Vec<String> {
         let Self { variant, pattern, size, warm, count, .. } = self;
         let numbers = [*size as u64, *warm, *count].map(|number| number.to_string());
         [vec![variant.clone(), pattern.word().to_owned()], numbers.to_vec()].concat()
     }
 
-    /// The contender's name, then [`words`](Self::words), then a place if there is one.
+    /// From the contender's name, [`words`](Self::words), and a place if there is one.
     pub(crate) fn from_words(words: &[String]) -> Result<(Self, Option<&str>)> {
         let [contender, variant, pattern, size, warm, count, place @ ..] = words else {
             return Err("not a measurement".into());

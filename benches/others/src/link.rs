@@ -1,28 +1,16 @@
-//! The two sides of a measurement over anything that blocks: what they do, and how the second one comes and goes.
+//! What both sides of a measurement do over a link that blocks.
 
-use std::io::{self, Read};
-use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use crate::Result;
+use anyipc_measure::Result;
+use anyipc_measure::link::{Link, left_early};
+use anyipc_measure::pattern::round_trip::trip;
+use anyipc_measure::payload::{ANY, Received};
+
 use crate::job::{BATCH, Job, Pattern, SENDERS};
 
-/// One end of what carries checked messages.
-pub(crate) trait Link {
-    /// Writes and sends message `number`.
-    fn send(&mut self, number: u64) -> Result<()>;
-
-    /// Writes and sends [`BATCH`] messages, numbered from `first`, together.
-    fn send_batch(&mut self, first: u64) -> Result<()> {
-        (first..first + BATCH).try_for_each(|number| self.send(number))
-    }
-
-    /// Waits for a message and checks that it is this one, or any.
-    fn receive(&mut self, number: Option<u64>) -> Result<()>;
-}
-
-/// What the first process does: the nanoseconds that a message, or a round trip, takes. Streams are timed where they
-/// arrive.
+/// The first process: the nanoseconds that a message, or a round trip, takes. Streams are timed
+/// where they arrive.
 pub(crate) fn time(link: &mut impl Link, job: &Job) -> Result<f64> {
     (0..job.warm).try_for_each(|number| step(link, job, number))?;
     let start = Instant::now();
@@ -33,48 +21,32 @@ pub(crate) fn time(link: &mut impl Link, job: &Job) -> Result<f64> {
 #[inline]
 fn step(link: &mut impl Link, job: &Job, number: u64) -> Result<()> {
     match job.pattern {
-        Pattern::RoundTrip => link.send(number).and_then(|()| link.receive(Some(number))),
-        Pattern::Senders => link.receive(None),
-        _ => link.receive(Some(number)),
+        Pattern::RoundTrip => trip(link, job.size, number, number),
+        Pattern::Senders => take(link, job, ANY),
+        _ => take(link, job, number),
     }
 }
 
-/// What the second process does.
+#[inline]
+fn take(link: &mut impl Link, job: &Job, number: u64) -> Result<()> {
+    match link.receive(job.size, number)? {
+        Received::End => Err(left_early()),
+        _ => Ok(()),
+    }
+}
+
+/// The second process.
 pub(crate) fn serve(link: &mut impl Link, job: &Job) -> Result<()> {
+    let size = job.size;
     let mut numbers = 0..job.total();
     match job.pattern {
         Pattern::RoundTrip => {
-            numbers.try_for_each(|n| link.receive(Some(n)).and_then(|()| link.send(n)))
+            numbers.try_for_each(|n| take(link, job, n).and_then(|()| link.send(size, n)))
         }
         Pattern::Batch => {
-            numbers.step_by(BATCH as usize).try_for_each(|first| link.send_batch(first))
+            numbers.step_by(BATCH as usize).try_for_each(|first| link.send_many(size, first, BATCH))
         }
-        Pattern::Senders => (0..job.total() / SENDERS).try_for_each(|n| link.send(n)),
-        _ => numbers.try_for_each(|n| link.send(n)),
+        Pattern::Senders => (0..job.total() / SENDERS).try_for_each(|n| link.send(size, n)),
+        _ => numbers.try_for_each(|n| link.send(size, n)),
     }
-}
-
-/// The second process. Dropping it dismisses it and waits until it has gone.
-pub(crate) struct Second(Child);
-
-impl Second {
-    /// Starts this program again, which finds the first side at `place`.
-    pub(crate) fn start(job: &Job, place: &str) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("second").arg(&job.contender).args(job.words()).arg(place);
-        Ok(Self(command.stdin(Stdio::piped()).spawn()?))
-    }
-}
-
-impl Drop for Second {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        // What it has to say it has said.
-        let _ = self.0.wait();
-    }
-}
-
-/// Waits, in the second process, for the first one to let it go, or to die.
-pub(crate) fn until_dismissed() {
-    let _ = io::stdin().read(&mut [0]);
 }

@@ -4,20 +4,21 @@
 
 mod args;
 mod contenders;
-mod cores;
 mod job;
 mod link;
 mod measure;
-mod payload;
 mod plan;
 mod table;
 
 use std::process::ExitCode;
 
-/// Anything that goes wrong.
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
-/// What may go wrong.
-pub(crate) type Result<T> = std::result::Result<T, Failure>;
+use anyipc_measure::process::until_dismissed;
+use anyipc_measure::{Result, cores};
+
+use crate::job::Job;
+
+/// Holds the numbers of the two cores, for all processes of a measurement.
+pub(crate) const CORES: &str = "OTHERS_CORES";
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures everything that is asked for and prints the table.
+/// Measures the rows that are asked for and prints the table.
 fn compare(args: &args::Args) -> Result<()> {
     let rows: Vec<_> = plan::rows().into_iter().filter(|row| args.wants(&row.title())).collect();
     if rows.is_empty() {
@@ -52,17 +53,24 @@ fn compare(args: &args::Args) -> Result<()> {
 
 /// One measurement: this process takes the time and starts the other side.
 fn first(words: &[String]) -> Result<()> {
-    let (job, _) = job::Job::from_words(words)?;
-    cores::pin(0)?;
+    let (job, _) = Job::from_words(words)?;
+    pin(0)?;
     println!("{}", contenders::first(&job)?);
     Ok(())
 }
 
 /// The other side of a measurement.
 fn second(words: &[String]) -> Result<()> {
-    let (job, place) = job::Job::from_words(words)?;
-    cores::pin(1)?;
+    let (job, place) = Job::from_words(words)?;
+    pin(1)?;
     contenders::second(&job, place.ok_or("the second process needs a place")?)?;
-    link::until_dismissed();
+    until_dismissed();
     Ok(())
+}
+
+/// Ties the calling thread, and what it starts, to the core of this side.
+pub(crate) fn pin(side: usize) -> Result<()> {
+    let cores = std::env::var(CORES)?;
+    let core = cores.split(',').nth(side).ok_or("no such side")?.parse()?;
+    if cores::pin(core) { Ok(()) } else { Err(format!("core {core} is not allowed").into()) }
 }

@@ -10,13 +10,15 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use anyipc_measure::Result;
+use anyipc_measure::cores::{Pinning, cache_line_round_trip};
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::CORES;
 use crate::args::Args;
 use crate::contenders::PROGRAMS;
 use crate::job::Job;
 use crate::plan::{Contender, Row};
-use crate::{Result, cores};
 
 /// Where `run` puts the programs in C and C++.
 const BIN: &str = "OTHERS_BIN";
@@ -65,7 +67,7 @@ struct Calibrated<'a> {
 
 pub(crate) struct Measuring<'a> {
     args: &'a Args,
-    cores: [usize; 2],
+    cores: Pinning,
     programs: Option<PathBuf>,
 }
 
@@ -73,7 +75,7 @@ impl<'a> Measuring<'a> {
     pub(crate) fn new(args: &'a Args) -> Result<Self> {
         Ok(Self {
             args,
-            cores: cores::allowed()?,
+            cores: Pinning::choose().ok_or("this takes two cores")?,
             programs: std::env::var_os(BIN).map(PathBuf::from),
         })
     }
@@ -135,11 +137,12 @@ impl<'a> Measuring<'a> {
         if backwards {
             order.reverse();
         }
-        let mut lines = vec![cores::distance(self.cores)?];
+        let distance = || cache_line_round_trip(self.cores).ok_or("no cache line was exchanged");
+        let mut lines = vec![distance()?];
         let mut times = vec![0.0; order.len()];
         for (at, one) in order {
             times[at] = self.run(one.contender, size, warm(one.count), one.count)?;
-            lines.push(cores::distance(self.cores)?);
+            lines.push(distance()?);
         }
         let least = lines.iter().copied().fold(f64::INFINITY, f64::min);
         let most = lines.iter().copied().fold(0.0, f64::max);
@@ -185,8 +188,8 @@ impl<'a> Measuring<'a> {
                 again
             }
         };
-        let [first, second] = self.cores;
-        command.args(job.words()).env(cores::CORES, format!("{first},{second}"));
+        let Pinning { driver, peer } = self.cores;
+        command.args(job.words()).env(CORES, format!("{driver},{peer}"));
         let words = format!("{name} {variant} {} {size}", pattern.word());
         let child = command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let (status, said) = watch(child).map_err(|why| format!("{words}: {why}"))?;

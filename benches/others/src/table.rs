@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use anyipc_measure::stats::median;
+
 use crate::measure::{Distance, Measured, Rep};
 use crate::plan::length;
 
@@ -58,12 +60,13 @@ fn by_distance(reps: &[Rep]) -> Vec<(&'static str, Vec<&Rep>)> {
 }
 
 fn figures(at: usize, goal: Option<f64>, cores: &str, reps: &[&Rep]) -> String {
-    let median_of = |of: &dyn Fn(&Rep) -> f64| median(reps.iter().map(|rep| of(rep)).collect());
+    let median_of =
+        |of: &dyn Fn(&Rep) -> f64| median(reps.iter().map(|rep| of(rep))).unwrap_or(f64::NAN);
     let (theirs, ours) = (median_of(&|rep| rep.theirs), median_of(&|rep| rep.ours[at]));
     let ratio = |rep: &Rep| rep.theirs / rep.ours[at];
     let ratios: Vec<_> = reps.iter().map(|rep| ratio(rep)).collect();
     let (least, most) = (fold(&ratios, f64::min), fold(&ratios, f64::max));
-    let times = median(ratios);
+    let times = median(ratios).unwrap_or(f64::NAN);
     let goal = match goal {
         Some(goal) if rounded(times) >= rounded(goal) => format!("{} reached", digits(goal)),
         Some(goal) => format!("{} missed", digits(goal)),
@@ -86,13 +89,6 @@ fn fold(values: &[f64], choose: fn(f64, f64) -> f64) -> f64 {
     values.iter().copied().reduce(choose).unwrap_or(f64::NAN)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let (low, high) =
-        (values.get(values.len().saturating_sub(1) / 2), values.get(values.len() / 2));
-    low.zip(high).map_or(f64::NAN, |(low, high)| (low + high) / 2.0)
-}
-
 /// To the two decimals that a ratio is quoted with.
 fn rounded(value: f64) -> i64 {
     (value * 100.0).round() as i64
@@ -110,13 +106,6 @@ fn digits(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn medians() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(vec![]).is_nan());
-    }
 
     #[test]
     fn repetitions_are_told_apart_by_distance() {

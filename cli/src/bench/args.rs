@@ -1,13 +1,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyipc_measure::baseline::Baseline;
+use anyipc_measure::cores::Pinning;
+use anyipc_measure::payload::{Coverage, MOST_SENDERS};
+use anyipc_measure::wait::Wait;
 use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
 
-use super::carrier::Baseline;
-use super::machine::Pinning;
-use super::payload::{MOST_SENDERS, Verify};
-use super::values::{parse_gap, parse_option, parse_pinning, parse_rate, parse_size, parse_time};
+use super::values::{
+    baseline, coverage, parse_gap, parse_option, parse_pinning, parse_rate, parse_size, parse_time,
+    wait,
+};
 
 const AFTER: &str = "\
 Examples:
@@ -46,12 +49,13 @@ pub(crate) struct Args {
     pub(super) patterns: Vec<Choice>,
 
     /// Only these ways of waiting [default: all; with --quick adaptive]
-    #[arg(long, alias = "wait", value_name = "WAIT", value_delimiter = ',')]
+    #[arg(long, alias = "wait", value_name = "WAIT", value_delimiter = ',', value_parser = wait())]
     pub(super) waits: Vec<Wait>,
 
     /// Measure bare system calls in the same table, all or these; the ratio is then to the fastest of them
     #[arg(
         long, value_name = "BASELINE", value_delimiter = ',', num_args = 0.., require_equals = true,
+        value_parser = baseline(),
         default_missing_values = ["cache-line", "futex", "eventfd", "pipe", "unix", "tcp", "memcpy"]
     )]
     pub(super) compare: Vec<Baseline>,
@@ -79,8 +83,8 @@ pub(crate) struct Args {
     pub(super) in_place: bool,
 
     /// What receivers check besides length and sequence
-    #[arg(long, value_name = "WHAT", default_value = "full")]
-    pub(super) verify: Verify,
+    #[arg(long, value_name = "WHAT", default_value = "full", value_parser = coverage())]
+    pub(super) verify: Coverage,
 
     /// Which copy receivers get, of the transports that know it
     #[arg(long, value_name = "WHOM", value_parser = ["copy", "same-user"])]
@@ -136,30 +140,4 @@ pub(super) enum Choice {
     Stream,
     /// Both of these over queues, of the transports that have them
     Queue,
-}
-
-/// How a call waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Wait {
-    /// Never sleep
-    Spin,
-    /// Spin while answers come quickly, then sleep
-    Adaptive,
-    /// Sleep at once
-    Block,
-}
-
-impl Wait {
-    /// All.
-    pub(super) const ALL: [Self; 3] = [Self::Spin, Self::Adaptive, Self::Block];
-
-    /// As in an address.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Adaptive => "adaptive",
-            Self::Spin => "spin",
-            Self::Block => "block",
-        }
-    }
 }

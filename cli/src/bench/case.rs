@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use anyipc_measure::pattern::Pattern;
+use anyipc_measure::pattern::pace::Pace;
+use anyipc_measure::wait::Wait;
 use serde::{Serialize, Serializer};
 
-use super::args::Wait;
 use super::carrier::Carrier;
-use super::pattern::Pattern;
-use super::pattern::pace::Pace;
 
 /// Who is on the other side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -123,8 +123,9 @@ impl fmt::Display for Case {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use anyipc_measure::baseline::Baseline;
+
     use super::*;
-    use crate::bench::carrier::Baseline;
 
     /// A row of 64 bytes over a channel.
     pub(in crate::bench) fn case(transport: &'static str, pattern: Pattern) -> Case {

@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
+use anyipc_measure::pattern::pace::Pace;
+use anyipc_measure::pattern::{Pattern, Timed};
+use anyipc_measure::stats::{Histogram, median, spread};
 use serde::Serialize;
 
 use super::case::{Case, PeerKind};
 use super::noise::{Foreign, Placement, foreign_share, reasons};
-use super::pattern::pace::Pace;
-use super::pattern::{Pattern, Timed};
-use super::stats::{Histogram, median, spread};
 
 /// A rate is kept by this share of it, which leaves room for the ends of a short measurement.
 const KEPT: f64 = 0.9;
@@ -195,10 +195,12 @@ pub(super) fn rank(measured: Vec<(Case, Vec<Figures>)>, placement: &Placement) -
 
 #[cfg(test)]
 mod tests {
+    use anyipc_measure::wait::Wait;
+
     use super::*;
-    use crate::bench::args::Wait;
-    use crate::bench::carrier::{Baseline, Carrier};
+    use crate::bench::carrier::Carrier;
     use crate::bench::case::tests::{baseline, case};
+    use anyipc_measure::baseline::Baseline;
 
     fn round_trip(nanos: f64) -> Figures {
         Figures { p50_ns: Some(nanos), ..Figures::default() }

@@ -1,39 +1,29 @@
 //! `anyipc bench`: every transport, measured between two processes.
 //!
-//! - `args`, `values`, `plan`, `case`: what is asked for; which rows, how often, how long
-//! - `payload`, `link`: what messages hold and what carries them: `channel`, `queue`, `crowd` (of several senders),
-//!   `memcpy`, `sys::bare`; `carrier` chooses
-//! - `pattern`: which messages go where and what of it is timed, one file per pattern
-//! - `peer`, `process`, `guard`: the other side, as itself and as the driver holds it, and its end
-//! - `meeting`: how both come to their ends; `measure`: one row, once
-//! - `figures`, `stats`, `noise`: what is made of it
-//! - `machine`, `placement`, `sys`: where it ran
-//! - `report`: table, JSON, CSV, Markdown, picture and notes
+//! - `args`, `values`, `plan`, `case`: the command line; which rows, how often, how long
+//! - `setting`: what is the same for all rows
+//! - `carrier`: what carries the messages of a row
+//! - `meeting`: how both sides come to their ends; `peer`, `process`: the other side, and its
+//!   handle in the driver
+//! - `repetition`: measures one row once
+//! - `noise`, `figures`: what disturbed it; medians and ratios
+//! - `report`: table, JSON, CSV, Markdown, picture and notes; `progress`: the bar
+//!
+//! The harness itself is the crate `anyipc-measure`.
 
 mod args;
 mod carrier;
 mod case;
-mod channel;
-mod crowd;
 mod figures;
-mod guard;
-mod link;
-mod machine;
-mod measure;
 mod meeting;
-mod memcpy;
 mod noise;
-mod pattern;
-mod payload;
 mod peer;
-mod placement;
 mod plan;
 mod process;
 mod progress;
-mod queue;
+mod repetition;
 mod report;
-mod stats;
-mod sys;
+mod setting;
 mod values;
 
 use std::io;
@@ -44,18 +34,20 @@ use anyipc::Registry;
 
 pub(crate) use args::Args;
 
+use anyipc_measure::cores::{Pinning, cache_line_round_trip};
+use anyipc_measure::machine::{Machine, clock_cost};
+use anyipc_measure::watchdog::Watchdog;
+
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::output::Output;
 use figures::rank;
-use guard::Guard;
-use machine::{Machine, Pinning, clock_cost};
-use measure::{Bench, Setting};
 use noise::Placement;
-use placement::cache_line_round_trip;
 use plan::Plan;
 use progress::Progress;
+use repetition::Bench;
 use report::{Format, Report, csv, heading, json, markdown, notes, picture, save, table};
+use setting::Setting;
 
 /// Runs the benchmark, or the second process of one.
 ///
@@ -66,7 +58,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         peer::run().map_err(failed)?;
         return Ok(ExitCode::SUCCESS);
     }
-    // Without --json, clap would ask for that, also of who meant a baseline.
+    // Not by clap: it would ask for --json even where a baseline was meant.
     if let Some(word) = args.file.as_deref().filter(|_| !out.json()) {
         let word = word.display();
         return Err(Failure::Usage(format!(
@@ -75,8 +67,13 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     }
     let plan = Plan::new(args, Registry::global())?;
     interrupt::install()?;
-    let guard = Guard::new(out.json()).map_err(failed)?;
-    let report = measure_all(args, &plan, guard, out.quiet())?;
+    let json = out.json();
+    let watchdog = Watchdog::new(move |why| {
+        let failure = failed(why);
+        Output::new(json, false).failure(&failure);
+        std::process::exit(failure.exit_code().into());
+    });
+    let report = measure_all(args, &plan, watchdog.map_err(failed)?, out.quiet())?;
     let files = [
         (&args.file, json::file as Format),
         (&args.csv, csv::file),
@@ -104,8 +101,8 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures. The guard ends with that: who reads the report may take all the time there is.
-fn measure_all(args: &Args, plan: &Plan, guard: Guard, quiet: bool) -> Result<Report> {
+/// Measures all rows. The watchdog ends with that, so that printing the report may take any time.
+fn measure_all(args: &Args, plan: &Plan, watchdog: Watchdog, quiet: bool) -> Result<Report> {
     let started = Instant::now();
     let machine = Machine::look();
     let pinning = if args.no_pin { None } else { args.pin.or_else(Pinning::choose) };
@@ -115,7 +112,7 @@ fn measure_all(args: &Args, plan: &Plan, guard: Guard, quiet: bool) -> Result<Re
         )));
     }
     let setting = Setting::new(args, pinning, clock_cost());
-    let mut bench = Bench::new(Registry::global(), &guard, setting);
+    let mut bench = Bench::new(Registry::global(), &watchdog, setting);
     let mut measured: Vec<_> = plan.cases.iter().map(|case| (case.clone(), Vec::new())).collect();
     let progress = Progress::new(plan, quiet);
     let place = || pinning.and_then(cache_line_round_trip);
@@ -145,6 +142,6 @@ fn measure_all(args: &Args, plan: &Plan, guard: Guard, quiet: bool) -> Result<Re
     Ok(Report { machine, setting, placement, repetitions, repetition: plan.repetition(), rows })
 }
 
-fn failed(why: link::Failure) -> Failure {
+fn failed(why: anyipc_measure::Failure) -> Failure {
     Failure::Io("the benchmark failed".into(), io::Error::other(why))
 }

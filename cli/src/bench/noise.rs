@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use anyipc_measure::cores::{Pinning, allowed_cores};
+use anyipc_measure::cpu::busy_time;
 use serde::Serialize;
-
-use super::machine::Pinning;
-use super::report::half;
-use super::sys;
 
 /// A share of foreign CPU time that is too much.
 const FOREIGN: f64 = 0.05;
@@ -37,15 +35,15 @@ pub(super) struct Foreign {
 impl Watch {
     /// The cores of the two sides, or all if they are not pinned.
     pub(super) fn begin(pinning: Option<Pinning>) -> Self {
-        let mut cores = pinning.map_or_else(sys::allowed_cores, |p| vec![p.driver, p.peer]);
+        let mut cores = pinning.map_or_else(allowed_cores, |p| vec![p.driver, p.peer]);
         cores.dedup();
-        let busy = sys::busy_time(&cores);
+        let busy = busy_time(&cores);
         Self { cores, busy, started: Instant::now() }
     }
 
     /// `own` is what both sides used meanwhile.
     pub(super) fn end(self, own: Duration) -> Option<Foreign> {
-        let busy = sys::busy_time(&self.cores)?.checked_sub(self.busy?)?;
+        let busy = busy_time(&self.cores)?.checked_sub(self.busy?)?;
         let of = self.started.elapsed().as_secs_f64() * self.cores.len() as f64;
         Some(Foreign { used: busy.as_secs_f64() - own.as_secs_f64(), of })
     }
@@ -104,6 +102,12 @@ pub(super) fn reasons(
         }
     }
     reasons
+}
+
+/// Half of this range, in percent.
+pub(super) fn half(range: f64) -> String {
+    let percent = range * 50.0;
+    if percent < 999.5 { format!("{percent:.0}") } else { ">999".into() }
 }
 
 #[cfg(test)]

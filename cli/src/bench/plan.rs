@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use anyipc::transport::{COMMON_KEYS, DynTransport};
 use anyipc::{Capabilities, Registry};
+use anyipc_measure::baseline::Baseline;
+use anyipc_measure::pattern::Pattern;
+use anyipc_measure::pattern::pace::Pace;
+use anyipc_measure::wait::Wait;
 
-use super::args::{Args, Choice, Wait};
-use super::carrier::{Baseline, Carrier};
+use super::args::{Args, Choice};
+use super::carrier::Carrier;
 use super::case::{Case, PeerKind};
-use super::pattern::Pattern;
-use super::pattern::pace::Pace;
 use crate::failure::Failure;
 
 const SIZES: [usize; 5] = [64, 1 << 10, 8 << 10, 64 << 10, 1 << 20];

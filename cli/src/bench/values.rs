@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
-use clap::builder::PossibleValue;
-
-use super::machine::Pinning;
-use super::payload::{MIN_SIZE, Verify};
+use anyipc_measure::baseline::Baseline;
+use anyipc_measure::cores::Pinning;
+use anyipc_measure::payload::{Coverage, MIN_SIZE};
+use anyipc_measure::wait::Wait;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 const BYTES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("B", 1), ("", 1)];
 const NANOS: [(&str, u64); 4] = [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
@@ -66,17 +66,58 @@ pub(super) fn parse_option(text: &str) -> Result<(String, String), String> {
     }
 }
 
-impl ValueEnum for Verify {
-    fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Full, Self::Line]
-    }
+/// A value, its name on the command line, and its help.
+type Choice<T> = (T, &'static str, &'static str);
 
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(match self {
-            Self::Full => PossibleValue::new("full").help("Every byte"),
-            Self::Line => PossibleValue::new("line").help("A word of every cache line"),
-        })
-    }
+const COVERAGES: &[Choice<Coverage>] = &[
+    (Coverage::Full, "full", "Every byte"),
+    (Coverage::Line, "line", "A word of every cache line"),
+];
+
+const WAITS: &[Choice<Wait>] = &[
+    (Wait::Spin, "spin", "Never sleep"),
+    (Wait::Adaptive, "adaptive", "Spin while answers come quickly, then sleep"),
+    (Wait::Block, "block", "Sleep at once"),
+];
+
+const BASELINES: &[Choice<Baseline>] = &[
+    (
+        Baseline::CacheLine,
+        "cache-line",
+        "Shared memory, both sides spinning on the message's own first word",
+    ),
+    (Baseline::Futex, "futex", "The same, sleeping on a futex"),
+    (Baseline::Eventfd, "eventfd", "The same, sleeping on an eventfd"),
+    (Baseline::Pipe, "pipe", "Two pipes, a length before each message"),
+    (Baseline::Unix, "unix", "A Unix stream socket, a length before each message"),
+    (Baseline::Tcp, "tcp", "TCP over loopback without delay, a length before each message"),
+    (
+        Baseline::Memcpy,
+        "memcpy",
+        "One thread that writes, copies and reads: the bandwidth of a core",
+    ),
+];
+
+pub(super) fn coverage() -> impl TypedValueParser<Value = Coverage> {
+    one_of(COVERAGES)
+}
+
+pub(super) fn wait() -> impl TypedValueParser<Value = Wait> {
+    one_of(WAITS)
+}
+
+pub(super) fn baseline() -> impl TypedValueParser<Value = Baseline> {
+    one_of(BASELINES)
+}
+
+fn one_of<T: Copy + Send + Sync + 'static>(
+    choices: &'static [Choice<T>],
+) -> impl TypedValueParser<Value = T> {
+    let known = choices.iter().map(|(_, name, help)| PossibleValue::new(*name).help(*help));
+    PossibleValuesParser::new(known).try_map(move |name| {
+        let chosen = choices.iter().find(|(_, known, _)| *known == name);
+        chosen.map(|(value, ..)| *value).ok_or("not one of the choices")
+    })
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! anyipc: what is done once. The variant says what: `block` makes, opens and closes a block of the size; `connect`
-//! has the second process connect over `shm://` again and again.
+//! anyipc: what is done once. The variant `block` creates, opens and closes a block of the size;
+//! with `connect` the second process connects over `shm://` repeatedly.
 
 use std::time::Instant;
 
-use super::anyipc_channel::{COME, owner};
-use super::name;
-use crate::Result;
+use anyipc_measure::Result;
+
+use super::anyipc_channel::{ARRIVAL, owner};
+use super::{name, start};
 use crate::job::Job;
-use crate::link::Second;
 
 pub(super) fn first(job: &Job) -> Result<f64> {
     match job.variant.as_str() {
@@ -19,8 +19,8 @@ pub(super) fn first(job: &Job) -> Result<f64> {
         }),
         _ => {
             let owner = owner("shm?wait=block", "connect")?;
-            let _second = Second::start(job, &owner.address().to_string())?;
-            time(job, || Ok(owner.accept_timeout(COME)?.close()?))
+            let _second = start(job, &owner.address().to_string())?;
+            time(job, || Ok(owner.accept_timeout(ARRIVAL)?.close()?))
         }
     }
 }

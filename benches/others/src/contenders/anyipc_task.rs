@@ -1,13 +1,13 @@
-//! anyipc: an async channel by address. The variant is as in [`anyipc_channel`](super::anyipc_channel), and a word as
-//! in [`tasks`](super::tasks).
+//! anyipc: an async channel by address. The variant is as in
+//! [`anyipc_channel`](super::anyipc_channel), and a word as in [`tasks`](super::tasks).
 
 use anyipc::{AsyncChannel, Endpoint};
+use anyipc_measure::Result;
+use anyipc_measure::payload::{Coverage, check, write};
 
 use super::anyipc_channel::owner;
 use super::tasks::{Exchange, Meeting};
-use crate::Result;
-use crate::job::{Job, Pattern};
-use crate::payload::{check, write};
+use crate::job::Job;
 
 /// An owned name.
 pub(super) struct Owner(Endpoint);
@@ -37,23 +37,23 @@ pub(super) struct End {
     channel: AsyncChannel,
     buffer: Vec<u8>,
     size: usize,
-    pattern: Pattern,
 }
 
 impl End {
     fn new(channel: AsyncChannel, job: &Job) -> Self {
-        Self { channel, buffer: vec![0; job.size], size: job.size, pattern: job.pattern }
+        Self { channel, buffer: vec![0; job.size], size: job.size }
     }
 }
 
 impl Exchange for End {
     async fn send(&mut self, number: u64) -> Result<()> {
-        write(&mut self.buffer, number, self.pattern);
+        write(&mut self.buffer, number, Coverage::Full);
         Ok(self.channel.send(&self.buffer).await?)
     }
 
     async fn receive(&mut self, number: u64) -> Result<()> {
         self.channel.recv_into(&mut self.buffer).await?;
-        check(&self.buffer, self.size, Some(number))
+        check(&self.buffer, self.size, number, Coverage::Line)?;
+        Ok(())
     }
 }

@@ -1,10 +1,12 @@
-//! iceoryx2: publish and subscribe, both sides polling, messages written and read where they lie. The variant is how
-//! many samples a subscriber holds at most.
+//! iceoryx2: publish and subscribe, both sides polling, messages written and read in place. The
+//! variant is the number of samples that a subscriber holds at most.
 
 use std::hint::spin_loop;
-use std::mem::MaybeUninit;
 use std::time::Instant;
 
+use anyipc_measure::Result;
+use anyipc_measure::link::Link;
+use anyipc_measure::payload::{Coverage, LINE, Received, check, write};
 use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::{
@@ -13,27 +15,23 @@ use iceoryx2::prelude::{
 };
 use iceoryx2::service::port_factory::publish_subscribe::PortFactory;
 
-use super::anyipc_channel::COME;
-use crate::Result;
-use crate::job::{Job, Pattern};
-use crate::link::{Link, Second, serve, time};
-use crate::payload::{LINE, word};
+use super::anyipc_channel::ARRIVAL;
+use super::{name, start};
+use crate::job::Job;
+use crate::link::{serve, time};
 
-/// What travels: words, which may be filled in where they lie without unsafe code.
-type Message = [u64];
+type Message = [u8];
 type Service = PortFactory<ipc::Service, Message, ()>;
 
-const WORDS: usize = LINE / 8;
-
 pub(super) fn first(job: &Job) -> Result<f64> {
-    let place = super::name("iceoryx2");
+    let place = name("iceoryx2");
     let node = node()?;
     let [there, back] = ["there", "back"].map(|way| service(&node, &format!("{place}.{way}"), job));
-    let _second = Second::start(job, &place)?;
+    let _second = start(job, &place)?;
     let mut link = IceoryxLink::meet(&there?, &back?, job)?;
-    // What is sent to a subscriber that has not looked yet is lost where it finds no room.
-    link.receive(Some(0))?;
-    link.send(0)?;
+    // A message to a subscriber that has not yet received one is lost if it finds no room.
+    link.receive(job.size, 0)?;
+    link.send(job.size, 0)?;
     time(&mut link, job)
 }
 
@@ -41,12 +39,12 @@ pub(super) fn second(job: &Job, place: &str) -> Result<()> {
     let node = node()?;
     let [there, back] = ["there", "back"].map(|way| service(&node, &format!("{place}.{way}"), job));
     let mut link = IceoryxLink::meet(&back?, &there?, job)?;
-    link.send(0)?;
-    link.receive(Some(0))?;
+    link.send(job.size, 0)?;
+    link.receive(job.size, 0)?;
     serve(&mut link, job)
 }
 
-/// What it makes has names that `run` knows, and removes where it is left behind.
+/// Its files have names that `run` removes if they are left behind.
 fn node() -> Result<Node<ipc::Service>> {
     set_log_level(LogLevel::Error);
     let mut config = Config::default();
@@ -72,16 +70,14 @@ fn service(node: &Node<ipc::Service>, name: &str, job: &Job) -> Result<Service> 
 struct IceoryxLink {
     out: Publisher<ipc::Service, Message, ()>,
     back: Subscriber<ipc::Service, Message, ()>,
-    words: usize,
-    pattern: Pattern,
+    written: Coverage,
 }
 
 impl IceoryxLink {
-    /// Waits until the other side listens.
+    /// Waits until the other side has subscribed.
     fn meet(out: &Service, back: &Service, job: &Job) -> Result<Self> {
-        let words = job.size / 8;
         let subscriber = back.subscriber_builder().create()?;
-        let until = Instant::now() + COME;
+        let until = Instant::now() + ARRIVAL;
         while out.dynamic_config().number_of_subscribers() == 0 {
             if Instant::now() > until {
                 return Err("the other side does not come".into());
@@ -90,53 +86,32 @@ impl IceoryxLink {
         }
         let publisher = out
             .publisher_builder()
-            .initial_max_slice_len(words)
+            .initial_max_slice_len(job.size)
             .max_loaned_samples(1)
             .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
             .create()?;
-        Ok(Self { out: publisher, back: subscriber, words, pattern: job.pattern })
+        Ok(Self { out: publisher, back: subscriber, written: job.handling().written })
     }
 }
 
 impl Link for IceoryxLink {
     #[inline]
-    fn send(&mut self, number: u64) -> Result<()> {
-        let mut sample = self.out.loan_slice_uninit(self.words)?;
-        let (lines, _) = sample.payload_mut().as_chunks_mut::<WORDS>();
-        for (line, at) in lines.iter_mut().zip(0..) {
-            let word = MaybeUninit::new(word(number).wrapping_add(at));
-            match self.pattern {
-                Pattern::Words => line[0] = word,
-                _ => line.fill(word),
-            }
-        }
-        // SAFETY: each word was written, or is what a mapping of the operating system held before.
-        unsafe { sample.assume_init() }.send()?;
+    fn send(&mut self, size: usize, stamp: u64) -> Result<()> {
+        // SAFETY: a sample lies in shared memory that the system has filled with zeros or an
+        // earlier message with bytes: all of it is initialised, and every bit pattern is a byte.
+        let mut sample = unsafe { self.out.loan_slice_uninit(size)?.assume_init() };
+        write(sample.payload_mut(), stamp, self.written);
+        sample.send()?;
         Ok(())
     }
 
     #[inline]
-    fn receive(&mut self, number: Option<u64>) -> Result<()> {
+    fn receive(&mut self, size: usize, expected: u64) -> Result<Received> {
         loop {
             if let Some(sample) = self.back.receive()? {
-                return check_words(sample.payload(), self.words, number);
+                return Ok(check(sample.payload(), size, expected, Coverage::Line)?);
             }
             spin_loop();
         }
     }
-}
-
-/// As [`check`](crate::payload::check) does with bytes.
-#[inline]
-fn check_words(message: &[u64], words: usize, number: Option<u64>) -> Result<()> {
-    let (lines, rest) = message.as_chunks::<WORDS>();
-    let first = number.map(word).unwrap_or_default();
-    let wrong = lines
-        .iter()
-        .zip(0..)
-        .fold(0, |wrong, (line, at)| wrong | (line[0] ^ first.wrapping_add(at)));
-    if wrong != 0 || message.len() != words || !rest.is_empty() {
-        return Err(format!("message {number:?} arrived wrong").into());
-    }
-    Ok(())
 }

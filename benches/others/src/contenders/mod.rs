@@ -1,10 +1,9 @@
-//! Who is measured: one file each, those in C and C++ as programs of their own.
+//! The contenders: one file each, those in C and C++ as programs of their own.
 
 mod anyipc_channel;
 mod anyipc_costs;
 mod anyipc_queue;
 mod anyipc_task;
-mod framed;
 mod iceoryx;
 mod interprocess;
 mod kernel;
@@ -12,14 +11,16 @@ mod ring;
 mod tasks;
 mod tokio_stream;
 
-use crate::Result;
+use anyipc_measure::Result;
+use anyipc_measure::process::Second;
+
 use crate::job::Job;
 
-/// The programs that `run` builds where it finds what they need.
+/// The programs that `run` builds where their headers are installed.
 pub(crate) const PROGRAMS: [&str; 7] =
     ["boost_queue", "boost_ring", "costs", "futex", "nng", "posix_mq", "zeromq"];
 
-/// What the first process does: the nanoseconds that each message, or round trip, takes.
+/// The first process: the nanoseconds that a message, or a round trip, takes.
 pub(crate) fn first(job: &Job) -> Result<f64> {
     match job.contender.as_str() {
         "anyipc" => anyipc_channel::first(job),
@@ -36,7 +37,7 @@ pub(crate) fn first(job: &Job) -> Result<f64> {
     }
 }
 
-/// What the second process does.
+/// The second process.
 pub(crate) fn second(job: &Job, place: &str) -> Result<()> {
     match job.contender.as_str() {
         "anyipc" => anyipc_channel::second(job, place),
@@ -50,6 +51,12 @@ pub(crate) fn second(job: &Job, place: &str) -> Result<()> {
         "tokio-unix" => tasks::second::<tokio_stream::Unix>(job, place),
         alone => Err(format!("{alone} has no second process").into()),
     }
+}
+
+/// Starts the second process, which finds the first one at `place`.
+fn start(job: &Job, place: &str) -> Result<Second> {
+    let role = ["second".to_owned(), job.contender.clone()];
+    Second::start(role.into_iter().chain(job.words()).chain([place.to_owned()]))
 }
 
 /// A name that no other measurement has.

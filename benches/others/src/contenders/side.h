@@ -1,5 +1,5 @@
-// What contenders in C and C++ share: two processes on a core each, messages that are checked, and a clock. Called as
-// PROGRAM VARIANT PATTERN SIZE WARM COUNT, they print nanoseconds per message or round trip.
+// What contenders in C and C++ share: two processes on a core each, checked messages, and a clock.
+// Called as PROGRAM VARIANT PATTERN SIZE WARM COUNT, they print nanoseconds per message or round trip.
 #ifndef SIDE_H
 #define SIDE_H
 
@@ -22,8 +22,8 @@ static const char *variant, *pattern;
 static size_t size;
 static long warm, count;
 
-// What a contender is. Each process calls one of `first` and `second` before it sends and receives; `prepare` comes
-// before both, in the one process that there is by then.
+// A contender. Each process calls one of `first` and `second` before it sends and receives;
+// `prepare` comes before both, in the only process at that time.
 struct contender {
     void (*prepare)(void);
     void (*first)(void);
@@ -38,20 +38,41 @@ __attribute__((noreturn)) static inline void fail(const char *what) {
     _exit(1);
 }
 
-// As ../payload.rs does.
+// Messages are those of measure/src/payload.rs, without flags: every byte is written, and a word of
+// each line is checked.
+static const uint64_t STEP = 0x9e3779b97f4a7c15u;
+
+static inline uint64_t mix(uint64_t stamp) {
+    uint64_t x = (stamp + STEP) * 0xbf58476d1ce4e5b9u;
+    return x ^ x >> 31;
+}
+
+static inline uint64_t check_word(uint64_t number) {
+    return mix(number ^ (size - sizeof number));
+}
+
 static inline void fill(void *message, long number) {
-    uint64_t word = (uint64_t)number * 0x9e3779b97f4a7c15u;
+    uint64_t word = mix((uint64_t)number);
     uint64_t *to = (uint64_t *)message;
-    for (size_t line = 0; line < size / LINE; line++, word++, to += 8)
+    to[0] = (uint64_t)number, to[1] = check_word((uint64_t)number);
+    for (int at = 2; at < 8; at++)
+        to[at] = word;
+    for (size_t line = 1; line < size / LINE; line++) {
+        word += STEP, to += 8;
         for (int at = 0; at < 8; at++)
             to[at] = word;
+    }
 }
 
 static inline void check(const void *message, size_t length, long number) {
     const uint64_t *from = (const uint64_t *)message;
-    uint64_t word = number == ANY ? from[0] : (uint64_t)number * 0x9e3779b97f4a7c15u, wrong = length != size;
-    for (size_t line = 0; line < size / LINE; line++, word++, from += 8)
+    uint64_t stamp = number == ANY ? from[0] : (uint64_t)number, word = mix(stamp);
+    uint64_t wrong = length != size;
+    wrong |= (from[0] ^ stamp) | (from[1] ^ check_word(stamp)) | (from[2] ^ word);
+    for (size_t line = 1; line < size / LINE; line++) {
+        word += STEP, from += 8;
         wrong |= *from ^ word;
+    }
     if (wrong) {
         fprintf(stderr, "message %ld of %zu bytes arrived wrong, with %zu\n", number, size, length);
         _exit(1);
@@ -128,7 +149,7 @@ static inline int run(int argc, char **argv, const struct contender *c) {
     arguments(argc, argv);
     if (c->prepare)
         c->prepare();
-    // The first side says that it is there by a byte for each of the others, and that it is done by closing.
+    // The first side writes a byte for each of the others when it is ready, and closes at the end.
     int say[2], others = strcmp(pattern, "senders") ? 1 : SENDERS;
     if (pipe(say))
         fail("pipe");

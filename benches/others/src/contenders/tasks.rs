@@ -1,14 +1,14 @@
-//! Round trips between two tasks. The last word of the variant says what runs them: `main` one runtime, one of them
-//! being the future that it was started for; `spawned` one runtime, which was started for neither; `two` a runtime and
-//! a process each.
+//! Round trips between two tasks. The last word of the variant says what runs them: `main` one
+//! runtime, with one of them as its main future; `spawned` one runtime, both spawned on it; `two` a
+//! runtime and a process each.
 
 use std::time::Instant;
 
+use anyipc_measure::Result;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::Result;
+use super::start;
 use crate::job::Job;
-use crate::link::Second;
 
 /// One end of what carries checked messages.
 pub(super) trait Exchange: Send + Sized + 'static {
@@ -29,7 +29,7 @@ pub(super) trait Meeting: Sized {
     /// Where the other one finds it.
     fn place(&self) -> Result<String>;
 
-    /// The end of who made the place.
+    /// The end of the side that made the place.
     fn accept(&self, job: &Job) -> impl Future<Output = Result<Self::End>>;
 
     /// The other end.
@@ -43,7 +43,7 @@ pub(super) fn first<M: Meeting>(job: &Job) -> Result<f64> {
         let meeting = M::new(what)?;
         let place = meeting.place()?;
         if runtimes == "two" {
-            let _second = Second::start(job, &place)?;
+            let _second = start(job, &place)?;
             return time(meeting.accept(job).await?, job.clone()).await;
         }
         let other = tokio::spawn(M::connect(place, job.clone()));
@@ -67,15 +67,15 @@ fn runtime() -> Result<Runtime> {
 }
 
 async fn time(mut end: impl Exchange, job: Job) -> Result<f64> {
-    let mut start = Instant::now();
+    let mut began = Instant::now();
     for number in 0..job.total() {
         if number == job.warm {
-            start = Instant::now();
+            began = Instant::now();
         }
         end.send(number).await?;
         end.receive(number).await?;
     }
-    Ok(start.elapsed().as_nanos() as f64 / job.count as f64)
+    Ok(began.elapsed().as_nanos() as f64 / job.count as f64)
 }
 
 async fn serve(mut end: impl Exchange, job: Job) -> Result<()> {

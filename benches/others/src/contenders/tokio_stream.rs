@@ -1,15 +1,16 @@
-//! tokio's own `UnixStream` and `TcpStream`, framed as the bare ones are.
+//! tokio's own `UnixStream` and `TcpStream`, framed like the bare ones.
 
 use std::fs;
 
+use anyipc_measure::Result;
+use anyipc_measure::framed::{Incoming, Outgoing};
+use anyipc_measure::link::left_early;
+use anyipc_measure::payload::{Coverage, check};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use super::framed::{Incoming, Outgoing};
 use super::tasks::{Exchange, Meeting};
-use crate::Result;
 use crate::job::Job;
-use crate::payload::check;
 
 /// A Unix socket that listens, and its path.
 pub(super) struct Unix(UnixListener, String);
@@ -76,22 +77,25 @@ pub(super) struct Framed<S> {
 
 impl<S> Framed<S> {
     fn new(stream: S, job: &Job) -> Self {
-        Self { stream, out: Outgoing::new(job, 1), incoming: Incoming::new(job), size: job.size }
+        Self { stream, out: Outgoing::default(), incoming: Incoming::new(job.size), size: job.size }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Exchange for Framed<S> {
     async fn send(&mut self, number: u64) -> Result<()> {
-        Ok(self.stream.write_all(self.out.fill(number, self.size)).await?)
+        Ok(self.stream.write_all(self.out.fill(self.size, number, 1)).await?)
     }
 
     async fn receive(&mut self, number: u64) -> Result<()> {
         loop {
-            if let Some(message) = self.incoming.next() {
-                return check(message, self.size, Some(number));
+            if let Some(message) = self.incoming.take() {
+                check(message, self.size, number, Coverage::Line)?;
+                return Ok(());
             }
             let length = self.stream.read(self.incoming.room()).await?;
-            self.incoming.read(length)?;
+            if !self.incoming.filled(length)? {
+                return Err(left_early());
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
 use std::io;
 
-use super::Report;
+use anyipc_measure::pattern::pace::Pace;
+
+use super::contents::Report;
 use crate::bench::carrier::Carrier;
 use crate::bench::case::PeerKind;
 use crate::bench::figures::Row;
-use crate::bench::pattern::pace::Pace;
 
 const HEADER: [&str; 24] = [
     "transport",

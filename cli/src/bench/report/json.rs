@@ -1,12 +1,14 @@
 use std::io;
 
+use anyipc_measure::cores::Pinning;
+use anyipc_measure::machine::Machine;
+use anyipc_measure::payload::Coverage;
 use serde::Serialize;
 
-use super::{Report, notes};
+use super::contents::Report;
+use super::notes::notes;
 use crate::bench::figures::Row;
-use crate::bench::machine::{Machine, Pinning};
 use crate::bench::noise::Placement;
-use crate::bench::payload::Verify;
 use crate::output::json_line;
 
 /// All figures, as the command line prints JSON: beside its `schema`.
@@ -21,7 +23,7 @@ pub(in super::super) struct Record<'a> {
 
 #[derive(Serialize)]
 struct Settings<'a> {
-    verify: Verify,
+    verify: Coverage,
     in_place: bool,
     batch: u64,
     /// Cores of the two sides, if they were pinned.

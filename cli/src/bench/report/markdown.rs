@@ -1,7 +1,9 @@
 use std::io;
 
+use super::contents::Report;
+use super::notes::notes;
+use super::table::heading;
 use super::table::{cells, header, is_text};
-use super::{Report, heading, notes};
 
 /// Heading, table and notes.
 pub(in super::super) fn file(report: &Report) -> io::Result<Vec<u8>> {

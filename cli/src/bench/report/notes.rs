@@ -1,10 +1,11 @@
-use super::Report;
+use anyipc_measure::cores::Pinning;
+use anyipc_measure::pattern::pace::Pace;
+use anyipc_measure::payload::Coverage;
+
+use super::contents::Report;
 use crate::bench::carrier::Carrier;
 use crate::bench::case::PeerKind;
 use crate::bench::figures::Row;
-use crate::bench::machine::Pinning;
-use crate::bench::pattern::pace::Pace;
-use crate::bench::payload::Verify;
 
 /// How to read the table, and what it does not show.
 pub(in super::super) fn notes(report: &Report) -> Vec<String> {
@@ -66,8 +67,8 @@ pub(in super::super) fn notes(report: &Report) -> Vec<String> {
 
 fn handling(report: &Report) -> String {
     let checked = match report.setting.verify {
-        Verify::Full => "every byte",
-        Verify::Line => "a word of each cache line",
+        Coverage::Full => "every byte",
+        Coverage::Line => "a word of each cache line",
     };
     let place = if report.setting.in_place {
         "where it lies in the transport (send_with, recv_with)"

@@ -6,17 +6,18 @@ use std::io;
 use std::ops::Range;
 use std::time::Duration;
 
+use anyipc_measure::pattern::Pattern;
+use anyipc_measure::pattern::pace::Pace;
+use anyipc_measure::wait::Wait;
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, ValueFormatter};
 use plotters::prelude::*;
 
+use super::contents::Report;
 use super::table::bytes;
-use super::{Report, heading};
-use crate::bench::args::Wait;
+use super::table::heading;
 use crate::bench::case::time;
 use crate::bench::figures::Row;
-use crate::bench::pattern::Pattern;
-use crate::bench::pattern::pace::Pace;
 
 const WIDTH: u32 = 670;
 const HEIGHT: u32 = 460;

@@ -1,9 +1,10 @@
+use anyipc_measure::payload::Coverage;
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 
-use super::Report;
+use super::contents::Report;
 use crate::bench::figures::Row;
-use crate::bench::payload::Verify;
+use crate::bench::noise::half;
 
 /// The columns that say what a row is; those that repeat the row above stay empty in the table.
 const PATTERN: &str = "pattern";
@@ -35,8 +36,8 @@ pub(in super::super) fn heading(report: &Report) -> String {
     let kernel = machine.kernel.as_deref().unwrap_or(&machine.target);
     let setting = &report.setting;
     let verify = match setting.verify {
-        Verify::Full => "every byte checked",
-        Verify::Line => "a word of every cache line checked",
+        Coverage::Full => "every byte checked",
+        Coverage::Line => "a word of every cache line checked",
     };
     let place = if setting.in_place { ", in place" } else { "" };
     let batch =
@@ -140,12 +141,6 @@ pub(super) fn cells(row: &Row, header: &[&str]) -> Vec<String> {
         _ => row.unstable.join(", "),
     };
     header.iter().map(cell).collect()
-}
-
-/// Half a range, in percent.
-pub(in super::super) fn half(range: f64) -> String {
-    let percent = range * 50.0;
-    if percent < 999.5 { format!("{percent:.0}") } else { ">999".into() }
 }
 
 fn none() -> String {

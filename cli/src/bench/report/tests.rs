@@ -1,22 +1,28 @@
 use std::path::Path;
 use std::time::Duration;
 
+use anyipc_measure::baseline::Baseline;
+use anyipc_measure::cores::Pinning;
+use anyipc_measure::machine::Machine;
+use anyipc_measure::pattern::Pattern;
+use anyipc_measure::pattern::pace::Pace;
+use anyipc_measure::payload::Coverage;
+use anyipc_measure::wait::Wait;
+
 use super::*;
-use crate::bench::args::Wait;
-use crate::bench::carrier::{Baseline, Carrier};
+use crate::bench::carrier::Carrier;
 use crate::bench::case::tests::{baseline, case};
 use crate::bench::case::{Case, PeerKind};
 use crate::bench::figures::{Figures, rank};
-use crate::bench::machine::Pinning;
-use crate::bench::pattern::Pattern;
-use crate::bench::pattern::pace::Pace;
-use crate::bench::payload::Verify;
+use crate::bench::noise::Placement;
+use crate::bench::setting::Setting;
 
 fn report(measured: Vec<(Case, Vec<Figures>)>) -> Report {
     let placement = Placement(vec![120.0, 480.0]);
     let rows = rank(measured, &placement);
     let clock = Duration::from_nanos(25);
-    let setting = Setting { pinning: None, clock, verify: Verify::Full, in_place: false, batch: 1 };
+    let setting =
+        Setting { pinning: None, clock, verify: Coverage::Full, in_place: false, batch: 1 };
     Report {
         machine: Machine::look(),
         setting,
