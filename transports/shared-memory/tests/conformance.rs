@@ -1,4 +1,5 @@
 //! The suite every transport passes.
+#![cfg(target_os = "linux")]
 
 anyipc_conformance::suite!(anyipc_shared_memory::SharedMemory);
 
