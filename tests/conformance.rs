@@ -3,6 +3,7 @@
     feature = "in-process",
     feature = "message-queue",
     feature = "named-pipe",
+    feature = "posix-queue",
     feature = "shared-memory",
     feature = "socket"
 ))]
@@ -32,15 +33,15 @@ fn port(serial: u64) -> String {
 
 anyipc_conformance::suite!(for transports());
 
-/// The kernel's queues, small: all of a user's together have a limit.
-#[cfg(all(feature = "message-queue", target_os = "linux"))]
-mod posix {
+/// The kernel's queues, small: all queues of a user share a limit.
+#[cfg(all(feature = "posix-queue", target_os = "linux"))]
+mod posix_mq {
     use super::*;
 
     fn kernel_queues() -> Fixture<'static> {
-        let address: Address = "mq://any".parse().unwrap();
+        let address: Address = "posix-mq://any".parse().unwrap();
         let fixture = Fixture::of(Registry::global().resolve(&address).unwrap().0);
-        fixture.sleeper(anyipc_os::sleep).option("native", "posix").option("capacity", "4KiB")
+        fixture.sleeper(anyipc_os::sleep).option("capacity", "4KiB")
     }
 
     anyipc_conformance::suite!(kernel_queues());

@@ -165,7 +165,7 @@ fn a_value_is_not_stored_where_nobody_finds_it() {
     });
 }
 
-/// Removes the files of a queue, whichever kind it is.
+/// Removes the files of a queue, of either transport.
 fn queue_of(url: &str, name: &str) -> (Endpoint, anyipc::Queue) {
     let owner = anyipc::create(url).unwrap();
     let queue = owner.queue().unwrap();
@@ -174,9 +174,9 @@ fn queue_of(url: &str, name: &str) -> (Endpoint, anyipc::Queue) {
 }
 
 fn each_queue(tag: &'static str, test: fn(&str, &str)) {
-    for native in ["", "?native=posix"] {
-        let name = format!("{tag}{}.{}", native.len(), std::process::id());
-        let url = format!("mq://{name}{native}");
+    for scheme in ["mq", "posix-mq"] {
+        let name = format!("{tag}.{}", std::process::id());
+        let url = format!("{scheme}://{name}");
         watched(&url.clone(), move || test(&url, &name));
     }
 }

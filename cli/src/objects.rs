@@ -38,9 +38,7 @@ impl<'a> Record<'a> {
 /// The address that opens it.
 pub(crate) fn address(scheme: &str, object: &Object) -> Option<Address> {
     let name = object.name.as_ref()?.as_str().replace('%', "%25").replace('?', "%3F");
-    let native = object.facts.iter().find(|(label, _)| *label == "native");
-    let native = native.map_or(String::new(), |(_, value)| format!("?native={value}"));
-    format!("{scheme}://{name}{native}").parse().ok()
+    format!("{scheme}://{name}").parse().ok()
 }
 
 /// There are none of this name.

@@ -26,9 +26,7 @@ fn every_file_is_private_and_no_socket_is_abstract() {
     let queue = "mq://kept?persist=true";
     place.run(["queue", "send", queue, "x"]).ok();
     let mut owners = Vec::new();
-    for url in
-        ["shm://o", "mq://o", "mq://o?native=posix", "local://o", "pipe://o", "tcp://127.0.0.1:0"]
-    {
+    for url in ["shm://o", "mq://o", "posix-mq://o", "local://o", "pipe://o", "tcp://127.0.0.1:0"] {
         owners.push(place.start_owner(["serve", url, "--echo"]));
     }
     owners.push(place.hold(["block", "create", "shm://b", "--size", "4KiB", "--hold"]));
@@ -69,5 +67,5 @@ fn every_file_is_private_and_no_socket_is_abstract() {
     }
     // A queue of the kernel's would outlive the place.
     drop(owners);
-    place.run(["rm", "mq://o?native=posix"]).ok();
+    place.run(["rm", "posix-mq://o"]).ok();
 }

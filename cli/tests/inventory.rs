@@ -190,13 +190,16 @@ fn a_capacity_without_one_default_is_explained_in_words() {
         let options = explained["options"].as_array().unwrap().clone();
         options.into_iter().find(|option| option["name"] == "capacity").unwrap()
     };
-    for (url, words) in [("shm://x", ["16 KiB", "4 MiB"]), ("mq://x", ["256 KiB", "64 KiB"])] {
+    for (url, words) in [
+        ("shm://x", ["16 KiB", "4 MiB"]),
+        ("posix-mq://x", ["64 KiB", "as far as the kernel allows"]),
+    ] {
         let option = capacity(url);
         assert_eq!(option["value"], json!(null), "{url}");
         let help = option["help"].as_str().unwrap();
         assert!(words.iter().all(|word| help.contains(word)), "{url}: {help}");
     }
-    for url in ["pipe://x", "inproc://x"] {
+    for url in ["mq://x", "pipe://x", "inproc://x"] {
         assert_eq!(capacity(url)["value"], "256KiB", "{url}");
     }
     assert_eq!(capacity("shm://x?capacity=8KiB")["value"], "8KiB");
@@ -204,7 +207,7 @@ fn a_capacity_without_one_default_is_explained_in_words() {
 
 #[test]
 fn system_names_are_those_of_the_files() {
-    for url in ["shm://x", "local://x", "pipe://x", "mq://x", "mq://x?native=posix"] {
+    for url in ["shm://x", "local://x", "pipe://x", "mq://x", "posix-mq://x"] {
         let place = Place::new();
         let explained = place.run(["--json", "explain", url]).records().remove(0);
         let name = explained["system_name"].as_str().unwrap();

@@ -84,14 +84,14 @@ fn faults_are_told() {
 #[test]
 fn a_listed_address_leads_to_its_object() {
     let place = Place::new();
-    for url in ["mq://same?persist=true", "mq://same?persist=true&native=posix"] {
+    for url in ["mq://same?persist=true", "posix-mq://same?persist=true"] {
         place.run(["queue", "send", url, "x"]).ok();
     }
     let listed = place.run(["--json", "ls"]).records();
     let mut addresses: Vec<_> =
         listed.iter().map(|object| object["address"].as_str().unwrap().to_owned()).collect();
     addresses.sort();
-    assert_eq!(addresses, ["mq://same", "mq://same?native=posix"]);
+    assert_eq!(addresses, ["mq://same", "posix-mq://same"]);
     for address in addresses.iter().rev() {
         assert_eq!(place.run(["queue", "recv", address]).ok(), "x\n");
         place.run(["rm", address]).ok();

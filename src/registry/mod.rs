@@ -22,9 +22,10 @@ use opening::{Opening, open_then_connect};
 use reclaim::make_reclaiming;
 
 /// The schemes of this project, the features that they need, and whether these are on.
-const FEATURES: [(&str, &str, bool); 6] = [
+const FEATURES: [(&str, &str, bool); 7] = [
     ("shm", "shared-memory", cfg!(feature = "shared-memory")),
     ("mq", "message-queue", cfg!(feature = "message-queue")),
+    ("posix-mq", "posix-queue", cfg!(feature = "posix-queue")),
     ("pipe", "named-pipe", cfg!(feature = "named-pipe")),
     ("local", "socket", cfg!(feature = "socket")),
     ("tcp", "socket", cfg!(feature = "socket")),
@@ -66,6 +67,8 @@ impl Registry {
         let registry = registry.with(anyipc_socket::Tcp).with(anyipc_socket::Local);
         #[cfg(feature = "named-pipe")]
         let registry = registry.with(anyipc_named_pipe::NamedPipe);
+        #[cfg(feature = "posix-queue")]
+        let registry = registry.with(anyipc_posix_queue::PosixQueue);
         #[cfg(feature = "message-queue")]
         let registry = registry.with(anyipc_message_queue::MessageQueue);
         #[cfg(feature = "shared-memory")]

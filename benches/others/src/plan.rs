@@ -166,7 +166,7 @@ fn queues() -> Vec<Row> {
     let adaptive =
         |what: Comparison| what.ours("queue, adaptive", "anyipc-queue mq?wait=adaptive", 1.0);
     let posix = |what: Comparison| {
-        what.ours("queue, native=posix", "anyipc-queue mq?wait=block&native=posix", 1.0)
+        what.ours("queue over posix-mq", "anyipc-queue posix-mq?wait=block", 1.0)
     };
     let three_times = &[(64, 3.0), (KIB, 3.0)];
     let within = &[(64, 1.0 / 1.1), (KIB, 1.0 / 1.1)];

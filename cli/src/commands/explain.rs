@@ -84,6 +84,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         options: COMMON_KEYS
             .iter()
             .chain(transport.keys())
+            .filter(|key| !key.is_retired())
             .map(|key| choice(&address, key))
             .collect(),
         objects: objects.iter().map(|object| Record::new(address.scheme(), object)).collect(),

@@ -47,7 +47,7 @@ pub use inventory::{Object, ObjectState};
 pub use memory::{KEPT, give_back};
 pub use name::{MAX_NAME, Name};
 pub use options::{COMMON_KEYS, Key, KeyKind, Options, Side, keys, parse_bytes, parse_span};
-pub use queue::{MAX_PRIORITIES, Queue, QueueStatus};
+pub use queue::{Full, MAX_PRIORITIES, Queue, QueueOptions, QueueStatus};
 pub use transport::Transport;
 #[cfg(windows)]
 pub use wait::Handles;

@@ -5,6 +5,7 @@ use crate::{Error, ErrorKind, Operation, Result, excerpt};
 /// The keys that several transports understand.
 pub mod keys {
     use super::{Key, KeyKind::*, Side::*};
+    use crate::Full;
 
     /// `size`: bytes of the block.
     pub const SIZE: Key = Key::new("size", Bytes, Owner, "bytes of the named block, 1 or more");
@@ -50,6 +51,27 @@ pub mod keys {
         "new: an existing object is an error; open_or_create: adopt it",
     )
     .or("new");
+    /// `priorities`: how many a queue has.
+    pub const PRIORITIES: Key =
+        Key::new("priorities", Count, Owner, "priorities of the queue, 1 to 32; 0 is the lowest")
+            .or("1");
+    /// `full`: what happens to a message that finds its queue full.
+    pub const FULL: Key = Key::new(
+        "full",
+        Choice(Full::WORDS),
+        Owner,
+        "a message without room waits (block), is an error, or drops the oldest of the lowest \
+         priority (drop-old) or itself (drop-new); drops are counted",
+    )
+    .or("block");
+    /// `persist`: whether a queue stays without holders.
+    pub const PERSIST: Key = Key::new(
+        "persist",
+        Flag,
+        Owner,
+        "true: the queue and its messages stay when nobody holds it, until it is removed",
+    )
+    .or("false");
     /// `trust`: whether closures work on memory that the peer can write, too.
     pub const TRUST: Key = Key::new(
         "trust",
@@ -96,6 +118,16 @@ impl Key {
     pub const fn or(self, default: &'static str) -> Self {
         Self { default: Some(default), ..self }
     }
+
+    /// A key that is gone: an address that has it is an error that says `instead`.
+    pub const fn retired(name: &'static str, instead: &'static str) -> Self {
+        Self::new(name, KeyKind::Retired, Side::Both, instead)
+    }
+
+    /// True for a key that only leads to an error. Lists of keys leave it out.
+    pub const fn is_retired(&self) -> bool {
+        matches!(self.kind, KeyKind::Retired)
+    }
 }
 
 /// The form of a key's value.
@@ -113,6 +145,8 @@ pub enum KeyKind {
     Choice(&'static [&'static str]),
     /// Any text.
     Text,
+    /// No value: the key is gone, and its help says what takes its place.
+    Retired,
 }
 
 /// The side that a key is for.
@@ -150,8 +184,10 @@ impl Options {
             |text: String| Error::new(Operation::Address, ErrorKind::InvalidOption).because(text);
         let mut options = Self::default();
         for (name, text) in pairs {
-            let Some(key) = keys.iter().copied().flatten().find(|k| k.name == name) else {
-                let mut known: Vec<_> = keys.iter().copied().flatten().map(|k| k.name).collect();
+            let all = || keys.iter().copied().flatten();
+            let Some(key) = all().find(|key| key.name == name) else {
+                let mut known: Vec<_> =
+                    all().filter(|key| !key.is_retired()).map(|key| key.name).collect();
                 known.sort_unstable();
                 return Err(fault(format!(
                     "unknown key {}; choose from {}",
@@ -162,7 +198,7 @@ impl Options {
             if options.0.iter().any(|(k, _)| *k == key.name) {
                 return Err(fault(format!("{name} is given twice")));
             }
-            let value = parse_value(key.kind, text)
+            let value = parse_value(key, text)
                 .map_err(|why| fault(format!("{name}={}: {why}", excerpt(text))))?;
             options.0.push((key.name, value));
         }
@@ -216,8 +252,8 @@ impl Options {
     }
 }
 
-fn parse_value(kind: KeyKind, text: &str) -> std::result::Result<Value, String> {
-    match kind {
+fn parse_value(key: &Key, text: &str) -> std::result::Result<Value, String> {
+    match key.kind {
         KeyKind::Bytes => parse_bytes(text).map(Value::Number),
         KeyKind::Count => scaled(text, &[("", 1)])
             .map(Value::Number)
@@ -231,6 +267,7 @@ fn parse_value(kind: KeyKind, text: &str) -> std::result::Result<Value, String> 
         KeyKind::Choice(words) if words.contains(&text) => Ok(Value::Text(text.into())),
         KeyKind::Choice(words) => Err(format!("choose from {}", words.join(", "))),
         KeyKind::Text => Ok(Value::Text(text.into())),
+        KeyKind::Retired => Err(key.help.into()),
     }
 }
 
@@ -295,6 +332,15 @@ mod tests {
             assert!(text(&[("size", bad)]).contains("bytes"), "{bad}");
         }
         assert!(text(&[("timeout", "5")]).contains("5s"));
+    }
+
+    #[test]
+    fn a_retired_key_says_what_takes_its_place_and_is_no_choice() {
+        const KEYS: &[Key] = &[keys::SIZE, Key::retired("bytes", "write size= instead")];
+        let text = |name: &str| Options::parse([(name, "1")], &[KEYS]).unwrap_err().to_string();
+        assert!(text("bytes").contains("write size= instead"));
+        assert!(text("octets").contains("choose from size"));
+        assert!(!text("octets").contains("bytes"));
     }
 
     proptest! {

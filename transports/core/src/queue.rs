@@ -1,6 +1,6 @@
 use std::fmt::Debug;
 
-use crate::{Result, Wait};
+use crate::{Error, ErrorKind, Operation, Options, Result, Wait, keys};
 
 /// The largest number of priorities of a queue: 0 is the lowest priority, 31 the highest.
 pub const MAX_PRIORITIES: u32 = 32;
@@ -71,4 +71,109 @@ pub struct QueueStatus {
     pub priorities: u32,
     /// Messages dropped since the queue was created, because it was full.
     pub dropped: u64,
+}
+
+/// What happens to a message that finds its queue full: the choices of `full=`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// The sender waits.
+    Block,
+    /// The sender gets [`ErrorKind::Full`].
+    Error,
+    /// The oldest messages of the lowest priority are dropped.
+    DropOld,
+    /// The message itself is dropped.
+    DropNew,
+}
+
+impl Full {
+    /// The choices, as addresses write them.
+    pub const WORDS: &'static [&'static str] = &["block", "error", "drop-old", "drop-new"];
+    const ALL: [Self; 4] = [Self::Block, Self::Error, Self::DropOld, Self::DropNew];
+
+    /// The choice that an address writes in this way.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|full| full.as_str() == word)
+    }
+
+    /// The choice with this number, which is its place in [`WORDS`](Self::WORDS).
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.get(number as usize).copied()
+    }
+
+    /// As addresses write it.
+    pub fn as_str(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
+/// What an address says about a queue, as far as it is the same for every transport with queues.
+/// `None` is what the address leaves open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueOptions {
+    /// [`keys::PRIORITIES`], 1 to [`MAX_PRIORITIES`].
+    pub priorities: Option<u32>,
+    /// [`keys::FULL`].
+    pub full: Option<Full>,
+    /// [`keys::PERSIST`].
+    pub persist: Option<bool>,
+}
+
+impl QueueOptions {
+    /// Reads and checks them.
+    ///
+    /// # Errors
+    /// `InvalidOption` for a number of priorities that no queue has.
+    pub fn read(options: &Options, operation: Operation) -> Result<Self> {
+        let priorities = options.number(keys::PRIORITIES).map(|count| {
+            let fits = u32::try_from(count).ok().filter(|n| (1..=MAX_PRIORITIES).contains(n));
+            fits.ok_or_else(|| {
+                Error::new(operation, ErrorKind::InvalidOption)
+                    .because(format!("priorities={count} is out of range: 1 to {MAX_PRIORITIES}"))
+            })
+        });
+        Ok(Self {
+            priorities: priorities.transpose()?,
+            full: options.text(keys::FULL).and_then(Full::from_word),
+            persist: options.has(keys::PERSIST).then(|| options.flag(keys::PERSIST)),
+        })
+    }
+
+    /// Compares them with a queue.
+    ///
+    /// # Errors
+    /// `Mismatch` if the address asks for something else than the queue has.
+    pub fn check(
+        &self,
+        priorities: u32,
+        full: Full,
+        persist: bool,
+        during: Operation,
+    ) -> Result<()> {
+        Self::insist("priorities", self.priorities, priorities, |n| n.to_string(), during)?;
+        Self::insist("full", self.full, full, |full| full.as_str().to_owned(), during)?;
+        Self::insist("persist", self.persist, persist, |persist| persist.to_string(), during)
+    }
+
+    /// Compares one option with what the queue has.
+    ///
+    /// # Errors
+    /// `Mismatch`, naming both.
+    pub fn insist<T: PartialEq + Copy>(
+        key: &str,
+        wanted: Option<T>,
+        has: T,
+        show: impl Fn(T) -> String,
+        operation: Operation,
+    ) -> Result<()> {
+        match wanted {
+            Some(wanted) if wanted != has => Err(Error::new(operation, ErrorKind::Mismatch)
+                .because(format!(
+                    "{key}={} was asked for, but the queue has {key}={}",
+                    show(wanted),
+                    show(has)
+                ))),
+            _ => Ok(()),
+        }
+    }
 }

@@ -5,51 +5,16 @@ use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Queue, Rejections, Result, Role,
     Source, Waiter,
 };
-use anyipc_memory::handover::{self, Acceptor, ChannelFactory};
-use anyipc_memory::{Kind, Memory};
+
+use anyipc_memory::Memory;
+use anyipc_memory::handover::{self, Acceptor};
 use anyipc_os::{Dir, check_generation, generation};
 
-use crate::halves::{Receiver, ReceiverOver, Sender, SenderOver};
+use crate::channel::{Receiver, Sender};
 use crate::kind::KIND;
 use crate::layout::Geometry;
-use crate::posix::{self, Record};
 use crate::queue::Handle;
 use crate::settings::Settings;
-
-/// What lies in a name's memory.
-#[derive(Debug)]
-pub(crate) enum Body {
-    /// The queue itself.
-    Memory(Geometry),
-    /// The record of one of the kernel's.
-    Posix(Record),
-}
-
-impl Body {
-    /// Where the text lies, and its length with the NUL; 0 without one.
-    pub(crate) fn text(&self) -> (usize, usize) {
-        match self {
-            Self::Memory(geometry) => (geometry.text_at(), geometry.text),
-            Self::Posix(record) => (posix::TEXT, record.text),
-        }
-    }
-
-    /// `Mismatch` if the address insists on something that the queue is not.
-    pub(crate) fn check(
-        &self,
-        settings: &Settings,
-        persists: bool,
-        operation: Operation,
-    ) -> Result<()> {
-        match self {
-            Self::Memory(geometry) => settings.check(geometry, persists, operation),
-            Self::Posix(record) => {
-                record.check_namespace(operation)?;
-                settings.check_kernel(&record.shape, persists, operation)
-            }
-        }
-    }
-}
 
 /// A handle of a queue's name: its memory, and the owner's rendezvous.
 #[derive(Debug)]
@@ -59,7 +24,7 @@ pub struct Endpoint {
     settings: Settings,
     acceptor: Option<Acceptor>,
     memory: Arc<Memory>,
-    body: Body,
+    geometry: Geometry,
 }
 
 impl Endpoint {
@@ -68,9 +33,9 @@ impl Endpoint {
         dir: Arc<Dir>,
         settings: Settings,
         acceptor: Option<Acceptor>,
-        (memory, body): (Memory, Body),
+        (memory, geometry): (Memory, Geometry),
     ) -> Self {
-        Self { name: name.clone(), dir, settings, acceptor, memory: Arc::new(memory), body }
+        Self { name: name.clone(), dir, settings, acceptor, memory: Arc::new(memory), geometry }
     }
 
     /// What `try_connect` is for this handle.
@@ -81,25 +46,6 @@ impl Endpoint {
     /// False in a forked child.
     fn is_ours(&self) -> bool {
         self.memory.generation() == generation()
-    }
-
-    /// Takes one step of the handshake.
-    fn meet<F: ChannelFactory>(
-        &self,
-        attempt: &mut Attempt,
-        kind: &Kind,
-        fabric: &F,
-    ) -> Result<(F::Sender, F::Receiver, Peer)> {
-        match &self.acceptor {
-            Some(acceptor) => {
-                let met = acceptor.try_accept(attempt, fabric);
-                if met.as_ref().is_err_and(Error::is_would_block) {
-                    self.memory.check_named(Operation::Accept)?;
-                }
-                met
-            }
-            None => handover::try_connect(&self.dir, kind, &self.name, attempt, fabric),
-        }
     }
 
     /// Gives everything up. Handles of the queue keep its memory.
@@ -123,24 +69,15 @@ impl anyipc_core::Endpoint for Endpoint {
 
     fn try_connect(&self, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
         self.memory.check(self.operation())?;
-        match &self.body {
-            Body::Memory(_) => {
-                let (sender, receiver, peer) = self.meet(attempt, &KIND, &self.settings)?;
-                Ok((
-                    Sender(SenderOver::Memory(sender)),
-                    Receiver(ReceiverOver::Memory(receiver)),
-                    peer,
-                ))
+        match &self.acceptor {
+            Some(acceptor) => {
+                let met = acceptor.try_accept(attempt, &self.settings);
+                if met.as_ref().is_err_and(Error::is_would_block) {
+                    self.memory.check_named(Operation::Accept)?;
+                }
+                met
             }
-            Body::Posix(record) => {
-                let pair = posix::Pair { settings: &self.settings, record };
-                let (sender, receiver, peer) = self.meet(attempt, &posix::KIND, &pair)?;
-                Ok((
-                    Sender(SenderOver::Posix(sender)),
-                    Receiver(ReceiverOver::Posix(receiver)),
-                    peer,
-                ))
-            }
+            None => handover::try_connect(&self.dir, &KIND, &self.name, attempt, &self.settings),
         }
     }
 
@@ -166,13 +103,12 @@ impl anyipc_core::Endpoint for Endpoint {
 
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
         self.memory.check(Operation::ReadLpsz)?;
-        let (at, len) = self.body.text();
-        if len == 0 {
+        if self.geometry.text == 0 {
             return Err(Error::new(Operation::ReadLpsz, ErrorKind::NotFound)
                 .because("this queue has no text; alloc_lpsz makes one that has"));
         }
-        let mut bytes = vec![0; len];
-        self.memory.region().load(at, &mut bytes);
+        let mut bytes = vec![0; self.geometry.text];
+        self.memory.region().load(self.geometry.text_at(), &mut bytes);
         let text = CStr::from_bytes_until_nul(&bytes).map_err(|_| {
             Error::new(Operation::ReadLpsz, ErrorKind::Corrupt).because("the text has lost its NUL")
         })?;
@@ -188,12 +124,7 @@ impl anyipc_core::Endpoint for Endpoint {
 
     /// Also `Mismatch`, if the address says another `max_message` than the queue was made with.
     fn queue(&self) -> Result<Box<dyn Queue>> {
-        match &self.body {
-            Body::Memory(geometry) => {
-                self.settings.check_longest(geometry)?;
-                Ok(Box::new(Handle::new(&self.memory, *geometry)?))
-            }
-            Body::Posix(record) => Ok(Box::new(posix::Handle::new(&self.memory, record)?)),
-        }
+        self.settings.check_longest(&self.geometry)?;
+        Ok(Box::new(Handle::new(&self.memory, self.geometry)?))
     }
 }

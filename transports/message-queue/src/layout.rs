@@ -36,7 +36,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use anyipc_core::MAX_PRIORITIES;
+use anyipc_core::{Full, MAX_PRIORITIES};
 use anyipc_memory::{ParticipantSlots, Region, SLOT_HEADER};
 
 /// The version of this layout.
@@ -144,38 +144,6 @@ pub(crate) mod record {
     pub(crate) const LINK: usize = 12;
 }
 
-/// What happens to a message without room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Full {
-    /// The sender waits.
-    Block,
-    /// The sender gets an error.
-    Error,
-    /// The oldest of the lowest priority is dropped.
-    DropOld,
-    /// The message is dropped.
-    DropNew,
-}
-
-impl Full {
-    /// The choices, as addresses write them.
-    pub(crate) const WORDS: &'static [&'static str] = &["block", "error", "drop-old", "drop-new"];
-    const ALL: [Self; 4] = [Self::Block, Self::Error, Self::DropOld, Self::DropNew];
-
-    pub(crate) fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|full| full.as_str() == word)
-    }
-
-    /// As it is stored.
-    pub(crate) fn from_number(number: u32) -> Option<Self> {
-        Self::ALL.get(number as usize).copied()
-    }
-
-    pub(crate) fn as_str(self) -> &'static str {
-        Self::WORDS[self as usize]
-    }
-}
-
 /// How many chunks a message takes.
 #[inline]
 pub(crate) const fn chunks_for(len: usize) -> u32 {
@@ -189,9 +157,9 @@ pub(crate) const fn longest_in(chunks: u32) -> usize {
 }
 
 /// The layout that memory says it has, if that is another than ours and may be one.
-pub(crate) fn other_layout(region: &Region, ours: u32) -> Option<u32> {
+pub(crate) fn other_layout(region: &Region) -> Option<u32> {
     let found = region.u32(plan::LAYOUT).load(Relaxed);
-    ((1..1000).contains(&found) && found != ours).then_some(found)
+    ((1..1000).contains(&found) && found != LAYOUT).then_some(found)
 }
 
 /// What a queue is made with, and never changes.

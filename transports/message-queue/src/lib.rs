@@ -10,20 +10,16 @@
 //! - `party`: one of those who share a queue: lock, act, unlock, wake
 //! - `queue`: a handle of a named queue
 //! - `channel`: channels over two such queues, and their memory
-//! - `halves`: the halves of a channel, whichever queues it is made of
-//! - `posix`: the kernel's own queues
 //! - `kind`, `settings`, `endpoint`, `transport`: names, addresses, handles of names
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 mod channel;
 mod claim;
 mod endpoint;
-mod halves;
 mod kind;
 mod layout;
 mod party;
 mod pop;
-mod posix;
 mod push;
 mod queue;
 mod repair;
@@ -34,6 +30,6 @@ mod tests;
 mod transport;
 mod waiters;
 
+pub use channel::{Receiver, Sender};
 pub use endpoint::Endpoint;
-pub use halves::{Receiver, Sender};
 pub use transport::MessageQueue;

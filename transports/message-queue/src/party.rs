@@ -8,11 +8,11 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Armed, Error, ErrorKind, Interest, Operation, Result};
+use anyipc_core::{Armed, Error, ErrorKind, Full, Interest, Operation, Result};
 use anyipc_memory::{Region, sleep, wake};
 use anyipc_ring::robust::{LockBackend, OwnerId, Taken, await_release, lock, owner, unlock};
 
-use crate::layout::{Full, Geometry, chunks_for, hot};
+use crate::layout::{Geometry, chunks_for, hot};
 use crate::store::{Corrupt, Sound, Store, state};
 use crate::waiters::{KINDS, MESSAGES, ROOM};
 

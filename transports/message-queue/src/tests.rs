@@ -8,16 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use anyipc_core::{Name, Operation};
+use anyipc_core::{Full, Name, Operation};
 use anyipc_memory::{Memory, Path, Plan, Region};
 use anyipc_os::{Dir, Scope};
 use anyipc_ring::robust::OwnerId;
 use proptest::prelude::*;
 
 use crate::kind::KIND;
-use crate::layout::{
-    CHUNK, Full, Geometry, RECORD, chunks_for, hot, list, lists, longest_in, record,
-};
+use crate::layout::{CHUNK, Geometry, RECORD, chunks_for, hot, list, lists, longest_in, record};
 use crate::party::begin_anew;
 use crate::store::{Sound, Store};
 use crate::waiters::ROOM;

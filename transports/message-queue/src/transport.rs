@@ -4,15 +4,15 @@ use anyipc_core::{
     Capabilities, Error, ErrorKind, Key, Name, Object, Operation, Options, Result, Transport,
 };
 use anyipc_memory::handover::{Acceptor, Rendezvous};
-use anyipc_memory::{Kind, Memory, Path, Plan, Region};
+
+use anyipc_memory::{Memory, Path, Plan, Region};
 use anyipc_os::Dir;
 
-use crate::endpoint::{Body, Endpoint};
+use crate::endpoint::Endpoint;
 use crate::kind::KIND;
 use crate::layout::{Geometry, LAYOUT, other_layout};
 use crate::party;
-use crate::posix::{self, Record};
-use crate::settings::{KEYS, NATIVE, Settings};
+use crate::settings::{KEYS, Settings};
 use crate::store::Store;
 
 /// `mq://`: bounded priority queues for many senders and many receivers, and channels over queues.
@@ -32,12 +32,11 @@ impl Transport for MessageQueue {
 
     fn about(&self) -> &'static str {
         "a file in the private directory, mapped: chunks of 128 bytes, two locks that survive their owners, \
-         256 handles at a time; channels: such queues in a memfd, handed over a Unix socket; \
-         with native=posix queues of the kernel, and a file that names them"
+         256 handles at a time; channels: such queues in a memfd, handed over a Unix socket"
     }
 
-    fn file_stem(&self, name: &Name, options: &Options) -> Option<String> {
-        Some(kind(options.text(NATIVE).is_some()).stem(name))
+    fn file_stem(&self, name: &Name, _options: &Options) -> Option<String> {
+        Some(KIND.stem(name))
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -64,16 +63,16 @@ impl Transport for MessageQueue {
         let settings = Settings::read(options, operation)?;
         let dir = Arc::new(Dir::open(settings.scope, operation)?);
         let path = path(&dir, name, &settings, operation);
-        let memory = Memory::open(path, &|region| put_right(region, &settings, operation))
-            .map_err(|error| {
+        let memory =
+            Memory::open(path, &|region| put_right(region, operation)).map_err(|error| {
                 if error.kind() != ErrorKind::NotFound {
                     return error;
                 }
                 error.because("nobody holds a queue of this name, and none stayed; create it first")
             })?;
-        let body = read(&memory.region(), &settings, operation)?;
-        body.check(&settings, memory.persists(), operation)?;
-        Ok(Endpoint::new(name, dir, settings, None, (memory, body)))
+        let geometry = read(&memory.region(), operation)?;
+        settings.check(&geometry, memory.persists(), operation)?;
+        Ok(Endpoint::new(name, dir, settings, None, (memory, geometry)))
     }
 
     /// The text lives as long as the queue. `create=open_or_create` does not apply: a live name is `Exists`.
@@ -86,46 +85,24 @@ impl Transport for MessageQueue {
     }
 
     fn list(&self, options: &Options) -> Result<Vec<Object>> {
-        let dir = dir(options, Operation::List)?;
-        both(|kind| anyipc_memory::list(&dir, kind))
+        anyipc_memory::list(&dir(options, Operation::List)?, &KIND)
     }
 
     fn inspect(&self, name: &Name, options: &Options) -> Result<Vec<Object>> {
-        let dir = dir(options, Operation::Stat)?;
-        both(|kind| anyipc_memory::inspect(&dir, kind, name))
+        anyipc_memory::inspect(&dir(options, Operation::Stat)?, &KIND, name)
     }
 
     fn remove(&self, name: &Name, options: &Options, force: bool) -> Result<()> {
-        let dir = dir(options, Operation::Remove)?;
-        // Without `native=` whichever is there.
-        let ours = anyipc_memory::inspect(&dir, &KIND, name)?.is_empty();
-        let posix = Settings::read(options, Operation::Remove)?.posix || ours;
-        anyipc_memory::remove(&dir, kind(posix), name, force)
+        anyipc_memory::remove(&dir(options, Operation::Remove)?, &KIND, name, force)
     }
 
     fn sweep(&self, options: &Options, fix: bool) -> Result<Vec<Object>> {
-        let dir = dir(options, Operation::List)?;
-        both(|kind| anyipc_memory::sweep(&dir, kind, fix))
+        anyipc_memory::sweep(&dir(options, Operation::List)?, &KIND, fix)
     }
 }
 
 fn dir(options: &Options, operation: Operation) -> Result<Dir> {
     Dir::open(Settings::read(options, operation)?.scope, operation)
-}
-
-/// What names of our own queues, or of the kernel's, lead to.
-fn kind(posix: bool) -> &'static Kind {
-    if posix { &posix::KIND } else { &KIND }
-}
-
-fn both(look: impl Fn(&Kind) -> Result<Vec<Object>>) -> Result<Vec<Object>> {
-    let mut objects = look(&KIND)?;
-    // Their addresses say so, too: the same name without it is another object.
-    objects.extend(look(&posix::KIND)?.into_iter().map(|mut object| {
-        object.facts.push(("native", "posix".into()));
-        object
-    }));
-    Ok(objects)
 }
 
 fn path<'a>(
@@ -134,26 +111,7 @@ fn path<'a>(
     settings: &Settings,
     operation: Operation,
 ) -> Path<'a> {
-    Path { dir, kind: kind(settings.posix), name, patience: settings.patience, operation }
-}
-
-/// What a name's memory begins with, and how large it is, with a text of so many bytes.
-fn layout(
-    name: &Name,
-    settings: &Settings,
-    text: usize,
-    operation: Operation,
-) -> Result<(Body, Vec<u8>, usize)> {
-    let too_large = Error::new(operation, ErrorKind::OutOfMemory);
-    if settings.posix {
-        let record = Record::new(name, settings.kernel_queue(operation)?, text, operation)?;
-        let first = record.encode();
-        let size = first.len().checked_add(text).ok_or(too_large)?;
-        return Ok((Body::Posix(record), first, size));
-    }
-    let geometry = settings.queue(text);
-    let size = geometry.size().ok_or(too_large)?;
-    Ok((Body::Memory(geometry), geometry.encode(), size))
+    Path { dir, kind: &KIND, name, patience: settings.patience, operation }
 }
 
 /// Makes a queue, or adopts the one that is there, and becomes its owner if there is none.
@@ -167,19 +125,21 @@ fn make(
     let adopt = settings.adopt && text.is_none();
     let dir = Arc::new(Dir::open(settings.scope, operation)?);
     let len = text.map_or(0, |text| text.len().saturating_add(1));
-    let (body, first, size) = layout(name, &settings, len, operation)?;
-    let contents: &[(usize, &[u8])] = &[(0, &first), (body.text().0, text.unwrap_or_default())];
+    let geometry = settings.queue(len);
+    let size = geometry.size().ok_or(Error::new(operation, ErrorKind::OutOfMemory))?;
+    let contents: &[(usize, &[u8])] =
+        &[(0, &geometry.encode()), (geometry.text_at(), text.unwrap_or_default())];
     let plan = Plan { size, persist: settings.persists(), contents };
     let path = path(&dir, name, &settings, operation);
-    let repair = |region: &Region| put_right(region, &settings, operation);
+    let repair = |region: &Region| put_right(region, operation);
     let (memory, made) = Memory::open_or_create(path, plan, &repair)?;
     let found = Found { made, adopt, text: text.is_some() };
     match own(name, &dir, &settings, &memory, found, operation) {
-        Ok((body, owner)) => Ok(Endpoint::new(name, dir, settings, owner, (memory, body))),
+        Ok((geometry, owner)) => Ok(Endpoint::new(name, dir, settings, owner, (memory, geometry))),
         Err(error) => {
             // A creation that failed leaves nothing, but for what others have sent to it meanwhile.
             if made && memory.persists() {
-                memory.discard(|region| is_unused(region, &settings, operation));
+                memory.discard(|region| is_unused(region, operation));
             }
             Err(error)
         }
@@ -204,65 +164,47 @@ fn own(
     memory: &Memory,
     found: Found,
     operation: Operation,
-) -> Result<(Body, Option<Acceptor>)> {
+) -> Result<(Geometry, Option<Acceptor>)> {
     let exists = |why: &str| Err(Error::new(operation, ErrorKind::Exists).because(why));
-    let body = read(&memory.region(), settings, operation)?;
+    let geometry = read(&memory.region(), operation)?;
     // What only openers hold any more gets a new owner, like any rendezvous; its messages stay.
-    let stays = memory.persists() || body.text().1 != 0 || found.text;
+    let stays = memory.persists() || geometry.text != 0 || found.text;
     if !found.made && !found.adopt && stays {
         return exists(
             "open it, or say create=open_or_create to adopt it; `anyipc rm` removes what stayed",
         );
     }
-    let owner = Rendezvous::claim(Arc::clone(dir), kind(settings.posix), name, operation)?;
+    let owner = Rendezvous::claim(Arc::clone(dir), &KIND, name, operation)?;
     if owner.is_none() && !found.adopt {
         return exists("it has a live owner; open it, or say create=open_or_create");
     }
-    body.check(settings, memory.persists(), operation)?;
-    // Now, so that what the kernel does not allow is an error of this call.
-    if let Body::Posix(record) = &body {
-        record.queue(operation)?;
-    }
+    settings.check(&geometry, memory.persists(), operation)?;
     let owner = owner.map(|owner| Acceptor::new(owner, operation)).transpose()?;
-    Ok((body, owner))
+    Ok((geometry, owner))
 }
 
 /// Whether a queue that nobody holds has no messages.
-fn is_unused(region: &Region, settings: &Settings, operation: Operation) -> bool {
-    match read(region, settings, operation) {
-        Ok(Body::Memory(geometry)) => {
-            party::begin_anew(region, geometry).is_ok()
-                && Store::new(region.clone(), geometry).is_empty()
-        }
-        Ok(Body::Posix(record)) => record.is_unused(operation),
-        Err(_) => false,
-    }
+fn is_unused(region: &Region, operation: Operation) -> bool {
+    read(region, operation).is_ok_and(|geometry| {
+        party::begin_anew(region, geometry).is_ok()
+            && Store::new(region.clone(), geometry).is_empty()
+    })
 }
 
 /// What lies in some memory.
-fn read(region: &Region, settings: &Settings, operation: Operation) -> Result<Body> {
-    let ours = if settings.posix { posix::LAYOUT } else { LAYOUT };
-    if let Some(found) = other_layout(region, ours) {
+fn read(region: &Region, operation: Operation) -> Result<Geometry> {
+    if let Some(found) = other_layout(region) {
         return Err(Error::new(operation, ErrorKind::Mismatch).because(format!(
-            "the queue has layout {found}, this program speaks layout {ours}; use it with the version that made it, \
-             or remove it with `anyipc rm`"
+            "the queue has layout {found}, this program speaks layout {LAYOUT}; use it with the \
+             version that made it, or remove it with `anyipc rm`"
         )));
     }
-    let body = match settings.posix {
-        false => Geometry::read(region).map(Body::Memory),
-        true => Record::read(region).map(Body::Posix),
-    };
-    body.ok_or_else(|| damaged(operation))
+    Geometry::read(region).ok_or_else(|| damaged(operation))
 }
 
-/// Puts a queue right that stayed while nobody held it. The kernel's needs nothing.
-fn put_right(region: &Region, settings: &Settings, operation: Operation) -> Result<()> {
-    match read(region, settings, operation)? {
-        Body::Memory(geometry) => {
-            party::begin_anew(region, geometry).map_err(|_| damaged(operation))
-        }
-        Body::Posix(_) => Ok(()),
-    }
+/// Puts a queue right that stayed while nobody held it.
+fn put_right(region: &Region, operation: Operation) -> Result<()> {
+    party::begin_anew(region, read(region, operation)?).map_err(|_| damaged(operation))
 }
 
 fn damaged(operation: Operation) -> Error {

@@ -4,8 +4,8 @@
 mod receiver;
 mod sender;
 
-pub(crate) use receiver::Receiver;
-pub(crate) use sender::Sender;
+pub use receiver::Receiver;
+pub use sender::Sender;
 
 use std::io;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use std::sync::atomic::AtomicU32;
 use std::task::Waker;
 use std::time::Duration;
 
-use anyipc_core::{Armed, Error, ErrorKind, Hello, Operation, Result, Role, Waiter};
+use anyipc_core::{Armed, Error, ErrorKind, Full, Hello, Operation, Result, Role, Waiter};
 use anyipc_memory::handover::{ChannelFactory, Half, Link, Side};
 use anyipc_memory::{Extent, Region, sleep, wake};
 use anyipc_ring::robust::{LockBackend, OwnerId};
 
-use crate::layout::{CHUNK, Full, Geometry, MAX_CHUNKS, MIN_CHUNKS, longest_in};
+use crate::layout::{CHUNK, Geometry, MAX_CHUNKS, MIN_CHUNKS, longest_in};
 use crate::party::{Company, Party};
 use crate::settings::{Settings, chunks_of};
 use crate::store::Store;

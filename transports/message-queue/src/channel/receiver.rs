@@ -13,7 +13,7 @@ use crate::waiters::MESSAGES;
 
 /// The receiving half of a channel over queues.
 #[derive(Debug)]
-pub(crate) struct Receiver {
+pub struct Receiver {
     party: Party<Other>,
     pulse: Liveness,
     token: Option<ReadySlot>,

@@ -13,7 +13,7 @@ use crate::waiters::ROOM;
 
 /// The sending half of a channel over queues.
 #[derive(Debug)]
-pub(crate) struct Sender {
+pub struct Sender {
     party: Party<Other>,
     pulse: Liveness,
     ready: Option<ReadySlot>,

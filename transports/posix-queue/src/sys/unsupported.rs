@@ -4,12 +4,13 @@ use anyipc_core::ErrorKind;
 use anyipc_os::Fd;
 
 use super::Status;
+use crate::record::Shape;
 
 fn none<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-pub(crate) fn open(_name: &str, _most: usize, _longest: usize, _exclusive: bool) -> io::Result<Fd> {
+pub(crate) fn open(_name: &str, _shape: &Shape, _exclusive: bool) -> io::Result<Fd> {
     none()
 }
 
@@ -41,6 +42,6 @@ pub(crate) fn limit(_file: &str) -> Option<usize> {
     None
 }
 
-pub(crate) fn explain(_error: &io::Error, _most: usize, _longest: usize) -> (ErrorKind, String) {
-    (ErrorKind::Unsupported, "native=posix is not built for this platform; leave it out".to_owned())
+pub(crate) fn explain(_error: &io::Error, _shape: &Shape) -> (ErrorKind, String) {
+    (ErrorKind::Unsupported, "posix-mq:// is not built for this platform".to_owned())
 }

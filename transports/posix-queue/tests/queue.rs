@@ -1,4 +1,4 @@
-//! `native=posix`: the kernel's queues, their limits, and that none of them is left behind.
+//! The kernel's queues, their limits, and that none of them is left behind.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -14,20 +14,17 @@ use std::time::Instant;
 use anyipc_core::{
     Attempt, Endpoint as _, ErrorKind, Hello, Name, ObjectState, Operation, Transport,
 };
-use anyipc_message_queue::{Endpoint, MessageQueue, Receiver, Sender};
 use anyipc_os::{Dir, Scope};
+use anyipc_posix_queue::{Endpoint, PosixQueue, Receiver, Sender};
 use common::{
-    WATCHDOG, Way, create, drain, failed, name, options, recv, role, say, send, spawn, try_recv,
+    WATCHDOG, Way, create, drain, failed, name, open, options, recv, role, say, send, spawn,
+    try_recv,
 };
 
 /// One test at a time: a process that another test is just starting holds what we hold for an instant.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn open(name: &Name, query: &str) -> Endpoint {
-    MessageQueue.open(name, &options(&format!("native=posix&{query}"))).unwrap()
 }
 
 /// Runs in the child; in the parent it does nothing.
@@ -51,7 +48,7 @@ fn child() {
 
 /// Makes one channel after the other.
 fn connect_for_ever(name: &Name) {
-    let owner = create(name, "native=posix");
+    let owner = create(name, "");
     let opener = open(name, "");
     for round in 0..u64::MAX {
         drop(connect(&owner, &opener));
@@ -63,7 +60,7 @@ fn connect_for_ever(name: &Name) {
 
 /// Both sides of a channel.
 fn connect(owner: &Endpoint, opener: &Endpoint) -> [(Sender, Receiver); 2] {
-    let hello = || Hello { transport: "mq".into(), max_message: 1 << 20, ..Hello::default() };
+    let hello = || Hello { transport: "posix-mq".into(), max_message: 1 << 20, ..Hello::default() };
     let mut attempts = [Attempt::new(hello()), Attempt::new(hello())];
     let mut sides = [None, None];
     let start = Instant::now();
@@ -94,7 +91,7 @@ fn channel_name(name: &Name) -> String {
 
 fn name_at(name: &Name, at: u64) -> String {
     let dir = Dir::open(Scope::User, Operation::Open).unwrap();
-    let file = File::open(dir.path().join(format!("mq-posix+{}.record", name.os_name()))).unwrap();
+    let file = File::open(dir.path().join(format!("posix-mq+{}.record", name.os_name()))).unwrap();
     let mut bytes = [0; 100];
     file.read_exact_at(&mut bytes, 4096 + at).unwrap();
     String::from_utf8(bytes.split(|byte| *byte == 0).next().unwrap().to_vec()).unwrap()
@@ -131,8 +128,8 @@ fn limit(file: &str) -> u64 {
 #[test]
 fn it_is_a_queue_like_the_others() {
     let _alone = alone();
-    let name = name("posix");
-    let owner = create(&name, "native=posix&priorities=3&capacity=4KiB&max_message=512");
+    let name = name("queue");
+    let owner = create(&name, "priorities=3&capacity=4KiB&max_message=512");
     let mut queue = owner.queue().unwrap();
     for i in 0..6u8 {
         queue.try_send(u32::from(i) % 3, &[i; 100]).unwrap();
@@ -154,36 +151,33 @@ fn it_is_a_queue_like_the_others() {
             assert_eq!(recv(&mut queue, Way::Thread).unwrap().1, i.to_le_bytes());
         }
     });
-    // It is another name than that of a queue of ours.
-    assert_eq!(failed(MessageQueue.open(&name, &options(""))).kind(), ErrorKind::NotFound);
-    let differs = options("native=posix&priorities=2");
-    assert_eq!(failed(MessageQueue.open(&name, &differs)).kind(), ErrorKind::Mismatch);
+    let differs = options("priorities=2");
+    assert_eq!(failed(PosixQueue.open(&name, &differs)).kind(), ErrorKind::Mismatch);
 }
 
 #[test]
 fn the_kernels_limits_are_told() {
     let _alone = alone();
-    let name = name("posix-limits");
-    let owner = create(&name, "native=posix");
+    let name = name("limits");
+    let owner = create(&name, "");
     let mut queue = owner.queue().unwrap();
     let error = failed(queue.try_send(0, &vec![0; 100_000]));
     assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
     let words = format!("/proc/sys/fs/mqueue/msgsize_max, which is {}", limit("msgsize_max"));
     assert!(error.to_string().contains(&words), "{error}");
-    let name = common::name("posix-large");
+    let name = common::name("large");
     // More than any limit that the kernel can be given.
     for persist in ["false", "true"] {
-        let large =
-            options(&format!("native=posix&capacity=1GiB&max_message=64&persist={persist}"));
-        let error = failed(MessageQueue.create(&name, &large));
+        let large = options(&format!("capacity=1GiB&max_message=64&persist={persist}"));
+        let error = failed(PosixQueue.create(&name, &large));
         let text = error.to_string();
         assert!(
             text.contains(&format!("/proc/sys/fs/mqueue/msg_max is {}", limit("msg_max"))),
             "{text}"
         );
-        assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty(), "persist={persist}");
+        assert!(PosixQueue.inspect(&name, &options("")).unwrap().is_empty(), "persist={persist}");
     }
-    let error = failed(MessageQueue.create(&name, &options("native=posix&full=drop-old")));
+    let error = failed(PosixQueue.create(&name, &options("full=drop-old")));
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("only the oldest of the highest priority"), "{error}");
 }
@@ -191,14 +185,14 @@ fn the_kernels_limits_are_told() {
 #[test]
 fn drops_are_counted() {
     let _alone = alone();
-    let owner = create(&name("posix-drops"), "native=posix&full=drop-new");
+    let owner = create(&name("drops"), "full=drop-new");
     let (mut queue, other) = (owner.queue().unwrap(), owner.queue().unwrap());
     for _ in 0..30 {
         queue.try_send(0, b"x").unwrap();
     }
     let kept = queue.status().unwrap().messages;
     assert_eq!(kept + other.status().unwrap().dropped, 30);
-    let owner = create(&name("posix-error"), "native=posix&full=error");
+    let owner = create(&name("error"), "full=error");
     let mut queue = owner.queue().unwrap();
     let error = loop {
         if let Err(error) = queue.try_send(0, b"x") {
@@ -211,56 +205,56 @@ fn drops_are_counted() {
 #[test]
 fn the_last_close_unlinks() {
     let _alone = alone();
-    let name = name("posix-last");
-    let owner = create(&name, "native=posix");
+    let name = name("last");
+    let owner = create(&name, "");
     let kernel = kernel_name(&name);
     let opener = open(&name, "");
     let mut handle = opener.queue().unwrap();
-    MessageQueue.close(owner).unwrap();
-    MessageQueue.close(opener).unwrap();
+    PosixQueue.close(owner).unwrap();
+    PosixQueue.close(opener).unwrap();
     assert!(is_there(&kernel));
     handle.try_send(0, b"still here").unwrap();
     assert_eq!(try_recv(&mut *handle).unwrap().1, b"still here");
     drop(handle);
     assert!(!is_there(&kernel), "the kernel's queue was left behind");
-    assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
+    assert!(PosixQueue.inspect(&name, &options("")).unwrap().is_empty());
 }
 
 /// Lets someone come to a name that a total death has left.
 fn reclaim(name: &Name, round: u64) {
     match round % 4 {
-        0 => drop(create(name, "native=posix")),
-        1 => drop(failed(MessageQueue.open(name, &options("native=posix")))),
-        2 => MessageQueue.remove(name, &options(""), false).unwrap(),
-        _ => drop(MessageQueue.sweep(&options(""), true).unwrap()),
+        0 => drop(create(name, "")),
+        1 => drop(failed(PosixQueue.open(name, &options("")))),
+        2 => PosixQueue.remove(name, &options(""), false).unwrap(),
+        _ => drop(PosixQueue.sweep(&options(""), true).unwrap()),
     }
 }
 
 #[test]
 fn total_death_is_reclaimed_by_whoever_comes_next() {
     let _alone = alone();
-    let name = name("posix-death");
+    let name = name("death");
     let none = options("");
     for round in 0..9 {
-        let owner = create(&name, "native=posix");
+        let owner = create(&name, "");
         let kernel = kernel_name(&name);
         let mut child = spawn(&format!("send {name}"));
         child.hear().unwrap();
         drop(owner);
         child.kill();
         assert!(is_there(&kernel));
-        let left = MessageQueue.inspect(&name, &none).unwrap();
+        let left = PosixQueue.inspect(&name, &none).unwrap();
         assert_eq!((left[0].state, left[0].kind), (ObjectState::Stale, "posix queue"));
         reclaim(&name, round);
         assert!(!is_there(&kernel), "round {round}: the kernel's queue was left behind");
-        assert!(MessageQueue.inspect(&name, &none).unwrap().is_empty());
+        assert!(PosixQueue.inspect(&name, &none).unwrap().is_empty());
     }
 }
 
 #[test]
 fn a_death_while_channels_are_made_leaves_no_queue() {
     let _alone = alone();
-    let name = name("posix-storm");
+    let name = name("storm");
     let kills =
         std::env::var("ANYIPC_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(50);
     let mut left = 0;
@@ -276,16 +270,16 @@ fn a_death_while_channels_are_made_leaves_no_queue() {
             "round {round}: a queue was left behind"
         );
     }
-    drop(create(&name, "native=posix"));
-    assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
+    drop(create(&name, ""));
+    assert!(PosixQueue.inspect(&name, &options("")).unwrap().is_empty());
     println!("{left} of {kills} deaths left a channel's queue, and none stayed");
 }
 
 #[test]
 fn what_a_death_left_of_a_channel_is_in_nobodys_way() {
     let _alone = alone();
-    let name = name("posix-left");
-    let (owner, opener) = (create(&name, "native=posix"), open(&name, ""));
+    let name = name("left");
+    let (owner, opener) = (create(&name, ""), open(&name, ""));
     let left = channel_name(&name);
     leave_behind(&left);
     drop(connect(&owner, &opener));
@@ -298,9 +292,9 @@ fn what_a_death_left_of_a_channel_is_in_nobodys_way() {
 #[test]
 fn threads_make_channels_of_one_queue_at_once() {
     let _alone = alone();
-    let name = name("posix-threads");
+    let name = name("threads");
     // Small ones: what the kernel grants a user's queues is for 9 of the usual size.
-    let owner = create(&name, "native=posix&capacity=8KiB");
+    let owner = create(&name, "capacity=8KiB");
     let left = channel_name(&name);
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -317,15 +311,15 @@ fn threads_make_channels_of_one_queue_at_once() {
 fn a_queue_removed_by_force_goes_with_its_last_holder() {
     let _alone = alone();
     for persist in ["false", "true"] {
-        let name = name("posix-force");
-        let owner = create(&name, &format!("native=posix&persist={persist}"));
+        let name = name("force");
+        let owner = create(&name, &format!("persist={persist}"));
         let kernel = kernel_name(&name);
-        MessageQueue.remove(&name, &options(""), true).unwrap();
+        PosixQueue.remove(&name, &options(""), true).unwrap();
         assert!(!is_there(&kernel));
         // Its holders may make it anew.
         drop(owner.queue().unwrap());
         assert!(is_there(&kernel));
-        assert_eq!(failed(MessageQueue.close(owner)).kind(), ErrorKind::StatFailed);
+        assert_eq!(failed(PosixQueue.close(owner)).kind(), ErrorKind::StatFailed);
         assert!(!is_there(&kernel), "persist={persist}: the kernel's queue was left behind");
     }
 }
@@ -333,8 +327,8 @@ fn a_queue_removed_by_force_goes_with_its_last_holder() {
 #[test]
 fn a_persistent_queue_survives_all_its_users() {
     let _alone = alone();
-    let name = name("posix-persists");
-    drop(create(&name, "native=posix&persist=true"));
+    let name = name("persists");
+    drop(create(&name, "persist=true"));
     let kernel = kernel_name(&name);
     for _ in 0..10 {
         let mut child = spawn(&format!("send {name}"));
@@ -347,16 +341,16 @@ fn a_persistent_queue_survives_all_its_users() {
             assert_eq!(*bytes, (i as u64).to_le_bytes());
         }
     }
-    MessageQueue.remove(&name, &options(""), false).unwrap();
+    PosixQueue.remove(&name, &options(""), false).unwrap();
     assert!(!is_there(&kernel));
 }
 
 /// What a process of another IPC namespace is told, and what it leaves there.
 fn meet_elsewhere(name: &Name) {
-    let query = "native=posix&create=open_or_create";
+    let query = "create=open_or_create";
     for error in [
-        failed(MessageQueue.open(name, &options("native=posix"))),
-        failed(MessageQueue.create(name, &options(query))),
+        failed(PosixQueue.open(name, &options(""))),
+        failed(PosixQueue.create(name, &options(query))),
     ] {
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
         assert!(error.to_string().contains("namespace"), "{error}");
@@ -364,7 +358,7 @@ fn meet_elsewhere(name: &Name) {
     say("told");
     // A name that is nobody's yet is made here, and works here.
     let own = common::name("elsewhere");
-    let mut queue = create(&own, "native=posix").queue().unwrap();
+    let mut queue = create(&own, "").queue().unwrap();
     queue.try_send(0, b"here").unwrap();
     assert_eq!(try_recv(&mut *queue).unwrap().1, b"here");
     drop(queue);
@@ -376,7 +370,7 @@ fn meet_elsewhere(name: &Name) {
 fn another_ipc_namespace_is_told() {
     let _alone = alone();
     let name = name("namespaces");
-    let owner = create(&name, "native=posix");
+    let owner = create(&name, "");
     let mut queue = owner.queue().unwrap();
     // With rights of our own, or with those of a user namespace; where the system allows neither, there is none.
     let ways: [&[&str]; 2] = [&["--ipc"], &["--user", "--map-current-user", "--ipc"]];
@@ -400,16 +394,34 @@ fn a_record_of_another_namespace_or_layout_is_told_and_can_be_removed() {
     let _alone = alone();
     let name = name("strange-record");
     for (at, strange, says) in [(248, 1, "namespace"), (0, 2, "layout")] {
-        drop(create(&name, "native=posix&persist=true"));
+        drop(create(&name, "persist=true"));
         let file = Dir::open(Scope::User, Operation::Open).unwrap();
-        let file = file.path().join(format!("mq-posix+{}.record", name.os_name()));
+        let file = file.path().join(format!("posix-mq+{}.record", name.os_name()));
         let file = File::options().write(true).open(file).unwrap();
         let bare = kernel_name(&name);
         file.write_at(&u32::to_ne_bytes(strange), 4096 + at).unwrap();
-        let error = failed(MessageQueue.open(&name, &options("native=posix")));
+        let error = failed(PosixQueue.open(&name, &options("")));
         assert_eq!(error.kind(), ErrorKind::Mismatch, "{error}");
         assert!(error.to_string().contains(says), "{error}");
-        MessageQueue.remove(&name, &options("native=posix"), false).unwrap();
+        PosixQueue.remove(&name, &options(""), false).unwrap();
         assert!(!is_there(&bare));
     }
+}
+
+#[test]
+fn a_creation_that_fails_leaves_no_queue_that_persists() {
+    let _alone = alone();
+    let directory = Dir::open(Scope::User, Operation::Open).unwrap().path().to_owned();
+    let name = name("fails");
+    // No listener can be made there.
+    let in_the_way = directory.join(format!("posix-mq+{}.sock", name.os_name()));
+    std::fs::create_dir(&in_the_way).unwrap();
+    for how in ["new", "open_or_create"] {
+        let options = options(&format!("persist=true&create={how}&capacity=512&max_message=64"));
+        assert_eq!(failed(PosixQueue.create(&name, &options)).kind(), ErrorKind::Io);
+        assert_eq!(failed(PosixQueue.open(&name, &options)).kind(), ErrorKind::NotFound, "{how}");
+    }
+    std::fs::remove_dir(&in_the_way).unwrap();
+    drop(create(&name, "persist=true&capacity=512&max_message=64"));
+    PosixQueue.remove(&name, &options(""), false).unwrap();
 }

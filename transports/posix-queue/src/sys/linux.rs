@@ -1,3 +1,4 @@
+//! The queue calls of the C library. They are the only unsafe code of this crate.
 #![expect(unsafe_code, reason = "the queue calls are C functions")]
 
 use std::ffi::CString;
@@ -9,41 +10,44 @@ use anyipc_core::ErrorKind;
 use anyipc_os::Fd;
 
 use super::Status;
+use crate::record::Shape;
 
-/// An instant that has passed: no call waits, whatever the descriptor's flags are.
+/// A time in the past: no call waits, even on a descriptor without `O_NONBLOCK`.
 const PAST: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
 
-/// Opens the queue of this name, mode 0600, and makes it if there is none; `exclusive`: only makes it.
-pub(crate) fn open(name: &str, most: usize, longest: usize, exclusive: bool) -> io::Result<Fd> {
+/// Opens the queue of this name and makes it, mode 0600, if it is missing. With `exclusive` an
+/// existing queue is `AlreadyExists`.
+pub(crate) fn open(name: &str, shape: &Shape, exclusive: bool) -> io::Result<Fd> {
     let name = CString::new(name)?;
     // SAFETY: all zero is a valid value of this structure of numbers.
-    let mut shape: libc::mq_attr = unsafe { std::mem::zeroed() };
-    let number = |n: usize| {
+    let mut limits: libc::mq_attr = unsafe { std::mem::zeroed() };
+    let number = |n: u32| {
         libc::c_long::try_from(n).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
     };
-    (shape.mq_maxmsg, shape.mq_msgsize) = (number(most)?, number(longest)?);
+    (limits.mq_maxmsg, limits.mq_msgsize) = (number(shape.messages)?, number(shape.max_message)?);
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let flags = if exclusive { flags | libc::O_EXCL } else { flags };
     Fd::make(|| {
-        // SAFETY: the name ends with a NUL, and `shape` is valid for the call.
+        // SAFETY: the name ends with a NUL, and `limits` is valid for the call.
         let fd =
-            unsafe { libc::mq_open(name.as_ptr(), flags, 0o600 as libc::mode_t, &raw mut shape) };
+            unsafe { libc::mq_open(name.as_ptr(), flags, 0o600 as libc::mode_t, &raw mut limits) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: on Linux a queue's descriptor is a file descriptor, fresh and nobody else's.
+        // SAFETY: on Linux a queue's descriptor is a file descriptor. `mq_open` has just made it, and
+        // nothing else owns it.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     })
 }
 
-/// Takes the queue's name away.
+/// Removes the queue's name. The queue lives on until its last descriptor is closed.
 pub(crate) fn unlink(name: &str) -> io::Result<()> {
     let name = CString::new(name)?;
     // SAFETY: the name ends with a NUL.
     done(unsafe { libc::mq_unlink(name.as_ptr()) } as isize).map(drop)
 }
 
-/// What the queue is and holds. An error for what is no queue.
+/// The queue's limits and contents. An error for a descriptor of anything else.
 pub(crate) fn status(fd: &Fd) -> io::Result<Status> {
     // SAFETY: all zero is a valid value of this structure of numbers.
     let mut got: libc::mq_attr = unsafe { std::mem::zeroed() };
@@ -51,13 +55,13 @@ pub(crate) fn status(fd: &Fd) -> io::Result<Status> {
     done(unsafe { libc::mq_getattr(fd.as_fd().as_raw_fd(), &raw mut got) } as isize)?;
     let number = |n: libc::c_long| usize::try_from(n).unwrap_or(0);
     Ok(Status {
-        most: number(got.mq_maxmsg),
-        longest: number(got.mq_msgsize),
+        capacity: number(got.mq_maxmsg),
+        max_message: number(got.mq_msgsize),
         messages: number(got.mq_curmsgs),
     })
 }
 
-/// Bytes of all messages, as reading a queue's descriptor tells.
+/// Bytes of all messages. Linux has them in the text that a read of the descriptor returns.
 pub(crate) fn bytes(fd: &Fd) -> io::Result<u64> {
     let mut text = [0; 128];
     let count = fd.read_at(&mut text, 0)?;
@@ -69,10 +73,10 @@ pub(crate) fn bytes(fd: &Fd) -> io::Result<u64> {
 
 /// Sends one message; `WouldBlock` if the queue is full.
 pub(crate) fn send(fd: &Fd, priority: u32, message: &[u8]) -> io::Result<()> {
-    // In memory that can be written: an emulator (qemu) writes it back.
+    // A copy in writable memory: qemu-user writes the timeout back.
     let past = PAST;
     retry(|| {
-        // SAFETY: the descriptor is open, and the message as long as it says.
+        // SAFETY: the descriptor is open, and `message.len()` bytes at `message.as_ptr()` are readable.
         let code = unsafe {
             libc::mq_timedsend(
                 fd.as_fd().as_raw_fd(),
@@ -86,12 +90,13 @@ pub(crate) fn send(fd: &Fd, priority: u32, message: &[u8]) -> io::Result<()> {
     })
 }
 
-/// Receives one message into the buffer, which has room for the longest: its length and its priority. `WouldBlock`
-/// if there is none.
+/// Receives one message into the buffer, which has room for the longest. Returns length and
+/// priority; `WouldBlock` if the queue is empty.
 pub(crate) fn receive(fd: &Fd, buffer: &mut [u8]) -> io::Result<(usize, u32)> {
     retry(|| {
         let (mut priority, past) = (0, PAST);
-        // SAFETY: the descriptor is open, the buffer as long as it says, and `priority` valid for the call.
+        // SAFETY: the descriptor is open, `buffer.len()` bytes at `buffer.as_mut_ptr()` are ours to
+        // write, and `priority` and `past` are valid for the call.
         let count = unsafe {
             libc::mq_timedreceive(
                 fd.as_fd().as_raw_fd(),
@@ -105,12 +110,12 @@ pub(crate) fn receive(fd: &Fd, buffer: &mut [u8]) -> io::Result<(usize, u32)> {
     })
 }
 
-/// Repeats a call that a signal broke off.
+/// Repeats a call that a signal interrupted.
 fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Of a descriptor that waits, which ours never does.
+            // How the past timeout shows on a descriptor without `O_NONBLOCK`.
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
@@ -123,49 +128,53 @@ fn done(code: isize) -> io::Result<usize> {
     usize::try_from(code).map_err(|_| io::Error::last_os_error())
 }
 
-/// The number of this process's IPC namespace, which no other living one has. An error without `/proc`.
+/// The number of this process's IPC namespace, unique among living namespaces. An error without
+/// `/proc`.
 pub(crate) fn namespace() -> io::Result<u64> {
     match std::fs::metadata("/proc/self/ns/ipc") {
         Ok(namespace) => Ok(namespace.ino()),
-        // A kernel without IPC namespaces has one for all.
+        // A kernel built without IPC namespaces.
         Err(_) if std::fs::exists("/proc/self/ns")? => Ok(0),
         Err(error) => Err(error),
     }
 }
 
-/// A limit of the kernel, by its file's name.
+/// A limit of the kernel, by the name of its file.
 pub(crate) fn limit(file: &str) -> Option<usize> {
     std::fs::read_to_string(format!("/proc/sys/fs/mqueue/{file}")).ok()?.trim().parse().ok()
 }
 
-/// Why no queue of so many messages of so many bytes could be made, and what would help.
-pub(crate) fn explain(error: &io::Error, most: usize, longest: usize) -> (ErrorKind, String) {
+/// The reason why [`open`] failed, and what would help.
+pub(crate) fn explain(error: &io::Error, shape: &Shape) -> (ErrorKind, String) {
+    let Shape { messages, max_message, .. } = shape;
     let limit = |file| limit(file).map_or("unknown".to_owned(), |limit| limit.to_string());
     match error.raw_os_error() {
         Some(libc::EINVAL) => {
             let why = format!(
-                "{most} messages of {longest} bytes are more than the kernel allows: /proc/sys/fs/mqueue/msg_max is \
-                 {}, /proc/sys/fs/mqueue/msgsize_max is {}; raise them, or choose a smaller capacity= or \
-                 max_message=",
+                "{messages} messages of {max_message} bytes are more than the kernel allows: \
+                 /proc/sys/fs/mqueue/msg_max is {}, /proc/sys/fs/mqueue/msgsize_max is {}; raise \
+                 them, or choose a smaller capacity= or max_message=",
                 limit("msg_max"),
                 limit("msgsize_max")
             );
             (ErrorKind::InvalidOption, why)
         }
         Some(libc::EMFILE) => {
-            let why = "all queues of this user together, or its descriptors, are at their limit (`ulimit -q`, \
-                       `ulimit -n`); raise it, close queues, or choose a smaller capacity=";
+            let why = "all queues of this user together, or the descriptors of this process, are \
+                       at their limit (`ulimit -q`, `ulimit -n`); raise it, close queues, or \
+                       choose a smaller capacity=";
             (ErrorKind::OutOfMemory, why.to_owned())
         }
         Some(libc::ENOSPC) => {
             let why = format!(
-                "there are as many queues as the kernel allows: /proc/sys/fs/mqueue/queues_max is {}; raise it",
+                "there are as many queues as the kernel allows: /proc/sys/fs/mqueue/queues_max is \
+                 {}; raise it",
                 limit("queues_max")
             );
             (ErrorKind::OutOfMemory, why)
         }
         Some(libc::ENOSYS) => {
-            let why = "this kernel has no POSIX message queues; leave native= out";
+            let why = "this kernel has no POSIX message queues; mq:// needs none";
             (ErrorKind::Unsupported, why.to_owned())
         }
         _ => (ErrorKind::of_io(error), "making the kernel's queue".to_owned()),

@@ -1,5 +1,6 @@
-//! Channels over a pair of kernel queues without names, handed over in the handshake together with a page of marks.
-//! The kernel wakes whoever sleeps; the socket tells of the peer's death.
+//! Channels over a pair of kernel queues without names. The owner hands them over in the handshake,
+//! with a page of state words that tell an orderly end. Both sides sleep on the queues; the socket
+//! of the handshake tells of the peer's death.
 
 use std::io;
 use std::sync::Arc;
@@ -13,20 +14,24 @@ use anyipc_memory::handover::{ChannelFactory, Link, Liveness, ReadySlot, Side};
 use anyipc_memory::{Extent, Region};
 use anyipc_os::Fd;
 
-use super::queue::failed;
-use super::record::Record;
-use super::sys;
+use crate::queue::failed;
+use crate::record::Record;
 use crate::settings::Settings;
-use crate::store::state::{RECEIVER_LEFT, SENDER_LEFT};
+use crate::sys;
 
-/// Bytes of the page of marks: a word for each direction.
-const MARKS: usize = 4096;
+/// Bytes of the page of state words, one word per direction.
+const PAGE: usize = 4096;
+/// Where the state words of the two directions lie.
+const TO_OWNER: usize = 0;
+const TO_OPENER: usize = 8;
+/// Bits of a state word: the sender has left, the receiver has left.
+const SENDER_LEFT: u32 = 1;
+const RECEIVER_LEFT: u32 = 2;
 
-/// How channels of an address look.
+/// Makes the channels of an endpoint.
 #[derive(Debug)]
 pub(crate) struct Pair<'a> {
     pub(crate) settings: &'a Settings,
-    /// Who makes the queues of a channel holds this.
     pub(crate) record: &'a Record,
 }
 
@@ -36,22 +41,25 @@ impl ChannelFactory for Pair<'_> {
     const EXTRAS: usize = 2;
 
     fn capacity(&self) -> usize {
-        self.settings.channel_capacity()
+        usize::try_from(self.settings.channel_capacity()).unwrap_or(usize::MAX)
     }
 
     fn insists(&self, hello: &Hello) -> u64 {
-        self.settings.insists(hello)
+        match hello.capacity {
+            0 => self.settings.wanted_capacity(),
+            asked => asked,
+        }
     }
 
     fn extent(&self, _capacity: usize, _extra: u64) -> Option<Extent> {
-        Some(Extent::whole(MARKS))
+        Some(Extent::whole(PAGE))
     }
 
     fn extras(&self) -> io::Result<Vec<Fd>> {
         let shape = self.settings.channel_shape();
         let make = || {
-            self.record.nameless(shape).map_err(|error| {
-                let (kind, why) = sys::explain(&error, shape.most as usize, shape.longest as usize);
+            self.record.nameless(&shape).map_err(|error| {
+                let (kind, why) = sys::explain(&error, &shape);
                 let short = kind == ErrorKind::OutOfMemory;
                 io::Error::new(if short { io::ErrorKind::OutOfMemory } else { error.kind() }, why)
             })
@@ -69,64 +77,65 @@ impl ChannelFactory for Pair<'_> {
         let (Some(to_owner), Some(to_opener)) = (queues.next(), queues.next()) else {
             return Err(io::ErrorKind::InvalidData.into());
         };
-        let end = |queue, mark| End::new(queue, region.clone(), mark, Arc::clone(&side.link));
-        let (to_owner, to_opener) = (end(to_owner, 0)?, end(to_opener, 8)?);
-        let ((out, back), (mark, token)) = match side.role {
+        let end = |queue, state| End::new(queue, region.clone(), state, Arc::clone(&side.link));
+        let (to_owner, to_opener) = (end(to_owner, TO_OWNER)?, end(to_opener, TO_OPENER)?);
+        let ((out, back), (ready, token)) = match side.role {
             Role::Owner => ((to_opener, to_owner), (None, side.ready)),
             Role::Opener => ((to_owner, to_opener), (side.ready, None)),
         };
         Ok((
-            Sender { end: out, ready: mark, scratch: Vec::new() },
-            Receiver { end: back, token, copy: Vec::new() },
+            Sender { end: out, ready, frame: Vec::new() },
+            Receiver { end: back, token, frame: Vec::new() },
         ))
     }
 }
 
-/// A direction, as one of its sides has it.
+/// One side's end of a direction.
 #[derive(Debug)]
 struct End {
     queue: Arc<Fd>,
-    most: usize,
-    /// Bytes of the longest message, the first of them flags.
-    longest: usize,
+    /// Messages that fit into the queue.
+    messages: usize,
+    /// Bytes of the longest message: one byte of flags, then the frame.
+    max_message: usize,
     region: Region,
-    mark: usize,
+    /// Where the direction's state word lies in `region`.
+    state: usize,
     link: Arc<Link>,
-    pulse: Liveness,
+    liveness: Liveness,
 }
 
 impl End {
-    /// `InvalidData` if the descriptor is no queue, or none that anyone would make.
-    fn new(queue: Fd, region: Region, mark: usize, link: Arc<Link>) -> io::Result<Self> {
+    /// `InvalidData` if the descriptor is no queue, or its limits are none that an owner chooses.
+    fn new(queue: Fd, region: Region, state: usize, link: Arc<Link>) -> io::Result<Self> {
         let status = sys::status(&queue).map_err(|_| io::ErrorKind::InvalidData)?;
-        if !(2..=16 << 20).contains(&status.longest) || status.most == 0 {
+        if !(2..=16 << 20).contains(&status.max_message) || status.capacity == 0 {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let (most, longest) = (status.most, status.longest);
         Ok(Self {
             queue: Arc::new(queue),
-            most,
-            longest,
+            messages: status.capacity,
+            max_message: status.max_message,
             region,
-            mark,
+            state,
             link,
-            pulse: Liveness::new(),
+            liveness: Liveness::new(),
         })
     }
 
-    fn is_marked(&self, bit: u32) -> bool {
-        self.region.u32(self.mark).load(SeqCst) & bit != 0
+    fn has_left(&self, bit: u32) -> bool {
+        self.region.u32(self.state).load(SeqCst) & bit != 0
     }
 
     fn leave(&self, bit: u32) {
-        self.region.u32(self.mark).fetch_or(bit, SeqCst);
+        self.region.u32(self.state).fetch_or(bit, SeqCst);
     }
 
-    /// How the direction has ended, if it has: `bit` is the peer's mark.
+    /// How the direction has ended, if it has; `bit` is the peer's.
     fn ended(&mut self, bit: u32) -> Option<ErrorKind> {
-        let gone = self.link.is_gone() || self.pulse.is_due() && self.link.look();
-        // The mark last: who leaves in order sets it before the socket hangs up.
-        if self.is_marked(bit) {
+        let gone = self.link.is_gone() || self.liveness.is_due() && self.link.look();
+        // After the look at the socket: an orderly leaver sets the bit before the socket hangs up.
+        if self.has_left(bit) {
             Some(ErrorKind::Closed)
         } else {
             gone.then_some(ErrorKind::PeerGone)
@@ -136,11 +145,11 @@ impl End {
 
 /// The sending half of a channel over kernel queues.
 #[derive(Debug)]
-pub(crate) struct Sender {
+pub struct Sender {
     end: End,
     ready: Option<ReadySlot>,
-    /// The flags and the frame, as one message.
-    scratch: Vec<u8>,
+    /// The message to send: flags, then the frame.
+    frame: Vec<u8>,
 }
 
 impl Sender {
@@ -158,16 +167,16 @@ impl Sender {
         }
     }
 
-    /// Sends what is in `scratch`.
+    /// Sends `frame`.
     fn push(&mut self) -> Result<()> {
-        sys::send(&self.end.queue, 0, &self.scratch)
+        sys::send(&self.end.queue, 0, &self.frame)
             .map_err(|error| failed(Operation::Send, error))?;
-        self.tell();
+        self.notify();
         Ok(())
     }
 
-    /// Tells the owner's inbox.
-    fn tell(&self) {
+    /// Sets the ready bit in the owner's inbox, and wakes the inbox if it sleeps.
+    fn notify(&self) {
         if self.ready.as_ref().is_some_and(ReadySlot::mark) {
             self.end.link.ring_bell();
         }
@@ -176,7 +185,7 @@ impl Sender {
 
 impl SendHalf for Sender {
     fn max_frame(&self) -> usize {
-        self.end.longest - 1
+        self.end.max_message - 1
     }
 
     fn try_send_with(
@@ -186,18 +195,18 @@ impl SendHalf for Sender {
         fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
         self.begin(max)?;
-        // Only we take room away: what there is now stays.
+        // This is the only sender: room that is there now stays.
         let status =
             sys::status(&self.end.queue).map_err(|error| failed(Operation::Send, error))?;
-        if status.messages >= self.end.most {
+        if status.messages >= self.end.messages {
             return Err(Error::new(Operation::Send, ErrorKind::WouldBlock));
         }
-        self.scratch.clear();
-        self.scratch.push(flags.bits());
-        self.scratch.resize(1 + max, 0);
-        match fill(&mut self.scratch[1..]) {
+        self.frame.clear();
+        self.frame.push(flags.bits());
+        self.frame.resize(1 + max, 0);
+        match fill(&mut self.frame[1..]) {
             Some(used) => {
-                self.scratch.truncate(1 + used.min(max));
+                self.frame.truncate(1 + used.min(max));
                 self.push()
             }
             None => Ok(()),
@@ -206,9 +215,9 @@ impl SendHalf for Sender {
 
     fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
         self.begin(payload.len())?;
-        self.scratch.clear();
-        self.scratch.push(flags.bits());
-        self.scratch.extend_from_slice(payload);
+        self.frame.clear();
+        self.frame.push(flags.bits());
+        self.frame.extend_from_slice(payload);
         self.push()
     }
 
@@ -233,36 +242,36 @@ impl Drop for Sender {
     fn drop(&mut self) {
         if self.end.link.is_ours() {
             self.end.leave(SENDER_LEFT);
-            // Wakes a receiver; in a full queue nobody sleeps.
+            // An empty message wakes a sleeping receiver. If the queue is full, it does not sleep.
             let _ = sys::send(&self.end.queue, 0, &[]);
-            self.tell();
+            self.notify();
         }
     }
 }
 
 /// The receiving half of a channel over kernel queues.
 #[derive(Debug)]
-pub(crate) struct Receiver {
+pub struct Receiver {
     end: End,
     token: Option<ReadySlot>,
-    /// The flags and the frame, with room for the longest.
-    copy: Vec<u8>,
+    /// The message received last: flags, then the frame. `max_message` bytes once in use.
+    frame: Vec<u8>,
 }
 
 impl Receiver {
-    /// Receives one frame, which lies in `copy` behind the flags. How long it is.
+    /// Receives one message into `frame`. Returns its flags and its length with them.
     fn pop(&mut self) -> Result<(Flags, usize)> {
         self.end.link.check_generation(Operation::Receive)?;
-        self.copy.resize(self.end.longest, 0);
+        self.frame.resize(self.end.max_message, 0);
         let mut end = None;
         loop {
-            match sys::receive(&self.end.queue, &mut self.copy) {
-                // The sender's goodbye, which only wakes.
+            match sys::receive(&self.end.queue, &mut self.frame) {
+                // The wake-up of a sender that has left.
                 Ok((0, _)) => {}
                 Ok((len, _)) => {
-                    let flags = self.copy.first().and_then(|bits| Flags::from_bits(*bits));
+                    let flags = self.frame.first().and_then(|bits| Flags::from_bits(*bits));
                     return match flags {
-                        Some(flags) => Ok((flags, len.min(self.copy.len()))),
+                        Some(flags) => Ok((flags, len.min(self.frame.len()))),
                         None => Err(Error::new(Operation::Receive, ErrorKind::Corrupt)
                             .because("the peer broke the format of the channel")),
                     };
@@ -270,7 +279,7 @@ impl Receiver {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(failed(Operation::Receive, error)),
             }
-            // Whatever was sent before the end is there once the end is known: one more look.
+            // All messages were sent before the end became visible: look once more after it has.
             match (end, self.end.ended(SENDER_LEFT)) {
                 (Some(kind), _) => return Err(Error::new(Operation::Receive, kind)),
                 (None, None) => return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock)),
@@ -283,7 +292,7 @@ impl Receiver {
 impl RecvHalf for Receiver {
     fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
         let (flags, len) = self.pop()?;
-        read(flags, self.copy.get(1..len).unwrap_or_default());
+        read(flags, self.frame.get(1..len).unwrap_or_default());
         Ok(())
     }
 
@@ -308,15 +317,16 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         if self.end.link.is_ours() {
             self.end.leave(RECEIVER_LEFT);
-            // Wakes a sender that waits for room.
-            self.copy.resize(self.end.longest, 0);
-            for _ in 0..self.end.most {
-                if sys::receive(&self.end.queue, &mut self.copy).is_err() {
+            // Makes room, which wakes a sender that waits for it.
+            self.frame.resize(self.end.max_message, 0);
+            for _ in 0..self.end.messages {
+                if sys::receive(&self.end.queue, &mut self.frame).is_err() {
                     break;
                 }
             }
         } else {
-            // Giving the slot back takes a lock, which a thread of the parent may have held when we forked.
+            // Giving the slot back takes a lock that another thread of the parent may have held
+            // at the fork.
             std::mem::forget(self.token.take());
         }
     }

@@ -2,15 +2,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use anyipc_core::{
-    Armed, Error, ErrorKind, Interest, Operation, Queue, QueueStatus, Result, Source, Wait, Waiter,
+    Armed, Error, ErrorKind, Full, Interest, Operation, Queue, QueueStatus, Result, Source, Wait,
+    Waiter,
 };
 use anyipc_memory::Memory;
 use anyipc_os::Fd;
 
-use super::record::{DROPPED, Record, Shape};
-use super::sys;
-use crate::layout::Full;
-use crate::waiters::{MESSAGES, ROOM};
+use crate::record::{DROPPED, Record, Shape};
+use crate::sys;
 
 /// A handle of a kernel queue, with a descriptor of its own.
 #[derive(Debug)]
@@ -18,35 +17,38 @@ pub(crate) struct Handle {
     memory: Arc<Memory>,
     shape: Shape,
     queue: Arc<Fd>,
-    /// What was received last, with room for the longest.
-    copy: Vec<u8>,
-    /// What is waited for.
-    kind: usize,
+    /// Receives messages; as long as the longest.
+    buffer: Vec<u8>,
+    /// What the next `arm` waits for: `Writable` is room, `Readable` a message.
+    interest: Interest,
 }
 
 impl Handle {
     pub(crate) fn new(memory: &Arc<Memory>, record: &Record) -> Result<Self> {
         memory.check(Operation::Queue)?;
         let queue = record.queue(Operation::Queue)?;
-        // Whoever made it may have had another shape in mind.
-        let longest = sys::status(&queue).map_err(|e| failed(Operation::Queue, e))?.longest;
-        let shape = Shape { longest: u32::try_from(longest).unwrap_or(u32::MAX), ..record.shape };
+        // A record may be damaged: the kernel knows how long a message can be.
+        let status = sys::status(&queue).map_err(|error| failed(Operation::Queue, error))?;
+        let max_message = u32::try_from(status.max_message).unwrap_or(u32::MAX);
         Ok(Self {
             memory: Arc::clone(memory),
-            shape,
+            shape: Shape { max_message, ..record.shape },
             queue: Arc::new(queue),
-            copy: vec![0; longest],
-            kind: MESSAGES,
+            buffer: vec![0; status.max_message],
+            interest: Interest::Readable,
         })
     }
 
     fn operation(&self) -> Operation {
-        if self.kind == ROOM { Operation::Send } else { Operation::Receive }
+        match self.interest {
+            Interest::Readable => Operation::Receive,
+            Interest::Writable => Operation::Send,
+        }
     }
 
     #[cold]
     fn refuse(&self, priority: u32, len: usize) -> Error {
-        let Shape { priorities, longest, .. } = self.shape;
+        let Shape { priorities, max_message, .. } = self.shape;
         if priority >= priorities {
             return Error::new(Operation::Send, ErrorKind::InvalidOption).because(format!(
                 "priority {priority}: this queue has 0 to {}; make it with priorities= for more",
@@ -56,18 +58,19 @@ impl Handle {
         let limit =
             sys::limit("msgsize_max").map_or("unknown".to_owned(), |limit| limit.to_string());
         Error::new(Operation::Send, ErrorKind::MessageTooLarge).because(format!(
-            "{len} bytes are more than the {longest} that this queue takes; make it with a larger max_message=, up to \
-             /proc/sys/fs/mqueue/msgsize_max, which is {limit}"
+            "{len} bytes are more than the {max_message} that this queue takes; make it with a \
+             larger max_message=, up to /proc/sys/fs/mqueue/msgsize_max, which is {limit}"
         ))
     }
 
     fn receive(&mut self) -> Result<(usize, u32)> {
-        sys::receive(&self.queue, &mut self.copy).map_err(|error| failed(Operation::Receive, error))
+        sys::receive(&self.queue, &mut self.buffer)
+            .map_err(|error| failed(Operation::Receive, error))
     }
 }
 
-/// What a call of the kernel says; the one that a busy loop meets allocates nothing.
-pub(super) fn failed(operation: Operation, error: std::io::Error) -> Error {
+/// The error of a system call. `WouldBlock`, which a busy loop meets, allocates nothing.
+pub(crate) fn failed(operation: Operation, error: std::io::Error) -> Error {
     match ErrorKind::of_io(&error) {
         ErrorKind::WouldBlock => Error::new(operation, ErrorKind::WouldBlock),
         _ => Error::io(operation, "the kernel's queue", error),
@@ -77,7 +80,7 @@ pub(super) fn failed(operation: Operation, error: std::io::Error) -> Error {
 impl Queue for Handle {
     fn try_send(&mut self, priority: u32, message: &[u8]) -> Result<()> {
         self.memory.check(Operation::Send)?;
-        if priority >= self.shape.priorities || message.len() > self.shape.longest as usize {
+        if priority >= self.shape.priorities || message.len() > self.shape.max_message as usize {
             return Err(self.refuse(priority, message.len()));
         }
         let sent = sys::send(&self.queue, priority, message)
@@ -101,7 +104,7 @@ impl Queue for Handle {
             self.memory.recall_named(Operation::Receive)?;
         }
         let (len, priority) = received?;
-        read(priority, &self.copy[..len.min(self.copy.len())]);
+        read(priority, &self.buffer[..len.min(self.buffer.len())]);
         Ok(())
     }
 
@@ -109,7 +112,7 @@ impl Queue for Handle {
         self.memory.check(Operation::Queue)?;
         let status = sys::status(&self.queue).map_err(|error| failed(Operation::Queue, error))?;
         if status.messages == 0 {
-            // An error that the next try tells.
+            // The next receive returns this error.
             self.memory.recall_named(Operation::Queue)?;
         }
         Ok(status.messages > 0)
@@ -122,8 +125,8 @@ impl Queue for Handle {
         Ok(QueueStatus {
             messages: status.messages as u64,
             bytes: sys::bytes(&self.queue).map_err(fail)?,
-            capacity: (status.most as u64).saturating_mul(status.longest as u64),
-            max_message: status.longest as u64,
+            capacity: (status.capacity as u64).saturating_mul(status.max_message as u64),
+            max_message: status.max_message as u64,
             priorities: self.shape.priorities,
             dropped: self.memory.region().u64(DROPPED).load(SeqCst),
         })
@@ -131,29 +134,29 @@ impl Queue for Handle {
 
     fn purge(&mut self) -> Result<u64> {
         self.memory.check(Operation::Queue)?;
-        // As many as there can be: who sends meanwhile does not keep us.
-        for count in 0..u64::from(self.shape.most) {
+        // At most as many as fit: concurrent senders do not prolong the call.
+        for count in 0..u64::from(self.shape.messages) {
             match self.receive() {
                 Ok(_) => {}
                 Err(error) if error.is_would_block() => return Ok(count),
                 Err(error) => return Err(error.during(Operation::Queue)),
             }
         }
-        Ok(self.shape.most.into())
+        Ok(self.shape.messages.into())
     }
 
     fn room(&mut self) -> &mut dyn Wait {
-        self.kind = ROOM;
+        self.interest = Interest::Writable;
         self
     }
 
     fn messages(&mut self) -> &mut dyn Wait {
-        self.kind = MESSAGES;
+        self.interest = Interest::Readable;
         self
     }
 }
 
-/// The kernel says when: threads and tasks sleep on the descriptor.
+/// Threads and tasks sleep on the queue's descriptor.
 impl Wait for Handle {
     fn source(&self) -> Result<Source> {
         Ok(self.queue.clone())
@@ -162,6 +165,6 @@ impl Wait for Handle {
     fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
         self.memory.check(self.operation())?;
         self.memory.insist_named(self.operation())?;
-        Ok(Armed::Source(if self.kind == ROOM { Interest::Writable } else { Interest::Readable }))
+        Ok(Armed::Source(self.interest))
     }
 }

@@ -1,0 +1,83 @@
+//! Calls that wait as the facade does, and give up rather than hang.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use anyipc_core::{Armed, Error, Interest, Queue, Result, Wait, Waiter};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// No call may take longer.
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(30);
+
+pub(crate) type Handle = Box<dyn Queue>;
+
+/// How a test waits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    Thread,
+    Task,
+}
+
+/// Repeats the call until it does not block, in slices as the facade does.
+fn until<T>(
+    queue: &mut dyn Queue,
+    way: Way,
+    wait: fn(&mut dyn Queue) -> &mut dyn Wait,
+    mut call: impl FnMut(&mut dyn Queue) -> Result<T>,
+) -> Result<T> {
+    let slice = Duration::from_millis(100);
+    let start = Instant::now();
+    loop {
+        match call(queue) {
+            Err(error) if error.is_would_block() => {}
+            done => return done,
+        }
+        assert!(start.elapsed() < WATCHDOG, "nothing happened");
+        let half = wait(queue);
+        let waker = std::task::Waker::noop();
+        let waiter = if let Way::Task = way { Waiter::Task(waker) } else { Waiter::Thread };
+        match half.arm(waiter)? {
+            Armed::Ready => half.disarm(),
+            Armed::Park => half.park(slice),
+            Armed::After(time) => std::thread::sleep(time),
+            Armed::Source(interest) => {
+                let flags =
+                    if interest == Interest::Readable { PollFlags::IN } else { PollFlags::OUT };
+                let source = half.source()?;
+                let mut fds = [PollFd::from_borrowed_fd(source.as_fd(), flags)];
+                let limit = Timespec { tv_sec: 0, tv_nsec: slice.subsec_nanos().into() };
+                poll(&mut fds, Some(&limit)).unwrap();
+            }
+            other => panic!("armed as {other:?}"),
+        }
+    }
+}
+
+pub(crate) fn send(queue: &mut Handle, way: Way, priority: u32, message: &[u8]) -> Result<()> {
+    until(&mut **queue, way, |queue| queue.room(), |queue| queue.try_send(priority, message))
+}
+
+pub(crate) fn recv(queue: &mut Handle, way: Way) -> Result<(u32, Vec<u8>)> {
+    until(&mut **queue, way, |queue| queue.messages(), try_recv)
+}
+
+pub(crate) fn try_recv(queue: &mut dyn Queue) -> Result<(u32, Vec<u8>)> {
+    let mut got = None;
+    queue.try_recv_with(&mut |priority, message| {
+        assert!(got.is_none(), "one call showed two messages");
+        got = Some((priority, message.to_vec()));
+    })?;
+    Ok(got.expect("Ok came without a message"))
+}
+
+/// Everything that is there.
+pub(crate) fn drain(queue: &mut Handle) -> Vec<(u32, Vec<u8>)> {
+    std::iter::from_fn(|| try_recv(&mut **queue).ok()).collect()
+}
+
+pub(crate) fn failed<T>(result: Result<T>) -> Error {
+    match result {
+        Ok(_) => panic!("a call succeeded that had to fail"),
+        Err(error) => error,
+    }
+}

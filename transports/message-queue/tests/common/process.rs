@@ -1,0 +1,96 @@
+//! Processes that run this test program again and play a role in its test `child`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+const ROLE: &str = "ANYIPC_TEST_ROLE";
+/// What a line for the parent begins with; others are for people.
+const MARK: &str = "@ ";
+
+/// The words of the role that this process was started for; `None` in the parent.
+pub(crate) fn role() -> Option<Vec<String>> {
+    std::env::var(ROLE).ok().map(|role| role.split(' ').map(str::to_owned).collect())
+}
+
+/// One line to the parent, in one system call: it outlives us.
+pub(crate) fn say(line: &str) {
+    std::io::stderr().write_all(format!("{MARK}{line}\n").as_bytes()).unwrap();
+}
+
+/// A process that plays a role in the test `child`. Dropped, it is killed.
+pub(crate) struct Process {
+    child: Child,
+    lines: BufReader<ChildStderr>,
+}
+
+pub(crate) fn spawn(role: &str) -> Process {
+    start(Command::new(std::env::current_exe().unwrap()), role)
+}
+
+/// The same under another program, which runs what its last arguments say.
+pub(crate) fn spawn_by(program: &str, args: &[&str], role: &str) -> Process {
+    let mut command = Command::new(program);
+    command.args(args).arg(std::env::current_exe().unwrap());
+    start(command, role)
+}
+
+fn start(mut command: Command, role: &str) -> Process {
+    let mut child = command
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .env(ROLE, role)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap());
+    Process { child, lines }
+}
+
+impl Process {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its next line; `None` when it has ended.
+    pub(crate) fn hear(&mut self) -> Option<String> {
+        loop {
+            let mut line = String::new();
+            if self.lines.read_line(&mut line).unwrap() == 0 {
+                return None;
+            }
+            match line.trim_end().strip_prefix(MARK) {
+                Some(said) => return Some(said.to_owned()),
+                None => eprint!("{line}"),
+            }
+        }
+    }
+
+    /// Kills it, and gives what it said since it was heard last.
+    pub(crate) fn kill(mut self) -> Vec<String> {
+        self.child.kill().unwrap();
+        let mut rest = Vec::new();
+        while let Some(line) = self.hear() {
+            rest.push(line);
+        }
+        self.child.wait().unwrap();
+        rest
+    }
+
+    /// Waits for its end, which must be good, and gives what it said since it was heard last.
+    pub(crate) fn finish(mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        while let Some(line) = self.hear() {
+            rest.push(line);
+        }
+        assert!(self.child.wait().unwrap().success());
+        rest
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
