@@ -78,6 +78,42 @@ fn errors_name_the_address_and_what_would_work() {
 }
 
 #[test]
+fn an_address_with_native_is_told_where_the_kernels_queues_are() {
+    let gone = format!("{}?native=posix", url("mq", "native"));
+    let registry = anyipc::Registry::global();
+    for error in [
+        anyipc::create(&gone).unwrap_err(),
+        anyipc::open(&gone).unwrap_err(),
+        anyipc::connect(&gone).unwrap_err(),
+        anyipc::alloc_lpsz(&gone, "text").unwrap_err(),
+        registry.inspect(&gone).unwrap_err(),
+        registry.remove(&gone, false).unwrap_err(),
+        registry.resolve(&gone.parse().unwrap()).map(drop).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::InvalidOption, "{error}");
+        let text = error.to_string();
+        assert!(text.contains("posix-mq://") && text.contains(&gone), "{text}");
+    }
+}
+
+#[cfg(feature = "posix-queue")]
+#[test]
+fn the_kernels_queues_are_names_of_their_own() {
+    let ours = url("mq", "apart");
+    let kernels = format!("posix-{ours}");
+    let owner = anyipc::create(format!("{kernels}?capacity=4KiB")).unwrap();
+    let error = anyipc::open(&ours).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains("alive as posix-mq://"), "{error}");
+    let other = anyipc::create(&ours).unwrap();
+    other.queue().unwrap().send(0, b"ours").unwrap();
+    owner.queue().unwrap().send(0, b"the kernel's").unwrap();
+    let received = |url: &str| anyipc::open(url).unwrap().queue().unwrap().recv().unwrap().1;
+    assert_eq!(received(&kernels), b"the kernel's");
+    assert_eq!(received(&ours), b"ours");
+}
+
+#[test]
 fn every_waiting_call_has_a_timeout() {
     let (_owner, mut queue) = queue("timeouts", "capacity=1KiB");
     let mut timed = |call: &mut dyn FnMut(&mut Queue) -> ErrorKind| {

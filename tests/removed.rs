@@ -1,6 +1,6 @@
 //! Files that go away under living owners, as session managers and cleaners remove them: the owner is told.
 #![cfg(all(target_os = "linux", feature = "shared-memory", feature = "message-queue"))]
-#![cfg(all(feature = "named-pipe", feature = "socket"))]
+#![cfg(all(feature = "named-pipe", feature = "posix-queue", feature = "socket"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 mod support;
@@ -175,7 +175,7 @@ fn queue_of(url: &str, name: &str) -> (Endpoint, anyipc::Queue) {
 
 fn each_queue(tag: &'static str, test: fn(&str, &str)) {
     for scheme in ["mq", "posix-mq"] {
-        let name = format!("{tag}.{}", std::process::id());
+        let name = format!("{tag}{}.{}", scheme.len(), std::process::id());
         let url = format!("{scheme}://{name}");
         watched(&url.clone(), move || test(&url, &name));
     }

@@ -98,3 +98,31 @@ fn a_listed_address_leads_to_its_object() {
     }
     assert_eq!(place.files(), [""; 0]);
 }
+
+#[test]
+fn the_kernels_queues_are_used_in_the_same_way() {
+    let place = Place::new();
+    let url = "posix-mq://kernel?persist=true&priorities=2&capacity=4KiB";
+    place.run(["queue", "send", url, "--priority", "1", "first"]).ok();
+    place.run(["queue", "send", "posix-mq://kernel", "second"]).ok();
+    assert_eq!(place.run(["queue", "len", "posix-mq://kernel"]).ok(), "2\n");
+    assert_eq!(place.run(["queue", "recv", "posix-mq://kernel", "--count", "1"]).ok(), "first\n");
+    assert_eq!(place.run(["queue", "purge", "posix-mq://kernel"]).ok(), "1\n");
+    let listed = place.run(["--json", "ls"]).records().remove(0);
+    assert_eq!(
+        (&listed["address"], &listed["kind"], &listed["state"]),
+        (&json!("posix-mq://kernel"), &json!("posix queue"), &json!("persistent"))
+    );
+    for gone in [
+        place.run(["queue", "len", "mq://kernel?native=posix"]),
+        place.run(["explain", "mq://kernel?native=posix"]),
+        place.run(["rm", "mq://kernel?native=posix"]),
+    ] {
+        assert_eq!(gone.code(), Some(2));
+        assert!(gone.stderr().contains("posix-mq://"), "{}", gone.stderr());
+    }
+    let explained = place.run(["explain", "mq://kernel"]).ok();
+    assert!(!explained.contains("native"), "{explained}");
+    place.run(["rm", "posix-mq://kernel"]).ok();
+    assert_eq!(place.files(), [""; 0]);
+}

@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) quick: bool,
 
-    /// Only these transports, such as shm,local
+    /// Only these transports, such as shm,local; posix-mq is measured only if it is named
     #[arg(long, alias = "transport", value_name = "SCHEME", value_delimiter = ',')]
     pub(super) transports: Vec<String>,
 
