@@ -44,6 +44,7 @@
 //! |---|---|---|
 //! | `shared-memory` | yes | `shm://`; [`Block`] |
 //! | `message-queue` | yes | `mq://`; queues |
+//! | `posix-queue` | yes | `posix-mq://`; queues |
 //! | `named-pipe` | yes | `pipe://` |
 //! | `socket` | yes | `local://`, `tcp://` |
 //! | `in-process` | yes | `inproc://` |
