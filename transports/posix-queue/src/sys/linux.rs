@@ -21,10 +21,9 @@ pub(crate) fn open(name: &str, shape: &Shape, exclusive: bool) -> io::Result<Fd>
     let name = CString::new(name)?;
     // SAFETY: all zero is a valid value of this structure of numbers.
     let mut limits: libc::mq_attr = unsafe { std::mem::zeroed() };
-    let number = |n: u32| {
-        libc::c_long::try_from(n).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
-    };
-    (limits.mq_maxmsg, limits.mq_msgsize) = (number(shape.messages)?, number(shape.max_message)?);
+    // `c_long` has 32 bits on some targets. The kernel refuses far smaller numbers.
+    let number = |n: u32| n.min(i32::MAX as u32) as libc::c_long;
+    (limits.mq_maxmsg, limits.mq_msgsize) = (number(shape.messages), number(shape.max_message));
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NONBLOCK | libc::O_CLOEXEC;
     let flags = if exclusive { flags | libc::O_EXCL } else { flags };
     Fd::make(|| {
