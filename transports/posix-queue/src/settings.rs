@@ -52,6 +52,13 @@ impl Settings {
             return Err(Error::new(operation, ErrorKind::InvalidOption)
                 .because("capacity=0 is out of range: 1 byte or more"));
         }
+        let queue = QueueOptions::read(options, operation)?;
+        if queue.full == Some(Full::DropOld) {
+            return Err(Error::new(operation, ErrorKind::Unsupported).because(
+                "full=drop-old: the kernel gives only the oldest of the highest priority out; \
+                 choose block, error or drop-new, or another transport with queues, such as mq://",
+            ));
+        }
         Ok(Self {
             scope: if options.text(keys::SCOPE) == Some("system") {
                 Scope::System
@@ -62,7 +69,7 @@ impl Settings {
             patience: options.span(keys::TIMEOUT).unwrap_or(PATIENCE),
             capacity,
             max_message: options.number(keys::MAX_MESSAGE),
-            queue: QueueOptions::read(options, operation)?,
+            queue,
         })
     }
 
@@ -73,22 +80,13 @@ impl Settings {
 
     /// The kernel queue to make. What the address leaves open is as large as the kernel allows,
     /// within the usual size.
-    ///
-    /// # Errors
-    /// `Unsupported` for `full=drop-old`.
-    pub(crate) fn shape(&self, operation: Operation) -> Result<Shape> {
-        if self.queue.full == Some(Full::DropOld) {
-            return Err(Error::new(operation, ErrorKind::Unsupported).because(
-                "full=drop-old: the kernel gives only the oldest of the highest priority out; \
-                 choose block, error or drop-new, or another transport with queues, such as mq://",
-            ));
-        }
+    pub(crate) fn shape(&self) -> Shape {
         let max_message = self.max_message.unwrap_or(u64::MAX).min(sys::max_message());
-        Ok(Shape {
+        Shape {
             priorities: self.queue.priorities.unwrap_or(1),
             full: self.queue.full.unwrap_or(Full::Block),
             ..self.shape_for(max_message)
-        })
+        }
     }
 
     /// The kernel queue of one direction of a channel.

@@ -122,7 +122,7 @@ fn make(
     let adopt = settings.adopt && text.is_none();
     let dir = Arc::new(Dir::open(settings.scope, operation)?);
     let len = text.map_or(0, |text| text.len().saturating_add(1));
-    let record = Record::new(name, settings.shape(operation)?, len, operation)?;
+    let record = Record::new(name, settings.shape(), len, operation)?;
     let size = TEXT.checked_add(len).ok_or(Error::new(operation, ErrorKind::OutOfMemory))?;
     let contents: &[(usize, &[u8])] = &[(0, &record.encode()), (TEXT, text.unwrap_or_default())];
     let plan = Plan { size, persist: settings.persists(), contents };
