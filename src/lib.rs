@@ -78,7 +78,7 @@
 //   address       codec (only `settings`)
 //   wait          address::settings
 //   channel       address, wait, codec
-//   endpoint      address, wait, channel, asynchronous::reactor (which uses no other module)
+//   endpoint      address, wait, channel, asynchronous::reactor (which uses none of these)
 //   registry      address, wait, channel, endpoint; the backends
 //   queue         address, wait, endpoint
 //   inbox         wait, channel, endpoint

@@ -11,6 +11,7 @@ mod queue;
 pub(crate) mod reactor;
 mod registration;
 mod spin;
+mod sys;
 mod turn;
 mod wait;
 

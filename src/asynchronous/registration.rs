@@ -10,7 +10,8 @@ use anyipc_core::{Armed, Interest, Result, Waiter};
 use tokio::runtime::{Handle, Id};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::reactor::{EDGES, Register, Registered};
+use super::reactor::Register;
+use super::sys::{EDGES, Registered};
 use crate::wait::{Disarm, SLICE, Waitable};
 
 /// What one wait leaves to the next for the same thing.
@@ -78,7 +79,7 @@ pub(super) struct Registration<'a, W: Waitable + ?Sized, L, F> {
     /// The readiness that `listening` waits for; `None` exactly if that is `None`.
     interest: Option<Interest>,
     listening: Pin<&'a mut Option<F>>,
-    /// Makes `listening`: [`wait_ready`](super::reactor::wait_ready). Its future has no name.
+    /// Makes `listening`: [`wait_ready`](super::sys::wait_ready). Its future has no name.
     listen: L,
     /// The timer for a backend that says when to look again.
     pause: Pin<&'a mut Option<Sleep>>,

@@ -8,9 +8,10 @@ use std::time::Instant;
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use tokio::time::sleep_until;
 
-use super::reactor::{Register, wait_ready};
+use super::reactor::Register;
 use super::registration::{Next, Registration, Retained};
 use super::spin::spin;
+use super::sys::wait_ready;
 use crate::wait::Waitable;
 
 /// Tries in one poll that a backend may ask for at once, before the task yields.

@@ -143,7 +143,7 @@ impl Listener {
         if !sleeper.add(armed, || endpoint.raw().source(&self.attempt))? {
             return Ok(Covered::Ready);
         }
-        // A transport with hints tells of connectors and of messages by one source.
+        // A transport with hints has one source for connectors and messages.
         Ok(match armed {
             Armed::Source(_) => Covered::ConnectorsAndHints,
             _ => Covered::Connectors,

@@ -25,7 +25,7 @@ use schedule::Schedule;
 use turn::Turn;
 
 /// The most turns without a message in one try of `recv`, before the caller looks at its clock.
-const CROWD: usize = 16;
+const TURNS: usize = 16;
 
 /// The id of one connection of an [`Inbox`]. No other connection of the inbox ever gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -253,7 +253,7 @@ impl Inbox {
     }
 
     fn try_message<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<R> {
-        for _ in 0..CROWD {
+        for _ in 0..TURNS {
             if let Turn::Message(result) = self.turn(read)? {
                 return Ok(result);
             }

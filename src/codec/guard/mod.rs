@@ -2,7 +2,7 @@
 //! of nesting (the stack), and the number of elements (an element of a type without content needs
 //! no bytes, so that ten bytes can claim 2^63 of them).
 //!
-//! Only calls that lead to values inside of values are wrapped; all others go straight through.
+//! Only calls that lead to values inside of values are wrapped; all others are forwarded.
 //!
 //! serde reads untagged, internally tagged and flattened types in two steps: it collects the value
 //! in a buffer, and reads the type from there. The first step passes through the guard, so the
