@@ -55,10 +55,10 @@
 //! | `tokio` | no | the async calls |
 //!
 //! # Errors and blocking
-//! Every call returns [`Result`]. `try_*` calls never block and return `WouldBlock` instead; calls
-//! with a `timeout` block that long at most; the documentation of all others says whether they have
-//! a limit. After the death of a peer, every call to it returns `PeerGone` within a second, once
-//! everything that the peer sent was received.
+//! A call that can fail returns [`Result`]. `try_*` calls never block and return `WouldBlock`
+//! instead; calls with a `timeout` block that long at most; the documentation of all others says
+//! whether they have a limit. After the death of a peer, every call to it returns `PeerGone` within
+//! a second, once everything that the peer sent was received.
 #![forbid(unsafe_code)]
 // The tables name types of all features.
 #![cfg_attr(

@@ -1,4 +1,4 @@
-//! Addresses, as text and as values. This room knows nothing of transports or of the rest of the
+//! Addresses, as text and as values. This module knows nothing of transports or of the rest of the
 //! facade, but for the names of codecs.
 
 #[cfg(feature = "config")]

@@ -1,9 +1,9 @@
-//! The async calls, for tokio: the only room that names it. They use the transports' own
+//! The async calls, for tokio: the only module that names it. They use the transports' own
 //! non-blocking calls and add no thread, but for opening (`connect`).
 //!
 //! `channel`, `queue` and `connect` are the public calls, each a `wait` with the same attempt as
 //! its blocking twin. `wait` tries, spins (`spin`), and sleeps by a `registration` with the
-//! `reactor`. `reactor` knows nothing else of this crate, so that an endpoint can hold one.
+//! `reactor`. `reactor` uses only `sys`, so that an endpoint can hold one.
 
 mod channel;
 mod connect;

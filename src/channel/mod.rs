@@ -1,6 +1,6 @@
 //! Channels: whole messages between two sides, over the frames of a backend.
 //!
-//! `sender` and `receiver` are the two halves, `typed` sends values instead of bytes. This room
+//! `sender` and `receiver` are the two halves, `typed` sends values instead of bytes. This module
 //! knows addresses (for error messages and limits) and waiting; it does not know how channels are
 //! made.
 

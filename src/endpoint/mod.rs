@@ -1,7 +1,7 @@
 //! Handles of named objects, and the two ways from a handle to a channel: connecting and accepting.
 //!
 //! `next_channel` waits for either; `acceptor` accepts in steps; `typed` compares types in the
-//! handshake. This room makes channels; it does not know the registry that makes its handles.
+//! handshake. This module makes channels; it does not know the registry that makes its handles.
 
 pub(crate) mod absence;
 pub(crate) mod acceptor;

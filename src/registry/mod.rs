@@ -1,4 +1,4 @@
-//! From addresses to transports. The only room that names backends, but for the re-exports in
+//! From addresses to transports. The only module that names backends, but for the re-exports in
 //! `lib.rs` and for `block`.
 //!
 //! `opening` waits for objects that are not there yet; `reclaim` frees a full file system.

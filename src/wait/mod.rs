@@ -1,4 +1,4 @@
-//! How a thread waits: try, spin, arm, sleep, try again. The only room that blocks a thread.
+//! How a thread waits: try, spin, arm, sleep, try again. The only module that blocks a thread.
 //!
 //! It knows the contract (`anyipc_core`) and the wait mode of an address, and nothing that waits: a
 //! channel, a queue, an inbox and an attempt to connect are each [`Waitable`]. Tasks wait in
