@@ -1,49 +1,53 @@
-//! Flow control for carriers whose buffers block a writer instead of telling it that they are full: the sender
-//! counts what is on its way, and the receiver tells, in units, what it has taken.
+//! Flow control by credit, for carriers that block a writer when their buffer is full: the sender
+//! counts the bytes on their way, and the receiver returns credit, in units, for what it has taken.
 
 use crate::wire::MAX_ENCODED;
 
-/// Bytes on their way unless the address says otherwise.
-const USUAL: u64 = 64 << 10;
-/// The least and the most that an address can ask for.
+/// Bytes on their way, unless the address says otherwise.
+const DEFAULT: u64 = 64 << 10;
+/// The smallest and the largest limit, in bytes.
 const RANGE: (usize, usize) = (UNIT, 1 << 20);
-/// A receiver tells of so many bytes at once. What it has not told of is less than any limit, and stops nobody.
+/// The bytes of one unit of credit. A receiver owes less than one unit, and so less than any limit:
+/// a sender is never stuck for it.
 const UNIT: usize = 4 << 10;
 
-/// What a receiver writes back for each unit that it has taken. [`STOP`](crate::STOP) is another.
+/// The byte that a receiver writes back for each unit. [`STOP`](crate::STOP) is another one.
 pub const CREDIT: u8 = 2;
-/// The most units that one read of up to [`MAX_ENCODED`] bytes brings together.
+/// The most units that one read of up to [`MAX_ENCODED`] bytes completes.
 pub const MOST_UNITS: usize = MAX_ENCODED / UNIT + 1;
-/// What the carrier's buffer has to hold, so that no write ever blocks: the highest limit, a frame that found a last
-/// byte of it, and for closing another one, with a goodbye.
+/// The size of the carrier's buffer, in bytes, with which no write ever blocks: the largest limit,
+/// a frame that found one last byte of it, and for the end another one with a goodbye.
 pub const BUFFER: usize = RANGE.1 + 3 * MAX_ENCODED;
 
 /// The sender's count.
 #[derive(Debug)]
 pub struct SendCredit {
+    /// Bytes on their way from which on nothing more is sent.
     limit: usize,
+    /// Bytes sent for which no credit has come back.
     on_the_way: usize,
 }
 
 impl SendCredit {
-    /// Nothing is on its way. About so many bytes will be at most; 0 is the usual.
+    /// A count with about `capacity` bytes as its limit; 0 means 64 KiB.
     pub fn new(capacity: u64) -> Self {
-        let asked = if capacity == 0 { USUAL } else { capacity };
+        let asked = if capacity == 0 { DEFAULT } else { capacity };
         let limit = usize::try_from(asked).unwrap_or(usize::MAX).clamp(RANGE.0, RANGE.1);
         Self { limit, on_the_way: 0 }
     }
 
-    /// How many bytes may be sent now: a whole frame wherever there is any room.
+    /// How many bytes may be sent now: a whole frame, or nothing.
     pub fn room(&self) -> usize {
         if self.on_the_way < self.limit { MAX_ENCODED } else { 0 }
     }
 
-    /// So many were sent.
+    /// Counts sent bytes.
     pub fn sent(&mut self, bytes: usize) {
         self.on_the_way += bytes;
     }
 
-    /// The receiver says that it took another unit. False if that cannot be.
+    /// Counts a unit of credit. False if fewer bytes were on their way, so that the receiver is
+    /// lying.
     #[must_use]
     pub fn credit(&mut self) -> bool {
         let left = self.on_the_way.checked_sub(UNIT);
@@ -51,8 +55,8 @@ impl SendCredit {
         left.is_some()
     }
 
-    /// Makes room for one frame more, which is the last.
-    pub fn enlarge(&mut self) {
+    /// Makes room for one more frame, the last one.
+    pub fn raise_limit(&mut self) {
         self.limit += MAX_ENCODED;
     }
 }
@@ -60,11 +64,12 @@ impl SendCredit {
 /// The receiver's count.
 #[derive(Debug, Default)]
 pub struct ReceiveCredit {
+    /// Bytes taken for which no credit was returned; less than a unit.
     taken: usize,
 }
 
 impl ReceiveCredit {
-    /// So many bytes were taken, at most [`MAX_ENCODED`]. Gives how many units are to be told.
+    /// Counts taken bytes, at most [`MAX_ENCODED`]. Returns how many units of credit to write back.
     pub fn took(&mut self, bytes: usize) -> usize {
         self.taken += bytes;
         let units = self.taken / UNIT;
@@ -106,7 +111,7 @@ mod tests {
         while send_credit.room() > 0 {
             send_credit.sent(MAX_ENCODED);
         }
-        send_credit.enlarge();
+        send_credit.raise_limit();
         while send_credit.room() > 0 {
             send_credit.sent(MAX_ENCODED);
         }

@@ -1,27 +1,27 @@
-//! A channel's halves: a stream each, or one for both.
+//! The halves of a channel over the system's streams: one stream per direction, or one for both.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use anyipc_core::{Interest, Peer, Source};
+
+use crate::control::{Control, ControlWatch, reads_stop};
+use crate::receiver::FrameReceiver;
+use crate::sender::FrameSender;
 use crate::stream::{Incoming, Outgoing};
-use crate::wire::STOP;
-use anyipc_core::{Interest, Source};
-use anyipc_os::generation;
-
 use crate::sys::{SendRoom, Stream};
-
-/// How often a sender that always finds room looks whether its receiver is still there.
-const LOOK: Duration = Duration::from_millis(10);
+use crate::wire::STOP;
 
 /// The sending half of a channel over a stream of the system.
-pub type StreamSender = crate::sender::FrameSender<SendEnd>;
+pub type StreamSender = FrameSender<SendEnd>;
 /// The receiving half of a channel over a stream of the system.
-pub type StreamReceiver = crate::receiver::FrameReceiver<RecvEnd>;
+pub type StreamReceiver = FrameReceiver<RecvEnd>;
+/// A channel: its halves and its peer.
+pub(crate) type StreamChannel = (StreamSender, StreamReceiver, Peer);
 
-/// A channel's halves over a stream per direction. About so many bytes are in flight in each; 0 leaves it to the
-/// transport.
+/// The halves over one stream per direction, each with about `capacity` bytes in flight. 0 leaves
+/// that to the transport.
 pub(crate) fn halves(
     mut sends: Stream,
     receives: Stream,
@@ -36,7 +36,7 @@ pub(crate) fn halves(
     ))
 }
 
-/// The same over one stream that carries both directions, and another beside it for [`Control`].
+/// The halves over one stream that carries both directions, with another one for [`Control`].
 pub(crate) fn duplex(
     mut data: Stream,
     control: Stream,
@@ -44,139 +44,37 @@ pub(crate) fn duplex(
 ) -> io::Result<(StreamSender, StreamReceiver)> {
     let room = data.limit_sending(capacity)?;
     data.limit_receiving(capacity)?;
-    let watch = (!data.tells_of_stop()).then(Instant::now);
+    let looks = !data.tells_of_stop();
     let data = Arc::new(data);
-    let control = Arc::new(Control {
-        stream: control,
-        data: Arc::clone(&data),
-        stopped: AtomicBool::new(false),
-        generation: generation(),
-    });
+    let control = Arc::new(Control::new(control, Arc::clone(&data)));
+    let watch = Some(ControlWatch::new(Arc::clone(&control), looks));
     Ok((
-        StreamSender::new(SendEnd {
-            stream: Arc::clone(&data),
-            room,
-            control: Some(OpenerHandshake { control: Arc::clone(&control), watch }),
-        }),
+        StreamSender::new(SendEnd { stream: Arc::clone(&data), room, control: watch }),
         StreamReceiver::new(RecvEnd { stream: data, control: Some(control), sleeps: None }),
     ))
 }
 
-/// The stream over which each receiver tells that it leaves, where the other one carries both directions. The peer may
-/// have made it and may hold both ends of it: nothing else depends on it, and nobody ever waits for it.
-#[derive(Debug)]
-struct Control {
-    stream: Stream,
-    /// The other one.
-    data: Arc<Stream>,
-    /// The peer's receiver has left.
-    stopped: AtomicBool,
-    generation: u32,
-}
-
-impl Control {
-    fn stopped(&self) -> bool {
-        if !self.stopped.load(Relaxed) && hears_stop(&self.stream) {
-            self.stopped.store(true, Relaxed);
-        }
-        self.stopped.load(Relaxed)
-    }
-}
-
-impl Control {
-    /// Whether the peer still holds its end, and its receiver.
-    fn heard(&self) -> bool {
-        if self.stopped() {
-            return false;
-        }
-        let mut word = [0];
-        match self.stream.recv(&mut word) {
-            Ok(got) => {
-                // Heard between the two looks.
-                self.stopped.store(got > 0 && word == [STOP], Relaxed);
-                false
-            }
-            Err(error) => {
-                matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-            }
-        }
-    }
-}
-
-impl Drop for Control {
-    /// With the last half. What was sent is to arrive, unless nobody receives it.
-    fn drop(&mut self) {
-        if self.generation == generation() && !self.stopped() {
-            self.data.part();
-        }
-    }
-}
-
-/// Whether the peer has said [`STOP`].
-fn hears_stop(stream: &Stream) -> bool {
-    let mut word = [0];
-    loop {
-        match stream.recv(&mut word) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            heard => return heard.is_ok_and(|got| got > 0) && word == [STOP],
-        }
-    }
-}
-
-/// The control stream as a sender sees it.
-#[derive(Debug)]
-struct OpenerHandshake {
-    control: Arc<Control>,
-    /// When it is asked next without a reason, where the data's stream does not tell of a receiver that leaves.
-    watch: Option<Instant>,
-}
-
-impl OpenerHandshake {
-    /// `BrokenPipe` if the receiver has left.
-    #[cold]
-    fn look(&mut self, now: Instant) -> io::Result<()> {
-        self.watch = Some(now + LOOK);
-        if self.control.stopped() { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
-    }
-}
-
-/// Where a sender's bytes go.
+/// The stream below a sender.
 #[derive(Debug)]
 pub struct SendEnd {
     stream: Arc<Stream>,
     room: SendRoom,
-    /// Where the receiver's [`STOP`] comes, if not back over the stream, which then is the other half's, too.
-    control: Option<OpenerHandshake>,
+    /// Where the receiver says [`STOP`]. `None`: back over the stream, which is this half's alone.
+    control: Option<ControlWatch>,
 }
 
 impl SendEnd {
     /// Sends, and looks now and then whether the receiver is still there.
     #[inline]
     fn watched(&mut self, send: impl FnOnce(&Stream) -> io::Result<usize>) -> io::Result<usize> {
-        if let Some(asked) = self.control.as_mut()
-            && let Some(next) = asked.watch
-        {
-            let now = Instant::now();
-            if now >= next || asked.control.stopped.load(Relaxed) {
-                asked.look(now)?;
-            }
+        if let Some(watch) = self.control.as_mut() {
+            watch.look_when_due()?;
         }
         let sent = send(&self.stream);
         if sent.is_err() {
             self.room.is_used_up();
         }
         sent
-    }
-
-    /// Without room: the receiver may have left, and the next send is to look again, as room may come of leaving, too.
-    #[cold]
-    fn look(&mut self) -> io::Result<()> {
-        if let Some(asked) = self.control.as_mut().filter(|asked| asked.watch.is_some()) {
-            let now = Instant::now();
-            asked.look(now)?;
-            asked.watch = Some(now);
-        }
-        Ok(())
     }
 }
 
@@ -186,7 +84,9 @@ impl Outgoing for SendEnd {
         if self.room.suffices(len) || self.room.ask(&self.stream, len)? {
             return Ok(true);
         }
-        self.look()?;
+        if let Some(watch) = self.control.as_mut() {
+            watch.look_without_room()?;
+        }
         Ok(false)
     }
 
@@ -198,29 +98,30 @@ impl Outgoing for SendEnd {
         self.watched(|stream| stream.send_two(first, second))
     }
 
-    fn enlarge(&mut self) {
-        self.stream.enlarge();
+    fn raise_send_buffer(&mut self) {
+        self.stream.raise_send_buffer();
         self.room.is_used_up();
     }
 
     fn stopped(&mut self) -> bool {
         match &self.control {
-            Some(asked) => asked.control.stopped(),
-            None => hears_stop(&self.stream),
+            Some(watch) => watch.control().stopped(),
+            None => reads_stop(&self.stream),
         }
     }
 
-    fn heard(&mut self) -> bool {
+    fn has_receiver(&mut self) -> bool {
         match &self.control {
-            Some(asked) => asked.control.heard(),
-            // The end of the stream, too, is no receiver.
+            Some(watch) => watch.control().has_receiver(),
+            // A byte is a `STOP`, and the end of the stream is no receiver either.
             None => self.stream.recv(&mut [0]).is_err_and(|error| {
                 matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
             }),
         }
     }
 
-    /// The stream may go on in the other direction, and the receiver is to hear of an end without a goodbye.
+    /// Ends this direction of the stream alone: the other one may go on. Without a goodbye before
+    /// it the receiver sees an end that is not orderly.
     fn end(&mut self, _orderly: bool) {
         self.stream.end_sending();
     }
@@ -238,13 +139,13 @@ impl Outgoing for SendEnd {
     }
 }
 
-/// Where a receiver's bytes come from.
+/// The stream below a receiver.
 #[derive(Debug)]
 pub struct RecvEnd {
     stream: Arc<Stream>,
-    /// Where [`STOP`] goes, if not back over the stream, which then is the other half's, too.
+    /// Where to say [`STOP`]. `None`: back over the stream, which is this half's alone.
     control: Option<Arc<Control>>,
-    /// Whether the stream can be slept in, once that was asked.
+    /// True if the stream can block a receive; `None` until that was asked.
     sleeps: Option<bool>,
 }
 
@@ -265,14 +166,17 @@ impl Incoming for RecvEnd {
         self.stream.recv_within(bytes, timeout)
     }
 
-    /// Nothing else is ever sent this way, so there is room.
     fn stop(&mut self) {
-        let Some(control) = &self.control else {
-            let _ = self.stream.send(&[STOP]);
-            return;
-        };
-        let _ = control.stream.send(&[STOP]);
-        self.stream.end_receiving();
+        match &self.control {
+            Some(control) => {
+                control.say_stop();
+                self.stream.end_receiving();
+            }
+            // Nothing else is ever sent this way, so there is room.
+            None => {
+                let _ = self.stream.send(&[STOP]);
+            }
+        }
     }
 
     fn source(&self) -> Source {

@@ -1,22 +1,27 @@
-//! What transports over byte streams share.
+//! What transports over byte streams share: `local://`, `tcp://`, and `pipe://`.
 //!
-//! - `wire`, `sender`, `receiver`: the bytes of a channel and its halves, over whatever carries bytes in order
-//! - `stream`: what a carrier offers; `credit`: flow control, where it has none
-//! - `halves`: the halves over a stream of the system's, local or TCP
-//! - `endpoint`: the handle of a name, and both sides of the handshake
-//! - `proof`: proof of a shared secret; `text`: a text that is asked for
-//! - `named`: names in the private directory: create, open, inventory
-//! - `sys`: the streams of the system
+//! | module | contents |
+//! |---|---|
+//! | `wire`, `sender`, `receiver` | the bytes of a channel; its halves over any carrier of bytes |
+//! | `stream` | what a carrier has to offer: [`Outgoing`], [`Incoming`] |
+//! | `credit` | flow control for carriers that have none |
+//! | `halves`, `control` | the halves over the system's streams, local ones and TCP |
+//! | `endpoint` | the handle of a name, and both sides of the handshake |
+//! | `opening`, `proof`, `text` | first bytes over TCP, proof of a secret, the text of an owner |
+//! | `named` | [`NamedStreams`]: a transport with names in the private directory |
+//! | `sys` | the streams of the system |
 //!
-//! An internal crate: it follows no semantic versioning. Use a transport.
+//! This crate is internal and follows no semantic versioning. Use a transport.
 #![forbid(unsafe_code)]
 
+mod control;
 mod credit;
 mod endpoint;
 mod halves;
 #[cfg(test)]
 mod memory_stream;
 mod named;
+mod opening;
 mod options;
 mod proof;
 mod receiver;

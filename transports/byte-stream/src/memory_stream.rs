@@ -1,4 +1,5 @@
-//! One direction of bytes in memory, for the tests: what a system may do to a stream at its worst.
+//! For the tests: one direction of bytes in memory that does the worst that a system may do to a
+//! stream.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -9,82 +10,93 @@ use anyipc_core::{Interest, Source};
 use crate::stream::{Incoming, Outgoing};
 use crate::wire::{BYE, MAX_ENCODED};
 
-/// Bytes that are in flight at most.
+/// The most bytes in flight.
 pub(crate) const CAPACITY: usize = 3 * MAX_ENCODED;
 
 #[derive(Debug)]
-struct Way {
+struct State {
     bytes: VecDeque<u8>,
-    /// How many bytes it takes from now on, whatever it said that it has room for: memory is short.
+    /// How many bytes it takes from now on, although it said that it has room: memory is short.
     left: usize,
-    /// How many it takes more when it is enlarged.
+    /// How many more it takes once its send buffer is raised.
     more: usize,
-    /// What one call moves at most.
+    /// The most bytes that one call moves.
     most: usize,
+    /// The number of calls.
     calls: usize,
+    /// True until the sender ends.
     sends: bool,
+    /// True until the receiver is dropped.
     receives: bool,
+    /// True once the receiver said that it closes.
     stopped: bool,
 }
 
-impl Way {
-    /// Every third call is interrupted.
+impl State {
+    /// Counts a call. Every third one is interrupted.
     fn call(&mut self) -> io::Result<()> {
         self.calls += 1;
         if self.calls.is_multiple_of(3) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
     }
 }
 
-type Shared = Arc<Mutex<Way>>;
+type Shared = Arc<Mutex<State>>;
 
-fn lock(way: &Shared) -> MutexGuard<'_, Way> {
-    way.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(state: &Shared) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where bytes go in.
+/// The sender's end.
 #[derive(Debug)]
 pub(crate) struct Out(Shared);
 
-impl In {
-    /// From now on the carrier takes so many bytes, and so many more once it is enlarged.
-    pub(crate) fn starve(&self, left: usize, more: usize) {
-        let mut way = lock(&self.0);
-        (way.left, way.more) = (left, more);
-    }
-}
-
-/// Where they come out.
+/// The receiver's end.
 #[derive(Debug)]
 pub(crate) struct In(Shared);
 
-/// Both ends of a direction of which one call moves so many bytes at most.
-pub(crate) fn way(most: usize) -> (Out, In) {
-    let (bytes, left) = (VecDeque::new(), usize::MAX);
-    let way =
-        Way { bytes, left, more: 0, most, calls: 0, sends: true, receives: true, stopped: false };
-    let way = Arc::new(Mutex::new(way));
-    (Out(Arc::clone(&way)), In(way))
+/// Both ends of a stream of which one call moves at most `most` bytes.
+pub(crate) fn stream(most: usize) -> (Out, In) {
+    let state = State {
+        bytes: VecDeque::new(),
+        left: usize::MAX,
+        more: 0,
+        most,
+        calls: 0,
+        sends: true,
+        receives: true,
+        stopped: false,
+    };
+    let state = Arc::new(Mutex::new(state));
+    (Out(Arc::clone(&state)), In(state))
+}
+
+impl In {
+    /// From now on the stream takes `left` bytes, and `more` once its send buffer is raised.
+    pub(crate) fn starve(&self, left: usize, more: usize) {
+        let mut state = lock(&self.0);
+        (state.left, state.more) = (left, more);
+    }
 }
 
 impl Outgoing for Out {
     fn has_room(&mut self, len: usize) -> io::Result<bool> {
-        let way = lock(&self.0);
-        Ok(!way.receives || way.bytes.len() + len + BYE.len() <= CAPACITY)
+        let state = lock(&self.0);
+        Ok(!state.receives || state.bytes.len() + len + BYE.len() <= CAPACITY)
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut way = lock(&self.0);
-        way.call()?;
-        if !way.receives {
+        let mut state = lock(&self.0);
+        state.call()?;
+        if !state.receives {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let room = CAPACITY.saturating_sub(way.bytes.len()).min(way.left);
-        let taken = bytes.len().min(room).min(way.most);
+        let room = CAPACITY.saturating_sub(state.bytes.len()).min(state.left);
+        let taken = bytes.len().min(room).min(state.most);
         if taken == 0 && !bytes.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        way.left -= taken;
-        way.bytes.extend(&bytes[..taken]);
+        state.left -= taken;
+        state.bytes.extend(&bytes[..taken]);
         Ok(taken)
     }
 
@@ -92,9 +104,9 @@ impl Outgoing for Out {
         self.send(&[first, second].concat())
     }
 
-    fn enlarge(&mut self) {
-        let mut way = lock(&self.0);
-        way.left = way.left.saturating_add(std::mem::take(&mut way.more));
+    fn raise_send_buffer(&mut self) {
+        let mut state = lock(&self.0);
+        state.left = state.left.saturating_add(std::mem::take(&mut state.more));
     }
 
     fn end(&mut self, _orderly: bool) {
@@ -116,13 +128,13 @@ impl Outgoing for Out {
 
 impl Incoming for In {
     fn recv(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let mut way = lock(&self.0);
-        way.call()?;
-        if way.bytes.is_empty() && way.sends {
+        let mut state = lock(&self.0);
+        state.call()?;
+        if state.bytes.is_empty() && state.sends {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let most = bytes.len().min(way.most);
-        way.bytes.read(&mut bytes[..most])
+        let most = bytes.len().min(state.most);
+        state.bytes.read(&mut bytes[..most])
     }
 
     fn stop(&mut self) {

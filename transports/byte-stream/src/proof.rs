@@ -1,16 +1,19 @@
-//! Proof of a shared secret, before anything else is said.
+//! Proof of a shared secret, before anything else is sent over TCP.
 //!
-//! The opener sends a nonce, the owner another, then the opener proves that it knows the key, then the owner
-//! does. Then each side's hello is followed by a proof of its own, and so is the token for the second
-//! stream, on which both sides prove once more which channel it belongs to. Every proof covers both nonces,
-//! the port, and which of these it is: none can be played back, given out for another, or passed on to the
-//! owner of another port. The messages that follow are neither encrypted nor signed: this keeps strangers
-//! out, it does not hide anything from the network.
+//! The opener sends a nonce, the owner another one. Then the opener proves that it knows the
+//! secret, then the owner does. After that each side's hello is followed by a proof of its own, and
+//! so is the join token; on the second stream both sides prove once more which channel it belongs
+//! to.
+//!
+//! Every proof covers both nonces, the owner's port and the statement that it proves. So none can
+//! be replayed, presented as the proof of another statement, or relayed to the owner of another
+//! port. The messages that follow are neither encrypted nor signed: the handshake keeps
+//! unauthorised peers out and hides nothing from the network.
 
 use std::fmt;
 use std::sync::Arc;
 
-use anyipc_core::{Error, ErrorKind, Operation, PROTOCOL_VERSION, Result};
+use anyipc_core::{Error, ErrorKind, Operation, Result};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -18,7 +21,7 @@ use sha2::Sha256;
 pub struct Key(Box<[u8]>);
 
 impl Key {
-    /// A secret of these bytes. Fewer than 16 are guessed.
+    /// A secret of these bytes, at least 16 random ones: fewer can be guessed.
     pub fn new(bytes: Box<[u8]>) -> Self {
         Self(bytes)
     }
@@ -30,43 +33,30 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A number used once.
+/// A random number that is used once.
 pub(crate) type Nonce = [u8; 32];
-/// Bytes of a proof.
+/// The length of a proof, in bytes.
 pub(crate) const PROOF: usize = 32;
-/// Bytes of the first thing that each side says.
-pub(crate) const OPENING: usize = LEAD + 32;
 
-const LEAD: usize = 8;
-/// The version (u16, little-endian) and a nonce follow. The line end makes a server of a line protocol answer at once,
-/// with something else.
-const CHALLENGE: [u8; LEAD - 2] = *b"AIPC\r\n";
-/// What stood in place of the version before version 5.
-const UNVERSIONED: [u8; 2] = *b"\r\n";
-/// A token follows, and then the other direction of a channel.
-const JOIN: [u8; LEAD] = *b"AIPC+1\r\n";
-/// A token follows, and then what goes beside a channel whose first stream carries both directions.
-const CONTROL: [u8; LEAD] = *b"AIPC+c\r\n";
-
-/// What is proved.
+/// The statement that is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Statement {
-    /// The opener knows the key.
+    /// The opener knows the secret.
     Opener,
     /// The owner knows it.
     Owner,
     /// This is the opener's hello.
     Hello,
-    /// This is the owner's answer to that hello.
+    /// This is the owner's reply to that hello.
     Reply,
-    /// The opener comes a second time, with this token.
+    /// The opener connects a second time, with this join token.
     Joins,
-    /// It is the owner that gave this token.
+    /// This is the owner that issued the join token.
     Joined,
 }
 
 impl Statement {
-    /// Words of equal length.
+    /// The statement in the input of the hash; all labels have the same length.
     const fn label(self) -> &'static [u8; 8] {
         match self {
             Self::Opener => b"opener\0\0",
@@ -77,80 +67,6 @@ impl Statement {
             Self::Joined => b"joined\0\0",
         }
     }
-}
-
-/// What a connection begins with.
-pub(crate) enum Opening {
-    Challenge(Nonce),
-    Join(JoinToken),
-}
-
-/// What a second stream shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct JoinToken {
-    /// The token's number, or the proof of it.
-    pub(crate) nonce: Nonce,
-    /// Both directions are in the first stream, and this one is for control. Otherwise it is one of the directions.
-    pub(crate) controls: bool,
-}
-
-impl Opening {
-    pub(crate) fn encode(&self) -> [u8; OPENING] {
-        let (lead, nonce) = match self {
-            Self::Challenge(nonce) => {
-                let ([a, b, c, d, e, f], [g, h]) = (CHALLENGE, PROTOCOL_VERSION.to_le_bytes());
-                ([a, b, c, d, e, f, g, h], nonce)
-            }
-            Self::Join(JoinToken { nonce, controls: false }) => (JOIN, nonce),
-            Self::Join(JoinToken { nonce, controls: true }) => (CONTROL, nonce),
-        };
-        let mut bytes = [0; OPENING];
-        let (head, tail) = bytes.split_at_mut(LEAD);
-        head.copy_from_slice(&lead);
-        tail.copy_from_slice(nonce);
-        bytes
-    }
-
-    /// Whether this is the beginning of one with a token. No hello begins so.
-    pub(crate) fn is_join(bytes: &[u8]) -> bool {
-        bytes == JOIN
-    }
-
-    /// Reads one. `Ok(None)` means that more bytes are needed; a wrong one is known from the first byte on.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Self>> {
-        let lead = bytes.get(..LEAD).unwrap_or(bytes);
-        let version = lead.strip_prefix(&CHALLENGE);
-        if version.is_none()
-            && ![&CHALLENGE[..], &JOIN, &CONTROL].iter().any(|known| known.starts_with(lead))
-        {
-            return Err(Error::new(Operation::Connect, ErrorKind::Corrupt)
-                .because("the other side does not speak the anyipc handshake over TCP"));
-        }
-        if let Some(&[a, b]) = version
-            && [a, b] != PROTOCOL_VERSION.to_le_bytes()
-        {
-            return Err(other_version([a, b]));
-        }
-        let Some(nonce) = bytes.get(LEAD..).and_then(|rest| rest.first_chunk::<32>()) else {
-            return Ok(None);
-        };
-        Ok(Some(match version {
-            Some(_) => Self::Challenge(*nonce),
-            None => Self::Join(JoinToken { nonce: *nonce, controls: lead == CONTROL }),
-        }))
-    }
-}
-
-fn other_version(theirs: [u8; 2]) -> Error {
-    let error = Error::new(Operation::Connect, ErrorKind::Mismatch);
-    if theirs == UNVERSIONED {
-        return error.because(format!(
-            "the protocol versions differ: 4 or less on one side, {PROTOCOL_VERSION} on the other"
-        ));
-    }
-    let theirs = u16::from_le_bytes(theirs);
-    let (low, high) = (theirs.min(PROTOCOL_VERSION), theirs.max(PROTOCOL_VERSION));
-    error.because(format!("the protocol versions differ: {low} on one side, {high} on the other"))
 }
 
 /// Fresh random bytes.
@@ -164,7 +80,7 @@ pub(crate) fn nonce() -> Result<Nonce> {
     Ok(nonce)
 }
 
-/// One handshake between two that know the key.
+/// What all proofs of one handshake have in common.
 #[derive(Debug)]
 pub(crate) struct Session {
     key: Arc<Key>,
@@ -184,21 +100,22 @@ impl Session {
         Ok(self.mac(statement, words)?.finalize().into_bytes().into())
     }
 
-    /// Checks a proof. Takes as long for a wrong one as for a right one.
+    /// Checks a proof. Takes as long for a wrong proof as for a right one.
     pub(crate) fn verify(&self, statement: Statement, words: &[&[u8]], proof: &[u8]) -> Result<()> {
         self.mac(statement, words)?.verify_slice(proof).map_err(|_| {
             Error::new(Operation::Connect, ErrorKind::PermissionDenied).because(match statement {
                 Statement::Opener | Statement::Owner => {
-                    "the other side does not know the secret, or has the port under another number; both sides \
-                     need the same key file (see key_file=)"
+                    "the other side does not know the secret, or has the port under another \
+                     number; both sides need the same key file (see key_file=)"
                 }
                 Statement::Hello | Statement::Reply | Statement::Joins | Statement::Joined => {
-                    "what the other side said was changed on its way, or said by someone else"
+                    "what the other side sent was changed on its way, or sent by another peer"
                 }
             })
         })
     }
 
+    /// The hash of the statement, the session and the words, each word with its length before it.
     fn mac(&self, statement: Statement, words: &[&[u8]]) -> Result<Hmac<Sha256>> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.key.0).map_err(|error| {
             Error::new(Operation::Connect, ErrorKind::InvalidOption)
@@ -223,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proof_is_good_for_one_claim_one_key_one_pair_of_nonces_and_one_port() {
+    fn a_proof_is_good_for_one_statement_one_key_one_pair_of_nonces_and_one_port() {
         let key = |byte| Arc::new(Key::new([byte; 32].into()));
         let (a, b) = (nonce().unwrap(), nonce().unwrap());
         assert_ne!(a, b);
@@ -244,32 +161,5 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::PermissionDenied);
         }
         assert!(session.verify(Statement::Hello, words, &proof[..31]).is_err());
-    }
-
-    #[test]
-    fn an_opening_is_known_by_its_first_byte() {
-        let bytes = Opening::Challenge([7; 32]).encode();
-        for cut in 0..OPENING {
-            assert!(Opening::decode(&bytes[..cut]).unwrap().is_none());
-        }
-        assert!(
-            matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Challenge(n)) if n == [7; 32])
-        );
-        for controls in [false, true] {
-            let token = JoinToken { nonce: [8; 32], controls };
-            let bytes = Opening::Join(token).encode();
-            for cut in 0..OPENING {
-                assert!(Opening::decode(&bytes[..cut]).unwrap().is_none());
-            }
-            assert!(
-                matches!(Opening::decode(&bytes).unwrap(), Some(Opening::Join(t)) if t == token)
-            );
-        }
-        for strange in [&b"H"[..], b"SSH-2.0-x\r\n", b"AIPC\x01\x00", b"\0", b"AIPC+1\r\r"] {
-            assert_eq!(Opening::decode(strange).err().unwrap().kind(), ErrorKind::Corrupt);
-        }
-        for other in [&b"AIPC\r\n\r\n"[..], b"AIPC\r\n\xff\xff"] {
-            assert_eq!(Opening::decode(other).err().unwrap().kind(), ErrorKind::Mismatch);
-        }
     }
 }

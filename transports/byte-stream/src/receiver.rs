@@ -10,26 +10,29 @@ use anyipc_os::{check_generation, generation};
 use crate::stream::Incoming;
 use crate::wire::{self, MAX_ENCODED, Word};
 
-/// The receiving half of a channel over a byte stream.
+/// The receiving half of a channel over a byte stream: it reads ahead, and takes frames out of its
+/// buffer.
 #[derive(Debug)]
 pub struct FrameReceiver<I: Incoming> {
     stream: I,
+    /// The fork generation of the process that has the channel.
     generation: u32,
-    /// What was read ahead: `start..end` of it is not received yet. As large as one frame, made on first use.
+    /// Bytes that were read ahead; `start..end` of it is not received yet. Empty until the first
+    /// read, then as long as the longest frame.
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
-    /// The last read took all there was.
+    /// True if the last read emptied the stream.
     drained: bool,
-    /// Why nothing can be received any more.
-    over: Option<ErrorKind>,
-    /// What went wrong while it slept, to be told by the next try.
+    /// Set for good once nothing can be received any more: the kind of every later error.
+    end_kind: Option<ErrorKind>,
+    /// An error of a read in `park`, for the next try to return.
     failure: Option<Error>,
-    /// The last try stopped after [`READS`].
+    /// True if the last try stopped after [`READS`].
     interrupted: bool,
 }
 
-/// The most reads of one try. A peer that sends a frame in single bytes holds no call for longer.
+/// The most reads of one try, so that a peer that sends a frame byte by byte cannot prolong a call.
 const READS: u32 = 64;
 
 impl<I: Incoming> FrameReceiver<I> {
@@ -43,13 +46,13 @@ impl<I: Incoming> FrameReceiver<I> {
             start: 0,
             end: 0,
             drained: false,
-            over: None,
+            end_kind: None,
             failure: None,
             interrupted: false,
         }
     }
 
-    /// The next frame's flags and payload, if it was read ahead whole.
+    /// The flags and payload of the next frame, if it was read ahead whole.
     #[inline]
     fn ahead(&mut self) -> Option<(Flags, &[u8])> {
         if self.generation != generation() {
@@ -60,14 +63,15 @@ impl<I: Incoming> FrameReceiver<I> {
         Some((flags, frame))
     }
 
-    /// The same of one that was not. Apart, and all that is done with it, so that those that were take few instructions.
+    /// The same for a frame that was not. Kept apart with its callers, so that the path of one that
+    /// was read ahead stays short.
     fn read_ahead(&mut self) -> Result<(Flags, &[u8])> {
         check_generation(self.generation, Operation::Receive)?;
         let mut reads = 0;
         let mut marks = 0;
         while wire::whole(self.buffer.get(self.start..self.end).unwrap_or_default()).is_none() {
-            if let Some(over) = self.over {
-                return Err(Error::new(Operation::Receive, over));
+            if let Some(kind) = self.end_kind {
+                return Err(Error::new(Operation::Receive, kind));
             }
             if self.check_header(&mut marks)? {
                 continue;
@@ -99,15 +103,15 @@ impl<I: Incoming> FrameReceiver<I> {
         Ok(flags)
     }
 
-    /// Takes what stands at the start if it is all there and no frame: a goodbye, or a mark, which an honest sender says
-    /// once before it sends more. True if there was something.
+    /// Takes a goodbye or a mark at the start. True if there was one. An honest sender sends at
+    /// most one mark before its next frame.
     fn check_header(&mut self, marks: &mut usize) -> Result<bool> {
         let there = self.buffer.get(self.start..self.end).unwrap_or_default();
         let Some(header) = there.first_chunk() else { return Ok(false) };
         let fault = match wire::word(*header) {
             Ok(Word::Frame) => return Ok(false),
             Ok(Word::Bye) => {
-                self.over = Some(ErrorKind::Closed);
+                self.end_kind = Some(ErrorKind::Closed);
                 return Ok(true);
             }
             Ok(Word::Mark) if *marks == 0 && self.stream.answer_mark() => {
@@ -116,15 +120,16 @@ impl<I: Incoming> FrameReceiver<I> {
                 return Ok(true);
             }
             Ok(Word::Mark) => Error::new(Operation::Receive, ErrorKind::Corrupt)
-                .because("a mark where none is due stands among the frames"),
+                .because("a mark among the frames that no sender may send there"),
             Err(error) => error,
         };
-        self.over = Some(ErrorKind::Corrupt);
+        self.end_kind = Some(ErrorKind::Corrupt);
         Err(fault)
     }
 
-    /// Reads what is there, behind what is kept; sleeps for it, if told how long.
-    fn read(&mut self, sleep: Option<Duration>) -> Result<()> {
+    /// Reads what is there behind the unreceived bytes; with a timeout, blocks until something is
+    /// there.
+    fn read(&mut self, timeout: Option<Duration>) -> Result<()> {
         if self.buffer.is_empty() {
             self.buffer = vec![0; MAX_ENCODED].into();
         }
@@ -134,29 +139,31 @@ impl<I: Incoming> FrameReceiver<I> {
             self.start = 0;
         }
         let room = self.buffer.get_mut(self.end..).unwrap_or_default();
-        let got = match sleep {
+        let got = match timeout {
             Some(timeout) => self.stream.recv_within(room, timeout),
             None => self.stream.recv(room),
         };
         let room = room.len();
-        let all = match &got {
+        let took_all = match &got {
             Ok(got) => *got < room,
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         };
-        self.drained = all && self.stream.drains();
+        self.drained = took_all && self.stream.drains();
         match got {
-            // An end amid a frame is none in order.
+            // An end inside a frame is not orderly.
             Ok(0) if self.start == self.end && self.stream.ended_orderly() => {
-                self.over = Some(ErrorKind::Closed);
+                self.end_kind = Some(ErrorKind::Closed);
             }
-            Ok(0) => self.over = Some(ErrorKind::PeerGone),
+            Ok(0) => self.end_kind = Some(ErrorKind::PeerGone),
             Ok(got) => self.end += got,
             Err(error) => match ErrorKind::of_io(&error) {
                 ErrorKind::WouldBlock => {
                     return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock));
                 }
-                // A connection that timed out is a peer that fell silent.
-                ErrorKind::PeerGone | ErrorKind::TimedOut => self.over = Some(ErrorKind::PeerGone),
+                // A connection that timed out has a peer that no longer answers.
+                ErrorKind::PeerGone | ErrorKind::TimedOut => {
+                    self.end_kind = Some(ErrorKind::PeerGone)
+                }
                 _ if error.kind() == io::ErrorKind::Interrupted => {}
                 _ => return Err(Error::io(Operation::Receive, "receiving", error)),
             },
@@ -167,7 +174,7 @@ impl<I: Incoming> FrameReceiver<I> {
 
 #[cfg(test)]
 impl<I: Incoming> FrameReceiver<I> {
-    /// Bytes of the buffer.
+    /// The length of the buffer, in bytes.
     pub(crate) fn capacity(&self) -> usize {
         self.buffer.len()
     }
@@ -197,10 +204,10 @@ impl<I: Incoming> Wait for FrameReceiver<I> {
     }
 
     fn drained(&self) -> bool {
-        // With a part of a frame, or more than one, there may be something to do without the stream.
+        // With bytes in the buffer there may be something to do without the stream.
         self.drained
             && self.start == self.end
-            && self.over.is_none()
+            && self.end_kind.is_none()
             && self.failure.is_none()
             && !self.interrupted
     }
@@ -209,14 +216,14 @@ impl<I: Incoming> Wait for FrameReceiver<I> {
         check_generation(self.generation, Operation::Receive)?;
         Ok(match waiter {
             _ if std::mem::take(&mut self.interrupted) => Armed::Ready,
-            _ if self.over.is_some() || self.failure.is_some() => Armed::Ready,
+            _ if self.end_kind.is_some() || self.failure.is_some() => Armed::Ready,
             Waiter::Thread if self.stream.sleeps() => Armed::Park,
             _ => Armed::Source(Interest::Readable),
         })
     }
 
     fn park(&mut self, timeout: Duration) {
-        // With so much a frame is there.
+        // A full buffer contains a whole frame.
         if self.end - self.start == MAX_ENCODED {
             return;
         }

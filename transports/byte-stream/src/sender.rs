@@ -9,24 +9,27 @@ use anyipc_os::{check_generation, generation};
 use crate::stream::Outgoing;
 use crate::wire::{BYE, MAX_ENCODED, MAX_FRAME};
 
-/// Above this length, in bytes, a frame costs more to be collected than to be sent alone.
+/// A frame over this length, in bytes, is cheaper to send alone than to collect in a batch.
 const LONG: usize = MAX_FRAME / 4;
-/// Up to this length, in bytes, a frame is sent sooner as one piece, copied, than as two.
+/// A frame of up to this length, in bytes, is faster to send copied, in one piece, than in two.
 const SHORT: usize = 4 << 10;
 
-/// The sending half of a channel over a byte stream. What it sends, a frame or a batch of them, the system takes whole
-/// or not at all.
+/// The sending half of a channel over a byte stream: it frames messages, and collects short ones
+/// under a cork. The system takes what it sends, a frame or a batch, whole or not at all.
 #[derive(Debug)]
 pub struct FrameSender<O: Outgoing> {
     stream: O,
+    /// The fork generation of the process that has the channel.
     generation: u32,
-    /// One frame, or a batch of as many as fit into the room of the longest one.
+    /// One frame, or a batch of as many as fit into the length of the longest one.
     buffer: Vec<u8>,
-    /// How much of `buffer` is a batch that was not sent yet. 0 without a cork, and after the end.
+    /// The length of the unsent batch at the beginning of `buffer`. 0 without a cork, and after the
+    /// end.
     batch: usize,
-    /// Frames shorter than this are collected until the next flush. 0 without a cork, and after the end.
-    collects: usize,
-    /// Why nothing can be sent any more.
+    /// Frames shorter than this are collected until the next flush. 0 without a cork, and after the
+    /// end.
+    collect_below: usize,
+    /// Set for good once nothing can be sent any more: the kind of every later error.
     end: Option<ErrorKind>,
 }
 
@@ -38,13 +41,13 @@ impl<O: Outgoing> FrameSender<O> {
             generation: generation(),
             buffer: Vec::with_capacity(MAX_ENCODED),
             batch: 0,
-            collects: 0,
+            collect_below: 0,
             end: None,
         }
     }
 
-    /// What every send begins with: checks, the batch before it, and whether it has room. True if this one is to be
-    /// collected: it is not long, and more will follow.
+    /// Begins a send of `len` bytes: checks, sends the batch before it, and makes sure of room.
+    /// True if the frame is to be collected.
     #[inline]
     fn begin(&mut self, len: usize) -> Result<bool> {
         check_generation(self.generation, Operation::Send)?;
@@ -52,7 +55,7 @@ impl<O: Outgoing> FrameSender<O> {
         if len > longest {
             return Err(self.too_large(len));
         }
-        let collects = len < self.collects;
+        let collects = len < self.collect_below;
         if !collects || self.batch + len > longest {
             self.publish()?;
         }
@@ -68,7 +71,7 @@ impl<O: Outgoing> FrameSender<O> {
             .because(format!("a frame of {len} bytes; at most {} fit", self.stream.max_frame()))
     }
 
-    /// `WouldBlock` unless so many bytes have room.
+    /// `WouldBlock` unless `len` bytes have room.
     #[inline]
     fn admit(&mut self, len: usize) -> Result<()> {
         match self.stream.has_room(len) {
@@ -96,10 +99,10 @@ impl<O: Outgoing> FrameSender<O> {
         Ok(())
     }
 
-    /// Copies a frame behind the batch, or without one to the buffer's beginning; gives its end. `None` if the buffer is
-    /// not as long as that yet.
+    /// Copies a frame behind the batch. Returns its end in the buffer, or `None` if the buffer is
+    /// not that long yet.
     #[inline]
-    fn put(&mut self, header: [u8; FRAME_HEADER], payload: &[u8]) -> Option<usize> {
+    fn append(&mut self, header: [u8; FRAME_HEADER], payload: &[u8]) -> Option<usize> {
         let (head, rest) = self.buffer.get_mut(self.batch..)?.split_first_chunk_mut()?;
         let rest = rest.get_mut(..payload.len())?;
         *head = header;
@@ -107,14 +110,14 @@ impl<O: Outgoing> FrameSender<O> {
         Some(self.batch + FRAME_HEADER + payload.len())
     }
 
-    /// Sends a frame without a copy, unless it is short or is collected. Apart, so that one that finds room among those
-    /// that are collected takes few instructions.
+    /// Sends a frame: copied if it is short or collected, otherwise in two pieces. Not inlined, so
+    /// that the path of a collected frame that fits stays short.
     #[inline(never)]
     fn send_frame(&mut self, header: [u8; FRAME_HEADER], payload: &[u8]) -> Result<()> {
         let collects = self.begin(payload.len())?;
         if collects || payload.len() <= SHORT {
             self.grow(self.batch + FRAME_HEADER + payload.len());
-            let end = self.put(header, payload).unwrap_or_default();
+            let end = self.append(header, payload).unwrap_or_default();
             if !collects {
                 return self.send_buffer(end);
             }
@@ -124,7 +127,7 @@ impl<O: Outgoing> FrameSender<O> {
         send_whole(&mut self.stream, &header, payload).map_err(|fault| self.broken(fault))
     }
 
-    /// Makes the buffer as long as this at least, within its room, so that nothing moves.
+    /// Makes the buffer at least this long, within its capacity, so that nothing moves.
     #[inline]
     fn grow(&mut self, end: usize) {
         if self.buffer.len() < end {
@@ -132,65 +135,66 @@ impl<O: Outgoing> FrameSender<O> {
         }
     }
 
-    /// Sends what is in the buffer up to `end`.
+    /// Sends the buffer up to `end`.
     fn send_buffer(&mut self, end: usize) -> Result<()> {
         let bytes = self.buffer.get(..end).unwrap_or_default();
         send_whole(&mut self.stream, bytes, &[]).map_err(|fault| self.broken(fault))
     }
 
-    /// After a send that failed. A frame of which a part is gone cannot be taken back, and the process may end before
-    /// there is room for the rest: this direction has ended then, and the receiver hears that it was cut off.
+    /// The error of a failed send. If a part of a frame was taken, this direction ends, and the
+    /// receiver sees that it was cut off: the part cannot be taken back, and the process may die
+    /// before there is room for the rest.
     #[cold]
     fn broken(&mut self, fault: Fault) -> Error {
         let error = self.failed(fault.error);
         if !fault.begun || self.end.is_some() {
             return error;
         }
-        self.over(ErrorKind::OutOfMemory);
+        self.set_end(ErrorKind::OutOfMemory);
         self.stream.end(false);
         Error::new(Operation::Send, ErrorKind::OutOfMemory).because(
-            "the system took a part of a frame and has no memory for the rest, so nothing more can be sent here; \
-             connect again",
+            "the system took a part of a frame and has no memory for the rest, so nothing more can \
+             be sent here; connect again",
         )
     }
 
-    fn over(&mut self, end: ErrorKind) {
+    fn set_end(&mut self, end: ErrorKind) {
         self.end = Some(end);
-        self.collects = 0;
+        self.collect_below = 0;
         self.batch = 0;
     }
 
-    /// The contract's error for one of the system's.
+    /// The contract's error for an error of the system.
     #[cold]
     fn failed(&mut self, error: io::Error) -> Error {
         let kind = match ErrorKind::of_io(&error) {
             ErrorKind::WouldBlock => return Error::new(Operation::Send, ErrorKind::WouldBlock),
-            // A connection that timed out is a peer that fell silent.
+            // A connection that timed out has a peer that no longer answers.
             ErrorKind::PeerGone | ErrorKind::TimedOut if self.stream.stopped() => ErrorKind::Closed,
             ErrorKind::PeerGone | ErrorKind::TimedOut => ErrorKind::PeerGone,
             _ => return Error::io(Operation::Send, "sending", error),
         };
-        self.over(kind);
+        self.set_end(kind);
         Error::new(Operation::Send, kind)
     }
 }
 
-/// Why something was not sent.
+/// Why bytes were not sent whole.
 struct Fault {
-    /// A part of it was.
+    /// True if a part of them was sent.
     begun: bool,
     error: io::Error,
 }
 
-/// Sends two pieces one after the other, for which there is room. If the system takes only a part nevertheless, it is
-/// given more room once.
+/// Sends two pieces, for which there is room. If the system takes only a part all the same, the
+/// send buffer is raised once.
 fn send_whole<O: Outgoing>(
     stream: &mut O,
     mut first: &[u8],
     mut second: &[u8],
 ) -> std::result::Result<(), Fault> {
     let mut begun = false;
-    let mut enlarged = false;
+    let mut is_raised = false;
     loop {
         let sent =
             if second.is_empty() { stream.send(first) } else { stream.send_two(first, second) };
@@ -202,9 +206,9 @@ fn send_whole<O: Outgoing>(
                 first = first.get(sent..).unwrap_or_default();
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) if begun && !enlarged => {
-                enlarged = true;
-                stream.enlarge();
+            Err(_) if begun && !is_raised => {
+                is_raised = true;
+                stream.raise_send_buffer();
             }
             Err(error) => return Err(Fault { begun, error }),
         }
@@ -213,7 +217,7 @@ fn send_whole<O: Outgoing>(
 
 #[cfg(test)]
 impl<O: Outgoing> FrameSender<O> {
-    /// Bytes of the buffer.
+    /// The capacity of the buffer, in bytes.
     pub(crate) fn capacity(&self) -> usize {
         self.buffer.capacity()
     }
@@ -225,7 +229,7 @@ impl<O: Outgoing> SendHalf for FrameSender<O> {
     }
 
     fn is_heard(&mut self) -> bool {
-        self.generation == generation() && self.end.is_none() && self.stream.heard()
+        self.generation == generation() && self.end.is_none() && self.stream.has_receiver()
     }
 
     fn try_send_with(
@@ -235,7 +239,7 @@ impl<O: Outgoing> SendHalf for FrameSender<O> {
         fill: &mut dyn FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
         let collects = self.begin(max)?;
-        // Without a batch: at the buffer's beginning.
+        // Behind the batch; 0 without one.
         let at = self.batch;
         self.grow(at + FRAME_HEADER + max);
         let frame =
@@ -256,9 +260,9 @@ impl<O: Outgoing> SendHalf for FrameSender<O> {
 
     fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
         let header = FrameHeader { len: payload.len() as u32, flags }.encode();
-        if payload.len() < self.collects
+        if payload.len() < self.collect_below
             && self.generation == generation()
-            && let Some(end) = self.put(header, payload)
+            && let Some(end) = self.append(header, payload)
         {
             self.batch = end;
             return Ok(());
@@ -268,13 +272,13 @@ impl<O: Outgoing> SendHalf for FrameSender<O> {
 
     fn cork(&mut self) {
         if self.end.is_none() {
-            self.collects = LONG.min(self.stream.max_frame()) + 1;
+            self.collect_below = LONG.min(self.stream.max_frame()) + 1;
         }
     }
 
     fn try_flush(&mut self) -> Result<()> {
         check_generation(self.generation, Operation::Send)?;
-        self.collects = 0;
+        self.collect_below = 0;
         self.publish()
     }
 }
@@ -291,14 +295,14 @@ impl<O: Outgoing> Wait for FrameSender<O> {
 }
 
 impl<O: Outgoing> Drop for FrameSender<O> {
-    /// Hands what was not flushed and the goodbye to the system, for which there is room: always for a goodbye alone.
-    /// If it is not taken whole, the receiver hears of an end without one.
+    /// Sends the unflushed batch and the goodbye. There is always room for the goodbye alone. If
+    /// they are not taken whole, the receiver sees an end without a goodbye.
     fn drop(&mut self) {
         if self.generation != generation() || self.end.is_some() {
             return;
         }
-        // No caller was told that an unflushed batch was sent. If it does not fit whole, a part of
-        // it would take the goodbye's room.
+        // No caller was told that the batch was sent. A batch that does not fit whole is dropped: a
+        // part of it would take the goodbye's room.
         if self.batch > 0 && !self.stream.has_room(self.batch).unwrap_or(false) {
             self.batch = 0;
         }
@@ -314,7 +318,7 @@ impl<O: Outgoing> Drop for FrameSender<O> {
             match send_whole(&mut self.stream, &self.buffer, &[]) {
                 Ok(()) => sent = true,
                 Err(fault) if fault.begun => break,
-                Err(_) => self.stream.enlarge(),
+                Err(_) => self.stream.raise_send_buffer(),
             }
         }
         self.stream.end(sent);

@@ -1,3 +1,5 @@
+//! What carries the bytes of a channel's direction: the system's streams, or FIFOs.
+
 use std::fmt::Debug;
 use std::io;
 use std::time::Duration;
@@ -6,77 +8,93 @@ use anyipc_core::{Interest, Source};
 
 use crate::wire::MAX_FRAME;
 
-/// Where a sender's bytes go. No call blocks.
+/// The sender's end of a direction. No call blocks.
 pub trait Outgoing: Debug + Send + 'static {
-    /// Whether the system takes `len` bytes whole if they are sent next, by one call, and has room for a goodbye then.
-    /// True for at least the [longest frame](Self::max_frame) whenever the [source](Self::source) is ready. Where the
-    /// system itself takes all or nothing it need not know. An error is one that [`send`](Self::send) would give.
+    /// True if the system takes `len` bytes whole when they are sent next by one call, and has room
+    /// for a goodbye after them. True for at least the [longest frame](Self::max_frame) whenever
+    /// the [source](Self::source) is ready. Where the system itself takes all or nothing this may
+    /// always be true.
+    ///
+    /// # Errors
+    /// Those of [`send`](Self::send).
     fn has_room(&mut self, len: usize) -> io::Result<bool>;
 
-    /// Sends as much as the system takes now. `WouldBlock`: nothing. An error that stands for a peer that is
-    /// gone also when the receiver closed in order: [`stopped`](Self::stopped) tells.
+    /// Sends as much as the system takes now.
+    ///
+    /// # Errors
+    /// `WouldBlock` if that is nothing. An error that means a dead peer also comes if the receiver
+    /// closed in order; [`stopped`](Self::stopped) tells the two apart.
     fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
     /// As [`send`](Self::send), two pieces in one call.
+    ///
+    /// # Errors
+    /// The same.
     fn send_two(&mut self, first: &[u8], second: &[u8]) -> io::Result<usize>;
 
-    /// Makes more room than usual for the rest of a frame that was taken in part, or for what is sent last, as far as
-    /// the system grants it.
-    fn enlarge(&mut self);
+    /// Makes more room than usual, as far as the system grants it: for the rest of a frame that was
+    /// taken in part, or for what is sent last.
+    fn raise_send_buffer(&mut self);
 
-    /// Whether the receiver said that it leaves.
+    /// True if the receiver said that it closes.
     fn stopped(&mut self) -> bool;
 
-    /// Whether the receiver is still there, as far as can be told without sending anything.
-    fn heard(&mut self) -> bool {
+    /// True if the receiver is still there, as far as can be told without sending.
+    fn has_receiver(&mut self) -> bool {
         !self.stopped()
     }
 
-    /// True if [`end`](Self::end) itself tells the receiver of an orderly end, so that no goodbye travels among the
-    /// frames. Constant.
+    /// True if [`end`](Self::end) itself tells the receiver of an orderly end, so that no goodbye
+    /// is sent among the frames. Constant.
     fn tells_end(&self) -> bool {
         false
     }
 
-    /// Ends this direction: nothing more is sent. `orderly` if everything was. Called once.
+    /// Ends this direction. `orderly` says that everything was sent. Called once.
     fn end(&mut self, orderly: bool);
 
-    /// The longest frame, at most [`MAX_FRAME`]. Constant.
+    /// The longest frame in bytes, at most [`MAX_FRAME`]. Constant.
     fn max_frame(&self) -> usize {
         MAX_FRAME
     }
 
-    /// What a reactor registers, ready when there is room.
+    /// What a reactor registers: ready when there is room.
     fn source(&self) -> Source;
 
-    /// Which readiness of the source that is. Constant.
+    /// The readiness of the source that means room. Constant.
     fn interest(&self) -> Interest;
 }
 
-/// Where a receiver's bytes come from. No call blocks, but for [`recv_within`](Self::recv_within).
+/// The receiver's end of a direction. No call blocks, except [`recv_within`](Self::recv_within).
 pub trait Incoming: Debug + Send + 'static {
-    /// Receives what is there. 0: the sender is gone, and everything it sent was received.
+    /// Receives what is there. 0: the sender is gone, and everything that it sent was received.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there, and what the system says.
     fn recv(&mut self, bytes: &mut [u8]) -> io::Result<usize>;
 
-    /// Whether a receive that fills less than its room has taken all there was, and the source becomes readable anew
-    /// when more comes. Constant.
+    /// True if a receive that fills less than its buffer has taken everything, and the source then
+    /// becomes readable anew when more comes. Constant.
     fn drains(&self) -> bool {
         false
     }
 
-    /// Whether [`recv_within`](Self::recv_within) sleeps. The first call prepares that.
+    /// True if [`recv_within`](Self::recv_within) blocks. The first call prepares that.
     fn sleeps(&mut self) -> bool {
         false
     }
 
-    /// As [`recv`](Self::recv), but sleeps until there is something, for about `timeout` at most: one call of the
-    /// system's where waiting for readiness takes three. Only where it [sleeps](Self::sleeps).
+    /// As [`recv`](Self::recv), but blocks until there is something, for about `timeout` at most:
+    /// one system call, where waiting for readiness takes three. Only if [`sleeps`](Self::sleeps).
+    ///
+    /// # Errors
+    /// Those of [`recv`](Self::recv).
     fn recv_within(&mut self, bytes: &mut [u8], _timeout: Duration) -> io::Result<usize> {
         self.recv(bytes)
     }
 
-    /// Tells a sender that waits until everything before its [`MARK`](crate::MARK) has been received. False where no
-    /// sender says it.
+    /// Tells a waiting sender that everything before its [`MARK`](crate::MARK) was received. False
+    /// where senders send no marks.
     fn answer_mark(&mut self) -> bool {
         false
     }
@@ -86,9 +104,9 @@ pub trait Incoming: Debug + Send + 'static {
         false
     }
 
-    /// Tells the sender that this is no death. Called once, last.
+    /// Tells the sender that the receiver closes, as opposed to dying. Called once, last.
     fn stop(&mut self);
 
-    /// What a reactor registers, readable when there is something to receive.
+    /// What a reactor registers: readable when there is something to receive.
     fn source(&self) -> Source;
 }

@@ -1,7 +1,9 @@
-//! The text of `alloc_lpsz`: the owner's memory holds it, and whoever knows the secret may ask for it.
+//! The text of `alloc_lpsz` over TCP: the owner's memory holds it, and a peer that proves the
+//! secret may request it.
 //!
-//! The question is a hello with a transport of its own. The answer is a welcome, eight bytes of length
-//! (little-endian; the NUL counts, and 0 says that there is no text), the text and its NUL.
+//! The request is a hello with a transport name of its own. The answer is a welcome, eight bytes of
+//! length (little-endian; it counts the NUL, and 0 says that there is no text), the text and its
+//! NUL.
 
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -10,38 +12,41 @@ use anyipc_core::{Error, ErrorKind, Hello, Operation, Reply, Result};
 
 /// The longest text, in bytes.
 const LONGEST: usize = 16 << 20;
-/// Bytes of the length.
+/// The length of the length on the wire, in bytes.
 pub(crate) const LENGTH: usize = 8;
-/// What stands in place of a transport in the hello of one that asks.
-const QUESTION: &str = "tcp text";
+/// The transport name in the hello of a request.
+const REQUEST: &str = "tcp text";
 
-/// The hello of one that asks.
-pub(crate) fn question() -> Hello {
-    Hello { transport: QUESTION.into(), ..Hello::default() }
+/// The hello of a request.
+pub(crate) fn request() -> Hello {
+    Hello { transport: REQUEST.into(), ..Hello::default() }
 }
 
-/// Whether it is the hello of one that asks.
-pub(crate) fn is_question(hello: &Hello) -> bool {
-    hello.transport == QUESTION
+/// True if it is the hello of a request.
+pub(crate) fn is_request(hello: &Hello) -> bool {
+    hello.transport == REQUEST
 }
 
-/// An owner's text, if it has one, in the form in which it is told.
+/// An owner's text, if it has one, in its wire form.
 #[derive(Debug, Clone)]
 pub struct Text {
     answer: Arc<[u8]>,
-    /// Where in the answer the text begins.
+    /// The index in `answer` at which the text begins.
     at: usize,
 }
 
 impl Text {
-    /// Keeps a text, or that there is none.
+    /// Keeps a text, or the fact that there is none.
+    ///
+    /// # Errors
+    /// `InvalidOption` for a text with a NUL in it, or of more than 16 MiB.
     pub fn new(text: Option<&[u8]>) -> Result<Self> {
         if text.is_some_and(|text| text.contains(&0) || text.len() > LONGEST) {
             return Err(Error::new(Operation::AllocLpsz, ErrorKind::InvalidOption).because(
                 format!("a text has no NUL in it, and over tcp:// at most {LONGEST} bytes"),
             ));
         }
-        let mut answer = Reply::Welcome(question()).encode()?;
+        let mut answer = Reply::Welcome(request()).encode()?;
         answer.extend(text.map_or(0, |text| text.len() as u64 + 1).to_le_bytes());
         let at = answer.len();
         if let Some(text) = text {
@@ -51,12 +56,12 @@ impl Text {
         Ok(Self { answer: answer.into(), at })
     }
 
-    /// What the owner says first to one that asks: a welcome and the length.
+    /// The first part of the answer to a request: a welcome and the length.
     pub(crate) fn head(&self) -> &[u8] {
         self.answer.get(..self.at).unwrap_or_default()
     }
 
-    /// All that the owner says to one that asks.
+    /// The whole answer to a request.
     pub(crate) fn answer(&self) -> &[u8] {
         &self.answer
     }
@@ -67,7 +72,7 @@ impl Text {
     }
 }
 
-/// How many bytes of text and NUL follow a length. More than there can be are refused.
+/// The number of bytes (text and NUL) that follow a length. `Corrupt` if no text is that long.
 pub(crate) fn announced(length: [u8; LENGTH]) -> Result<usize> {
     match usize::try_from(u64::from_le_bytes(length)) {
         Ok(length) if length <= LONGEST + 1 => Ok(length),
@@ -76,7 +81,7 @@ pub(crate) fn announced(length: [u8; LENGTH]) -> Result<usize> {
     }
 }
 
-/// Shows a text and its NUL.
+/// Shows a text that ends with its NUL. `NotFound` if there is not even a NUL.
 pub(crate) fn show(bytes: &[u8], read: &mut dyn FnMut(&CStr)) -> Result<()> {
     if bytes.is_empty() {
         return Err(Error::new(Operation::ReadLpsz, ErrorKind::NotFound)

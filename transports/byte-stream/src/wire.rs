@@ -1,25 +1,27 @@
-//! The bytes of a channel. Each direction is frames, then a goodbye. When the receiver closes in order, it says so by one
-//! byte, [`STOP`], which never stands among frames: it travels back over a stream that carries frames in one direction
-//! only, or over one that carries nothing else.
+//! The bytes of a channel.
+//!
+//! Each direction is frames, each a header and its payload, then a goodbye. A receiver that closes
+//! in order says so by one byte, [`STOP`], which is never sent among frames: it travels back over a
+//! stream that carries frames in one direction only, or over a control stream.
 
 use anyipc_core::{FRAME_HEADER, Flags, FrameHeader, Result};
 
 /// The longest frame, in bytes of payload.
 pub const MAX_FRAME: usize = 64 << 10;
-/// What a frame takes at most.
+/// The longest frame with its header, in bytes.
 pub const MAX_ENCODED: usize = FRAME_HEADER + MAX_FRAME;
-/// Says that the sender closed in order: a header that is none, as no frame is that long.
+/// The goodbye: the sender closed in order. A header that no frame has, as none is that long.
 pub const BYE: [u8; FRAME_HEADER] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
-/// Asks the receiver to say [`TAKEN`] when it has come to this: also no header. Only over carriers whose readiness does
-/// not tell whether a frame has room.
+/// A mark: asks the receiver to say [`TAKEN`] once it has received everything before. Also a header
+/// that no frame has. Only over carriers that are ready although a frame has no room.
 pub const MARK: [u8; FRAME_HEADER] = [0xfe, 0xff, 0xff, 0xff, 0, 0, 0, 0];
-/// Says that the receiver has come to a [`MARK`].
+/// The receiver's byte: everything before a [`MARK`] is received.
 pub const TAKEN: u8 = 2;
-/// Says that the receiver closed in order.
+/// The receiver's byte: it closed in order.
 pub const STOP: u8 = 1;
 
-/// The flags and the payload of the frame that begins here, if it is all there. What is longer than a frame may be never
-/// is, in a buffer of [`MAX_ENCODED`].
+/// The flags and the payload of the frame at the beginning of `bytes`, if it is there whole. One
+/// that claims more than [`MAX_FRAME`] never is, in a buffer of [`MAX_ENCODED`].
 #[inline]
 pub(crate) fn whole(bytes: &[u8]) -> Option<(Flags, &[u8])> {
     let (header, rest) = bytes.split_first_chunk()?;
@@ -27,14 +29,14 @@ pub(crate) fn whole(bytes: &[u8]) -> Option<(Flags, &[u8])> {
     Some((header.flags, rest.get(..header.len as usize)?))
 }
 
-/// What stands where a frame may begin.
+/// What a header is.
 pub(crate) enum Word {
     Frame,
     Bye,
     Mark,
 }
 
-/// What these bytes say; `Corrupt` if nothing.
+/// Reads a header; `Corrupt` if it is none of these.
 pub(crate) fn word(header: [u8; FRAME_HEADER]) -> Result<Word> {
     Ok(match header {
         BYE => Word::Bye,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::{Error, ErrorKind, Operation, Result};
 
 /// The object that a reactor registers and a thread polls: on Unix a file descriptor, on Windows
-/// one or several [`Handles`].
+/// one or several `Handles`.
 ///
 /// Shared, never duplicated: a duplicated descriptor would keep the peer from noticing a close.
 /// Both halves of a channel may return the same one, which is then registered once. It stays open
@@ -15,7 +15,7 @@ use crate::{Error, ErrorKind, Operation, Result};
 #[cfg(unix)]
 pub type Source = Arc<dyn std::os::fd::AsFd + Send + Sync>;
 /// The object that a reactor registers and a thread polls: on Unix a file descriptor, on Windows
-/// one or several [`Handles`].
+/// one or several `Handles`.
 #[cfg(windows)]
 pub type Source = Arc<dyn Handles>;
 

@@ -1,9 +1,9 @@
 //! `pipe://`: channels over named pipes, an `anyipc` transport.
 //!
 //! - `fifos`: Linux
-//! - `streams`: Windows, where named pipes are connections by themselves; and macOS, whose FIFOs can
-//!   neither be locked nor tell that the other end is gone. `--cfg anyipc_as_macos` chooses it on Linux
-//!   for its tests.
+//! - `streams`: Windows, where named pipes are connections by themselves; and macOS, where FIFOs
+//!   can neither be locked nor tell that the other end is gone. `--cfg anyipc_as_macos` chooses it
+//!   on Linux for its tests.
 #![forbid(unsafe_code)]
 
 #[cfg(all(target_os = "linux", not(anyipc_as_macos)))]

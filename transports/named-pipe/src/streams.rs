@@ -12,8 +12,8 @@ pub const NamedPipe: NamedStreams = NamedStreams::new(&PIPE);
 static PIPE: StreamScheme = StreamScheme::new(
     &["pipe"],
     &[CAPACITY, SCOPE, keys::TRUST_ANYWAY],
-    "on Windows named pipes of this user's, in byte mode, with a file in the private directory that tells their \
-     name; on macOS, whose FIFOs can neither be locked nor tell of an end, stream sockets as those of local:// \
-     (type-checked, not run there yet)",
+    "on Windows named pipes of this user's, in byte mode, with a file in the private directory \
+     that tells their name; on macOS, where FIFOs can neither be locked nor tell of an end, stream \
+     sockets as those of local:// (type-checked, not run there yet)",
     &FileNaming { prefix: "pipe+", suffix: ".lock", heading: "anyipc-pipe 1" },
 );

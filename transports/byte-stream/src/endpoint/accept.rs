@@ -3,31 +3,33 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Hello, Operation, Peer, Rejections, Reply, Result, Source,
+    Armed, Attempt, Error, ErrorKind, Hello, Operation, Rejections, Reply, Result, Source,
 };
 use anyipc_os::half_open::{Admission, HalfOpen, Listening, Next, Reserve, Step};
 use anyipc_os::{Set, user};
 
 use super::owner_handshake::{Heard, OwnerHandshake};
-use crate::halves::{StreamReceiver, StreamSender, duplex, halves};
+use crate::halves::{StreamChannel, duplex, halves};
 use crate::named::Access;
 use crate::proof::Key;
 use crate::sys::{Listener, Stream};
 use crate::text::{self, Text};
 
-/// The descriptors of a local channel beside the connection: both ends of its control stream, until one was handed over.
+/// The descriptors of a local channel beside the connection: both ends of its control stream until
+/// one is handed over, or the second stream.
 const LOCAL_RESERVE: usize = if Stream::PASSES_STREAMS { 2 } else { 1 };
 
-/// What a connector has to show.
+/// How an owner authenticates connectors.
 #[derive(Debug)]
 pub enum Authentication {
-    /// The kernel says that it is one of these users.
+    /// The kernel says that the connector is one of these users.
     Users(Access),
-    /// It proves to know a secret, and which port it came to. Then it may also ask for the text.
+    /// The connector proves that it knows the secret, and at which port it reached the owner. It
+    /// may also request the text.
     Secret(Arc<Key>, u16, Text),
 }
 
-/// The owner's side of the handshakes.
+/// The owner's side of all handshakes at one name.
 #[derive(Debug)]
 pub struct Acceptor {
     listener: Listener,
@@ -37,37 +39,33 @@ pub struct Acceptor {
     half_open: Mutex<HalfOpen<OwnerHandshake>>,
 }
 
-/// The owner's part in one call.
+/// What one call of `try_accept` works with.
 struct Accepting<'a> {
     acceptor: &'a Acceptor,
     ours: Hello,
 }
 
 impl Acceptor {
-    /// Accepts whoever comes to the listener and has what it takes.
+    /// Accepts the connectors that come to the listener and pass the authentication.
+    ///
+    /// # Errors
+    /// `Io` if no descriptor is left.
     pub fn new(
         listener: Listener,
         authentication: Authentication,
         capacity: u64,
         operation: Operation,
     ) -> Result<Self> {
-        Ok(Self {
-            listener,
-            authentication,
-            capacity,
-            half_open: Mutex::new(HalfOpen::new(operation)?),
-        })
+        let half_open = Mutex::new(HalfOpen::new(operation)?);
+        Ok(Self { listener, authentication, capacity, half_open })
     }
 
     fn half_open(&self) -> MutexGuard<'_, HalfOpen<OwnerHandshake>> {
         self.half_open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes every handshake a step further; gives the first that is complete.
-    pub(crate) fn try_accept(
-        &self,
-        attempt: &Attempt,
-    ) -> Result<(StreamSender, StreamReceiver, Peer)> {
+    /// Takes every handshake one step further. Returns the first channel that is complete.
+    pub(crate) fn try_accept(&self, attempt: &Attempt) -> Result<StreamChannel> {
         let mut ours = attempt.hello.clone();
         if ours.capacity == 0 {
             ours.capacity = self.capacity;
@@ -75,17 +73,19 @@ impl Acceptor {
         self.half_open().try_accept(&mut Accepting { acceptor: self, ours })
     }
 
-    /// Whether a stream that a connector came over can carry both directions, and the one that it adds is for control.
+    /// True if the connector's first stream carries both directions and its second one is for
+    /// control.
     fn both_ways(&self) -> bool {
         matches!(self.authentication, Authentication::Secret(..)) && Stream::TCP_BOTH_WAYS
     }
 
-    /// Whether an admitted connector is handed its control stream. Otherwise it gets a token for a stream of its own.
+    /// True if a welcomed connector is handed its control stream. Otherwise it gets a join token,
+    /// and connects a second time.
     fn passes_streams(&self) -> bool {
         matches!(self.authentication, Authentication::Users(_)) && Stream::PASSES_STREAMS
     }
 
-    /// The owner's own text.
+    /// Shows the owner its own text.
     pub(crate) fn read_text(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
         match &self.authentication {
             Authentication::Secret(_, _, text) => text.read(read),
@@ -110,7 +110,7 @@ impl Acceptor {
 
 impl Listening for Accepting<'_> {
     type Handshake = OwnerHandshake;
-    type Channel = (StreamSender, StreamReceiver, Peer);
+    type Channel = StreamChannel;
     type Listener = Listener;
 
     fn listener(&self) -> &Listener {
@@ -119,16 +119,16 @@ impl Listening for Accepting<'_> {
 
     fn next(&mut self, set: &Set) -> io::Result<Next<OwnerHandshake>> {
         let Authentication::Users(access) = &self.acceptor.authentication else {
-            let stream = self.acceptor.listener.accept()?;
-            return Ok(
-                stream.map_or(Next::Nobody, |stream| Next::Begun(OwnerHandshake::unknown(stream)))
-            );
+            return Ok(match self.acceptor.listener.accept()? {
+                Some(stream) => Next::Begun(OwnerHandshake::unauthenticated(stream)),
+                None => Next::Nobody,
+            });
         };
         let reserve = Reserve::new(LOCAL_RESERVE, set)?;
         let Some(stream) = self.acceptor.listener.accept()? else { return Ok(Next::Nobody) };
-        let Ok(who) = stream.credentials() else { return Ok(Next::Left) };
-        Ok(match access.unauthorised(&who) {
-            None => Next::Begun(OwnerHandshake::known(stream, who, reserve)),
+        let Ok(credentials) = stream.credentials() else { return Ok(Next::Left) };
+        Ok(match access.unauthorised(&credentials) {
+            None => Next::Begun(OwnerHandshake::authenticated(stream, credentials, reserve)),
             Some(uid) => {
                 let why = format!("user {uid} may not connect to user {}", user());
                 let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(why);
@@ -147,38 +147,37 @@ impl Listening for Accepting<'_> {
     ) -> Result<Step> {
         let theirs = match handshake.step(&self.acceptor.authentication, others.set())? {
             Heard::Nothing => return Ok(Step::Waits),
-            Heard::Left | Heard::Told => return Ok(Step::Left),
+            Heard::Left | Heard::TextSent => return Ok(Step::Left),
             Heard::Short => return Ok(Step::Short),
             Heard::Join(token) => {
-                let welcome = !token.controls || self.acceptor.both_ways();
-                let first = others
-                    .take(|other| welcome && other.expects(&token.nonce))
-                    .ok_or_else(|| {
+                let fits = !token.for_control || self.acceptor.both_ways();
+                let first =
+                    others.take(|other| fits && other.expects(&token.nonce)).ok_or_else(|| {
                         Error::new(Operation::Accept, ErrorKind::PermissionDenied)
-                            .because("the connector's token is not one of ours")
+                            .because("the connector's join token is not one of this owner's")
                     })?;
                 handshake.join(first, token)?;
                 return Ok(Step::Complete);
             }
             Heard::Hello(theirs) => theirs,
         };
-        if text::is_question(&theirs) {
+        if text::is_request(&theirs) {
             return match &self.acceptor.authentication {
                 Authentication::Secret(_, _, text) => {
-                    handshake.tell_text(text.clone())?;
+                    handshake.send_text(text.clone())?;
                     Ok(Step::Waits)
                 }
                 Authentication::Users(_) => Err(Error::new(Operation::Accept, ErrorKind::Mismatch)
-                    .because("only over tcp:// is a text asked for")),
+                    .because("a text is requested over tcp:// only")),
             };
         }
         self.ours.check(&theirs)?;
         if self.acceptor.passes_streams() {
-            handshake.welcome(theirs);
+            handshake.complete(theirs);
             return Ok(Step::Complete);
         }
         let welcome = Reply::Welcome(self.ours.clone()).encode()?;
-        handshake.invite(theirs, welcome, self.acceptor.both_ways())?;
+        handshake.issue_token(theirs, welcome, self.acceptor.both_ways())?;
         Ok(Step::Waits)
     }
 
@@ -186,18 +185,18 @@ impl Listening for Accepting<'_> {
         &mut self,
         mut handshake: OwnerHandshake,
         _set: &Set,
-    ) -> Admission<OwnerHandshake, (StreamSender, StreamReceiver, Peer)> {
-        handshake.release();
+    ) -> Admission<OwnerHandshake, StreamChannel> {
+        handshake.release_reserve();
         let capacity = self.acceptor.capacity;
-        let made = match handshake.take_first() {
+        let (made, peer) = match handshake.take_first() {
             Some((first, token)) => {
                 let second = handshake.into_peer().0;
                 let (stream, peer) = first.into_peer();
-                let made = match token.controls {
+                let made = match token.for_control {
                     true => duplex(stream, second, capacity),
                     false => halves(second, stream, capacity),
                 };
-                made.map(|(sender, receiver)| (sender, receiver, peer))
+                (made, peer)
             }
             None => {
                 let control = match self.hand_over(&handshake) {
@@ -205,11 +204,11 @@ impl Listening for Accepting<'_> {
                     Err(error) => return Admission::Refused(Some(handshake), error),
                 };
                 let (data, peer) = handshake.into_peer();
-                duplex(data, control, capacity).map(|(sender, receiver)| (sender, receiver, peer))
+                (duplex(data, control, capacity), peer)
             }
         };
         match made {
-            Ok(channel) => Admission::Channel(channel),
+            Ok((sender, receiver)) => Admission::Channel((sender, receiver, peer)),
             Err(error) => {
                 Admission::Refused(None, Error::io(Operation::Accept, "sizing a channel", error))
             }
@@ -218,17 +217,17 @@ impl Listening for Accepting<'_> {
 }
 
 impl Accepting<'_> {
-    /// Welcomes a connector with the end of a control stream; ours is the other.
+    /// Sends the welcome together with one end of a new control stream. Returns the other end.
     fn hand_over(&self, handshake: &OwnerHandshake) -> Result<Stream> {
         let welcome = Reply::Welcome(self.ours.clone()).encode()?;
         let fail = |what: &'static str| move |error| Error::io(Operation::Accept, what, error);
-        let (control, other) = Stream::pair().map_err(fail("making a channel"))?;
+        let (ours, theirs) = Stream::pair().map_err(fail("making a channel"))?;
         let sent =
-            handshake.stream().send_with(&welcome, &other).map_err(fail("sending the welcome"))?;
+            handshake.stream().send_with(&welcome, &theirs).map_err(fail("sending the welcome"))?;
         if sent != welcome.len() {
             return Err(Error::new(Operation::Accept, ErrorKind::Io)
-                .because("the welcome went out in part"));
+                .because("a part of the welcome was not sent"));
         }
-        Ok(control)
+        Ok(ours)
     }
 }

@@ -1,7 +1,13 @@
 //! A handle of a name: the owner's with its listener, or an opener's.
+//!
+//! - `accept`: the owner's side: listener, authentication, half-open handshakes
+//! - `owner_handshake`: one half-open handshake
+//! - `connect`: the opener's side, as an attempt; `opener_handshake`: its handshake
+//! - `text_request`: the same handshake for the text of a `tcp://` owner
 
 mod accept;
 mod connect;
+mod opener_handshake;
 mod owner_handshake;
 mod text_request;
 
@@ -12,29 +18,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyipc_core::{
-    Armed, Attempt, Endpoint, Name, Operation, Peer, Rejections, Result, Role, Source, Waiter,
+    Armed, Attempt, Endpoint, Name, Operation, Rejections, Result, Role, Source, Waiter,
 };
 use anyipc_os::{Dir, NameLock, check_generation, generation};
 
-use crate::halves::{StreamReceiver, StreamSender};
+use crate::halves::{StreamChannel, StreamReceiver, StreamSender};
 use crate::named::{Access, StreamScheme};
 use crate::proof::Key;
 use crate::sys::Stream;
 pub use accept::{Acceptor, Authentication};
 
-/// Where a name is.
+/// Where the owner of a name listens.
 #[derive(Debug)]
 pub enum Place {
-    /// A name in the private directory.
+    /// In the private directory, or in another user's.
     #[expect(missing_docs, reason = "the types say it")]
     Local { scheme: &'static StreamScheme, dir: Arc<Dir>, name: Name, access: Access },
-    /// A port, for those who know the key; its owner may take so long to tell its text.
+    /// At a port. Both sides prove that they know the key. Requesting the owner's text takes at
+    /// most `timeout`.
     #[expect(missing_docs, reason = "said above")]
-    Tcp { address: SocketAddr, key: Arc<Key>, patience: Duration },
+    Tcp { address: SocketAddr, key: Arc<Key>, timeout: Duration },
 }
 
 impl Place {
-    /// Begins to connect. `NotFound` or `ConnectionRefused`: nobody listens; `WouldBlock`: its queue is full.
+    /// Begins to connect. `NotFound` or `ConnectionRefused`: no owner listens; `WouldBlock`: its
+    /// queue is full.
     fn reach(&self) -> io::Result<Stream> {
         match self {
             Self::Local { scheme, dir, name, .. } => Stream::local(dir, &scheme.socket_of(name)),
@@ -42,12 +50,12 @@ impl Place {
         }
     }
 
-    /// Whether an owner hands the stream of the other direction over, or gives a token for it.
+    /// True if an owner hands the control stream over. Otherwise it issues a join token.
     fn passes_streams(&self) -> bool {
         matches!(self, Self::Local { .. }) && Stream::PASSES_STREAMS
     }
 
-    /// Whether the stream that an opener comes over can carry both directions, and the one that it adds is for control.
+    /// True if an opener's first stream carries both directions and its second one is for control.
     fn both_ways(&self) -> bool {
         matches!(self, Self::Tcp { .. }) && Stream::TCP_BOTH_WAYS
     }
@@ -57,14 +65,16 @@ impl Place {
 #[derive(Debug)]
 pub struct StreamEndpoint {
     place: Place,
+    /// The owner's.
     acceptor: Option<Acceptor>,
     /// The owner's, of a local name.
     name_lock: Option<NameLock>,
+    /// The fork generation of the process that made the handle.
     generation: u32,
 }
 
 impl StreamEndpoint {
-    /// The owner's handle; of a local name, with the name_lock on it.
+    /// The owner's handle; of a local name, with its lock.
     pub fn owner(place: Place, acceptor: Acceptor, name_lock: Option<NameLock>) -> Self {
         Self { place, acceptor: Some(acceptor), name_lock, generation: generation() }
     }
@@ -74,7 +84,11 @@ impl StreamEndpoint {
         Self { place, acceptor: None, name_lock: None, generation: generation() }
     }
 
-    /// Gives everything up. `StatFailed` if the name was removed by force.
+    /// Gives the handle up.
+    ///
+    /// # Errors
+    /// `StatFailed` if the name was removed by force, `Forked`. The handle is released in either
+    /// case.
     pub fn close(self) -> Result<()> {
         check_generation(self.generation, Operation::Close)?;
         self.name_lock.as_ref().map_or(Ok(()), NameLock::check_close)
@@ -83,7 +97,7 @@ impl StreamEndpoint {
 
 impl Drop for StreamEndpoint {
     fn drop(&mut self) {
-        // If someone removed and remade the files underneath, they are not ours to remove.
+        // Files that were removed and created anew meanwhile belong to another owner.
         if let (Place::Local { scheme, dir, name, .. }, Some(name_lock)) =
             (&self.place, &self.name_lock)
             && name_lock.holds()
@@ -101,17 +115,17 @@ impl Endpoint for StreamEndpoint {
         if self.acceptor.is_some() { Role::Owner } else { Role::Opener }
     }
 
-    fn try_connect(&self, attempt: &mut Attempt) -> Result<(StreamSender, StreamReceiver, Peer)> {
+    fn try_connect(&self, attempt: &mut Attempt) -> Result<StreamChannel> {
         match &self.acceptor {
             Some(acceptor) => {
                 check_generation(self.generation, Operation::Accept)?;
-                let met = acceptor.try_accept(attempt);
-                if let (Err(error), Some(name_lock)) = (&met, &self.name_lock)
+                let accepted = acceptor.try_accept(attempt);
+                if let (Err(error), Some(name_lock)) = (&accepted, &self.name_lock)
                     && error.is_would_block()
                 {
                     name_lock.check(Operation::Accept)?;
                 }
-                met
+                accepted
             }
             None => {
                 check_generation(self.generation, Operation::Connect)?;
@@ -139,7 +153,7 @@ impl Endpoint for StreamEndpoint {
         match (&self.place, &self.acceptor) {
             (Place::Local { scheme, dir, name, .. }, _) => scheme.read_text(dir, name, read),
             (Place::Tcp { .. }, Some(owner)) => owner.read_text(read),
-            (Place::Tcp { patience, .. }, None) => text_request::ask(&self.place, *patience, read),
+            (Place::Tcp { timeout, .. }, None) => text_request::read(&self.place, *timeout, read),
         }
     }
 

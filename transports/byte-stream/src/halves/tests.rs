@@ -1,4 +1,4 @@
-//! What a real stream does for the halves: room for a goodbye, and a word from the receiver that leaves.
+//! The halves over real streams: room for a goodbye, and what a closing receiver tells.
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
 use std::os::fd::{AsFd, AsRawFd};
@@ -36,12 +36,12 @@ fn tcp() -> (Stream, Stream) {
     (here, listener.accept().unwrap().unwrap())
 }
 
-/// Whether its channels have both directions in one stream.
+/// True if its channels have both directions in one stream.
 fn is_duplex(kind: &str) -> bool {
     if kind == "tcp" { Stream::TCP_BOTH_WAYS } else { Stream::PASSES_STREAMS }
 }
 
-/// Both sides' halves of a channel. No capacity is the usual one.
+/// Both sides' halves of a channel. 0 is the default capacity.
 fn channel(kind: &str, ends: Ends, capacity: u64) -> (Halves, Halves) {
     let ((here, there), (other, yonder)) = (ends(), ends());
     if is_duplex(kind) {
@@ -98,21 +98,21 @@ fn the_goodbye_always_has_room() {
     }
 }
 
-/// A side that dies: streams that end without a word.
+/// The halves of one side, and the streams of another one that dies when they are dropped.
 fn dying(kind: &str, ends: Ends) -> (Halves, [Stream; 2]) {
     let ((here, there), (other, yonder)) = (ends(), ends());
     let make = if is_duplex(kind) { duplex } else { halves };
     (make(here, other, 0).unwrap(), [there, yonder])
 }
 
-/// What sending comes to.
+/// Sends until that fails. Returns the kind of the error.
 fn end_of_sending(sender: &mut StreamSender) -> ErrorKind {
     loop {
         match sender.try_send(Flags::NONE, b"x") {
             Err(error) if error.is_would_block() => {
                 let Armed::Source(interest) = sender.arm(Waiter::Thread).unwrap() else { continue };
                 let longest = Duration::from_secs(20);
-                assert!(sleep(&sender.source().unwrap(), interest, longest), "no end, and no room");
+                assert!(sleep(&sender.source().unwrap(), interest, longest), "no end, no room");
             }
             Err(error) => return error.kind(),
             Ok(()) => {}
@@ -138,7 +138,7 @@ fn a_receiver_that_leaves_is_closed_and_one_that_dies_is_gone() {
     }
 }
 
-/// It leaves with a queue that is full: the sender may be asleep by then, and nothing else wakes it.
+/// The receiver closes while the queue is full: the sender may sleep, and nothing else wakes it.
 #[test]
 fn a_receiver_that_leaves_wakes_a_sender_without_room() {
     for (kind, ends) in KINDS {
@@ -152,7 +152,7 @@ fn a_receiver_that_leaves_wakes_a_sender_without_room() {
         drop(receiver);
         assert!(sleeper.join().unwrap(), "{kind}: nothing woke it");
         assert_eq!(end_of_sending(&mut sender), ErrorKind::Closed, "{kind}");
-        // Ended that way is not ended this way.
+        // The other direction goes on.
         answers.try_send(Flags::NONE, b"still here").unwrap();
         let mut back = back;
         assert_eq!(recv(&mut back).unwrap(), b"still here", "{kind}");
@@ -176,7 +176,7 @@ fn a_sender_that_leaves_ends_one_direction_only() {
     }
 }
 
-/// The kernel takes a part of a frame now and then: the rest follows at once, or the frame is not taken at all.
+/// Where the kernel takes a part of a frame, the rest follows in the same call.
 #[test]
 fn what_was_sent_until_there_was_no_room_needs_no_further_call() {
     for (kind, ends) in KINDS {
@@ -195,7 +195,7 @@ fn what_was_sent_until_there_was_no_room_needs_no_further_call() {
     }
 }
 
-/// Whatever it has not read, and whatever comes afterwards: more messages, or the end of them.
+/// It does not matter what the closing side has not read, and what comes to it afterwards.
 #[test]
 fn what_a_leaving_side_sent_arrives_though_the_kernel_has_not_delivered_it_yet() {
     for (kind, ends) in KINDS {
@@ -223,7 +223,7 @@ fn what_a_leaving_side_sent_arrives_though_the_kernel_has_not_delivered_it_yet()
     }
 }
 
-/// It stays for the other direction, so over TCP no send fails.
+/// The peer keeps the other direction, so over TCP no send fails.
 #[test]
 fn a_receiver_that_leaves_alone_is_noticed_by_a_sender_with_room() {
     for (kind, ends) in KINDS {
@@ -237,7 +237,8 @@ fn a_receiver_that_leaves_alone_is_noticed_by_a_sender_with_room() {
     }
 }
 
-/// Which a kernel may tell by an error before the end. Over TCP that error destroys what was sent.
+/// A kernel may report the death by an error before the end of the data. Over TCP that error
+/// destroys what was sent.
 #[test]
 fn what_was_sent_before_a_death_is_received_though_the_dead_read_nothing() {
     let (kind, ends) = KINDS[0];
@@ -248,14 +249,14 @@ fn what_was_sent_before_a_death_is_received_though_the_dead_read_nothing() {
         for i in 0..20 {
             sent.push(vec![i; usize::from(i) * 300]);
         }
-        // The raw end of a direction that is this side's to receive.
+        // The raw end of the direction that this side receives.
         let raw = if is_duplex(kind) { &data } else { &other };
         for payload in &sent {
             let header = FrameHeader { len: payload.len() as u32, flags: Flags::NONE }.encode();
             assert_eq!(raw.send_two(&header, payload).unwrap(), header.len() + payload.len());
         }
         drop((data, other));
-        // The first call of either half may be the one that hears of it.
+        // The first call of either half may be the one that notices the death.
         if unread % 2 == 1 {
             assert_eq!(end_of_sending(&mut sender), ErrorKind::PeerGone);
         }
@@ -267,7 +268,7 @@ fn what_was_sent_before_a_death_is_received_though_the_dead_read_nothing() {
     }
 }
 
-/// Sleeps as a thread does that waits for a message.
+/// Sleeps as a thread that waits for a message.
 fn nap(receiver: &mut StreamReceiver, longest: Duration) {
     match receiver.arm(Waiter::Thread).unwrap() {
         Armed::Park => receiver.park(longest),

@@ -5,7 +5,7 @@ use anyipc_os::{Dir, Scope, user};
 
 use crate::sys::Credentials;
 
-/// `scope`: who may reach the name.
+/// `scope`: which users may reach the name.
 pub const SCOPE: Key = Key::new(
     "scope",
     KeyKind::Choice(&["user", "system"]),
@@ -18,14 +18,16 @@ pub const ALLOW_UID: Key = Key::new(
     "allow_uid",
     KeyKind::Text,
     Side::Both,
-    "with scope=system: numbers of other users, separated by commas, that may connect, or own what is connected to",
+    "with scope=system: numbers of other users, separated by commas, that may connect, or own \
+     what is connected to",
 );
 
-/// With whom this side has to do: processes of its own user, and perhaps of some others.
+/// The authorised users: this side's own, and those of `allow_uid`.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// The name lies where other users can reach it.
+    /// True if the name is in a directory that other users can reach.
     shared: bool,
+    /// The users of `allow_uid`.
     others: Arc<[u32]>,
 }
 
@@ -51,19 +53,19 @@ impl Access {
         self.shared
     }
 
-    /// That user's number, if this side has nothing to do with it.
-    pub(crate) fn unauthorised(&self, who: &Credentials) -> Option<u32> {
-        who.uid.filter(|uid| *uid != user() && !self.others.contains(uid))
+    /// The user's number if it is not authorised.
+    pub(crate) fn unauthorised(&self, peer: &Credentials) -> Option<u32> {
+        peer.uid.filter(|uid| *uid != user() && !self.others.contains(uid))
     }
 
-    /// Where this user's own objects lie; made if need be.
+    /// The directory of this user's own objects, created if it is missing.
     pub(super) fn directory(&self, operation: Operation) -> Result<Arc<Dir>> {
         let dir =
             if self.shared { Dir::shared(operation) } else { Dir::open(Scope::User, operation) };
         dir.map(Arc::new)
     }
 
-    /// Where other users' objects lie, as far as there are any.
+    /// The directories of the other users' objects, those that exist.
     pub(super) fn directories_of_others(
         &self,
         operation: Operation,

@@ -1,7 +1,7 @@
-//! Named streams: one transport for each scheme whose owners listen in the private directory.
+//! Named streams: one transport for each scheme with listeners in the private directory.
 //!
-//! `<prefix><os name>.lock` is held by the owner for as long as it lives. `.sock` is its listener; on
-//! Windows a file that contains the name of its pipe. `.text` is the text of `alloc_lpsz`. With
+//! `<prefix><os name>.lock` is held by the owner for as long as it lives. `.sock` is its listener;
+//! on Windows a file that contains the name of its pipe. `.text` is the text of `alloc_lpsz`. With
 //! `scope=system` these files are in a directory of this user that other users can reach, and the
 //! owner asks the kernel which user connects.
 
@@ -24,8 +24,9 @@ pub use scheme::StreamScheme;
 
 /// A transport over local streams: Unix stream sockets, on Windows named pipes.
 ///
-/// One per scheme: `anyipc_socket::Local`, and where FIFOs do not suffice `anyipc_named_pipe::NamedPipe`.
-/// Without a `scope` option, `list` and `sweep` look at the objects of both scopes.
+/// One per scheme: `anyipc_socket::Local`, and where FIFOs do not suffice
+/// `anyipc_named_pipe::NamedPipe`. Without a `scope` option, `list` and `sweep` look at the objects
+/// of both scopes.
 #[derive(Debug, Clone, Copy)]
 pub struct NamedStreams(&'static StreamScheme);
 

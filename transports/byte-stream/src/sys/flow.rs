@@ -1,4 +1,5 @@
-//! A connection on which one side sends a channel's frames, and the other tells what it has taken.
+//! A connection on which one side sends frames, and the other one returns credit for what it has
+//! taken.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::credit::{CREDIT, MOST_UNITS, ReceiveCredit, SendCredit};
 use crate::wire::STOP;
 
-/// What carries it. No call blocks.
+/// The connection. No call blocks.
 pub(super) trait Duplex {
     /// Sends two pieces, or as much of them as the system takes now.
     fn send(&self, first: &[u8], second: &[u8]) -> io::Result<usize>;
@@ -15,16 +16,17 @@ pub(super) trait Duplex {
     fn recv(&self, bytes: &mut [u8]) -> io::Result<usize>;
 }
 
-/// One side's part in it.
+/// One side's state.
 #[derive(Debug)]
 pub(super) struct Flow(Mutex<Role>);
 
 #[derive(Debug)]
 enum Role {
-    /// Both sides, at first.
-    Talks,
+    /// The handshake: both sides send and receive bytes.
+    Handshake,
     Sends {
         send_credit: SendCredit,
+        /// True once the receiver has said that it closes.
         stopped: bool,
     },
     Receives(ReceiveCredit),
@@ -32,7 +34,7 @@ enum Role {
 
 impl Flow {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(Role::Talks))
+        Self(Mutex::new(Role::Handshake))
     }
 
     fn role(&self) -> MutexGuard<'_, Role> {
@@ -47,7 +49,7 @@ impl Flow {
         *self.role() = Role::Receives(ReceiveCredit::default());
     }
 
-    /// Sends as much of two pieces as there is room for.
+    /// Sends as much of two pieces as the credit allows.
     pub(super) fn send(
         &self,
         over: &impl Duplex,
@@ -57,11 +59,11 @@ impl Flow {
         let Role::Sends { send_credit, stopped } = &mut *self.role() else {
             return over.send(first, second);
         };
-        let heard = hear(over, send_credit, stopped);
+        let read = read_credit(over, send_credit, stopped);
         if *stopped {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        heard?;
+        read?;
         let room = send_credit.room();
         let first = first.get(..room).unwrap_or(first);
         let second = second.get(..room - first.len()).unwrap_or(second);
@@ -69,25 +71,25 @@ impl Flow {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let sent = over.send(first, second).inspect_err(|_| {
-            // What it said before it left.
-            let _ = hear(over, send_credit, stopped);
+            // What the receiver said before it left.
+            let _ = read_credit(over, send_credit, stopped);
         })?;
         send_credit.sent(sent);
         Ok(sent)
     }
 
-    /// Receives what is there. A sender hears the word of a receiver that left in order.
+    /// Receives what is there. On a connection that sends frames that is `STOP`, or the end.
     pub(super) fn recv(&self, over: &impl Duplex, bytes: &mut [u8]) -> io::Result<usize> {
         match &mut *self.role() {
-            Role::Talks => over.recv(bytes),
+            Role::Handshake => over.recv(bytes),
             Role::Sends { send_credit, stopped } => {
-                let heard = hear(over, send_credit, stopped);
+                let read = read_credit(over, send_credit, stopped);
                 match bytes.first_mut() {
                     Some(word) if *stopped => {
                         *word = STOP;
                         Ok(1)
                     }
-                    _ if heard.is_ok() => Err(io::ErrorKind::WouldBlock.into()),
+                    _ if read.is_ok() => Err(io::ErrorKind::WouldBlock.into()),
                     _ => Ok(0),
                 }
             }
@@ -95,7 +97,7 @@ impl Flow {
                 let got = over.recv(bytes)?;
                 let units = receive_credit.took(got);
                 if units > 0 {
-                    // If the sender is gone, this is nothing to it.
+                    // If this fails, the sender is gone and needs no credit.
                     let credits = [CREDIT; MOST_UNITS];
                     let _ = over.send(credits.get(..units).unwrap_or(&credits), &[]);
                 }
@@ -104,35 +106,42 @@ impl Flow {
         }
     }
 
-    /// Whether a send would do more than block.
+    /// True if a send would do more than block.
     pub(super) fn writable(&self, over: &impl Duplex) -> bool {
         match &mut *self.role() {
             Role::Sends { send_credit, stopped } => {
-                hear(over, send_credit, stopped).is_err() || *stopped || send_credit.room() > 0
+                read_credit(over, send_credit, stopped).is_err()
+                    || *stopped
+                    || send_credit.room() > 0
             }
             _ => true,
         }
     }
 
-    /// Makes room for one frame more, with which this direction ends.
-    pub(super) fn enlarge(&self) {
+    /// Makes room for one more frame, the last one of this direction.
+    pub(super) fn raise_limit(&self) {
         if let Role::Sends { send_credit, .. } = &mut *self.role() {
-            send_credit.enlarge();
+            send_credit.raise_limit();
         }
     }
 }
 
-/// Hears all that the receiver has said. `BrokenPipe`: it is gone, or says what cannot be.
-fn hear(over: &impl Duplex, send_credit: &mut SendCredit, stopped: &mut bool) -> io::Result<()> {
-    let mut said = [0; 128];
+/// Reads everything that the receiver has said. `BrokenPipe`: it is gone, or returns credit for
+/// bytes that were not sent.
+fn read_credit(
+    over: &impl Duplex,
+    send_credit: &mut SendCredit,
+    stopped: &mut bool,
+) -> io::Result<()> {
+    let mut words = [0; 128];
     loop {
-        let count = match over.recv(&mut said) {
+        let count = match over.recv(&mut words) {
             Ok(0) => return Err(io::ErrorKind::BrokenPipe.into()),
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) => return Err(error),
         };
-        for byte in said.get(..count).unwrap_or_default() {
+        for byte in words.get(..count).unwrap_or_default() {
             match *byte {
                 STOP => *stopped = true,
                 CREDIT if send_credit.credit() => {}

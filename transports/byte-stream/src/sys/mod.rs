@@ -1,4 +1,4 @@
-//! Everything that asks the operating system, behind the same names on each platform.
+//! The calls of the operating system, behind the same names on each platform.
 
 #[cfg(any(windows, target_os = "macos", anyipc_as_macos))]
 mod flow;
@@ -28,8 +28,8 @@ pub(crate) use system::SendRoom;
 /// The process and the user on the other side of a local socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Credentials {
-    /// `None` if it has no number in this PID namespace.
+    /// `None` for a process without a number in this PID namespace.
     pub(crate) pid: Option<u32>,
-    /// Where users have numbers. Where they have none, the system admits nobody but this process's user.
+    /// `None` where users have no numbers. There the system admits only this process's user.
     pub(crate) uid: Option<u32>,
 }

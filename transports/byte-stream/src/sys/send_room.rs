@@ -1,5 +1,5 @@
-//! What there is room for where the system, or the flow control above it, takes all or nothing, or can make room for the
-//! rest of a frame by enlarging its buffer.
+//! Room for frames where the system, or the flow control above it, takes all or nothing, or can
+//! make room for the rest of a frame by a raised send buffer.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use crate::wire::MAX_FRAME;
 /// What a sender knows of the room in its stream.
 #[derive(Debug, Default)]
 pub(crate) struct SendRoom {
-    /// The last send found no room, or only some in a buffer that was enlarged for it.
+    /// True if the last send found no room, or only in a raised send buffer.
     full: bool,
 }
 
@@ -18,21 +18,21 @@ impl SendRoom {
         MAX_FRAME
     }
 
-    /// Whether a send has room as far as is known.
+    /// True if a send has room as far as is known.
     #[inline]
     pub(crate) fn suffices(&mut self, _len: usize) -> bool {
         !self.full
     }
 
-    /// The same after asking the stream.
+    /// As [`suffices`](Self::suffices), after asking the stream.
     #[cold]
     pub(crate) fn ask(&mut self, stream: &Stream, _len: usize) -> io::Result<bool> {
-        stream.shrink();
+        stream.reset_send_buffer();
         self.full = !stream.writable();
         Ok(!self.full)
     }
 
-    /// The next send is to ask.
+    /// Makes the next send ask.
     pub(crate) fn is_used_up(&mut self) {
         self.full = true;
     }

@@ -53,7 +53,7 @@ impl Stream {
     pub(crate) fn send_with(&self, _bytes: &[u8], _other: &Self) -> io::Result<usize> {
         match self.0 {}
     }
-    pub(crate) fn has_begun(&self) -> io::Result<bool> {
+    pub(crate) fn has_bytes(&self) -> io::Result<bool> {
         match self.0 {}
     }
     pub(crate) fn recv(&self, _bytes: &mut [u8]) -> io::Result<usize> {
@@ -93,10 +93,10 @@ impl Stream {
     pub(crate) fn limit_receiving(&self, _bytes: u64) -> io::Result<()> {
         match self.0 {}
     }
-    pub(crate) fn enlarge(&self) {
+    pub(crate) fn raise_send_buffer(&self) {
         match self.0 {}
     }
-    pub(crate) fn shrink(&self) {
+    pub(crate) fn reset_send_buffer(&self) {
         match self.0 {}
     }
     pub(crate) fn send_interest(&self) -> Interest {

@@ -1,38 +1,44 @@
-//! How full a FIFO is. It holds pages, not bytes: what is written begins with what is left of the last page if its odd
-//! bytes fit there, and takes fresh pages otherwise. A page is free again when all of it was read. The sender is the only
-//! writer, so it counts pages, always at least as many as there are; how many bytes are unread the kernel says.
+//! How full a FIFO is.
+//!
+//! A FIFO holds pages, not bytes. The kernel puts the odd bytes of a write (its length modulo the
+//! page size) into the last page if they fit there, and takes new pages for the rest. A page is
+//! free again when all of it was read. The sender is the only writer, so it counts pages, always at
+//! least as many as are in use. The kernel tells how many bytes are unread.
 
 /// A writer's count of a FIFO's pages.
 ///
-/// Invariant: fewer pages are in use than `used`, or as many and the last one is not fuller than `last`. Reading keeps it,
-/// and so does each write, which never takes more pages than are counted.
+/// Invariant: fewer than `used` pages are in use, or exactly `used` and the last one has at most
+/// `last` bytes. A read keeps it, since it only frees pages. A write keeps it, since it takes at
+/// most the pages that are counted.
 #[derive(Debug)]
 pub(crate) struct Pages {
-    /// Bytes of a page.
+    /// The size of a page, in bytes.
     page: usize,
+    /// The pages that the FIFO can hold.
     total: usize,
+    /// An upper bound of the pages in use.
     used: usize,
-    /// Bytes that were ever written into the last page.
+    /// An upper bound of the bytes that were written into the last page.
     last: usize,
 }
 
 impl Pages {
-    /// Of an empty FIFO that holds so many bytes in pages of this size.
+    /// The count of an empty FIFO that holds `capacity` bytes in pages of `page` bytes.
     pub(crate) fn new(capacity: usize, page: usize) -> Self {
         Self { page, total: capacity / page, used: 0, last: page }
     }
 
-    /// Bytes that an empty one takes whole.
+    /// The length of the longest write that an empty FIFO takes whole, in bytes.
     pub(crate) fn capacity(&self) -> usize {
         self.total * self.page
     }
 
-    /// The FIFO holds so many bytes now.
+    /// The FIFO holds `capacity` bytes from now on.
     pub(crate) fn resized(&mut self, capacity: usize) {
         self.total = capacity / self.page;
     }
 
-    /// Counts a write if it fits whole.
+    /// Counts a write if it fits whole. True if it does.
     pub(crate) fn take(&mut self, len: usize) -> bool {
         let (used, last) = self.after(len);
         let fits = used <= self.total;
@@ -42,14 +48,14 @@ impl Pages {
         fits
     }
 
-    /// Counts a write that the kernel took whole, whatever the count says.
+    /// Counts a write that the kernel took whole, also if it does not fit by this count.
     pub(crate) fn was_written(&mut self, len: usize) {
         if !self.take(len) {
             (self.used, self.last) = (self.total, self.page);
         }
     }
 
-    /// Pages in use and the last one's bytes after a write.
+    /// `used` and `last` after a write.
     fn after(&self, len: usize) -> (usize, usize) {
         let (whole, odd) = (len / self.page, len % self.page);
         match odd {
@@ -62,8 +68,9 @@ impl Pages {
         }
     }
 
-    /// So many bytes are unread. Of two pages that follow one another the bytes did not fit into one, but for the first,
-    /// of which a part may have been read.
+    /// Lowers the count: the kernel says that `bytes` are unread. The bytes of two neighbouring
+    /// pages did not fit into one, so that two pages have more bytes than one page holds; except
+    /// for the first page, of which a part may have been read.
     pub(crate) fn are_unread(&mut self, bytes: usize) {
         let used = if bytes == 0 { 0 } else { 2 + 2 * (bytes / self.page) };
         if used < self.used || bytes == 0 {
@@ -82,7 +89,8 @@ mod tests {
 
     const PAGE: usize = 4096;
 
-    /// The kernel's pages, as `pipe_write` and `pipe_read` of Linux treat them: bytes written and bytes left of each.
+    /// The pages of Linux' `pipe_write` and `pipe_read`: of each the bytes written and the bytes
+    /// unread.
     #[derive(Default)]
     struct Kernel(VecDeque<(usize, usize)>);
 
@@ -136,7 +144,8 @@ mod tests {
                         let mut more = Kernel(kernel.0.clone());
                         more.write(len);
                         if count.take(len) {
-                            prop_assert!(more.0.len() <= pages, "{} pages of {pages}", more.0.len());
+                            let used = more.0.len();
+                            prop_assert!(used <= pages, "{used} pages of {pages}");
                             kernel = more;
                         } else if len <= PAGE && more.0.len() <= pages {
                             count.was_written(len);

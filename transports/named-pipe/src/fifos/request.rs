@@ -1,5 +1,6 @@
-//! What a connector writes into an owner's FIFO: one line with its connection_id, in one atomic write. It begins with a
-//! newline as well, so that whatever someone else left there before it ends there.
+//! What a connector writes into an owner's FIFO: one line with its connection id, in one atomic
+//! write. The line also begins with a newline, which ends an incomplete line that another process
+//! left there.
 
 use std::fmt;
 use std::io;
@@ -7,60 +8,65 @@ use std::io;
 use crate::fifos::sys::Fifo;
 
 const HEADING: &str = "anyipc-pipe 1 ";
-/// Hexadecimal digits of a connection_id.
+/// The length of a connection id: hexadecimal digits.
 pub(crate) const CONNECTION_ID: usize = 32;
-/// Bytes of a request's line.
-const LINE: usize = HEADING.len() + CONNECTION_ID;
-/// How often one look reads, so that who never stops writing does not hold the owner.
+/// The length of a request's line, in bytes.
+const LINE_LEN: usize = HEADING.len() + CONNECTION_ID;
+/// The most reads of one call, so that a process that never stops writing cannot hold the owner.
 const READS: usize = 16;
 
-/// A connector's line.
+/// The line of a connector.
 pub(crate) fn line(connection_id: &str) -> String {
     format!("\n{HEADING}{connection_id}\n")
 }
 
-/// Whether this may be a connection_id, and so a part of a file's name.
+/// True if this has the form of a connection id, so that it may be a part of a file name.
 pub(crate) fn is_connection_id(text: &str) -> bool {
     text.len() == CONNECTION_ID
         && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// One line that was read.
+/// A line in an owner's FIFO.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// A connector's connection_id.
+pub(crate) enum Line {
+    /// The connection id of a connector.
     Request(String),
-    /// Nothing of ours.
+    /// No line of a connector.
     Garbage,
 }
 
 /// The lines of an owner's FIFO.
 pub(crate) struct Requests {
     ahead: Box<[u8; 4096]>,
-    /// `start..end` of `ahead` is not looked at yet.
+    /// `start..end` of `ahead` is not scanned yet.
     start: usize,
     end: usize,
-    /// The line so far; one byte more than a request's is enough to know that it is none.
+    /// The beginning of the present line, at most one byte more than a request has.
     line: Vec<u8>,
 }
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { ahead: Box::new([0; 4096]), start: 0, end: 0, line: Vec::with_capacity(LINE + 1) }
+        Self {
+            ahead: Box::new([0; 4096]),
+            start: 0,
+            end: 0,
+            line: Vec::with_capacity(LINE_LEN + 1),
+        }
     }
 }
 
 impl Requests {
-    /// Whether something was read and not looked at.
+    /// True if bytes were read and not scanned.
     pub(crate) fn has_more(&self) -> bool {
         self.start < self.end
     }
 
-    /// The next line, if one is there.
-    pub(crate) fn next(&mut self, listener: &Fifo) -> io::Result<Option<Heard>> {
+    /// The next line, if a whole one is there.
+    pub(crate) fn next(&mut self, listener: &Fifo) -> io::Result<Option<Line>> {
         for _ in 0..READS {
-            if let Some(heard) = self.scan() {
-                return Ok(Some(heard));
+            if let Some(line) = self.scan() {
+                return Ok(Some(line));
             }
             match listener.read(&mut *self.ahead) {
                 Ok(got) => (self.start, self.end) = (0, got),
@@ -72,18 +78,18 @@ impl Requests {
         Ok(None)
     }
 
-    /// The next line of what was read.
-    fn scan(&mut self) -> Option<Heard> {
+    /// The next whole line among the bytes that were read.
+    fn scan(&mut self) -> Option<Line> {
         while let Some(&byte) = self.ahead.get(self.start..self.end).and_then(<[u8]>::first) {
             self.start += 1;
             if byte != b'\n' {
-                if self.line.len() <= LINE {
+                if self.line.len() <= LINE_LEN {
                     self.line.push(byte);
                 }
             } else if !self.line.is_empty() {
-                let heard = read(&self.line);
+                let line = read(&self.line);
                 self.line.clear();
-                return Some(heard);
+                return Some(line);
             }
         }
         None
@@ -96,10 +102,10 @@ impl fmt::Debug for Requests {
     }
 }
 
-fn read(line: &[u8]) -> Heard {
+fn read(line: &[u8]) -> Line {
     let connection_id = std::str::from_utf8(line).ok().and_then(|line| line.strip_prefix(HEADING));
     match connection_id.filter(|connection_id| is_connection_id(connection_id)) {
-        Some(connection_id) => Heard::Request(connection_id.to_owned()),
-        None => Heard::Garbage,
+        Some(connection_id) => Line::Request(connection_id.to_owned()),
+        None => Line::Garbage,
     }
 }

@@ -5,18 +5,19 @@ use anyipc_os::{Dir, Scope};
 
 use crate::fifos::sys;
 
-/// What a FIFO may come to hold unless the address says otherwise: bytes per direction. It begins with the system's usual
-/// size, 64 KiB, and grows where long frames need it.
+/// The size to which a FIFO may grow unless the address says otherwise, in bytes per direction. It
+/// begins with the system's default of 64 KiB, and grows when long frames need it.
 const DEFAULT_CAPACITY: usize = 256 << 10;
-/// The smallest FIFO.
+/// The size of the smallest FIFO, in bytes.
 const PAGE: usize = 4096;
 
-/// What the address says, checked.
+/// The options of an address, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) dir: Arc<Dir>,
-    /// Bytes per direction, if it says so.
+    /// Bytes per direction, if the address says how many.
     capacity: Option<usize>,
+    /// True for `create=open_or_create`.
     pub(crate) adopt: bool,
 }
 
@@ -24,8 +25,8 @@ impl Settings {
     pub(crate) fn read(options: &Options, operation: Operation) -> Result<Self> {
         if options.text(keys::SCOPE) == Some("system") {
             return Err(Error::new(operation, ErrorKind::Unsupported).because(
-                "scope=system: the kernel does not say who is at the other end of a named pipe, so only the \
-                 private directory keeps others out; use scope=user, or local://",
+                "scope=system: the kernel does not say which user is at the other end of a named \
+                 pipe, so only the private directory keeps others out; use scope=user, or local://",
             ));
         }
         let dir = Arc::new(Dir::open(Scope::User, operation)?);
@@ -33,8 +34,8 @@ impl Settings {
             None => None,
             Some(bytes) => Some(round(bytes, sys::largest()).map_err(|largest| {
                 Error::new(operation, ErrorKind::InvalidOption).because(format!(
-                    "capacity={bytes} is out of range: 1 to {largest} bytes (/proc/sys/fs/pipe-max-size), rounded \
-                     up to a power of two of {PAGE} or more"
+                    "capacity={bytes} is out of range: 1 to {largest} bytes \
+                     (/proc/sys/fs/pipe-max-size), rounded up to a power of two of {PAGE} or more"
                 ))
             })?),
         };
@@ -42,17 +43,17 @@ impl Settings {
         Ok(Self { dir, capacity, adopt })
     }
 
-    /// The size of an owner's connections, if it is not the usual one.
-    pub(crate) fn resized(&self) -> Option<usize> {
+    /// The size of an owner's FIFOs, if the address says it.
+    pub(crate) fn capacity(&self) -> Option<usize> {
         self.capacity
     }
 
-    /// What the owner says about itself: a capacity it always has.
+    /// The owner's hello. It always has a capacity.
     pub(crate) fn owner_hello(&self, hello: &Hello) -> Hello {
         self.hello(hello, self.capacity.unwrap_or(DEFAULT_CAPACITY))
     }
 
-    /// What an opener says about itself: a capacity only if it insists on one.
+    /// The opener's hello. It has a capacity only if the address insists on one.
     pub(crate) fn opener_hello(&self, hello: &Hello) -> Hello {
         self.hello(hello, self.capacity.unwrap_or(0))
     }
@@ -65,7 +66,8 @@ impl Settings {
     }
 }
 
-/// What the system makes of a size; the largest that is allowed if that is less.
+/// The size that the system makes of `bytes`. The error is the largest size, if that is less or
+/// none fits.
 fn round(bytes: u64, largest: usize) -> std::result::Result<usize, usize> {
     let rounded = usize::try_from(bytes)
         .ok()

@@ -1,4 +1,5 @@
-//! Linux: FIFOs, which can be opened for reading and writing at once, resized, and asked who is at the other end.
+//! Linux: FIFOs can be opened for reading and writing at once, resized, and asked whether the other
+//! end is open.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,24 +21,26 @@ const OWN: Mode = Mode::RUSR.union(Mode::WUSR);
 pub(crate) struct Fifo(Fd);
 
 impl Fifo {
-    /// Makes a FIFO of this name; `AlreadyExists` if something stands there.
+    /// Makes a FIFO with this name. `AlreadyExists` if the name exists.
     pub(crate) fn make(dir: &Dir, name: &str) -> io::Result<()> {
         mknodat(dir, name, FileType::Fifo, OWN, 0)?;
-        // The umask may have taken bits away.
+        // The umask may have removed permission bits.
         Ok(chmodat(dir, name, OWN, AtFlags::empty())?)
     }
 
-    /// The reading end. It hears of the end of all writers.
+    /// Opens a reading end. It notices when all writers have ended.
     pub(crate) fn reader(dir: &Dir, name: &str) -> io::Result<Self> {
         Self::end(dir, name, OFlags::RDONLY)
     }
 
-    /// A writing end that reads, too: as long as it is open the FIFO has a reader, so no write is a signal.
+    /// Opens a writing end that can read, too. The FIFO then has a reader, so no write raises a
+    /// signal.
     pub(crate) fn writer(dir: &Dir, name: &str) -> io::Result<Self> {
         Self::end(dir, name, OFlags::RDWR)
     }
 
-    /// A writing end to watch the reader by, never to write to. `NotFound`: nobody reads, or there is no FIFO.
+    /// Opens a writing end that is only used to watch the reader. `NotFound`: there is no reader or
+    /// no FIFO.
     pub(crate) fn watcher(dir: &Dir, name: &str) -> io::Result<Self> {
         match Self::end(dir, name, OFlags::WRONLY) {
             Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
@@ -50,7 +53,7 @@ impl Fifo {
     fn end(dir: &Dir, name: &str, access: OFlags) -> io::Result<Self> {
         let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = Fd::make(|| match openat(dir, name, flags, Mode::empty()) {
-            // A directory or a link: whatever it is, it is no FIFO.
+            // A directory or a symbolic link is no FIFO.
             Err(Errno::ISDIR | Errno::LOOP) => Err(io::ErrorKind::InvalidData.into()),
             opened => Ok(opened?),
         })?;
@@ -62,12 +65,12 @@ impl Fifo {
         }
     }
 
-    /// The descriptor, to lock the FIFO by.
+    /// The descriptor, for locking the FIFO.
     pub(crate) fn fd(&self) -> &Fd {
         &self.0
     }
 
-    /// Writes as much as there is room for; up to 4096 bytes whole or not at all.
+    /// Writes as much as there is room for. Up to 4096 bytes are written whole or not at all.
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         Ok(rustix::io::write(&self.0, bytes)?)
     }
@@ -77,17 +80,17 @@ impl Fifo {
         Ok(rustix::io::writev(&self.0, &[IoSlice::new(first), IoSlice::new(second)])?)
     }
 
-    /// Reads what is there. 0: nobody writes (any more, or yet).
+    /// Reads what is there. 0: there is no writer, any more or yet.
     pub(crate) fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
         Ok(rustix::io::read(&self.0, bytes)?)
     }
 
-    /// How many bytes were written and not read yet.
+    /// The number of bytes that were written and not read yet.
     pub(crate) fn unread(&self) -> io::Result<usize> {
         Ok(usize::try_from(ioctl_fionread(&self.0)?).unwrap_or(usize::MAX))
     }
 
-    /// Whether there was someone at the other end and is no more.
+    /// True if the other end was open and is not any more.
     pub(crate) fn hung_up(&self) -> bool {
         self.shows(PollFlags::HUP | PollFlags::ERR)
     }
@@ -98,25 +101,25 @@ impl Fifo {
         matches!(polled, Ok(1..)) && fds.iter().any(|fd| fd.revents().intersects(flags))
     }
 
-    /// How many bytes it holds at most.
+    /// How many bytes it can hold.
     pub(crate) fn capacity(&self) -> io::Result<usize> {
         Ok(fcntl_getpipe_size(&self.0)?)
     }
 
-    /// Makes it hold this many bytes, rounded up to a power of two of pages. `PermissionDenied`: above a limit
-    /// of this user's; `ResourceBusy`: it holds more.
+    /// Makes it hold `capacity` bytes, rounded up to a power of two of pages. `PermissionDenied`:
+    /// over a limit of this user; `ResourceBusy`: it contains more.
     pub(crate) fn resize(&self, capacity: usize) -> io::Result<()> {
         fcntl_setpipe_size(&self.0, capacity)?;
         Ok(())
     }
 
-    /// Notes at the FIFO itself, where nothing is in the way of it, that its writer ended in order: the FIFO loses its
-    /// permission to be written, which no open end needs.
+    /// Marks the FIFO itself, which needs no room in it: its writer ended in order. The mark is a
+    /// missing write permission, which open ends do not need.
     pub(crate) fn mark_ended(&self) -> io::Result<()> {
         Ok(fchmod(&self.0, Mode::RUSR)?)
     }
 
-    /// True if the writer has noted that.
+    /// True if the writer has marked that it ended in order.
     pub(crate) fn is_marked_ended(&self) -> bool {
         fstat(&self.0).is_ok_and(|stat| !Mode::from_raw_mode(stat.st_mode).contains(Mode::WUSR))
     }
@@ -133,17 +136,17 @@ impl AsFd for Fifo {
     }
 }
 
-/// How many bytes of a FIFO are given and taken back as one.
+/// The size of a page of a FIFO, in bytes.
 pub(crate) fn page_size() -> usize {
     rustix::param::page_size()
 }
 
-/// A time that goes on in steps of some milliseconds, and costs a fifth of an exact one.
+/// A monotonic time in steps of some milliseconds. It costs a fifth of an exact one.
 pub(crate) fn rough_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::MonotonicCoarse)).unwrap_or_default()
 }
 
-/// The most that an unprivileged user's FIFO may be made to hold.
+/// The largest size of a FIFO of an unprivileged user, in bytes.
 pub(crate) fn largest() -> usize {
     const USUAL: usize = 1 << 20;
     let limit = std::fs::read_to_string("/proc/sys/fs/pipe-max-size");

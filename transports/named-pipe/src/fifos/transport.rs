@@ -27,8 +27,8 @@ impl Transport for NamedPipe {
     }
 
     fn about(&self) -> &'static str {
-        "a rendezvous FIFO in the private directory and four FIFOs per channel, whose names go at once; \
-         at most /proc/sys/fs/pipe-max-size per direction"
+        "a rendezvous FIFO in the private directory and four FIFOs per channel, which lose their \
+         names at once; at most /proc/sys/fs/pipe-max-size per direction"
     }
 
     fn file_stem(&self, name: &Name, _options: &Options) -> Option<String> {
@@ -56,12 +56,13 @@ impl Transport for NamedPipe {
         let settings = Settings::read(options, Operation::Open)?;
         if !NAMING.is_live(&settings.dir, name, Operation::Open)? {
             return Err(Error::new(Operation::Open, ErrorKind::NotFound)
-                .because("nobody holds an object of this name; create it first"));
+                .because("no process owns this name; create it first"));
         }
         Ok(PipeEndpoint::opener(name.clone(), settings))
     }
 
-    /// The text lives as long as the endpoint. `create=open_or_create` does not apply: a live name is `Exists`.
+    /// The text lives as long as the endpoint. `create=open_or_create` does not apply: a live name
+    /// is `Exists`.
     fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<PipeEndpoint> {
         let settings = Settings::read(options, Operation::AllocLpsz)?;
         own(&settings, name, Some(text), Operation::AllocLpsz)?
@@ -89,7 +90,7 @@ impl Transport for NamedPipe {
     }
 }
 
-/// Becomes the owner of the name; `None` if someone else is.
+/// Becomes the owner of the name; `None` if the name has a live owner.
 fn own(
     settings: &Settings,
     name: &Name,
@@ -101,7 +102,7 @@ fn own(
     let Some(name_lock) = NameLock::take(dir, &NAMING, name, operation, answers)? else {
         return Ok(None);
     };
-    // Whatever a dead owner left; the lock says that it is nobody's.
+    // What a dead owner left: this process has the lock, so no live owner uses it.
     inventory::clear(dir, name);
     let fail = |error: io::Error| {
         let path = dir.path().join(&path);

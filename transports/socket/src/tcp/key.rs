@@ -1,4 +1,4 @@
-//! The secret of `tcp://`: where it lies.
+//! The secret of `tcp://`: a file of the user's, or the one that `key_file=` names.
 
 use std::io;
 use std::path::Path;
@@ -9,12 +9,13 @@ use anyipc_os::{Dir, Fd, FileKind, write_atomically};
 
 /// The file of the per-user key.
 const FILE: &str = "tcp.key";
-/// Bytes of a fresh key.
+/// The length of a new key, in bytes.
 const FRESH: usize = 32;
-/// What a key file may have: fewer bytes are guessed, more are no key.
+/// The allowed lengths of a key file, in bytes. A shorter key can be guessed, a longer file is no
+/// key.
 const LENGTHS: std::ops::RangeInclusive<u64> = 16..=4096;
 
-/// Reads the key of a file, or this user's, which is made on first use.
+/// Reads the key from a file, or this user's key, which is created on first use.
 pub(super) fn load(file: Option<&str>, operation: Operation) -> Result<Key> {
     match file {
         Some(path) => from_file(Path::new(path), operation),
@@ -36,7 +37,7 @@ fn of_user(operation: Operation) -> Result<Key> {
         getrandom::fill(&mut bytes).map_err(|error| fail(io::Error::other(error)))?;
         match write_atomically(&dir, FILE, &bytes) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(fail(error)),
-            // Made just now, by us or by another; the same key for all.
+            // Created now, by this process or by another one: the next round reads it.
             _ => {}
         }
     }
@@ -62,7 +63,7 @@ fn read(file: &Fd, path: &Path, operation: Operation) -> Result<Key> {
     if status.kind != FileKind::Regular || !status.ours || !status.private {
         return refuse(
             ErrorKind::PermissionDenied,
-            "a key is a file of this user that no one else may read (chmod 600)",
+            "a key is a file of this user that no other user may read (chmod 600)",
         );
     }
     if !LENGTHS.contains(&status.size) {

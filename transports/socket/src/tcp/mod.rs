@@ -1,4 +1,5 @@
-//! `tcp://host:port`.
+//! `tcp://host:port`: ports in place of names, and a secret in place of the kernel's word for the
+//! user.
 
 mod key;
 mod place;
@@ -17,7 +18,7 @@ use anyipc_core::{
     Side as For, Transport, keys,
 };
 
-/// `allow_remote`: reach beyond this machine.
+/// `allow_remote`: addresses beyond this machine.
 const ALLOW_REMOTE: OptionKey = OptionKey::new(
     "allow_remote",
     KeyKind::Flag,
@@ -30,17 +31,20 @@ const KEY_FILE: OptionKey = OptionKey::new(
     "key_file",
     KeyKind::Text,
     For::Both,
-    "file of the secret that both sides share, mode 0600; without it one of this user is made on first use",
+    "file of the secret that both sides share, mode 0600; without it one of this user is made on \
+     first use",
 );
 
-/// How long a port may be between two owners, and how long a port that answers nothing is asked, at most.
+/// The longest time for which a port may be between two owners, and a port that does not answer is
+/// asked.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a call waits, unless the address says otherwise: for a host to be looked up, for the owner to tell its text.
+/// How long a call waits for the look-up of a host, and for the owner to send its text, unless the
+/// address says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the first question waits for an answer; each later one waits twice as long.
+/// The time limit of the first try to connect. Each later try has twice as long.
 const FIRST_TRY: Duration = Duration::from_millis(20);
 
-/// `tcp://host:port`: channels over TCP, for those who know the secret.
+/// `tcp://host:port`: channels over TCP between processes that know the secret.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Tcp;
 
@@ -80,16 +84,16 @@ impl Transport for Tcp {
                 return Ok(StreamEndpoint::opener(Place::Tcp {
                     address,
                     key,
-                    patience: patience(options),
+                    timeout: timeout(options),
                 }));
             }
         }
         Err(Error::new(operation, ErrorKind::NotFound)
-            .because(format!("nobody listens at {name}; create it first")))
+            .because(format!("no owner listens at {name}; create it first")))
     }
 
-    /// The owner keeps the text, and tells it while it accepts. `create=open_or_create` does not apply: a live
-    /// name is `Exists`.
+    /// The owner keeps the text, and sends it while it accepts. `create=open_or_create` does not
+    /// apply: a live name is `Exists`.
     fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<StreamEndpoint> {
         own(name, options, Some(text), Operation::AllocLpsz)
     }
@@ -99,7 +103,7 @@ impl Transport for Tcp {
     }
 }
 
-/// Becomes the owner of the first of the name's addresses that can be listened at.
+/// Becomes the owner, at the first of the name's addresses at which it can listen.
 fn own(
     name: &Name,
     options: &Options,
@@ -109,7 +113,7 @@ fn own(
     let deadline = Deadline::new(options);
     let addresses = place::resolve(name, options.flag(ALLOW_REMOTE), operation, deadline.left())?;
     let key = Arc::new(key::load(options.text(KEY_FILE), operation)?);
-    let (capacity, patience) = (capacity(options, operation)?, patience(options));
+    let (capacity, timeout) = (capacity(options, operation)?, timeout(options));
     let adopts = text.is_none() && options.text(keys::CREATE) == Some("open_or_create");
     let text = Text::new(text)?;
     let mut last = None;
@@ -122,17 +126,17 @@ fn own(
                 let authentication = Authentication::Secret(Arc::clone(&key), address.port(), text);
                 let acceptor = Acceptor::new(listener, authentication, capacity, operation)?;
                 return Ok(StreamEndpoint::owner(
-                    Place::Tcp { address, key, patience },
+                    Place::Tcp { address, key, timeout },
                     acceptor,
                     None,
                 ));
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 if adopts {
-                    return Ok(StreamEndpoint::opener(Place::Tcp { address, key, patience }));
+                    return Ok(StreamEndpoint::opener(Place::Tcp { address, key, timeout }));
                 }
                 return Err(Error::new(operation, ErrorKind::Exists).because(format!(
-                    "someone listens at {address}; open it, or choose another port"
+                    "another socket listens at {address}; open it, or choose another port"
                 )));
             }
             Err(error) => {
@@ -143,12 +147,12 @@ fn own(
     Err(last.unwrap_or_else(|| Error::new(operation, ErrorKind::InvalidName)))
 }
 
-/// When a call gives up: after the address's `timeout`.
+/// The end of a call's time: the address's `timeout`.
 struct Deadline(Option<Instant>);
 
 impl Deadline {
     fn new(options: &Options) -> Self {
-        Self(Instant::now().checked_add(patience(options)))
+        Self(Instant::now().checked_add(timeout(options)))
     }
 
     fn left(&self) -> Duration {
@@ -156,20 +160,21 @@ impl Deadline {
     }
 }
 
-/// How long a call waits.
-fn patience(options: &Options) -> Duration {
+/// The address's `timeout`.
+fn timeout(options: &Options) -> Duration {
     options.span(keys::TIMEOUT).unwrap_or(TIMEOUT)
 }
 
-/// Listens, once an owner that is about to leave the port has left it.
+/// Listens at a port. Waits for an owner that is just leaving it, for at most `time`.
 fn listen(address: &SocketAddr, time: Duration) -> io::Result<Listener> {
     let deadline = Instant::now() + time;
     loop {
         match Listener::tcp(address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 let left = deadline.saturating_duration_since(Instant::now());
-                // Of two that begin at the same instant the kernel may refuse both. A listener that has no time to answer
-                // is one.
+                // Of two sockets that begin to listen at once the kernel may refuse both, so a
+                // refusal alone does not mean a listener. One that has no time to answer counts as
+                // one.
                 match answers(address, left) {
                     Ok(false) if !left.is_zero() => {}
                     Err(other) if other.kind() != io::ErrorKind::TimedOut => return Err(other),
@@ -182,20 +187,20 @@ fn listen(address: &SocketAddr, time: Duration) -> io::Result<Listener> {
     }
 }
 
-/// Whether someone listens. The owner sees a connector that leaves without a word.
+/// True if an owner listens. It sees a connector that leaves without a word.
 ///
 /// # Errors
 /// `TimedOut` if nothing answers within `time`.
 fn answers(address: &SocketAddr, time: Duration) -> io::Result<bool> {
     let deadline = Instant::now() + time;
-    let mut patience = FIRST_TRY;
+    let mut limit = FIRST_TRY;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match stands_within(address, patience.min(left)) {
+        match is_connected_within(address, limit.min(left)) {
             Ok(true) => return Ok(true),
-            Ok(false) if patience >= left => return Err(io::ErrorKind::TimedOut.into()),
-            // A listener that closes at this instant may swallow the question: asked anew.
-            Ok(false) => patience *= 2,
+            Ok(false) if limit >= left => return Err(io::ErrorKind::TimedOut.into()),
+            // A listener that closes at this instant may swallow the connection: try again.
+            Ok(false) => limit *= 2,
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
                     return Ok(false);
@@ -206,7 +211,7 @@ fn answers(address: &SocketAddr, time: Duration) -> io::Result<bool> {
     }
 }
 
-fn stands_within(address: &SocketAddr, time: Duration) -> io::Result<bool> {
+fn is_connected_within(address: &SocketAddr, time: Duration) -> io::Result<bool> {
     let deadline = Instant::now() + time;
     let stream = Stream::tcp(address)?;
     while !stream.connected()? {

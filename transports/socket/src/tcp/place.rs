@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 
-/// The most look-ups under way. Those that were given up go on until the system's resolver ends them.
+/// The most look-ups under way. One that was given up goes on until the system's resolver ends it.
 const LOOK_UPS: usize = 16;
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
-/// The addresses that a name of the form `host:port` stands for. Asks the system's resolver for what is no number, and
-/// waits for it within this time.
+/// The addresses of a name of the form `host:port`. Asks the system's resolver about a host that is
+/// no number, for at most `time`.
 ///
 /// # Errors
-/// `InvalidName` for another form, `NotFound` for an unknown host, `TimedOut` if the resolver has no answer in time,
-/// `PermissionDenied` for what is not this machine's loopback unless `remote`.
+/// `InvalidName` for another form, `NotFound` for an unknown host, `TimedOut` if the resolver has
+/// no answer in time, `PermissionDenied` for an address that is not of the loopback, unless
+/// `remote`.
 pub(super) fn resolve(
     name: &Name,
     remote: bool,
@@ -56,19 +57,20 @@ pub(super) fn resolve(
     };
     if let Some(outside) = found.iter().find(|address| !remote && !address.ip().is_loopback()) {
         return Err(Error::new(operation, ErrorKind::PermissionDenied).because(format!(
-            "{outside} is not on this machine's loopback; say allow_remote=true to reach beyond it (what is sent is authenticated, not encrypted)"
+            "{outside} is not on this machine's loopback; say allow_remote=true to reach beyond it \
+             (peers are authenticated, messages are not encrypted)"
         )));
     }
     if found.is_empty() { Err(invalid()) } else { Ok(found) }
 }
 
-/// Asks the resolver on a thread of its own, since the system's calls know no deadline.
+/// Asks the resolver on a thread of its own, since the system's calls have no deadline.
 fn look_up(
     under_way: &'static AtomicUsize,
     time: Duration,
     ask: impl FnOnce() -> io::Result<Vec<SocketAddr>> + Send + 'static,
 ) -> io::Result<Vec<SocketAddr>> {
-    /// Counts a look-up for as long as it is under way.
+    /// Counts a look-up while it is under way.
     struct Counted(&'static AtomicUsize);
     impl Drop for Counted {
         fn drop(&mut self) {
@@ -85,7 +87,7 @@ fn look_up(
     thread::Builder::new().name("anyipc look-up".into()).spawn(move || {
         let found = ask();
         drop(counted);
-        // Nobody may be there to hear it any more.
+        // The caller may have given up.
         let _ = tell.send(found);
     })?;
     told.recv_timeout(time).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))

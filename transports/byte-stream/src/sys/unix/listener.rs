@@ -11,9 +11,9 @@ use super::Stream;
 use super::socket::family_of;
 use super::system::{accept, fresh};
 
-/// How many connectors may queue before the owner looks.
+/// The length of the queue of connectors.
 const BACKLOG: i32 = 1024;
-/// How many connectors that are gone already one call passes over.
+/// How many connectors that are gone already one call skips.
 const MOST_GONE: usize = 16;
 
 /// A listening socket.
@@ -24,23 +24,24 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens at a name, which every user may connect to if `shared`; `AddrInUse` if something stands there.
+    /// Listens at a name, to which every user may connect if `shared`. `AddrInUse` if the name
+    /// exists.
     pub(crate) fn local(dir: &Dir, name: &str, shared: bool) -> io::Result<Self> {
         let socket = Fd::make(|| fresh(AddressFamily::UNIX))?;
         dir.reach(name, |path| Ok(bind(&socket, &SocketAddrUnix::new(path)?)?))?;
         if shared {
             dir.open_to_all(name)?;
         }
-        // No connector has a reason to send any, before it is let in or after.
+        // No connector has a reason to send descriptors.
         take_descriptors(&socket, false);
         listen(&socket, BACKLOG)?;
         Ok(Self { socket, tcp: false })
     }
 
-    /// Listens at a port; `AddrInUse` if someone else does.
+    /// Listens at a port. `AddrInUse` if another socket does.
     pub fn tcp(at: &SocketAddr) -> io::Result<Self> {
         let socket = Fd::make(|| fresh(family_of(at)))?;
-        // What is left of an earlier owner's connections is in nobody's way.
+        // Connections of an earlier owner that the kernel is still closing do not count.
         set_socket_reuseaddr(&socket, true)?;
         if at.is_ipv6() {
             set_ipv6_v6only(&socket, true)?;
@@ -50,19 +51,20 @@ impl Listener {
         Ok(Self { socket, tcp: true })
     }
 
-    /// Where a TCP listener listens.
+    /// The address of a TCP listener.
     pub fn address(&self) -> io::Result<SocketAddr> {
         Ok(SocketAddr::try_from(getsockname(&self.socket)?)?)
     }
 
-    /// The next connector, if one is waiting. Of those that are gone already only some are passed over at once.
+    /// The next connector, if one is waiting. Skips at most [`MOST_GONE`] connectors that are gone
+    /// already.
     pub(crate) fn accept(&self) -> io::Result<Option<Stream>> {
         for _ in 0..MOST_GONE {
             match Fd::make(|| accept(&self.socket)) {
                 Ok(fd) => {
                     let stream =
                         if self.tcp { Stream::tcp_ready(fd) } else { Ok(Stream::ready(fd)) };
-                    // One that is gone already cannot be set up.
+                    // Setting options fails for a connector that is gone already.
                     if let Ok(stream) = stream {
                         return Ok(Some(stream));
                     }

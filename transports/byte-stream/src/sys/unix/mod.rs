@@ -1,5 +1,6 @@
-//! Linux and macOS: sockets. What differs between them is in `linux` and `macos`, under the same names; that for macOS
-//! works on Linux as well, where `--cfg anyipc_as_macos` chooses it for its tests.
+//! Linux and macOS: sockets. What differs between the two is in `linux` and `macos`, under the same
+//! names. The code for macOS also works on Linux, where `--cfg anyipc_as_macos` chooses it for its
+//! tests.
 
 #[cfg(not(any(target_os = "macos", anyipc_as_macos)))]
 mod linux;

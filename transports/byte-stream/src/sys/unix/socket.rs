@@ -14,7 +14,7 @@ use rustix::net::{
 use super::system::fresh;
 use crate::sys::Credentials;
 
-/// How everything is sent.
+/// The flags of every send.
 pub(super) const SEND: SendFlags = NO_SIGNAL.union(SendFlags::DONTWAIT);
 
 pub(super) fn family_of(address: &SocketAddr) -> AddressFamily {
@@ -28,7 +28,7 @@ pub(super) fn connect_local(dir: &Dir, name: &str) -> io::Result<Fd> {
     Ok(fd)
 }
 
-/// Begins to connect over TCP. Prepared before: a connection that was refused takes no options any more.
+/// Begins to connect over TCP. `prepare` sets options before: a refused connection takes none.
 pub(super) fn connect_tcp(to: &SocketAddr, prepare: fn(&Fd) -> io::Result<()>) -> io::Result<Fd> {
     let fd = Fd::make(|| fresh(family_of(to)))?;
     prepare(&fd)?;
@@ -38,7 +38,8 @@ pub(super) fn connect_tcp(to: &SocketAddr, prepare: fn(&Fd) -> io::Result<()>) -
     }
 }
 
-/// Whether a TCP connection stands. A socket that met itself, where nobody listens, is refused.
+/// True if a TCP connection is established. `ConnectionRefused` for a socket that connected to
+/// itself, which happens at a port without a listener.
 pub(super) fn connected(fd: &Fd) -> io::Result<bool> {
     if !is_writable(fd) {
         return Ok(false);
@@ -47,13 +48,14 @@ pub(super) fn connected(fd: &Fd) -> io::Result<bool> {
     match getpeername(fd) {
         Ok(Some(peer)) if getsockname(fd)? == peer => Err(io::ErrorKind::ConnectionRefused.into()),
         Ok(Some(_)) => Ok(true),
-        // It stood, and was reset before we looked.
+        // It was established and reset before this call.
         Ok(None) | Err(Errno::NOTCONN | Errno::INVAL) => Err(io::ErrorKind::ConnectionReset.into()),
         Err(error) => Err(error.into()),
     }
 }
 
-/// A TCP connection sends at once, and notices within half a minute that the other machine is gone.
+/// Makes a TCP connection send at once, and notice within half a minute that the other machine is
+/// gone.
 pub(super) fn prepare_tcp(fd: &Fd) -> io::Result<()> {
     sockopt::set_tcp_nodelay(fd, true)?;
     sockopt::set_socket_keepalive(fd, true)?;
@@ -62,13 +64,13 @@ pub(super) fn prepare_tcp(fd: &Fd) -> io::Result<()> {
     Ok(sockopt::set_tcp_keepcnt(fd, 3)?)
 }
 
-/// Who the kernel says is on the other side of a local stream.
+/// The peer of a local stream, as the kernel says.
 pub(super) fn credentials(fd: &Fd) -> io::Result<Credentials> {
     let (pid, uid) = peer_of(fd)?;
     Ok(Credentials { pid, uid: Some(uid) })
 }
 
-/// Whether there is something to receive, which stays there. `ConnectionReset` if the other side has
+/// True if there is something to receive; it stays there. `ConnectionReset` if the other side has
 /// hung up and nothing is left.
 pub(super) fn has_bytes(fd: &Fd) -> io::Result<bool> {
     match recv(fd, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
@@ -79,7 +81,7 @@ pub(super) fn has_bytes(fd: &Fd) -> io::Result<bool> {
     }
 }
 
-/// Whether the kernel takes more, or knows that it never will.
+/// True if the kernel takes more, or knows that it never will.
 pub(super) fn is_writable(fd: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(fd, PollFlags::OUT)];
     matches!(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))

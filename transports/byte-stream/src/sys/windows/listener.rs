@@ -11,20 +11,20 @@ use super::local::{self, Local};
 use super::stream::Stream;
 use super::tcp::{self, Tcp};
 
-/// How many TCP connectors may queue before the owner looks.
+/// The length of the queue of TCP connectors.
 const BACKLOG: i32 = 1024;
 
-/// What listens for connectors.
+/// A listener for connectors.
 #[derive(Debug)]
 pub enum Listener {
     /// For local streams.
     Local(PipeListener),
-    /// At a port; the event tells that someone came.
+    /// At a port. The event is signalled when a connector comes.
     Tcp(Socket, SocketEvent),
 }
 
 impl Listener {
-    /// Listens at a name; `AddrInUse` if something stands there.
+    /// Listens at a name. `AddrInUse` if the name exists.
     pub(crate) fn local(dir: &Dir, name: &str, shared: bool) -> io::Result<Self> {
         if shared {
             return Err(io::ErrorKind::Unsupported.into());
@@ -32,7 +32,7 @@ impl Listener {
         local::listen(dir, name).map(Self::Local)
     }
 
-    /// Listens at a port; `AddrInUse` if someone else does.
+    /// Listens at a port. `AddrInUse` if another socket does.
     pub fn tcp(at: &SocketAddr) -> io::Result<Self> {
         let socket = tcp::socket(at)?;
         claim_port(&socket)?;
@@ -45,7 +45,7 @@ impl Listener {
         Ok(Self::Tcp(socket, event))
     }
 
-    /// Where a TCP listener listens.
+    /// The address of a TCP listener.
     pub fn address(&self) -> io::Result<SocketAddr> {
         match self {
             Self::Tcp(socket, _) => {
@@ -64,7 +64,7 @@ impl Listener {
                 let mut watched = false;
                 loop {
                     match socket.accept() {
-                        // One that is gone already cannot be set up.
+                        // Setting options fails for a connector that is gone already.
                         Ok((socket, _)) => match Tcp::new(socket) {
                             Ok(tcp) => return Ok(Some(Stream::Tcp(tcp))),
                             Err(_) => continue,

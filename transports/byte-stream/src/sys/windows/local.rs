@@ -8,12 +8,13 @@ use crate::sys::flow::{Duplex, Flow};
 use crate::wire::MAX_ENCODED;
 use anyipc_os::{Dir, FileKind, Pipe, PipeListener, overwrite, read_text};
 
-/// What the names of our pipes begin with. Where a name's owner listens stands in a file of the private directory.
+/// The beginning of the names of our pipes. A file in the private directory contains the pipe name
+/// of an owner.
 const LEAD: &str = r"\\.\pipe\anyipc-";
-/// How long a removed file may stand.
+/// How long a removed file may stay visible.
 const LEAVING: Duration = Duration::from_secs(1);
 
-/// Listens at a pipe of a fresh name, which is written into a file of this name.
+/// Listens at a pipe with a random name, and writes that name into the file `name`.
 pub(super) fn listen(dir: &Dir, name: &str) -> io::Result<PipeListener> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
@@ -29,7 +30,7 @@ pub(super) fn listen(dir: &Dir, name: &str) -> io::Result<PipeListener> {
                 overwrite(&file, pipe.as_bytes())?;
                 return Ok(listener);
             }
-            // A file that was removed may stand until a connector that was reading it has closed it.
+            // A removed file stays visible until a connector that was reading it has closed it.
             Err(error) => match error.kind() {
                 io::ErrorKind::AlreadyExists | io::ErrorKind::PermissionDenied
                     if Instant::now() < deadline =>
@@ -66,7 +67,7 @@ impl Local {
         let status = file.status()?;
         let pipe = read_text(&file, 256)?;
         if status.kind != FileKind::Regular || !status.ours || !pipe.starts_with(LEAD) {
-            // About to be written, if it is empty.
+            // An empty file is about to be written.
             let kind =
                 if status.size == 0 { io::ErrorKind::NotFound } else { io::ErrorKind::InvalidData };
             return Err(kind.into());
@@ -103,7 +104,7 @@ impl Local {
         self.flow.writable(&self.pipe)
     }
 
-    pub(super) fn enlarge(&self) {
-        self.flow.enlarge();
+    pub(super) fn raise_send_buffer(&self) {
+        self.flow.raise_limit();
     }
 }

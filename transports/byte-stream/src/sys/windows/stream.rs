@@ -16,21 +16,22 @@ use crate::sys::{Credentials, SendRoom};
 pub enum Stream {
     /// Within this machine.
     Local(Local),
-    /// To wherever the address says.
+    /// To the host of the address.
     Tcp(Tcp),
 }
 
 impl Stream {
-    /// Whether [`has_begun`](Self::has_begun) can tell.
+    /// True if [`has_bytes`](Self::has_bytes) can tell.
     pub(crate) const PEEKS: bool = false;
-    /// Whether a local stream can hand over the end of another one.
+    /// True if a local stream can hand over the end of another one.
     pub(crate) const PASSES_STREAMS: bool = false;
-    /// Whether a TCP connection that carries both directions of a channel can end without a loss.
+    /// True if a TCP connection that carries both directions of a channel can end without a loss.
     pub(crate) const TCP_BOTH_WAYS: bool = false;
-    /// No: without a receive that waits for it, no event tells of what comes.
+    /// False: only a pending receive makes an event tell of what comes.
     pub(crate) const DRAINS: bool = false;
 
-    /// Connects to the local listener at a name. `NotFound`: nobody listens; `WouldBlock`: its queue is full.
+    /// Connects to the local listener at a name. `NotFound`: no owner listens; `WouldBlock`: its
+    /// queue is full.
     pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
         Local::connect(dir, name).map(Self::Local)
     }
@@ -45,7 +46,7 @@ impl Stream {
         Tcp::connect(to).map(Self::Tcp)
     }
 
-    /// Whether a connection stands. A socket that met itself, where nobody listens, is refused.
+    /// True if the connection is established. `ConnectionRefused` if no owner listens at the port.
     pub fn connected(&self) -> io::Result<bool> {
         match self {
             Self::Local(_) => Ok(true),
@@ -53,7 +54,8 @@ impl Stream {
         }
     }
 
-    /// From now on frames are sent. About this many bytes are in flight at most; 0 is the usual.
+    /// Ends the handshake: from now on frames are sent, with about `bytes` in flight at most; 0 is
+    /// the default.
     pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<SendRoom> {
         match self {
             Self::Local(local) => local.begin_sending(bytes),
@@ -73,7 +75,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Who the system says is on the other side of a local stream. The pipe admits nobody but this user.
+    /// The peer of a local stream, as the system says. The pipe admits this user only.
     pub(crate) fn credentials(&self) -> io::Result<Credentials> {
         match self {
             Self::Local(local) => Ok(Credentials { pid: Some(local.pipe().peer()?), uid: None }),
@@ -102,8 +104,8 @@ impl Stream {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Never asked.
-    pub(crate) fn has_begun(&self) -> io::Result<bool> {
+    /// Not used, as [`PEEKS`](Self::PEEKS) is false.
+    pub(crate) fn has_bytes(&self) -> io::Result<bool> {
         Ok(true)
     }
 
@@ -115,12 +117,12 @@ impl Stream {
         }
     }
 
-    /// Whether [`recv_within`](Self::recv_within) sleeps.
+    /// True if [`recv_within`](Self::recv_within) blocks.
     pub(crate) fn sleeps(&self) -> bool {
         false
     }
 
-    /// As [`recv`](Self::recv): it does not sleep.
+    /// As [`recv`](Self::recv): it does not block.
     pub(crate) fn recv_within(&self, bytes: &mut [u8], _timeout: Duration) -> io::Result<usize> {
         self.recv(bytes)
     }
@@ -134,25 +136,26 @@ impl Stream {
         self.recv(bytes)
     }
 
-    /// Of no interest, as no stream carries both directions of a channel.
+    /// Not used: no stream carries both directions of a channel.
     pub(crate) fn tells_of_stop(&self) -> bool {
         true
     }
 
-    /// Nothing more is sent here. A pipe ends with its last handle only, and has never taken a frame in part.
+    /// Ends the direction that this end sends. A pipe ends with its last handle only, and never
+    /// takes a frame in part.
     pub(crate) fn end_sending(&self) {
         if let Self::Tcp(tcp) = self {
             tcp.end_sending();
         }
     }
 
-    /// Nothing, as no stream carries both directions of a channel.
+    /// Does nothing: no stream carries both directions of a channel.
     pub(crate) fn end_receiving(&self) {}
 
-    /// Nothing, as no stream carries both directions of a channel.
+    /// Does nothing: no stream carries both directions of a channel.
     pub(crate) fn part(&self) {}
 
-    /// Whether a send would do more than block.
+    /// True if a send would do more than block.
     pub(crate) fn writable(&self) -> bool {
         match self {
             Self::Local(local) => local.writable(),
@@ -161,21 +164,21 @@ impl Stream {
     }
 
     /// Makes room for the rest of a frame that was taken in part, or for what is sent last.
-    pub(crate) fn enlarge(&self) {
+    pub(crate) fn raise_send_buffer(&self) {
         match self {
-            Self::Local(local) => local.enlarge(),
-            Self::Tcp(tcp) => tcp.enlarge(),
+            Self::Local(local) => local.raise_send_buffer(),
+            Self::Tcp(tcp) => tcp.raise_send_buffer(),
         }
     }
 
-    /// Takes back what [`enlarge`](Self::enlarge) did.
-    pub(crate) fn shrink(&self) {
+    /// Undoes [`raise_send_buffer`](Self::raise_send_buffer).
+    pub(crate) fn reset_send_buffer(&self) {
         if let Self::Tcp(tcp) = self {
-            tcp.shrink();
+            tcp.reset_send_buffer();
         }
     }
 
-    /// Which readiness of the source a sender waits for: that says the source itself.
+    /// The readiness of the source that a sender waits for. The source itself decides it here.
     pub(crate) fn send_interest(&self) -> Interest {
         Interest::Writable
     }

@@ -6,19 +6,19 @@ use anyipc_core::Interest;
 use anyipc_os::{SocketEvent, ask_once, is_writable};
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
-/// A send buffer's size, unless the address says otherwise.
+/// The size of a send buffer in bytes, unless the address says otherwise.
 const BUFFER: usize = 104 << 10;
-/// What an enlarged buffer has more: room for a whole frame and a goodbye.
+/// By how many bytes a send buffer is raised: a whole frame and a goodbye.
 const MORE: usize = 104 << 10;
-/// The smallest receive buffer.
+/// The smallest receive buffer, in bytes.
 const RECEIVE: usize = 64 << 10;
 
-/// A TCP connection whose calls do not block.
+/// A TCP connection. No call blocks.
 #[derive(Debug)]
 pub struct Tcp {
     socket: Socket,
     event: SocketEvent,
-    /// The send buffer's size, when it is not enlarged.
+    /// The size of the send buffer when it is not raised, in bytes.
     buffer: usize,
 }
 
@@ -38,7 +38,8 @@ impl Tcp {
         }
     }
 
-    /// It sends at once, and notices within half a minute that the other machine is gone.
+    /// Makes the connection send at once, and notice within half a minute that the other machine is
+    /// gone.
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         let event = SocketEvent::new(&socket)?;
         socket.set_tcp_nodelay(true)?;
@@ -79,11 +80,11 @@ impl Tcp {
         self.socket.set_send_buffer_size(self.buffer)
     }
 
-    pub(super) fn enlarge(&self) {
+    pub(super) fn raise_send_buffer(&self) {
         let _ = self.socket.set_send_buffer_size(self.buffer + MORE);
     }
 
-    pub(super) fn shrink(&self) {
+    pub(super) fn reset_send_buffer(&self) {
         let _ = self.socket.set_send_buffer_size(self.buffer);
     }
 
@@ -118,7 +119,8 @@ impl Tcp {
         is_writable(&self.socket)
     }
 
-    /// When nothing came of a call, its event is asked for, and the call made once more.
+    /// If a call would block, requests its event and makes the call once more: the event does not
+    /// tell of what was there before.
     fn twice(
         &self,
         interest: Interest,

@@ -1,30 +1,27 @@
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
 
 use anyipc_core::{
     Armed, Attempt, Error, ErrorKind, Hello, Name, Operation, Peer, Rejections, Reply, Result,
     Source,
 };
-use anyipc_os::half_open::{Admission, HalfOpen, Handshake, Listening, Next, Reserve, Step};
+use anyipc_os::half_open::{Admission, HalfOpen, Listening, Next, Reserve, Step};
 use anyipc_os::{Set, is_shortage};
 
-use crate::fifos::connection::{Connection, PipeReceiver, PipeSender};
-use crate::fifos::request::{Heard, Requests};
+use super::PipeChannel;
+use super::owner_handshake::OwnerHandshake;
+use crate::fifos::request::{Line, Requests};
 use crate::fifos::settings::Settings;
 use crate::fifos::sys::Fifo;
 
-/// The longest that a handshake may take.
-pub(super) const HANDSHAKE: Duration = Duration::from_secs(1);
-
-/// The descriptors of a channel: four FIFOs, and a set for its sender. The last one is not kept for each connector: an
-/// honest one has said its hello when it asks, and is admitted at once.
+/// The descriptors of a channel: four FIFOs, and a set for its sender. The set's is not reserved
+/// for each connector: an honest one has sent its hello before it asks, and is admitted at once.
 const DESCRIPTORS: usize = 5;
 
-/// The owner's side of the handshakes.
+/// The owner's side of all handshakes at one name.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
-    /// Where connectors ask for the owner. It writes there, too, so that it never sees their end.
+    /// The FIFO in which connectors ask for the owner. A writing end, too, so that it never ends.
     listener: Fifo,
     state: Mutex<State>,
 }
@@ -32,22 +29,12 @@ pub(crate) struct Acceptor {
 #[derive(Debug)]
 struct State {
     requests: Requests,
-    /// A request that could not be answered for want of descriptors or memory.
+    /// The connection id of a request that could not be served for want of descriptors or memory.
     postponed: Option<String>,
     half_open: HalfOpen<OwnerHandshake>,
 }
 
-/// A connector on its way in. What it makes the owner keep is bounded: four descriptors and the longest hello.
-#[derive(Debug)]
-struct OwnerHandshake {
-    connection: Connection,
-    /// Its hello, as far as it is here.
-    said: Vec<u8>,
-    hello: Option<Hello>,
-    deadline: Instant,
-}
-
-/// The owner's part in one call.
+/// What one call of `try_accept` works with.
 struct Accepting<'a> {
     listener: &'a Fifo,
     requests: &'a mut Requests,
@@ -71,13 +58,13 @@ impl Acceptor {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes every handshake a step further; gives the first that is complete.
+    /// Takes every handshake one step further. Returns the first channel that is complete.
     pub(crate) fn try_accept(
         &self,
         name: &Name,
         settings: &Settings,
         attempt: &Attempt,
-    ) -> Result<(PipeSender, PipeReceiver, Peer)> {
+    ) -> Result<PipeChannel> {
         let State { requests, postponed, half_open } = &mut *self.state();
         let ours = settings.owner_hello(&attempt.hello);
         half_open.try_accept(&mut Accepting {
@@ -105,7 +92,7 @@ impl Acceptor {
 
 impl Listening for Accepting<'_> {
     type Handshake = OwnerHandshake;
-    type Channel = (PipeSender, PipeReceiver, Peer);
+    type Channel = PipeChannel;
     type Listener = Fifo;
 
     fn listener(&self) -> &Fifo {
@@ -116,27 +103,30 @@ impl Listening for Accepting<'_> {
         let connection_id = match self.postponed.take() {
             Some(connection_id) => connection_id,
             None => match self.requests.next(self.listener)? {
-                Some(Heard::Request(connection_id)) => connection_id,
-                Some(Heard::Garbage) => {
-                    return Ok(Next::Rejected(strange(
+                Some(Line::Request(connection_id)) => connection_id,
+                Some(Line::Garbage) => {
+                    return Ok(Next::Rejected(corrupt(
                         "what was written into the FIFO is no request of ours",
                     )));
                 }
                 None => return Ok(Next::Nobody),
             },
         };
-        // A connector that sees some of its FIFOs opened and closed again takes its owner for dead.
+        // All or none: a connector that sees some of its FIFOs opened and closed again takes its
+        // owner for dead.
         let room = Reserve::new(DESCRIPTORS, set).map(drop);
-        match room.and_then(|()| OwnerHandshake::join(self.settings, self.name, &connection_id)) {
+        let joined =
+            room.and_then(|()| OwnerHandshake::join(self.settings, self.name, &connection_id));
+        match joined {
             Ok(handshake) => Ok(Next::Begun(handshake)),
-            // It gave up before we looked: no offence.
+            // The connector gave up before, which is no fault.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Next::Left),
             Err(error) if is_shortage(&error) => {
                 *self.postponed = Some(connection_id);
                 Err(error)
             }
             Err(error) => {
-                Ok(Next::Rejected(strange(&format!("its FIFOs cannot be opened: {error}"))))
+                Ok(Next::Rejected(corrupt(&format!("its FIFOs cannot be opened: {error}"))))
             }
         }
     }
@@ -153,17 +143,17 @@ impl Listening for Accepting<'_> {
         let step = handshake.step()?;
         if let Some(theirs) = &handshake.hello {
             self.ours.check(theirs)?;
-            handshake.prepare(self.settings)?;
+            handshake.resize(self.settings)?;
         }
         Ok(step)
     }
 
-    /// Makes a channel of a handshake, and welcomes it.
+    /// Makes the channel, and sends the welcome as its first bytes.
     fn admit(
         &mut self,
         handshake: OwnerHandshake,
         _set: &Set,
-    ) -> Admission<OwnerHandshake, (PipeSender, PipeReceiver, Peer)> {
+    ) -> Admission<OwnerHandshake, PipeChannel> {
         let OwnerHandshake { connection, hello, .. } = handshake;
         let welcome = Reply::Welcome(self.ours.clone()).encode();
         let made = welcome.and_then(|welcome| {
@@ -180,83 +170,6 @@ impl Listening for Accepting<'_> {
     }
 }
 
-impl Handshake for OwnerHandshake {
-    type Wire = Fifo;
-
-    fn wire(&self) -> &Fifo {
-        self.connection.incoming()
-    }
-
-    fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
-    fn late(&self) -> Error {
-        Error::new(Operation::Accept, ErrorKind::TimedOut)
-            .because("the connector did not finish its handshake within 1 s")
-    }
-
-    fn tell(&self, error: &Error) {
-        if let Ok(reply) = Reply::reject(error).encode() {
-            let _ = self.connection.outgoing().write(&reply);
-        }
-    }
-
-    fn has_spoken(&self) -> bool {
-        !self.said.is_empty()
-    }
-}
-
-impl OwnerHandshake {
-    fn join(settings: &Settings, name: &Name, connection_id: &str) -> io::Result<Self> {
-        let connection = Connection::join(&settings.dir, name, connection_id)?;
-        let deadline = Instant::now() + HANDSHAKE;
-        Ok(Self { connection, said: Vec::new(), hello: None, deadline })
-    }
-
-    /// Goes as far as what has arrived allows. Reads nothing beyond the hello: what follows is the channel's.
-    fn step(&mut self) -> Result<Step> {
-        loop {
-            let mut bytes = [0; 512];
-            let missing = Reply::missing(&self.said).min(bytes.len());
-            let room = bytes.get_mut(..missing).unwrap_or_default();
-            match self.connection.incoming().read(room) {
-                Ok(0) if self.said.is_empty() => return Ok(Step::Left),
-                Ok(0) => {
-                    return Err(Error::new(Operation::Accept, ErrorKind::PeerGone)
-                        .because("the connector left in the middle of its handshake"));
-                }
-                Ok(got) => self.said.extend_from_slice(room.get(..got).unwrap_or_default()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Waits),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => {
-                    return Err(Error::io(Operation::Accept, "reading a handshake", error));
-                }
-            }
-            if let Some((hello, _)) = Hello::decode(&self.said)? {
-                self.hello = Some(hello);
-                return Ok(Step::Complete);
-            }
-        }
-    }
-
-    /// Gives the connection the size that the owner's address says.
-    fn prepare(&self, settings: &Settings) -> Result<()> {
-        let Some(capacity) = settings.resized() else { return Ok(()) };
-        self.connection.resize(capacity).map_err(|error| {
-            let kind = if error.kind() == io::ErrorKind::PermissionDenied {
-                ErrorKind::OutOfMemory
-            } else {
-                ErrorKind::of_io(&error)
-            };
-            Error::new(Operation::Accept, kind).because(format!(
-                "the system gives this user no FIFO of {capacity} bytes now ({error}); close some, ask for less \
-                 capacity, or raise /proc/sys/fs/pipe-user-pages-soft"
-            ))
-        })
-    }
-}
-
-fn strange(why: &str) -> Error {
+fn corrupt(why: &str) -> Error {
     Error::new(Operation::Accept, ErrorKind::Corrupt).because(why)
 }

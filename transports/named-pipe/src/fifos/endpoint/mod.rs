@@ -1,7 +1,8 @@
-//! A handle of a name: the owner's with its listener, or an opener's.
+//! A handle of a name: the owner's with its listening FIFO, or an opener's.
 
 mod accept;
 mod connect;
+mod owner_handshake;
 
 use std::ffi::CStr;
 
@@ -11,11 +12,14 @@ use anyipc_core::{
 };
 use anyipc_os::{NameLock, check_generation, generation, show_lpsz};
 
-use crate::fifos::connection::{PipeReceiver, PipeSender};
 use crate::fifos::files::{self, NAMING};
+use crate::fifos::halves::{PipeReceiver, PipeSender};
 use crate::fifos::inventory;
 use crate::fifos::settings::Settings;
 pub(crate) use accept::Acceptor;
+
+/// A channel: its halves and its peer.
+type PipeChannel = (PipeSender, PipeReceiver, Peer);
 
 /// A handle of a named pipe's name.
 #[derive(Debug)]
@@ -23,7 +27,8 @@ pub struct PipeEndpoint {
     name: Name,
     settings: Settings,
     /// The owner's.
-    owns: Option<(Acceptor, NameLock)>,
+    owned: Option<(Acceptor, NameLock)>,
+    /// The fork generation of the process that made the handle.
     generation: u32,
 }
 
@@ -34,24 +39,24 @@ impl PipeEndpoint {
         acceptor: Acceptor,
         name_lock: NameLock,
     ) -> Self {
-        Self { name, settings, owns: Some((acceptor, name_lock)), generation: generation() }
+        Self { name, settings, owned: Some((acceptor, name_lock)), generation: generation() }
     }
 
     pub(crate) fn opener(name: Name, settings: Settings) -> Self {
-        Self { name, settings, owns: None, generation: generation() }
+        Self { name, settings, owned: None, generation: generation() }
     }
 
-    /// Gives everything up. `StatFailed` if the name was removed by force.
+    /// Gives the handle up. `StatFailed` if the name was removed by force.
     pub(crate) fn close(self) -> Result<()> {
         check_generation(self.generation, Operation::Close)?;
-        self.owns.as_ref().map_or(Ok(()), |(_, name_lock)| name_lock.check_close())
+        self.owned.as_ref().map_or(Ok(()), |(_, name_lock)| name_lock.check_close())
     }
 }
 
 impl Drop for PipeEndpoint {
     fn drop(&mut self) {
-        // If someone removed and remade the files underneath, they are not ours to remove.
-        if self.owns.as_ref().is_some_and(|(_, name_lock)| name_lock.holds()) {
+        // Files that were removed and created anew meanwhile belong to another owner.
+        if self.owned.as_ref().is_some_and(|(_, name_lock)| name_lock.holds()) {
             inventory::clear(&self.settings.dir, &self.name);
         }
     }
@@ -62,18 +67,18 @@ impl Endpoint for PipeEndpoint {
     type Receiver = PipeReceiver;
 
     fn role(&self) -> Role {
-        if self.owns.is_some() { Role::Owner } else { Role::Opener }
+        if self.owned.is_some() { Role::Owner } else { Role::Opener }
     }
 
-    fn try_connect(&self, attempt: &mut Attempt) -> Result<(PipeSender, PipeReceiver, Peer)> {
-        match &self.owns {
+    fn try_connect(&self, attempt: &mut Attempt) -> Result<PipeChannel> {
+        match &self.owned {
             Some((acceptor, name_lock)) => {
                 check_generation(self.generation, Operation::Accept)?;
-                let met = acceptor.try_accept(&self.name, &self.settings, attempt);
-                if met.as_ref().is_err_and(Error::is_would_block) {
+                let accepted = acceptor.try_accept(&self.name, &self.settings, attempt);
+                if accepted.as_ref().is_err_and(Error::is_would_block) {
                     name_lock.check(Operation::Accept)?;
                 }
-                met
+                accepted
             }
             None => {
                 check_generation(self.generation, Operation::Connect)?;
@@ -83,14 +88,14 @@ impl Endpoint for PipeEndpoint {
     }
 
     fn arm(&self, attempt: &mut Attempt, _waiter: Waiter<'_>) -> Result<Armed> {
-        match &self.owns {
+        match &self.owned {
             Some((acceptor, _)) => acceptor.arm(),
             None => connect::arm(attempt),
         }
     }
 
     fn source(&self, attempt: &Attempt) -> Result<Source> {
-        match &self.owns {
+        match &self.owned {
             Some((acceptor, _)) => Ok(acceptor.source()),
             None => connect::source(attempt),
         }
@@ -102,6 +107,6 @@ impl Endpoint for PipeEndpoint {
     }
 
     fn rejections(&self) -> Rejections {
-        self.owns.as_ref().map(|(acceptor, _)| acceptor.rejections()).unwrap_or_default()
+        self.owned.as_ref().map(|(acceptor, _)| acceptor.rejections()).unwrap_or_default()
     }
 }

@@ -1,4 +1,5 @@
-//! Linux: its buffers limit what is in flight, and streams are handed over by `SCM_RIGHTS`.
+//! Linux: the kernel's buffers limit what is in flight, and streams are handed over by
+//! `SCM_RIGHTS`.
 
 mod send_room;
 mod stream;
@@ -12,7 +13,7 @@ use std::os::fd::OwnedFd;
 use anyipc_os::Fd;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, accept_with, socket_with};
 
-/// What every socket is made with.
+/// The flags of every new socket.
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// A fresh stream socket.

@@ -1,6 +1,9 @@
-//! What the kernel has room for. It takes a part of a frame when a send buffer fills up in its midst, so nothing is sent
-//! that may not fit. How much memory is used says the kernel; between two questions the sender counts what it sends at
-//! the most that it can cost. Nobody else fills the buffer, so what is really free is never less than what is counted.
+//! The room in a send buffer of the kernel's. The kernel takes a part of a frame when the buffer
+//! fills up inside it, so nothing is sent that may not fit.
+//!
+//! The kernel tells how much memory is used. Between two such questions the sender counts each send
+//! at the most that it can cost. It is the only one that fills the buffer, so the real room is
+//! never less than what is counted.
 
 use std::io;
 
@@ -12,17 +15,17 @@ use crate::sys::unix::socket::SEND;
 use crate::wire::{BYE, MAX_ENCODED, MAX_FRAME};
 use anyipc_core::FRAME_HEADER;
 
-/// A local stream takes a longer frame apart into pieces of 32 KiB and the rest of a page.
+/// A local stream splits a longer frame into pieces of 32 KiB and the rest of a page.
 const PIECE: usize = 34 << 10;
-/// What a TCP segment costs more than its bytes: 832 in Linux 6.18, more in older ones.
+/// What a TCP segment costs beside its bytes, in bytes: 832 in Linux 6.18, more in older kernels.
 const SEGMENT: usize = 1280;
-/// TCP segments are taken to be no shorter than this, in bytes.
+/// The assumed length of the shortest TCP segment, in bytes.
 const SHORTEST: usize = 256;
 
 /// A sender's count of the room in a stream's send buffer, in bytes of the kernel's memory.
 #[derive(Debug)]
 pub(crate) struct SendRoom {
-    /// A lower bound of what is free. What a goodbye costs is not counted as free.
+    /// A lower bound of what is free, without what a goodbye costs.
     free: usize,
     kind: Kind,
     max_frame: usize,
@@ -33,29 +36,30 @@ enum Kind {
     Local {
         piece: usize,
         page: usize,
-        /// How much memory in use makes a sender wait. More than what the kernel calls writable.
+        /// The memory in use at which a sender waits. More than where the kernel stops to call the
+        /// socket writable.
         most: usize,
     },
     Tcp {
         segment: usize,
-        /// How many unsent bytes make the kernel say that there is no room.
+        /// The unsent bytes at which the kernel says that there is no room.
         unsent: usize,
     },
 }
 
 impl Kind {
-    /// What a send of so many bytes costs at most.
+    /// The most that a send of `len` bytes costs, in bytes of the kernel's memory.
     #[inline]
     fn cost(self, len: usize) -> usize {
         let (piece, more) = match self {
             Self::Local { piece, page, .. } => (piece, page),
             Self::Tcp { segment, .. } => (segment, SEGMENT),
         };
-        // Short ones lie in memory of the next power of two, beside the kernel's own record.
+        // Short sends take memory of the next power of two, beside the kernel's own record.
         len + (len / piece + 1) * more.min(len + 1024)
     }
 
-    /// What is free at least while the source is ready, of a buffer of this size.
+    /// What is free at least while the source is ready, in a buffer of this size.
     fn when_ready(self, limit: usize) -> usize {
         match self {
             Self::Local { .. } => limit - limit / 4,
@@ -63,7 +67,7 @@ impl Kind {
         }
     }
 
-    /// The size of a buffer in which that is enough for the longest frame and a goodbye.
+    /// The size of a buffer in which that suffices for the longest frame and a goodbye.
     fn needs(self) -> usize {
         let longest = self.cost(MAX_ENCODED) + self.cost(BYE.len());
         match self {
@@ -74,18 +78,18 @@ impl Kind {
 }
 
 impl SendRoom {
-    /// Of a local stream that is to have about so many bytes in flight.
+    /// The room of a local stream with about `asked` bytes in flight.
     pub(super) fn local(fd: &Fd, asked: usize) -> io::Result<Self> {
         let page = rustix::param::page_size();
         let usual = Kind::Local { piece: PIECE, page, most: 0 };
-        // The kernel doubles what it is told, and makes it less if it is over its limit.
+        // The kernel doubles the value that it is given, and lowers it to its own limit.
         sockopt::set_socket_send_buffer_size(fd, asked.max(usual.needs() / 2))?;
         let limit = sockopt::socket_send_buffer_size(fd)?;
         let (piece, most) = (PIECE.min(limit / 2 - 64), (2 * asked).max(limit / 4 + 1));
         Self::new(Kind::Local { piece, page, most }, limit)
     }
 
-    /// Of a TCP connection that stands and is to hold about so many bytes unsent.
+    /// The room of an established TCP connection that holds about `asked` bytes unsent.
     pub(super) fn tcp(fd: &Fd, asked: usize) -> io::Result<Self> {
         let segment = segment(fd)?.max(SHORTEST);
         let mut kind = Kind::Tcp { segment, unsent: 0 };
@@ -109,7 +113,8 @@ impl SendRoom {
                 return Err(io::Error::new(
                     io::ErrorKind::OutOfMemory,
                     format!(
-                        "the system grants a send buffer of {limit} bytes only; raise net.core.wmem_max"
+                        "the system grants a send buffer of {limit} bytes only; raise \
+                         net.core.wmem_max"
                     ),
                 ));
             }
@@ -121,7 +126,7 @@ impl SendRoom {
         self.max_frame
     }
 
-    /// Whether so many bytes have room as far as is known; counts them if so.
+    /// True if `len` bytes have room as far as is known. Then counts them.
     #[inline]
     pub(crate) fn suffices(&mut self, len: usize) -> bool {
         match self.free.checked_sub(self.kind.cost(len)) {
@@ -133,14 +138,14 @@ impl SendRoom {
         }
     }
 
-    /// As [`suffices`](Self::suffices), after asking the kernel. An error is what a send would give.
+    /// As [`suffices`](Self::suffices), after asking the kernel. Fails as a send would.
     #[cold]
     pub(crate) fn ask(&mut self, stream: &Stream, len: usize) -> io::Result<bool> {
         let fd = stream.fd();
         let memory = send_memory(fd)?;
         let free = match self.kind {
             Kind::Local { most, .. } => match most.checked_sub(memory.allocated + 1) {
-                // One frame more than that, as everywhere.
+                // The frame that reaches the limit may exceed it, as on every platform.
                 Some(left) => memory
                     .limit
                     .saturating_sub(memory.allocated)
@@ -148,7 +153,7 @@ impl SendRoom {
                 None => 0,
             },
             Kind::Tcp { unsent: most, .. } => {
-                // Short of memory, the kernel takes from a buffer that it has sized itself.
+                // When memory is short, the kernel shrinks a buffer that it has sized itself.
                 let needs =
                     self.kind.cost(FRAME_HEADER + self.max_frame) + self.kind.cost(BYE.len());
                 let limit =
@@ -160,19 +165,19 @@ impl SendRoom {
         if self.suffices(len) {
             return Ok(true);
         }
-        // Nothing is sent, but an end of the connection is told.
+        // A send of nothing: it fails if the connection has ended.
         send(fd, &[], SEND)?;
         Ok(false)
     }
 
-    /// The next send is to ask.
+    /// Makes the next send ask.
     pub(crate) fn is_used_up(&mut self) {
         self.free = 0;
     }
 }
 
-/// Makes a TCP connection's send buffer this large, and lets the kernel enlarge it further, where it can do that for one
-/// whose size was set. Gives what it is.
+/// Sets the send buffer of a TCP connection to this size, and lets the kernel raise it further,
+/// where it can do that for a buffer of a set size. Returns the resulting size.
 fn raise(fd: &Fd, limit: usize) -> io::Result<usize> {
     sockopt::set_socket_send_buffer_size(fd, limit / 2 + 1)?;
     let _ = unlock_send_buffer(fd);

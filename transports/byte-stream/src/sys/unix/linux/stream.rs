@@ -21,22 +21,24 @@ use super::{FLAGS, SendRoom};
 use crate::sys::Credentials;
 use crate::sys::unix::socket::{self, SEND};
 
-/// What a local stream may have in flight, unless the address says otherwise.
+/// The bytes that a local stream may have in flight, unless the address says otherwise.
 const BUFFER: usize = 104 << 10;
-/// How much more an enlarged buffer holds.
+/// By how many bytes a send buffer is raised.
 const MORE: usize = 104 << 10;
-/// What a TCP connection may hold unsent. Its buffer is the kernel's to size: a small fixed one makes small frames
-/// several times slower, and so does a lower limit.
+/// The bytes that a TCP connection may hold unsent, unless the address says otherwise. The kernel
+/// sizes its buffer: a small fixed one makes small frames several times slower, and so does a lower
+/// limit.
 const TCP_UNSENT: usize = 2 << 20;
-/// The smallest receive buffer that keeps TCP going: two of the loopback's segments.
+/// The smallest receive buffer with which TCP makes progress, in bytes: two segments of the
+/// loopback.
 const TCP_RECEIVE: usize = 128 << 10;
-/// How long the system's own sleep lasts, which is the quickest to end: one call, not three. As long as a slice of the
-/// callers' sleep.
+/// The receive timeout of the socket. A receive that blocks is one call, where polling takes three.
+/// As long as a slice of a caller's sleep.
 const SLEEP: Duration = Duration::from_millis(100);
-/// The largest buffer that is ever asked for.
+/// The largest buffer that is ever requested, in bytes.
 const MOST: usize = i32::MAX as usize / 4;
-/// More than the kernel lets any stream hold that was not received: who throws away so much has thrown away all that was
-/// there, however much more comes.
+/// More bytes than the kernel lets a stream hold unreceived: after discarding that many, everything
+/// that was there at first is discarded, however much more comes.
 const MOST_UNREAD: usize = 64 << 20;
 
 /// A non-blocking byte stream: a local socket or a TCP connection.
@@ -44,29 +46,31 @@ const MOST_UNREAD: usize = 64 << 20;
 pub struct Stream {
     fd: Fd,
     tcp: bool,
-    /// Descriptors may lie among the bytes. False once the kernel refuses them and everything older was received.
+    /// True if descriptors may be among the bytes. False once the kernel refuses them and
+    /// everything older was received. Relaxed: it publishes no other data.
     carries: AtomicBool,
 }
 
 impl Stream {
-    /// Whether [`has_begun`](Self::has_begun) can tell.
+    /// True if [`has_bytes`](Self::has_bytes) can tell.
     pub(crate) const PEEKS: bool = true;
-    /// Whether a local stream can hand over the end of another one.
+    /// True if a local stream can hand over the end of another one.
     pub(crate) const PASSES_STREAMS: bool = true;
-    /// Whether a TCP connection that carries both directions of a channel can end without a loss.
+    /// True if a TCP connection that carries both directions of a channel can end without a loss.
     pub(crate) const TCP_BOTH_WAYS: bool = true;
-    /// Whether a receive that fills less than its room has taken all there was, and more makes the source ready anew.
+    /// True if a receive that fills less than its buffer has taken everything, and the source then
+    /// becomes readable anew when more comes.
     pub(crate) const DRAINS: bool = true;
 
-    /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: nobody listens;
-    /// `WouldBlock`: its queue is full.
+    /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: no owner
+    /// listens; `WouldBlock`: its queue is full.
     pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
         let stream = Self::ready(socket::connect_local(dir, name)?);
         stream.carries.store(true, Relaxed);
         Ok(stream)
     }
 
-    /// Two ends of a local stream.
+    /// Both ends of a new local stream.
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
         let _quiet = Quiet::new();
         let (a, b) = socketpair(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
@@ -82,7 +86,7 @@ impl Stream {
         socket::connect_tcp(to, prepare_tcp).map(Self::over_tcp)
     }
 
-    /// Whether a TCP connection stands. A socket that met itself, where nobody listens, is refused.
+    /// True if the connection is established. `ConnectionRefused` if no owner listens at the port.
     pub fn connected(&self) -> io::Result<bool> {
         socket::connected(&self.fd)
     }
@@ -91,8 +95,8 @@ impl Stream {
         Self { fd, tcp: false, carries: AtomicBool::new(false) }
     }
 
-    /// From now on about this many bytes are in flight at most, in the direction that this end sends; 0 is the usual.
-    /// Never so few that a whole frame has no room, and of a local stream never more than `net.core.wmem_max`.
+    /// Limits the direction that this end sends to about `bytes` in flight; 0 is the default. Never
+    /// so few that a frame has no room; of a local stream never more than `net.core.wmem_max`.
     pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<SendRoom> {
         let asked = (bytes > 0).then(|| usize::try_from(bytes).unwrap_or(usize::MAX).min(MOST));
         if self.tcp {
@@ -102,8 +106,8 @@ impl Stream {
         }
     }
 
-    /// The receiving end's part of [`limit_sending`](Self::limit_sending). Local streams need none: what is in
-    /// flight counts as the sender's.
+    /// The receiving end's part of [`limit_sending`](Self::limit_sending). Local streams need none:
+    /// what is in flight counts as the sender's.
     pub(crate) fn limit_receiving(&self, bytes: u64) -> io::Result<()> {
         if bytes == 0 || !self.tcp {
             return Ok(());
@@ -121,7 +125,8 @@ impl Stream {
         Self { fd, tcp: true, carries: AtomicBool::new(false) }
     }
 
-    /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
+    /// The peer of a local stream, as the kernel says: the process that called `connect` or
+    /// `listen`.
     pub(crate) fn credentials(&self) -> io::Result<Credentials> {
         socket::credentials(&self.fd)
     }
@@ -148,9 +153,9 @@ impl Stream {
         Ok(sendmsg(&self.fd, &[IoSlice::new(bytes)], &mut control, SEND)?)
     }
 
-    /// Whether there is something to receive, which stays there. An error once the other side has
-    /// hung up and nothing is left.
-    pub(crate) fn has_begun(&self) -> io::Result<bool> {
+    /// True if there is something to receive; it stays there. An error once the other side has hung
+    /// up and nothing is left.
+    pub(crate) fn has_bytes(&self) -> io::Result<bool> {
         socket::has_bytes(&self.fd)
     }
 
@@ -162,8 +167,8 @@ impl Stream {
         Ok(recv(&self.fd, bytes, RecvFlags::DONTWAIT)?.0)
     }
 
-    /// The same, while descriptors may lie among the bytes. This thread would wait for one that closes slowly, so none is
-    /// left to the kernel.
+    /// The same, while descriptors may be among the bytes. They are taken out: left to the kernel,
+    /// one that closes slowly would block this thread.
     #[cold]
     fn recv_last(&self, bytes: &mut [u8]) -> io::Result<usize> {
         let got = recv_descriptors(&self.fd, bytes, &mut Vec::new(), RecvFlags::DONTWAIT);
@@ -173,20 +178,20 @@ impl Stream {
         got
     }
 
-    /// No descriptor is taken any more. Those that have come may lie in the stream; where the kernel cannot refuse them,
-    /// they may always do, and are not looked for.
+    /// Makes the kernel refuse further descriptors. Those that came before may be in the stream.
+    /// Where the kernel cannot refuse them they may always be, and are not looked for.
     fn refuse_descriptors(&self) {
         self.carries.store(take_descriptors(&self.fd, false), Relaxed);
     }
 
-    /// Prepares [`recv_within`](Self::recv_within). False: it cannot be had. Not for the end of a stream that was given
-    /// to us: the giver may hold it, too, and could change how long it sleeps.
+    /// Prepares [`recv_within`](Self::recv_within). False if it cannot block. Not for an end that a
+    /// peer handed over: the peer may still hold it and could change its timeout.
     pub(crate) fn sleeps(&self) -> bool {
         sockopt::set_socket_timeout(&self.fd, Timeout::Recv, Some(SLEEP)).is_ok()
             && rustix::io::ioctl_fionbio(&self.fd, false).is_ok()
     }
 
-    /// As [`recv`](Self::recv), but sleeps until there is something, for about so long at most.
+    /// As [`recv`](Self::recv), but blocks until there is something, for about `timeout` at most.
     pub(crate) fn recv_within(
         self: &Arc<Self>,
         bytes: &mut [u8],
@@ -208,9 +213,9 @@ impl Stream {
         let mut fds = Vec::new();
         let got = recv_descriptors(&self.fd, bytes, &mut fds, RecvFlags::DONTWAIT)?;
         if let Some(fd) = fds.pop() {
-            // Our calls never wait for it, whatever it is.
+            // It may be any kind of file: no call may block on it.
             rustix::io::ioctl_fionbio(&fd, true)?;
-            // It is the only one that has to come.
+            // No further descriptor is expected.
             let stream = Self::ready(fd);
             stream.refuse_descriptors();
             self.refuse_descriptors();
@@ -219,26 +224,29 @@ impl Stream {
         Ok(got)
     }
 
-    /// Whether a sender gets an error when the receiver has left and the other direction goes on.
+    /// True if a sender gets an error once the receiver has closed, while the other direction goes
+    /// on.
     pub(crate) fn tells_of_stop(&self) -> bool {
         !self.tcp
     }
 
-    /// Nothing more is sent here; the other direction goes on.
+    /// Ends the direction that this end sends. The other one goes on.
     pub(crate) fn end_sending(&self) {
         let _ = shutdown(&self.fd, Shutdown::Write);
     }
 
-    /// Nothing more is received here; the other direction goes on. What has come is thrown away, as the sender may be
-    /// asleep until there is room.
+    /// Ends the direction that this end receives. The other one goes on. What has come is
+    /// discarded, since the sender may sleep until there is room.
     pub(crate) fn end_receiving(&self) {
-        // Over TCP the sender would not hear of it, and be answered by a reset once the other direction has ended.
+        // Over TCP the sender would not learn of a shutdown, and would get a reset once the other
+        // direction has ended.
         if self.tcp || shutdown(&self.fd, Shutdown::Read).is_ok() {
             self.discard();
         }
     }
 
-    /// Both directions have ended. Nothing that comes now may reset a TCP connection, as that destroys what was sent.
+    /// Both directions have ended. Data that comes now must not reset a TCP connection, since a
+    /// reset destroys what was sent.
     pub(crate) fn part(&self) {
         if self.tcp && refuse_data(&self.fd).is_ok() {
             self.discard();
@@ -262,10 +270,10 @@ impl Stream {
         &self.fd
     }
 
-    /// Makes the send buffer larger, as far as the kernel grants it. It doubles what it is told, and
-    /// would make one smaller that it has itself sized beyond what it grants. Over TCP it may have
-    /// made the buffer smaller than what is queued.
-    pub(crate) fn enlarge(&self) {
+    /// Raises the send buffer, as far as the kernel grants it. The kernel doubles the value that it
+    /// is given, and would shrink a buffer that it has itself sized beyond what it grants. Over TCP
+    /// it may have made the buffer smaller than what is queued.
+    pub(crate) fn raise_send_buffer(&self) {
         let Ok(memory) = send_memory(&self.fd) else { return };
         if !self.tcp {
             let _ = sockopt::set_socket_send_buffer_size(&self.fd, memory.limit / 2 + MORE);
@@ -278,7 +286,7 @@ impl Stream {
         let _ = limit_unsent(&self.fd, usize::MAX);
     }
 
-    /// Which readiness of the source a sender waits for.
+    /// The readiness of the source that a sender waits for.
     pub(crate) fn send_interest(&self) -> Interest {
         Interest::Writable
     }
@@ -290,12 +298,13 @@ impl Stream {
 }
 
 impl Drop for Stream {
-    /// The kernel would close the descriptors that are still there, and this thread would wait for one that closes slowly.
+    /// Takes descriptors out that are still there: left to the kernel, one that closes slowly would
+    /// block this thread.
     fn drop(&mut self) {
         if !self.carries.load(Relaxed) || !self.fd.is_ours() {
             return;
         }
-        // Nothing more comes.
+        // So that nothing more comes.
         let _ = shutdown(&self.fd, Shutdown::Both);
         self.discard();
     }

@@ -1,5 +1,6 @@
-//! macOS: a local socket's buffer says nothing of what is in flight, and a socket that is on its way to another process
-//! may not be closed here. So a sender counts what it has on its way, and the way back comes with a token.
+//! macOS: the buffer of a local socket does not tell what is in flight, and a socket that is on its
+//! way to another process must not be closed here. So a sender counts what is on its way, and the
+//! second stream comes with a join token.
 
 mod stream;
 
@@ -22,7 +23,7 @@ pub(super) fn fresh(family: AddressFamily) -> io::Result<OwnedFd> {
 /// The next connector's socket.
 pub(super) fn accept(listener: &Fd) -> io::Result<OwnedFd> {
     let socket = rustix::net::accept(listener)?;
-    // One that is gone already cannot be set up.
+    // Setting options fails for a connector that is gone already.
     prepare(&socket).map_err(|_| io::Error::from(rustix::io::Errno::CONNABORTED))?;
     Ok(socket)
 }

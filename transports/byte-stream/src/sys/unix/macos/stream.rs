@@ -15,12 +15,12 @@ use crate::sys::flow::{Duplex, Flow};
 use crate::sys::unix::socket::{self, SEND};
 use crate::sys::{Credentials, SendRoom};
 
-/// A TCP connection's send buffer, unless the address says otherwise.
+/// The send buffer of a TCP connection in bytes, unless the address says otherwise.
 const TCP_BUFFER: usize = 256 << 10;
-/// The smallest receive buffer.
+/// The smallest receive buffer, in bytes.
 const TCP_RECEIVE: usize = 128 << 10;
 
-/// An enlarged send buffer's size.
+/// The size of a raised send buffer, in bytes.
 const LAST: usize = 2 * credit::BUFFER;
 
 /// A non-blocking byte stream: a local socket or a TCP connection.
@@ -34,23 +34,24 @@ pub struct Stream {
 enum Kind {
     Local(Flow),
     Tcp {
-        /// The send buffer's size, when it is not enlarged.
+        /// The size of the send buffer when it is not raised, in bytes.
         buffer: usize,
     },
 }
 
 impl Stream {
-    /// Whether [`has_begun`](Self::has_begun) can tell.
+    /// True if [`has_bytes`](Self::has_bytes) can tell.
     pub(crate) const PEEKS: bool = true;
-    /// Whether a local stream can hand over the end of another one.
+    /// True if a local stream can hand over the end of another one.
     pub(crate) const PASSES_STREAMS: bool = false;
-    /// Whether a TCP connection that carries both directions of a channel can end without a loss.
+    /// True if a TCP connection that carries both directions of a channel can end without a loss.
     pub(crate) const TCP_BOTH_WAYS: bool = false;
-    /// Whether a receive that fills less than its room has taken all there was, and more makes the source ready anew.
+    /// True if a receive that fills less than its buffer has taken everything, and the source then
+    /// becomes readable anew when more comes.
     pub(crate) const DRAINS: bool = true;
 
-    /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: nobody listens, or its queue is
-    /// full.
+    /// Connects to the local listener at a name. `NotFound` or `ConnectionRefused`: no owner
+    /// listens, or its queue is full.
     pub(crate) fn local(dir: &Dir, name: &str) -> io::Result<Self> {
         socket::connect_local(dir, name).map(Self::ready)
     }
@@ -65,7 +66,7 @@ impl Stream {
         socket::connect_tcp(to, prepare_tcp).map(Self::over_tcp)
     }
 
-    /// Whether a connection stands. A socket that met itself, where nobody listens, is refused.
+    /// True if the connection is established. `ConnectionRefused` if no owner listens at the port.
     pub fn connected(&self) -> io::Result<bool> {
         match self.kind {
             Kind::Local(_) => Ok(true),
@@ -86,7 +87,8 @@ impl Stream {
         Self { fd, kind: Kind::Tcp { buffer: TCP_BUFFER } }
     }
 
-    /// From now on frames are sent. About this many bytes are in flight at most; 0 is the usual.
+    /// Ends the handshake: from now on frames are sent, with about `bytes` in flight at most; 0 is
+    /// the default.
     pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<SendRoom> {
         match &mut self.kind {
             Kind::Local(flow) => {
@@ -120,7 +122,8 @@ impl Stream {
         }
     }
 
-    /// Who the kernel says is on the other side of a local stream: who called `connect` or `listen`.
+    /// The peer of a local stream, as the kernel says: the process that called `connect` or
+    /// `listen`.
     pub(crate) fn credentials(&self) -> io::Result<Credentials> {
         socket::credentials(&self.fd)
     }
@@ -143,9 +146,9 @@ impl Stream {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Whether there is something to receive, which stays there. An error once the other side has
-    /// hung up and nothing is left.
-    pub(crate) fn has_begun(&self) -> io::Result<bool> {
+    /// True if there is something to receive; it stays there. An error once the other side has hung
+    /// up and nothing is left.
+    pub(crate) fn has_bytes(&self) -> io::Result<bool> {
         socket::has_bytes(&self.fd)
     }
 
@@ -157,12 +160,12 @@ impl Stream {
         }
     }
 
-    /// Whether [`recv_within`](Self::recv_within) sleeps.
+    /// True if [`recv_within`](Self::recv_within) blocks.
     pub(crate) fn sleeps(&self) -> bool {
         false
     }
 
-    /// As [`recv`](Self::recv): it does not sleep.
+    /// As [`recv`](Self::recv): it does not block.
     pub(crate) fn recv_within(&self, bytes: &mut [u8], _timeout: Duration) -> io::Result<usize> {
         self.recv(bytes)
     }
@@ -176,23 +179,23 @@ impl Stream {
         self.recv(bytes)
     }
 
-    /// Of no interest, as no stream carries both directions of a channel.
+    /// Not used: no stream carries both directions of a channel.
     pub(crate) fn tells_of_stop(&self) -> bool {
         true
     }
 
-    /// Nothing more is sent here. A local stream's receiver goes on telling what it takes.
+    /// Ends the direction that this end sends. The receiver of a local stream still returns credit.
     pub(crate) fn end_sending(&self) {
         let _ = shutdown(&self.fd, Shutdown::Write);
     }
 
-    /// Nothing, as no stream carries both directions of a channel.
+    /// Does nothing: no stream carries both directions of a channel.
     pub(crate) fn end_receiving(&self) {}
 
-    /// Nothing, as no stream carries both directions of a channel.
+    /// Does nothing: no stream carries both directions of a channel.
     pub(crate) fn part(&self) {}
 
-    /// Whether a send would do more than block.
+    /// True if a send would do more than block.
     pub(crate) fn writable(&self) -> bool {
         match &self.kind {
             Kind::Local(flow) => flow.writable(&self.fd),
@@ -200,12 +203,13 @@ impl Stream {
         }
     }
 
-    /// Makes room for the rest of a frame that was taken in part, or for what is sent last: much of it, as the kernel
-    /// counts more than bytes, and many small frames may have filled the buffer.
-    pub(crate) fn enlarge(&self) {
+    /// Makes room for the rest of a frame that was taken in part, or for what is sent last. Much
+    /// room, since the kernel counts more than bytes, and many small frames may have filled the
+    /// buffer.
+    pub(crate) fn raise_send_buffer(&self) {
         let bytes = match &self.kind {
             Kind::Local(flow) => {
-                flow.enlarge();
+                flow.raise_limit();
                 LAST
             }
             Kind::Tcp { buffer } => LAST.max(2 * buffer),
@@ -213,14 +217,15 @@ impl Stream {
         let _ = sockopt::set_socket_send_buffer_size(&self.fd, bytes);
     }
 
-    /// Takes back what [`enlarge`](Self::enlarge) did.
-    pub(crate) fn shrink(&self) {
+    /// Undoes [`raise_send_buffer`](Self::raise_send_buffer).
+    pub(crate) fn reset_send_buffer(&self) {
         if let Kind::Tcp { buffer } = self.kind {
             let _ = sockopt::set_socket_send_buffer_size(&self.fd, buffer);
         }
     }
 
-    /// Which readiness of the source a sender waits for: a word of the receiver's, or the kernel's.
+    /// The readiness of the source that a sender waits for: for credit of the receiver, or for room
+    /// in the kernel.
     pub(crate) fn send_interest(&self) -> Interest {
         match self.kind {
             Kind::Local(_) => Interest::Readable,
@@ -234,7 +239,7 @@ impl Stream {
     }
 }
 
-/// A socket whose peer is gone takes no options any more: the next call tells of that.
+/// Ignores that a socket takes no options once its peer is gone: the next call reports it.
 fn unless_gone(done: Result<(), Errno>) -> io::Result<()> {
     match done {
         Err(Errno::INVAL) => Ok(()),
