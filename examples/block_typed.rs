@@ -1,7 +1,7 @@
 //! cargo run --example block_typed
 //!
-//! A value of any serde type in a named block: two processes replace it as a whole, and no reader ever sees
-//! half of one. Beside it, a counter that both increment.
+//! A value of any serde type in a named block: two processes replace it as a whole, and no reader
+//! sees half of a value. Beside it, a counter that both increment.
 
 use std::error::Error;
 use std::process::Command;

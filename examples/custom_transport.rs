@@ -1,8 +1,8 @@
 //! cargo run --example custom_transport
 //!
-//! A transport of one's own, from public interfaces only: `queue://` carries frames through the standard
-//! library's channels. It polls and shakes no hands, to stay short; `anyipc-in-process` is the smallest
-//! complete one, and `anyipc-conformance` tells what a complete one does.
+//! A transport of your own, with public interfaces only: `queue://` carries frames through the
+//! standard library's channels. To stay short, it polls and has no handshake.
+//! `anyipc-in-process` is the smallest complete transport; `anyipc-conformance` checks one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error as StdError;
@@ -32,14 +32,14 @@ const PAUSE: Duration = Duration::from_micros(100);
 type Frame = (Flags, Vec<u8>);
 type Halves = (Sending, Receiving);
 
-/// What stands behind a name: who has connected and was not accepted yet.
+/// What a name stands for: the connectors that the owner has not accepted yet.
 #[derive(Debug)]
-struct Door {
+struct Rendezvous {
     depth: usize,
     waiting: Mutex<VecDeque<Halves>>,
 }
 
-static DOORS: Mutex<BTreeMap<Name, Weak<Door>>> = Mutex::new(BTreeMap::new());
+static NAMES: Mutex<BTreeMap<Name, Weak<Rendezvous>>> = Mutex::new(BTreeMap::new());
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -64,19 +64,19 @@ impl Transport for Queue {
     }
 
     fn create(&self, name: &Name, options: &Options) -> Result<Handle> {
-        let mut doors = lock(&DOORS);
-        if doors.get(name).is_some_and(|door| door.strong_count() > 0) {
+        let mut names = lock(&NAMES);
+        if names.get(name).is_some_and(|rendezvous| rendezvous.strong_count() > 0) {
             return Err(Error::new(Operation::Create, ErrorKind::Exists));
         }
         let depth = options.number(DEPTH).unwrap_or(8).clamp(1, 1024) as usize;
-        let door = Arc::new(Door { depth, waiting: Mutex::default() });
-        doors.insert(name.clone(), Arc::downgrade(&door));
-        Ok(Handle::Owner(door))
+        let rendezvous = Arc::new(Rendezvous { depth, waiting: Mutex::default() });
+        names.insert(name.clone(), Arc::downgrade(&rendezvous));
+        Ok(Handle::Owner(rendezvous))
     }
 
     fn open(&self, name: &Name, _options: &Options) -> Result<Handle> {
-        match lock(&DOORS).get(name).filter(|door| door.strong_count() > 0) {
-            Some(door) => Ok(Handle::Opener(door.clone())),
+        match lock(&NAMES).get(name).filter(|rendezvous| rendezvous.strong_count() > 0) {
+            Some(rendezvous) => Ok(Handle::Opener(rendezvous.clone())),
             None => Err(Error::new(Operation::Open, ErrorKind::NotFound)),
         }
     }
@@ -92,8 +92,8 @@ impl Transport for Queue {
 
 #[derive(Debug)]
 enum Handle {
-    Owner(Arc<Door>),
-    Opener(Weak<Door>),
+    Owner(Arc<Rendezvous>),
+    Opener(Weak<Rendezvous>),
 }
 
 impl Endpoint for Handle {
@@ -109,16 +109,16 @@ impl Endpoint for Handle {
 
     fn try_connect(&self, _attempt: &mut Attempt) -> Result<(Sending, Receiving, Peer)> {
         let (sender, receiver) = match self {
-            Self::Owner(door) => lock(&door.waiting)
+            Self::Owner(rendezvous) => lock(&rendezvous.waiting)
                 .pop_front()
                 .ok_or_else(|| Error::new(Operation::Accept, ErrorKind::WouldBlock))?,
-            Self::Opener(door) => {
-                let door = door
+            Self::Opener(rendezvous) => {
+                let rendezvous = rendezvous
                     .upgrade()
                     .ok_or_else(|| Error::new(Operation::Connect, ErrorKind::NoOwner))?;
                 let ((out, theirs), (back, ours)) =
-                    (sync_channel(door.depth), sync_channel(door.depth));
-                lock(&door.waiting).push_back((Sending(back), Receiving(theirs)));
+                    (sync_channel(rendezvous.depth), sync_channel(rendezvous.depth));
+                lock(&rendezvous.waiting).push_back((Sending(back), Receiving(theirs)));
                 (Sending(out), Receiving(ours))
             }
         };
@@ -189,7 +189,7 @@ fn main() -> std::result::Result<(), Box<dyn StdError>> {
     let owner = registry.create("queue://example?depth=2")?;
     thread::scope(|scope| {
         scope.spawn(|| -> Result<()> {
-            // Longer than a frame and than both queues: the facade takes it apart and waits for room.
+            // Longer than a frame and than both queues: the facade splits it and waits for room.
             registry.connect("queue://example")?.send(&vec![42; 100_000])
         });
         let message = owner.accept()?.recv()?;

@@ -1,7 +1,8 @@
 //! cargo run --example one_program --features config
 //!
-//! The same program over every transport: only the address differs, and it comes from the environment. Try
-//! `ANYIPC_ERRORS_URL=tcp://127.0.0.1:4711` in front of the command, or `local://errors`, `pipe://errors`, …
+//! The same program over every transport: only the address differs, and it comes from the
+//! environment. Try `ANYIPC_ERRORS_URL=tcp://127.0.0.1:4711` in front of the command, or
+//! `local://errors`, `pipe://errors`, …
 
 use std::error::Error;
 use std::process::{Command, ExitCode};
@@ -46,7 +47,7 @@ fn compile(mut channel: Channel) -> anyipc::Result<()> {
     channel.close()
 }
 
-/// Shows whatever comes until the compiler leaves.
+/// Prints messages until the compiler leaves.
 fn edit(mut channel: Channel) -> anyipc::Result<()> {
     loop {
         match channel.recv() {

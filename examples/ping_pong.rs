@@ -1,7 +1,7 @@
 //! cargo run --release --example ping_pong
 //!
-//! Round trips between two processes, timed. Give an address to try another transport or another way to
-//! wait: `cargo run --release --example ping_pong 'shm://example.ping_pong?wait=block'`.
+//! Round trips between two processes, timed. Give an address to try another transport or another
+//! way to wait: `cargo run --release --example ping_pong 'shm://example.ping_pong?wait=block'`.
 
 use std::error::Error;
 use std::process::Command;

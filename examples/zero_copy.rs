@@ -1,8 +1,8 @@
 //! cargo run --release --example zero_copy
 //!
-//! Frames written where the other process reads them: `send_with` fills the ring in place, and `recv_with`
-//! shows it in place, because the address trusts a peer of the same user. Without `trust=same-user` both
-//! closures get private memory, which the other process cannot change while they use it.
+//! Frames written where the other process reads them: `send_with` fills the ring in place, and
+//! `recv_with` shows it in place, because the address trusts a peer of the same user. Without
+//! `trust=same-user` both closures get private memory, which the other process cannot change.
 
 use std::error::Error;
 use std::process::Command;
@@ -45,7 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     assert_eq!(frames, FRAMES);
     let rate = (FRAMES * FRAME as u64) as f64 / seconds / f64::from(1 << 30);
     println!(
-        "{frames} frames of {FRAME} bytes in {seconds:.2} s: {rate:.1} GiB/s, each byte written and checked once"
+        "{frames} frames of {FRAME} bytes in {seconds:.2} s: {rate:.1} GiB/s, \
+         each byte written and checked once"
     );
     camera.wait()?;
     Ok(())

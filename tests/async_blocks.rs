@@ -1,4 +1,4 @@
-//! No async call blocks its thread, whatever the other side does or does not do.
+//! No async call blocks its thread when the other side does nothing.
 #![cfg(all(target_os = "linux", feature = "in-process", feature = "socket", feature = "tokio"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
@@ -30,7 +30,7 @@ const SHORT: Duration = Duration::from_millis(50);
 struct Longest {
     /// The longest time for which it held it, and another task had no turn.
     held: Duration,
-    /// The most processor time of a poll: what it holds its thread for on an idle machine, if it only works.
+    /// The most processor time of one poll: how long it holds its thread on an idle machine.
     worked: Duration,
 }
 
@@ -114,7 +114,7 @@ fn connecting_to_an_owner_that_does_not_accept() {
     });
 }
 
-/// A port whose queue of connections is full answers nothing.
+/// A port with a full queue of connections: it answers nothing.
 fn full_port() -> (TcpListener, Vec<TcpStream>, String) {
     let listener = rustix::net::socket(
         rustix::net::AddressFamily::INET,

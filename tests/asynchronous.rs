@@ -23,7 +23,7 @@ fn run(future: impl Future<Output = ()>) {
         .block_on(future);
 }
 
-/// Runs a test's future in a runtime of one thread: whoever blocks it, hangs it.
+/// Runs a test's future in a runtime of one thread: a blocking call hangs every task.
 fn run_alone(future: impl Future<Output = ()>) {
     alone().block_on(future);
 }
@@ -129,7 +129,7 @@ fn both_halves_wait_at_once() {
     });
 }
 
-/// Where both halves share a source, what wakes one of them must neither wake nor pass over the other.
+/// Both halves may share a source: an event for one of them must wake that one, and only that one.
 #[test]
 fn one_half_waits_for_room_and_the_other_for_a_message() {
     each("room", |url| {
@@ -209,8 +209,8 @@ fn the_end_wakes_a_task() {
     });
 }
 
-/// The transport within the process, whose receivers wait for a source that never becomes ready: as if all
-/// who were to wake them had been killed just before.
+/// The in-process transport with receivers that wait for a source that never becomes ready, as if
+/// the peer had been killed just before each wake-up.
 #[cfg(unix)]
 mod lost {
     use std::ffi::CStr;
@@ -337,7 +337,7 @@ async fn now_or_never<T>(future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// However a receiver mixes its calls, and whatever of them it drops, it sleeps through nothing.
+/// A receiver that mixes its calls and drops some of them misses no message.
 #[test]
 fn a_receiver_that_changes_its_mind_misses_nothing() {
     const MESSAGES: u32 = 3000;
@@ -364,7 +364,7 @@ fn a_receiver_that_changes_its_mind_misses_nothing() {
                     });
                     let mut buffer = Vec::new();
                     for i in 0..MESSAGES {
-                        // At times it gives up at once, at times it only looks, at times it waits in vain first.
+                        // It gives up at once, only looks, or first waits in vain.
                         let early = match i % 5 {
                             0 => now_or_never(from_a.recv_into(&mut buffer)).await,
                             1 => Some(from_a.try_recv_into(&mut buffer)).filter(|got| got.is_ok()),

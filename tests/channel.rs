@@ -305,7 +305,7 @@ fn peers_know_each_other() {
     each("peer", |url| {
         let (_owner, a, b) =
             pair_with(&format!("{url}?max_message=1MiB"), &format!("{url}?max_message=2MiB"));
-        // A port, for example, does not tell who is behind it.
+        // Over TCP, for example, the peer's process is unknown.
         let told =
             !can(url, Capabilities::CROSS_PROCESS) || can(url, Capabilities::PEER_CREDENTIALS);
         assert_eq!(a.peer().pid, told.then(std::process::id));

@@ -1,5 +1,5 @@
-//! What the codecs do to types with serde's attributes: bounded, and the same value or an error where the
-//! documentation says so.
+//! What the codecs do with serde's attributes: bounded work, and the same value or an error where
+//! the documentation says so.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
@@ -136,7 +136,12 @@ proptest! {
 
     /// Text that is nearly right reaches further into the types than random bytes.
     #[test]
-    fn damaged_json_is_an_error_or_a_value(value in everything(), cut: prop::sample::Index, byte: u8, swap: bool) {
+    fn damaged_json_is_an_error_or_a_value(
+        value in everything(),
+        cut: prop::sample::Index,
+        byte: u8,
+        swap: bool,
+    ) {
         let mut bytes = vec![];
         CodecId::Json.encode(&value, &mut bytes).unwrap();
         let at = cut.index(bytes.len());

@@ -1,4 +1,5 @@
-//! Memory that one large message made is given back after some short ones, and descriptors after the end.
+//! Memory that one large message took is given back after some short ones, and descriptors at the
+//! end of a channel.
 #![cfg(all(feature = "in-process", feature = "postcard"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 

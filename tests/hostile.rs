@@ -262,7 +262,7 @@ fn a_peer_that_breaks_the_rules_is_found_out() {
 }
 
 #[test]
-fn endless_fragments_hold_nobody() {
+fn endless_fragments_hold_no_call() {
     watched("endless fragments", || {
         let (_, mut fragments) = channel(&[], &[(MORE, b"x")]);
         assert_eq!(fragments.recv().unwrap_err().kind(), ErrorKind::Corrupt);

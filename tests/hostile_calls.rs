@@ -1,6 +1,6 @@
-//! Every call does bounded work beside a peer that speaks the handshake properly and then floods, stalls and
-//! scribbles, from a process of its own. Measures the longest call of each kind: its time, and the processor
-//! time of its thread, which tells work from a busy machine.
+//! Every call does bounded work beside a peer that completes the handshake and then floods, stalls
+//! and scribbles, from a process of its own. Measures the longest call of each kind: its time, and
+//! its thread's processor time, which tells work from a busy machine.
 #![cfg(all(target_os = "linux", feature = "shared-memory"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
@@ -30,7 +30,7 @@ use support::watchdog::watchdog;
 const SCENE: Duration = Duration::from_millis(400);
 /// What a timed call is given.
 const TIMEOUT: Duration = Duration::from_millis(10);
-/// What a call may take beyond what it is given: of the processor, and on the clock of a busy machine.
+/// How far a call may exceed its timeout: in processor time, and on the clock of a busy machine.
 const WORK: Duration = Duration::from_millis(50);
 const LATE: Duration = Duration::from_secs(5);
 
@@ -150,7 +150,7 @@ fn streams() -> Vec<OwnedFd> {
     found
 }
 
-/// Writes whatever it is given, past all protocols.
+/// Writes these bytes to the socket, without any protocol.
 fn raw(until: Instant, mut bytes: impl FnMut(u64) -> Vec<u8>) {
     let streams = streams();
     let mut turn = 0;
@@ -191,7 +191,7 @@ fn descriptors(until: Instant) {
     }
 }
 
-/// A connection whose other end, open until this process ends, takes nothing.
+/// A connection that stays open until this process ends; its other end reads nothing.
 fn lingering(listener: &TcpListener) -> TcpStream {
     let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     std::mem::forget(listener.accept().unwrap());
@@ -239,8 +239,9 @@ fn words_over(mapped: &Mapped, len: u64, random: &mut Random) {
     mapped.write_all_at(&words, random.below(len / 4096) * 4096).unwrap();
 }
 
-/// Records of the ring's format, of these kinds, on each line of an array. There are as many lines as
-/// positions that headers tell apart: the owner finds one on every line, and then on every line again.
+/// Records in the ring's format, of these kinds, on each line of an array. There are as many lines
+/// as positions that headers can tell apart: the owner finds a record on every line, again and
+/// again.
 fn records(mapped: &Mapped, len: u64, array: u64, mut kind: impl FnMut() -> u64) {
     const LINE: usize = 64;
     let header = |line: u64, kind: u64| (kind << 40 | line << 48).to_le_bytes();
@@ -275,7 +276,8 @@ impl Longest {
         let mut faults = Vec::new();
         for (what, (count, longest, most)) in &self.0 {
             let line = format!(
-                "{scene:<32} {what:<26} {count:>7} calls, longest {longest:>9.1?}, {most:>9.1?} work"
+                "{scene:<32} {what:<26} {count:>7} calls, \
+                 longest {longest:>9.1?}, {most:>9.1?} work"
             );
             println!("{line}");
             let given = if what.contains("10 ms") { TIMEOUT } else { Duration::ZERO };
@@ -405,13 +407,13 @@ fn suffers(scheme: &str, manners: &[&[&str]]) {
             ("inbox", "opener", inbox),
             ("opener", "owner", opener),
         ];
-        for (who, role, scene) in scenes {
+        for (side, role, scene) in scenes {
             let url = schemes::url(scheme, "calls") + &format!("?capacity={capacity}");
             let mut hostile = spawn_here(&format!("hostile {url} {manner} {role}"));
             hostile.expect("ready");
             let mut longest = Longest::default();
             scene(&url, &mut longest);
-            faults.extend(longest.report(&format!("{scheme} {manner} {who}")));
+            faults.extend(longest.report(&format!("{scheme} {manner} {side}")));
             hostile.kill_with(&url);
         }
     }
@@ -429,7 +431,7 @@ fn message_queues() {
     suffers("mq", &[MANNERS, &[SCRIBBLE, DESCRIPTORS]]);
 }
 
-/// A queue whose memory another one that has it open scribbles over.
+/// Another process that has the queue open scribbles over its memory.
 #[cfg(feature = "message-queue")]
 #[test]
 fn a_queue() {

@@ -81,20 +81,19 @@ fn events_tell_the_whole_story() {
         });
         let Event::Connected(id) = inbox.next_event().unwrap() else { panic!("connected first") };
         assert_eq!(inbox.peers().collect::<Vec<_>>(), [id]);
-        // A port, for example, does not tell who is behind it.
+        // Over TCP, for example, the peer's process is unknown.
         let told =
             !can(url, Capabilities::CROSS_PROCESS) || can(url, Capabilities::PEER_CREDENTIALS);
         assert_eq!(inbox.peer(id).unwrap().pid, told.then(std::process::id));
-        assert!(
-            matches!(inbox.next_event().unwrap(), Event::Message(from, m) if from == id && m == b"question")
-        );
+        assert!(matches!(inbox.next_event().unwrap(),
+                Event::Message(from, m) if from == id && m == b"question"));
         inbox.send(id, b"answer").unwrap();
-        assert!(
-            matches!(inbox.next_event().unwrap(), Event::Message(from, m) if from == id && m == pattern(1 << 20, 3))
-        );
+        assert!(matches!(inbox.next_event().unwrap(),
+                Event::Message(from, m) if from == id && m == pattern(1 << 20, 3)));
         let event = inbox.next_event_timeout(Duration::from_secs(2)).unwrap();
         assert!(
-            matches!(&event, Event::Disconnected(from, why) if *from == id && why.kind() == ErrorKind::Closed),
+            matches!(&event, Event::Disconnected(from, why)
+                if *from == id && why.kind() == ErrorKind::Closed),
             "{event:?}"
         );
         client.join().unwrap();
@@ -124,10 +123,10 @@ fn a_loud_peer_does_not_drown_a_quiet_one() {
     });
 }
 
-/// Each message is there when it is asked for, and the door is looked at only now and then.
+/// Messages are always waiting, so the inbox looks at its listener only now and then.
 #[test]
-fn a_loud_peer_keeps_nobody_outside() {
-    each("door", |url| {
+fn a_loud_peer_keeps_no_connector_outside() {
+    each("listener", |url| {
         let mut inbox = inbox(url);
         let connect = |url: &str| {
             let url = url.to_owned();
@@ -217,7 +216,7 @@ fn what_a_peer_breaks_is_its_own() {
 }
 
 #[test]
-fn a_crowd_at_the_door_starves_nobody() {
+fn a_crowd_of_connectors_starves_no_peer() {
     each("crowd", |url| {
         let mut inbox = inbox(url);
         let stop = Arc::new(AtomicBool::new(false));
@@ -268,7 +267,7 @@ fn a_crowd_at_the_door_starves_nobody() {
     });
 }
 
-/// The transport within the process, whose owners cannot accept from a moment on.
+/// The in-process transport with owners that accept one channel and then fail.
 #[derive(Debug)]
 struct Stuck;
 
@@ -326,7 +325,7 @@ impl Endpoint for StuckEndpoint {
     }
     fn arm(&self, attempt: &mut Attempt, waiter: Waiter<'_>) -> Result<Armed> {
         let armed = self.inner.arm(attempt, waiter)?;
-        // Someone stands at the door all the time.
+        // A connector waits all the time.
         Ok(if self.accepted.load(Ordering::Relaxed) > 0 { Armed::Ready } else { armed })
     }
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
@@ -337,7 +336,7 @@ impl Endpoint for StuckEndpoint {
 #[test]
 fn an_owner_that_cannot_accept_serves_its_peers() {
     watched("stuck", || {
-        let url = url("stuck", "door");
+        let url = url("stuck", "accept");
         let registry = Registry::empty().with(Stuck);
         let mut inbox = Inbox::new(registry.create(&url).unwrap()).unwrap();
         let client = thread::spawn(move || {
@@ -398,7 +397,7 @@ fn a_panic_in_the_closure_silences_nobody() {
         assert_eq!(
             (again, &message[..]),
             (id, &[2][..]),
-            "the one whose closure panicked is used up"
+            "the message of the panicking closure is used up"
         );
         inbox.send(id, b"done").unwrap();
         assert_eq!(client.join().unwrap(), b"done");

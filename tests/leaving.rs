@@ -1,5 +1,5 @@
-//! A waiter that has left its wait takes no wake-up from another one, and what waits in another thread than before is
-//! woken there.
+//! A waiter that has left its wait takes no wake-up from another one. A half that changes threads
+//! is woken in its new thread.
 #![cfg(all(
     target_os = "linux",
     feature = "in-process",
@@ -19,19 +19,21 @@ use support::schemes::{self, url};
 use support::watchdog::watched;
 use tokio::time::timeout;
 
-/// Longer than a wake-up takes on a busy machine, shorter than the 100 ms after which every sleeper looks again.
+/// Longer than a wake-up takes on a busy machine, shorter than the 100 ms after which every sleeper
+/// looks again.
 const LATE: Duration = Duration::from_millis(50);
 const SHORT: Duration = Duration::from_millis(2);
 const ROUNDS: usize = 20;
 
-/// A wait that looks again by itself is some 70 ms late. A wake-up that is swallowed is so each second time, as waiters are
-/// woken in turn; a busy machine now and then.
+/// A wait that lost its wake-up looks again some 70 ms late. Waiters are woken in turn, so a
+/// swallowed wake-up delays every second wait; a busy machine delays one now and then.
 fn assert_woken(what: &str, took: Vec<Duration>) {
     let late = took.iter().filter(|took| **took > LATE).count();
     assert!(late <= took.len() / 4, "{what}: {took:?}");
 }
 
-/// Runs `wait` in a thread, and `event` when that sleeps, most likely. How long after the event it ended.
+/// Runs `wait` in a thread, and `event` when that most likely sleeps. How long after the event the
+/// wait ended.
 fn woken_after(wait: impl FnOnce() + Send + 'static, event: impl FnOnce()) -> Duration {
     let waits = thread::spawn(move || {
         wait();
@@ -48,7 +50,7 @@ fn others_are_woken(what: &'static str, leave: impl Fn(Queue) -> Box<dyn Send> +
     watched(what, move || {
         let owner = anyipc::create(format!("{}?wait=block", url("mq", "leaving"))).unwrap();
         let took = (0..ROUNDS).map(|_| {
-            // The second one has the seat behind the first.
+            // The second handle has the participant slot behind the first.
             let (first, mut second, mut out) =
                 (owner.queue().unwrap(), owner.queue().unwrap(), owner.queue().unwrap());
             let left = leave(first);

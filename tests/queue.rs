@@ -21,7 +21,7 @@ fn queue(tag: &str, query: &str) -> (Endpoint, Queue) {
 }
 
 #[test]
-fn messages_come_by_priority_whoever_waits_how() {
+fn messages_come_by_priority_in_every_way_to_wait() {
     watched("priorities", || {
         for wait in ["adaptive", "spin", "block"] {
             let (owner, mut queue) =

@@ -1,4 +1,4 @@
-//! Files that go away under living owners, as session managers and cleaners remove them: the owner is told.
+//! Session managers and cleaners remove files under living owners: the owner is told.
 #![cfg(all(target_os = "linux", feature = "shared-memory", feature = "message-queue"))]
 #![cfg(all(feature = "named-pipe", feature = "posix-queue", feature = "socket"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
@@ -22,7 +22,8 @@ fn place() -> PathBuf {
     base.join(format!("anyipc-{}", rustix::process::geteuid().as_raw()))
 }
 
-/// Removes the files of a name that end like this, and tells how many. Names of up to 24 characters are part of them.
+/// Removes the files of a name with this ending, and counts them. File names contain names of up to
+/// 24 characters.
 fn remove(name: &str, end: &str) -> usize {
     let files = std::fs::read_dir(place()).unwrap().map(|entry| entry.unwrap().path());
     let ours = files.filter(|file| {
@@ -54,7 +55,7 @@ fn is_told(error: &Error, url: &str) {
 
 fn accept_fails(owner: &Endpoint, url: &str) {
     is_told(&owner.accept_timeout(SOON).unwrap_err(), url);
-    // And again, for those who did not listen.
+    // Each later call says so, too.
     is_told(&owner.accept_timeout(SOON).unwrap_err(), url);
 }
 
@@ -83,7 +84,7 @@ fn a_waiting_owner_is_told() {
 
 #[test]
 fn what_leads_to_the_owner_counts_as_its_name() {
-    each("door", |url, name| {
+    each("listener", |url, name| {
         let owner = anyipc::create(url).unwrap();
         assert_eq!(remove(name, ".sock") + remove(name, ".fifo"), 1);
         accept_fails(&owner, url);
@@ -160,7 +161,7 @@ fn a_value_is_not_stored_where_nobody_finds_it() {
         // From now on always.
         assert_eq!(block.store_bytes(b"three").unwrap_err().kind(), ErrorKind::Removed);
         assert_eq!(block.load_bytes().unwrap().unwrap(), b"two");
-        // The owner's door is there, but its block is not.
+        // The owner's listener is there, but its block is not.
         assert_eq!(owner.accept_timeout(SOON).unwrap_err().kind(), ErrorKind::Removed);
     });
 }

@@ -54,7 +54,8 @@ fn a_channel_outlives_the_runtime_that_it_waited_in() {
     });
 }
 
-/// Each half may wait in a runtime of its own, and in another one later, while the other half still waits.
+/// Each half may wait in a runtime of its own, and later in another one, while the other half still
+/// waits.
 #[test]
 fn halves_wait_in_different_runtimes() {
     let short = Duration::from_millis(20);

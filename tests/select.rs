@@ -106,21 +106,21 @@ fn what_was_found_is_kept_for_every_way_to_receive() {
 }
 
 #[test]
-fn doors_and_ends_are_heard() {
-    watched("doors", || {
+fn acceptors_and_ends_are_found() {
+    watched("acceptors", || {
         let owners: Vec<Endpoint> =
-            addresses("doors").iter().map(|url| anyipc::create(url).unwrap()).collect();
-        let mut doors: Vec<Acceptor<'_>> =
+            addresses("acceptors").iter().map(|url| anyipc::create(url).unwrap()).collect();
+        let mut acceptors: Vec<Acceptor<'_>> =
             owners.iter().map(|owner| owner.acceptor().unwrap()).collect();
         let mut select = Select::new().unwrap();
-        for index in 0..doors.len() {
+        for index in 0..acceptors.len() {
             let address = owners[index].address().clone();
             let connecting = thread::spawn(move || anyipc::connect(address).unwrap());
-            assert_eq!(select.wait(&mut members(&mut doors)).unwrap(), index);
-            let mut channel = doors[index].try_accept().unwrap();
-            // A door and a channel in one wait; the end of the channel is news.
+            assert_eq!(select.wait(&mut members(&mut acceptors)).unwrap(), index);
+            let mut channel = acceptors[index].try_accept().unwrap();
+            // An acceptor and a channel in one wait: the end of the channel is an event.
             drop(connecting.join().unwrap());
-            assert_eq!(select.wait(&mut [&mut doors[index], &mut channel]).unwrap(), 1);
+            assert_eq!(select.wait(&mut [&mut acceptors[index], &mut channel]).unwrap(), 1);
             assert_eq!(channel.try_recv().unwrap_err().kind(), ErrorKind::Closed);
         }
     });
@@ -158,7 +158,7 @@ fn an_inbox_is_a_member_too() {
 }
 
 #[test]
-fn nobody_is_starved_by_a_noisy_one() {
+fn a_noisy_member_starves_no_other() {
     watched("fairness", || {
         let (mut ours, mut theirs) = channels("noisy");
         let mut select = Select::new().unwrap();
@@ -183,11 +183,11 @@ fn a_wait_has_a_timeout_and_costs_nothing() {
     watched("idle", || {
         let (mut ours, _theirs) = channels("idle");
         let owners: Vec<Endpoint> =
-            addresses("idle.doors").iter().map(|url| anyipc::create(url).unwrap()).collect();
-        let mut doors: Vec<Acceptor<'_>> =
+            addresses("idle.acceptors").iter().map(|url| anyipc::create(url).unwrap()).collect();
+        let mut acceptors: Vec<Acceptor<'_>> =
             owners.iter().map(|owner| owner.acceptor().unwrap()).collect();
         let mut all = members(&mut ours);
-        all.extend(members(&mut doors));
+        all.extend(members(&mut acceptors));
         let mut select = Select::new().unwrap();
         let start = Instant::now();
         assert_eq!(select.wait_timeout(&mut all, SHORT).unwrap_err().kind(), ErrorKind::TimedOut);

@@ -1,4 +1,5 @@
-//! A select that cannot wait for a member says so. A test of its own, since it uses up the process's descriptors.
+//! A select that cannot wait for a member returns an error. In a file of its own, because it uses
+//! up the process's descriptors.
 #![cfg(all(target_os = "linux", feature = "message-queue"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 

@@ -20,7 +20,8 @@ extern "C" fn count(_: libc::c_int) {
     SIGNALS.fetch_add(1, Relaxed);
 }
 
-/// Runs the calls in a thread that gets a signal about every 200 µs, and no restart of what that interrupts.
+/// Runs the calls in a thread that gets a signal about every 200 µs; interrupted system calls are
+/// not restarted.
 fn in_a_storm(calls: impl FnOnce() + Send) {
     // SAFETY: the handler touches an atomic and nothing else; the structure is all zero but for it.
     let handled = unsafe {

@@ -1,4 +1,5 @@
-//! A queue whose lock a stopped process holds: waits end in time, other members of a select and other tasks go on.
+//! A stopped process holds the lock of a queue: waits end in time, other members of a select and
+//! other tasks go on.
 #![cfg(all(target_os = "linux", feature = "message-queue", feature = "in-process"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
@@ -20,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_millis(50);
 /// Far more than the timeout, far less than a call that waits for the lock each time it looks.
 const IN_TIME: Duration = Duration::from_secs(1);
 
-/// A queue with a message, a handle of it, and one that holds a lock and does nothing until it is dropped.
+/// A queue with a message, a handle of it, and a handle that holds this lock until it is dropped.
 fn stuck(tag: &str, lock: u64) -> (Endpoint, Queue, Queue) {
     let name = format!("s.{tag}.{lock}.{}", std::process::id());
     let owner = anyipc::create(format!("mq://{name}")).unwrap();
@@ -69,14 +70,14 @@ fn timed_calls_end_in_time() {
 fn a_select_finds_its_other_members() {
     each("sel", |_owner, mut queue, holder, receivers| {
         let name = format!("inproc://stuck.{}.{receivers}", std::process::id());
-        let door = anyipc::create(&name).unwrap();
+        let owner = anyipc::create(&name).unwrap();
         let far = std::thread::spawn(move || anyipc::connect(&name).unwrap());
-        let mut near = door.accept().unwrap();
+        let mut near = owner.accept().unwrap();
         let mut far = far.join().unwrap();
         let mut select = Select::new().unwrap();
         let start = Instant::now();
         if receivers {
-            // There is a message, but nobody can take it.
+            // There is a message, but the lock is held.
             assert!(select.try_wait(&mut [&mut queue, &mut near]).unwrap_err().is_would_block());
             let waited = select.wait_timeout(&mut [&mut queue, &mut near], TIMEOUT);
             assert_eq!(waited.unwrap_err().kind(), ErrorKind::TimedOut);

@@ -151,9 +151,9 @@ fn tries(_words: &[&str]) {
             }
         };
         check("create", anyipc::create(&url).err(), SmCode::CreateFail);
-        // The size only matters to who makes a block of that size.
+        // The size matters only to a call that makes a block of that size.
         if kind != ErrorKind::OutOfMemory {
-            // A text has its own size: any other is refused, whatever it is.
+            // A text has its own size: any other is refused.
             if word != "at least 1 byte" {
                 check("alloc_lpsz", anyipc::alloc_lpsz(&url, "text").err(), SmCode::CreateFail);
             }

@@ -126,7 +126,7 @@ fn a_warm_channel_allocates_nothing() {
             for len in [64, 4096] {
                 for (send_in_place, read_in_place) in [(false, false), (true, true)] {
                     let way = Way { len, send_in_place, read_in_place };
-                    // A fixed capacity: growing is one allocation or two, and a warm ring has grown.
+                    // A fixed capacity: a resize allocates once or twice.
                     let url = format!(
                         "{}?wait={wait}&trust={trust}&capacity=64KiB",
                         url(scheme, "alloc")

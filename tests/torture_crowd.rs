@@ -1,4 +1,5 @@
-//! Many at once, over each transport: eight processes send ten thousand paths each, fifty clients ask at once.
+//! Many at once, over each transport: eight processes send ten thousand paths each, fifty clients
+//! ask at once.
 #![cfg(all(target_os = "linux", feature = "shared-memory"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
@@ -49,14 +50,14 @@ fn eight_senders_are_all_heard_whole_and_in_order() {
         let start = Instant::now();
         let mut senders: Vec<_> =
             (0..SENDERS).map(|number| spawn_here(&format!("sender {url} {number}"))).collect();
-        // Who each peer is shows with its first message; how many came of it.
-        let (mut who, mut ended) = (HashMap::new(), 0);
+        // For each peer its sender, known by the first message, and the number of its messages.
+        let (mut peers, mut ended) = (HashMap::new(), 0);
         while ended < SENDERS {
             match inbox.next_event().unwrap() {
                 Event::Connected(_) => {}
                 Event::Message(id, message) => {
                     let text = String::from_utf8(message).unwrap();
-                    let (sender, count) = who.entry(id).or_insert_with(|| {
+                    let (sender, count) = peers.entry(id).or_insert_with(|| {
                         (
                             (0..SENDERS)
                                 .find(|number| text == path(*number, 0))
@@ -75,7 +76,7 @@ fn eight_senders_are_all_heard_whole_and_in_order() {
         }
         let took = start.elapsed();
         senders.iter_mut().for_each(|sender| sender.finish());
-        let mut heard: Vec<_> = who.into_values().collect();
+        let mut heard: Vec<_> = peers.into_values().collect();
         heard.sort_unstable();
         assert_eq!(
             heard,

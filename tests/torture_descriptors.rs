@@ -1,5 +1,5 @@
-//! Owners that have hardly any descriptors: those inside are served, others wait and get in when someone
-//! leaves, and waiting costs next to nothing.
+//! Owners with hardly any descriptors: connected clients are served, others wait until one leaves,
+//! and waiting costs next to nothing.
 #![cfg(all(target_os = "linux", feature = "shared-memory", feature = "socket"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
@@ -66,7 +66,7 @@ fn hoard(words: &[&str]) {
     answer(inbox);
 }
 
-/// `squeezed URL`: connects with no free descriptor, with one, and so on, and says what comes of it.
+/// `squeezed URL`: connects with no free descriptor, with one, and so on, and says how it ended.
 fn squeezed(words: &[&str]) {
     end_with_parent();
     let taken = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64 - 1;
@@ -101,7 +101,8 @@ fn an_opener_without_descriptors_is_told_so() {
     }
 }
 
-/// How long a process has run or wanted to: also on a loaded machine, a busy one does so all the time.
+/// How long a process has run or was ready to run: a busy one is so all the time, also on a loaded
+/// machine.
 fn wanted(process: &Process) -> Duration {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", process.pid())).unwrap();
     let stats = tasks
@@ -166,7 +167,7 @@ fn a_connector_of_an_owner_without_descriptors_waits_and_costs_nothing() {
 
 /// Without the key they can do nothing but hold places.
 #[test]
-fn strangers_that_hold_connections_do_not_keep_an_owner_busy() {
+fn silent_connections_do_not_keep_an_owner_busy() {
     let _watchdog = watchdog("descriptors", Duration::from_secs(120));
     let mut owner = spawn_here(&format!("echo {} 1024", url("tcp", "")));
     let address = owner.hear();
@@ -175,7 +176,7 @@ fn strangers_that_hold_connections_do_not_keep_an_owner_busy() {
     // Before their time is over.
     let (before, start) = (wanted(&owner), Instant::now());
     thread::sleep(Duration::from_millis(700));
-    assert_idle(wanted(&owner) - before, start.elapsed(), "400 strangers");
+    assert_idle(wanted(&owner) - before, start.elapsed(), "400 silent connections");
     drop(held);
     let (done, finished) = channel();
     let url = format!("{address}?{PATIENCE}");

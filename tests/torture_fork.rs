@@ -1,5 +1,5 @@
-//! A fork in the middle of everything: the child holds nothing and is told so, the parent notices nothing, and
-//! the parent's death is news although the child lives on.
+//! A fork while everything is in use: the child holds nothing, and its calls say so; the parent
+//! is not disturbed; the parent's death is noticed although the child lives on.
 #![cfg(all(target_os = "linux", feature = "shared-memory"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
@@ -32,10 +32,11 @@ fn child() {
     serve(&[("holder", holder), ("streamer", streamer)]);
 }
 
-/// Forks; the child runs `play` and ends without any clean-up, the parent drops it. The child's process id.
+/// Forks; the child runs `play` and ends without any clean-up, the parent drops `play`. Returns the
+/// child's process id.
 fn forked(play: impl FnOnce()) -> i32 {
-    // SAFETY: the child uses nothing that another thread could have held at this moment but the allocator,
-    // which the C library keeps usable, and ends by `_exit`.
+    // SAFETY: of what another thread could have held at this moment, the child uses the allocator
+    // only, which the C library keeps usable; and it ends by `_exit`.
     match unsafe { fork() } {
         -1 => panic!("no fork: {}", std::io::Error::last_os_error()),
         0 => {
@@ -232,7 +233,7 @@ fn holder(words: &[&str]) {
             match manner.as_str() {
                 "exit" => {}
                 "drop" => {
-                    // Dropping everything, and closing, disturbs nobody.
+                    // Dropping and closing everything disturbs neither the parent nor its peers.
                     // SAFETY: the child never returns, so nothing is used or dropped twice.
                     let Held { opener, asking, owner, answering, inbox, text, .. } =
                         unsafe { std::ptr::read(&held) };
@@ -267,7 +268,7 @@ fn holder(words: &[&str]) {
 
 // --- The other side, in the test's process.
 
-/// The end of a connection: whose, why, when.
+/// The end of a connection: the peer's process, the reason, the time.
 type End = (Option<u32>, ErrorKind, Instant);
 
 /// An owner that answers everybody with his own words, until dropped.
@@ -298,7 +299,7 @@ impl Echo {
         Self { stop, ends, thread: Some(thread) }
     }
 
-    /// When connections of a process ended because it was dead. All others must have been closed by it.
+    /// When connections of a process ended by its death. It must have closed all others itself.
     #[track_caller]
     fn deaths_of(&self, pid: u32) -> Vec<Instant> {
         let ends = self.ends.lock().unwrap();

@@ -1,5 +1,5 @@
-//! Clients of an owner's socket that speak garbage, stop in the middle, stay silent or come by the thousand:
-//! the owner counts them and goes on, and the honest are served.
+//! Clients of an owner's socket send garbage, stop in the middle, stay silent or come by the
+//! thousand: the owner counts them and goes on serving honest clients.
 #![cfg(all(target_os = "linux", feature = "shared-memory"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
@@ -25,7 +25,7 @@ use support::resources::{channel_mappings, descriptors};
 use support::schemes::unique;
 use support::watchdog::{eventually, watchdog};
 
-/// The promise to an honest client while nobody is in its way.
+/// The promise to an honest client without others in its way.
 const SOON: Duration = Duration::from_secs(1);
 
 /// Where an owner listens.
@@ -236,7 +236,7 @@ fn not_quite(owner: &Owner) {
             owner.last()
         );
     }
-    // Descriptors that nobody asked for: the kernel refuses them (since Linux 6.16), or the owner does.
+    // Unexpected descriptors: the kernel refuses them (since Linux 6.16), or the owner does.
     let before = owner.count();
     let stream = owner.raw();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
@@ -253,7 +253,7 @@ fn not_quite(owner: &Owner) {
     owner.serves_within(SOON);
 }
 
-/// Who does not finish has a second, and stands in nobody's way.
+/// An unfinished handshake ends after a second, and delays no other client.
 fn slow(owner: &Owner) {
     owner.rejects(20, "slow ones", || {
         let start = Instant::now();

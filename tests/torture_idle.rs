@@ -1,4 +1,4 @@
-//! Who waits does next to nothing.
+//! A wait costs next to no processor time.
 #![cfg(all(target_os = "linux", feature = "shared-memory"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
@@ -97,19 +97,20 @@ fn task(words: &[&str]) {
     let _ = words;
 }
 
-/// `select URL,URL,… _`: a channel and a door of each, and of a transport within the process, in one wait.
+/// `select URL,URL,… _`: a channel and an acceptor of each, and an in-process channel, in one wait.
 fn select(words: &[&str]) {
     end_with_parent();
     let owners: Vec<_> = words[0].split(',').map(|url| anyipc::create(url).unwrap()).collect();
     say("ready");
     let mut channels: Vec<_> = owners.iter().map(|owner| owner.accept().unwrap()).collect();
-    let mut doors: Vec<_> = owners.iter().map(|owner| owner.acceptor().unwrap()).collect();
+    let mut acceptors: Vec<_> = owners.iter().map(|owner| owner.acceptor().unwrap()).collect();
     #[cfg(feature = "in-process")]
     let (_inside, inside, _here) = pair("inproc://idle.select");
     #[cfg(feature = "in-process")]
     channels.push(inside);
     let channels = channels.iter_mut().map(|channel| channel as &mut dyn Selectable);
-    let mut all: Vec<_> = channels.chain(doors.iter_mut().map(|door| door as _)).collect();
+    let mut all: Vec<_> =
+        channels.chain(acceptors.iter_mut().map(|acceptor| acceptor as _)).collect();
     let mut select = Select::new().unwrap();
     measure(|| assert_eq!(kind(select.wait_timeout(&mut all, NAP)), ErrorKind::TimedOut));
 }
@@ -162,7 +163,7 @@ impl Pair {
 }
 
 #[test]
-fn whoever_waits_uses_less_than_a_hundredth_of_a_core() {
+fn a_wait_uses_less_than_a_hundredth_of_a_core() {
     let _watchdog = watchdog("the sleepers", Duration::from_secs(60));
     let place = Scratch::new("idle");
     let mut pairs = Vec::new();

@@ -1,10 +1,11 @@
-//! A peer is killed at random instants: the survivor is told within a second, has received everything that
-//! was sent with `Ok`, and nothing is left behind. Both sides send in every way there is: waiting, trying, for a
-//! time, several at once, and with futures that are dropped.
+//! A peer is killed at random instants: the survivor is told within a second, has received
+//! everything that was sent with `Ok`, and nothing is left behind. Both sides send in every way:
+//! waiting, trying, with a timeout, several at once, and with futures that are dropped. A transport
+//! that promises no delivery after a death must still report it.
 //!
-//! `ANYIPC_TORTURE_KILLS` says how many are killed per transport (150; the promise was tried with 500),
-//! `ANYIPC_TORTURE_SCHEME` takes one transport only, `ANYIPC_TORTURE_SEED` repeats a run. By hand:
-//! `ANYIPC_TORTURE_KILLS=500 cargo test --release --all-features --test torture_kill -- --nocapture`. A transport that promises no delivery after a death must still report it.
+//! `ANYIPC_TORTURE_KILLS` is the number of kills per transport (150; the promise was tried at 500),
+//! `ANYIPC_TORTURE_SCHEME` chooses one transport, `ANYIPC_TORTURE_SEED` repeats a run. By hand:
+//! `ANYIPC_TORTURE_KILLS=500 cargo torture`.
 #![cfg(all(target_os = "linux", feature = "shared-memory"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
@@ -61,7 +62,8 @@ fn kill_over(scheme: &'static str, seed: u64) {
         slowest.get((slowest.len() * part / 100).saturating_sub(1)).copied().unwrap_or(0)
     };
     eprintln!(
-        "{scheme}: {} kills in {:?}; until the last call of a survivor said so: median {} ms, 99% {} ms, worst {} ms",
+        "{scheme}: {} kills in {:?}; until the last call of a survivor said so: \
+         median {} ms, 99% {} ms, worst {} ms",
         slowest.len(),
         start.elapsed(),
         at(50),

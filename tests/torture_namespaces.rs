@@ -14,7 +14,7 @@ use support::schemes::{self, can, url};
 use support::watchdog::watchdog;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// A PID namespace of its own, whose processes die with the wrapper.
+/// A PID namespace of its own; its processes die with the wrapper.
 const PROCESSES: &[&str] = &["unshare", "--pid", "--fork", "--kill-child"];
 
 #[test]
@@ -64,8 +64,8 @@ fn may(wrapper: &[&str]) -> bool {
     may
 }
 
-/// Owner and opener in such places (nothing: here) meet, over every scheme; each is told the other's user, and no
-/// process if it is not in its namespace; and the owner's death shows.
+/// Owner and opener in such namespaces (empty: this one) meet, over every scheme. Each is told the
+/// other's user, and its process if that is in its own namespace. The owner's death is noticed.
 fn meet(tag: &str, owner_in: &[&str], opener_in: &[&str], tells: [bool; 2]) {
     let _watchdog = watchdog(tag, Duration::from_secs(120));
     let uid = rustix::process::geteuid().as_raw();
@@ -94,7 +94,7 @@ fn meet(tag: &str, owner_in: &[&str], opener_in: &[&str], tells: [bool; 2]) {
 #[test]
 fn owner_and_opener_meet_from_two_pid_namespaces() {
     if may(PROCESSES) {
-        // Whoever is in the outer namespace sees the processes of the inner one.
+        // The outer namespace sees the processes of the inner one.
         meet("inner-opener", &[], PROCESSES, [false, true]);
         meet("inner-owner", PROCESSES, &[], [true, false]);
         meet("beside", PROCESSES, PROCESSES, [false, false]);

@@ -1,4 +1,4 @@
-//! One owner and many clients, in processes of their own: owners that die and are followed by others, many
+//! One owner and many clients, in processes of their own: a new owner after a dead one, many
 //! senders at once, many clients at once.
 #![cfg(all(target_os = "linux", feature = "shared-memory"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
@@ -68,7 +68,7 @@ fn echo_forever(owner: Endpoint) -> ! {
     let mut inbox = Inbox::new(owner).unwrap();
     loop {
         let (from, message) = inbox.recv().unwrap();
-        // Who asked may be gone by now.
+        // The client may be gone by now.
         let _ = inbox.send(from, &message);
     }
 }
@@ -112,7 +112,7 @@ fn a_killed_owner_is_followed_at_once_and_its_clients_connect_again() {
         let killed = Instant::now();
         owner.kill();
         owner.wait();
-        // Of two who want to follow, one does.
+        // Of two that want the name, one gets it.
         spare.say(&format!("create {url}"));
         next.say(&format!("create {url}"));
         let (a, b) = (spare.hear(), next.hear());
@@ -147,7 +147,7 @@ fn a_killed_owner_is_followed_at_once_and_its_clients_connect_again() {
 }
 
 #[test]
-fn a_killed_owner_of_a_block_is_followed_by_who_adopts_it() {
+fn a_killed_owner_of_a_block_is_followed_by_an_adopter() {
     let _watchdog = watchdog("adopting", Duration::from_secs(60));
     let place = Scratch::new("adopt");
     let url = "shm://adopted?size=100";

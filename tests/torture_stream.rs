@@ -1,11 +1,13 @@
-//! Very many messages through one channel between two processes: none lost, doubled, torn or out of order,
-//! and the memory of both sides stays flat.
+//! Very many messages through one channel between two processes: none lost, doubled, torn or out of
+//! order, and the memory of both sides stays flat.
 //!
-//! `ANYIPC_TORTURE_MESSAGES` says how many (2 million). By hand, for the promise and for the system calls:
+//! `ANYIPC_TORTURE_MESSAGES` is their number (2 million). By hand, for the promise and for the
+//! system calls:
 //!
 //! ```sh
-//! ANYIPC_TORTURE_MESSAGES=100_000_000 cargo test --release --test torture_stream -- --nocapture one_channel
-//! ANYIPC_TORTURE_MESSAGES=20_000_000 strace -c -f -- target/release/deps/torture_stream-<hash> one_channel
+//! export ANYIPC_TORTURE_MESSAGES=100_000_000
+//! cargo test --release --test torture_stream -- --nocapture one_channel
+//! strace -c -f -- target/release/deps/torture_stream-<hash> one_channel
 //! ```
 #![cfg(all(target_os = "linux", feature = "shared-memory"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
@@ -111,7 +113,8 @@ fn run(scheme: &str, options: &str, longest: usize, count: u64) {
     let mut source = spawn(place.path(), &format!("source {arguments}"));
     let (sent, received) = (source.hear_within(limit), sink.hear_within(limit));
     eprintln!(
-        "{scheme}: {count} messages of 8 to {longest} bytes, {options:?}:\n  sent:     {sent}\n  received: {received}"
+        "{scheme}: {count} messages of 8 to {longest} bytes, {options:?}:\n  \
+         sent:     {sent}\n  received: {received}"
     );
     source.finish();
     sink.finish();

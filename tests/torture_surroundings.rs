@@ -1,4 +1,4 @@
-//! What the system around may do to us: no `/proc`, limits of a process, a full file system, a stopped sweeper.
+//! Unfriendly surroundings: no `/proc`, limits of a process, a full file system, a stopped sweeper.
 #![cfg(all(target_os = "linux", feature = "shared-memory", feature = "message-queue"))]
 #![cfg(all(feature = "named-pipe", feature = "socket"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
@@ -82,7 +82,8 @@ fn make(words: &[&str]) {
 
 // --- No `/proc`.
 
-/// A wrapper for processes in a mount namespace of their own, in which this is mounted. `None` if this user may not.
+/// A wrapper for processes in a mount namespace of their own with this mounted. `None` if this user
+/// is not allowed to make one.
 fn mounted(mount: &str) -> Option<Vec<String>> {
     let wrapper = |how: &str| {
         let script = format!("{mount} && exec \"$@\"");
@@ -130,7 +131,8 @@ fn without_proc_both_sides_meet() {
     }
 }
 
-/// A socket's path has 107 bytes: where it does not fit, and there is no `/proc` to make it short, the error says so.
+/// A socket's path has at most 107 bytes. A longer one is shortened through `/proc`; without it the
+/// error says so.
 #[test]
 fn without_proc_a_long_path_is_an_error_at_once() {
     let _watchdog = watchdog("long path", Duration::from_secs(120));
@@ -187,7 +189,7 @@ fn crash(words: &[&str]) {
     hear();
 }
 
-/// Many die with names that nobody uses again, where there is room for a few.
+/// Many processes die and leave names that are never used again, where a few have room.
 fn crowd(_words: &[&str]) {
     let keep = anyipc::create("mq://keep?persist=true&capacity=64KiB").unwrap();
     keep.queue().unwrap().send(0, b"kept").unwrap();
@@ -242,7 +244,7 @@ fn what_a_crash_loop_leaves_makes_room() {
 
 // --- Looking and sweeping is no life.
 
-/// Brings a dead owner's lock back, and plays the part of `doctor --fix`, stopped while it has that locked.
+/// Restores a dead owner's lock, and plays `doctor --fix`, stopped while it holds that lock.
 fn sweeper(words: &[&str]) {
     let url = words[0];
     let dir = private_dir(Path::new(&std::env::var_os("ANYIPC_DIR").unwrap()));
@@ -287,7 +289,7 @@ fn a_sweepers_lock_is_no_owner() {
     }
 }
 
-/// What `create` finds stale while `doctor --fix` removes it is in nobody's way.
+/// `create` succeeds beside a `doctor --fix` that removes the same stale object.
 #[test]
 fn sweeping_is_not_in_the_way_of_creating() {
     let _watchdog = watchdog("sweeping", Duration::from_secs(120));

@@ -14,8 +14,8 @@ use support::watchdog::watchdog;
 const TIMEOUT: Duration = Duration::from_millis(100);
 const LATEST: Duration = Duration::from_millis(250);
 
-/// The call must fail so, never before its time, and in one of three runs not long after it: the others are
-/// for a machine that is busy with something else.
+/// The call must fail with this kind, never before its time, and in one of three runs not long
+/// after it: the other two are for a busy machine.
 #[track_caller]
 fn keeps_time<T>(what: &str, expected: ErrorKind, mut call: impl FnMut() -> Result<T>) {
     let mut times = Vec::new();
@@ -34,7 +34,7 @@ fn keeps_time<T>(what: &str, expected: ErrorKind, mut call: impl FnMut() -> Resu
     panic!("{what} took {times:?}");
 }
 
-/// How long nothing may go in before a channel counts as full: TCP moves the last of it on a little later.
+/// A channel is full if nothing goes in for this long: TCP moves the last of it on a little later.
 const FULL: Duration = Duration::from_millis(300);
 
 /// Fills the channel until nothing more goes in.
@@ -106,7 +106,7 @@ fn connecting_over(scheme: &str) {
     let size = if can(&url, Capabilities::BLOCK) { "?size=100" } else { "" };
     let owner = anyipc::create(format!("{url}{size}")).unwrap();
     let opener = anyipc::open(&url).unwrap();
-    keeps_time("connect to who does not accept", ErrorKind::TimedOut, || {
+    keeps_time("connect to an owner that does not accept", ErrorKind::TimedOut, || {
         opener.connect_timeout(TIMEOUT)
     });
     let impatient = format!("{url}?timeout=100ms");
@@ -157,7 +157,7 @@ fn tasks_keep_time() {
         });
         let url = format!("{}?timeout=100ms", url(scheme, "async"));
         let _owner = anyipc::create(&url).unwrap();
-        keeps_time("connect to who does not accept", ErrorKind::TimedOut, || {
+        keeps_time("connect to an owner that does not accept", ErrorKind::TimedOut, || {
             runtime.block_on(anyipc::connect_async(&url))
         });
     }

@@ -1,5 +1,6 @@
-//! `Ok` over a network whose packets are as short as on any Ethernet: the kernel's send buffers hold little there, and
-//! most of a long message waits in them. Two network namespaces, joined by a pair of virtual devices.
+//! `Ok` over a network with packets as short as on any Ethernet: the kernel's send buffers hold
+//! little there, and most of a long message waits in them. Two network namespaces, joined by a pair
+//! of virtual devices.
 #![cfg(all(target_os = "linux", feature = "socket"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
@@ -15,7 +16,7 @@ use support::process::{hear, linger, say, serve, spawn_under};
 use support::watchdog::watchdog;
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Runs what follows in a namespace with the address 10.9.0.1, beside a process in another one with 10.9.0.2.
+/// Runs a program in a namespace with the address 10.9.0.1, and one in another with 10.9.0.2.
 const NETWORK: &str = r#"set -e
 unshare --net sleep 120 </dev/null >/dev/null 2>&1 & other=$!
 trap 'kill $other' EXIT

@@ -1,8 +1,8 @@
-//! What strangers' bytes may do: give an error, or a value that survives the way back. Each function takes any
+//! Untrusted bytes give an error, or a value that survives the way back. Each function takes any
 //! bytes and panics where that does not hold.
 //!
-//! `cargo +nightly fuzz run --features libfuzzer address` looks for new bytes (from the directory above);
-//! `cargo test` in this directory replays those in `corpus/`.
+//! `cargo +nightly fuzz run --features libfuzzer address` looks for new bytes (from the directory
+//! above); `cargo test` in this directory replays those in `corpus/`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -82,15 +82,15 @@ pub fn codec(bytes: &[u8]) {
     }
 }
 
-/// The file of a named block: its first page as given and zeros behind it, in as many pages as the last byte
-/// says.
+/// The file of a named block: the given first page, then zeros. The last byte is the number of
+/// pages.
 pub fn segment(bytes: &[u8]) {
     const PAGE: usize = 4096;
     static FILE: OnceLock<PathBuf> = OnceLock::new();
     let file = FILE.get_or_init(|| {
         let base = std::env::temp_dir().join(format!("anyipc-fuzz-{}", std::process::id()));
         fs::create_dir_all(&base).expect("a directory to work in");
-        // SAFETY: before the first use of the variable, and this process has no other threads that read it.
+        // SAFETY: no other thread of this process reads the variable, and nothing has used it yet.
         unsafe { std::env::set_var("ANYIPC_DIR", &base) };
         // Its own file shows where one of this name lies, and what it is called.
         let block = anyipc::create("shm://fuzz?size=1").expect("a block");
@@ -107,7 +107,8 @@ pub fn segment(bytes: &[u8]) {
     let mut image = page.to_vec();
     image.resize(PAGE * usize::from(1 + pages % 8), 0);
     fs::write(file, &image).expect("written");
-    // Alive for as long as someone holds the lock, so that it is read and not reclaimed.
+    // Another holder of the lock keeps the block alive, so that `open` reads it and does not
+    // reclaim it.
     let holder = fs::File::open(file).expect("there");
     holder.lock_shared().expect("free");
     if let Ok(endpoint) = anyipc::open("shm://fuzz") {

@@ -35,7 +35,8 @@ impl Counters {
 
     fn at(&self, index: usize) -> &AtomicU64 {
         assert!(index < 8);
-        // SAFETY: the first eight words of the mapping, which lives as long as `self`; used as atomics only.
+        // SAFETY: the first eight words of the mapping, which lives as long as `self`; used as
+        // atomics only.
         unsafe { &*self.0.add(index) }
     }
 

@@ -1,5 +1,5 @@
-//! A channel's halves, blocking or async, under one name: the tests' loops are written once, as async
-//! functions. Those over blocking halves never wait for a reactor, and [`run`] polls them once.
+//! A channel's halves, blocking or async, under one name: the tests' loops are written once, as
+//! async functions. With blocking halves they never wait for a reactor; [`run`] polls them once.
 
 use std::future::Future;
 use std::pin::pin;

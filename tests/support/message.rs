@@ -1,4 +1,4 @@
-//! Messages whose bytes show any damage: number, length and every byte follow from stream and number.
+//! Messages that show any damage: number, length and every byte follow from stream and number.
 
 use super::random::mix;
 

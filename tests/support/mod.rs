@@ -9,7 +9,7 @@ pub(crate) mod channels;
 pub(crate) mod counters;
 /// A channel's halves, blocking or async, under one name.
 pub(crate) mod halves;
-/// Messages whose bytes show any damage.
+/// Messages that show any damage.
 pub(crate) mod message;
 /// A directory of a test's own, and the files in it.
 #[cfg(target_os = "linux")]

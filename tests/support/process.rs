@@ -1,6 +1,6 @@
-//! A second process: this test binary again. Each binary declares `#[test] fn child()` that calls [`serve`]
-//! with the roles it knows; [`spawn`] runs that one test, with a role, in a new process. They talk in lines,
-//! by the child's standard input and error.
+//! A second process: this test binary again. Each binary declares `#[test] fn child()` that calls
+//! [`serve`] with its roles; [`spawn`] runs that one test, with a role, in a new process. Both
+//! exchange lines over the child's standard input and error.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Random numbers that can be had again: set `ANYIPC_TORTURE_SEED` to what a failed run printed.
+//! Random numbers that a second run can repeat: set `ANYIPC_TORTURE_SEED` to the printed number.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ impl Random {
         Self(seed)
     }
 
-    /// The run's seed, printed for the one who looks for a failure.
+    /// The run's seed, printed so that a failed run can be repeated.
     pub(crate) fn run_seed() -> u64 {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64);
         let seed = super::settings::setting("ANYIPC_TORTURE_SEED", time);

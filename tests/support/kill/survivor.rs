@@ -22,8 +22,8 @@ use crate::support::watchdog::{eventually, watchdog};
 /// The promise.
 const SOON: Duration = Duration::from_secs(1);
 
-/// `survivor <first> <step> <end> <seed> <dir> <scheme>`: plays the rounds `first`, `first + step`, … below `end`,
-/// and says `ok <milliseconds>` or `failed …` for each.
+/// `survivor <first> <step> <end> <seed> <dir> <scheme>`: plays the rounds `first`, `first + step`,
+/// … below `end`, and says `ok <milliseconds>` or `failed …` for each.
 pub(crate) fn survivor(words: &[&str]) {
     end_with_parent();
     let number = |index: usize| words[index].parse::<u64>().unwrap();
@@ -105,8 +105,8 @@ fn play(round: Round, dir: &Path) -> Result<Duration, String> {
     result
 }
 
-/// The victim's end: when it was killed, and when the kernel was done with it, which takes long on a machine
-/// that is busy with something else.
+/// The victim's end: when it was killed, and when the kernel had cleaned up, which takes long on a
+/// busy machine.
 struct Death {
     killed: Instant,
     over: Instant,
@@ -121,7 +121,8 @@ fn kill(mut victim: Process, delay: Duration) -> Death {
     Death { killed, over: Instant::now() }
 }
 
-/// Plays the survivor's part until the channel is over. How every call ended, and how many messages came.
+/// Plays the survivor's part until the channel ends: how every call ended, and the number of
+/// messages.
 fn work(round: Round, channel: Channel) -> (Vec<Ending>, u64) {
     let (mode, way) = (round.survivor, round.way);
     let pace = if round.dawdles { 16 << 10 } else { usize::MAX };
@@ -153,7 +154,7 @@ fn work(round: Round, channel: Channel) -> (Vec<Ending>, u64) {
             Pattern::Full => send_all(&mut tx, &mut out, way, None).await,
             _ => receive_all(&mut rx, &mut back, pace).await,
         };
-        // Whatever is called afterwards says the same.
+        // Every later call says the same.
         let last = [
             receive_all(&mut rx, &mut back, pace).await,
             send_all(&mut tx, &mut out, way, None).await,

@@ -6,7 +6,7 @@ use anyipc_core::{
     Armed, Error, ErrorKind, Flags, Operation, RecvHalf, Result, SendHalf, Source, Wait, Waiter,
 };
 
-use crate::bell::Bell;
+use crate::doorbell::Doorbell;
 
 type Frame = (Flags, Vec<u8>);
 
@@ -21,40 +21,43 @@ struct Flow {
 }
 
 /// One direction of a channel.
-pub(crate) fn direction(slots: usize, max_frame: usize) -> Result<(Inlet, Outlet)> {
+pub(crate) fn direction(
+    slots: usize,
+    max_frame: usize,
+) -> Result<(MailboxSender, MailboxReceiver)> {
     let (frames, arrivals) = mpsc::channel();
     let flow = Arc::new(Flow::default());
-    let (here, there) = Bell::pair()?;
-    let inlet = Inlet { frames, flow: flow.clone(), bell: here, slots, max_frame };
-    Ok((inlet, Outlet { arrivals, next: None, flow, bell: there }))
+    let (here, there) = Doorbell::pair()?;
+    let sender = MailboxSender { frames, flow: flow.clone(), doorbell: here, slots, max_frame };
+    Ok((sender, MailboxReceiver { arrivals, next: None, flow, doorbell: there }))
 }
 
-/// The waiter's half of the protocol: after this, either the re-check sees the change, or the bell rings.
-fn fall_asleep(flag: &AtomicBool, bell: &Bell) {
-    bell.hush();
+/// The waiter's half of the protocol: after this, the re-check sees the change, or the peer rings.
+fn fall_asleep(flag: &AtomicBool, doorbell: &Doorbell) {
+    doorbell.hush();
     flag.store(true, Ordering::Relaxed);
     fence(Ordering::SeqCst);
 }
 
 /// The other half, after the change.
-fn wake(flag: &AtomicBool, bell: &Bell) {
+fn wake(flag: &AtomicBool, doorbell: &Doorbell) {
     fence(Ordering::SeqCst);
     if flag.swap(false, Ordering::Relaxed) {
-        bell.ring();
+        doorbell.ring();
     }
 }
 
 /// The sending half.
 #[derive(Debug)]
-pub struct Inlet {
+pub struct MailboxSender {
     frames: mpsc::Sender<Frame>,
     flow: Arc<Flow>,
-    bell: Bell,
+    doorbell: Doorbell,
     slots: usize,
     max_frame: usize,
 }
 
-impl Inlet {
+impl MailboxSender {
     fn check(&self) -> Result<()> {
         if self.flow.receiver_left.load(Ordering::Acquire) {
             Err(Error::new(Operation::Send, ErrorKind::Closed))
@@ -66,7 +69,7 @@ impl Inlet {
     }
 }
 
-impl SendHalf for Inlet {
+impl SendHalf for MailboxSender {
     fn max_frame(&self) -> usize {
         self.max_frame
     }
@@ -91,20 +94,20 @@ impl SendHalf for Inlet {
         self.frames
             .send((flags, frame))
             .map_err(|_| Error::new(Operation::Send, ErrorKind::Closed))?;
-        wake(&self.flow.receiver_sleeps, &self.bell);
+        wake(&self.flow.receiver_sleeps, &self.doorbell);
         Ok(())
     }
 }
 
-impl Wait for Inlet {
+impl Wait for MailboxSender {
     fn source(&self) -> Result<Source> {
-        self.bell.source()
+        self.doorbell.source()
     }
 
     fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
-        fall_asleep(&self.flow.sender_sleeps, &self.bell);
+        fall_asleep(&self.flow.sender_sleeps, &self.doorbell);
         Ok(if self.check().is_err_and(|error| error.is_would_block()) {
-            self.bell.armed()
+            self.doorbell.armed()
         } else {
             Armed::Ready
         })
@@ -117,15 +120,15 @@ impl Wait for Inlet {
 
 /// The receiving half.
 #[derive(Debug)]
-pub struct Outlet {
+pub struct MailboxReceiver {
     arrivals: mpsc::Receiver<Frame>,
     /// What a look found; `mpsc` cannot look without taking.
     next: Option<Frame>,
     flow: Arc<Flow>,
-    bell: Bell,
+    doorbell: Doorbell,
 }
 
-impl Outlet {
+impl MailboxReceiver {
     /// Makes `next` hold the next frame.
     fn look(&mut self) -> Result<()> {
         if self.next.is_some() {
@@ -143,27 +146,27 @@ impl Outlet {
     }
 }
 
-impl RecvHalf for Outlet {
+impl RecvHalf for MailboxReceiver {
     fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
         self.look()?;
         if let Some((flags, frame)) = self.next.take() {
             self.flow.taken.fetch_sub(1, Ordering::AcqRel);
-            wake(&self.flow.sender_sleeps, &self.bell);
+            wake(&self.flow.sender_sleeps, &self.doorbell);
             read(flags, &frame);
         }
         Ok(())
     }
 }
 
-impl Wait for Outlet {
+impl Wait for MailboxReceiver {
     fn source(&self) -> Result<Source> {
-        self.bell.source()
+        self.doorbell.source()
     }
 
     fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
-        fall_asleep(&self.flow.receiver_sleeps, &self.bell);
+        fall_asleep(&self.flow.receiver_sleeps, &self.doorbell);
         let nothing = self.look().is_err_and(|error| error.is_would_block());
-        Ok(if nothing { self.bell.armed() } else { Armed::Ready })
+        Ok(if nothing { self.doorbell.armed() } else { Armed::Ready })
     }
 
     fn disarm(&mut self) {
@@ -171,8 +174,8 @@ impl Wait for Outlet {
     }
 }
 
-// The sender's bell hangs up after `frames`, declared before it, is gone: that wakes a sleeping receiver.
-impl Drop for Outlet {
+// Fields drop in order: `frames` first, then the doorbell, which wakes a sleeping receiver.
+impl Drop for MailboxReceiver {
     fn drop(&mut self) {
         self.flow.receiver_left.store(true, Ordering::Release);
     }

@@ -1,13 +1,13 @@
-//! `mailbox://`: a transport as a stranger would write it, with nothing but `anyipc-core`.
+//! `mailbox://`: a third party's transport, with nothing but `anyipc-core`.
 //!
-//! Frames travel through `std::sync::mpsc`, counted instead of weighed (`slots=`); sleepers are woken
-//! through a pair of sockets, so that a reactor can wait for them too. It claims channels, queues, and nothing else.
+//! Frames travel through `std::sync::mpsc`, limited by number (`slots=`). A pair of sockets wakes
+//! sleepers, so that a reactor can wait for them, too. It claims channels and queues only.
 #![forbid(unsafe_code)]
 
-mod bell;
 mod channel;
-mod office;
+mod doorbell;
+mod endpoint;
 mod queue;
 
-pub use channel::{Inlet, Outlet};
-pub use office::{Mailbox, Office, SLOTS};
+pub use channel::{MailboxReceiver, MailboxSender};
+pub use endpoint::{Mailbox, MailboxEndpoint, SLOTS};

@@ -1,4 +1,4 @@
-//! A queue as a stranger would write it: a deque per priority under a lock, as many messages as there are slots.
+//! A third party's queue: a deque per priority under a lock, with room for one message per slot.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,12 +11,12 @@ const LONGEST: usize = 64 << 10;
 
 /// What all handles of one queue share.
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct Shared {
     slots: usize,
     messages: [VecDeque<Vec<u8>>; PRIORITIES],
 }
 
-impl Shelf {
+impl Shared {
     pub(crate) fn new(slots: usize) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self { slots, messages: Default::default() }))
     }
@@ -29,11 +29,11 @@ impl Shelf {
 /// A handle.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    shelf: Arc<Mutex<Shelf>>,
+    shared: Arc<Mutex<Shared>>,
     clock: Clock,
 }
 
-/// Nobody wakes anyone here: who waits looks again.
+/// There are no wake-ups: a waiter looks again.
 #[derive(Debug)]
 struct Clock;
 
@@ -44,12 +44,12 @@ impl Wait for Clock {
 }
 
 impl Handle {
-    pub(crate) fn new(shelf: Arc<Mutex<Shelf>>) -> Self {
-        Self { shelf, clock: Clock }
+    pub(crate) fn new(shared: Arc<Mutex<Shared>>) -> Self {
+        Self { shared, clock: Clock }
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,9 +59,9 @@ impl Queue for Handle {
             return Err(Error::new(Operation::Send, ErrorKind::MessageTooLarge)
                 .because(format!("{} bytes; at most {LONGEST} fit", message.len())));
         }
-        let mut shelf = self.shelf();
-        let full = shelf.count() == shelf.slots;
-        match shelf.messages.get_mut(priority as usize) {
+        let mut shared = self.shared();
+        let full = shared.count() == shared.slots;
+        match shared.messages.get_mut(priority as usize) {
             None => Err(Error::new(Operation::Send, ErrorKind::InvalidOption)
                 .because(format!("priority {priority}: choose from 0 to {}", PRIORITIES - 1))),
             Some(_) if full => Err(Error::new(Operation::Send, ErrorKind::WouldBlock)),
@@ -74,8 +74,8 @@ impl Queue for Handle {
 
     fn try_recv_with(&mut self, read: &mut dyn FnMut(u32, &[u8])) -> Result<()> {
         let found = {
-            let mut shelf = self.shelf();
-            let highest = shelf.messages.iter_mut().enumerate().rev();
+            let mut shared = self.shared();
+            let highest = shared.messages.iter_mut().enumerate().rev();
             let mut found =
                 highest.filter_map(|(priority, messages)| Some((priority, messages.pop_front()?)));
             found.next()
@@ -87,10 +87,10 @@ impl Queue for Handle {
     }
 
     fn status(&self) -> Result<QueueStatus> {
-        let shelf = self.shelf();
+        let shared = self.shared();
         Ok(QueueStatus {
-            messages: shelf.count() as u64,
-            bytes: shelf.messages.iter().flatten().map(|message| message.len() as u64).sum(),
+            messages: shared.count() as u64,
+            bytes: shared.messages.iter().flatten().map(|message| message.len() as u64).sum(),
             capacity: 0,
             max_message: LONGEST as u64,
             priorities: PRIORITIES as u32,
@@ -99,9 +99,9 @@ impl Queue for Handle {
     }
 
     fn purge(&mut self) -> Result<u64> {
-        let mut shelf = self.shelf();
-        let count = shelf.count() as u64;
-        shelf.messages.iter_mut().for_each(VecDeque::clear);
+        let mut shared = self.shared();
+        let count = shared.count() as u64;
+        shared.messages.iter_mut().for_each(VecDeque::clear);
         Ok(count)
     }
 

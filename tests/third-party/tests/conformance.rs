@@ -1,4 +1,5 @@
-//! A stranger's transport passes the suite: as it stands, with one slot, and as a registry finds it by URL.
+//! A third party's transport passes the suite: as it stands, with one slot, and as a registry finds
+//! it by URL.
 
 use anyipc_conformance::Fixture;
 use anyipc_third_party::Mailbox;

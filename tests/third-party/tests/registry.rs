@@ -1,4 +1,4 @@
-//! A stranger's transport, chosen by URL: everything the facade derives works over it.
+//! A third party's transport, chosen by URL: everything that the facade derives works over it.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What wakes the other side of a channel: a byte in a socket, or on platforms without one, the clock.
+//! Wakes the other side of a channel: a byte in a socket, or the clock where there is none.
 
 #[cfg(unix)]
 mod sys {
@@ -9,10 +9,10 @@ mod sys {
     use anyipc_core::{Armed, Error, Interest, Operation, Result, Source};
 
     #[derive(Debug)]
-    pub(crate) struct Bell(Arc<UnixStream>);
+    pub(crate) struct Doorbell(Arc<UnixStream>);
 
-    impl Bell {
-        /// Two bells, each rung by the other.
+    impl Doorbell {
+        /// Two ends: each wakes the other.
         pub(crate) fn pair() -> Result<(Self, Self)> {
             let pair = || {
                 let (a, b) = UnixStream::pair()?;
@@ -25,12 +25,12 @@ mod sys {
             })
         }
 
-        /// Rings the other one. A full socket rings already; a closed one has no one to hear it.
+        /// Wakes the other end. A full socket is readable already; at a closed one no peer waits.
         pub(crate) fn ring(&self) {
             let _ = (&*self.0).write(&[1]);
         }
 
-        /// Makes this one silent until it is rung again. One whose other side is gone never is.
+        /// Not readable until the other end rings again. Readable for ever once that end is gone.
         pub(crate) fn hush(&self) {
             let mut bytes = [0; 64];
             loop {
@@ -60,9 +60,9 @@ mod sys {
     use anyipc_core::{Armed, Error, ErrorKind, Operation, Result, Source};
 
     #[derive(Debug)]
-    pub(crate) struct Bell;
+    pub(crate) struct Doorbell;
 
-    impl Bell {
+    impl Doorbell {
         pub(crate) fn pair() -> Result<(Self, Self)> {
             Ok((Self, Self))
         }
@@ -81,4 +81,4 @@ mod sys {
     }
 }
 
-pub(crate) use sys::Bell;
+pub(crate) use sys::Doorbell;

@@ -9,8 +9,8 @@ use anyipc_core::{
     Options, Peer, Queue, Rejections, Reply, Result, Role, Side, Transport, Waiter, keys,
 };
 
-use crate::channel::{Inlet, Outlet, direction};
-use crate::queue::{Handle, Shelf};
+use crate::channel::{MailboxReceiver, MailboxSender, direction};
+use crate::queue::{Handle, Shared};
 
 /// `slots`: how many frames may be on their way.
 pub const SLOTS: Key = Key::new(
@@ -23,11 +23,11 @@ pub const SLOTS: Key = Key::new(
 const MAX_FRAME: usize = 4 << 10;
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-type Halves = (Inlet, Outlet, Peer);
+type Halves = (MailboxSender, MailboxReceiver, Peer);
 
-/// Someone who wants in.
+/// A connector's request.
 #[derive(Debug)]
-struct Letter {
+struct Request {
     hello: Hello,
     reply: mpsc::Sender<Result<Halves>>,
 }
@@ -35,12 +35,12 @@ struct Letter {
 #[derive(Debug, Clone)]
 struct Entry {
     slots: u64,
-    letters: mpsc::Sender<Letter>,
-    shelf: Arc<Mutex<Shelf>>,
+    requests: mpsc::Sender<Request>,
+    shared: Arc<Mutex<Shared>>,
 }
 
 /// Every live name. An owner's entry is removed by the owner.
-static OFFICES: Mutex<BTreeMap<Name, Entry>> = Mutex::new(BTreeMap::new());
+static NAMES: Mutex<BTreeMap<Name, Entry>> = Mutex::new(BTreeMap::new());
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -66,17 +66,17 @@ impl Mailbox {
         entry: &Entry,
         slots: Option<u64>,
         operation: Operation,
-    ) -> Result<Office> {
+    ) -> Result<MailboxEndpoint> {
         if slots.is_some_and(|slots| slots != entry.slots) {
             return Err(Error::new(operation, ErrorKind::Mismatch)
                 .because(format!("the owner chose slots={}", entry.slots)));
         }
-        Ok(Office { name: name.clone(), owned: None, shelf: Arc::clone(&entry.shelf) })
+        Ok(MailboxEndpoint { name: name.clone(), owned: None, shared: Arc::clone(&entry.shared) })
     }
 }
 
 impl Transport for Mailbox {
-    type Endpoint = Office;
+    type Endpoint = MailboxEndpoint;
 
     fn schemes(&self) -> &'static [&'static str] {
         &["mailbox"]
@@ -90,9 +90,9 @@ impl Transport for Mailbox {
         Capabilities::CHANNEL | Capabilities::QUEUE | Capabilities::PRIORITIES
     }
 
-    fn create(&self, name: &Name, options: &Options) -> Result<Office> {
+    fn create(&self, name: &Name, options: &Options) -> Result<MailboxEndpoint> {
         let slots = Self::slots(options, Operation::Create)?;
-        let mut offices = lock(&OFFICES);
+        let mut offices = lock(&NAMES);
         match offices.get(name) {
             Some(entry) if options.text(keys::CREATE) == Some("open_or_create") => {
                 Self::opener(name, entry, slots, Operation::Create)
@@ -101,34 +101,40 @@ impl Transport for Mailbox {
                 Err(Error::new(Operation::Create, ErrorKind::Exists).because("its owner is alive"))
             }
             None => {
-                let (letters, slot) = mpsc::channel();
+                let (requests, slot) = mpsc::channel();
                 let slots = slots.unwrap_or(16);
-                let shelf = Shelf::new(slots as usize);
-                offices.insert(name.clone(), Entry { slots, letters, shelf: Arc::clone(&shelf) });
+                let shared = Shared::new(slots as usize);
+                offices
+                    .insert(name.clone(), Entry { slots, requests, shared: Arc::clone(&shared) });
                 let owned = Owned {
                     slots: slots as usize,
-                    letters: Mutex::new(slot),
+                    requests: Mutex::new(slot),
                     rejections: Mutex::default(),
                 };
-                Ok(Office { name: name.clone(), owned: Some(owned), shelf })
+                Ok(MailboxEndpoint { name: name.clone(), owned: Some(owned), shared })
             }
         }
     }
 
-    fn open(&self, name: &Name, options: &Options) -> Result<Office> {
+    fn open(&self, name: &Name, options: &Options) -> Result<MailboxEndpoint> {
         let slots = Self::slots(options, Operation::Open)?;
-        match lock(&OFFICES).get(name) {
+        match lock(&NAMES).get(name) {
             Some(entry) => Self::opener(name, entry, slots, Operation::Open),
             None => Err(Error::new(Operation::Open, ErrorKind::NotFound)),
         }
     }
 
-    fn alloc_lpsz(&self, _name: &Name, _text: &[u8], _options: &Options) -> Result<Office> {
+    fn alloc_lpsz(
+        &self,
+        _name: &Name,
+        _text: &[u8],
+        _options: &Options,
+    ) -> Result<MailboxEndpoint> {
         Err(Error::new(Operation::AllocLpsz, ErrorKind::Unsupported)
             .because("mailbox:// carries no texts"))
     }
 
-    fn close(&self, endpoint: Office) -> Result<()> {
+    fn close(&self, endpoint: MailboxEndpoint) -> Result<()> {
         drop(endpoint);
         Ok(())
     }
@@ -136,59 +142,59 @@ impl Transport for Mailbox {
 
 /// The handle of a name.
 #[derive(Debug)]
-pub struct Office {
+pub struct MailboxEndpoint {
     name: Name,
     owned: Option<Owned>,
-    shelf: Arc<Mutex<Shelf>>,
+    shared: Arc<Mutex<Shared>>,
 }
 
 #[derive(Debug)]
 struct Owned {
     slots: usize,
-    letters: Mutex<mpsc::Receiver<Letter>>,
+    requests: Mutex<mpsc::Receiver<Request>>,
     rejections: Mutex<Rejections>,
 }
 
 impl Owned {
     fn accept(&self, hello: &Hello) -> Result<Halves> {
         loop {
-            let letter = lock(&self.letters).try_recv();
-            let letter =
-                letter.map_err(|_| Error::new(Operation::Accept, ErrorKind::WouldBlock))?;
-            if let Err(error) = hello.check(&letter.hello) {
+            let request = lock(&self.requests).try_recv();
+            let request =
+                request.map_err(|_| Error::new(Operation::Accept, ErrorKind::WouldBlock))?;
+            if let Err(error) = hello.check(&request.hello) {
                 let mut rejections = lock(&self.rejections);
                 rejections.count += 1;
                 rejections.last = Some(error.to_string());
                 drop(rejections);
-                let _ = letter.reply.send(Reply::reject(&error).into_result().and(Err(error)));
+                let _ = request.reply.send(Reply::reject(&error).into_result().and(Err(error)));
                 continue;
             }
-            let (our_inlet, their_outlet) = direction(self.slots, MAX_FRAME)?;
-            let (their_inlet, our_outlet) = direction(self.slots, MAX_FRAME)?;
+            let (our_sender, their_receiver) = direction(self.slots, MAX_FRAME)?;
+            let (their_sender, our_receiver) = direction(self.slots, MAX_FRAME)?;
             let us = Peer { hello: hello.clone(), ..Peer::default() };
-            // One who no longer waits for the answer is forgotten.
-            if letter.reply.send(Ok((their_inlet, their_outlet, us))).is_ok() {
+            // A connector that no longer waits is forgotten.
+            if request.reply.send(Ok((their_sender, their_receiver, us))).is_ok() {
                 return Ok((
-                    our_inlet,
-                    our_outlet,
-                    Peer { hello: letter.hello, ..Peer::default() },
+                    our_sender,
+                    our_receiver,
+                    Peer { hello: request.hello, ..Peer::default() },
                 ));
             }
         }
     }
 }
 
-impl Drop for Office {
+impl Drop for MailboxEndpoint {
     fn drop(&mut self) {
         if self.owned.is_some() {
-            lock(&OFFICES).remove(&self.name);
+            lock(&NAMES).remove(&self.name);
         }
     }
 }
 
-impl Endpoint for Office {
-    type Sender = Inlet;
-    type Receiver = Outlet;
+impl Endpoint for MailboxEndpoint {
+    type Sender = MailboxSender;
+    type Receiver = MailboxReceiver;
 
     fn role(&self) -> Role {
         if self.owned.is_some() { Role::Owner } else { Role::Opener }
@@ -201,9 +207,9 @@ impl Endpoint for Office {
         let no_owner = || Error::new(Operation::Connect, ErrorKind::NoOwner);
         let hello = attempt.hello.clone();
         let answer = attempt.progress(|| {
-            let entry = lock(&OFFICES).get(&self.name).cloned().ok_or_else(no_owner)?;
+            let entry = lock(&NAMES).get(&self.name).cloned().ok_or_else(no_owner)?;
             let (reply, answer) = mpsc::channel();
-            entry.letters.send(Letter { hello, reply }).map_err(|_| no_owner())?;
+            entry.requests.send(Request { hello, reply }).map_err(|_| no_owner())?;
             Ok(answer)
         })?;
         let outcome = match answer.try_recv() {
@@ -211,7 +217,7 @@ impl Endpoint for Office {
             Err(TryRecvError::Empty) => {
                 return Err(Error::new(Operation::Connect, ErrorKind::WouldBlock));
             }
-            // The owner left and took the letter along.
+            // The owner left, and the request with it.
             Err(TryRecvError::Disconnected) => Err(no_owner()),
         };
         attempt.reset();
@@ -228,7 +234,7 @@ impl Endpoint for Office {
     }
 
     fn queue(&self) -> Result<Box<dyn Queue>> {
-        Ok(Box::new(Handle::new(Arc::clone(&self.shelf))))
+        Ok(Box::new(Handle::new(Arc::clone(&self.shared))))
     }
 
     fn rejections(&self) -> Rejections {
