@@ -7,11 +7,12 @@ use crate::commands::{
 };
 
 const AFTER: &str = "\
-Exit codes: 0 done; 1 failed; 2 the command line or an address cannot be understood; 130 ended by a \
-signal.
-Data goes to the standard output, everything else to the standard error. With --json data and errors \
-are JSON lines with a \"schema\" version. NO_COLOR is respected.
-What flags say comes first, then ANYIPC_* variables, then the configuration file, then the defaults.
+Exit codes: 0 done; 1 failed; 2 the command line or an address is wrong; 130 ended by a signal.
+
+Data goes to the standard output, everything else to the standard error. With --json, data and \
+errors are JSON lines with a \"schema\" version. NO_COLOR is respected.
+
+Flags come first, then ANYIPC_* variables, then the configuration file, then the defaults.
 
 Examples:
   anyipc recv shm://hello                  # in one terminal
@@ -21,10 +22,24 @@ Examples:
 
 /// Send, receive, inspect and benchmark over every local transport, chosen by an address.
 #[derive(Parser, Debug)]
-#[command(name = "anyipc", version, after_help = AFTER, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "anyipc",
+    version,
+    after_help = AFTER,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     /// Print data and errors as JSON lines
-    #[arg(long, global = true, env = "ANYIPC_JSON", help_heading = "Global options", hide_env_values = true, value_parser = FalseyValueParser::new(), action = clap::ArgAction::SetTrue)]
+    #[arg(
+        long,
+        global = true,
+        env = "ANYIPC_JSON",
+        help_heading = "Global options",
+        hide_env_values = true,
+        value_parser = FalseyValueParser::new(),
+        action = clap::ArgAction::SetTrue
+    )]
     pub(crate) json: bool,
 
     /// Print no remarks on the standard error
@@ -35,14 +50,14 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// Whether the environment asks for JSON, for a command line that was not understood.
+/// True if the environment asks for JSON. For a command line that cannot be parsed.
 pub(crate) fn json_by_environment() -> bool {
     let value = std::env::var_os("ANYIPC_JSON").unwrap_or_default();
     !value.is_empty()
         && FalseyValueParser::new().parse_ref(&Cli::command(), None, &value).unwrap_or(false)
 }
 
-/// What to do.
+/// A command.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     Send(send::Args),

@@ -7,18 +7,18 @@ use serde::Serialize;
 /// The result of every command.
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// Why a command ends early.
+/// The reason for a command to end early.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The library's error.
     Ipc(anyipc::Error),
-    /// One of this process's own files or streams failed; the text says which.
+    /// A file or stream of this process failed; the text says which.
     Io(String, io::Error),
-    /// The command line cannot be understood.
+    /// The command line is wrong.
     Usage(String),
     /// Ctrl-C, or a request to terminate.
     Interrupted,
-    /// Nobody reads the standard output any more.
+    /// The reader of the standard output has left.
     BrokenPipe,
 }
 
@@ -44,12 +44,12 @@ impl Failure {
             Self::Io(..) => 1,
             Self::Usage(_) => 2,
             Self::Interrupted => 130,
-            // `anyipc … | head` is no failure.
+            // `anyipc … | head` succeeds.
             Self::BrokenPipe => 0,
         }
     }
 
-    /// What there is to say about it, if anything.
+    /// The error as `--json` prints it; `None` if there is nothing to print.
     pub(crate) fn body(&self) -> Option<impl Serialize> {
         let body = |kind, message| Body {
             kind,
@@ -83,7 +83,7 @@ impl fmt::Display for Failure {
             Self::Io(what, error) => write!(f, "{what}: {error}"),
             Self::Usage(text) => f.write_str(text),
             Self::Interrupted => f.write_str("interrupted"),
-            Self::BrokenPipe => f.write_str("nobody reads the output"),
+            Self::BrokenPipe => f.write_str("the reader of the output has left"),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt::{self, SLICE};
 use crate::output::Output;
 
-/// A handle that is ready to be used by others.
+/// A handle that other processes can use now.
 #[derive(Serialize)]
 struct Ready<'a> {
     ready: bool,
@@ -19,18 +19,18 @@ struct Ready<'a> {
     pid: u32,
 }
 
-/// Says `ready` and keeps the handle until the standard input or a signal ends it; then closes it.
+/// Prints `ready`, keeps the handle until the standard input ends or a signal comes, and closes it.
 pub(crate) fn hold(endpoint: Endpoint, out: &Output) -> Result<()> {
-    announce(&endpoint, out)?;
+    print_ready(&endpoint, out)?;
     let ended = interrupt::guard(exhaust_input);
     endpoint.close()?;
     ended
 }
 
-/// As [`hold`], accepting meanwhile: the owners of some transports tell their text only then. Who wants a channel
-/// gets one that is closed already.
+/// Like [`hold`], but accepts meanwhile: the owner of some transports serves its text only then. A
+/// channel that is accepted is closed at once.
 pub(crate) fn hold_and_accept(endpoint: Endpoint, out: &Output) -> Result<()> {
-    announce(&endpoint, out)?;
+    print_ready(&endpoint, out)?;
     let ended = accept_until_the_end(&endpoint);
     endpoint.close()?;
     ended
@@ -49,14 +49,14 @@ fn accept_until_the_end(endpoint: &Endpoint) -> Result<()> {
         match endpoint.accept_timeout(SLICE) {
             Ok(channel) => drop(channel),
             Err(error) if error.kind() == ErrorKind::TimedOut => {}
-            // It has no channels: whoever reads the text needs nobody.
+            // The transport has no channels: its text is read without the owner.
             Err(error) if error.kind() == ErrorKind::Unsupported => thread::sleep(SLICE),
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-fn announce(endpoint: &Endpoint, out: &Output) -> Result<()> {
+fn print_ready(endpoint: &Endpoint, out: &Output) -> Result<()> {
     interrupt::install()?;
     if out.json() {
         report(endpoint, true, out)?;
@@ -72,7 +72,7 @@ fn exhaust_input() -> Result<()> {
         .map_err(|error| Failure::Io("reading the standard input".into(), error))
 }
 
-/// Gives the handle up at once.
+/// Closes the handle at once.
 pub(crate) fn release(endpoint: Endpoint, out: &Output) -> Result<()> {
     if out.json() {
         report(&endpoint, false, out)?;

@@ -1,5 +1,5 @@
-//! Ctrl-C and requests to terminate: commands end in order, with exit code 130. A second signal ends the
-//! process at once, unless it follows the first one so closely that both are the same request.
+//! Ctrl-C and requests to terminate: commands close what they hold and end with exit code 130. A
+//! second signal ends the process at once, unless it comes so soon that both are one request.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,17 +9,21 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 
+/// True once a signal has come.
 static HIT: AtomicBool = AtomicBool::new(false);
+/// The thread to wake by a signal.
 static MAIN: OnceLock<Thread> = OnceLock::new();
+/// The time of the first signal.
 static FIRST: OnceLock<Instant> = OnceLock::new();
 
-/// `timeout` and service managers signal a process and then its group: the process gets the signal twice.
+/// `timeout` and service managers signal a process and then its group: signals within this time are
+/// one request.
 const SAME: Duration = Duration::from_millis(300);
 
-/// How often a wait that a signal cannot end looks for one.
+/// A wait that a signal cannot end checks for one this often.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
 
-/// From now on signals are noted instead of ending the process. To be called by the main thread.
+/// From now on a signal sets a flag instead of ending the process. The main thread calls this.
 pub(crate) fn install() -> Result<()> {
     if MAIN.set(thread::current()).is_err() {
         return Ok(());
@@ -36,23 +40,24 @@ pub(crate) fn install() -> Result<()> {
     .map_err(|error| Failure::Io("handling signals".into(), std::io::Error::other(error)))
 }
 
-/// `Interrupted` if a signal came.
+/// # Errors
+/// `Interrupted` if a signal has come.
 pub(crate) fn check() -> Result<()> {
     if HIT.load(Ordering::SeqCst) { Err(Failure::Interrupted) } else { Ok(()) }
 }
 
-/// Does work that may block on a thread of its own, so that a signal ends the wait for it. The work is then
-/// left behind; the end of the process ends it.
+/// Does work that may block on a thread of its own, so that a signal ends the wait for it. The
+/// thread then ends with the process.
 pub(crate) fn guard<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     install()?;
     let (result, done) = mpsc::channel();
-    let bell = Bell(thread::current());
+    let waker = WakeOnDrop(thread::current());
     thread::Builder::new()
         .spawn(move || {
-            // Dropped last, also when the work panics.
-            let _bell = bell;
+            // Dropped last, even if the work panics.
+            let _waker = waker;
             let result = result;
             let _ = result.send(work());
         })
@@ -75,9 +80,9 @@ pub(crate) fn guard<T: Send + 'static>(
 }
 
 /// Wakes a thread when dropped.
-struct Bell(Thread);
+struct WakeOnDrop(Thread);
 
-impl Drop for Bell {
+impl Drop for WakeOnDrop {
     fn drop(&mut self) {
         self.0.unpark();
     }

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     let out = Output::new(cli.json, cli.quiet);
     let done = run(&cli.command, &out).and_then(|code| out.flush().map(|()| code));
     done.unwrap_or_else(|failure| {
-        // What was printed before the failure is still wanted.
+        // Data printed before the failure stays valid.
         let _ = out.flush();
         out.failure(&failure);
         ExitCode::from(failure.exit_code())
@@ -64,7 +64,7 @@ fn run(command: &Command, out: &Output) -> Result<ExitCode> {
     }
 }
 
-/// The help, the version, or what is wrong with the command line.
+/// Prints the help, the version, or the fault of the command line.
 fn unparsed(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         let Err(failed) = error.print().and_then(|()| io::stdout().flush()) else {

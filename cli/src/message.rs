@@ -30,7 +30,7 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// The other side of a channel, as far as the transport tells.
+/// The other side of a channel. `None` where the transport does not tell.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct PeerInfo {
     /// The connection's number at this owner.

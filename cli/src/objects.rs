@@ -35,19 +35,19 @@ impl<'a> Record<'a> {
     }
 }
 
-/// The address that opens it.
+/// The address that opens the object.
 pub(crate) fn address(scheme: &str, object: &Object) -> Option<Address> {
     let name = object.name.as_ref()?.as_str().replace('%', "%25").replace('?', "%3F");
     format!("{scheme}://{name}").parse().ok()
 }
 
-/// There are none of this name.
-pub(crate) fn nothing(operation: Operation, address: &Address) -> Error {
-    let why = "there is nothing of this name; `anyipc ls` lists what there is";
+/// The error of a name without objects.
+pub(crate) fn not_found(operation: Operation, address: &Address) -> Error {
+    let why = "no object has this name; `anyipc ls` lists all objects";
     Error::new(operation, ErrorKind::NotFound).because(why).at(address)
 }
 
-/// Its process ids, or why there are none.
+/// The process ids of its holders, `-` or `unknown`.
 pub(crate) fn holders(object: &Object) -> String {
     if object.holders.is_empty() {
         return if object.state == ObjectState::Live { "unknown" } else { "-" }.into();
@@ -56,7 +56,7 @@ pub(crate) fn holders(object: &Object) -> String {
     pids.join(" ")
 }
 
-/// All that is known about it, as labels and values.
+/// All known facts about the object, as labels and values.
 pub(crate) fn details(scheme: &str, object: &Object) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     rows.extend(address(scheme, object).map(|address| ("address", address.to_string())));

@@ -8,12 +8,13 @@ use terminal_size::terminal_size_of;
 
 use crate::failure::{Failure, Result};
 
-/// The version of the shape of everything that `--json` prints.
+/// The version of the fields that `--json` prints.
 const SCHEMA: u32 = 1;
 
-/// Where a command writes: data to the standard output, everything else to the standard error.
+/// Data goes to the standard output, everything else to the standard error.
 ///
-/// Data is buffered; [`flush`](Self::flush) before waiting. A reader that left ends the command quietly.
+/// Data is buffered: [`flush`](Self::flush) before waiting. A reader that has left ends the command
+/// quietly.
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
@@ -21,7 +22,7 @@ pub(crate) struct Output {
     data: RefCell<BufWriter<Stdout>>,
 }
 
-/// A JSON line, its schema first.
+/// A JSON line, with its schema first.
 #[derive(Serialize)]
 struct Line<T> {
     schema: u32,
@@ -40,17 +41,17 @@ impl Output {
         Self { json, quiet, data: RefCell::new(BufWriter::new(io::stdout())) }
     }
 
-    /// Whether data is to be JSON lines.
+    /// True if data is printed as JSON lines.
     pub(crate) fn json(&self) -> bool {
         self.json
     }
 
-    /// Whether remarks are unwanted.
+    /// True if notes are not printed.
     pub(crate) fn quiet(&self) -> bool {
         self.quiet
     }
 
-    /// Columns of the terminal that data goes to; `None` if it goes elsewhere.
+    /// Columns of the terminal that data goes to; `None` if data goes elsewhere.
     pub(crate) fn width(&self) -> Option<usize> {
         terminal_size_of(io::stdout()).map(|(width, _)| width.0.into())
     }
@@ -61,24 +62,24 @@ impl Output {
         self.bytes(&line)
     }
 
-    /// One line of text, control characters made visible.
+    /// One line of text, with control characters made visible.
     pub(crate) fn line(&self, text: impl Display) -> Result<()> {
         let text = text.to_string();
         self.bytes(visible(&text).as_bytes())?;
         self.bytes(b"\n")
     }
 
-    /// Prose, in the width of the terminal; lines after the first begin with `indent`.
+    /// Prose, wrapped to the width of the terminal; lines after the first begin with `indent`.
     pub(crate) fn prose(&self, text: &str, indent: &str) -> Result<()> {
         self.line(self.width().map_or(text.into(), |width| wrapped(text, indent, width)))
     }
 
-    /// Bytes as they are.
+    /// Bytes, unchanged.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
         self.data.borrow_mut().write_all(bytes).map_err(stdout_failed)
     }
 
-    /// Hands everything over to whoever reads.
+    /// Writes all buffered data.
     pub(crate) fn flush(&self) -> Result<()> {
         self.data.borrow_mut().flush().map_err(stdout_failed)
     }
@@ -86,12 +87,12 @@ impl Output {
     /// A remark on the standard error, unless `--quiet`.
     pub(crate) fn note(&self, text: impl Display) {
         if !self.quiet {
-            // Nobody to tell if even this fails.
+            // A failure has nowhere to be reported.
             let _ = writeln!(io::stderr(), "{}", visible(&text.to_string()));
         }
     }
 
-    /// The reason of a failure on the standard error; with `--json` as one line of JSON.
+    /// A failure on the standard error; with `--json` as one line of JSON.
     pub(crate) fn failure(&self, failure: &Failure) {
         let Some(error) = failure.body() else { return };
         if self.json
@@ -103,7 +104,7 @@ impl Output {
         if matches!(failure, Failure::Interrupted) {
             return;
         }
-        // Colour only on a terminal without NO_COLOR.
+        // `anstream` drops colours without a terminal or with NO_COLOR.
         let _ = writeln!(
             anstream::stderr(),
             "\x1b[1;31merror:\x1b[0m {}",
@@ -112,14 +113,14 @@ impl Output {
     }
 }
 
-/// A whole JSON line, line end included.
+/// A JSON line with its line end.
 pub(crate) fn json_line(body: impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(&Line { schema: SCHEMA, body })?;
     line.push(b'\n');
     Ok(line)
 }
 
-/// What a failed write to the standard output means.
+/// The failure that a failed write to the standard output means.
 pub(crate) fn stdout_failed(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::BrokenPipe,
@@ -127,7 +128,7 @@ pub(crate) fn stdout_failed(error: io::Error) -> Failure {
     }
 }
 
-/// Broken at blanks into lines of so many characters; a longer word has a line of its own.
+/// Wrapped at blanks to lines of `width` characters; a longer word has a line of its own.
 fn wrapped(text: &str, indent: &str, width: usize) -> String {
     let length = |text: &str| text.chars().count();
     let (mut lines, mut column) = (String::new(), 0);
@@ -147,7 +148,7 @@ fn wrapped(text: &str, indent: &str, width: usize) -> String {
     lines
 }
 
-/// Text from elsewhere must not steer the terminal.
+/// Escapes control characters: text of other programs must not control the terminal.
 fn visible(text: &str) -> Cow<'_, str> {
     let hidden = |c: char| c.is_control() && c != '\n' && c != '\t';
     if !text.contains(hidden) {

@@ -8,16 +8,17 @@ use crate::interrupt::{self, SLICE};
 use crate::message::PeerInfo;
 use crate::output::Output;
 
-/// The owner of an address, and everyone who is connected to it.
+/// The owner of an address, and the peers that are connected to it.
 pub(crate) struct Owner<'a> {
     pub(crate) inbox: Inbox,
     out: &'a Output,
     peers: HashMap<PeerId, PeerInfo>,
+    /// Rejected handshakes that were noted already.
     rejected: u64,
 }
 
 impl<'a> Owner<'a> {
-    /// Creates the object. From now on signals end the waits.
+    /// Creates the object. From now on a signal ends a wait.
     pub(crate) fn create(address: &Address, out: &'a Output) -> Result<Self> {
         interrupt::install()?;
         let inbox = Inbox::new(anyipc::create(address)?)?;
@@ -25,8 +26,8 @@ impl<'a> Owner<'a> {
         Ok(Self { inbox, out, peers: HashMap::new(), rejected: 0 })
     }
 
-    /// The next message; `None` once everyone who connected (at least one did) has left, unless `forever`.
-    /// `patience` bounds the wait.
+    /// The next message. `None` once all peers, at least one, have left, unless `forever`.
+    /// `patience` is the longest wait.
     pub(crate) fn next_message(
         &mut self,
         forever: bool,
@@ -55,7 +56,7 @@ impl<'a> Owner<'a> {
         }
     }
 
-    /// Who sent it.
+    /// The peer with this id.
     pub(crate) fn peer(&self, id: PeerId) -> Option<&PeerInfo> {
         self.peers.get(&id)
     }
@@ -65,12 +66,11 @@ impl<'a> Owner<'a> {
         describe(id, self.peer(id))
     }
 
-    /// Closes all channels and gives the object up.
+    /// Closes all channels and the object.
     pub(crate) fn close(self) -> Result<()> {
         Ok(self.inbox.into_endpoint().close()?)
     }
 
-    /// The next event.
     fn next_event(&mut self, deadline: Option<Instant>) -> Result<Event> {
         let mut slice = Duration::ZERO;
         loop {
@@ -100,10 +100,8 @@ impl<'a> Owner<'a> {
         if rejections.count > self.rejected {
             self.rejected = rejections.count;
             let last = rejections.last.unwrap_or_default();
-            self.out.note(format_args!(
-                "{} turned away so far, the last one: {last}",
-                rejections.count
-            ));
+            self.out
+                .note(format_args!("{} rejected so far, the last one: {last}", rejections.count));
         }
     }
 }

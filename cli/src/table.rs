@@ -1,6 +1,6 @@
 use comfy_table::{ContentArrangement, Table, presets};
 
-/// Plain columns, as wide as their contents; an empty header is none.
+/// Columns as wide as their contents. A header of empty titles is left out.
 pub(crate) fn columns<const N: usize>(
     header: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,

@@ -6,34 +6,34 @@ use anyipc::{Address, Capabilities, Config, Error, ErrorKind, Operation, Registr
 use crate::failure::{Failure, Result};
 use crate::values;
 
-/// Which object a command is about.
+/// The object that a command is about.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Target {
     /// Address such as `shm://name?wait=block`, or a name from the configuration file
     ///
-    /// What has no `://` is a name (an `@` before it is allowed): the environment variable
+    /// Without `://` it is a name (`@` before it is allowed): the environment variable
     /// ANYIPC_<NAME>_URL has its address, else [addresses] of the configuration file.
     #[arg(value_name = "URL")]
     pub(crate) url: String,
 
-    /// TOML file whose [addresses] give addresses names
+    /// TOML file with names for addresses, in [addresses]
     #[arg(long, value_name = "FILE", env = "ANYIPC_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
 }
 
 impl Target {
-    /// The address; what is wrong with it counts as a failure of `operation`.
+    /// The address. A fault of it is a failure of `operation`.
     pub(crate) fn address(&self, operation: Operation) -> Result<Address> {
         let address = if self.url.contains("://") { self.url.parse() } else { self.look_up() };
         Ok(address.map_err(|error: Error| error.during(operation))?)
     }
 
-    /// The address, if it can have another process at the other end.
+    /// The address, if its transport reaches other processes.
     pub(crate) fn channel(&self, operation: Operation) -> Result<Address> {
         let address = self.address(operation)?;
         let across =
             |capabilities: Capabilities| capabilities.contains(Capabilities::CROSS_PROCESS);
-        // What else is wrong with it shows when it is used.
+        // Other faults show when the address is used.
         match Registry::global().resolve(&address) {
             Ok((transport, _)) if !across(transport.capabilities()) => {
                 let others = Registry::global()
@@ -50,7 +50,7 @@ impl Target {
         }
     }
 
-    /// The same, waiting this long if a flag says so.
+    /// The same, with the timeout of a flag.
     pub(crate) fn channel_within(
         &self,
         operation: Operation,
@@ -69,8 +69,12 @@ impl Target {
             return Config::from_file(path)?.address(name);
         }
         Config::default().address(name).map_err(|error| {
-            let why = "an address reads scheme://name?key=value; anything else is a name, which needs --config FILE";
-            Error::new(Operation::Address, ErrorKind::InvalidAddress).because(why).from_source(error).at(&self.url)
+            let why = "an address reads scheme://name?key=value; anything else is a name, which \
+                       needs --config FILE";
+            Error::new(Operation::Address, ErrorKind::InvalidAddress)
+                .because(why)
+                .from_source(error)
+                .at(&self.url)
         })
     }
 }

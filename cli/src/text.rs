@@ -1,17 +1,17 @@
-//! What the user has to send: the text of the command line, or the lines of the standard input.
+//! The messages to send: the text of the command line, or the lines of the standard input.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Read};
 
 use crate::failure::{Failure, Result};
 
-/// The text; `None` if the lines of the standard input are meant, by no text or by `-`.
+/// The text. `None` for the lines of the standard input: no text, or `-`.
 pub(crate) fn given(text: Option<&OsString>) -> Option<Vec<u8>> {
     text.filter(|text| *text != "-").map(|text| text.clone().into_encoded_bytes())
 }
 
-/// Passes the text on, or without one every line of the standard input, without its line end. `longest` is that
-/// of a message.
+/// Passes the text to `put`, or each line of the standard input without its line end. `longest` is
+/// the limit of a message, in bytes.
 pub(crate) fn each(
     text: Option<&[u8]>,
     longest: u64,
@@ -28,7 +28,8 @@ fn each_line(
     longest: u64,
     put: &mut impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    // One byte over the longest message and its line end: what is longer is refused without being read.
+    // One byte more than a message and its line end: `put` refuses a longer line, of which no more
+    // is read.
     let longest = longest.saturating_add(2);
     let mut line = Vec::new();
     loop {

@@ -1,10 +1,10 @@
-//! Values of flags, read as the options of addresses are.
+//! Values of flags, parsed like the options of addresses.
 
 use std::time::Duration;
 
 pub(crate) use anyipc::transport::{parse_bytes as bytes, parse_span as span};
 
-/// A time as an address takes it, in the largest unit that has it whole.
+/// A time in the syntax of an address, in the largest unit without a fraction.
 pub(crate) fn span_text(span: Duration) -> String {
     let nanos = span.as_nanos();
     let units = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)];

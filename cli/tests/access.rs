@@ -1,4 +1,4 @@
-//! What other users of the machine could see or reach: nothing.
+//! Other users of the machine see and reach nothing.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
@@ -44,7 +44,7 @@ fn every_file_is_private_and_no_socket_is_abstract() {
         let kind = file.file_type();
         assert!(kind.is_dir() || kind.is_file() || kind.is_socket() || kind.is_fifo(), "{path:?}");
         assert_eq!(file.uid(), ours, "{path:?}");
-        // Sockets have the mode of the umask: only their directory guards them.
+        // Sockets have the mode of the umask: their directory protects them.
         if !kind.is_socket() {
             let mode = if kind.is_dir() { 0o700 } else { 0o600 };
             assert_eq!(file.mode() & 0o7777, mode, "{path:?}");
@@ -65,7 +65,7 @@ fn every_file_is_private_and_no_socket_is_abstract() {
             assert!(!is_held || fields.get(7).is_none_or(|path| !path.starts_with('@')), "{line}");
         }
     }
-    // A queue of the kernel's would outlive the place.
+    // A kernel queue would outlive the directory.
     drop(owners);
     place.run(["rm", "posix-mq://o"]).ok();
 }

@@ -1,4 +1,4 @@
-//! `anyipc bench`: what it measures is for people; here it must work and leave nothing behind.
+//! `anyipc bench` works and leaves nothing behind; no test judges its figures.
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use common::{Place, WATCHDOG, parse};
 use rustix::process::Signal;
 use serde_json::Value;
 
-/// Runs it with rows as short as they can be, and returns all figures.
+/// Runs it with the shortest rows, and returns all figures.
 #[track_caller]
 fn measured(place: &Place, args: &[&str]) -> Value {
     let short = ["bench", "--json", "--slice", "5ms", "--repetitions", "2"];
@@ -30,7 +30,7 @@ fn rows(record: &Value) -> &[Value] {
     record["rows"].as_array().unwrap()
 }
 
-/// What of these fields the rows say, in order, each once.
+/// The values of these fields in the rows, in order, each once.
 fn said(record: &Value, fields: &[&str]) -> Vec<Vec<Value>> {
     let mut said: Vec<Vec<_>> = Vec::new();
     for row in rows(record) {
@@ -69,7 +69,7 @@ fn every_transport_pattern_and_size_has_its_row() {
                 });
                 let row = row.unwrap_or_else(|| panic!("no row for {transport} {pattern} {size}"));
                 assert_eq!((&row["peer"], &row["wait"]), (&peer.into(), &"adaptive".into()));
-                // On a busy machine there may be too few long ones to tell.
+                // A busy machine may give too few samples.
                 if pattern == "stream" || size == 64 {
                     assert!(row["ratio"].as_f64().unwrap() >= 1.0);
                     assert_eq!(row["median"]["p50_ns"].is_null(), pattern == "stream");
@@ -93,7 +93,7 @@ fn the_matrix_is_complete() {
     assert_eq!(rows(&record).len(), 2 * 2 * 2 * 3);
     let groups = said(&record, &["pattern", "size", "wait"]);
     assert_eq!(groups.len(), 12, "{groups:?}");
-    // Only what waits alike is compared: each group has its own fastest.
+    // Only rows that wait alike are compared: each group has its own fastest.
     let fastest = said(&record, &["pattern", "size", "wait", "ratio"]);
     let fastest = fastest.iter().filter(|row| row[0] == "stream" && row[3] == 1.0);
     assert_eq!(fastest.count(), 6);
@@ -191,7 +191,7 @@ fn gaps_and_rates_pace_round_trips() {
     assert_eq!(said(&record, &["pattern", "gap_ns"]), gaps);
     assert_eq!(rows(&record).len(), 4);
     for row in rows(&record) {
-        // With a gap after each there cannot be more of them, of two messages each.
+        // A gap after each bounds their number; each is two messages.
         let most = 2e9 / row["gap_ns"].as_f64().unwrap();
         assert!(row["median"]["messages_per_second"].as_f64().unwrap() < most, "{row}");
         assert!(row["median"]["messages"].as_u64().unwrap() > 0);
@@ -269,7 +269,7 @@ fn several_senders_share_a_queue() {
     };
     assert_eq!((streams(1).len(), streams(3).len(), rows(&record).len()), (6, 6, 18));
     for row in streams(3) {
-        // Each of them has sent as many.
+        // All senders have sent the same number.
         assert_eq!(row["median"]["messages"].as_u64().unwrap() % 3, 0, "{row}");
         assert_eq!(row["ratio"], 1.0);
         assert!(row["median"]["driver_cpu_ns_per_message"].as_f64().unwrap() > 0.0, "{row}");
@@ -357,7 +357,7 @@ fn second_process(first: u32) -> u32 {
 
 fn is_gone(process: u32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{process}/stat"));
-    // Where nobody reaps orphans, one that has ended stays as a zombie.
+    // Without a reaper of orphans, one that has ended stays as a zombie.
     status.map_or(true, |stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')))
 }
 
@@ -392,7 +392,7 @@ fn the_second_process_ends_with_the_first() {
     }
 }
 
-/// Waits until a process has used so many hundredths of a second: until it spins in the middle of a row.
+/// Waits until a process has used this many hundredths of a second: it then spins within a row.
 fn used(process: u32, ticks: u64) {
     let started = Instant::now();
     loop {
@@ -411,7 +411,7 @@ fn the_death_of_the_second_process_is_an_error() {
     for args in [
         &["--transports", "shm"][..],
         &["--transports", "mq", "--patterns", "queue"],
-        // The only pattern of several senders, whose queue is full all the time.
+        // The only pattern of several senders: their queue is always full.
         &["--transports", "mq", "--patterns", "queue", "--senders", "3"],
         // The sides of inproc:// are threads: the second process serves the baseline only.
         &["--transports", "inproc", "--compare=cache-line", "--patterns", "round-trip"],

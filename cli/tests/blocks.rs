@@ -94,13 +94,14 @@ fn the_classic_values() {
     let mut holder = holder;
     let ready = parse(&holder.data.line());
     let expected = json!({
-        "schema": 1, "ready": true, "address": "shm://values?size=1", "size": 1, "role": "owner", "pid": holder.pid(),
+        "schema": 1, "ready": true, "address": "shm://values?size=1", "size": 1, "role": "owner",
+        "pid": holder.pid(),
     });
     assert_eq!(ready, expected);
     let other = place.run(["--json", "block", "open", "shm://values?size=2"]);
     assert_eq!(other.failure(), (1, "mismatch".into(), Some(-3)));
 
-    // Removed underneath its holder: its status cannot be read when it closes.
+    // Removed while it is held: its status cannot be read when the holder closes it.
     place.run(["rm", "shm://values", "--force"]).ok();
     let (status, _, errors) = holder.end();
     let error = parse(errors.last().unwrap())["error"].clone();

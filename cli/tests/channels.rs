@@ -102,7 +102,7 @@ fn follow_goes_on_until_a_signal() {
     assert_eq!(place.files(), [""; 0], "an interrupted owner leaves nothing");
 }
 
-/// As `timeout` does it: the process, and at once its group.
+/// Signals the process and at once its group, as `timeout` does.
 #[test]
 fn two_signals_at_once_are_one_request() {
     for scheme in ["shm", "mq", "local", "pipe"] {
@@ -159,7 +159,7 @@ fn a_killed_owner_is_replaced() {
 
     let _owner = place.start_owner(["serve", "shm://replaced", "--echo"]);
     assert_eq!(place.run(["call", "shm://replaced", "three"]).ok(), "three\n");
-    // The old connection is lost, and says so at the next message.
+    // The old connection is lost; the next message shows it.
     let lines = b"y\n".repeat(100_000);
     let _ = std::io::Write::write_all(sender.stdin.as_mut().unwrap(), &lines);
     let (status, _, errors) = sender.end();
@@ -178,7 +178,7 @@ fn calls_are_answered() {
     assert!(answer["micros"].as_f64().unwrap() > 0.0);
     let large = "x".repeat(100_000);
     assert_eq!(place.run(["call", "shm://echo", &large]).ok().len(), large.len() + 1);
-    // Who does not take its answers holds nobody up.
+    // A peer that does not take its answers delays no other.
     place.run_with(["send", "shm://echo"], &b"unheard\n".repeat(50_000)).ok();
     owner.signal(Signal::TERM);
     assert_eq!(owner.end().0.code(), Some(130));
@@ -249,7 +249,7 @@ fn a_reader_that_leaves_ends_it_quietly() {
 fn ctrl_c_ends_a_wait_for_an_owner() {
     let place = Place::new();
     let mut sender = place.start(["send", "shm://never?timeout=1m"]);
-    // Its standard input is read after it has connected, so look for the signal handler instead.
+    // It reads its standard input only after it has connected: wait for the signal handler instead.
     let status = format!("/proc/{}/status", sender.pid());
     let caught = |text: String| {
         let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).map(str::trim);

@@ -1,4 +1,4 @@
-//! What is common to all commands: usage, configuration, exit codes, streams.
+//! Common to all commands: usage, configuration, exit codes, streams.
 #![cfg(unix)]
 
 mod common;

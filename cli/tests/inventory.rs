@@ -218,7 +218,7 @@ fn system_names_are_those_of_the_files() {
             "{name}: {files:?}"
         );
         assert!(place.run(["explain", url]).ok().contains(name));
-        // A queue of the kernel's would outlive the place.
+        // A kernel queue would outlive the directory.
         drop(owner);
         place.run(["rm", url]).ok();
     }

@@ -1,4 +1,4 @@
-//! What becomes of messages that cannot be printed: a full disk, and a reader that leaves.
+//! Messages that cannot be printed: a full disk, and a reader that leaves.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
@@ -16,8 +16,8 @@ use rustix::process::{Pid, Signal, kill_process};
 const JOBS: &str = "mq://jobs?persist=true&priorities=4";
 const COUNT: usize = 50;
 
-/// A child that another thread forks has the reading end of every pipe until it executes its program, so that a
-/// pipe without a reader has one for a moment. Each test holds this lock.
+/// Each test holds this lock: a child that another thread forks holds the reading end of every pipe
+/// until it executes its program.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -34,7 +34,7 @@ fn full() -> Stdio {
     File::options().write(true).open("/dev/full").unwrap().into()
 }
 
-/// A pipe that nobody reads.
+/// A pipe without a reader.
 fn unread() -> Stdio {
     let (_, writer) = std::io::pipe().unwrap();
     writer.into()
@@ -45,7 +45,7 @@ fn run(mut command: Command, stdout: Stdio) -> Output {
     end(command.spawn().unwrap())
 }
 
-/// Its end, however it comes: a process that hangs is killed.
+/// Waits for its end; a process that hangs is killed.
 fn end(child: Child) -> Output {
     let pid = Pid::from_child(&child);
     let (ended, watch) = channel();
@@ -99,7 +99,7 @@ fn a_reader_of_some_lines_leaves_the_others() {
     let mut command = place.command(["queue", "recv", "mq://jobs", "--follow"]);
     let child = command.stdin(Stdio::piped()).stdout(writer).stderr(Stdio::null()).spawn().unwrap();
     drop(command);
-    // Everything is in the pipe; what comes after its reader has left must stay.
+    // All messages are in the pipe; later ones, after its reader has left, must stay in the queue.
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(reader));
     for i in 0..COUNT {
         assert_eq!(lines.next().unwrap().unwrap(), format!("message {i}"));
@@ -110,7 +110,7 @@ fn a_reader_of_some_lines_leaves_the_others() {
     assert_eq!(place.run(["queue", "len", "mq://jobs"]).ok(), format!("{COUNT}\n"));
 }
 
-/// What an owner has not taken is still its sender's: more than the channel holds cannot be sent.
+/// An owner takes no message before it has printed the last one: the channel fills up.
 #[test]
 fn an_owner_takes_no_more_than_it_prints() {
     let _alone = alone();

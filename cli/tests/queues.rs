@@ -48,9 +48,8 @@ fn a_follower_prints_what_comes_until_it_is_stopped() {
     place.run(["queue", "send", "mq://live", "--priority", "1", "hello"]).ok();
     assert_eq!(parse(&follower.data.line())["text"], "hello");
     let listed = place.run(["--json", "ls"]).records();
-    assert!(
-        listed.iter().any(|object| object["kind"] == "queue" && object["holders"] == json!([follower.pid()]))
-    );
+    let holders = json!([follower.pid()]);
+    assert!(listed.iter().any(|object| object["kind"] == "queue" && object["holders"] == holders));
     assert_eq!(place.run(["--json", "rm", "mq://live"]).failure().1, "busy");
     follower.signal(Signal::INT);
     assert_eq!(follower.end().0.code(), Some(130));

@@ -56,7 +56,7 @@ pub struct Audience {
     link: QueueLink,
     /// The number of each sender's next message.
     next: Vec<u64>,
-    /// Senders whose last message of this phase has arrived.
+    /// Number of last messages of this phase that have arrived, one per sender.
     ended: usize,
 }
 

@@ -87,7 +87,7 @@ impl Incoming {
     }
 }
 
-/// One end of a stream whose reads and writes block.
+/// One end of a stream with blocking reads and writes.
 #[derive(Debug)]
 pub struct Framed<S> {
     stream: S,

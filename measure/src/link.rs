@@ -90,7 +90,7 @@ macro_rules! link_enum {
     };
 }
 
-/// The failure of a side whose partner left during a phase.
+/// The failure of a side after its partner left during a phase.
 pub fn left_early() -> Failure {
     "the other side left in the middle of a measurement".into()
 }

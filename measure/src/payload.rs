@@ -146,7 +146,7 @@ fn write_parts(rest: &mut [u8], stamp: u64, fill: impl Fn(&mut [u8], u64)) {
     fill(tail, word.wrapping_add(STEP));
 }
 
-/// Checks a message of `size` bytes whose number should be `expected`, or [`ANY`].
+/// Checks a message that should have `size` bytes and the number `expected`, or [`ANY`].
 ///
 /// # Errors
 /// The first fault found.

@@ -1,4 +1,4 @@
-//! What the user asks for.
+//! The command line.
 
 use std::time::Duration;
 
@@ -7,27 +7,28 @@ use anyipc_measure::Result;
 const HELP: &str = "\
 usage: benches/others/run [--quick] [--reps N] [--only WORDS] [--list]
 
-Compares anyipc with others, and with bare system calls, on two cores of this machine, and prints a table of ratios.
+Compares anyipc with others, and with bare system calls, on two cores of this machine, and prints a
+table of ratios.
 
   --quick       three repetitions of 30 ms instead of five of 120 ms
-  --reps N      so many repetitions with the cores at the same distance
-  --only WORDS  rows that have all of these words in what --list shows; again for more
-  --list        what there is to measure";
+  --reps N      this many repetitions with the cores at the same distance
+  --only WORDS  rows with all of these words in --list; repeat it for more rows
+  --list        print all rows, measure none";
 
-/// What the user asks for.
+/// The command line.
 pub(crate) struct Args {
     /// Repetitions of each row while the cores were at the same distance.
     pub(crate) reps: usize,
-    /// How long one measurement takes.
+    /// Time of one measurement.
     pub(crate) time: Duration,
-    /// Only say what there is.
+    /// True to print the rows only.
     pub(crate) list: bool,
-    /// Rows that have all the words of one of these; if there is none, all.
+    /// Rows with all words of one of these; empty for all rows.
     only: Vec<String>,
 }
 
 impl Args {
-    /// `None` if all that was wanted is help.
+    /// `None` if help was printed.
     pub(crate) fn parse(words: &[String]) -> Result<Option<Self>> {
         let mut args =
             Self { reps: 5, time: Duration::from_millis(120), list: false, only: Vec::new() };
@@ -53,7 +54,7 @@ impl Args {
         Ok(Some(args))
     }
 
-    /// Whether a row with this title is asked for.
+    /// True if a row with this title is asked for.
     pub(crate) fn wants(&self, title: &str) -> bool {
         let bare = |word: &str| word.trim_matches([',', ':', ';']).to_lowercase();
         let words: Vec<_> = title.split_whitespace().map(bare).collect();

@@ -1,4 +1,5 @@
-//! How anyipc compares with others on this machine: one table of ratios, each from interleaved runs of both.
+//! Compares anyipc with others on this machine: one table of ratios, each from interleaved runs of
+//! both.
 //!
 //! `benches/others/run`
 
@@ -51,7 +52,7 @@ fn compare(args: &args::Args) -> Result<()> {
     Ok(())
 }
 
-/// One measurement: this process takes the time and starts the other side.
+/// One measurement: this process takes the time and starts the second one.
 fn first(words: &[String]) -> Result<()> {
     let (job, _) = Job::from_words(words)?;
     pin(0)?;
@@ -59,7 +60,7 @@ fn first(words: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The other side of a measurement.
+/// The second process of a measurement.
 fn second(words: &[String]) -> Result<()> {
     let (job, place) = Job::from_words(words)?;
     pin(1)?;

@@ -1,5 +1,5 @@
-//! Runs both sides of each comparison in turn, repetition by repetition, and looks between them how far the cores are
-//! from each other.
+//! Runs both sides of each comparison in turn, repetition by repetition, and measures the distance
+//! between the cores before and after each.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -20,25 +20,25 @@ use crate::contenders::PROGRAMS;
 use crate::job::Job;
 use crate::plan::{Contender, Row};
 
-/// Where `run` puts the programs in C and C++.
+/// The variable with the directory of the programs in C and C++.
 const BIN: &str = "OTHERS_BIN";
 /// A measurement that takes longer than this hangs.
 const HANGS: Duration = Duration::from_secs(10);
-/// Messages of the first run, which says how many take the time wanted.
+/// Messages of the first run, which estimates how many take the wanted time.
 const PROBE: u64 = 1024;
-/// All counts are multiples of this: batches, and the shares of several senders, then come out even.
+/// All counts are multiples of this, so that batches and the shares of several senders are whole.
 const ROUND: u64 = 256;
-/// Distances that differ by more than this factor are those of cores that were moved.
+/// The cores were moved if two distances differ by more than this factor.
 const MOVED: f64 = 1.4;
-/// A bare cache line that takes fewer nanoseconds there and back is one between near cores.
+/// Cores are near if a cache line takes fewer nanoseconds there and back.
 const NEAR: f64 = 160.0;
 
-/// How far the cores were from each other during a repetition.
+/// The distance between the cores during a repetition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Distance {
     Near,
     Far,
-    /// First the one, then the other.
+    /// It changed.
     Moved,
 }
 
@@ -46,20 +46,20 @@ pub(crate) enum Distance {
 #[derive(Debug, Clone)]
 pub(crate) struct Rep {
     pub(crate) distance: Distance,
-    /// The bare cache line.
+    /// The time of a cache line there and back.
     pub(crate) line: f64,
     pub(crate) theirs: f64,
     pub(crate) ours: Vec<f64>,
 }
 
-/// What came of a row.
+/// The result of a row.
 pub(crate) struct Measured {
     pub(crate) row: Row,
-    /// Or why there is none.
+    /// Its repetitions, or the reason for none.
     pub(crate) reps: Result<Vec<Rep>>,
 }
 
-/// A contender, and how many messages of it take the time wanted.
+/// A contender, and the number of messages that take the wanted time.
 struct Calibrated<'a> {
     contender: &'a Contender,
     count: u64,
@@ -80,7 +80,7 @@ impl<'a> Measuring<'a> {
         })
     }
 
-    /// Measures all rows whose contenders there are, and says who is missing.
+    /// Measures all rows with existing contenders, and returns the names of missing ones.
     pub(crate) fn all(&self, rows: Vec<Row>) -> (Vec<Measured>, BTreeSet<String>) {
         let there = |row: &Row| row.theirs.iter().all(|one| self.has(one));
         let (rows, without): (Vec<_>, Vec<_>) = rows.into_iter().partition(there);
@@ -104,13 +104,14 @@ impl<'a> Measuring<'a> {
         Some(self.programs.as_ref()?.join(name))
     }
 
-    /// Repeats until so many repetitions as wanted had the cores at one distance, or twice as many were made.
+    /// Repeats until the wanted number of repetitions had the cores at one distance, or twice that
+    /// number was made.
     fn row(&self, row: &Row) -> Result<Vec<Rep>> {
-        // The fastest there is; why one is not there matters if none is.
+        // Takes the fastest. The failure of one matters only if all fail.
         let mut theirs =
             row.theirs.iter().map(|one| self.calibrate(one, row.size)).collect::<Vec<_>>();
         theirs.sort_by_key(|one| one.as_ref().map_or(0, |one| one.count));
-        let theirs = theirs.pop().ok_or("nobody to compare with")??;
+        let theirs = theirs.pop().ok_or("no contender to compare with")??;
         let ours = row.ours.iter().map(|one| self.calibrate(&one.contender, row.size));
         let ours = ours.collect::<Result<Vec<_>>>()?;
         let mut reps = Vec::<Rep>::new();
@@ -162,7 +163,7 @@ impl<'a> Measuring<'a> {
             let nanoseconds = self.run(contender, size, warm(count), count)?;
             let tried = count as f64 * nanoseconds;
             count = ((wanted / nanoseconds) as u64).max(1).next_multiple_of(ROUND);
-            // What is short is mostly beginnings.
+            // A short run measures mostly its start.
             if tried > wanted / 2.0 {
                 return Ok(Calibrated { contender, count });
             }
@@ -198,12 +199,12 @@ impl<'a> Measuring<'a> {
     }
 }
 
-/// So many messages come before the clock starts.
+/// Messages before the clock starts.
 fn warm(count: u64) -> u64 {
     (count / 2).next_multiple_of(ROUND)
 }
 
-/// Waits for the end of a process and of what it started, and kills them all if they take too long.
+/// Waits for the end of a process and its children, and kills them all if they take too long.
 fn watch(mut child: Child) -> Result<(ExitStatus, String)> {
     let group = Pid::from_child(&child);
     let mut out = child.stdout.take().ok_or("no output")?;
@@ -211,7 +212,7 @@ fn watch(mut child: Child) -> Result<(ExitStatus, String)> {
     let reader = thread::spawn(move || {
         let mut said = String::new();
         let read = out.read_to_string(&mut said);
-        // Nobody waits any longer.
+        // Fails after the kill below: the receiver no longer waits.
         let _ = end.send(());
         read.map(|_| said)
     });

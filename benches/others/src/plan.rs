@@ -1,5 +1,5 @@
-//! What is compared with what. Both sides of a comparison wait in the same way, who polls with who spins and who sleeps
-//! with who blocks, except where the label of ours says `adaptive`.
+//! The comparisons. Both sides of one wait in the same way, polling beside spinning and sleeping
+//! beside blocking, except where the label of ours says `adaptive`.
 
 use crate::job::Pattern::{self, Batch, Cost, RoundTrip, Senders, Stream, Words};
 
@@ -25,7 +25,7 @@ fn contender(words: &str, pattern: Pattern) -> Contender {
 pub(crate) struct Ours {
     pub(crate) label: String,
     pub(crate) contender: Contender,
-    /// How many times faster it is meant to be.
+    /// The goal: how many times faster than theirs.
     pub(crate) goal: Option<f64>,
 }
 
@@ -36,13 +36,13 @@ pub(crate) struct Row {
     pub(crate) pattern: Pattern,
     /// Length of each message, in bytes.
     pub(crate) size: usize,
-    /// Of these the fastest.
+    /// The fastest of these counts.
     pub(crate) theirs: Vec<Contender>,
     pub(crate) ours: Vec<Ours>,
 }
 
 impl Row {
-    /// What `--only` looks at.
+    /// The words for `--only`.
     pub(crate) fn title(&self) -> String {
         let labels: Vec<_> = self.ours.iter().map(|one| one.label.as_str()).collect();
         format!(
@@ -55,7 +55,7 @@ impl Row {
     }
 }
 
-/// As people write it.
+/// A length with its unit.
 pub(crate) fn length(bytes: usize) -> String {
     match bytes {
         MIB.. => format!("{} MiB", bytes / MIB),
@@ -72,14 +72,14 @@ struct Comparison {
     ours: Vec<Ours>,
 }
 
-/// Their words, of which the fastest counts.
+/// A comparison with the fastest of theirs.
 fn against(what: &str, pattern: Pattern, theirs: &[&str]) -> Comparison {
     let theirs = theirs.iter().map(|words| contender(words, pattern)).collect();
     Comparison { what: what.to_owned(), pattern, theirs, ours: Vec::new() }
 }
 
 impl Comparison {
-    /// Adds one of ours, which is to reach this share of the goal.
+    /// Adds one of ours, with this share of the goal as its own.
     fn ours(self, label: &str, words: &str, share: f64) -> Self {
         let pattern = self.pattern;
         self.ours_doing(pattern, label, words, share)
@@ -96,7 +96,7 @@ impl Comparison {
         self
     }
 
-    /// Adds the two ways of shared memory.
+    /// Adds shared memory, in place and copying.
     fn shm(self, wait: &str) -> Self {
         let copy = format!("anyipc shm?wait={wait}");
         self.ours("in place", &format!("{copy}&trust=same-user"), 1.0).ours("copy", &copy, 0.6)
@@ -107,13 +107,14 @@ impl Comparison {
         self.ours(scheme, &format!("anyipc {scheme}?wait=block"), 1.0)
     }
 
-    /// The same, and in place, against those who do without a copy.
+    /// The same, and in place: theirs do without a copy.
     fn both_blocking(self, scheme: &str) -> Self {
         let in_place = format!("anyipc {scheme}?wait=block&trust=same-user");
         self.blocking(scheme).ours(&format!("{scheme}, in place"), &in_place, 1.0)
     }
 
-    /// Of each of these sizes, with a goal, which is how many times faster ours are meant to be; 0 if there is none.
+    /// A row for each of these sizes, with its goal: how many times faster ours are meant to be, or
+    /// 0 for none.
     fn at(self, sizes: &[(usize, f64)]) -> Vec<Row> {
         let Self { what, pattern, theirs, ours } = self;
         let row = |&(size, goal): &(usize, f64)| {
@@ -127,7 +128,7 @@ impl Comparison {
     }
 }
 
-/// Everything that there is to measure.
+/// All rows.
 pub(crate) fn rows() -> Vec<Row> {
     [shared_memory(), queues(), sockets(), batches(), tasks(), costs()].concat()
 }

@@ -9,18 +9,19 @@ use crate::measure::{Distance, Measured, Rep};
 use crate::plan::length;
 
 const HEAD: &str = "\
-| against | pattern | size | ours | theirs ns | ours ns | times faster | of the medians | spread | goal | cores | reps |
+| against | pattern | size | ours | theirs ns | ours ns | times faster | of the medians | spread \
+| goal | cores | reps |
 | --- | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |
 ";
 
 const NOTES: &str = "
-Nanoseconds per message or round trip: medians. Times faster: the median of the ratios of one repetition each, in which
-both ran one after the other; the spread is from the smallest to the largest. Cores: how far they were from each other,
-with the nanoseconds of a bare cache line there and back. Repetitions during which that changed are left out, unless
-there are no others.
+Nanoseconds per message or round trip: medians. Times faster: the median of the ratios of one
+repetition each, in which both ran one after the other; the spread is from the smallest to the
+largest. Cores: the distance between them, with the nanoseconds of a bare cache line there and back.
+Repetitions during which that changed are left out, unless there are no others.
 ";
 
-/// All that was measured, as Markdown. A row has a line for each of ours and each distance of the cores.
+/// All measured rows, as Markdown: a line for each of ours and each distance between the cores.
 pub(crate) fn table(all: &[Measured], missing: &BTreeSet<String>) -> String {
     let mut table = HEAD.to_owned();
     for Measured { row, reps } in all {
@@ -51,7 +52,7 @@ pub(crate) fn table(all: &[Measured], missing: &BTreeSet<String>) -> String {
     table
 }
 
-/// Repetitions with the cores near each other and far, where there are two or more; else all of them.
+/// Repetitions by distance of the cores, where a distance has two or more; otherwise all of them.
 fn by_distance(reps: &[Rep]) -> Vec<(&'static str, Vec<&Rep>)> {
     let at = |distance| reps.iter().filter(|rep| rep.distance == distance).collect::<Vec<_>>();
     let groups = [("near", at(Distance::Near)), ("far", at(Distance::Far))];
@@ -89,12 +90,12 @@ fn fold(values: &[f64], choose: fn(f64, f64) -> f64) -> f64 {
     values.iter().copied().reduce(choose).unwrap_or(f64::NAN)
 }
 
-/// To the two decimals that a ratio is quoted with.
+/// In hundredths: ratios are quoted with two decimals.
 fn rounded(value: f64) -> i64 {
     (value * 100.0).round() as i64
 }
 
-/// Three digits that say something.
+/// Three significant digits.
 fn digits(value: f64) -> String {
     match value {
         100.0.. => format!("{value:.0}"),

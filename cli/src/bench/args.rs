@@ -26,9 +26,9 @@ Examples:
 
 /// Measure every transport between two processes of this machine
 ///
-/// A second process is started and both exchange checked messages, over every transport that is there, for each
-/// pattern, size and way of waiting. All rows are measured once before any is measured again; the table shows
-/// the medians. Only rows that wait in the same way are compared. The table goes to stdout, progress to stderr.
+/// Two processes exchange checked messages over every transport, for each pattern, size and way of
+/// waiting. All rows are measured once before any is measured again; the table shows the medians.
+/// Only rows that wait in the same way are compared. The table goes to stdout, progress to stderr.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
 pub(crate) struct Args {
@@ -41,7 +41,13 @@ pub(crate) struct Args {
     pub(super) transports: Vec<String>,
 
     /// Only these message sizes, such as 64,1KiB,1MiB
-    #[arg(long, alias = "size", value_name = "BYTES", value_delimiter = ',', value_parser = parse_size)]
+    #[arg(
+        long,
+        alias = "size",
+        value_name = "BYTES",
+        value_delimiter = ',',
+        value_parser = parse_size
+    )]
     pub(super) sizes: Vec<usize>,
 
     /// Only these patterns
@@ -52,33 +58,56 @@ pub(crate) struct Args {
     #[arg(long, alias = "wait", value_name = "WAIT", value_delimiter = ',', value_parser = wait())]
     pub(super) waits: Vec<Wait>,
 
-    /// Measure bare system calls in the same table, all or these; the ratio is then to the fastest of them
+    /// Measure bare system calls in the same table, all or these; the ratio is then to the fastest
+    /// of them
     #[arg(
-        long, value_name = "BASELINE", value_delimiter = ',', num_args = 0.., require_equals = true,
+        long,
+        value_name = "BASELINE",
+        value_delimiter = ',',
+        num_args = 0..,
+        require_equals = true,
         value_parser = baseline(),
         default_missing_values = ["cache-line", "futex", "eventfd", "pipe", "unix", "tcp", "memcpy"]
     )]
     pub(super) compare: Vec<Baseline>,
 
     /// Round trips with these gaps between them, such as 20us,1ms
-    #[arg(long, value_name = "TIME", value_delimiter = ',', value_parser = parse_gap, conflicts_with = "rate")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_delimiter = ',',
+        value_parser = parse_gap,
+        conflicts_with = "rate"
+    )]
     pub(super) gap: Vec<Duration>,
 
-    /// Round trips at this rate per second, each timed from when it was due: one that is late makes the next
-    /// ones late, and that counts
+    /// Round trips at this rate per second, each timed from when it was due: a late one delays the
+    /// next ones, and their times show that
     #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate)]
     pub(super) rate: Option<f64>,
 
     /// Streams send this many messages at once
-    #[arg(long, value_name = "MESSAGES", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4096), conflicts_with = "in_place")]
+    #[arg(
+        long,
+        value_name = "MESSAGES",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=4096),
+        conflicts_with = "in_place"
+    )]
     pub(super) batch: u16,
 
-    /// Only so many senders, such as 1,4: several send streams over queues, each from a thread and through a handle
-    /// of its own, all on the first side's core, to one receiver
-    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_SENDERS)), conflicts_with_all = ["gap", "rate"])]
+    /// Only these numbers of senders, such as 1,4: several send streams over queues to one
+    /// receiver, each from a thread and through a handle of its own, all on the first side's core
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_SENDERS)),
+        conflicts_with_all = ["gap", "rate"]
+    )]
     pub(super) senders: Vec<u16>,
 
-    /// Write and read messages in place (send_with, recv_with), not from and to buffers of one's own
+    /// Write and read messages in place (send_with, recv_with), not in buffers of the benchmark
     #[arg(long)]
     pub(super) in_place: bool,
 
@@ -86,23 +115,23 @@ pub(crate) struct Args {
     #[arg(long, value_name = "WHAT", default_value = "full", value_parser = coverage())]
     pub(super) verify: Coverage,
 
-    /// Which copy receivers get, of the transports that know it
-    #[arg(long, value_name = "WHOM", value_parser = ["copy", "same-user"])]
+    /// Whether receivers get a private copy, for the transports that know this option
+    #[arg(long, value_name = "TRUST", value_parser = ["copy", "same-user"])]
     pub(super) trust: Option<String>,
 
     /// An option for the transports that know it, such as capacity=2MiB; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_option)]
     pub(super) option: Vec<(String, String)>,
 
-    /// How often each row is measured [default: 5]
+    /// Repetitions of each row [default: 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(super) repetitions: Option<u16>,
 
-    /// Time for a row in each repetition, a quarter of it warm-up [default: what the number of rows allows]
+    /// Time for a row in each repetition, a quarter of it warm-up [default: by the number of rows]
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(super) slice: Option<Duration>,
 
-    /// The cores of the two sides, such as 0,1 [default: two cores that are not threads of one]
+    /// The cores of the two sides, such as 0,1 [default: two that are not threads of one core]
     #[arg(long, value_name = "CORE,CORE", value_parser = parse_pinning)]
     pub(super) pin: Option<Pinning>,
 
@@ -126,18 +155,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(super) svg: Option<PathBuf>,
 
-    /// Be the second process: orders on stdin, reports on stdout
+    /// Run as the second process: orders on stdin, reports on stdout
     #[arg(long, hide = true)]
     pub(super) peer: bool,
 }
 
-/// A choice of patterns.
+/// Patterns on the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Choice {
-    /// One message there, one back, the next only then
+    /// One message there, one back, then the next
     RoundTrip,
     /// One way, as fast as they are taken
     Stream,
-    /// Both of these over queues, of the transports that have them
+    /// Both over queues, for the transports that have them
     Queue,
 }

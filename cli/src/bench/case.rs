@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::carrier::Carrier;
 
-/// Who is on the other side.
+/// The other side of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum PeerKind {
@@ -18,7 +18,7 @@ pub(super) enum PeerKind {
     Process,
     /// A second thread: the transport reaches no other process.
     Thread,
-    /// Nobody: one thread does both sides.
+    /// No other side: one thread does both.
     Nobody,
 }
 
@@ -30,13 +30,13 @@ pub(super) struct Case {
     /// What carries the messages.
     #[serde(flatten)]
     pub(super) carrier: Carrier,
-    /// Who is on the other side.
+    /// The other side.
     pub(super) peer: PeerKind,
     /// The pattern of traffic.
     pub(super) pattern: Pattern,
     /// Length of each message, in bytes.
     pub(super) size: usize,
-    /// How many send at the same time; one, but for streams over queues.
+    /// Senders of a stream; more than one over queues only.
     pub(super) senders: u16,
     /// How both sides wait.
     pub(super) wait: Wait,
@@ -48,28 +48,28 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// True if one row can be compared with the other: all is the same but the carrier.
+    /// True if the rows can be compared: they differ in their carriers only.
     pub(super) fn beside(&self, other: &Self) -> bool {
         let kind = |case: &Self| (case.pattern, case.size, case.senders, case.wait, case.pace);
         kind(self) == kind(other)
     }
 
-    /// Several senders stream to one receiver over a queue, and not otherwise.
+    /// True if the carrier and the pattern allow this number of senders.
     pub(super) fn is_possible(&self) -> bool {
         self.senders == 1 || self.carrier == Carrier::Queue && self.pattern == Pattern::Stream
     }
 
-    /// A stream of which several messages are sent together.
+    /// True for a stream that can send several messages together.
     pub(super) fn takes_batches(&self) -> bool {
         self.pattern == Pattern::Stream && self.carrier != Carrier::Queue
     }
 
-    /// No transport, but something to compare with.
+    /// True without a transport: something to compare with.
     pub(super) fn is_baseline(&self) -> bool {
         matches!(self.carrier, Carrier::Baseline(_))
     }
 
-    /// As in the table.
+    /// The label in the table.
     pub(super) fn label(&self) -> String {
         match self.carrier {
             Carrier::Queue if self.senders > 1 => {
@@ -80,7 +80,7 @@ impl Case {
         }
     }
 
-    /// The pace in words; nothing for round trips one after the other.
+    /// The pace in words; `None` for round trips without a gap.
     pub(super) fn pace_label(&self) -> Option<String> {
         match self.pace {
             Pace::AtOnce => None,
@@ -90,7 +90,7 @@ impl Case {
     }
 }
 
-/// A time as short as it can be said.
+/// A time in its largest unit without a fraction.
 pub(super) fn time(time: Duration) -> String {
     let nanos = time.as_nanos();
     let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs")];

@@ -1,4 +1,4 @@
-//! The figures of a row and what is made of its repetitions.
+//! The figures of a row: of each repetition, their medians, and ratios between rows.
 
 use std::cmp::Ordering;
 use std::time::Duration;
@@ -11,40 +11,40 @@ use serde::Serialize;
 use super::case::{Case, PeerKind};
 use super::noise::{Foreign, Placement, foreign_share, reasons};
 
-/// A rate is kept by this share of it, which leaves room for the ends of a short measurement.
+/// A rate counts as kept from this share on: a short measurement begins and ends with a gap.
 const KEPT: f64 = 0.9;
 
 /// The figures of one repetition, or the medians of all.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(super) struct Figures {
-    /// Time of a round trip that half of them do not exceed, in ns. A stream has none.
+    /// The time that half of the round trips do not exceed, in ns. A stream has none.
     pub(super) p50_ns: Option<f64>,
-    /// … 99 of 100.
+    /// The same for 99 of 100.
     pub(super) p99_ns: Option<f64>,
-    /// … 999 of 1000. None if too few were measured to tell.
+    /// The same for 999 of 1000. `None` if there are too few samples.
     pub(super) p999_ns: Option<f64>,
-    /// A round trip is two messages.
+    /// A round trip counts as two messages.
     pub(super) messages_per_second: Option<f64>,
     /// Of payload, both directions together.
     pub(super) gib_per_second: Option<f64>,
     /// CPU time of both sides, in user and kernel.
     pub(super) cpu_ns_per_message: Option<f64>,
-    /// The part of the side that measures.
+    /// Of the driver.
     pub(super) driver_cpu_ns_per_message: Option<f64>,
-    /// The part of its peer.
+    /// Of the peer.
     pub(super) peer_cpu_ns_per_message: Option<f64>,
-    /// How many messages that is from.
+    /// Number of measured messages.
     pub(super) messages: u64,
     /// Every round trip.
     #[serde(skip)]
     pub(super) latencies: Option<Histogram>,
-    /// What others took of the cores meanwhile.
+    /// CPU time that other programs took of the cores meanwhile.
     #[serde(skip)]
     pub(super) foreign: Option<Foreign>,
 }
 
 impl Figures {
-    /// Of one phase with the driver's CPU time in it.
+    /// Of one phase, with the driver's CPU time in it.
     pub(super) fn new(timed: Timed, size: usize, driver_cpu: Option<Duration>) -> Self {
         let quantile = |share| timed.latencies.as_ref()?.quantile(share);
         let rate = timed.timed_messages as f64 / timed.elapsed.as_secs_f64().max(1e-9);
@@ -68,12 +68,13 @@ impl Figures {
         Self { peer_cpu_ns_per_message: peer, cpu_ns_per_message: both, ..self }
     }
 
-    /// With what others took of the cores meanwhile.
+    /// With the CPU time that other programs took of the cores meanwhile.
     pub(super) fn with_foreign(self, foreign: Option<Foreign>) -> Self {
         Self { foreign, ..self }
     }
 
-    /// Each figure's median. A share of which some repetition had too few samples is that of all together.
+    /// The median of each figure. Where a repetition had too few samples for a quantile, the
+    /// quantile of all samples together.
     fn medians(of: &[Self]) -> Self {
         let middle = |figure: fn(&Self) -> Option<f64>| median(of.iter().filter_map(figure));
         let mut all = Histogram::new();
@@ -100,14 +101,15 @@ impl Figures {
         }
     }
 
-    /// That the rate could not be kept: the times then grow for as long as it is measured.
+    /// The reason if the rate was not kept: times then grow as long as the measurement runs.
     fn lag(&self, pace: Pace) -> Option<String> {
         let Pace::Rate(wanted) = pace else { return None };
         let trips = self.messages_per_second? / 2.0;
         (trips < wanted * KEPT).then(|| format!("kept up with {trips:.0}/s only"))
     }
 
-    /// What rows are compared by, in ns: the round trip's median, or the stream's time per message.
+    /// The figure that rows are compared by, in ns: the median of round trips, or the time per
+    /// message of a stream.
     pub(super) fn cost(&self, pattern: Pattern) -> Option<f64> {
         match pattern {
             Pattern::RoundTrip => self.p50_ns,
@@ -127,16 +129,15 @@ pub(super) struct Row {
     pub(super) case: Case,
     /// Medians of the repetitions.
     pub(super) median: Figures,
-    /// How many times what the fastest row that is no baseline takes, of those it can be compared with: 1 is the
-    /// fastest.
+    /// Cost divided by that of the fastest comparable row of a transport.
     pub(super) ratio: Option<f64>,
-    /// How many times what the fastest baseline between two processes takes, of those it can be compared with.
+    /// Cost divided by that of the fastest comparable baseline between two processes.
     pub(super) times_limit: Option<f64>,
-    /// How far the repetitions are apart, as a share of their median.
+    /// The range of the repetitions, as a share of their median.
     pub(super) spread: Option<f64>,
     /// The share of the cores' time that other programs took.
     pub(super) foreign: Option<f64>,
-    /// Why the figures are not to be trusted; empty if they are.
+    /// Reasons not to trust the figures; empty if there are none.
     pub(super) unstable: Vec<String>,
     /// Each repetition.
     pub(super) repetitions: Vec<Figures>,
@@ -163,13 +164,13 @@ impl Row {
         }
     }
 
-    /// What it is compared by, in ns.
+    /// The median's cost, in ns; infinite without a figure.
     pub(super) fn cost(&self) -> f64 {
         self.median.cost(self.case.pattern).unwrap_or(f64::INFINITY)
     }
 }
 
-/// Rows with medians and ratios, the fastest of those that can be compared first.
+/// Rows with medians and ratios; of comparable rows the fastest comes first.
 pub(super) fn rank(measured: Vec<(Case, Vec<Figures>)>, placement: &Placement) -> Vec<Row> {
     let row = |(case, repetitions)| Row::new(case, repetitions, placement);
     let mut rows: Vec<Row> = measured.into_iter().map(row).collect();

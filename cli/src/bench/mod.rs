@@ -62,7 +62,8 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     if let Some(word) = args.file.as_deref().filter(|_| !out.json()) {
         let word = word.display();
         return Err(Failure::Usage(format!(
-            "{word:?}: a file goes with --json, as in --json all.json; baselines follow a =, as in --compare=futex"
+            "{word:?}: a file goes with --json, as in --json all.json; baselines follow a =, as in \
+             --compare=futex"
         )));
     }
     let plan = Plan::new(args, Registry::global())?;

@@ -1,4 +1,5 @@
-//! What disturbs a measurement: other programs on its cores, cores that are moved, repetitions that differ.
+//! What disturbs a measurement: other programs on its cores, cores that a virtual machine moves,
+//! repetitions that differ.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +7,13 @@ use anyipc_measure::cores::{Pinning, allowed_cores};
 use anyipc_measure::cpu::busy_time;
 use serde::Serialize;
 
-/// A share of foreign CPU time that is too much.
+/// The share of foreign CPU time above which a row is unstable.
 const FOREIGN: f64 = 0.05;
-/// Less foreign time than this cannot be told from the ticks in which it is counted.
+/// Less foreign time than this may be an effect of the ticks of 10 ms that count it.
 const LEAST: Duration = Duration::from_millis(50);
-/// Repetitions are too far apart if their range is more than this share of the median.
+/// The range of repetitions, as a share of their median, above which a row is unstable.
 const RANGE: f64 = 0.5;
-/// The cores were moved if a bare cache line takes that many times longer at one time than at another.
+/// The cores were moved if the greatest time of a cache line is this many times the least.
 const MOVED: f64 = 1.5;
 
 /// Watches the cores of one row in one repetition.
@@ -23,17 +24,17 @@ pub(super) struct Watch {
     started: Instant,
 }
 
-/// How busy the cores were for others.
+/// CPU time of other programs on the cores of a row.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Foreign {
-    /// CPU time of others, in seconds; it may be a little below 0, because of the ticks.
+    /// In seconds; may be a little below 0, because ticks are coarse.
     used: f64,
-    /// All there was.
+    /// All time of the cores, in seconds.
     of: f64,
 }
 
 impl Watch {
-    /// The cores of the two sides, or all if they are not pinned.
+    /// The cores of the two sides, or all if the sides are not pinned.
     pub(super) fn begin(pinning: Option<Pinning>) -> Self {
         let mut cores = pinning.map_or_else(allowed_cores, |p| vec![p.driver, p.peer]);
         cores.dedup();
@@ -41,7 +42,7 @@ impl Watch {
         Self { cores, busy, started: Instant::now() }
     }
 
-    /// `own` is what both sides used meanwhile.
+    /// `own` is the CPU time of both sides meanwhile.
     pub(super) fn end(self, own: Duration) -> Option<Foreign> {
         let busy = busy_time(&self.cores)?.checked_sub(self.busy?)?;
         let of = self.started.elapsed().as_secs_f64() * self.cores.len() as f64;
@@ -49,7 +50,8 @@ impl Watch {
     }
 }
 
-/// The share of the cores' time that others took in all repetitions of a row. `None` if nobody knows.
+/// The share of the cores' time that other programs took in all repetitions of a row. `None` if the
+/// platform does not tell.
 pub(super) fn foreign_share(of: impl IntoIterator<Item = Option<Foreign>>) -> Option<Share> {
     let all = of.into_iter().try_fold(Foreign::default(), |sum, next| {
         let next = next?;
@@ -58,15 +60,16 @@ pub(super) fn foreign_share(of: impl IntoIterator<Item = Option<Foreign>>) -> Op
     (all.of > 0.0).then(|| Share { part: (all.used / all.of).clamp(0.0, 1.0), seconds: all.used })
 }
 
-/// What others took.
+/// CPU time of other programs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Share {
-    /// Of 1.
+    /// As a share of the cores' time, 0 to 1.
     pub(super) part: f64,
     seconds: f64,
 }
 
-/// A bare cache line from core to core and back, before the first repetition and after each.
+/// Times of a cache line from core to core and back, in ns: before the first repetition and after
+/// each.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(transparent)]
 pub(super) struct Placement(pub(super) Vec<f64>);
@@ -78,14 +81,14 @@ impl Placement {
         Some((least, self.0.iter().copied().reduce(f64::max)?))
     }
 
-    /// True if the cores were not all the time where they were first.
+    /// True if the distance between the cores changed.
     pub(super) fn moved(&self) -> bool {
         self.range().is_some_and(|(least, greatest)| greatest > least * MOVED)
     }
 }
 
-/// Why a row's figures are not to be trusted; empty if they are. `range` is that of its repetitions, as a share of
-/// their median.
+/// Reasons not to trust a row's figures; empty if there are none. `range` is that of its
+/// repetitions, as a share of their median.
 pub(super) fn reasons(
     foreign: Option<Share>,
     range: Option<f64>,

@@ -1,4 +1,4 @@
-//! What is measured, how often and how long.
+//! The rows, their repetitions and their time.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::failure::Failure;
 const SIZES: [usize; 5] = [64, 1 << 10, 8 << 10, 64 << 10, 1 << 20];
 const QUICK_SIZES: [usize; 4] = [64, 1 << 10, 64 << 10, 1 << 20];
 const REPETITIONS: usize = 5;
-/// Messages longer than this need a queue that is made for them, in bytes, with room for so many.
+/// Longer messages, in bytes, need a queue of a capacity for them.
 const LARGE: usize = 8 << 10;
+/// Messages that such a queue has room for.
 const IN_FLIGHT: usize = 4;
-/// The time of a row that waits between its round trips is long enough for this many.
+/// A row that waits between its round trips gets time for this many, at most [`LONGEST`].
 const TRIPS: u32 = 60;
-/// But not longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// All rows and the time for them.
@@ -30,17 +30,17 @@ const LONGEST: Duration = Duration::from_secs(10);
 pub(super) struct Plan {
     /// In the order of measuring.
     pub(super) cases: Vec<Case>,
-    /// Every row is measured this often, all rows once before any again.
+    /// Repetitions of each row. Each repetition measures all rows.
     pub(super) repetitions: usize,
     /// Time of one row in one repetition, a quarter of it warm-up.
     slice: Duration,
-    /// No repetition begins that would end after this.
+    /// A repetition that would end later does not begin.
     pub(super) limit: Duration,
 }
 
 impl Plan {
     /// # Errors
-    /// An unknown transport, or choices of which nothing remains.
+    /// An unknown transport, or choices that leave no row.
     pub(super) fn new(args: &Args, registry: &Registry) -> Result<Self, Failure> {
         let subjects = subjects(args, registry)?;
         let sizes: &[usize] = if args.quick { &QUICK_SIZES } else { &SIZES };
@@ -92,16 +92,20 @@ impl Plan {
     }
 }
 
+/// Checks that the rows honour every choice.
+///
 /// # Errors
-/// Something was chosen that no row has.
+/// No row honours one of them.
 fn check_rows(cases: &[Case], args: &Args) -> Result<(), Failure> {
     let several = args.senders.iter().any(|senders| *senders > 1);
     let why = if several && cases.iter().all(|case| case.senders == 1) {
-        "--senders: several send streams over queues only; choose --patterns queue and a transport with queues"
+        "--senders: several send streams over queues only; choose --patterns queue and a transport \
+         with queues"
     } else if several && !args.compare.is_empty() && !cases.iter().any(Case::is_baseline) {
-        "--senders: baselines have one sender; choose that, too, as in --senders 1,4, or leave --compare out"
+        "--senders: baselines have one sender; choose that, too, as in --senders 1,4, or leave \
+         --compare out"
     } else if cases.is_empty() {
-        "nothing that was chosen can be measured together"
+        "nothing to measure: no row fits all choices"
     } else if args.batch > 1 && !cases.iter().any(Case::takes_batches) {
         "--batch is for streams over channels; choose --patterns stream"
     } else {
@@ -110,14 +114,16 @@ fn check_rows(cases: &[Case], args: &Args) -> Result<(), Failure> {
     Err(Failure::Usage(why.into()))
 }
 
+/// Checks that a chosen transport knows each chosen option.
+///
 /// # Errors
-/// An option that no transport knows which was chosen.
+/// None knows it.
 fn check_options(cases: &[Case], subjects: &[Subject<'_>], args: &Args) -> Result<(), Failure> {
-    let heeded =
+    let honoured =
         |key: &str| cases.iter().flat_map(|case| &case.options).any(|(known, _)| known == key);
     let trust = args.trust.as_ref().map(|_| "trust");
     let mut chosen = args.option.iter().map(|(key, _)| key.as_str()).chain(trust);
-    let Some(unknown) = chosen.find(|key| !heeded(key)) else { return Ok(()) };
+    let Some(unknown) = chosen.find(|key| !honoured(key)) else { return Ok(()) };
     let own = subjects.iter().flat_map(|subject| match subject {
         Subject::Transport(transport, _) => transport.keys(),
         Subject::Baseline(_) => &[],
@@ -128,7 +134,7 @@ fn check_options(cases: &[Case], subjects: &[Subject<'_>], args: &Args) -> Resul
     known.dedup();
     let known = known.join(", ");
     Err(Failure::Usage(format!(
-        "no transport that was chosen knows the option {unknown:?}; they know {known}"
+        "no chosen transport knows the option {unknown:?}; they know {known}"
     )))
 }
 
@@ -157,13 +163,13 @@ fn traffic(args: &Args) -> Result<Vec<(Pattern, Pace)>, Failure> {
 /// Measured only if `--transports` names it: the kernel's limits are below the default sizes.
 const ON_REQUEST: &str = "posix-mq";
 
-/// What rows are made of.
+/// A transport or a baseline, as rows are made from it.
 enum Subject<'a> {
     Transport(&'a dyn DynTransport, Carrier),
     Baseline(Baseline),
 }
 
-/// Everything that carries messages and was chosen.
+/// The chosen transports and baselines.
 fn subjects<'a>(args: &Args, registry: &'a Registry) -> Result<Vec<Subject<'a>>, Failure> {
     let able = [(Carrier::Channel, Capabilities::CHANNEL), (Carrier::Queue, Capabilities::QUEUE)];
     let all: Vec<_> = registry
@@ -199,7 +205,7 @@ fn subjects<'a>(args: &Args, registry: &'a Registry) -> Result<Vec<Subject<'a>>,
 }
 
 impl Subject<'_> {
-    /// Its row, if it can have one.
+    /// The row, if the subject can have it.
     fn case(
         &self,
         pattern: Pattern,
@@ -229,7 +235,7 @@ impl Subject<'_> {
             Self::Baseline(baseline) if !baseline.waits(wait) => return None,
             Self::Baseline(baseline) => {
                 let alone = *baseline == Baseline::Memcpy;
-                // One thread does not wait between its own messages.
+                // One thread has no other side to wait for.
                 if alone && pace != Pace::AtOnce {
                     return None;
                 }
@@ -243,7 +249,7 @@ impl Subject<'_> {
     }
 }
 
-/// The options of an address: those that were chosen, as far as the transport knows them.
+/// The chosen options that the transport knows.
 fn options(
     transport: &dyn DynTransport,
     carrier: Carrier,
@@ -253,7 +259,7 @@ fn options(
 ) -> Vec<(String, String)> {
     let knows = |key: &str| transport.keys().iter().chain(COMMON_KEYS).any(|k| k.name == key);
     let trust = args.trust.clone().map(|trust| ("trust".to_owned(), trust));
-    // A queue is as large as it is made, and takes no message that is larger.
+    // The capacity of a queue is fixed, and bounds its messages.
     let chosen = args.option.iter().any(|(key, _)| key == "capacity");
     let large = (carrier == Carrier::Queue && size > LARGE && !chosen)
         .then(|| ("capacity".to_owned(), (IN_FLIGHT * size).to_string()));
@@ -275,7 +281,7 @@ mod tests {
     struct Line {
         #[command(flatten)]
         args: Args,
-        /// As the whole command line has it.
+        /// A flag of the whole command line.
         #[arg(long)]
         json: bool,
     }
@@ -334,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn options_go_to_those_who_know_them() {
+    fn options_go_to_the_transports_that_know_them() {
         let words = ["--sizes", "32MiB", "--option", "timeout=1s"];
         for case in &plan(&words).unwrap().cases {
             let keys: Vec<_> = case.options.iter().map(|(k, _)| k.as_str()).collect();
@@ -353,9 +359,9 @@ mod tests {
     }
 
     #[test]
-    fn what_no_row_heeds_is_refused() {
+    fn choices_that_no_row_honours_are_refused() {
         let why = |words: &[&str]| super::tests::plan(words).unwrap_err().to_string();
-        assert!(why(&["--option", "nobody=1", "--transports", "shm"]).contains("capacity"));
+        assert!(why(&["--option", "unknown=1", "--transports", "shm"]).contains("capacity"));
         assert!(why(&["--option", "scope=user", "--transports", "inproc"]).contains("\"scope\""));
         assert!(why(&["--batch", "8", "--patterns", "round-trip"]).contains("--patterns stream"));
     }

@@ -1,4 +1,4 @@
-//! The bar on stderr; nothing where that is no terminal.
+//! The progress bar on stderr, if that is a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -18,7 +18,7 @@ impl Progress {
         Self(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
 
-    /// Says what is measured now.
+    /// Shows the row that is measured now.
     pub(super) fn show(&self, case: &Case) {
         self.0.set_message(case.to_string());
     }
@@ -29,7 +29,7 @@ impl Progress {
     }
 }
 
-/// Also after an error, the bar leaves no trace.
+/// Removes the bar, after an error too.
 impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();

@@ -38,7 +38,7 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Answer<'a> {
     peer: PeerInfo,
-    /// From the sending to the answer, in microseconds.
+    /// From before the send to after the answer, in microseconds.
     micros: f64,
     #[serde(flatten)]
     message: Payload<'a>,

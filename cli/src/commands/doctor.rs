@@ -15,30 +15,30 @@ use crate::sys;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
-Looks at the directory of the objects, its permissions and its file system, tries each transport once, and \
-searches for what crashes left behind. --fix repairs what it can: it removes stale objects, and makes the \
-directory private again. What is alive, or not provably ours and dead, is never touched. \
-Exit code 1 if problems remain.
+Checks the directory of the objects, its permissions and its file system, tries each transport \
+once, and searches for objects that crashes left behind. --fix removes stale objects and makes the \
+directory private again. It never touches a live object, or a file that is not provably a dead \
+object of anyipc. Exit code 1 if problems remain.
 
 Examples:
   anyipc doctor
   anyipc doctor --fix";
 
-/// Check this machine, and repair what crashes left behind
+/// Check this machine, and remove what crashes left behind
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Repair what can be repaired
+    /// Remove stale objects, and make the directory private
     #[arg(long)]
     fix: bool,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
     Ok,
-    /// Nothing wrong, but good to know.
+    /// Nothing wrong, but worth knowing.
     Info,
     Fixed,
     Problem,
@@ -70,7 +70,7 @@ impl Finding {
 }
 
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
-    // Makes the directory if there is none; what is wrong with it is found out below.
+    // Creates the directory if there is none. The checks below find its faults.
     let _ = Registry::global().list();
     let mut findings = sys::check_directory(args.fix);
     findings.extend(leftovers(args.fix));
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// What crashes left behind, before and after the repair.
+/// Objects that crashes left behind, before and after the repair.
 fn leftovers(fix: bool) -> Vec<Finding> {
     const CHECK: &str = "leftovers";
     let mut findings = Vec::new();
@@ -155,7 +155,7 @@ fn leftovers(fix: bool) -> Vec<Finding> {
     findings
 }
 
-/// What a platform cannot do is nothing to repair.
+/// A limit of the platform is no problem to repair.
 fn severity(error: &anyipc::Error) -> Status {
     if error.kind() == ErrorKind::Unsupported { Status::Info } else { Status::Problem }
 }
@@ -164,7 +164,7 @@ fn problem(object: &anyipc::Object) -> &str {
     object.facts.iter().find(|(label, _)| *label == "problem").map_or("damaged", |(_, why)| why)
 }
 
-/// One round trip, and one block, per transport that has them.
+/// One round trip and one block per transport that has them.
 fn trials() -> Vec<Finding> {
     let mut findings = Vec::new();
     for transport in Registry::global().transports() {
@@ -201,7 +201,7 @@ fn try_channel(url: &str) -> anyipc::Result<()> {
         let client = scope.spawn(|| anyipc::connect(owner.address())?.recv_timeout(PATIENCE));
         let mut channel = owner.accept_timeout(PATIENCE)?;
         channel.send_timeout(b"hello", PATIENCE)?;
-        // A panic of the client is this thread's.
+        // A panic of the client continues here.
         client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(drop)
     })?;
     owner.close()

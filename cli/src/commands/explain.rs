@@ -11,15 +11,14 @@ use crate::table;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-Says what an address means without creating or holding anything: its transport and what that can do, every \
-option with the value in force, whether messages are read in place, and which objects of the operating \
-system there are and who holds them.
+Creates and holds nothing. Prints the transport and its capabilities, every option with its value, \
+whether messages are read in place, and the existing objects with their holders.
 
 Examples:
   anyipc explain shm://hello
   anyipc explain 'shm://hello?trust=same-user&wait=spin' --json";
 
-/// Explain what an address means, and who is behind it
+/// Explain what an address means, and show its objects
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -32,7 +31,7 @@ struct Explanation<'a> {
     address: String,
     scheme: &'a str,
     name: &'a str,
-    /// What the names of its files begin with; `None` without files.
+    /// The beginning of its files' names; `None` without files.
     system_name: Option<String>,
     capabilities: Vec<&'static str>,
     made_of: &'static str,
@@ -49,7 +48,7 @@ struct Access {
     why: String,
 }
 
-/// An option, and what is chosen.
+/// An option and its value.
 #[derive(Serialize)]
 struct Choice<'a> {
     name: &'static str,
@@ -98,7 +97,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
 }
 
 fn access(address: &Address, capabilities: Capabilities, done: &str) -> Access {
-    // Only where memory is shared there is a place to work in.
+    // Only shared memory can be read and written in place.
     let (in_place, why) = if !capabilities
         .contains(Capabilities::CROSS_PROCESS | Capabilities::BLOCK)
     {
@@ -114,7 +113,8 @@ fn access(address: &Address, capabilities: Capabilities, done: &str) -> Access {
         (
             false,
             format!(
-                "trust=copy: the peer cannot change what is being {done}; with trust=same-user it is {done} in place"
+                "trust=copy: the peer cannot change what is being {done}; with trust=same-user it \
+                 is {done} in place"
             ),
         )
     };
@@ -181,33 +181,37 @@ fn print(
     out.line("")?;
     out.line(match lists {
         true => verdict(objects),
-        false => "This transport keeps no list: whether it has an owner shows when it is opened.",
+        false => "This transport keeps no list: open it to see whether it has an owner.",
     })
 }
 
-/// What would happen now, and why.
+/// What create, open and connect would do now.
 fn verdict(objects: &[Object]) -> &'static str {
     let live = |kind: &str| objects.iter().any(|o| o.kind == kind && o.state == ObjectState::Live);
     let invalid = objects.iter().any(|o| o.state == ObjectState::Invalid);
     match (live("rendezvous"), live("block")) {
         _ if invalid => {
-            "Something of this name is damaged or not an object of ours: create and open fail until it is removed."
+            "A file of this name is damaged or no object of anyipc: create and open fail until it \
+             is removed."
         }
         (true, _) => "It has a live owner: open and connect work, create fails with -1.",
         _ if objects.iter().any(|o| o.state == ObjectState::Persistent) => {
-            "It stays although nobody holds it: open works, create needs create=open_or_create, rm removes it."
+            "It stays although nobody holds it: open works, create needs create=open_or_create, \
+             rm removes it."
         }
         _ if live("queue") => {
-            "Its queue is held, but has no owner: open works, connect waits for an owner, create becomes it."
+            "Its queue has holders but no owner: open works, connect waits for an owner, create \
+             becomes the owner."
         }
         (false, true) => {
-            "It has a live block and no owner: open works, connect waits for an owner, create needs create=open_or_create."
+            "It has a live block and no owner: open works, connect waits for an owner, create \
+             needs create=open_or_create."
         }
         (false, false) if objects.is_empty() => {
-            "Nobody has created it: create works, open fails with -3, connect waits for an owner."
+            "It does not exist: create works, open fails with -3, connect waits for an owner."
         }
         (false, false) => {
-            "Only leftovers of a crash are there: create works and reclaims them, open fails with -3."
+            "Only leftovers of a crash exist: create works and reclaims them, open fails with -3."
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Shell completions and manual pages, made from the command line's own description.
+//! Shell completions and manual pages, generated from the command line's description.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ Examples:
   anyipc man | man -l -
   anyipc man --dir ~/.local/share/man/man1";
 
-/// Print the completions of a shell
+/// Print completions for a shell
 #[derive(clap::Args, Debug)]
 #[command(after_help = COMPLETIONS)]
 pub(crate) struct CompletionsArgs {
@@ -33,7 +33,7 @@ pub(crate) struct CompletionsArgs {
 #[derive(clap::Args, Debug)]
 #[command(after_help = MAN)]
 pub(crate) struct ManArgs {
-    /// Write one page per command into this directory, which exists
+    /// Write one page per command into this existing directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }

@@ -3,19 +3,19 @@ use std::process::ExitCode;
 use anyipc::{Address, Object, Operation, Registry};
 
 use crate::failure::Result;
-use crate::objects::{Record, details, nothing};
+use crate::objects::{Record, details, not_found};
 use crate::output::Output;
 use crate::table;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-A name has up to two objects: a block of memory and the rendezvous of its owner. Looking changes nothing and \
-holds nothing. With --json one line per object, shaped like those of `anyipc ls`.
+A name has up to two objects: a block of memory and the rendezvous of its owner. Changes and holds \
+nothing. With --json one line per object, with the fields of `anyipc ls`.
 
 Example:
   anyipc inspect shm://hello";
 
-/// Show what is known about the objects of one name
+/// Show the objects of one name
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
 fn find(address: &Address) -> Result<Vec<Object>> {
     let objects = Registry::global().inspect(address)?;
     if objects.is_empty() {
-        return Err(nothing(Operation::Stat, address).into());
+        return Err(not_found(Operation::Stat, address).into());
     }
     Ok(objects)
 }

@@ -11,8 +11,9 @@ use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-With TEXT: creates an object of its length + 1 bytes that holds the text and a NUL. It lives until its last \
-holder leaves: --hold keeps it, and prints `ready` once it is there. Without TEXT: prints the text.
+With TEXT: creates an object of its length + 1 bytes that holds the text and a NUL. It lives until \
+its last holder closes it: --hold keeps it, and prints `ready` when it exists. Without TEXT: \
+prints the stored text.
 
 Examples:
   anyipc lpsz shm://motd 'hello, world' --hold
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     /// The text to store; without it the stored text is printed
     text: Option<OsString>,
 
-    /// Print `ready`, and keep it until the standard input closes or a signal comes
+    /// Print `ready` and keep the text until the standard input closes or a signal comes
     #[arg(long, requires = "text")]
     hold: bool,
 }
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
                 hold_and_accept(endpoint, out)?;
             } else {
                 release(endpoint, out)?;
-                out.note("nobody holds it, so it is gone already; --hold keeps it");
+                out.note("it has no holder, so it is gone already; --hold keeps it");
             }
         }
         None => {

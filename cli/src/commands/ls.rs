@@ -8,9 +8,9 @@ use crate::output::Output;
 use crate::table;
 
 const EXAMPLES: &str = "\
-States: `live` has a holder; `stale` was left by a crash and is reclaimed by the next create or open, or by \
-`anyipc doctor --fix`; `persistent` is meant to stay; `invalid` is damaged or not an object of ours. \
-With --json one line per object.
+States: `live` has a holder; `stale` was left by a crash, and the next create or open, or \
+`anyipc doctor --fix`, reclaims it; `persistent` stays without a holder; `invalid` is damaged or \
+no object of anyipc. With --json one line per object.
 
 Examples:
   anyipc ls

@@ -12,20 +12,21 @@ use crate::target::Target;
 use crate::values;
 
 const EXAMPLES: &str = "\
-Creates the object and is its owner: anyone may connect, also several at once. Prints each message as its \
-bytes and a line end. Messages that may contain line ends or bytes that are not UTF-8 are told apart with \
---json: {\"schema\":1,\"peer\":{\"id\",\"pid\",\"uid\"},\"len\",\"text\"}, or \"data_hex\" for what is not UTF-8.
+Creates the object and owns it; several senders may connect at once. Prints each message as its \
+bytes and a line end. For messages with line ends or bytes that are not UTF-8 use --json, which \
+prints {\"schema\":1,\"peer\":{\"id\",\"pid\",\"uid\"},\"len\",\"text\"}, or \"data_hex\" \
+instead of text.
 
-Ends when all who connected have left (at least one must have come), after --count messages, or never with \
---follow. What is still under way after --count messages is lost, and its senders are told. Each message is \
-written before the next one is taken.
+Ends when all senders, at least one, have left, after --count messages, or never with --follow. \
+Messages still on their way after --count messages are lost, and their senders get an error. Each \
+message is written before the next one is taken.
 
 Examples:
   anyipc recv shm://hello
   anyipc recv shm://hello --follow --json | jq .text
   anyipc recv shm://hello --count 1 --timeout 10s";
 
-/// Receive messages, as the owner, from all who connect
+/// Receive messages, as the owner, from all connected senders
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -36,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", conflicts_with = "follow")]
     count: Option<u64>,
 
-    /// Go on after everyone has left
+    /// Go on after all senders have left
     #[arg(short, long)]
     follow: bool,
 
@@ -66,7 +67,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
             out.bytes(&message)?;
             out.bytes(b"\n")?;
         }
-        // Before the next one is taken: what cannot be written stays with its sender.
+        // Before the next one is taken: a failed write then costs one message only.
         out.flush()?;
     }
     owner.close()?;

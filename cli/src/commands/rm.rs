@@ -9,9 +9,9 @@ use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-What is alive is refused (exit code 1) unless --force says otherwise. Its holders keep their memory and their \
-channels then, but no one finds them by name, and their close reports an error. \
-There is rarely a reason: what a crash left is reclaimed by the next create or open.
+A live object is refused (exit code 1) without --force. With it, holders keep their memory and \
+channels, but the name no longer leads to them, and their close reports an error. \
+There is rarely a reason: the next create or open reclaims what a crash left behind.
 
 Examples:
   anyipc rm shm://hello
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
 
-    /// Remove also what is alive or damaged
+    /// Also remove live and damaged objects
     #[arg(long)]
     force: bool,
 }
@@ -37,7 +37,7 @@ struct Removed {
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let address = args.target.address(Operation::Remove)?;
     Registry::global().remove(&address, args.force).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => objects::nothing(Operation::Remove, &address),
+        ErrorKind::NotFound => objects::not_found(Operation::Remove, &address),
         _ => error,
     })?;
     if out.json() {

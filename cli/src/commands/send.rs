@@ -15,8 +15,8 @@ use crate::values;
 
 const EXAMPLES: &str = "\
 Without TEXT, or with `-`, each line of the standard input is one message, without its line end. \
-Ends when everything has been handed over; it arrives even if the receiver reads it later. Answers are not \
-waited for: use `anyipc call` for those.
+Ends when all messages are handed over; the receiver may read them later. Does not wait for \
+answers: use `anyipc call` for those.
 
 Examples:
   anyipc send shm://hello 'hello, world'
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
 }
 
 fn send(address: &Address, text: Option<Vec<u8>>) -> Result<Summary> {
-    // Without a receiving half an owner that answers is told so, instead of waiting for room.
+    // Without a receiving half, an owner that answers gets an error instead of waiting for room.
     let (mut sender, receiver) = anyipc::connect(address)?.split();
     receiver.close();
     let longest = sender.max_message() as u64;

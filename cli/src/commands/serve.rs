@@ -9,18 +9,18 @@ use crate::output::Output;
 use crate::owner::Owner;
 use crate::target::Target;
 
-/// How long a peer that does not receive its answer may hold up the others.
+/// Longest wait for a peer to take its answer: others wait meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
-Creates the object and answers everyone who connects until a signal ends it, or --count answers are given. \
+Creates the object and answers all peers until a signal comes, or after --count answers. \
 A peer that does not take its answer for 5 s is disconnected.
 
 Examples:
   anyipc serve shm://echo --echo &
   anyipc call shm://echo 'anyone there?'";
 
-/// Answer messages, as the owner, of all who connect
+/// Answer messages, as the owner, of all connected peers
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         served += 1;
         match owner.inbox.send_timeout(id, &message, PATIENCE) {
             Ok(()) => {}
-            // Whoever closed its receiving half wants no answer; who is gone is noticed by the inbox.
+            // The peer wants no answer, or is gone, which the inbox reports.
             Err(error) if matches!(error.kind(), ErrorKind::Closed | ErrorKind::PeerGone) => {}
             Err(error) => {
                 out.note(format_args!("{}: {error}", owner.describe(id)));

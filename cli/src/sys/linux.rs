@@ -9,8 +9,8 @@ use crate::commands::doctor::{Finding, Status};
 
 const CHECK: &str = "directory";
 
-/// Checks the directory of the objects: that it is this user's alone, and what its file system can do.
-/// With `fix` it is made private again.
+/// Checks the directory of the objects: its privacy, and the abilities of its file system. With
+/// `fix` its mode is corrected.
 pub(crate) fn check_directory(fix: bool) -> Vec<Finding> {
     let path = directory();
     let shown = path.display();
@@ -20,7 +20,7 @@ pub(crate) fn check_directory(fix: bool) -> Vec<Finding> {
             return vec![Finding::new(
                 CHECK,
                 Status::Info,
-                format!("{shown} is made when it is needed"),
+                format!("{shown} is created when it is needed"),
             )];
         }
         Err(error) => {
@@ -52,7 +52,7 @@ pub(crate) fn check_directory(fix: bool) -> Vec<Finding> {
     vec![privacy, nameless_files(&path)]
 }
 
-/// Whether a file can be made without a name and get one when it is complete.
+/// Checks whether a file can be created without a name and get one when it is complete.
 fn nameless_files(path: &Path) -> Finding {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
     let missing = match rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR) {
@@ -63,12 +63,12 @@ fn nameless_files(path: &Path) -> Finding {
         Err(error) => io::Error::from(error).to_string(),
     };
     let detail = format!(
-        "{missing}: objects are made under a temporary name, which a crash can leave behind"
+        "{missing}: objects are created under a temporary name, which a crash can leave behind"
     );
     Finding::new("O_TMPFILE", Status::Info, detail)
 }
 
-/// Where the shared-memory transport keeps its objects.
+/// The directory of the shared-memory transport's objects.
 fn directory() -> PathBuf {
     let chosen = std::env::var_os("ANYIPC_DIR").filter(|dir| !dir.is_empty());
     let base = chosen.map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from);

@@ -1,4 +1,4 @@
-//! What only one operating system has, behind the same names on each.
+//! Checks of one operating system, behind the same names on each.
 
 #[cfg(target_os = "linux")]
 mod linux;

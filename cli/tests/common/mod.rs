@@ -1,4 +1,4 @@
-//! Real processes of the real binary, each test in a directory of its own.
+//! Processes of the built binary, each test in a directory of its own.
 #![allow(dead_code, reason = "not every test uses everything")]
 #![allow(
     clippy::unwrap_used,
@@ -19,10 +19,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Ends a test that hangs.
+/// A wait longer than this fails the test.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
 
-/// A private place for objects.
+/// A private directory for objects.
 pub(crate) struct Place {
     dir: TempDir,
 }
@@ -38,7 +38,7 @@ impl Place {
         self.dir.path()
     }
 
-    /// The command, with an environment that says nothing else.
+    /// The command, in an environment without other settings.
     pub(crate) fn command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("anyipc"));
         for (name, _) in std::env::vars_os() {
@@ -67,12 +67,12 @@ impl Place {
         finish(self.command(args), input)
     }
 
-    /// Starts, and goes on.
+    /// Starts it without waiting.
     pub(crate) fn start<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
         Running::new(self.command(args))
     }
 
-    /// Starts something that says on the standard error that it waits.
+    /// Starts an owner and waits until it prints `waiting` on the standard error.
     pub(crate) fn start_owner<A: AsRef<OsStr>>(
         &self,
         args: impl IntoIterator<Item = A>,
@@ -83,14 +83,14 @@ impl Place {
         owner
     }
 
-    /// Starts something with `--hold` and waits until it is ready.
+    /// Starts a command with `--hold` and waits until it is ready.
     pub(crate) fn hold<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Running {
         let mut holder = self.start(args);
         assert_eq!(holder.data.line(), "ready");
         holder
     }
 
-    /// Every file that objects have left or have now.
+    /// All files of objects.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut files: Vec<_> = std::fs::read_dir(self.path())
             .unwrap()
@@ -132,20 +132,20 @@ impl Done {
         String::from_utf8(self.0.stderr.clone()).unwrap()
     }
 
-    /// What it printed, if it succeeded.
+    /// Its output. Panics if it failed.
     #[track_caller]
     pub(crate) fn ok(&self) -> String {
         assert_eq!(self.code(), Some(0), "{}", self.stderr());
         self.stdout()
     }
 
-    /// The JSON lines it printed, whatever came of it.
+    /// The JSON lines it printed, whether it succeeded or not.
     #[track_caller]
     pub(crate) fn records(&self) -> Vec<Value> {
         self.stdout().lines().map(parse).collect()
     }
 
-    /// The one line of JSON with the reason of its failure.
+    /// The JSON line of its failure.
     #[track_caller]
     pub(crate) fn error(&self) -> Value {
         let text = self.stderr();
@@ -155,7 +155,7 @@ impl Done {
         error[0]["error"].clone()
     }
 
-    /// The exit code, the kind and the classic value of its failure, as `--json` tells them.
+    /// The exit code, the kind and the classic value of its failure, from `--json`.
     #[track_caller]
     pub(crate) fn failure(&self) -> (i32, String, Option<i64>) {
         let error = self.error();
@@ -170,7 +170,7 @@ pub(crate) fn parse(line: &str) -> Value {
     serde_json::from_str(line).unwrap()
 }
 
-/// A process that still runs. Killed when dropped.
+/// A running process. Killed when dropped.
 pub(crate) struct Running {
     child: Child,
     pub(crate) stdin: Option<ChildStdin>,
@@ -201,7 +201,7 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Kills it, and waits until it is gone.
+    /// Kills it and waits for its end.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -230,7 +230,7 @@ impl Drop for Running {
     }
 }
 
-/// The lines of a stream, read as they come.
+/// The lines of a stream, read by a thread.
 pub(crate) struct Lines(Receiver<String>);
 
 impl Lines {

@@ -1,4 +1,4 @@
-// Boost.Interprocess: its message_queue. The variant is how many messages it holds.
+// Boost.Interprocess: its message_queue. The variant is its capacity in messages.
 #include <boost/interprocess/ipc/message_queue.hpp>
 #include <vector>
 
@@ -10,7 +10,8 @@ static bi::message_queue *there, *back, *out, *in;
 static std::vector<char> *buffer;
 
 static bi::message_queue *make(const char *name) {
-    return new bi::message_queue(bi::create_only, place("", name), strtoul(variant, nullptr, 10), size);
+    size_t capacity = strtoul(variant, nullptr, 10);
+    return new bi::message_queue(bi::create_only, place("", name), capacity, size);
 }
 
 static void prepare() {

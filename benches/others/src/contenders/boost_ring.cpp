@@ -1,4 +1,5 @@
-// Boost.Interprocess: a ring of slots in shared memory, a mutex and two conditions. The variant is how many KiB it holds.
+// Boost.Interprocess: a ring of slots in shared memory, a mutex and two conditions. The variant is
+// its size in KiB.
 #include <algorithm>
 #include <boost/interprocess/mapped_region.hpp>
 #include <boost/interprocess/anonymous_shared_memory.hpp>

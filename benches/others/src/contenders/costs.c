@@ -1,6 +1,6 @@
-// The system calls, and no others, that anyipc makes for what is done once. The variant says for what: `block` makes,
-// opens and closes a block of memory with a name and an owner; `connect` exchanges greetings over a Unix socket and
-// hands memory over.
+// The system calls, and no others, that anyipc makes for what is done once. The variant `block`
+// creates, opens and closes a block of memory with a name and an owner; `connect` exchanges
+// greetings over a Unix socket and hands memory over.
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/epoll.h>
@@ -80,9 +80,10 @@ static void block(void) {
     char path[32];
     snprintf(path, sizeof path, "/proc/self/fd/%d", file);
     must(linkat(AT_FDCWD, path, dir, "block", AT_SYMLINK_FOLLOW), "linkat");
-    // Who owns the name.
+    // The owner of the name.
     openat(dir, "lock", flags);
-    int lock = must(openat(dir, "lock", O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600), "lock");
+    int create = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int lock = must(openat(dir, "lock", create, 0600), "lock");
     must(fchmod(lock, 0600), "fchmod");
     must(fstat(lock, &found), "fstat");
     must(flock(lock, LOCK_EX | LOCK_NB), "flock");
@@ -95,7 +96,7 @@ static void block(void) {
     int epoll = must(epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
     struct epoll_event event = {.events = EPOLLIN};
     must(epoll_ctl(epoll, EPOLL_CTL_ADD, sock, &event), "epoll_ctl");
-    // Who opens and closes it.
+    // The opener.
     int there = open_directory();
     int opened = must(openat(there, "block", flags), "block");
     must(fstat(opened, &found), "fstat");
@@ -145,7 +146,8 @@ static int exchange(int sock, ssize_t (*call)(int, struct msghdr *, int), size_t
         message.msg_control = &control, message.msg_controllen = sizeof control;
     if (file >= 0) {
         struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-        head->cmsg_level = SOL_SOCKET, head->cmsg_type = SCM_RIGHTS, head->cmsg_len = CMSG_LEN(sizeof file);
+        head->cmsg_level = SOL_SOCKET, head->cmsg_type = SCM_RIGHTS;
+        head->cmsg_len = CMSG_LEN(sizeof file);
         memcpy(CMSG_DATA(head), &file, sizeof file);
     }
     if (call(sock, &message, MSG_NOSIGNAL) != (ssize_t)length)

@@ -1,4 +1,4 @@
-// Two slots in shared memory, one each way, and a futex for each: what sleeping costs at least.
+// Two slots in shared memory, one each way, and a futex for each: the least cost of sleeping.
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -14,7 +14,8 @@ struct slot {
 static struct slot *there, *back, *out, *in;
 
 static struct slot *slot(void) {
-    void *memory = mmap(NULL, sizeof(struct slot) + size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    size_t length = sizeof(struct slot) + size;
+    void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         fail("mmap");
     return memory;
@@ -32,7 +33,7 @@ static void second(void) {
     out = back, in = there;
 }
 
-// The answer to the last message says that its slot is free.
+// The answer to the last message shows that its slot is free.
 static void send_message(long number) {
     fill(out->message, number);
     atomic_store(&out->filled, (uint32_t)number + 1);

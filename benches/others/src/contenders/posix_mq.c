@@ -1,4 +1,4 @@
-// The kernel's message queues, as they are without privileges: ten messages each.
+// The kernel's message queues with the limits of an unprivileged user: ten messages each.
 #include <fcntl.h>
 #include <mqueue.h>
 

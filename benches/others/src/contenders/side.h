@@ -1,5 +1,6 @@
 // What contenders in C and C++ share: two processes on a core each, checked messages, and a clock.
-// Called as PROGRAM VARIANT PATTERN SIZE WARM COUNT, they print nanoseconds per message or round trip.
+// Called as PROGRAM VARIANT PATTERN SIZE WARM COUNT, they print nanoseconds per message or round
+// trip.
 #ifndef SIDE_H
 #define SIDE_H
 

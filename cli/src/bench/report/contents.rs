@@ -1,4 +1,4 @@
-//! What the report is made from.
+//! The contents of a report.
 
 use std::fs;
 use std::io;
@@ -12,13 +12,13 @@ use crate::bench::noise::Placement;
 use crate::bench::setting::Setting;
 use crate::failure::{Failure, Result};
 
-/// Everything that was found out.
+/// All results.
 #[derive(Debug)]
 pub(in super::super) struct Report {
     pub(in super::super) machine: Machine,
     pub(in super::super) setting: Setting,
     pub(in super::super) placement: Placement,
-    /// How often each row was measured.
+    /// Repetitions of each row.
     pub(in super::super) repetitions: usize,
     /// Time of all rows in one repetition.
     pub(in super::super) repetition: Duration,
@@ -26,7 +26,7 @@ pub(in super::super) struct Report {
     pub(in super::super) rows: Vec<Row>,
 }
 
-/// The contents of a file.
+/// Makes the contents of a file.
 pub(in super::super) type Format = fn(&Report) -> io::Result<Vec<u8>>;
 
 /// Writes a file.

@@ -34,7 +34,7 @@ const HEADER: [&str; 24] = [
     "options",
 ];
 
-/// The medians, a row each. An empty field has no figure.
+/// The medians, one row each. A field without a figure is empty.
 pub(in super::super) fn file(report: &Report) -> io::Result<Vec<u8>> {
     let mut lines = vec![HEADER.join(",")];
     lines.extend(report.rows.iter().map(|row| fields(row).map(|field| quoted(&field)).join(",")));

@@ -11,7 +11,7 @@ use crate::bench::figures::Row;
 use crate::bench::noise::Placement;
 use crate::output::json_line;
 
-/// All figures, as the command line prints JSON: beside its `schema`.
+/// All figures, printed after `schema`.
 #[derive(Serialize)]
 pub(in super::super) struct Record<'a> {
     version: &'static str,
@@ -28,7 +28,7 @@ struct Settings<'a> {
     batch: u64,
     /// Cores of the two sides, if they were pinned.
     pinned: Option<Pinning>,
-    /// A bare cache line from core to core and back, before the first repetition and after each.
+    /// Times of a cache line from core to core and back.
     cache_line_ns: &'a Placement,
     repetitions: usize,
     repetition_ms: f64,

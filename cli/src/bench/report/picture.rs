@@ -1,5 +1,5 @@
-//! Time over size, both logarithmic: one panel for all rows that can be compared but for their size, one line for
-//! each transport. Where several gaps were measured, time over gap.
+//! Time over size, both logarithmic: one panel for all rows that differ in transport and size only,
+//! one line for each transport. With several gaps, time over gap.
 
 use std::error::Error;
 use std::io;
@@ -27,7 +27,7 @@ const TITLE: u32 = 52;
 const NAMES: u32 = 170;
 const FONT: &str = "sans-serif";
 
-/// Colours that differ also for those who see few of them.
+/// Colours that colour-blind readers can tell apart.
 const COLOURS: [RGBColor; 16] = [
     RGBColor(0x1f, 0x77, 0xb4),
     RGBColor(0xd6, 0x27, 0x28),
@@ -80,7 +80,7 @@ fn draw(report: &Report, svg: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// What the times stand over.
+/// The horizontal axis.
 #[derive(Clone, Copy)]
 enum Over {
     Size,
@@ -94,7 +94,7 @@ impl Over {
         if gaps.any(|gap| Some(gap) != first) { Self::Gap } else { Self::Size }
     }
 
-    /// Size or gap, and time of a row, as they lie on the axes.
+    /// The coordinates of a row: size or gap, and time.
     fn point(self, row: &Row) -> (f64, f64) {
         let x = match self {
             Self::Size => (row.case.size as f64).log2(),
@@ -103,7 +103,7 @@ impl Over {
         (x, (row.cost() / 1e3).log10())
     }
 
-    /// What is the same for all rows of a panel: not both, or each would be a panel of its own.
+    /// What all rows of a panel share: not both size and gap, or each row had its own panel.
     fn kind(self, row: &Row) -> (Pattern, Wait, Option<Pace>, Option<usize>) {
         let case = &row.case;
         match self {
@@ -112,7 +112,8 @@ impl Over {
         }
     }
 
-    /// What it is called, how a place on its axis is, and what all rows of a panel have besides pattern and wait.
+    /// The axis' title, the label of a value on it, and what all rows of a panel share besides
+    /// pattern and wait.
     fn words(self, first: &Row) -> (&'static str, fn(f64) -> String, String) {
         match self {
             Self::Size => {
@@ -132,7 +133,8 @@ fn gap(row: &Row) -> Option<Duration> {
     if let Pace::Gap(gap) = row.case.pace { Some(gap) } else { None }
 }
 
-/// The rows of each panel: all that differ in transport and place only. Rows without a figure are left out.
+/// The rows of each panel: they differ in transport and place only. Rows without a figure are left
+/// out.
 fn panels(rows: &[Row], over: Over) -> Vec<Vec<&Row>> {
     let mut panels: Vec<Vec<&Row>> = Vec::new();
     for row in rows.iter().filter(|row| row.cost().is_finite() && row.cost() > 0.0) {
@@ -143,12 +145,12 @@ fn panels(rows: &[Row], over: Over) -> Vec<Vec<&Row>> {
             None => panels.push(vec![row]),
         }
     }
-    // A round trip beside the stream that waits alike.
+    // A round trip stands beside the stream that waits in the same way.
     panels.sort_by_key(|panel| panel.first().map(|row| (row.case.wait, row.case.pattern)));
     panels
 }
 
-/// Logarithms, with lines and labels where they are wanted.
+/// A logarithmic axis with lines and labels at chosen values.
 struct Axis {
     range: Range<f64>,
     ticks: Vec<f64>,
@@ -165,7 +167,7 @@ impl Ranged for Axis {
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        // Between labelled lines there are no others.
+        // No lines between the labelled ones.
         if hint.weight().allow_light_points() { Vec::new() } else { self.ticks.clone() }
     }
 
@@ -228,7 +230,7 @@ fn panel(area: &Area<'_>, rows: &[&Row], over: Over, labels: &[String]) -> Resul
         let style = colour.stroke_width(2);
         let dashed = last.case.is_baseline();
         let places = line.iter().map(|row| over.point(row));
-        // Baselines are dashed, so that they do not pass for transports.
+        // Dashed: distinct from transports.
         if dashed {
             chart.draw_series(DashedLineSeries::new(places.clone(), 6, 4, style))?;
         } else {

@@ -6,7 +6,7 @@ use super::contents::Report;
 use crate::bench::figures::Row;
 use crate::bench::noise::half;
 
-/// The columns that say what a row is; those that repeat the row above stay empty in the table.
+/// The columns that identify a row; a value that repeats the row above is left empty.
 const PATTERN: &str = "pattern";
 const SIZE: &str = "size";
 const WAIT: &str = "wait";
@@ -18,14 +18,14 @@ const GIB: &str = "GiB/s";
 const CPU: &str = "CPU µs";
 const SPREAD: &str = "± %";
 const UNSTABLE: &str = "unstable";
-/// In place of the reasons, where there is no room for them.
+/// In place of the reasons, in a narrow terminal.
 const MARK: &str = "!";
 const RATIO: &str = "ratio";
 const LIMIT: &str = "× limit";
-/// What a narrow terminal does without, the first of them first.
+/// Columns that a narrow terminal leaves out, in this order.
 const SPARED: [&str; 7] = [UNSTABLE, P999, GIB, CPU, PACE, P99, SPREAD];
 
-/// Where and how it was measured.
+/// The machine and the settings.
 pub(in super::super) fn heading(report: &Report) -> String {
     let machine = &report.machine;
     let cores = match machine.cores {
@@ -49,7 +49,7 @@ pub(in super::super) fn heading(report: &Report) -> String {
     format!("{cpu}, {cores}, {kernel}; {verify}{place}{batch}, {repetitions}")
 }
 
-/// The titles that these rows need.
+/// The titles of the columns that these rows need.
 pub(super) fn header(rows: &[Row]) -> Vec<&'static str> {
     let limit = rows.iter().any(|row| row.times_limit.is_some());
     let mut header = vec![PATTERN, SIZE, WAIT, PACE, TRANSPORT, "p50 µs", P99, P999, "M msg/s"];
@@ -63,12 +63,12 @@ pub(super) fn header(rows: &[Row]) -> Vec<&'static str> {
     header
 }
 
-/// A column of words, not of figures.
+/// True for a column of words.
 pub(super) fn is_text(title: &str) -> bool {
     matches!(title, PATTERN | WAIT | PACE | TRANSPORT | UNSTABLE | MARK)
 }
 
-/// The table in so many columns of a terminal, or as wide as it is, and what was left out for that.
+/// The table in a terminal of `width` columns, or as wide as it is, and what was left out.
 pub(in super::super) fn table(rows: &[Row], width: Option<usize>) -> (String, Vec<&'static str>) {
     let mut header = header(rows);
     let mut drawn = draw(rows, &header);
@@ -91,7 +91,7 @@ pub(in super::super) fn table(rows: &[Row], width: Option<usize>) -> (String, Ve
     (drawn, left_out)
 }
 
-/// One line per row; what the row above said already stands there only once.
+/// One line per row, without the values that repeat the row above.
 fn draw(rows: &[Row], header: &[&'static str]) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY).set_header(header);
@@ -110,13 +110,13 @@ fn draw(rows: &[Row], header: &[&'static str]) -> String {
         } else {
             CellAlignment::Right
         });
-        // With the blank of the style, two between columns.
+        // Two blanks between columns, with that of the style.
         column.set_padding((1, u16::from(Some(title) == header.last())));
     }
     table.to_string()
 }
 
-/// What stands below these titles.
+/// The cells of these columns.
 pub(super) fn cells(row: &Row, header: &[&str]) -> Vec<String> {
     let figures = &row.median;
     let micros = |nanos: Option<f64>| digits(nanos.map(|n| n / 1e3));
@@ -147,7 +147,7 @@ fn none() -> String {
     "–".into()
 }
 
-/// Three significant digits, as far as four decimals show them.
+/// Three significant digits, at most four decimals.
 fn digits(value: Option<f64>) -> String {
     let Some(value) = value else { return none() };
     if value > 0.0 && value < 0.00005 {
@@ -163,7 +163,7 @@ fn digits(value: Option<f64>) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A size as short as it can be said.
+/// A size in its largest unit without a fraction.
 pub(super) fn bytes(size: usize) -> String {
     match size {
         n if n >= 1 << 20 && n.is_multiple_of(1 << 20) => format!("{} MiB", n >> 20),

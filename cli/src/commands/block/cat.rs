@@ -24,11 +24,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
 
-    /// Where to begin, in bytes
+    /// Offset of the first byte
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::bytes)]
     offset: u64,
 
-    /// How many bytes (default: all that follow)
+    /// Number of bytes (default: to the end)
     #[arg(long, value_name = "N", value_parser = values::bytes)]
     len: Option<u64>,
 }
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         Some(len) => usize::try_from(len).unwrap_or(usize::MAX),
         None => block.len().saturating_sub(offset),
     };
-    // Refuses a range outside, whatever its length, before anything is printed.
+    // Before anything is printed. `checked_add`: the sum may overflow.
     if offset.checked_add(len).is_none_or(|end| end > block.len()) {
         let why = format!("{len} bytes at offset {offset} of a block of {} bytes", block.len());
         return Err(Error::new(Operation::Block, ErrorKind::OutOfBounds)

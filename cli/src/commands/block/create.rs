@@ -8,8 +8,9 @@ use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-The block holds zeroes. It lives until its last holder leaves: --hold keeps it, and prints `ready` once it is \
-there. In a script, keep the standard input open: `sleep infinity | anyipc block create … --hold &`.
+The block holds zeroes and lives until its last holder closes it. --hold keeps it, and prints \
+`ready` when it exists. In a script, keep the standard input open: \
+`sleep infinity | anyipc block create … --hold &`.
 
 Example:
   anyipc block create shm://scratch --size 64KiB --hold";
@@ -25,7 +26,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     size: Option<String>,
 
-    /// Print `ready`, and keep it until the standard input closes or a signal comes
+    /// Print `ready` and keep the block until the standard input closes or a signal comes
     #[arg(long)]
     hold: bool,
 }
@@ -35,7 +36,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     if let Some(size) = &args.size {
         address = address.with("size", size);
     } else if address.get("size").is_none() {
-        let why = "a block needs a size: say --size N, or size= in the address";
+        let why = "a block needs a size: give --size N, or size= in the address";
         return Err(Error::new(Operation::Create, ErrorKind::InvalidOption)
             .because(why)
             .at(address)
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         hold(endpoint, out)?;
     } else {
         release(endpoint, out)?;
-        out.note("nobody holds it, so it is gone already; --hold keeps it");
+        out.note("it has no holder, so it is gone already; --hold keeps it");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use crate::failure::Result;
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
-A block lives until its last holder closes it or dies; its creator may leave before.
+A block lives until its last holder closes it or dies; its creator may leave earlier.
 
 Examples:
   anyipc block create shm://scratch --size 64KiB --hold     # in one terminal

@@ -8,20 +8,20 @@ use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-Without --hold it only tells by its exit code whether the block can be opened.
+Without --hold only the exit code says whether the block can be opened.
 
 Examples:
   anyipc block open shm://scratch --hold
   anyipc block open shm://scratch && echo it is there";
 
-/// Open a block, and hold it
+/// Open a block and hold it
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
 
-    /// Print `ready`, and keep it until the standard input closes or a signal comes
+    /// Print `ready` and keep the block until the standard input closes or a signal comes
     #[arg(long)]
     hold: bool,
 }

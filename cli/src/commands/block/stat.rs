@@ -8,7 +8,7 @@ use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-Looking does not hold the block. With --json the line has the shape of those of `anyipc ls`.
+Does not hold the block. With --json the line has the fields of `anyipc ls`.
 
 Example:
   anyipc block stat shm://scratch";
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let mut objects = Registry::global().inspect(&address)?;
     objects.retain(|object| object.kind == "block");
     if objects.is_empty() {
-        let why = "there is no block of this name; create one with --size";
+        let why = "no block has this name; create one with --size";
         return Err(Error::new(Operation::Open, ErrorKind::NotFound)
             .because(why)
             .at(address)

@@ -11,7 +11,7 @@ use crate::target::Target;
 use crate::values;
 
 const EXAMPLES: &str = "\
-If it does not fit behind the offset, nothing is written.
+Nothing is written if the input does not fit behind the offset.
 
 Example:
   echo hello | anyipc block write shm://scratch --offset 16";
@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
 
-    /// Where to begin, in bytes
+    /// Offset of the first byte
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::bytes)]
     offset: u64,
 }
@@ -50,7 +50,8 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
             .map_err(|error| Failure::Io("reading the standard input".into(), error))?;
         if bytes.len() > room {
             let why = format!(
-                "the standard input has more than the {room} bytes from offset {offset} to the end of {}; nothing was written",
+                "the standard input has more than the {room} bytes from offset {offset} to the \
+                 end of {}; nothing was written",
                 block.len()
             );
             return Err(Error::new(Operation::Block, ErrorKind::OutOfBounds)

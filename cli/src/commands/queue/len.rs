@@ -9,8 +9,8 @@ use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-Prints the number of messages; with --json also their bytes, the queue's limits, and how many messages were dropped \
-because it was full.
+Prints the number of messages; with --json also their bytes, the queue's limits, and the number of \
+messages dropped because it was full.
 
 Examples:
   anyipc queue len mq://jobs

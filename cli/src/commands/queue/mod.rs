@@ -15,14 +15,14 @@ use crate::interrupt;
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
-A queue lives as long as anyone holds it; with persist=true it stays, with its messages, until `anyipc rm`. \
-Each message goes to one receiver, the highest priority first.
+A queue lives until its last holder closes it; with persist=true it stays, with its messages, \
+until `anyipc rm`. Each message goes to one receiver, the highest priority first.
 
 Examples:
   anyipc queue send 'mq://jobs?persist=true&priorities=4' --priority 3 'the urgent one'
   anyipc queue len mq://jobs
-  anyipc queue recv mq://jobs                  # all that is there
-  anyipc queue recv mq://jobs --follow --json  # and all that comes
+  anyipc queue recv mq://jobs                  # all waiting messages
+  anyipc queue recv mq://jobs --follow --json  # and all later ones
   anyipc queue purge mq://jobs";
 
 /// Send to, receive from, count and empty queues
@@ -50,17 +50,17 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     }
 }
 
-/// How often an absent queue is looked for.
-const LOOK: Duration = Duration::from_millis(10);
+/// A wait for an absent queue tries to open it this often.
+const RETRY: Duration = Duration::from_millis(10);
 
-/// The queue that is there.
+/// The existing queue.
 fn open(address: &Address) -> Result<(Endpoint, Queue)> {
     let endpoint = anyipc::open(address)?;
     let queue = endpoint.queue()?;
     Ok((endpoint, queue))
 }
 
-/// The queue that is there, or a new one, if that has this priority.
+/// The existing queue, or a new one if it would have this priority.
 fn open_or_create(address: &Address, priority: u32) -> Result<(Endpoint, Queue)> {
     let absent = |error: &Error| error.kind() == ErrorKind::NotFound;
     let endpoint = match anyipc::open(address) {
@@ -74,7 +74,7 @@ fn open_or_create(address: &Address, priority: u32) -> Result<(Endpoint, Queue)>
     Ok((endpoint, queue))
 }
 
-/// A queue that stays must not be made for a message that it cannot take.
+/// Fails if a new queue could not take this priority: a persistent queue would be left behind.
 fn check_priority(address: &Address, priority: u32) -> Result<()> {
     let (transport, options) = Registry::global().resolve(address)?;
     let key = transport.keys().iter().find(|key| key.name == "priorities");
@@ -85,7 +85,7 @@ fn check_priority(address: &Address, priority: u32) -> Result<()> {
             ErrorKind::InvalidOption,
         )
         .because(format!(
-            "priority {priority}: the new queue would have 0 to {}; say priorities= for more",
+            "priority {priority}: the new queue would have 0 to {}; give priorities= for more",
             count - 1
         ))
         .at(address)
@@ -94,7 +94,7 @@ fn check_priority(address: &Address, priority: u32) -> Result<()> {
     }
 }
 
-/// The queue, once it is there: one that persists is made, if it has this priority; another is waited for.
+/// The queue. If there is none, creates one with persist=true; otherwise waits for one.
 fn open_or_wait(address: &Address, priority: u32, patience: Duration) -> Result<(Endpoint, Queue)> {
     if address.get("persist") == Some("true") {
         return open_or_create(address, priority);
@@ -104,7 +104,7 @@ fn open_or_wait(address: &Address, priority: u32, patience: Duration) -> Result<
         interrupt::check()?;
         match anyipc::open(address) {
             Err(error) if error.kind() == ErrorKind::NotFound && Instant::now() < deadline => {
-                std::thread::sleep(LOOK);
+                std::thread::sleep(RETRY);
             }
             other => {
                 let endpoint = other?;

@@ -9,7 +9,7 @@ use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-Prints how many messages were removed. The queue stays.
+Prints the number of removed messages. The queue stays.
 
 Examples:
   anyipc queue purge mq://jobs";

@@ -14,12 +14,12 @@ use crate::values;
 
 const EXAMPLES: &str = "\
 Prints each message as its bytes and a line end; with --json as \
-{\"schema\":1,\"priority\",\"len\",\"text\"}, or \"data_hex\" for what is not UTF-8. What is printed is out of the \
-queue; each message is written before the next one is taken, and one that cannot be written goes back to the end of \
-the queue.
+{\"schema\":1,\"priority\",\"len\",\"text\"}, or \"data_hex\" for bytes that are not UTF-8. A \
+printed message is out of the queue. Each message is written before the next one is taken; one \
+that cannot be written goes back to the end of the queue.
 
-Ends when the queue is empty, after --count messages, or never with --follow. With either of those a queue that is \
-not there is made, and held until the end.
+Ends when the queue is empty, after --count messages, or never with --follow. Both options create \
+a missing queue and hold it until the end.
 
 Examples:
   anyipc queue recv mq://jobs
@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", conflicts_with = "follow")]
     count: Option<u64>,
 
-    /// Wait for ever more messages
+    /// Wait for more messages without end
     #[arg(short, long)]
     follow: bool,
 
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Hands a message over to the reader of the standard output.
+/// Writes a message to the standard output.
 fn print(priority: u32, message: &[u8], out: &Output) -> Result<()> {
     if out.json() {
         out.record(Received { priority, message: Payload::new(message) })?;
@@ -86,7 +86,7 @@ fn print(priority: u32, message: &[u8], out: &Output) -> Result<()> {
     out.flush()
 }
 
-/// Returns a message that was taken and cannot be printed.
+/// Sends a message back to the queue: it was taken and cannot be printed.
 fn put_back(queue: &mut Queue, priority: u32, message: &[u8], out: &Output) {
     match queue.try_send(priority, message) {
         Ok(()) => {
@@ -101,7 +101,7 @@ fn put_back(queue: &mut Queue, priority: u32, message: &[u8], out: &Output) {
     }
 }
 
-/// The next message; `None` if there is none and none is waited for.
+/// The next message. `None` if the queue is empty and `waits` is false.
 fn next(
     queue: &mut Queue,
     waits: bool,

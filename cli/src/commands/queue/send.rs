@@ -14,14 +14,15 @@ use crate::text;
 use crate::values;
 
 const EXAMPLES: &str = "\
-Without TEXT, or with `-`, each line of the standard input is one message, without its line end. Waits while the \
-queue is full, unless its full= says otherwise. With persist=true a queue that is not there is made.
+Without TEXT, or with `-`, each line of the standard input is one message, without its line end. \
+Waits while the queue is full, unless its full= says otherwise. With persist=true a missing queue \
+is created.
 
 Examples:
   anyipc queue send 'mq://jobs?persist=true' 'index /home'
   seq 1000 | anyipc queue send mq://jobs --priority 2";
 
-/// Longest wait for a queue that is not there yet.
+/// Longest wait for a missing queue.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Put messages into a queue
@@ -38,8 +39,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     priority: u32,
 
-    /// Longest wait for the queue, and for room for each message, such as 500ms (default: 5s for the queue,
-    /// without end for room)
+    /// Longest wait for the queue, and for room for each message, such as 500ms (default: 5s for
+    /// the queue, without end for room)
     #[arg(long, value_name = "TIME", value_parser = values::span)]
     timeout: Option<Duration>,
 }
@@ -52,7 +53,7 @@ struct Summary {
     dropped: u64,
 }
 
-/// What is sent where.
+/// The messages of one command.
 struct Job {
     address: Address,
     text: Option<Vec<u8>>,
@@ -102,7 +103,7 @@ impl Job {
     }
 }
 
-/// By anyone, meanwhile.
+/// Messages that the queue has dropped since then, of any sender.
 fn dropped_since(queue: &Queue, before: u64) -> Result<u64> {
     Ok(queue.status()?.dropped.saturating_sub(before))
 }

@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn busy_is_all_but_idle_and_guests() {
-        let stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 10 1 20 500 7 2 3 4 10 0\ncpu1 1 0 0 9 0 0 0 0 0 0\nintr 5\n";
+        let stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 10 1 20 500 7 2 3 4 10 0\n\
+                    cpu1 1 0 0 9 0 0 0 0 0 0\nintr 5\n";
         assert_eq!(busy_in(stat, &[0], 100), Some(Duration::from_millis(400)));
         assert_eq!(busy_in(stat, &[0, 1], 100), Some(Duration::from_millis(410)));
         assert_eq!(busy_in(stat, &[2], 100), None);

@@ -1,4 +1,4 @@
-//! A pipe each way or a socket, as one stream whose reads and writes wait as a [`Terms`] says.
+//! A pipe each way or a socket, as one stream. Reads and writes wait as a [`Terms`] says.
 
 use std::hint::spin_loop;
 use std::io::{self, Read, Write};
