@@ -7,9 +7,9 @@
 //! | 128 | the senders' lock, and what it protects: how far chunks were taken, counts, who waits for messages |
 //! | 256 | the receivers' lock, and what it protects: how far chunks were given back, counts, who waits for room |
 //! | 320 | of each priority the list: the first and the last message that receivers have sorted in |
-//! | 832, 896 | the waiting seats, a bit each |
+//! | 832, 896 | the waiting slots, a bit each |
 //! | 960 | of each priority how many messages were sent, on cache lines of their own |
-//! | 3072 | the seats, 64 bytes each |
+//! | 3072 | the slots, 64 bytes each |
 //! | then | the chunks, 128 bytes each |
 //! | then | the records, 16 bytes for each chunk: its link, and the message that begins with it |
 //! | then | the order of the chunks, 4 bytes each |
@@ -53,15 +53,15 @@ pub(crate) const MIN_CHUNKS: u32 = 8;
 pub(crate) const MAX_CHUNKS: u32 = if usize::BITS < 64 { 1 << 23 } else { 1 << 28 };
 /// Bytes of the longest message of any queue, as lengths are stored in 32 bits.
 pub(crate) const MAX_LEN: usize = u32::MAX as usize;
-/// The most seats: as many as there are bits for who waits.
-pub(crate) const MAX_SEATS: u32 = 256;
+/// The most slots: as many as there are bits for who waits.
+pub(crate) const MAX_SLOTS: u32 = 256;
 
 /// Offsets of the geometry.
 mod plan {
     pub(super) const LAYOUT: usize = 0;
     pub(super) const PRIORITIES: usize = 4;
     pub(super) const FULL: usize = 8;
-    pub(super) const SEATS: usize = 12;
+    pub(super) const SLOTS: usize = 12;
     pub(super) const CHUNKS: usize = 16;
     pub(super) const LONGEST: usize = 24;
     pub(super) const TEXT: usize = 32;
@@ -74,12 +74,12 @@ pub(crate) mod hot {
     /// See `store::state`.
     pub(crate) const STATE: usize = 64;
     /// See `claim` (u64). Not part of the truth: a repair leaves it as it is.
-    pub(crate) const CLAIM: usize = 72;
+    pub(crate) const RESERVATION: usize = 72;
     /// The locks of those who make messages, and of those who make room.
     pub(crate) const LOCK: [usize; 2] = [128, 256];
-    /// How many seats wait for messages, and for room.
+    /// How many slots wait for messages, and for room.
     pub(crate) const WAITING: [usize; 2] = [168, 296];
-    /// The seat that was woken last: the next one is searched behind it.
+    /// The slot that was woken last: the next one is searched behind it.
     pub(crate) const WOKEN: [usize; 2] = [172, 300];
 
     /// What the senders last saw of `RETURNED`.
@@ -109,17 +109,17 @@ pub(crate) mod hot {
 
 /// The list of each priority.
 const LISTS: usize = 320;
-/// The bits of the waiting seats, for messages and for room.
+/// The bits of the waiting slots, for messages and for room.
 const BITS: [usize; 2] = [832, 896];
 /// How many messages of each priority were sent; those of the lowest are not counted.
-const NEWS: usize = 960;
-/// The seats.
-const SEATS: usize = 3072;
-/// Bytes of a seat.
+const SENT_OF: usize = 960;
+/// The slots.
+const SLOTS: usize = 3072;
+/// Bytes of a slot.
 const STRIDE: usize = 64;
 
-/// Offsets in a seat, behind what [`ParticipantSlots`] keeps there.
-pub(crate) mod seat {
+/// Offsets in a slot, behind what [`ParticipantSlots`] keeps there.
+pub(crate) mod slot {
     use super::SLOT_HEADER;
     /// Counts the times its holder was woken: what it sleeps on.
     pub(crate) const WAKE: usize = SLOT_HEADER;
@@ -167,7 +167,7 @@ pub(crate) fn other_layout(region: &Region) -> Option<u32> {
 pub(crate) struct Geometry {
     pub(crate) priorities: u32,
     pub(crate) full: Full,
-    pub(crate) seats: u32,
+    pub(crate) slots: u32,
     pub(crate) chunks: u32,
     /// Bytes of the longest message.
     pub(crate) longest: usize,
@@ -183,7 +183,7 @@ impl Geometry {
 
     /// Where the first chunk lies.
     pub(crate) fn first_chunk(&self) -> usize {
-        SEATS + self.seats as usize * STRIDE
+        SLOTS + self.slots as usize * STRIDE
     }
 
     /// Where the first record lies. This and what follows is inside of memory of at least [`size`](Self::size).
@@ -208,19 +208,19 @@ impl Geometry {
         usize::try_from(text_at).ok()?.checked_add(self.text)
     }
 
-    pub(crate) fn seats(&self) -> ParticipantSlots {
-        ParticipantSlots { start: SEATS, stride: STRIDE, count: self.seats }
+    pub(crate) fn participant_slots(&self) -> ParticipantSlots {
+        ParticipantSlots { start: SLOTS, stride: STRIDE, count: self.slots }
     }
 
-    /// Where a field of a seat lies.
+    /// Where a field of a slot lies.
     #[inline]
-    pub(crate) fn seat(&self, number: u32, field: usize) -> usize {
-        SEATS + number as usize * STRIDE + field
+    pub(crate) fn slot(&self, number: u32, field: usize) -> usize {
+        SLOTS + number as usize * STRIDE + field
     }
 
     /// What the memory begins with; the rest is zero.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let words = [LAYOUT, self.priorities, self.full as u32, self.seats, self.chunks, 0];
+        let words = [LAYOUT, self.priorities, self.full as u32, self.slots, self.chunks, 0];
         let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
         bytes.extend((self.longest as u64).to_ne_bytes());
         bytes.extend((self.text as u64).to_ne_bytes());
@@ -245,14 +245,14 @@ impl Geometry {
         let geometry = Self {
             priorities: small(plan::PRIORITIES)?,
             full: Full::from_number(small(plan::FULL)?)?,
-            seats: small(plan::SEATS)?,
+            slots: small(plan::SLOTS)?,
             chunks: small(plan::CHUNKS)?,
             longest: large(plan::LONGEST)?,
             text: large(plan::TEXT)?,
         };
         let sound = small(plan::LAYOUT)? == LAYOUT
             && (1..=MAX_PRIORITIES).contains(&geometry.priorities)
-            && (1..=MAX_SEATS).contains(&geometry.seats)
+            && (1..=MAX_SLOTS).contains(&geometry.slots)
             && (MIN_CHUNKS..=MAX_CHUNKS).contains(&geometry.chunks)
             && geometry.longest <= longest_in(geometry.chunks);
         sound.then_some(geometry)
@@ -277,11 +277,11 @@ pub(crate) mod lists {
 
 /// Where the messages of a priority are counted that were sent so far.
 #[inline]
-pub(crate) const fn news(priority: u32) -> usize {
-    NEWS + priority as usize * 64
+pub(crate) const fn sent_of(priority: u32) -> usize {
+    SENT_OF + priority as usize * 64
 }
 
-/// Where 64 waiting seats of a kind are noted.
+/// Where 64 waiting slots of a kind are noted.
 #[inline]
 pub(crate) const fn bits(kind: usize, word: u32) -> usize {
     BITS[kind] + word as usize * 8

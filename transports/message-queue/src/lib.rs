@@ -7,22 +7,22 @@
 //! - `repair`: putting a queue right after a death
 //! - `claim`: a sender that has waited for long goes next
 //! - `waiters`: who sleeps, and who is woken
-//! - `party`: one of those who share a queue: lock, act, unlock, wake
+//! - `client`: one of those who share a queue: lock, act, unlock, wake
 //! - `queue`: a handle of a named queue
 //! - `channel`: channels over two such queues, and their memory
 //! - `kind`, `settings`, `endpoint`, `transport`: names, addresses, handles of names
 #![forbid(unsafe_code)]
 
 mod channel;
-mod claim;
+mod client;
 mod endpoint;
 mod kind;
 mod layout;
-mod party;
 mod pop;
 mod push;
 mod queue;
 mod repair;
+mod reservation;
 mod settings;
 mod store;
 #[cfg(all(test, target_os = "linux"))]

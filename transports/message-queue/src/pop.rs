@@ -1,8 +1,8 @@
 //! Messages out. Every function here is called under the receivers' lock, and finds damage before it takes a message
 //! off.
 
-use crate::layout::{CHUNK, chunks_for, hot, list, lists, news, record};
-use crate::store::{AHEAD, Corrupt, Sound, Store};
+use crate::layout::{CHUNK, chunks_for, hot, list, lists, record, sent_of};
+use crate::store::{AHEAD, Checked, Corrupt, Store};
 
 /// A message that is the first of its priority.
 #[derive(Debug, Clone, Copy)]
@@ -23,15 +23,15 @@ impl Found {
 impl Store {
     /// The message to receive next.
     #[inline(always)]
-    pub(crate) fn highest(&self) -> Sound<Option<Found>> {
+    pub(crate) fn highest(&self) -> Checked<Option<Found>> {
         if self.has_lists() { self.highest_listed() } else { self.arrival() }
     }
 
     #[inline(always)]
-    fn highest_listed(&self) -> Sound<Option<Found>> {
+    fn highest_listed(&self) -> Checked<Option<Found>> {
         let highest = || self.nonempty().checked_ilog2();
         let mut priority = highest();
-        if priority.is_none_or(|priority| self.has_news_above(priority)) {
+        if priority.is_none_or(|priority| self.has_arrivals_above(priority)) {
             self.sort()?;
             priority = highest();
         }
@@ -39,7 +39,7 @@ impl Store {
     }
 
     /// The message to drop first, of those not above `priority`.
-    pub(crate) fn lowest(&self, priority: u32) -> Sound<Option<Found>> {
+    pub(crate) fn lowest(&self, priority: u32) -> Checked<Option<Found>> {
         if !self.has_lists() {
             return self.arrival();
         }
@@ -51,20 +51,20 @@ impl Store {
     }
 
     /// Whether anything came since the last sorting that is above a priority.
-    fn has_news_above(&self, priority: u32) -> bool {
+    fn has_arrivals_above(&self, priority: u32) -> bool {
         (priority + 1..self.geometry().priorities)
-            .any(|above| self.get(news(above)) != self.get(list(above, lists::KNOWN)))
+            .any(|above| self.get(sent_of(above)) != self.get(list(above, lists::KNOWN)))
     }
 
     /// The message of a list that a link leads to.
-    pub(crate) fn member(&self, priority: u32, link: u32) -> Sound<Found> {
+    pub(crate) fn member(&self, priority: u32, link: u32) -> Checked<Found> {
         let found = self.message(self.index(link)?)?;
         if found.priority == priority { Ok(found) } else { Err(Corrupt) }
     }
 
     /// The oldest message that was not sorted in.
     #[inline(always)]
-    fn arrival(&self) -> Sound<Option<Found>> {
+    fn arrival(&self) -> Checked<Option<Found>> {
         let sorted = self.position(hot::SORTED)?;
         let mut known = self.position(hot::KNOWN_TAKEN)?;
         if known == sorted {
@@ -83,7 +83,7 @@ impl Store {
 
     /// The message that begins with a chunk.
     #[inline(always)]
-    pub(crate) fn message(&self, first: u32) -> Sound<Found> {
+    pub(crate) fn message(&self, first: u32) -> Checked<Found> {
         let len = self.get(self.record(first, record::LEN)) as usize;
         let kind = self.get(self.record(first, record::KIND));
         let found = Found { priority: kind >> 8, flags: kind as u8, first, len };
@@ -93,10 +93,10 @@ impl Store {
 
     /// Puts all messages that have come into the lists of their priorities.
     #[inline(never)]
-    fn sort(&self) -> Sound<()> {
+    fn sort(&self) -> Checked<()> {
         // What is counted before is found below.
         for priority in 1..self.geometry().priorities {
-            let (sent, known) = (self.get(news(priority)), list(priority, lists::KNOWN));
+            let (sent, known) = (self.get(sent_of(priority)), list(priority, lists::KNOWN));
             if self.get(known) != sent {
                 self.set(known, sent);
             }
@@ -122,7 +122,7 @@ impl Store {
 
     /// Receives a message: appends it to the buffer, and only then takes it off.
     #[inline(always)]
-    pub(crate) fn pop(&self, found: &Found, buffer: &mut Vec<u8>) -> Sound<()> {
+    pub(crate) fn pop(&self, found: &Found, buffer: &mut Vec<u8>) -> Checked<()> {
         let start = buffer.len();
         buffer.reserve(found.len);
         let done = self.copy_out(found, buffer).and_then(|last| self.take_off(found, last));
@@ -134,7 +134,7 @@ impl Store {
 
     /// Copies a message out. Returns its last chunk.
     #[inline(always)]
-    fn copy_out(&self, found: &Found, buffer: &mut Vec<u8>) -> Sound<u32> {
+    fn copy_out(&self, found: &Found, buffer: &mut Vec<u8>) -> Checked<u32> {
         // Chunks side by side are copied as one.
         let (mut last, mut at, mut rest) = (found.first, self.chunk(found.first), found.len);
         for _ in 1..found.chunks() {
@@ -151,12 +151,12 @@ impl Store {
     }
 
     #[inline(always)]
-    fn append(&self, at: usize, len: usize, buffer: &mut Vec<u8>) -> Sound<()> {
+    fn append(&self, at: usize, len: usize, buffer: &mut Vec<u8>) -> Checked<()> {
         if self.region().append(at, len, buffer) { Ok(()) } else { Err(Corrupt) }
     }
 
     /// Removes a message unread.
-    pub(crate) fn discard(&self, found: &Found) -> Sound<()> {
+    pub(crate) fn discard(&self, found: &Found) -> Checked<()> {
         let mut last = found.first;
         for _ in 1..found.chunks() {
             last = self.next(last)?;
@@ -166,7 +166,7 @@ impl Store {
 
     /// Takes a message off, and gives its chunks back.
     #[inline(always)]
-    fn take_off(&self, found: &Found, last: u32) -> Sound<()> {
+    fn take_off(&self, found: &Found, last: u32) -> Checked<()> {
         let returned = self.position(self.returned_at())?;
         if self.has_lists() {
             self.unlist(found, returned)?;
@@ -182,7 +182,7 @@ impl Store {
 
     /// Takes a message off its list, and writes its chunks where those that are given back begin.
     #[inline(never)]
-    fn unlist(&self, found: &Found, returned: u32) -> Sound<()> {
+    fn unlist(&self, found: &Found, returned: u32) -> Checked<()> {
         let behind = self.get(self.record(found.first, record::NEXT_MESSAGE));
         let listed = self.distance(returned, self.position(hot::SORTED)?)?;
         if behind > self.geometry().chunks || found.chunks() > listed {

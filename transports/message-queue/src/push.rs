@@ -1,12 +1,12 @@
 //! Messages in. Every function here is called under the senders' lock, and finds damage before it makes a message.
 
-use crate::layout::{CHUNK, chunks_for, hot, news, record};
-use crate::store::{AHEAD, Corrupt, Sound, Store};
+use crate::layout::{CHUNK, chunks_for, hot, record, sent_of};
+use crate::store::{AHEAD, Checked, Corrupt, Store};
 
 impl Store {
     /// Whether so many chunks are free.
     #[inline]
-    pub(crate) fn has_room(&self, need: u32) -> Sound<bool> {
+    pub(crate) fn has_room(&self, need: u32) -> Checked<bool> {
         if self.free_behind(hot::KNOWN_RETURNED)? >= need {
             return Ok(true);
         }
@@ -16,7 +16,7 @@ impl Store {
 
     /// Adds a message. The caller has found room for it.
     #[inline(always)]
-    pub(crate) fn push(&self, priority: u32, flags: u8, bytes: &[u8]) -> Sound<()> {
+    pub(crate) fn push(&self, priority: u32, flags: u8, bytes: &[u8]) -> Checked<()> {
         let taken = self.position(hot::TAKEN)?;
         let first = self.ordered(taken)?;
         let need = chunks_for(bytes.len());
@@ -48,7 +48,7 @@ impl Store {
         // The one store that makes it a message.
         self.set(hot::TAKEN, self.forward(taken, need));
         if priority > 0 {
-            self.set(news(priority), self.get(news(priority)).wrapping_add(1));
+            self.set(sent_of(priority), self.get(sent_of(priority)).wrapping_add(1));
         }
         self.prepare(last, bytes.len());
         Ok(())
@@ -65,7 +65,7 @@ impl Store {
 
     /// Drops messages until `need` chunks are free: the oldest of the lowest priority first, none above `priority`.
     /// False, and none is dropped, if that would not be enough. Under both locks.
-    pub(crate) fn make_room(&self, need: u32, priority: u32) -> Sound<bool> {
+    pub(crate) fn make_room(&self, need: u32, priority: u32) -> Checked<bool> {
         if !self.can_make_room(need, priority)? {
             return Ok(false);
         }
@@ -83,7 +83,7 @@ impl Store {
     }
 
     /// Whether the messages that are not above `priority` and what is free are `need` chunks together.
-    fn can_make_room(&self, need: u32, priority: u32) -> Sound<bool> {
+    fn can_make_room(&self, need: u32, priority: u32) -> Checked<bool> {
         let mut free = self.free_behind(self.returned_at())?;
         if !self.has_lists() {
             // All messages are of this priority, and no message is longer than the queue.

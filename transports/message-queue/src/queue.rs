@@ -1,4 +1,4 @@
-//! A handle of a named queue: a seat, and the bells of those who wait as tasks.
+//! A handle of a named queue: a slot, and the wake_fifos of those who wait as tasks.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
@@ -11,19 +11,19 @@ use anyipc_memory::{Memory, ParticipantSlot, ParticipantSlots, Region, sleep, wa
 use anyipc_os::{WakeFifo, generation};
 use anyipc_ring::robust::{LockBackend, OwnerId};
 
+use crate::client::{PeerWakers, QueueClient};
 use crate::layout::{Geometry, MAX_LEN, hot};
-use crate::party::{Company, Party};
 use crate::store::Store;
 use crate::waiters::{MESSAGES, ROOM};
 
-/// The most bells of others that are kept open.
-const MAX_BELLS: usize = 16;
+/// The most wake_fifos of others that are kept open.
+const MAX_WAKE_FIFOS: usize = 16;
 
-/// A handle of a queue. Dropping it gives its seat back.
+/// A handle of a queue. Dropping it gives its slot back.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    party: Party<Others>,
-    seat: ParticipantSlot,
+    client: QueueClient<Others>,
+    slot: ParticipantSlot,
     /// What our task sleeps on, hung up when it first sleeps.
     bell: OnceLock<Arc<WakeFifo>>,
     /// What was received last.
@@ -36,16 +36,16 @@ impl Handle {
     pub(crate) fn new(memory: &Arc<Memory>, geometry: Geometry) -> Result<Self> {
         memory.check(Operation::Queue)?;
         let region = memory.region();
-        let seat = ParticipantSlot::take(memory, geometry.seats(), Operation::Queue)?;
-        let company = Others {
+        let slot = ParticipantSlot::take(memory, geometry.participant_slots(), Operation::Queue)?;
+        let peers = Others {
             memory: Arc::clone(memory),
             region: region.clone(),
-            seats: geometry.seats(),
-            bells: Vec::new(),
+            slots: geometry.participant_slots(),
+            wake_fifos: Vec::new(),
         };
-        let party = Party::new(Store::new(region, geometry), seat.owner_id(), company);
-        party.sit_down();
-        Ok(Self { party, seat, bell: OnceLock::new(), copy: Vec::new(), kind: MESSAGES })
+        let client = QueueClient::new(Store::new(region, geometry), slot.owner_id(), peers);
+        client.clear_slot();
+        Ok(Self { client, slot, bell: OnceLock::new(), copy: Vec::new(), kind: MESSAGES })
     }
 
     #[inline]
@@ -54,11 +54,11 @@ impl Handle {
     }
 
     fn memory(&self) -> &Memory {
-        &self.party.company.memory
+        &self.client.peers.memory
     }
 
     fn geometry(&self) -> &Geometry {
-        self.party.store().geometry()
+        self.client.store().geometry()
     }
 
     fn operation(&self) -> Operation {
@@ -67,7 +67,7 @@ impl Handle {
 
     fn bell(&self) -> Result<&Arc<WakeFifo>> {
         if self.bell.get().is_none() {
-            let bell = self.party.company.memory.make_bell(self.seat.number(), self.operation())?;
+            let bell = self.client.peers.memory.make_bell(self.slot.number(), self.operation())?;
             let _ = self.bell.set(Arc::new(bell));
         }
         self.bell.get().ok_or(Error::new(self.operation(), ErrorKind::Io))
@@ -98,13 +98,13 @@ impl Queue for Handle {
         if priority >= self.geometry().priorities || message.len() > self.geometry().longest {
             return Err(self.refuse(priority, message.len()));
         }
-        self.party.send(priority, 0, message)
+        self.client.send(priority, 0, message)
     }
 
     fn try_recv_with(&mut self, read: &mut dyn FnMut(u32, &[u8])) -> Result<()> {
         self.check(Operation::Receive)?;
         self.copy.clear();
-        match self.party.receive(&mut self.copy)? {
+        match self.client.receive(&mut self.copy)? {
             Some((priority, _)) => {
                 read(priority, &self.copy);
                 Ok(())
@@ -118,7 +118,7 @@ impl Queue for Handle {
 
     fn is_ready(&self) -> Result<bool> {
         self.check(Operation::Queue)?;
-        let ready = self.party.is_ready();
+        let ready = self.client.is_ready();
         if !ready {
             // An error that the next try tells.
             self.memory().recall_named(Operation::Queue)?;
@@ -128,8 +128,8 @@ impl Queue for Handle {
 
     fn status(&self) -> Result<QueueStatus> {
         self.check(Operation::Queue)?;
-        let (messages, bytes) = self.party.counts(Operation::Queue)?;
-        let store = self.party.store();
+        let (messages, bytes) = self.client.counts(Operation::Queue)?;
+        let store = self.client.store();
         let geometry = store.geometry();
         Ok(QueueStatus {
             messages: messages.into(),
@@ -143,7 +143,7 @@ impl Queue for Handle {
 
     fn purge(&mut self) -> Result<u64> {
         self.check(Operation::Queue)?;
-        self.party.purge()
+        self.client.purge()
     }
 
     fn room(&mut self) -> &mut dyn Wait {
@@ -172,30 +172,30 @@ impl Wait for Handle {
         if task {
             self.bell()?.silence();
         }
-        self.party.arm(self.kind, task, self.operation())
+        self.client.arm(self.kind, task, self.operation())
     }
 
     fn park(&mut self, timeout: Duration) {
         if self.check(self.operation()).is_ok() {
-            self.party.park(timeout);
+            self.client.park(timeout);
         }
     }
 
     fn disarm(&mut self) {
         if self.check(self.operation()).is_ok() {
-            self.party.disarm();
+            self.client.disarm();
         }
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        let memory = &self.party.company.memory;
+        let memory = &self.client.peers.memory;
         if memory.generation() == generation() {
             if self.bell.get().is_some() {
-                memory.remove_bell(self.seat.number());
+                memory.remove_bell(self.slot.number());
             }
-            self.party.disarm();
+            self.client.disarm();
         }
     }
 }
@@ -205,14 +205,14 @@ impl Drop for Handle {
 struct Others {
     memory: Arc<Memory>,
     region: Region,
-    seats: ParticipantSlots,
-    /// Of a seat, in a turn of it.
-    bells: Vec<((u32, u32), WakeFifo)>,
+    slots: ParticipantSlots,
+    /// Of a slot, in a turn of it.
+    wake_fifos: Vec<((u32, u32), WakeFifo)>,
 }
 
 impl LockBackend for Others {
-    fn is_dead(&self, ticket: OwnerId) -> bool {
-        self.seats.is_dead(&self.memory, &self.region, ticket)
+    fn is_dead(&self, owner_id: OwnerId) -> bool {
+        self.slots.is_dead(&self.memory, &self.region, owner_id)
     }
     fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration) {
         sleep(word, expected, timeout);
@@ -222,18 +222,18 @@ impl LockBackend for Others {
     }
 }
 
-impl Company for Others {
-    fn ring(&mut self, seat: u32) {
-        let whose = (seat, self.seats.turn(&self.region, seat));
-        if let Some((_, bell)) = self.bells.iter().find(|(of, _)| *of == whose) {
+impl PeerWakers for Others {
+    fn wake_task(&mut self, slot: u32) {
+        let whose = (slot, self.slots.turn(&self.region, slot));
+        if let Some((_, bell)) = self.wake_fifos.iter().find(|(of, _)| *of == whose) {
             return bell.ring();
         }
         // One that does not open is the bell of someone who is leaving.
-        let Some(bell) = self.memory.open_bell(seat) else { return };
+        let Some(bell) = self.memory.open_bell(slot) else { return };
         bell.ring();
-        self.bells.retain(|((of, _), _)| *of != seat);
-        if self.bells.len() < MAX_BELLS {
-            self.bells.push((whose, bell));
+        self.wake_fifos.retain(|((of, _), _)| *of != slot);
+        if self.wake_fifos.len() < MAX_WAKE_FIFOS {
+            self.wake_fifos.push((whose, bell));
         }
     }
 }

@@ -1,31 +1,31 @@
 //! Putting a queue right after a death, or after damage was found: everything that can be told from the truth is
 //! told anew. Called under both locks, or where nobody else is.
 
-use crate::layout::{bits, hot, list, lists, news, record};
+use crate::layout::{bits, hot, list, lists, record, sent_of};
 use crate::pop::Found;
-use crate::store::{Corrupt, Sound, Store, state};
+use crate::store::{Checked, Corrupt, Store, state};
 use crate::waiters::{KINDS, words};
 
 impl Store {
     /// Keeps the messages that are there, and rebuilds what belongs to them. Visits each chunk once at most,
     /// whatever the memory holds. Whoever dies here leaves the mark that makes the next one begin anew.
-    pub(crate) fn repair(&self) -> Sound<()> {
-        self.mark(state::DAMAGED);
+    pub(crate) fn repair(&self) -> Checked<()> {
+        self.set_state(state::DAMAGED);
         let mut census = Census::new(self);
         if self.has_lists() {
             (0..self.geometry().priorities).try_for_each(|priority| census.walk_list(priority))?;
         }
         census.walk_arrivals()?;
-        census.settle()?;
-        self.unmark(state::DAMAGED);
+        census.write_back()?;
+        self.clear_state(state::DAMAGED);
         Ok(())
     }
 
     /// Forgets all messages, also those that cannot be read. Returns how many there were, as far as they were
     /// counted.
-    pub(crate) fn purge(&self) -> Sound<u64> {
+    pub(crate) fn purge(&self) -> Checked<u64> {
         let count = self.counts().0;
-        self.mark(state::DAMAGED);
+        self.set_state(state::DAMAGED);
         // The oldest first: who dies in between leaves the rest.
         for priority in 0..self.geometry().priorities {
             self.set(list(priority, lists::FIRST), 0);
@@ -57,7 +57,7 @@ impl<'a> Census<'a> {
     }
 
     /// Follows the messages of a list, and notes the last one.
-    fn walk_list(&mut self, priority: u32) -> Sound<()> {
+    fn walk_list(&mut self, priority: u32) -> Checked<()> {
         let store = self.store;
         let (mut link, mut last) = (store.head(priority), 0);
         while link != 0 {
@@ -69,12 +69,12 @@ impl<'a> Census<'a> {
         }
         store.set(list(priority, lists::LAST), last);
         // Whatever has come is sorted in before the next one is received.
-        store.set(list(priority, lists::KNOWN), store.get(news(priority)).wrapping_sub(1));
+        store.set(list(priority, lists::KNOWN), store.get(sent_of(priority)).wrapping_sub(1));
         Ok(())
     }
 
     /// Follows the messages that were not sorted in.
-    fn walk_arrivals(&mut self) -> Sound<()> {
+    fn walk_arrivals(&mut self) -> Checked<()> {
         let store = self.store;
         let taken = store.position(hot::TAKEN)?;
         let mut position = store.position(hot::SORTED)?;
@@ -96,7 +96,7 @@ impl<'a> Census<'a> {
     }
 
     /// Counts a message.
-    fn count(&mut self, message: &Found) -> Sound<()> {
+    fn count(&mut self, message: &Found) -> Checked<()> {
         let mut at = message.first;
         self.see(at)?;
         for _ in 1..message.chunks() {
@@ -109,7 +109,7 @@ impl<'a> Census<'a> {
     }
 
     /// Counts a chunk that no message had before.
-    fn see(&mut self, index: u32) -> Sound<()> {
+    fn see(&mut self, index: u32) -> Checked<()> {
         let word = self.seen.get_mut(index as usize / 64).ok_or(Corrupt)?;
         let bit = 1 << (index % 64);
         if *word & bit != 0 {
@@ -125,7 +125,7 @@ impl<'a> Census<'a> {
     }
 
     /// Writes down what was found: behind what was taken all chunks that are in no message.
-    fn settle(&self) -> Sound<()> {
+    fn write_back(&self) -> Checked<()> {
         let store = self.store;
         let taken = store.position(hot::TAKEN)?;
         let chunks = store.geometry().chunks;

@@ -4,7 +4,7 @@ use anyipc_core::{Error, ErrorKind, Full, Key, Operation, Options, QueueOptions,
 use anyipc_memory::check_platform;
 use anyipc_os::Scope;
 
-use crate::layout::{CHUNK, Geometry, MAX_CHUNKS, MAX_SEATS, MIN_CHUNKS, longest_in};
+use crate::layout::{CHUNK, Geometry, MAX_CHUNKS, MAX_SLOTS, MIN_CHUNKS, longest_in};
 
 /// `capacity`: of the queue as well.
 const CAPACITY_KEY: Key =
@@ -80,7 +80,7 @@ impl Settings {
         Geometry {
             priorities: self.queue.priorities.unwrap_or(1),
             full: self.queue.full.unwrap_or(Full::Block),
-            seats: MAX_SEATS,
+            slots: MAX_SLOTS,
             chunks,
             longest: longest_in(chunks).min(self.longest.unwrap_or(usize::MAX)),
             text,

@@ -11,7 +11,7 @@ use crate::layout::{CHUNK, Geometry, LINE, RECORD, chunks_for, hot, list, lists,
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Corrupt;
 
-pub(crate) type Sound<T> = Result<T, Corrupt>;
+pub(crate) type Checked<T> = Result<T, Corrupt>;
 
 /// Bits of the state word.
 pub(crate) mod state {
@@ -112,7 +112,7 @@ impl Store {
 
     /// The number of the chunk that a link means.
     #[inline]
-    pub(crate) fn index(&self, link: u32) -> Sound<u32> {
+    pub(crate) fn index(&self, link: u32) -> Checked<u32> {
         if link != 0 && link <= self.geometry.chunks { Ok(link - 1) } else { Err(Corrupt) }
     }
 
@@ -147,7 +147,7 @@ impl Store {
 
     /// The next chunk of a message.
     #[inline]
-    pub(crate) fn next(&self, index: u32) -> Sound<u32> {
+    pub(crate) fn next(&self, index: u32) -> Checked<u32> {
         if self.has_lists() {
             self.index(self.get(self.record(index, record::LINK)))
         } else if index + 1 < self.geometry.chunks {
@@ -160,7 +160,7 @@ impl Store {
     /// The position in a word. Positions count places of the order, and begin anew after twice the order's length, so
     /// that an order that is passed wholly differs from one that is not passed at all.
     #[inline]
-    pub(crate) fn position(&self, at: usize) -> Sound<u32> {
+    pub(crate) fn position(&self, at: usize) -> Checked<u32> {
         let position = self.get(at);
         if position < 2 * self.geometry.chunks { Ok(position) } else { Err(Corrupt) }
     }
@@ -174,7 +174,7 @@ impl Store {
 
     /// How far it is from one position to a later one: at most once around.
     #[inline]
-    pub(crate) fn distance(&self, from: u32, to: u32) -> Sound<u32> {
+    pub(crate) fn distance(&self, from: u32, to: u32) -> Checked<u32> {
         let far = if to >= from { to - from } else { to + 2 * self.geometry.chunks - from };
         if far <= self.geometry.chunks { Ok(far) } else { Err(Corrupt) }
     }
@@ -187,7 +187,7 @@ impl Store {
 
     /// The chunk at a position.
     #[inline]
-    pub(crate) fn ordered(&self, position: u32) -> Sound<u32> {
+    pub(crate) fn ordered(&self, position: u32) -> Checked<u32> {
         let place = self.place(position);
         if !self.has_lists() {
             return Ok(place);
@@ -223,7 +223,7 @@ impl Store {
 
     /// The same, as far as senders know, who need not look at what receivers write for that.
     #[inline]
-    pub(crate) fn free_behind(&self, returned: usize) -> Sound<u32> {
+    pub(crate) fn free_behind(&self, returned: usize) -> Checked<u32> {
         let used = self.distance(self.position(returned)?, self.position(hot::TAKEN)?)?;
         Ok(self.geometry.chunks - used)
     }
@@ -261,16 +261,16 @@ impl Store {
     }
 
     /// Sets bits of the state word, with the lock or without.
-    pub(crate) fn mark(&self, bits: u32) {
+    pub(crate) fn set_state(&self, bits: u32) {
         self.region.u32(hot::STATE).fetch_or(bits, SeqCst);
     }
 
-    pub(crate) fn unmark(&self, bits: u32) {
+    pub(crate) fn clear_state(&self, bits: u32) {
         self.region.u32(hot::STATE).fetch_and(!bits, SeqCst);
     }
 
     #[inline]
-    pub(crate) fn is_marked(&self, bits: u32) -> bool {
+    pub(crate) fn has_state(&self, bits: u32) -> bool {
         self.get(hot::STATE) & bits != 0
     }
 }

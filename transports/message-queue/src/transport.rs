@@ -8,10 +8,10 @@ use anyipc_memory::handover::{Acceptor, Rendezvous};
 use anyipc_memory::{Memory, Path, Plan, Region};
 use anyipc_os::Dir;
 
+use crate::client;
 use crate::endpoint::Endpoint;
 use crate::kind::KIND;
 use crate::layout::{Geometry, LAYOUT, other_layout};
-use crate::party;
 use crate::settings::{KEYS, Settings};
 use crate::store::Store;
 
@@ -186,7 +186,7 @@ fn own(
 /// Whether a queue that nobody holds has no messages.
 fn is_unused(region: &Region, operation: Operation) -> bool {
     read(region, operation).is_ok_and(|geometry| {
-        party::begin_anew(region, geometry).is_ok()
+        client::reset_unshared(region, geometry).is_ok()
             && Store::new(region.clone(), geometry).is_empty()
     })
 }
@@ -204,7 +204,7 @@ fn read(region: &Region, operation: Operation) -> Result<Geometry> {
 
 /// Puts a queue right that stayed while nobody held it.
 fn put_right(region: &Region, operation: Operation) -> Result<()> {
-    party::begin_anew(region, read(region, operation)?).map_err(|_| damaged(operation))
+    client::reset_unshared(region, read(region, operation)?).map_err(|_| damaged(operation))
 }
 
 fn damaged(operation: Operation) -> Error {

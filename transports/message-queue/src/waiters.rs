@@ -1,7 +1,7 @@
 //! Who sleeps, and who is to be woken. Every function here is called under the lock of those who make what is waited
 //! for: so whoever made something sees who had looked before, and nobody needs a fence.
 //!
-//! A seat that waits has its bit set. Whoever gives it something to do takes the bit away, counts the seat's wake
+//! A slot that waits has its bit set. Whoever gives it something to do takes the bit away, counts the slot's wake
 //! word up, and wakes it after the lock is given back. A bit of the dead costs others one wake-up, which their next
 //! look makes good.
 
@@ -9,66 +9,69 @@ use std::sync::atomic::{AtomicU32, Ordering::Release};
 
 use anyipc_ring::robust::OwnerId;
 
-use crate::layout::{bits, hot, seat};
+use crate::layout::{bits, hot, slot};
 use crate::store::{Store, state};
 
-/// What a seat waits for: a message.
+/// What a slot waits for: a message.
 pub(crate) const MESSAGES: usize = 0;
-/// What a seat waits for: room.
+/// What a slot waits for: room.
 pub(crate) const ROOM: usize = 1;
 pub(crate) const KINDS: [usize; 2] = [MESSAGES, ROOM];
 
-/// How many words the bits of the seats take.
+/// How many words the bits of the slots take.
 pub(crate) fn words(store: &Store) -> u32 {
-    store.geometry().seats.div_ceil(64)
+    store.geometry().slots.div_ceil(64)
 }
 
-/// A seat to wake once the lock is given back.
+/// A slot to wake once the lock is given back.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sleeper {
-    pub(crate) seat: u32,
+    pub(crate) slot: u32,
     /// It sleeps on a bell, not on its wake word.
     pub(crate) task: bool,
 }
 
 impl Store {
-    /// The word that a seat's holder sleeps on.
+    /// The word that a slot's holder sleeps on.
     pub(crate) fn wake_word(&self, number: u32) -> &AtomicU32 {
-        self.region().u32(self.geometry().seat(number, seat::WAKE))
+        self.region().u32(self.geometry().slot(number, slot::WAKE))
     }
 
-    /// Whether a waiting seat has what it wants, or never will. `claimant` is the sender whose message goes next.
+    /// Whether a waiting slot has what it wants, or never will. `reserved_for` is the sender whose message goes next.
     #[inline]
     pub(crate) fn has(
         &self,
         kind: usize,
         number: u32,
         wants: u32,
-        claimant: Option<OwnerId>,
+        reserved_for: Option<OwnerId>,
     ) -> bool {
         match kind {
-            MESSAGES => !self.is_empty() || self.is_marked(state::SENDER_LEFT),
-            _ if self.is_marked(state::RECEIVER_LEFT) => true,
-            _ => claimant.is_none_or(|claimant| claimant.slot() == number) && self.free() >= wants,
+            MESSAGES => !self.is_empty() || self.has_state(state::SENDER_LEFT),
+            _ if self.has_state(state::RECEIVER_LEFT) => true,
+            _ => {
+                reserved_for.is_none_or(|reserved_for| reserved_for.slot() == number)
+                    && self.free() >= wants
+            }
         }
     }
 
-    /// Notes that a seat is about to sleep. Returns the value of its wake word to sleep on.
+    /// Notes that a slot is about to sleep. Returns the value of its wake word to sleep on.
     pub(crate) fn await_wake(&self, kind: usize, number: u32, task: bool, wants: u32) -> u32 {
-        let seat = |field| self.geometry().seat(number, field);
-        self.set(seat(seat::TASK), u32::from(task));
-        self.set(seat(seat::WANTS), wants);
+        let slot = |field| self.geometry().slot(number, field);
+        self.set(slot(slot::TASK), u32::from(task));
+        self.set(slot(slot::WANTS), wants);
         let (at, bit) = bit_of(kind, number);
         let word = self.get_wide(at);
         if word & bit == 0 {
             self.set_wide(at, word | bit);
             self.set(hot::WAITING[kind], self.get(hot::WAITING[kind]).wrapping_add(1));
         }
-        self.get(seat(seat::WAKE))
+        self.get(slot(slot::WAKE))
     }
 
-    /// Takes a seat's bit away. True if it was there: nobody has woken the seat.
-    pub(crate) fn forget(&self, kind: usize, number: u32) -> bool {
+    /// Takes a slot's bit away. True if it was there: nobody has woken the slot.
+    pub(crate) fn cancel_wait(&self, kind: usize, number: u32) -> bool {
         let (at, bit) = bit_of(kind, number);
         let word = self.get_wide(at);
         let waits = word & bit != 0;
@@ -79,24 +82,24 @@ impl Store {
         waits
     }
 
-    /// Takes all bits of a seat away. Under both locks.
-    pub(crate) fn forget_all(&self, number: u32) {
+    /// Takes all bits of a slot away. Under both locks.
+    pub(crate) fn cancel_waits(&self, number: u32) {
         for kind in KINDS {
-            self.forget(kind, number);
+            self.cancel_wait(kind, number);
         }
     }
 
-    /// Whether a seat waits for this.
+    /// Whether a slot waits for this.
     #[inline]
-    pub(crate) fn anyone_waits(&self, kind: usize) -> bool {
+    pub(crate) fn has_waiters(&self, kind: usize) -> bool {
         self.get(hot::WAITING[kind]) != 0
     }
 
-    /// The next seat that waits for this and has it now.
+    /// The next slot that waits for this and has it now.
     #[cold]
     pub(crate) fn next_sleeper(&self, kind: usize) -> Option<Sleeper> {
-        let field = |number, field| self.get(self.geometry().seat(number, field));
-        let claimant = self.claimant();
+        let field = |number, field| self.get(self.geometry().slot(number, field));
+        let reserved_for = self.reserved_for();
         let words = words(self);
         // Behind the one that was woken last, all around, and up to it again.
         let last = self.get(hot::WOKEN[kind]) % (words * 64);
@@ -112,12 +115,12 @@ impl Store {
             while waiting != 0 {
                 let number = word * 64 + waiting.trailing_zeros();
                 waiting &= waiting - 1;
-                let wants = field(number, seat::WANTS);
-                if number < self.geometry().seats && self.has(kind, number, wants, claimant) {
-                    self.forget(kind, number);
+                let wants = field(number, slot::WANTS);
+                if number < self.geometry().slots && self.has(kind, number, wants, reserved_for) {
+                    self.cancel_wait(kind, number);
                     self.set(hot::WOKEN[kind], number);
                     self.wake_word(number).fetch_add(1, Release);
-                    return Some(Sleeper { seat: number, task: field(number, seat::TASK) != 0 });
+                    return Some(Sleeper { slot: number, task: field(number, slot::TASK) != 0 });
                 }
             }
         }

@@ -16,11 +16,11 @@ use common::{
     spawn, try_recv,
 };
 
-/// Where the contents of the file begin, and in them the locks, the claim and the seats.
+/// Where the contents of the file begin, and in them the locks, the claim and the slots.
 const CONTENTS: u64 = 4096;
 const LOCKS: [u64; 2] = [128, 256];
-const CLAIM: u64 = 72;
-const SEATS: u64 = 3072;
+const RESERVATION: u64 = 72;
+const SLOTS: u64 = 3072;
 const SEAT: u64 = 64;
 
 /// Far above what a call takes, far below the patience of one that waits.
@@ -74,14 +74,14 @@ impl Bare {
     }
 
     fn is_claimed(&self) -> bool {
-        self.read::<8>(CLAIM) != [0; 8]
+        self.read::<8>(RESERVATION) != [0; 8]
     }
 
     /// What a lock holds while the process has it.
-    fn ticket(&self, process: &Process) -> u32 {
-        let seats = (0..256).map(|number| (number, SEATS + u64::from(number) * SEAT));
+    fn owner_id(&self, process: &Process) -> u32 {
+        let slots = (0..256).map(|number| (number, SLOTS + u64::from(number) * SEAT));
         let (number, at) =
-            seats.into_iter().find(|(_, at)| self.number(*at) == process.pid()).expect("a seat");
+            slots.into_iter().find(|(_, at)| self.number(*at) == process.pid()).expect("a slot");
         (number + 1) | (self.number(at + 4) & 0x7fff) << 16
     }
 }
@@ -109,7 +109,7 @@ fn no_call_waits_for_a_process_that_was_stopped_in_a_lock() {
             queue.try_send(0, b"there").unwrap();
             let stopped = start("hold", &name);
             let bare = Bare::of(&name);
-            bare.set(lock, bare.ticket(&stopped));
+            bare.set(lock, bare.owner_id(&stopped));
 
             let mut kinds = Vec::new();
             let took = [
@@ -158,7 +158,7 @@ fn a_waiter_goes_on_as_soon_as_the_stopped_process_has_gone() {
     queue.try_send(0, b"there").unwrap();
     let stopped = start("hold", &name);
     let bare = Bare::of(&name);
-    bare.set(LOCKS[1], bare.ticket(&stopped));
+    bare.set(LOCKS[1], bare.owner_id(&stopped));
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| recv(&mut queue, Way::Thread).unwrap().1);
         // The bit of a sleeping waiter.
@@ -173,10 +173,10 @@ fn a_waiter_goes_on_as_soon_as_the_stopped_process_has_gone() {
 }
 
 /// Tries to send a large message into a full queue until it has claimed the next room.
-fn claim(large: &mut Handle, bare: &Bare) {
+fn reserve(large: &mut Handle, bare: &Bare) {
     let start = Instant::now();
     while !bare.is_claimed() {
-        assert!(start.elapsed() < WATCHDOG, "it claims nothing");
+        assert!(start.elapsed() < WATCHDOG, "it reserves nothing");
         assert!(failed(large.try_send(0, &[7; 3000])).is_would_block());
         let half = large.room();
         if half.arm(Waiter::Thread).unwrap() == Armed::Park {
@@ -197,7 +197,7 @@ fn full(tag: &str) -> (anyipc_message_queue::Endpoint, Handle, Bare) {
 fn a_large_message_goes_next_and_then_the_others() {
     let (owner, mut queue, bare) = full("next");
     let mut large = owner.queue().unwrap();
-    claim(&mut large, &bare);
+    reserve(&mut large, &bare);
     drain(&mut queue);
     assert!(failed(queue.try_send(0, b"small")).is_would_block());
     assert_eq!(queue.room().arm(Waiter::Thread).unwrap(), Armed::Park);
@@ -212,10 +212,10 @@ fn a_large_message_goes_next_and_then_the_others() {
 fn a_claim_ends_with_the_wait_and_with_the_handle() {
     let (owner, mut queue, bare) = full("given-up");
     let mut large = owner.queue().unwrap();
-    claim(&mut large, &bare);
+    reserve(&mut large, &bare);
     large.room().disarm();
     assert!(!bare.is_claimed());
-    claim(&mut large, &bare);
+    reserve(&mut large, &bare);
     drop(large);
     drain(&mut queue);
     queue.try_send(0, b"small").unwrap();
@@ -230,7 +230,7 @@ fn a_claim_ends_with_its_process() {
     let large = start("large", &name);
     let (bare, start) = (Bare::of(&name), Instant::now());
     while !bare.is_claimed() {
-        assert!(start.elapsed() < WATCHDOG, "it claims nothing");
+        assert!(start.elapsed() < WATCHDOG, "it reserves nothing");
         std::thread::yield_now();
     }
     large.kill();
@@ -242,7 +242,7 @@ fn a_claim_ends_with_its_process() {
 fn a_claimant_that_was_stopped_holds_the_others_up_for_a_moment_only() {
     let (owner, mut queue, bare) = full("claim-stopped");
     let mut large = owner.queue().unwrap();
-    claim(&mut large, &bare);
+    reserve(&mut large, &bare);
     drain(&mut queue);
     // It does nothing from now on.
     let start = Instant::now();

@@ -231,7 +231,7 @@ fn reclaim(name: &Name, round: u64) {
 }
 
 #[test]
-fn total_death_is_reclaimed_by_whoever_comes_next() {
+fn total_death_is_reclaimed_by_the_next_user() {
     let _alone = alone();
     let name = name("death");
     let none = options("");

@@ -18,12 +18,12 @@ use anyipc_memory::handover::{ChannelFactory, Half, Link, Side};
 use anyipc_memory::{Extent, Region, sleep, wake};
 use anyipc_ring::robust::{LockBackend, OwnerId};
 
+use crate::client::{PeerWakers, QueueClient};
 use crate::layout::{CHUNK, Geometry, MAX_CHUNKS, MIN_CHUNKS, longest_in};
-use crate::party::{Company, Party};
 use crate::settings::{Settings, chunks_of};
 use crate::store::Store;
 
-/// The seats of a direction.
+/// The slots of a direction.
 const SENDER: OwnerId = OwnerId::new(0, 1);
 const RECEIVER: OwnerId = OwnerId::new(1, 1);
 /// The longest frame is this part of a direction, so that copying in overlaps copying out.
@@ -38,7 +38,7 @@ fn direction(capacity: usize) -> Option<Geometry> {
     sound.then(|| Geometry {
         priorities: 1,
         full: Full::Block,
-        seats: 2,
+        slots: 2,
         chunks,
         longest: longest_in(chunks / FRAMES),
         text: 0,
@@ -80,55 +80,55 @@ impl ChannelFactory for Settings {
             Role::Owner => ((to_opener, to_owner), (None, side.ready)),
             Role::Opener => ((to_owner, to_opener), (side.ready, None)),
         };
-        let party = |region, us, them| {
-            let company = Other { link: Arc::clone(&side.link), ticket: them };
-            Party::new(Store::new(region, geometry), us, company)
+        let client = |region, us, them| {
+            let peers = Other { link: Arc::clone(&side.link), owner_id: them };
+            QueueClient::new(Store::new(region, geometry), us, peers)
         };
-        let sender = Sender::new(party(out, SENDER, RECEIVER), mark);
-        Ok((sender, Receiver::new(party(back, RECEIVER, SENDER), token)))
+        let sender = Sender::new(client(out, SENDER, RECEIVER), mark);
+        Ok((sender, Receiver::new(client(back, RECEIVER, SENDER), token)))
     }
 }
 
 /// Prepares a half to sleep until there is a message, or room.
 fn arm(
-    party: &mut Party<Other>,
+    client: &mut QueueClient<Other>,
     kind: usize,
     half: Half,
     waiter: Waiter<'_>,
     operation: Operation,
 ) -> Result<Armed> {
-    let link = &party.company.link;
+    let link = &client.peers.link;
     link.check_generation(operation)?;
     if let Waiter::Task(waker) = waiter {
         link.prepare(half, waker);
     }
-    announce(party, kind, matches!(waiter, Waiter::Task(_)), operation)
+    arm_unless_gone(client, kind, matches!(waiter, Waiter::Task(_)), operation)
 }
 
-/// The same for a task that hears new bells beside old ones.
+/// The same for a task that hears new wake_fifos beside old ones.
 fn rearm(
-    party: &mut Party<Other>,
+    client: &mut QueueClient<Other>,
     kind: usize,
     half: Half,
     waker: &Waker,
     operation: Operation,
 ) -> Result<Armed> {
-    let link = &party.company.link;
+    let link = &client.peers.link;
     link.check_generation(operation)?;
     link.prepare_again(half, waker);
-    announce(party, kind, true, operation)
+    arm_unless_gone(client, kind, true, operation)
 }
 
-fn announce(
-    party: &mut Party<Other>,
+fn arm_unless_gone(
+    client: &mut QueueClient<Other>,
     kind: usize,
     task: bool,
     operation: Operation,
 ) -> Result<Armed> {
-    if party.company.link.is_gone() {
+    if client.peers.link.is_gone() {
         return Ok(Armed::Ready);
     }
-    party.arm(kind, task, operation).map_err(explain)
+    client.arm(kind, task, operation).map_err(explain)
 }
 
 /// In a channel nobody but the peer writes.
@@ -144,13 +144,13 @@ fn explain(error: Error) -> Error {
 #[derive(Debug)]
 pub(crate) struct Other {
     link: Arc<Link>,
-    ticket: OwnerId,
+    owner_id: OwnerId,
 }
 
 impl LockBackend for Other {
     /// Whoever else the lock names was never there.
-    fn is_dead(&self, ticket: OwnerId) -> bool {
-        ticket != self.ticket || self.link.look()
+    fn is_dead(&self, owner_id: OwnerId) -> bool {
+        owner_id != self.owner_id || self.link.look()
     }
     fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration) {
         sleep(word, expected, timeout);
@@ -160,8 +160,8 @@ impl LockBackend for Other {
     }
 }
 
-impl Company for Other {
-    fn ring(&mut self, _seat: u32) {
+impl PeerWakers for Other {
+    fn wake_task(&mut self, _slot: u32) {
         self.link.ring_bell();
     }
 }

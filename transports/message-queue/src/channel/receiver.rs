@@ -7,26 +7,26 @@ use anyipc_core::{
 use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
 
 use super::Other;
-use crate::party::Party;
+use crate::client::QueueClient;
 use crate::store::state;
 use crate::waiters::MESSAGES;
 
 /// The receiving half of a channel over queues.
 #[derive(Debug)]
 pub struct Receiver {
-    party: Party<Other>,
-    pulse: Liveness,
+    client: QueueClient<Other>,
+    liveness: Liveness,
     token: Option<ReadySlot>,
     copy: Vec<u8>,
 }
 
 impl Receiver {
-    pub(super) fn new(party: Party<Other>, token: Option<ReadySlot>) -> Self {
-        Self { party, pulse: Liveness::new(), token, copy: Vec::new() }
+    pub(super) fn new(client: QueueClient<Other>, token: Option<ReadySlot>) -> Self {
+        Self { client, liveness: Liveness::new(), token, copy: Vec::new() }
     }
 
     fn link(&self) -> &Link {
-        &self.party.company.link
+        &self.client.peers.link
     }
 
     /// Receives one frame, appending it to the buffer.
@@ -36,7 +36,7 @@ impl Receiver {
         let mut end = None;
         loop {
             let start = buffer.len();
-            match self.party.receive(buffer) {
+            match self.client.receive(buffer) {
                 Ok(Some((_, flags))) => {
                     return Flags::from_bits(flags).ok_or_else(|| {
                         buffer.truncate(start);
@@ -58,9 +58,9 @@ impl Receiver {
     /// How the direction has ended, if it has.
     #[cold]
     fn end(&mut self) -> Option<ErrorKind> {
-        let gone = self.link().is_gone() || self.pulse.is_due() && self.link().look();
+        let gone = self.link().is_gone() || self.liveness.is_due() && self.link().look();
         // The mark last: a sender that leaves in order sets it before it hangs up.
-        if self.party.store().is_marked(state::SENDER_LEFT) {
+        if self.client.store().has_state(state::SENDER_LEFT) {
             Some(ErrorKind::Closed)
         } else {
             gone.then_some(ErrorKind::PeerGone)
@@ -95,22 +95,22 @@ impl Wait for Receiver {
     }
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
-        super::arm(&mut self.party, MESSAGES, Half::Receiver, waiter, Operation::Receive)
+        super::arm(&mut self.client, MESSAGES, Half::Receiver, waiter, Operation::Receive)
     }
 
     fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
-        super::rearm(&mut self.party, MESSAGES, Half::Receiver, waker, Operation::Receive)
+        super::rearm(&mut self.client, MESSAGES, Half::Receiver, waker, Operation::Receive)
     }
 
     fn park(&mut self, timeout: Duration) {
         if self.link().is_ours() {
-            self.party.park(timeout);
+            self.client.park(timeout);
         }
     }
 
     fn disarm(&mut self) {
         if self.link().is_ours() {
-            self.party.disarm();
+            self.client.disarm();
         }
     }
 }
@@ -118,7 +118,7 @@ impl Wait for Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         if self.link().is_ours() {
-            self.party.leave(state::RECEIVER_LEFT);
+            self.client.leave(state::RECEIVER_LEFT);
         } else {
             // Giving the slot back takes a lock, which a thread of the parent may have held when we forked.
             std::mem::forget(self.token.take());

@@ -7,27 +7,27 @@ use anyipc_core::{
 use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
 
 use super::Other;
-use crate::party::Party;
+use crate::client::QueueClient;
 use crate::store::state;
 use crate::waiters::ROOM;
 
 /// The sending half of a channel over queues.
 #[derive(Debug)]
 pub struct Sender {
-    party: Party<Other>,
-    pulse: Liveness,
+    client: QueueClient<Other>,
+    liveness: Liveness,
     ready: Option<ReadySlot>,
     /// Where a frame is written before it goes into the queue.
     scratch: Vec<u8>,
 }
 
 impl Sender {
-    pub(super) fn new(party: Party<Other>, ready: Option<ReadySlot>) -> Self {
-        Self { party, pulse: Liveness::new(), ready, scratch: Vec::new() }
+    pub(super) fn new(client: QueueClient<Other>, ready: Option<ReadySlot>) -> Self {
+        Self { client, liveness: Liveness::new(), ready, scratch: Vec::new() }
     }
 
     fn link(&self) -> &Link {
-        &self.party.company.link
+        &self.client.peers.link
     }
 
     /// Whether a frame of this length can be sent now.
@@ -37,15 +37,15 @@ impl Sender {
         if len > self.max_frame() {
             return Err(self.too_large(len));
         }
-        if self.party.store().is_marked(state::RECEIVER_LEFT) {
+        if self.client.store().has_state(state::RECEIVER_LEFT) {
             return Err(Error::new(Operation::Send, ErrorKind::Closed));
         }
         // Before, not after: a caller that comes once a minute must not send into the void first.
-        if self.link().is_gone() || self.pulse.is_due() && self.link().look() {
+        if self.link().is_gone() || self.liveness.is_due() && self.link().look() {
             return Err(self.gone());
         }
         // Only we take room away.
-        if self.party.has_room(len) {
+        if self.client.has_room(len) {
             Ok(())
         } else {
             Err(Error::new(Operation::Send, ErrorKind::WouldBlock))
@@ -54,7 +54,7 @@ impl Sender {
 
     #[inline]
     fn push(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
-        self.party.send(0, flags.bits(), payload).map_err(super::explain)?;
+        self.client.send(0, flags.bits(), payload).map_err(super::explain)?;
         if let Some(ready) = &self.ready
             && ready.mark()
         {
@@ -66,7 +66,7 @@ impl Sender {
     /// The receiver may have left in order before its process ended.
     #[cold]
     fn gone(&self) -> Error {
-        let closed = self.party.store().is_marked(state::RECEIVER_LEFT);
+        let closed = self.client.store().has_state(state::RECEIVER_LEFT);
         Error::new(Operation::Send, if closed { ErrorKind::Closed } else { ErrorKind::PeerGone })
     }
 
@@ -81,7 +81,7 @@ impl Sender {
 
 impl SendHalf for Sender {
     fn max_frame(&self) -> usize {
-        self.party.store().geometry().longest
+        self.client.store().geometry().longest
     }
 
     fn try_send_with(
@@ -117,22 +117,22 @@ impl Wait for Sender {
     }
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
-        super::arm(&mut self.party, ROOM, Half::Sender, waiter, Operation::Send)
+        super::arm(&mut self.client, ROOM, Half::Sender, waiter, Operation::Send)
     }
 
     fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
-        super::rearm(&mut self.party, ROOM, Half::Sender, waker, Operation::Send)
+        super::rearm(&mut self.client, ROOM, Half::Sender, waker, Operation::Send)
     }
 
     fn park(&mut self, timeout: Duration) {
         if self.link().is_ours() {
-            self.party.park(timeout);
+            self.client.park(timeout);
         }
     }
 
     fn disarm(&mut self) {
         if self.link().is_ours() {
-            self.party.disarm();
+            self.client.disarm();
         }
     }
 }
@@ -140,7 +140,7 @@ impl Wait for Sender {
 impl Drop for Sender {
     fn drop(&mut self) {
         if self.link().is_ours() {
-            self.party.leave(state::SENDER_LEFT);
+            self.client.leave(state::SENDER_LEFT);
             if let Some(ready) = &self.ready
                 && ready.mark()
             {

@@ -1,0 +1,119 @@
+//! Taking and giving back a queue's two locks.
+
+use std::sync::atomic::Ordering::Acquire;
+use std::time::Duration;
+
+use anyipc_memory::wake;
+use anyipc_ring::robust::{OwnerId, Taken, lock, owner, unlock};
+
+use super::{PeerWakers, QueueClient};
+use crate::store::{Checked, Corrupt, Store, state};
+use crate::waiters::{KINDS, MESSAGES, ROOM};
+
+/// How long calls that never block try for a lock: longer than a running owner holds it, and than an
+/// owner takes to run again on a free core, but well below a millisecond.
+pub(super) const BRIEF: Duration = Duration::from_micros(300);
+
+impl<P: PeerWakers> QueueClient<P> {
+    /// True if the lock is free; the words that it protects are then consistent. Lets pollers of an
+    /// empty or a full queue avoid the lock.
+    #[inline]
+    pub(super) fn is_free(&self, kind: usize) -> bool {
+        self.store.lock(kind).load(Acquire) == 0
+    }
+
+    /// Takes the lock of this kind's makers. `None` if a living owner holds it for too long.
+    #[inline]
+    pub(super) fn enter(&self, kind: usize, patience: Duration) -> Option<()> {
+        if patience == BRIEF && self.is_stuck(Some(kind)) {
+            return None;
+        }
+        let word = self.store.lock(kind);
+        match lock(word, self.owner_id, &self.peers, patience) {
+            Some(Taken::Free) => {}
+            Some(Taken::OwnerDied) => self.store.set_state(state::DAMAGED),
+            None => {
+                self.stuck.set(owner(word).map(|owner| (kind, owner)));
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// True if the lock that was refused last (only of this kind, if one is given) is still held by
+    /// the same living owner.
+    #[inline]
+    pub(super) fn is_stuck(&self, kind: Option<usize>) -> bool {
+        self.stuck
+            .get()
+            .is_some_and(|(of, by)| kind.is_none_or(|kind| kind == of) && self.is_held_by(of, by))
+    }
+
+    #[cold]
+    fn is_held_by(&self, kind: usize, by: OwnerId) -> bool {
+        let held = owner(self.store.lock(kind)) == Some(by) && !self.peers.is_dead(by);
+        if !held {
+            self.stuck.set(None);
+        }
+        held
+    }
+
+    /// Takes both locks, or none.
+    pub(super) fn enter_both(&self, patience: Duration) -> Option<()> {
+        self.enter(MESSAGES, patience)?;
+        let both = self.enter(ROOM, patience);
+        if both.is_none() {
+            unlock(self.store.lock(MESSAGES), &self.peers);
+        }
+        both
+    }
+
+    /// Gives both back after an action that no sleeper waits for.
+    pub(super) fn leave_both(&self) {
+        KINDS.iter().for_each(|kind| unlock(self.store.lock(*kind), &self.peers));
+    }
+
+    /// Gives a lock back, and wakes the next sleeper that a consistent queue has something for.
+    #[inline]
+    pub(super) fn exit(&mut self, kind: usize, consistent: bool) {
+        let awaited = consistent && self.store.has_waiters(kind);
+        let sleeper = if awaited { self.store.next_sleeper(kind) } else { None };
+        unlock(self.store.lock(kind), &self.peers);
+        match sleeper {
+            None => {}
+            Some(sleeper) if sleeper.task => self.peers.wake_task(sleeper.slot),
+            Some(sleeper) => wake(self.store.wake_word(sleeper.slot)),
+        }
+    }
+
+    /// Acts under the lock of this kind's makers. `None` if a living owner holds it for too long.
+    ///
+    /// An action that finds damage has changed nothing that matters: the queue is repaired, and the
+    /// action runs again.
+    #[inline(always)]
+    pub(super) fn with<T>(
+        &mut self,
+        kind: usize,
+        mut act: impl FnMut(&Store) -> Checked<T>,
+    ) -> Option<Checked<T>> {
+        self.enter(kind, BRIEF)?;
+        let store = &self.store;
+        let done = if store.has_state(state::DAMAGED) { Err(Corrupt) } else { act(store) };
+        self.exit(kind, done.is_ok());
+        if done.is_err() { self.with_both(act) } else { Some(done) }
+    }
+
+    /// The same under both locks.
+    #[cold]
+    pub(super) fn with_both<T>(
+        &mut self,
+        mut act: impl FnMut(&Store) -> Checked<T>,
+    ) -> Option<Checked<T>> {
+        self.enter_both(BRIEF)?;
+        let store = &self.store;
+        let first = if store.has_state(state::DAMAGED) { Err(Corrupt) } else { act(store) };
+        let done = first.or_else(|Corrupt| store.repair().and_then(|()| act(store)));
+        KINDS.iter().for_each(|kind| self.exit(*kind, done.is_ok()));
+        Some(done)
+    }
+}

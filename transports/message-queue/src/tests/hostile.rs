@@ -1,0 +1,118 @@
+//! Any sequence of steps, and memory that holds anything.
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use anyipc_memory::Region;
+use proptest::prelude::*;
+
+use super::{CHUNKS, Model, PRIORITIES, Scene, Step, act, check, expect, geometry, owner_id};
+use crate::client::reset_unshared;
+use crate::layout::{CHUNK, Geometry, RECORD, chunks_for, hot, longest_in};
+use crate::store::Store;
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let len = prop_oneof![0..200usize, 0..longest_in(CHUNKS)];
+    let push = (0..PRIORITIES, len);
+    prop_oneof![
+        4 => push.clone().prop_map(|(priority, len)| Step::Push(priority, len)),
+        2 => push.prop_map(|(priority, len)| Step::DropOld(priority, len)),
+        4 => Just(Step::Pop),
+        1 => Just(Step::Purge),
+    ]
+}
+
+/// Random words, and words that are valid in some places.
+fn scribbles() -> impl Strategy<Value = Vec<(usize, u32)>> {
+    let chunks = geometry(1).first_chunk();
+    let at = prop_oneof![64..chunks, chunks..chunks + CHUNKS as usize * (CHUNK + RECORD + 4)];
+    let value = prop_oneof![any::<u32>(), 0..CHUNKS + 2];
+    proptest::collection::vec((at.prop_map(|at| at & !3), value), 1..40)
+}
+
+/// Lengths are stored in 32 bits: no queue promises more, however large it is. Needs 64-bit
+/// addresses.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn no_queue_takes_messages_whose_length_does_not_fit_into_its_word() {
+    use crate::layout::MAX_CHUNKS;
+    assert_eq!(longest_in(MAX_CHUNKS), u32::MAX as usize);
+    assert_eq!(longest_in((1 << 25) - 1), (1 << 32) - CHUNK);
+    assert_eq!(longest_in(1 << 25), u32::MAX as usize);
+    assert_eq!(chunks_for(u32::MAX as usize), 1 << 25);
+    let huge = Geometry { chunks: MAX_CHUNKS, longest: u32::MAX as usize, ..geometry(1) };
+    assert!(huge.size().unwrap() > 32 << 30);
+    let scene = Scene::new("huge", 1);
+    scene.store.region().store(0, &Geometry { longest: u32::MAX as usize + 1, ..huge }.encode());
+    assert_eq!(Geometry::read(scene.store.region()), None);
+}
+
+proptest! {
+    #[test]
+    fn queues_do_as_the_model_does(
+        priorities in 1..=PRIORITIES,
+        steps in proptest::collection::vec(any_step(), 0..200),
+    ) {
+        let scene = Scene::new("model", priorities);
+        scene.reset();
+        let mut model = Model::default();
+        for (seed, step) in steps.iter().enumerate() {
+            let step = step.among(priorities);
+            prop_assert_eq!(act(&scene.store, &step, seed).unwrap(), expect(&mut model, &step, seed).0);
+        }
+        prop_assert_eq!(check(&scene.store), model);
+    }
+
+    #[test]
+    fn hostile_memory_is_an_error_at_worst(
+        priorities in 1..=PRIORITIES,
+        steps in proptest::collection::vec((any_step(), scribbles()), 1..20),
+    ) {
+        let scene = Scene::new("hostile", priorities);
+        scene.reset();
+        let store = &scene.store;
+        for (seed, (step, scribbles)) in steps.iter().enumerate() {
+            for (at, value) in scribbles {
+                store.region().u32(*at).store(*value, SeqCst);
+            }
+            for kind in [0, 1] {
+                let _ = store.next_sleeper(kind);
+                store.await_wake(kind, 2, true, 3);
+                store.cancel_wait(kind, 1);
+            }
+            store.reserve(owner_id(seed as u32 % 3));
+            let _ = store.reserved_for();
+            store.cancel_reservation(owner_id(1));
+            if act(store, &step.among(priorities), seed).is_err() && store.repair().is_ok() {
+                check_consistency(store);
+            }
+            let _ = Geometry::read(store.region());
+            let _ = reset_unshared(store.region(), geometry(priorities));
+        }
+        // Whatever it holds, it can be emptied and used again.
+        store.purge().unwrap();
+        scene.store.region().u32(hot::DROPPED).store(0, SeqCst);
+        let mut model = Model::default();
+        for (seed, step) in super::steps(priorities).iter().enumerate() {
+            prop_assert_eq!(act(store, step, seed).unwrap(), expect(&mut model, step, seed).0);
+        }
+    }
+
+    #[test]
+    fn hostile_geometry_is_refused(bytes in proptest::collection::vec(any::<u8>(), 40)) {
+        let scene = Scene::new("geometry", PRIORITIES);
+        let region: &Region = scene.store.region();
+        region.store(0, &bytes);
+        if let Some(geometry) = Geometry::read(region) {
+            prop_assert!(geometry.size().unwrap() <= region.len());
+        }
+    }
+}
+
+/// A repaired queue gives out all its messages.
+fn check_consistency(store: &Store) {
+    for _ in 0..store.counts().0 {
+        let found = store.highest().unwrap().expect("as many as were counted");
+        store.pop(&found, &mut Vec::new()).unwrap();
+    }
+    assert_eq!((store.free(), store.counts(), store.is_empty()), (CHUNKS, (0, 0), true));
+}
