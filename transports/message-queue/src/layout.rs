@@ -1,38 +1,40 @@
-//! Where everything lies in a queue's memory.
+//! The layout of a queue's memory.
 //!
-//! | offset | what |
+//! | offset | contents |
 //! |---|---|
-//! | 0 | the geometry, written before anyone sees the memory |
-//! | 64 | the state, which hardly ever changes; the claim of a sender |
-//! | 128 | the senders' lock, and what it protects: how far chunks were taken, counts, who waits for messages |
-//! | 256 | the receivers' lock, and what it protects: how far chunks were given back, counts, who waits for room |
-//! | 320 | of each priority the list: the first and the last message that receivers have sorted in |
+//! | 0 | the geometry, written before the memory is published |
+//! | 64 | the state, which hardly ever changes; the reservation of a sender |
+//! | 128 | the senders' lock and what it protects: `TAKEN`, counts, waiters for messages |
+//! | 256 | the receivers' lock and what it protects: `SORTED`, counts, waiters for room |
+//! | 320 | the list of each priority: its first and its last message that was sorted in |
 //! | 832, 896 | the waiting slots, a bit each |
-//! | 960 | of each priority how many messages were sent, on cache lines of their own |
-//! | 3072 | the slots, 64 bytes each |
+//! | 960 | per priority the number of messages sent, each on a cache line of its own |
+//! | 3072 | the participant slots, 64 bytes each |
 //! | then | the chunks, 128 bytes each |
 //! | then | the records, 16 bytes for each chunk: its link, and the message that begins with it |
 //! | then | the order of the chunks, 4 bytes each |
 //! | then | the text of `alloc_lpsz` and a NUL |
 //!
-//! The order is a ring that names each chunk once. Three positions divide it: senders take chunks at `TAKEN`, and a
-//! message is there from the one store that moves it; receivers find new messages at `SORTED`, in the order in which
-//! they were sent, and put them into the list of their priority; chunks that come back are written at `RETURNED`, which
-//! is as far behind `SORTED` as there are chunks in lists. What lies between `TAKEN` and `RETURNED` is free.
+//! *The order* is a ring that names each chunk once. Three positions divide it. Senders take chunks
+//! at `TAKEN`; the one store that moves it adds a message. Receivers find new messages at `SORTED`,
+//! in the order in which they were sent, and move them into the list of their priority. Chunks that
+//! come back are written at `RETURNED`, which is as far behind `SORTED` as there are chunks in
+//! lists. The chunks between `TAKEN` and `RETURNED` are free.
 //!
-//! Who receives looks whether anything came that is above the lists' highest priority, and sorts only then, or when the
-//! lists are empty. So it is not in the way of senders whose messages can wait.
+//! A receiver checks whether a message above the lists' highest priority came, and sorts only then,
+//! or when the lists are empty. So receivers do not disturb the senders of messages that can wait.
 //!
-//! A queue with one priority has no lists: one store moves `SORTED` over the message, takes it off and gives its chunks
-//! back; there is no `RETURNED`. Chunks come back in the order of their numbers, and the queue is a plain ring of them.
+//! A queue with one priority has no lists: the one store that moves `SORTED` over a message takes
+//! it off and gives its chunks back, and there is no `RETURNED`. Chunks come back in the order of
+//! their numbers, and the queue is a plain ring of them.
 //!
-//! *The truth is* `TAKEN`, `SORTED`, the order between them, the first message of each list, and the links of what hangs
-//! on it. All else can be told from that, and is told anew after a death. A link is a chunk's number plus 1; 0 is none.
-//! A place in the order holds by how much, in bits, it differs from its own number. So an empty queue is all zero behind
-//! its geometry.
+//! *Authoritative* are `TAKEN`, `SORTED`, the order between them, the first message of each list,
+//! and the links that follow from it. All other words are derived from these, and a repair computes
+//! them anew. A link is a chunk's number plus 1; 0 is none. A place of the order holds the chunk's
+//! number XOR its own number, so that an empty queue is all zero behind its geometry.
 //!
-//! The records lie apart from the chunks so that chunks side by side are copied as one, and a message that fits into a
-//! cache line takes one.
+//! The records lie apart from the chunks so that adjacent chunks are copied at once, and a message
+//! that fits into a cache line takes one.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -48,12 +50,12 @@ pub(crate) const CHUNK: usize = 128;
 pub(crate) const LINE: usize = 64;
 /// The fewest chunks of a queue.
 pub(crate) const MIN_CHUNKS: u32 = 8;
-/// The most chunks of a queue: 32 GiB, so that twice their number fits into 32 bits with room to spare; where
-/// addresses have 32 bits, 1 GiB.
+/// The most chunks of a queue: 32 GiB, so that positions, which count to twice as many, fit into 32
+/// bits; 1 GiB where addresses have 32 bits.
 pub(crate) const MAX_CHUNKS: u32 = if usize::BITS < 64 { 1 << 23 } else { 1 << 28 };
-/// Bytes of the longest message of any queue, as lengths are stored in 32 bits.
+/// Bytes of the longest message of any queue: lengths are stored in 32 bits.
 pub(crate) const MAX_LEN: usize = u32::MAX as usize;
-/// The most slots: as many as there are bits for who waits.
+/// The most participant slots: one for each bit of the waiting ones.
 pub(crate) const MAX_SLOTS: u32 = 256;
 
 /// Offsets of the geometry.
@@ -68,23 +70,23 @@ mod plan {
     pub(super) const END: usize = 40;
 }
 
-/// Offsets of what changes with each message. What a lock protects lies on a cache line of its own, and next to it
-/// what is read together is written together.
+/// Offsets of the words that change with each message. The words of each lock lie on a cache line
+/// of their own, beside the lock.
 pub(crate) mod hot {
     /// See `store::state`.
     pub(crate) const STATE: usize = 64;
-    /// See `claim` (u64). Not part of the truth: a repair leaves it as it is.
+    /// See `reservation` (u64). A repair leaves it as it is.
     pub(crate) const RESERVATION: usize = 72;
-    /// The locks of those who make messages, and of those who make room.
+    /// The locks of senders and of receivers.
     pub(crate) const LOCK: [usize; 2] = [128, 256];
     /// How many slots wait for messages, and for room.
     pub(crate) const WAITING: [usize; 2] = [168, 296];
     /// The slot that was woken last: the next one is searched behind it.
     pub(crate) const WOKEN: [usize; 2] = [172, 300];
 
-    /// What the senders last saw of `RETURNED`.
+    /// `RETURNED` as the senders last saw it.
     pub(crate) const KNOWN_RETURNED: usize = 132;
-    /// The position up to which chunks were taken.
+    /// Position up to which chunks were taken.
     pub(crate) const TAKEN: usize = 136;
     /// The number of messages sent so far.
     pub(crate) const SENT: usize = 140;
@@ -93,11 +95,12 @@ pub(crate) mod hot {
     /// Messages dropped so far (u64).
     pub(crate) const DROPPED: usize = 152;
 
-    /// What the receivers last saw of `TAKEN`.
+    /// `TAKEN` as the receivers last saw it.
     pub(crate) const KNOWN_TAKEN: usize = 260;
-    /// The position up to which messages were sorted in, or taken off where there are no lists.
+    /// Position up to which messages were sorted in; without lists, up to which they were taken
+    /// off.
     pub(crate) const SORTED: usize = 264;
-    /// That up to which chunks were given back; where there are no lists it is the former.
+    /// Position up to which chunks were given back. Unused without lists: `SORTED` is the same.
     pub(crate) const RETURNED: usize = 268;
     /// The number of messages taken off so far.
     pub(crate) const RECEIVED: usize = 272;
@@ -111,28 +114,28 @@ pub(crate) mod hot {
 const LISTS: usize = 320;
 /// The bits of the waiting slots, for messages and for room.
 const BITS: [usize; 2] = [832, 896];
-/// How many messages of each priority were sent; those of the lowest are not counted.
+/// The number of messages sent so far, per priority; the lowest is not counted.
 const SENT_OF: usize = 960;
 /// The slots.
 const SLOTS: usize = 3072;
 /// Bytes of a slot.
 const STRIDE: usize = 64;
 
-/// Offsets in a slot, behind what [`ParticipantSlots`] keeps there.
+/// Offsets in a slot, behind the header of [`ParticipantSlots`].
 pub(crate) mod slot {
     use super::SLOT_HEADER;
-    /// Counts the times its holder was woken: what it sleeps on.
+    /// The word that a thread sleeps on: counts the wake-ups of the slot.
     pub(crate) const WAKE: usize = SLOT_HEADER;
-    /// Its holder is a task, to be woken by a bell.
+    /// 1 if the holder is a task, which a wake FIFO wakes.
     pub(crate) const TASK: usize = SLOT_HEADER + 4;
-    /// How many free chunks it waits for.
+    /// The number of free chunks that it waits for.
     pub(crate) const WANTS: usize = SLOT_HEADER + 8;
 }
 
 /// Bytes of a record.
 pub(crate) const RECORD: usize = 16;
 
-/// Offsets in a chunk's record; all but the link are of the message that begins with the chunk.
+/// Offsets in a chunk's record. All but the link belong to the message that begins with the chunk.
 pub(crate) mod record {
     /// Bytes of the message.
     pub(crate) const LEN: usize = 0;
@@ -144,25 +147,25 @@ pub(crate) mod record {
     pub(crate) const LINK: usize = 12;
 }
 
-/// How many chunks a message takes.
+/// The number of chunks that a message takes.
 #[inline]
 pub(crate) const fn chunks_for(len: usize) -> u32 {
     if len <= CHUNK { 1 } else { len.div_ceil(CHUNK) as u32 }
 }
 
-/// The longest message that so many chunks hold.
+/// The longest message that this many chunks hold.
 pub(crate) const fn longest_in(chunks: u32) -> usize {
     let bytes = chunks as u64 * CHUNK as u64;
     if bytes < MAX_LEN as u64 { bytes as usize } else { MAX_LEN }
 }
 
-/// The layout that memory says it has, if that is another than ours and may be one.
+/// The layout number in the memory, if it is a plausible one and not [`LAYOUT`].
 pub(crate) fn other_layout(region: &Region) -> Option<u32> {
     let found = region.u32(plan::LAYOUT).load(Relaxed);
     ((1..1000).contains(&found) && found != LAYOUT).then_some(found)
 }
 
-/// What a queue is made with, and never changes.
+/// The dimensions of a queue. Fixed when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) priorities: u32,
@@ -186,7 +189,8 @@ impl Geometry {
         SLOTS + self.slots as usize * STRIDE
     }
 
-    /// Where the first record lies. This and what follows is inside of memory of at least [`size`](Self::size).
+    /// Where the first record lies. This and the next offsets are inside memory of at least
+    /// [`size`](Self::size) bytes.
     pub(crate) fn first_record(&self) -> usize {
         self.first_chunk() + self.chunks as usize * CHUNK
     }
@@ -201,7 +205,7 @@ impl Geometry {
         (self.order_at() + self.chunks as usize * 4).next_multiple_of(8)
     }
 
-    /// Bytes of it all. `None` if that is more than there can be.
+    /// Bytes of the whole memory. `None` if that overflows.
     pub(crate) fn size(&self) -> Option<usize> {
         let chunks = u64::from(self.chunks) * (CHUNK + RECORD + 4) as u64;
         let text_at = (self.first_chunk() as u64 + chunks).next_multiple_of(8);
@@ -218,7 +222,7 @@ impl Geometry {
         SLOTS + number as usize * STRIDE + field
     }
 
-    /// What the memory begins with; the rest is zero.
+    /// The first bytes of the memory; the rest is zero.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let words = [LAYOUT, self.priorities, self.full as u32, self.slots, self.chunks, 0];
         let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
@@ -227,7 +231,7 @@ impl Geometry {
         bytes
     }
 
-    /// Reads a private copy. `None` unless all of it can be, and fits.
+    /// Reads the memory, which may hold anything. `None` unless each field is valid and fits.
     pub(crate) fn read(region: &Region) -> Option<Self> {
         let mut bytes = [0; plan::END];
         if !region.load(0, &mut bytes) {
@@ -237,7 +241,7 @@ impl Geometry {
         (geometry.size()? <= region.len()).then_some(geometry)
     }
 
-    /// What [`encode`](Self::encode) wrote.
+    /// The inverse of [`encode`](Self::encode).
     fn decode(bytes: &[u8; plan::END]) -> Option<Self> {
         let small = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
         let large =
@@ -250,12 +254,12 @@ impl Geometry {
             longest: large(plan::LONGEST)?,
             text: large(plan::TEXT)?,
         };
-        let sound = small(plan::LAYOUT)? == LAYOUT
+        let fits = small(plan::LAYOUT)? == LAYOUT
             && (1..=MAX_PRIORITIES).contains(&geometry.priorities)
             && (1..=MAX_SLOTS).contains(&geometry.slots)
             && (MIN_CHUNKS..=MAX_CHUNKS).contains(&geometry.chunks)
             && geometry.longest <= longest_in(geometry.chunks);
-        sound.then_some(geometry)
+        fits.then_some(geometry)
     }
 }
 
@@ -271,17 +275,17 @@ pub(crate) mod lists {
     pub(crate) const FIRST: usize = 0;
     /// The last one, if there is one.
     pub(crate) const LAST: usize = 4;
-    /// How many had been sent when the list was last sorted into.
+    /// The number sent so far when receivers last sorted.
     pub(crate) const KNOWN: usize = 8;
 }
 
-/// Where the messages of a priority are counted that were sent so far.
+/// Where the messages of a priority are counted.
 #[inline]
 pub(crate) const fn sent_of(priority: u32) -> usize {
     SENT_OF + priority as usize * 64
 }
 
-/// Where 64 waiting slots of a kind are noted.
+/// Where the bits of 64 waiting slots of a kind lie.
 #[inline]
 pub(crate) const fn bits(kind: usize, word: u32) -> usize {
     BITS[kind] + word as usize * 8

@@ -1,16 +1,16 @@
-//! `mq://`: bounded priority queues in shared memory for many senders and many receivers, and channels over such
-//! queues, an `anyipc` transport.
+//! `mq://`: bounded priority queues in shared memory, for many senders and many receivers, and
+//! channels over such queues, an `anyipc` transport.
 //!
-//! - `layout`: where everything lies in a queue's memory, and what of it is the truth
+//! - `layout`: the layout of a queue's memory, and its authoritative words
 //! - `store`: that memory, word by word
-//! - `push`, `pop`: messages in, messages out
-//! - `repair`: putting a queue right after a death
-//! - `claim`: a sender that has waited for long goes next
-//! - `waiters`: who sleeps, and who is woken
-//! - `client`: one of those who share a queue: lock, act, unlock, wake
+//! - `push`, `pop`: adding messages, taking them off
+//! - `repair`: repairing a queue after a death
+//! - `reservation`: the next room for a sender that has waited for long
+//! - `waiters`: the waiting slots, and the next one to wake
+//! - `client`: a participant of a queue: lock, act, unlock, wake
 //! - `queue`: a handle of a named queue
-//! - `channel`: channels over two such queues, and their memory
-//! - `kind`, `settings`, `endpoint`, `transport`: names, addresses, handles of names
+//! - `channel`: channels over two queues
+//! - `kind`, `settings`, `endpoint`, `transport`: file names, options, handles of names
 #![forbid(unsafe_code)]
 
 mod channel;

@@ -1,5 +1,5 @@
-//! Messages out. Every function here is called under the receivers' lock, and finds damage before it takes a message
-//! off.
+//! Taking messages off. All functions run under the receivers' lock. Each finds damage before its
+//! one store that takes a message off.
 
 use crate::layout::{CHUNK, chunks_for, hot, list, lists, record, sent_of};
 use crate::store::{AHEAD, Checked, Corrupt, Store};
@@ -50,7 +50,7 @@ impl Store {
         }
     }
 
-    /// Whether anything came since the last sorting that is above a priority.
+    /// True if a message above this priority came since the last sorting.
     fn has_arrivals_above(&self, priority: u32) -> bool {
         (priority + 1..self.geometry().priorities)
             .any(|above| self.get(sent_of(above)) != self.get(list(above, lists::KNOWN)))
@@ -62,7 +62,7 @@ impl Store {
         if found.priority == priority { Ok(found) } else { Err(Corrupt) }
     }
 
-    /// The oldest message that was not sorted in.
+    /// The oldest message that was not sorted in yet.
     #[inline(always)]
     fn arrival(&self) -> Checked<Option<Found>> {
         let sorted = self.position(hot::SORTED)?;
@@ -87,21 +87,21 @@ impl Store {
         let len = self.get(self.record(first, record::LEN)) as usize;
         let kind = self.get(self.record(first, record::KIND));
         let found = Found { priority: kind >> 8, flags: kind as u8, first, len };
-        let sound = len <= self.geometry().longest && found.priority < self.geometry().priorities;
-        if sound { Ok(found) } else { Err(Corrupt) }
+        let fits = len <= self.geometry().longest && found.priority < self.geometry().priorities;
+        if fits { Ok(found) } else { Err(Corrupt) }
     }
 
-    /// Puts all messages that have come into the lists of their priorities.
+    /// Moves all new messages into the lists of their priorities.
     #[inline(never)]
     fn sort(&self) -> Checked<()> {
-        // What is counted before is found below.
+        // The counts are read first: each message that they count is found below.
         for priority in 1..self.geometry().priorities {
             let (sent, known) = (self.get(sent_of(priority)), list(priority, lists::KNOWN));
             if self.get(known) != sent {
                 self.set(known, sent);
             }
         }
-        // No more than there can be, whatever someone writes meanwhile.
+        // Bounded, as concurrent senders may add messages.
         for _ in 0..self.geometry().chunks {
             let Some(found) = self.arrival()? else { break };
             let (at, link) = (|field| list(found.priority, field), found.first + 1);
@@ -112,7 +112,8 @@ impl Store {
                 let last = self.index(self.get(at(lists::LAST)))?;
                 self.set(self.record(last, record::NEXT_MESSAGE), link);
             }
-            // Who dies here leaves it in two places, as it will be in the first of those that come.
+            // A death here leaves the message in its list and also as the first new one; a repair
+            // allows for that.
             self.set(at(lists::LAST), link);
             self.set(hot::NONEMPTY, self.get(hot::NONEMPTY) | 1 << found.priority);
             self.set(hot::SORTED, self.forward(self.position(hot::SORTED)?, found.chunks()));
@@ -120,7 +121,7 @@ impl Store {
         Ok(())
     }
 
-    /// Receives a message: appends it to the buffer, and only then takes it off.
+    /// Receives a message: appends it to the buffer, then takes it off.
     #[inline(always)]
     pub(crate) fn pop(&self, found: &Found, buffer: &mut Vec<u8>) -> Checked<()> {
         let start = buffer.len();
@@ -135,7 +136,7 @@ impl Store {
     /// Copies a message out. Returns its last chunk.
     #[inline(always)]
     fn copy_out(&self, found: &Found, buffer: &mut Vec<u8>) -> Checked<u32> {
-        // Chunks side by side are copied as one.
+        // Adjacent chunks are read with one copy.
         let (mut last, mut at, mut rest) = (found.first, self.chunk(found.first), found.len);
         for _ in 1..found.chunks() {
             let next = self.next(last)?;
@@ -171,16 +172,16 @@ impl Store {
         if self.has_lists() {
             self.unlist(found, returned)?;
         }
-        // With one priority this is the one store that takes the message off, else `unlist` makes it.
+        // With one priority this store takes the message off, otherwise one in `unlist`.
         self.set(self.returned_at(), self.forward(returned, found.chunks()));
         self.set(hot::RECEIVED, self.get(hot::RECEIVED).wrapping_add(1));
         let bytes = self.get_wide(hot::RECEIVED_BYTES).wrapping_add(found.len as u64);
         self.set_wide(hot::RECEIVED_BYTES, bytes);
-        self.look_forward(last, found.len);
+        self.fetch_ahead_to_read(last, found.len);
         Ok(())
     }
 
-    /// Takes a message off its list, and writes its chunks where those that are given back begin.
+    /// Takes a message off its list, and writes its chunks into the order at `returned`.
     #[inline(never)]
     fn unlist(&self, found: &Found, returned: u32) -> Checked<()> {
         let behind = self.get(self.record(found.first, record::NEXT_MESSAGE));
@@ -201,9 +202,9 @@ impl Store {
         Ok(())
     }
 
-    /// Fetches the cache lines of a message some way behind the last one, as long as that.
+    /// Prefetches the cache lines of a later message of the same length.
     #[inline]
-    fn look_forward(&self, last: u32, len: usize) {
+    fn fetch_ahead_to_read(&self, last: u32, len: usize) {
         let known = self
             .position(self.returned_at())
             .and_then(|returned| self.distance(returned, self.position(hot::KNOWN_TAKEN)?));

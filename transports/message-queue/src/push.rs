@@ -1,10 +1,11 @@
-//! Messages in. Every function here is called under the senders' lock, and finds damage before it makes a message.
+//! Adding messages. All functions run under the senders' lock. Each finds damage before its one
+//! store that adds a message.
 
 use crate::layout::{CHUNK, chunks_for, hot, record, sent_of};
 use crate::store::{AHEAD, Checked, Corrupt, Store};
 
 impl Store {
-    /// Whether so many chunks are free.
+    /// True if `need` chunks are free.
     #[inline]
     pub(crate) fn has_room(&self, need: u32) -> Checked<bool> {
         if self.free_behind(hot::KNOWN_RETURNED)? >= need {
@@ -20,7 +21,7 @@ impl Store {
         let taken = self.position(hot::TAKEN)?;
         let first = self.ordered(taken)?;
         let need = chunks_for(bytes.len());
-        // Chunks side by side are filled as one.
+        // Adjacent chunks are filled with one copy.
         let (mut last, mut at, mut rest) = (first, self.chunk(first), bytes);
         for place in 1..need {
             let next = self.ordered(self.forward(taken, place))?;
@@ -45,26 +46,26 @@ impl Store {
             self.get_wide(hot::SENT_BYTES).wrapping_add(bytes.len() as u64),
         );
         self.set(hot::SENT, self.get(hot::SENT).wrapping_add(1));
-        // The one store that makes it a message.
+        // The store that adds the message.
         self.set(hot::TAKEN, self.forward(taken, need));
         if priority > 0 {
             self.set(sent_of(priority), self.get(sent_of(priority)).wrapping_add(1));
         }
-        self.prepare(last, bytes.len());
+        self.fetch_ahead_to_write(last, bytes.len());
         Ok(())
     }
 
-    /// Takes possession of the cache lines that messages like the last one will need soon: a while ago they were a
-    /// receiver's, and giving the lock back waits until what was written is ours.
+    /// Prefetches, for writing, the cache lines that later messages of this length need. They were
+    /// a receiver's; without this the unlock would wait until the written lines are ours.
     #[inline]
-    fn prepare(&self, last: u32, len: usize) {
+    fn fetch_ahead_to_write(&self, last: u32, len: usize) {
         if self.free_behind(hot::KNOWN_RETURNED).is_ok_and(|free| free > AHEAD * chunks_for(len)) {
             self.lines_ahead(last, len).for_each(|at| self.region().prefetch_to_write(at));
         }
     }
 
-    /// Drops messages until `need` chunks are free: the oldest of the lowest priority first, none above `priority`.
-    /// False, and none is dropped, if that would not be enough. Under both locks.
+    /// Drops messages until `need` chunks are free: the oldest of the lowest priority first, none
+    /// above `priority`. False if that would not be enough; then it drops none. Under both locks.
     pub(crate) fn make_room(&self, need: u32, priority: u32) -> Checked<bool> {
         if !self.can_make_room(need, priority)? {
             return Ok(false);
@@ -75,25 +76,25 @@ impl Store {
                 break;
             }
             let Some(victim) = self.lowest(priority)? else { return Err(Corrupt) };
-            // First counted: a death in between counts one too many, never one too few.
+            // Counts first: a death in between counts one drop too many, never one too few.
             self.count_drop();
             self.discard(&victim)?;
         }
         self.has_room(need)
     }
 
-    /// Whether the messages that are not above `priority` and what is free are `need` chunks together.
+    /// True if the free chunks and those of messages up to `priority` are `need` together.
     fn can_make_room(&self, need: u32, priority: u32) -> Checked<bool> {
         let mut free = self.free_behind(self.returned_at())?;
         if !self.has_lists() {
-            // All messages are of this priority, and no message is longer than the queue.
+            // There is one priority, and no message is longer than the queue.
             return Ok(need <= self.geometry().chunks);
         }
-        // Sorts what has come.
+        // Sorts new messages in.
         self.lowest(priority)?;
         for priority in 0..=priority {
             let mut link = self.head(priority);
-            // Each message holds a chunk or more, also where links go round in circles.
+            // Ends even if the links form a cycle: each message holds a chunk or more.
             while link != 0 && free < need {
                 let message = self.member(priority, link)?;
                 free = free.saturating_add(message.chunks());

@@ -1,4 +1,4 @@
-//! A handle of a named queue: a slot, and the wake_fifos of those who wait as tasks.
+//! A handle of a named queue: a participant slot, and the wake FIFOs of tasks.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
@@ -16,19 +16,19 @@ use crate::layout::{Geometry, MAX_LEN, hot};
 use crate::store::Store;
 use crate::waiters::{MESSAGES, ROOM};
 
-/// The most wake_fifos of others that are kept open.
+/// The most wake FIFOs of other handles that a handle keeps open.
 const MAX_WAKE_FIFOS: usize = 16;
 
 /// A handle of a queue. Dropping it gives its slot back.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    client: QueueClient<Others>,
+    client: QueueClient<OtherHandles>,
     slot: ParticipantSlot,
-    /// What our task sleeps on, hung up when it first sleeps.
-    bell: OnceLock<Arc<WakeFifo>>,
-    /// What was received last.
+    /// What this handle's task sleeps on. Created when a task first sleeps.
+    wake_fifo: OnceLock<Arc<WakeFifo>>,
+    /// The private copy of the message received last.
     copy: Vec<u8>,
-    /// What is waited for.
+    /// What the next `arm` waits for: `MESSAGES` or `ROOM`.
     kind: usize,
 }
 
@@ -37,7 +37,7 @@ impl Handle {
         memory.check(Operation::Queue)?;
         let region = memory.region();
         let slot = ParticipantSlot::take(memory, geometry.participant_slots(), Operation::Queue)?;
-        let peers = Others {
+        let peers = OtherHandles {
             memory: Arc::clone(memory),
             region: region.clone(),
             slots: geometry.participant_slots(),
@@ -45,7 +45,7 @@ impl Handle {
         };
         let client = QueueClient::new(Store::new(region, geometry), slot.owner_id(), peers);
         client.clear_slot();
-        Ok(Self { client, slot, bell: OnceLock::new(), copy: Vec::new(), kind: MESSAGES })
+        Ok(Self { client, slot, wake_fifo: OnceLock::new(), copy: Vec::new(), kind: MESSAGES })
     }
 
     #[inline]
@@ -65,12 +65,12 @@ impl Handle {
         if self.kind == ROOM { Operation::Send } else { Operation::Receive }
     }
 
-    fn bell(&self) -> Result<&Arc<WakeFifo>> {
-        if self.bell.get().is_none() {
-            let bell = self.client.peers.memory.make_bell(self.slot.number(), self.operation())?;
-            let _ = self.bell.set(Arc::new(bell));
+    fn wake_fifo(&self) -> Result<&Arc<WakeFifo>> {
+        if self.wake_fifo.get().is_none() {
+            let fifo = self.client.peers.memory.make_bell(self.slot.number(), self.operation())?;
+            let _ = self.wake_fifo.set(Arc::new(fifo));
         }
-        self.bell.get().ok_or(Error::new(self.operation(), ErrorKind::Io))
+        self.wake_fifo.get().ok_or(Error::new(self.operation(), ErrorKind::Io))
     }
 
     #[cold]
@@ -120,7 +120,7 @@ impl Queue for Handle {
         self.check(Operation::Queue)?;
         let ready = self.client.is_ready();
         if !ready {
-            // An error that the next try tells.
+            // The next receive returns this error.
             self.memory().recall_named(Operation::Queue)?;
         }
         Ok(ready)
@@ -157,20 +157,20 @@ impl Queue for Handle {
     }
 }
 
-/// As whoever asked for last: `room` or `messages`.
+/// For the kind that the last call of `room` or `messages` chose.
 impl Wait for Handle {
     fn source(&self) -> Result<Source> {
         self.check(self.operation())?;
-        Ok(self.bell()?.clone())
+        Ok(self.wake_fifo()?.clone())
     }
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
         self.check(self.operation())?;
-        // A handle that waits: others may meet at new memory of the same name meanwhile.
+        // If the name means other memory by now, nothing will ever come here.
         self.memory().insist_named(self.operation())?;
         let task = matches!(waiter, Waiter::Task(_));
         if task {
-            self.bell()?.silence();
+            self.wake_fifo()?.silence();
         }
         self.client.arm(self.kind, task, self.operation())
     }
@@ -192,7 +192,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         let memory = &self.client.peers.memory;
         if memory.generation() == generation() {
-            if self.bell.get().is_some() {
+            if self.wake_fifo.get().is_some() {
                 memory.remove_bell(self.slot.number());
             }
             self.client.disarm();
@@ -200,17 +200,17 @@ impl Drop for Handle {
     }
 }
 
-/// The other handles of the queue, in whatever process.
+/// The other handles of the queue, in any process.
 #[derive(Debug)]
-struct Others {
+struct OtherHandles {
     memory: Arc<Memory>,
     region: Region,
     slots: ParticipantSlots,
-    /// Of a slot, in a turn of it.
+    /// Each with the slot that it wakes, and the slot's turn at that time.
     wake_fifos: Vec<((u32, u32), WakeFifo)>,
 }
 
-impl LockBackend for Others {
+impl LockBackend for OtherHandles {
     fn is_dead(&self, owner_id: OwnerId) -> bool {
         self.slots.is_dead(&self.memory, &self.region, owner_id)
     }
@@ -222,18 +222,18 @@ impl LockBackend for Others {
     }
 }
 
-impl PeerWakers for Others {
+impl PeerWakers for OtherHandles {
     fn wake_task(&mut self, slot: u32) {
-        let whose = (slot, self.slots.turn(&self.region, slot));
-        if let Some((_, bell)) = self.wake_fifos.iter().find(|(of, _)| *of == whose) {
-            return bell.ring();
+        let holder = (slot, self.slots.turn(&self.region, slot));
+        if let Some((_, fifo)) = self.wake_fifos.iter().find(|(of, _)| *of == holder) {
+            return fifo.ring();
         }
-        // One that does not open is the bell of someone who is leaving.
-        let Some(bell) = self.memory.open_bell(slot) else { return };
-        bell.ring();
+        // A FIFO that does not open belongs to a handle that is being dropped.
+        let Some(fifo) = self.memory.open_bell(slot) else { return };
+        fifo.ring();
         self.wake_fifos.retain(|((of, _), _)| *of != slot);
         if self.wake_fifos.len() < MAX_WAKE_FIFOS {
-            self.wake_fifos.push((whose, bell));
+            self.wake_fifos.push((holder, fifo));
         }
     }
 }

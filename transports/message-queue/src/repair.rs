@@ -1,5 +1,5 @@
-//! Putting a queue right after a death, or after damage was found: everything that can be told from the truth is
-//! told anew. Called under both locks, or where nobody else is.
+//! Repairing a queue after a death or after damage was found: computes every derived word from the
+//! authoritative ones. Runs under both locks, or while the queue has no other participant.
 
 use crate::layout::{bits, hot, list, lists, record, sent_of};
 use crate::pop::Found;
@@ -7,8 +7,8 @@ use crate::store::{Checked, Corrupt, Store, state};
 use crate::waiters::{KINDS, words};
 
 impl Store {
-    /// Keeps the messages that are there, and rebuilds what belongs to them. Visits each chunk once at most,
-    /// whatever the memory holds. Whoever dies here leaves the mark that makes the next one begin anew.
+    /// Keeps all messages, and rebuilds the derived words. Visits each chunk at most once, whatever
+    /// the memory holds. A death inside leaves `DAMAGED` set: the next participant repairs again.
     pub(crate) fn repair(&self) -> Checked<()> {
         self.set_state(state::DAMAGED);
         let mut census = Census::new(self);
@@ -21,12 +21,11 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets all messages, also those that cannot be read. Returns how many there were, as far as they were
-    /// counted.
+    /// Removes all messages, also those that cannot be read. Returns how many the counts show.
     pub(crate) fn purge(&self) -> Checked<u64> {
         let count = self.counts().0;
         self.set_state(state::DAMAGED);
-        // The oldest first: who dies in between leaves the rest.
+        // In the order of their lists: a death in between leaves the rest.
         for priority in 0..self.geometry().priorities {
             self.set(list(priority, lists::FIRST), 0);
         }
@@ -39,10 +38,10 @@ impl Store {
     }
 }
 
-/// What a walk over the messages finds.
+/// The result of a walk over the messages.
 struct Census<'a> {
     store: &'a Store,
-    /// A bit per chunk that is in a message: a thousandth of the queue's own memory.
+    /// A bit per chunk that is in a message: 1/1000 of the queue's own memory.
     seen: Vec<u64>,
     nonempty: u32,
     messages: u32,
@@ -56,7 +55,7 @@ impl<'a> Census<'a> {
         Self { store, seen, nonempty: 0, messages: 0, used: 0, bytes: 0 }
     }
 
-    /// Follows the messages of a list, and notes the last one.
+    /// Walks the messages of a list, and stores its last one.
     fn walk_list(&mut self, priority: u32) -> Checked<()> {
         let store = self.store;
         let (mut link, mut last) = (store.head(priority), 0);
@@ -68,12 +67,12 @@ impl<'a> Census<'a> {
             link = store.get(store.record(message.first, record::NEXT_MESSAGE));
         }
         store.set(list(priority, lists::LAST), last);
-        // Whatever has come is sorted in before the next one is received.
+        // Differs from the count of sent messages: the next receive sorts first.
         store.set(list(priority, lists::KNOWN), store.get(sent_of(priority)).wrapping_sub(1));
         Ok(())
     }
 
-    /// Follows the messages that were not sorted in.
+    /// Walks the messages that were not sorted in yet.
     fn walk_arrivals(&mut self) -> Checked<()> {
         let store = self.store;
         let taken = store.position(hot::TAKEN)?;
@@ -81,7 +80,7 @@ impl<'a> Census<'a> {
         let mut left = store.distance(position, taken)?;
         while left > 0 {
             let message = store.message(store.ordered(position)?)?;
-            // The first one may have been put into its list, and its sorter have died.
+            // The first one may be in its list, too, if a receiver died while it sorted.
             let listed = position == store.position(hot::SORTED)? && self.is_seen(message.first);
             if !listed {
                 self.count(&message)?;
@@ -108,7 +107,7 @@ impl<'a> Census<'a> {
         Ok(())
     }
 
-    /// Counts a chunk that no message had before.
+    /// Counts a chunk; `Corrupt` if it is in another message, too.
     fn see(&mut self, index: u32) -> Checked<()> {
         let word = self.seen.get_mut(index as usize / 64).ok_or(Corrupt)?;
         let bit = 1 << (index % 64);
@@ -124,7 +123,7 @@ impl<'a> Census<'a> {
         self.seen.get(index as usize / 64).is_some_and(|word| word & (1 << (index % 64)) != 0)
     }
 
-    /// Writes down what was found: behind what was taken all chunks that are in no message.
+    /// Stores the derived words: the free chunks in the order behind `TAKEN`, positions, counts.
     fn write_back(&self) -> Checked<()> {
         let store = self.store;
         let taken = store.position(hot::TAKEN)?;
@@ -135,7 +134,7 @@ impl<'a> Census<'a> {
                 store.order(store.forward(taken, place), index);
             }
         }
-        // As far behind what was taken as there are chunks in messages.
+        // As far behind `TAKEN` as there are chunks in messages.
         let returned = store.forward(store.forward(taken, chunks), chunks - self.used);
         store.set(store.returned_at(), returned);
         store.set(hot::KNOWN_RETURNED, returned);

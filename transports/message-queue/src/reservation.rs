@@ -1,11 +1,12 @@
-//! The claim of a sender on the next room. A message that needs much room would never get in beside short ones, which
-//! take each chunk as it comes free. So a sender that has waited for a while reserves what comes free next, and the other
-//! senders wait until its message is in.
+//! The reservation of the next room for one sender. Short messages take each chunk as it comes
+//! free, so that a long message beside them would never find room. Therefore a sender that has
+//! waited for a while reserves the next room, and the other senders wait until its message is in.
 //!
-//! The claim is one word beside the truth: the reserved_for's owner_id, and when it was last seen waiting. It changes by
-//! compare-and-swap, under no lock; a sender that misses it by an instant only delays the reserved_for by one message. It
-//! ends with the reserved_for's message, with its wait, with its death, and [`EXPIRES`] after it was last seen: a stopped
-//! process holds others up no longer than that.
+//! The reservation is one word beside the authoritative state: the sender's owner id, and the time
+//! at which it was last renewed. It changes by compare-and-swap without a lock; a sender that reads
+//! it too early delays the reserving sender by one message. It ends with the sender's message,
+//! wait, handle or death, and [`EXPIRES`] after it was last renewed: a stopped process holds the
+//! others up for no longer.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -15,62 +16,62 @@ use anyipc_ring::robust::OwnerId;
 use crate::layout::hot;
 use crate::store::Store;
 
-/// How long a claim lasts without being renewed, in ticks of the coarse clock (about a millisecond). A waiting sender
-/// renews it every 100 ms.
+/// How long a reservation lasts after it was renewed, in ticks of the coarse clock (about 1 ms). A
+/// waiting sender renews it every 100 ms.
 const EXPIRES: u32 = 500;
 
-/// The clock as a claim holds it. Its 32 bits begin anew after seven weeks.
+/// The clock as the word holds it: 32 bits, which wrap around after seven weeks.
 fn now() -> u32 {
     coarse_ticks() as u32
 }
 
-fn reservation_of(reserved_for: OwnerId, at: u32) -> u64 {
-    u64::from(reserved_for.bits()) << 32 | u64::from(at)
+fn reservation_of(sender: OwnerId, at: u32) -> u64 {
+    u64::from(sender.bits()) << 32 | u64::from(at)
 }
 
-fn holder_of(claim: u64) -> Option<OwnerId> {
-    OwnerId::from_bits((claim >> 32) as u32)
+fn holder_of(reservation: u64) -> Option<OwnerId> {
+    OwnerId::from_bits((reservation >> 32) as u32)
 }
 
 impl Store {
-    /// Whether there may be a claim.
+    /// True if there may be a reservation.
     #[inline]
     pub(crate) fn has_reservation(&self) -> bool {
         self.get_wide(hot::RESERVATION) != 0
     }
 
-    /// The sender whose message goes next, if one has claimed that. An expired claim is taken away.
+    /// The sender that has the next room, if any. Cancels an expired reservation.
     pub(crate) fn reserved_for(&self) -> Option<OwnerId> {
-        let claim = self.get_wide(hot::RESERVATION);
-        let reserved_for = holder_of(claim)?;
-        // A time that is still to come was written by nobody honest, and is as good as one long past.
-        if now().wrapping_sub(claim as u32) < EXPIRES {
-            return Some(reserved_for);
+        let reservation = self.get_wide(hot::RESERVATION);
+        let sender = holder_of(reservation)?;
+        // A time in the future was written by no sender. The subtraction wraps, and it has expired.
+        if now().wrapping_sub(reservation as u32) < EXPIRES {
+            return Some(sender);
         }
-        let _ = self.region().u64(hot::RESERVATION).compare_exchange(claim, 0, SeqCst, SeqCst);
+        let word = self.region().u64(hot::RESERVATION);
+        let _ = word.compare_exchange(reservation, 0, SeqCst, SeqCst);
         None
     }
 
-    /// Claims the next room, or renews the claim. False while another sender has it.
-    pub(crate) fn reserve(&self, me: OwnerId) -> bool {
-        let is_free = |reserved_for: Option<OwnerId>| {
-            reserved_for.is_none_or(|reserved_for| reserved_for == me)
-        };
+    /// Reserves the next room for this sender, or renews its reservation. False while another
+    /// sender has it.
+    pub(crate) fn reserve(&self, sender: OwnerId) -> bool {
+        let is_free = |holder: Option<OwnerId>| holder.is_none_or(|holder| holder == sender);
         if !is_free(self.reserved_for()) {
             return false;
         }
         let word = self.region().u64(hot::RESERVATION);
-        let claim = word.load(SeqCst);
-        is_free(holder_of(claim))
-            && word.compare_exchange(claim, reservation_of(me, now()), SeqCst, SeqCst).is_ok()
+        let old = word.load(SeqCst);
+        is_free(holder_of(old))
+            && word.compare_exchange(old, reservation_of(sender, now()), SeqCst, SeqCst).is_ok()
     }
 
-    /// Takes the claim of this sender away, if it has one.
-    pub(crate) fn cancel_reservation(&self, reserved_for: OwnerId) {
+    /// Cancels the reservation of this sender, if it has one.
+    pub(crate) fn cancel_reservation(&self, sender: OwnerId) {
         let word = self.region().u64(hot::RESERVATION);
-        let claim = word.load(SeqCst);
-        if holder_of(claim) == Some(reserved_for) {
-            let _ = word.compare_exchange(claim, 0, SeqCst, SeqCst);
+        let reservation = word.load(SeqCst);
+        if holder_of(reservation) == Some(sender) {
+            let _ = word.compare_exchange(reservation, 0, SeqCst, SeqCst);
         }
     }
 }

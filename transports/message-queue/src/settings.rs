@@ -23,13 +23,14 @@ pub(crate) const KEYS: &[Key] = &[
     keys::TRUST_ANYWAY,
 ];
 
-/// Bytes of a queue and of each direction of a channel, unless the address says otherwise: enough to receive while a
-/// sender that found it full wakes up.
+/// Bytes of a queue and of each direction of a channel, unless the address has a `capacity`: enough
+/// to go on receiving while a sender that found the queue full wakes up.
 const CAPACITY: usize = 256 << 10;
-/// How long an object may be between two states, unless the address has a `timeout`.
+/// The longest wait for memory that another process makes or reclaims, unless the address has a
+/// `timeout`.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the address says, checked.
+/// The checked options of an address.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
     pub(crate) scope: Scope,
@@ -69,12 +70,12 @@ impl Settings {
         })
     }
 
-    /// Whether a queue that is made stays when nobody holds it.
+    /// True if a queue that is made stays without holders.
     pub(crate) fn persists(&self) -> bool {
         self.queue.persist.unwrap_or(false)
     }
 
-    /// The queue to make, with a text of so many bytes.
+    /// The queue to make, with a text of this many bytes.
     pub(crate) fn queue(&self, text: usize) -> Geometry {
         let chunks = self.chunks.unwrap_or((CAPACITY / CHUNK) as u32);
         Geometry {
@@ -87,7 +88,7 @@ impl Settings {
         }
     }
 
-    /// `Mismatch` if the address insists on something that the queue is not.
+    /// `Mismatch` if the address asks for something else than the queue has.
     pub(crate) fn check(
         &self,
         queue: &Geometry,
@@ -99,8 +100,8 @@ impl Settings {
         self.queue.check(queue.priorities, queue.full, persists, operation)
     }
 
-    /// The same for the longest message, which concerns those who use the queue; channels come to terms by
-    /// themselves.
+    /// The same for the longest message. Only handles of the queue ask: channels agree on theirs in
+    /// the handshake.
     pub(crate) fn check_longest(&self, queue: &Geometry) -> Result<()> {
         let longest = self.longest.map(|longest| longest.min(longest_in(queue.chunks)));
         QueueOptions::insist(
@@ -117,14 +118,14 @@ impl Settings {
         self.insisted_capacity().unwrap_or(CAPACITY)
     }
 
-    /// The same, if the address says it.
+    /// The same, if the address has a `capacity`.
     pub(crate) fn insisted_capacity(&self) -> Option<usize> {
         self.chunks
             .map(|chunks| usize::try_from(u64::from(chunks) * CHUNK as u64).unwrap_or(usize::MAX))
     }
 }
 
-/// The chunks of a queue of so many bytes.
+/// The chunks of a queue of this many bytes, or `None` if no queue has that many.
 pub(crate) fn chunks_of(bytes: u64) -> Option<u32> {
     let chunks = u32::try_from(bytes.div_ceil(CHUNK as u64)).ok()?;
     (1..=MAX_CHUNKS).contains(&chunks).then(|| chunks.max(MIN_CHUNKS))

@@ -1,5 +1,5 @@
-//! A queue's memory, word by word. Whatever is read may have been written by anyone: it is checked before it is
-//! used, and a [`Region`] lets nothing reach outside.
+//! A queue's memory, word by word. Any process of this user may have written the words: each is
+//! checked before use, and a [`Region`] lets no access reach outside.
 
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
@@ -7,10 +7,11 @@ use anyipc_memory::Region;
 
 use crate::layout::{CHUNK, Geometry, LINE, RECORD, chunks_for, hot, list, lists, record};
 
-/// The memory holds what no queue holds.
+/// The memory holds a value that no queue holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Corrupt;
 
+/// A value that was checked, or the damage that the check found.
 pub(crate) type Checked<T> = Result<T, Corrupt>;
 
 /// Bits of the state word.
@@ -19,13 +20,13 @@ pub(crate) mod state {
     pub(crate) const SENDER_LEFT: u32 = 1;
     /// The only receiver has left (channels).
     pub(crate) const RECEIVER_LEFT: u32 = 2;
-    /// What can be told from the truth is to be told anew.
+    /// A repair is due: the words that follow from the authoritative ones may be wrong.
     pub(crate) const DAMAGED: u32 = 4;
 }
 
-/// Cache lines are fetched for the message so many messages ahead.
+/// Cache lines are fetched for the message this many messages ahead.
 pub(crate) const AHEAD: u32 = 8;
-/// So many bytes of it at most; longer ones the processor sees coming.
+/// At most this many bytes of it. The processor's own prefetcher takes over from there.
 pub(crate) const FETCHED: usize = 2048;
 
 /// The memory and its geometry.
@@ -36,7 +37,7 @@ pub(crate) struct Store {
     first_chunk: usize,
     first_record: usize,
     order: usize,
-    /// How many more stores happen before the process "dies".
+    /// How many more stores succeed before a test's process "dies".
     #[cfg(test)]
     pub(crate) fuel: std::sync::atomic::AtomicU64,
 }
@@ -63,7 +64,7 @@ impl Store {
         &self.region
     }
 
-    /// The lock of those who make messages, or room.
+    /// The lock of the makers of messages (senders) or of room (receivers).
     #[inline]
     pub(crate) fn lock(&self, kind: usize) -> &AtomicU32 {
         self.region.u32(hot::LOCK[kind])
@@ -74,7 +75,8 @@ impl Store {
         self.region.u32(at).load(Acquire)
     }
 
-    /// Stores in the order of the calls: what a killed process leaves is a beginning of them.
+    /// Stores become visible in the order of the calls, as each is `Release`: a killed process
+    /// leaves a prefix of them.
     #[inline]
     pub(crate) fn set(&self, at: usize, value: u32) {
         self.burn();
@@ -92,7 +94,7 @@ impl Store {
         self.region.u64(at).store(value, Release);
     }
 
-    /// Two neighbouring words at once; the first at a multiple of 8.
+    /// Stores two adjacent words at once; the first lies at a multiple of 8.
     #[inline]
     pub(crate) fn set_pair(&self, at: usize, first: u32, second: u32) {
         let (a, b) = (first.to_ne_bytes(), second.to_ne_bytes());
@@ -110,7 +112,7 @@ impl Store {
         }
     }
 
-    /// The number of the chunk that a link means.
+    /// The number of the chunk that a link leads to.
     #[inline]
     pub(crate) fn index(&self, link: u32) -> Checked<u32> {
         if link != 0 && link <= self.geometry.chunks { Ok(link - 1) } else { Err(Corrupt) }
@@ -122,8 +124,8 @@ impl Store {
         self.first_chunk + index as usize * CHUNK
     }
 
-    /// The cache lines of a message with which one some way ahead is likely to begin, if all are as long as the one
-    /// that ends with `last`.
+    /// The cache lines of the message [`AHEAD`] messages behind the one that ends with chunk
+    /// `last`, if all messages between are as long as that one.
     #[inline]
     pub(crate) fn lines_ahead(&self, last: u32, len: usize) -> impl Iterator<Item = usize> {
         let ahead = last.saturating_add(1 + (AHEAD - 1) * chunks_for(len));
@@ -157,22 +159,22 @@ impl Store {
         }
     }
 
-    /// The position in a word. Positions count places of the order, and begin anew after twice the order's length, so
-    /// that an order that is passed wholly differs from one that is not passed at all.
+    /// The position in a word. Positions count places of the order, modulo twice the order's
+    /// length, so that a full order differs from an empty one.
     #[inline]
     pub(crate) fn position(&self, at: usize) -> Checked<u32> {
         let position = self.get(at);
         if position < 2 * self.geometry.chunks { Ok(position) } else { Err(Corrupt) }
     }
 
-    /// The position so many places on, no more than the order's length.
+    /// The position `places` further on; `places` is at most the order's length.
     #[inline]
     pub(crate) fn forward(&self, position: u32, places: u32) -> u32 {
         let (end, on) = (2 * self.geometry.chunks, position + places);
         if on >= end { on - end } else { on }
     }
 
-    /// How far it is from one position to a later one: at most once around.
+    /// The places between a position and a later one, at most the order's length.
     #[inline]
     pub(crate) fn distance(&self, from: u32, to: u32) -> Checked<u32> {
         let far = if to >= from { to - from } else { to + 2 * self.geometry.chunks - from };
@@ -203,33 +205,36 @@ impl Store {
         self.set(self.order + place as usize * 4, index ^ place);
     }
 
-    /// Whether messages are sorted into lists: a single priority needs none.
+    /// True if messages are sorted into lists. A queue with one priority has none.
     #[inline]
     pub(crate) fn has_lists(&self) -> bool {
         self.geometry.priorities > 1
     }
 
-    /// Where the position is kept up to which chunks were given back.
+    /// Where the position is stored up to which chunks were given back.
     #[inline]
     pub(crate) fn returned_at(&self) -> usize {
         if self.has_lists() { hot::RETURNED } else { hot::SORTED }
     }
 
-    /// Chunks that are in no message. What cannot be is all of them: whoever then takes the lock finds the damage.
+    /// Chunks that are in no message. All of them if the positions are damaged: the caller then
+    /// takes the lock and finds the damage.
     #[inline]
     pub(crate) fn free(&self) -> u32 {
         self.free_behind(self.returned_at()).unwrap_or(self.geometry.chunks)
     }
 
-    /// The same, as far as senders know, who need not look at what receivers write for that.
+    /// The same, counted from the `returned` position that is stored at this offset.
+    /// `KNOWN_RETURNED` spares senders a look at the receivers' cache line.
     #[inline]
     pub(crate) fn free_behind(&self, returned: usize) -> Checked<u32> {
         let used = self.distance(self.position(returned)?, self.position(hot::TAKEN)?)?;
         Ok(self.geometry.chunks - used)
     }
 
-    /// Whether there is no message. What receivers write is looked at first, as the rest is the senders'; the lists
-    /// once more at the end, where a message is before it counts as sorted in.
+    /// True if there is no message. Reads the receivers' words first, and the senders' `TAKEN` only
+    /// if those show none. Reads the lists again at the end: a receiver puts a message into a list
+    /// before it moves `SORTED`.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         let sorted = self.get(hot::SORTED);
@@ -239,13 +244,13 @@ impl Store {
             && self.nonempty() == 0
     }
 
-    /// How many messages were sent, and received. Whoever sends or receives changes it.
+    /// How many messages were sent, and received. Each send or receive changes it.
     pub(crate) fn tally(&self) -> (u32, u32) {
         (self.get(hot::SENT), self.get(hot::RECEIVED))
     }
 
-    /// How many messages there are, and their bytes: right if nobody had a lock meanwhile, and else no more than there
-    /// can be.
+    /// The number of messages and their bytes. Exact if no lock was held meanwhile, otherwise at
+    /// most what a queue can hold.
     pub(crate) fn counts(&self) -> (u32, u64) {
         let (sent, received) = self.tally();
         let bytes = self.get_wide(hot::SENT_BYTES).wrapping_sub(self.get_wide(hot::RECEIVED_BYTES));
@@ -253,14 +258,14 @@ impl Store {
         (messages, bytes.min(self.geometry.capacity()))
     }
 
-    /// The lists that have messages, a bit each.
+    /// A bit per list that has messages.
     #[inline]
     pub(crate) fn nonempty(&self) -> u32 {
         let lists = if self.has_lists() { self.get(hot::NONEMPTY) } else { 0 };
         lists & (u32::MAX >> (32 - self.geometry.priorities))
     }
 
-    /// Sets bits of the state word, with the lock or without.
+    /// Sets bits of the state word. Needs no lock.
     pub(crate) fn set_state(&self, bits: u32) {
         self.region.u32(hot::STATE).fetch_or(bits, SeqCst);
     }

@@ -31,8 +31,9 @@ impl Transport for MessageQueue {
     }
 
     fn about(&self) -> &'static str {
-        "a file in the private directory, mapped: chunks of 128 bytes, two locks that survive their owners, \
-         256 handles at a time; channels: such queues in a memfd, handed over a Unix socket"
+        "a file in the private directory, mapped: chunks of 128 bytes, two locks that survive \
+         their owners, 256 handles at a time; channels: such queues in a memfd, handed over a Unix \
+         socket"
     }
 
     fn file_stem(&self, name: &Name, _options: &Options) -> Option<String> {
@@ -52,8 +53,9 @@ impl Transport for MessageQueue {
             | Capabilities::INVENTORY
     }
 
-    /// A queue that persists is alive while nobody holds it, too: `Exists`, unless it is adopted. One that does not,
-    /// and has lost its owner, is taken over from those who still hold it, with its messages.
+    /// A queue that persists is alive without holders, too: `Exists`, unless it is adopted. One
+    /// that does not persist, and has lost its owner, is taken over with its messages, although
+    /// openers still hold it.
     fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
         make(name, options, None, Operation::Create)
     }
@@ -68,14 +70,17 @@ impl Transport for MessageQueue {
                 if error.kind() != ErrorKind::NotFound {
                     return error;
                 }
-                error.because("nobody holds a queue of this name, and none stayed; create it first")
+                error.because(
+                    "no process holds a queue of this name, and none stayed; create it first",
+                )
             })?;
         let geometry = read(&memory.region(), operation)?;
         settings.check(&geometry, memory.persists(), operation)?;
         Ok(Endpoint::new(name, dir, settings, None, (memory, geometry)))
     }
 
-    /// The text lives as long as the queue. `create=open_or_create` does not apply: a live name is `Exists`.
+    /// The text lives as long as the queue. `create=open_or_create` does not apply: a live name is
+    /// `Exists`.
     fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
         make(name, options, Some(text), Operation::AllocLpsz)
     }
@@ -114,7 +119,7 @@ fn path<'a>(
     Path { dir, kind: &KIND, name, patience: settings.patience, operation }
 }
 
-/// Makes a queue, or adopts the one that is there, and becomes its owner if there is none.
+/// Makes a queue or adopts an existing one, and becomes its owner if it has none.
 fn make(
     name: &Name,
     options: &Options,
@@ -137,7 +142,7 @@ fn make(
     match own(name, &dir, &settings, &memory, found, operation) {
         Ok((geometry, owner)) => Ok(Endpoint::new(name, dir, settings, owner, (memory, geometry))),
         Err(error) => {
-            // A creation that failed leaves nothing, but for what others have sent to it meanwhile.
+            // A failed creation leaves nothing, except messages that others have sent meanwhile.
             if made && memory.persists() {
                 memory.discard(|region| is_unused(region, operation));
             }
@@ -148,15 +153,15 @@ fn make(
 
 /// How a creation came by its memory.
 struct Found {
-    /// It made the memory.
+    /// This call made the memory.
     made: bool,
-    /// It takes what others made.
+    /// It may adopt memory that exists.
     adopt: bool,
     /// It brings a text.
     text: bool,
 }
 
-/// Reads and checks a queue's memory, and becomes its owner, if there is none.
+/// Reads and checks a queue's memory, and becomes its owner if it has none.
 fn own(
     name: &Name,
     dir: &Arc<Dir>,
@@ -167,7 +172,7 @@ fn own(
 ) -> Result<(Geometry, Option<Acceptor>)> {
     let exists = |why: &str| Err(Error::new(operation, ErrorKind::Exists).because(why));
     let geometry = read(&memory.region(), operation)?;
-    // What only openers hold any more gets a new owner, like any rendezvous; its messages stay.
+    // A queue that only openers hold gets a new owner, like any rendezvous; its messages stay.
     let stays = memory.persists() || geometry.text != 0 || found.text;
     if !found.made && !found.adopt && stays {
         return exists(
@@ -183,7 +188,7 @@ fn own(
     Ok((geometry, owner))
 }
 
-/// Whether a queue that nobody holds has no messages.
+/// True if a queue without holders has no messages.
 fn is_unused(region: &Region, operation: Operation) -> bool {
     read(region, operation).is_ok_and(|geometry| {
         client::reset_unshared(region, geometry).is_ok()
@@ -191,7 +196,7 @@ fn is_unused(region: &Region, operation: Operation) -> bool {
     })
 }
 
-/// What lies in some memory.
+/// Reads a queue's memory, which may hold anything.
 fn read(region: &Region, operation: Operation) -> Result<Geometry> {
     if let Some(found) = other_layout(region) {
         return Err(Error::new(operation, ErrorKind::Mismatch).because(format!(
@@ -202,7 +207,7 @@ fn read(region: &Region, operation: Operation) -> Result<Geometry> {
     Geometry::read(region).ok_or_else(|| damaged(operation))
 }
 
-/// Puts a queue right that stayed while nobody held it.
+/// Repairs a queue that stayed without holders.
 fn put_right(region: &Region, operation: Operation) -> Result<()> {
     client::reset_unshared(region, read(region, operation)?).map_err(|_| damaged(operation))
 }

@@ -1,9 +1,10 @@
-//! Who sleeps, and who is to be woken. Every function here is called under the lock of those who make what is waited
-//! for: so whoever made something sees who had looked before, and nobody needs a fence.
+//! The slots that wait for messages or for room, and the choice of the next one to wake. All
+//! functions run under the lock of the makers of what the slot waits for. A maker therefore sees
+//! the bits of all slots that looked before it acted, and no fence is needed.
 //!
-//! A slot that waits has its bit set. Whoever gives it something to do takes the bit away, counts the slot's wake
-//! word up, and wakes it after the lock is given back. A bit of the dead costs others one wake-up, which their next
-//! look makes good.
+//! A waiting slot has its bit set. The maker clears the bit, increments the slot's wake word, and
+//! wakes the slot after the unlock. The bit of a dead holder costs one wake-up; the next slice of
+//! another sleeper's wait makes up for it.
 
 use std::sync::atomic::{AtomicU32, Ordering::Release};
 
@@ -18,7 +19,7 @@ pub(crate) const MESSAGES: usize = 0;
 pub(crate) const ROOM: usize = 1;
 pub(crate) const KINDS: [usize; 2] = [MESSAGES, ROOM];
 
-/// How many words the bits of the slots take.
+/// The number of 64-bit words that hold the bits of the slots.
 pub(crate) fn words(store: &Store) -> u32 {
     store.geometry().slots.div_ceil(64)
 }
@@ -27,17 +28,18 @@ pub(crate) fn words(store: &Store) -> u32 {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sleeper {
     pub(crate) slot: u32,
-    /// It sleeps on a bell, not on its wake word.
+    /// Its holder is a task that sleeps on a wake FIFO, not on the wake word.
     pub(crate) task: bool,
 }
 
 impl Store {
-    /// The word that a slot's holder sleeps on.
+    /// The word that the thread of a slot sleeps on.
     pub(crate) fn wake_word(&self, number: u32) -> &AtomicU32 {
         self.region().u32(self.geometry().slot(number, slot::WAKE))
     }
 
-    /// Whether a waiting slot has what it wants, or never will. `reserved_for` is the sender whose message goes next.
+    /// True if a waiting slot has what it wants, or never will. `reserved_for` is the sender that
+    /// has the next room.
     #[inline]
     pub(crate) fn has(
         &self,
@@ -56,7 +58,8 @@ impl Store {
         }
     }
 
-    /// Notes that a slot is about to sleep. Returns the value of its wake word to sleep on.
+    /// Sets the bit of a slot that is about to sleep. Returns the value of its wake word to sleep
+    /// on.
     pub(crate) fn await_wake(&self, kind: usize, number: u32, task: bool, wants: u32) -> u32 {
         let slot = |field| self.geometry().slot(number, field);
         self.set(slot(slot::TASK), u32::from(task));
@@ -70,7 +73,7 @@ impl Store {
         self.get(slot(slot::WAKE))
     }
 
-    /// Takes a slot's bit away. True if it was there: nobody has woken the slot.
+    /// Clears a slot's bit. True if it was set: the slot was not woken.
     pub(crate) fn cancel_wait(&self, kind: usize, number: u32) -> bool {
         let (at, bit) = bit_of(kind, number);
         let word = self.get_wide(at);
@@ -82,26 +85,26 @@ impl Store {
         waits
     }
 
-    /// Takes all bits of a slot away. Under both locks.
+    /// Clears all bits of a slot. Under both locks.
     pub(crate) fn cancel_waits(&self, number: u32) {
         for kind in KINDS {
             self.cancel_wait(kind, number);
         }
     }
 
-    /// Whether a slot waits for this.
+    /// True if a slot waits for this.
     #[inline]
     pub(crate) fn has_waiters(&self, kind: usize) -> bool {
         self.get(hot::WAITING[kind]) != 0
     }
 
-    /// The next slot that waits for this and has it now.
+    /// The next slot, in rotation, that waits for this and has it now.
     #[cold]
     pub(crate) fn next_sleeper(&self, kind: usize) -> Option<Sleeper> {
         let field = |number, field| self.get(self.geometry().slot(number, field));
         let reserved_for = self.reserved_for();
         let words = words(self);
-        // Behind the one that was woken last, all around, and up to it again.
+        // From the slot behind the one that was woken last, around, and up to that one.
         let last = self.get(hot::WOKEN[kind]) % (words * 64);
         let behind = u64::MAX.checked_shl(last % 64 + 1).unwrap_or(0);
         for step in 0..=words {

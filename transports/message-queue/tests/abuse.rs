@@ -39,7 +39,8 @@ const CALLS: [&str; 8] = [
     "disarm",
     "purge",
 ];
-/// The longest that a call may take, a purge's second of patience included: much more than any of them does.
+/// The longest that a call may take, a purge's second of patience included: much more than any of
+/// them does.
 const BOUND: Duration = Duration::from_secs(5);
 
 fn timed(call: impl FnOnce() -> Result<()>) -> Duration {
@@ -73,8 +74,8 @@ fn abused(queue: &mut dyn Queue, seed: &mut u64) -> [Duration; CALLS.len()] {
     ]
 }
 
-/// The file of a queue, and where its memory begins and how long it is: behind the file's own header. The
-/// geometry is read once, when the queue is opened.
+/// The file of a queue, and where its memory begins and how long it is: behind the file's own
+/// header. The geometry is read once, when the queue is opened.
 fn memory_of(name: &Name) -> (File, u64, u64) {
     let dir = Dir::open(Scope::User, Operation::Open).unwrap();
     let path = dir.path().join(format!("mq+{}.queue", name.os_name()));
@@ -189,8 +190,8 @@ fn whatever_is_written_into_the_memory_no_call_panics_or_hangs() {
         let end = Instant::now() + Duration::from_secs(2);
         let mut seed = 99;
         while Instant::now() < end {
-            // Words that look right as often as not, all over, but mostly where it hurts. The locks are left out:
-            // whoever holds one for good stops the others by right.
+            // Words that look right as often as not, all over, but mostly where it hurts. The locks
+            // are left out: whoever holds one for good stops the others by right.
             let all = random(&mut seed).is_multiple_of(4);
             let at = (64 + random(&mut seed) % if all { len - 68 } else { 900 }) & !3;
             if LOCKS.contains(&at) {
@@ -222,8 +223,8 @@ fn tolerable(error: &Error) {
     assert!(kinds.contains(&error.kind()), "{error}");
 }
 
-/// A sender that finds no room in damaged memory must not sleep until someone else notices, and a receiver that is told
-/// of messages that there are not must sleep.
+/// A sender that finds no room in damaged memory must not sleep until someone else notices, and a
+/// receiver that is told of messages that there are not must sleep.
 #[test]
 fn nobody_waits_in_vain_for_what_damaged_memory_says() {
     for priorities in [1, 3] {
@@ -299,8 +300,8 @@ fn a_queue_of_another_layout_is_told_and_can_be_removed() {
 
 /// Forks; the child runs `play` and ends without any clean-up. True if it found no fault.
 fn forked(play: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child uses nothing that another thread could have held at this moment but the allocator, which
-    // the C library keeps usable, and ends by `_exit`.
+    // SAFETY: the child uses nothing that another thread could have held at this moment but the
+    // allocator, which the C library keeps usable, and ends by `_exit`.
     match unsafe { libc::fork() } {
         -1 => panic!("no fork"),
         0 => {

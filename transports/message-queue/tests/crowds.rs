@@ -1,4 +1,5 @@
-//! Senders and receivers at once, in each other's way as seldom as they can be: what the two sides promise each other.
+//! Senders and receivers at once, in each other's way as seldom as they can be: what the two sides
+//! promise each other.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -12,7 +13,8 @@ use std::time::Instant;
 use anyipc_core::{Armed, Endpoint as _, Queue, Result, Wait, Waiter};
 use common::{Handle, WATCHDOG, Way, queue, recv, send, try_recv};
 
-/// A message says who sent it and which of theirs it is, and its length and its bytes follow from that.
+/// A message says who sent it and which of theirs it is, and its length and its bytes follow from
+/// that.
 fn message(sender: u64, i: u64) -> Vec<u8> {
     let mut bytes = (sender << 32 | i).to_le_bytes().to_vec();
     bytes.resize(8 + (i * 7 % 300) as usize, (sender + i) as u8);

@@ -1,5 +1,6 @@
-//! Users of a queue killed at random instants, in the middle of whatever they do: what was sent with `Ok` is
-//! received exactly once, and nobody waits for the dead. `ANYIPC_KILLS` says how often (default 50 per scene).
+//! Users of a queue killed at random instants, in the middle of whatever they do: what was sent
+//! with `Ok` is received exactly once, and nobody waits for the dead. `ANYIPC_KILLS` says how often
+//! (default 50 per scene).
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -20,7 +21,8 @@ fn kills() -> u64 {
     std::env::var("ANYIPC_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
 }
 
-/// One test at a time: a process that another test is just starting holds what we hold for an instant.
+/// One test at a time: a process that another test is just starting holds what we hold for an
+/// instant.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)

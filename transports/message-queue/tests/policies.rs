@@ -1,5 +1,5 @@
-//! A sender that is faster than the receiver, under each `full=`: what was sent is received or counted, and the
-//! memory stays what it was.
+//! A sender that is faster than the receiver, under each `full=`: what was sent is received or
+//! counted, and the memory stays what it was.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -10,7 +10,8 @@ use common::{Way, create, name, open, recv, role, say, send, spawn};
 
 const MESSAGES: u64 = 100_000;
 
-/// Runs in the child; in the parent it does nothing: sends in a process of its own, then says what it sent.
+/// Runs in the child; in the parent it does nothing: sends in a process of its own, then says what
+/// it sent.
 #[test]
 fn child() {
     let Some(role) = role() else { return };

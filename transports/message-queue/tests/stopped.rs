@@ -1,5 +1,5 @@
-//! A process that was stopped while it had a queue's lock, or while its message was the next to go: nobody waits for
-//! it for longer than they said.
+//! A process that was stopped while it had a queue's lock, or while its message was the next to go:
+//! nobody waits for it for longer than they said.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -133,7 +133,8 @@ fn no_call_waits_for_a_process_that_was_stopped_in_a_lock() {
                 let _ = queue.status().unwrap();
             });
             assert!(count < Duration::from_millis(200), "{count:?}");
-            // The next chance comes no sooner than the lock: no caller may be told to try again at once.
+            // The next chance comes no sooner than the lock: no caller may be told to try again at
+            // once.
             if try_recv(&mut *queue).is_err() {
                 assert!(!queue.is_ready().unwrap());
                 assert_ne!(queue.messages().arm(Waiter::Thread).unwrap(), Armed::Ready);

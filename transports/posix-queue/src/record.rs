@@ -78,7 +78,8 @@ fn namespace(operation: Operation) -> Result<u64> {
     sys::namespace().map_err(|error| {
         Error::new(operation, ErrorKind::Unsupported)
             .because(
-                "posix-mq:// needs /proc, which tells IPC namespaces apart: mount it, or take mq://",
+                "posix-mq:// needs /proc, which tells IPC namespaces apart: mount it, or \
+                 take mq://",
             )
             .from_source(error)
     })

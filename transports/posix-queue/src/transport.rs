@@ -28,8 +28,8 @@ impl Transport for PosixQueue {
     }
 
     fn about(&self) -> &'static str {
-        "a queue of the kernel, and a file in the private directory that names it, mapped; channels: \
-         two such queues without names, handed over a Unix socket"
+        "a queue of the kernel, and a file in the private directory that names it, mapped; \
+         channels: two such queues without names, handed over a Unix socket"
     }
 
     fn file_stem(&self, name: &Name, _options: &Options) -> Option<String> {
@@ -49,8 +49,9 @@ impl Transport for PosixQueue {
             | Capabilities::INVENTORY
     }
 
-    /// A queue that persists is alive while nobody holds it, too: `Exists`, unless it is adopted. One that does not,
-    /// and has lost its owner, is taken over from those who still hold it, with its messages.
+    /// A queue that persists is alive without holders, too: `Exists`, unless it is adopted. One
+    /// that does not persist, and has lost its owner, is taken over with its messages, although
+    /// openers still hold it.
     fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
         make(name, options, None, Operation::Create)
     }
@@ -65,14 +66,17 @@ impl Transport for PosixQueue {
                 if error.kind() != ErrorKind::NotFound {
                     return error;
                 }
-                error.because("nobody holds a queue of this name, and none stayed; create it first")
+                error.because(
+                    "no process holds a queue of this name, and none stayed; create it first",
+                )
             })?;
         let record = read(&memory.region(), operation)?;
         check(&record, &settings, &memory, operation)?;
         Ok(Endpoint::new(name, dir, settings, None, (memory, record)))
     }
 
-    /// The text lives as long as the queue. `create=open_or_create` does not apply: a live name is `Exists`.
+    /// The text lives as long as the queue. `create=open_or_create` does not apply: a live name is
+    /// `Exists`.
     fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
         make(name, options, Some(text), Operation::AllocLpsz)
     }
@@ -111,7 +115,7 @@ fn path<'a>(
     Path { dir, kind: &KIND, name, patience: settings.patience, operation }
 }
 
-/// Makes a queue, or adopts the one that is there, and becomes its owner if there is none.
+/// Makes a queue or adopts an existing one, and becomes its owner if it has none.
 fn make(
     name: &Name,
     options: &Options,
@@ -133,7 +137,7 @@ fn make(
     match own(name, &dir, &settings, &memory, found, operation) {
         Ok((record, owner)) => Ok(Endpoint::new(name, dir, settings, owner, (memory, record))),
         Err(error) => {
-            // A creation that failed leaves nothing, but for what others have sent to it meanwhile.
+            // A failed creation leaves nothing, except messages that others have sent meanwhile.
             if made && memory.persists() {
                 memory.discard(|region| is_unused(region, operation));
             }
@@ -144,15 +148,15 @@ fn make(
 
 /// How a creation came by its memory.
 struct Found {
-    /// It made the memory.
+    /// This call made the memory.
     made: bool,
-    /// It takes what others made.
+    /// It may adopt memory that exists.
     adopt: bool,
     /// It brings a text.
     text: bool,
 }
 
-/// Reads and checks a queue's memory, and becomes its owner, if there is none.
+/// Reads and checks a queue's memory, and becomes its owner if it has none.
 fn own(
     name: &Name,
     dir: &Arc<Dir>,
@@ -163,7 +167,7 @@ fn own(
 ) -> Result<(Record, Option<Acceptor>)> {
     let exists = |why: &str| Err(Error::new(operation, ErrorKind::Exists).because(why));
     let record = read(&memory.region(), operation)?;
-    // What only openers hold any more gets a new owner, like any rendezvous; its messages stay.
+    // A queue that only openers hold gets a new owner, like any rendezvous; its messages stay.
     let stays = memory.persists() || record.text != 0 || found.text;
     if !found.made && !found.adopt && stays {
         return exists(
@@ -181,7 +185,7 @@ fn own(
     Ok((record, owner))
 }
 
-/// Whether a queue that nobody holds has no messages.
+/// True if a queue without holders has no messages.
 fn is_unused(region: &Region, operation: Operation) -> bool {
     read(region, operation).is_ok_and(|record| record.is_unused(operation))
 }

@@ -21,7 +21,8 @@ use common::{
     try_recv,
 };
 
-/// One test at a time: a process that another test is just starting holds what we hold for an instant.
+/// One test at a time: a process that another test is just starting holds what we hold for an
+/// instant.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -372,7 +373,8 @@ fn another_ipc_namespace_is_told() {
     let name = name("namespaces");
     let owner = create(&name, "");
     let mut queue = owner.queue().unwrap();
-    // With rights of our own, or with those of a user namespace; where the system allows neither, there is none.
+    // With rights of our own, or with those of a user namespace; where the system allows neither,
+    // there is none.
     let ways: [&[&str]; 2] = [&["--ipc"], &["--user", "--map-current-user", "--ipc"]];
     let allowed = |way: &&&[&str]| {
         let tried = std::process::Command::new("unshare").args(**way).arg("true").output();

@@ -1,5 +1,5 @@
-//! Channels: a queue of one priority for each direction, in anonymous memory that the owner hands over in the
-//! handshake. The socket of the handshake is also the doorbell for tasks and the news of the peer's death.
+//! Channels: a queue of one priority per direction, in anonymous memory that the owner hands over
+//! in the handshake. The socket of the handshake wakes tasks and tells of the peer's death.
 
 mod receiver;
 mod sender;
@@ -23,19 +23,19 @@ use crate::layout::{CHUNK, Geometry, MAX_CHUNKS, MIN_CHUNKS, longest_in};
 use crate::settings::{Settings, chunks_of};
 use crate::store::Store;
 
-/// The slots of a direction.
+/// The participants of a direction.
 const SENDER: OwnerId = OwnerId::new(0, 1);
 const RECEIVER: OwnerId = OwnerId::new(1, 1);
-/// The longest frame is this part of a direction, so that copying in overlaps copying out.
+/// The longest frame is 1/4 of a direction, so that copying in overlaps copying out.
 const FRAMES: u32 = 4;
-/// What the memory's size is a multiple of.
+/// The memory's size is a multiple of this.
 const PAGE: usize = 4096;
 
-/// What a direction of so many bytes looks like.
+/// The geometry of a direction of this capacity.
 fn direction(capacity: usize) -> Option<Geometry> {
     let chunks = u32::try_from(capacity / CHUNK).ok()?;
-    let sound = capacity.is_multiple_of(CHUNK) && (MIN_CHUNKS..=MAX_CHUNKS).contains(&chunks);
-    sound.then(|| Geometry {
+    let fits = capacity.is_multiple_of(CHUNK) && (MIN_CHUNKS..=MAX_CHUNKS).contains(&chunks);
+    fits.then(|| Geometry {
         priorities: 1,
         full: Full::Block,
         slots: 2,
@@ -76,22 +76,22 @@ impl ChannelFactory for Settings {
         let bytes = geometry.size().ok_or_else(unfit)?;
         let to_owner = region.part(0, bytes).ok_or_else(unfit)?;
         let to_opener = region.part(bytes, bytes).ok_or_else(unfit)?;
-        let ((out, back), (mark, token)) = match side.role {
+        let ((out, back), (ready, token)) = match side.role {
             Role::Owner => ((to_opener, to_owner), (None, side.ready)),
             Role::Opener => ((to_owner, to_opener), (side.ready, None)),
         };
         let client = |region, us, them| {
-            let peers = Other { link: Arc::clone(&side.link), owner_id: them };
+            let peers = PeerHalf { link: Arc::clone(&side.link), owner_id: them };
             QueueClient::new(Store::new(region, geometry), us, peers)
         };
-        let sender = Sender::new(client(out, SENDER, RECEIVER), mark);
+        let sender = Sender::new(client(out, SENDER, RECEIVER), ready);
         Ok((sender, Receiver::new(client(back, RECEIVER, SENDER), token)))
     }
 }
 
-/// Prepares a half to sleep until there is a message, or room.
+/// Registers a half for a message, or for room.
 fn arm(
-    client: &mut QueueClient<Other>,
+    client: &mut QueueClient<PeerHalf>,
     kind: usize,
     half: Half,
     waiter: Waiter<'_>,
@@ -105,9 +105,9 @@ fn arm(
     arm_unless_gone(client, kind, matches!(waiter, Waiter::Task(_)), operation)
 }
 
-/// The same for a task that hears new wake_fifos beside old ones.
+/// The same for a task that polls with another waker, while its old one may still be in use.
 fn rearm(
-    client: &mut QueueClient<Other>,
+    client: &mut QueueClient<PeerHalf>,
     kind: usize,
     half: Half,
     waker: &Waker,
@@ -120,7 +120,7 @@ fn rearm(
 }
 
 fn arm_unless_gone(
-    client: &mut QueueClient<Other>,
+    client: &mut QueueClient<PeerHalf>,
     kind: usize,
     task: bool,
     operation: Operation,
@@ -131,7 +131,7 @@ fn arm_unless_gone(
     client.arm(kind, task, operation).map_err(explain)
 }
 
-/// In a channel nobody but the peer writes.
+/// In a channel only the peer can have done the damage.
 fn explain(error: Error) -> Error {
     if error.kind() == ErrorKind::Corrupt {
         error.because("the peer broke the format of the channel")
@@ -142,13 +142,13 @@ fn explain(error: Error) -> Error {
 
 /// The peer's half of a direction.
 #[derive(Debug)]
-pub(crate) struct Other {
+pub(crate) struct PeerHalf {
     link: Arc<Link>,
     owner_id: OwnerId,
 }
 
-impl LockBackend for Other {
-    /// Whoever else the lock names was never there.
+impl LockBackend for PeerHalf {
+    /// Only the peer is ever alive: a lock that names another owner was scribbled on.
     fn is_dead(&self, owner_id: OwnerId) -> bool {
         owner_id != self.owner_id || self.link.look()
     }
@@ -160,7 +160,7 @@ impl LockBackend for Other {
     }
 }
 
-impl PeerWakers for Other {
+impl PeerWakers for PeerHalf {
     fn wake_task(&mut self, _slot: u32) {
         self.link.ring_bell();
     }

@@ -6,7 +6,7 @@ use anyipc_core::{
 };
 use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
 
-use super::Other;
+use super::PeerHalf;
 use crate::client::QueueClient;
 use crate::store::state;
 use crate::waiters::MESSAGES;
@@ -14,14 +14,15 @@ use crate::waiters::MESSAGES;
 /// The receiving half of a channel over queues.
 #[derive(Debug)]
 pub struct Receiver {
-    client: QueueClient<Other>,
+    client: QueueClient<PeerHalf>,
     liveness: Liveness,
     token: Option<ReadySlot>,
+    /// The private copy that the closure of `try_recv_with` reads.
     copy: Vec<u8>,
 }
 
 impl Receiver {
-    pub(super) fn new(client: QueueClient<Other>, token: Option<ReadySlot>) -> Self {
+    pub(super) fn new(client: QueueClient<PeerHalf>, token: Option<ReadySlot>) -> Self {
         Self { client, liveness: Liveness::new(), token, copy: Vec::new() }
     }
 
@@ -46,7 +47,7 @@ impl Receiver {
                 Err(error) if !error.is_would_block() => return Err(super::explain(error)),
                 _ => {}
             }
-            // Whatever was sent before the end is there once the end is known: one more look.
+            // All frames were sent before the end became visible: look once more after it has.
             match (end, self.end()) {
                 (Some(kind), _) => return Err(Error::new(Operation::Receive, kind)),
                 (None, None) => return Err(Error::new(Operation::Receive, ErrorKind::WouldBlock)),
@@ -59,7 +60,7 @@ impl Receiver {
     #[cold]
     fn end(&mut self) -> Option<ErrorKind> {
         let gone = self.link().is_gone() || self.liveness.is_due() && self.link().look();
-        // The mark last: a sender that leaves in order sets it before it hangs up.
+        // After the look at the socket: an orderly sender sets the bit before it hangs up.
         if self.client.store().has_state(state::SENDER_LEFT) {
             Some(ErrorKind::Closed)
         } else {
@@ -120,7 +121,8 @@ impl Drop for Receiver {
         if self.link().is_ours() {
             self.client.leave(state::RECEIVER_LEFT);
         } else {
-            // Giving the slot back takes a lock, which a thread of the parent may have held when we forked.
+            // Giving the slot back takes a lock that another thread of the parent may have held
+            // at the fork.
             std::mem::forget(self.token.take());
         }
     }

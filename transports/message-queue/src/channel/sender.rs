@@ -6,7 +6,7 @@ use anyipc_core::{
 };
 use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
 
-use super::Other;
+use super::PeerHalf;
 use crate::client::QueueClient;
 use crate::store::state;
 use crate::waiters::ROOM;
@@ -14,15 +14,15 @@ use crate::waiters::ROOM;
 /// The sending half of a channel over queues.
 #[derive(Debug)]
 pub struct Sender {
-    client: QueueClient<Other>,
+    client: QueueClient<PeerHalf>,
     liveness: Liveness,
     ready: Option<ReadySlot>,
-    /// Where a frame is written before it goes into the queue.
+    /// The private copy that the closure of `try_send_with` fills.
     scratch: Vec<u8>,
 }
 
 impl Sender {
-    pub(super) fn new(client: QueueClient<Other>, ready: Option<ReadySlot>) -> Self {
+    pub(super) fn new(client: QueueClient<PeerHalf>, ready: Option<ReadySlot>) -> Self {
         Self { client, liveness: Liveness::new(), ready, scratch: Vec::new() }
     }
 
@@ -30,7 +30,7 @@ impl Sender {
         &self.client.peers.link
     }
 
-    /// Whether a frame of this length can be sent now.
+    /// `Ok` if a frame of this length can be sent now.
     #[inline]
     fn begin(&mut self, len: usize) -> Result<()> {
         self.link().check_generation(Operation::Send)?;
@@ -40,11 +40,11 @@ impl Sender {
         if self.client.store().has_state(state::RECEIVER_LEFT) {
             return Err(Error::new(Operation::Send, ErrorKind::Closed));
         }
-        // Before, not after: a caller that comes once a minute must not send into the void first.
+        // Checked before the send: a caller that sends once a minute must not lose a frame first.
         if self.link().is_gone() || self.liveness.is_due() && self.link().look() {
             return Err(self.gone());
         }
-        // Only we take room away.
+        // This is the only sender: room that is there now stays.
         if self.client.has_room(len) {
             Ok(())
         } else {
@@ -63,7 +63,7 @@ impl Sender {
         Ok(())
     }
 
-    /// The receiver may have left in order before its process ended.
+    /// `Closed` if the receiver left in order before its process ended.
     #[cold]
     fn gone(&self) -> Error {
         let closed = self.client.store().has_state(state::RECEIVER_LEFT);

@@ -10,8 +10,8 @@ use super::{PeerWakers, QueueClient};
 use crate::store::{Checked, Corrupt, Store, state};
 use crate::waiters::{KINDS, MESSAGES, ROOM};
 
-/// How long calls that never block try for a lock: longer than a running owner holds it, and than an
-/// owner takes to run again on a free core, but well below a millisecond.
+/// How long calls that never block try for a lock: longer than a running owner holds it, and than
+/// an owner takes to run again on a free core, but well below a millisecond.
 pub(super) const BRIEF: Duration = Duration::from_micros(300);
 
 impl<P: PeerWakers> QueueClient<P> {

@@ -1,6 +1,6 @@
-//! A participant of a queue, its *client*: takes a lock, acts on the store, gives the lock back, and
-//! wakes one sleeper that the action gave something to do. It makes a system call only if a peer
-//! sleeps.
+//! A participant of a queue, its *client*: takes a lock, acts on the store, gives the lock back,
+//! and wakes one sleeper that the action gave something to do. It makes a system call only if a
+//! peer sleeps.
 //!
 //! Senders and receivers have a lock each, so that the two sides do not wait for each other. An
 //! action that needs both locks takes the senders' lock first.
@@ -131,8 +131,8 @@ impl<P: PeerWakers> QueueClient<P> {
         ready
     }
 
-    /// Clears the waiting bits of a slot that was taken over: its last holder may have died while it
-    /// waited. If the locks cannot be had, the bits stay, and cost the peers one wake-up each.
+    /// Clears the waiting bits of a slot that was taken over: its last holder may have died while
+    /// it waited. If the locks cannot be had, the bits stay, and cost the peers one wake-up each.
     pub(crate) fn clear_slot(&self) {
         if self.enter_both(BRIEF).is_some() {
             self.store.cancel_waits(self.owner_id.slot());

@@ -57,7 +57,8 @@ proptest! {
         let mut model = Model::default();
         for (seed, step) in steps.iter().enumerate() {
             let step = step.among(priorities);
-            prop_assert_eq!(act(&scene.store, &step, seed).unwrap(), expect(&mut model, &step, seed).0);
+            let received = act(&scene.store, &step, seed).unwrap();
+            prop_assert_eq!(received, expect(&mut model, &step, seed).0);
         }
         prop_assert_eq!(check(&scene.store), model);
     }

@@ -33,8 +33,8 @@ pub(crate) fn open(name: &str, shape: &Shape, exclusive: bool) -> io::Result<Fd>
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: on Linux a queue's descriptor is a file descriptor. `mq_open` has just made it, and
-        // nothing else owns it.
+        // SAFETY: on Linux a queue's descriptor is a file descriptor. `mq_open` has just made it,
+        // and nothing else owns it.
         Ok(unsafe { OwnedFd::from_raw_fd(fd) })
     })
 }
@@ -75,7 +75,8 @@ pub(crate) fn send(fd: &Fd, priority: u32, message: &[u8]) -> io::Result<()> {
     // A copy in writable memory: qemu-user writes the timeout back.
     let past = PAST;
     retry(|| {
-        // SAFETY: the descriptor is open, and `message.len()` bytes at `message.as_ptr()` are readable.
+        // SAFETY: the descriptor is open, and `message.len()` bytes at `message.as_ptr()` are
+        // readable.
         let code = unsafe {
             libc::mq_timedsend(
                 fd.as_fd().as_raw_fd(),
