@@ -9,6 +9,7 @@ mod header;
 mod inventory;
 mod kind;
 mod memory;
+pub mod named_queue;
 mod participant_slots;
 mod region;
 mod segment;

@@ -36,8 +36,6 @@
 //! The records lie apart from the chunks so that adjacent chunks are copied at once, and a message
 //! that fits into a cache line takes one.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use anyipc_core::{Full, MAX_PRIORITIES};
 use anyipc_memory::{ParticipantSlots, Region, SLOT_HEADER};
 
@@ -159,15 +157,9 @@ pub(crate) const fn longest_in(chunks: u32) -> usize {
     if bytes < MAX_LEN as u64 { bytes as usize } else { MAX_LEN }
 }
 
-/// The layout number in the memory, if it is a plausible one and not [`LAYOUT`].
-pub(crate) fn other_layout(region: &Region) -> Option<u32> {
-    let found = region.u32(plan::LAYOUT).load(Relaxed);
-    ((1..1000).contains(&found) && found != LAYOUT).then_some(found)
-}
-
 /// The dimensions of a queue. Fixed when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Geometry {
+pub struct Geometry {
     pub(crate) priorities: u32,
     pub(crate) full: Full,
     pub(crate) slots: u32,

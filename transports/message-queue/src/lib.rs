@@ -10,12 +10,12 @@
 //! - `client`: a participant of a queue: lock, act, unlock, wake
 //! - `queue`: a handle of a named queue
 //! - `channel`: channels over two queues
-//! - `kind`, `settings`, `endpoint`, `transport`: file names, options, handles of names
+//! - `kind`, `settings`, `contents`, `transport`: file names, options, and the transport itself
 #![forbid(unsafe_code)]
 
 mod channel;
 mod client;
-mod endpoint;
+mod contents;
 mod kind;
 mod layout;
 mod pop;
@@ -31,5 +31,5 @@ mod transport;
 mod waiters;
 
 pub use channel::{Receiver, Sender};
-pub use endpoint::Endpoint;
+pub use contents::Endpoint;
 pub use transport::MessageQueue;

@@ -1,8 +1,5 @@
-use std::time::Duration;
-
 use anyipc_core::{Error, ErrorKind, Full, Key, Operation, Options, QueueOptions, Result, keys};
-use anyipc_memory::check_platform;
-use anyipc_os::Scope;
+use anyipc_memory::named_queue::{self, Access};
 
 use crate::layout::{CHUNK, Geometry, MAX_CHUNKS, MAX_SLOTS, MIN_CHUNKS, longest_in};
 
@@ -26,24 +23,18 @@ pub(crate) const KEYS: &[Key] = &[
 /// Bytes of a queue and of each direction of a channel, unless the address has a `capacity`: enough
 /// to go on receiving while a sender that found the queue full wakes up.
 const CAPACITY: usize = 256 << 10;
-/// The longest wait for memory that another process makes or reclaims, unless the address has a
-/// `timeout`.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// The checked options of an address.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Settings {
-    pub(crate) scope: Scope,
-    pub(crate) adopt: bool,
-    pub(crate) patience: Duration,
+pub struct Settings {
+    access: Access,
     chunks: Option<u32>,
     queue: QueueOptions,
     longest: Option<usize>,
 }
 
-impl Settings {
-    pub(crate) fn read(options: &Options, operation: Operation) -> Result<Self> {
-        check_platform(operation)?;
+impl named_queue::Settings for Settings {
+    fn read(options: &Options, operation: Operation) -> Result<Self> {
+        let access = Access::read(options, operation)?;
         let invalid = |text: String| Error::new(operation, ErrorKind::InvalidOption).because(text);
         let chunks = match options.number(keys::CAPACITY) {
             None => None,
@@ -55,13 +46,7 @@ impl Settings {
             })?),
         };
         Ok(Self {
-            scope: if options.text(keys::SCOPE) == Some("system") {
-                Scope::System
-            } else {
-                Scope::User
-            },
-            adopt: options.text(keys::CREATE) == Some("open_or_create"),
-            patience: options.span(keys::TIMEOUT).unwrap_or(PATIENCE),
+            access,
             chunks,
             queue: QueueOptions::read(options, operation)?,
             longest: options
@@ -70,11 +55,16 @@ impl Settings {
         })
     }
 
-    /// True if a queue that is made stays without holders.
-    pub(crate) fn persists(&self) -> bool {
-        self.queue.persist.unwrap_or(false)
+    fn access(&self) -> Access {
+        self.access
     }
 
+    fn persists(&self) -> bool {
+        self.queue.persist.unwrap_or(false)
+    }
+}
+
+impl Settings {
     /// The queue to make, with a text of this many bytes.
     pub(crate) fn queue(&self, text: usize) -> Geometry {
         let chunks = self.chunks.unwrap_or((CAPACITY / CHUNK) as u32);

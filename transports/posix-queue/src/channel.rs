@@ -30,7 +30,7 @@ const RECEIVER_LEFT: u32 = 2;
 
 /// Makes the channels of an endpoint.
 #[derive(Debug)]
-pub(crate) struct Pair<'a> {
+pub struct Pair<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) record: &'a Record,
 }

@@ -10,12 +10,12 @@
 //! - `record`: the contents of that memory
 //! - `queue`: a handle of a queue
 //! - `channel`: a pair of nameless kernel queues per connection
-//! - `settings`, `endpoint`, `transport`: options, handles of names
+//! - `settings`, `contents`, `transport`: options, and the transport itself
 //! - `sys`: the system calls, the only place with unsafe code
 #![deny(unsafe_code)]
 
 mod channel;
-mod endpoint;
+mod contents;
 mod queue;
 mod record;
 mod settings;
@@ -23,5 +23,5 @@ mod sys;
 mod transport;
 
 pub use channel::{Receiver, Sender};
-pub use endpoint::Endpoint;
+pub use contents::Endpoint;
 pub use transport::PosixQueue;

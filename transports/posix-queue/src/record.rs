@@ -61,7 +61,7 @@ pub(crate) struct Shape {
 
 /// A private copy of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record {
+pub struct Record {
     pub(crate) shape: Shape,
     /// Bytes of the text and its NUL; 0 without one.
     pub(crate) text: usize,

@@ -1,8 +1,5 @@
-use std::time::Duration;
-
 use anyipc_core::{Error, ErrorKind, Full, Key, Operation, Options, QueueOptions, Result, keys};
-use anyipc_memory::check_platform;
-use anyipc_os::Scope;
+use anyipc_memory::named_queue::{self, Access};
 
 use crate::record::Shape;
 use crate::sys;
@@ -29,24 +26,18 @@ pub(crate) const KEYS: &[Key] =
 const DEFAULT_CAPACITY: u64 = 64 << 10;
 /// A queue that is made takes messages of at least this many bytes.
 const MIN_MESSAGE: u64 = 64;
-/// The longest wait for a record that another process makes or reclaims, unless the address has a
-/// `timeout`.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// The checked options of an address.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Settings {
-    pub(crate) scope: Scope,
-    pub(crate) adopt: bool,
-    pub(crate) patience: Duration,
+pub struct Settings {
+    access: Access,
     capacity: Option<u64>,
     max_message: Option<u64>,
     queue: QueueOptions,
 }
 
-impl Settings {
-    pub(crate) fn read(options: &Options, operation: Operation) -> Result<Self> {
-        check_platform(operation)?;
+impl named_queue::Settings for Settings {
+    fn read(options: &Options, operation: Operation) -> Result<Self> {
+        let access = Access::read(options, operation)?;
         let capacity = options.number(keys::CAPACITY);
         if capacity == Some(0) {
             return Err(Error::new(operation, ErrorKind::InvalidOption)
@@ -59,25 +50,19 @@ impl Settings {
                  choose block, error or drop-new, or another transport with queues, such as mq://",
             ));
         }
-        Ok(Self {
-            scope: if options.text(keys::SCOPE) == Some("system") {
-                Scope::System
-            } else {
-                Scope::User
-            },
-            adopt: options.text(keys::CREATE) == Some("open_or_create"),
-            patience: options.span(keys::TIMEOUT).unwrap_or(PATIENCE),
-            capacity,
-            max_message: options.number(keys::MAX_MESSAGE),
-            queue,
-        })
+        Ok(Self { access, capacity, max_message: options.number(keys::MAX_MESSAGE), queue })
     }
 
-    /// True if a queue that is made stays without holders.
-    pub(crate) fn persists(&self) -> bool {
+    fn access(&self) -> Access {
+        self.access
+    }
+
+    fn persists(&self) -> bool {
         self.queue.persist.unwrap_or(false)
     }
+}
 
+impl Settings {
     /// The kernel queue to make. What the address leaves open is as large as the kernel allows,
     /// within the usual size.
     pub(crate) fn shape(&self) -> Shape {

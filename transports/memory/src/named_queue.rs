@@ -1,0 +1,388 @@
+//! What transports with queues share whose queues lie in named memory, or are recorded there:
+//! making, opening and adopting a queue, and the handle of its name.
+
+use std::ffi::CStr;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyipc_core::{
+    Armed, Attempt, Error, ErrorKind, Name, Operation, Options, Peer, Queue, RecvHalf, Rejections,
+    Result, Role, SendHalf, Source, Waiter, keys,
+};
+use anyipc_os::{Dir, Scope, check_generation, generation};
+
+use crate::handover::{self, Acceptor, ChannelFactory, Rendezvous};
+use crate::{Kind, Memory, Path, Plan, Region, check_platform};
+
+/// The longest wait for memory that another process makes or reclaims, unless the address has a
+/// `timeout`.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The options that say how a queue is reached.
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
+    /// `scope`.
+    pub scope: Scope,
+    /// True with `create=open_or_create`.
+    pub adopt: bool,
+    /// `timeout`: the longest wait for memory that another process makes or reclaims.
+    pub patience: Duration,
+}
+
+impl Access {
+    /// Reads the options.
+    ///
+    /// # Errors
+    /// `Unsupported` on a platform without shared memory.
+    pub fn read(options: &Options, operation: Operation) -> Result<Self> {
+        check_platform(operation)?;
+        let system = options.text(keys::SCOPE) == Some("system");
+        Ok(Self {
+            scope: if system { Scope::System } else { Scope::User },
+            adopt: options.text(keys::CREATE) == Some("open_or_create"),
+            patience: options.span(keys::TIMEOUT).unwrap_or(PATIENCE),
+        })
+    }
+}
+
+/// The checked options of a queue's address.
+pub trait Settings: Debug + Copy + Send + Sync + 'static {
+    /// Reads and checks the options.
+    ///
+    /// # Errors
+    /// `InvalidOption`, `Unsupported`.
+    fn read(options: &Options, operation: Operation) -> Result<Self>;
+
+    /// How the queue is reached.
+    fn access(&self) -> Access;
+
+    /// True if a queue that is made stays without holders.
+    fn persists(&self) -> bool;
+}
+
+/// What a queue's memory says about the queue: the part that is written when it is made.
+pub trait Contents: Debug + Send + Sync + Sized + 'static {
+    /// The options of the transport.
+    type Settings: Settings;
+    /// The sending half of a channel.
+    type Sender: SendHalf;
+    /// The receiving half of a channel.
+    type Receiver: RecvHalf;
+    /// Makes the channels of an endpoint.
+    type Channels<'a>: ChannelFactory<Sender = Self::Sender, Receiver = Self::Receiver>;
+
+    /// The names of the transport's files.
+    const KIND: &'static Kind;
+    /// The version of the layout: the first word of the memory, 1 to 999.
+    const LAYOUT: u32;
+
+    /// The contents of a queue to make, with a text of this many bytes.
+    ///
+    /// # Errors
+    /// `Unsupported`.
+    fn new(name: &Name, settings: &Self::Settings, text: usize, during: Operation) -> Result<Self>;
+
+    /// The first bytes of the memory; the rest is zero but for the text.
+    fn encode(&self) -> Vec<u8>;
+
+    /// Bytes of the whole memory. `None` if that overflows.
+    fn size(&self) -> Option<usize>;
+
+    /// Reads a memory, which may hold anything. `None` unless each field is valid and fits.
+    fn decode(region: &Region) -> Option<Self>;
+
+    /// Where the text lies, and its bytes with the NUL; 0 without one.
+    fn text(&self) -> (usize, usize);
+
+    /// Compares an address with the queue.
+    ///
+    /// # Errors
+    /// `Mismatch` if the address asks for something else than the queue is.
+    fn check(&self, settings: &Self::Settings, persists: bool, during: Operation) -> Result<()>;
+
+    /// Makes the part of a queue that lies outside of the memory, if it is missing.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn complete(&self, _during: Operation) -> Result<()> {
+        Ok(())
+    }
+
+    /// Repairs a queue that stayed without holders. False if it cannot be repaired.
+    fn repair(&self, _region: &Region) -> bool {
+        true
+    }
+
+    /// True if a queue without holders has no messages.
+    fn is_unused(&self, region: &Region, during: Operation) -> bool;
+
+    /// Makes the channels of an endpoint.
+    fn channels<'a>(&'a self, settings: &'a Self::Settings) -> Self::Channels<'a>;
+
+    /// A handle of the queue.
+    ///
+    /// # Errors
+    /// `Mismatch`, `Busy`, what the system says.
+    fn queue(&self, memory: &Arc<Memory>, settings: &Self::Settings) -> Result<Box<dyn Queue>>;
+}
+
+/// The directory of an address.
+///
+/// # Errors
+/// Those of the options and of the directory.
+pub fn dir<C: Contents>(options: &Options, operation: Operation) -> Result<Dir> {
+    Dir::open(C::Settings::read(options, operation)?.access().scope, operation)
+}
+
+/// Opens a queue.
+///
+/// # Errors
+/// `NotFound`, `Mismatch`, `Corrupt`, `Busy`.
+pub fn open<C: Contents>(name: &Name, options: &Options) -> Result<Endpoint<C>> {
+    let operation = Operation::Open;
+    let settings = C::Settings::read(options, operation)?;
+    let dir = Arc::new(Dir::open(settings.access().scope, operation)?);
+    let path = path::<C>(&dir, name, settings.access(), operation);
+    let memory = Memory::open(path, &|region| repair::<C>(region, operation)).map_err(|error| {
+        if error.kind() != ErrorKind::NotFound {
+            return error;
+        }
+        error.because("no process holds a queue of this name, and none stayed; create it first")
+    })?;
+    let contents: C = read(&memory.region(), operation)?;
+    contents.check(&settings, memory.persists(), operation)?;
+    Ok(Endpoint::new(name, dir, settings, None, (memory, contents)))
+}
+
+/// Makes a queue or adopts an existing one, and becomes its owner if it has none.
+///
+/// A queue that persists is alive without holders, too: `Exists`, unless it is adopted. One that
+/// does not persist, and has lost its owner, is taken over with its messages, although openers
+/// still hold it. With a text `create=open_or_create` does not apply: a live name is `Exists`.
+///
+/// # Errors
+/// `Exists`, `Mismatch`, `Corrupt`, `Busy`, `OutOfMemory`, what [`Contents`] says.
+pub fn create<C: Contents>(
+    name: &Name,
+    options: &Options,
+    text: Option<&[u8]>,
+    operation: Operation,
+) -> Result<Endpoint<C>> {
+    let settings = C::Settings::read(options, operation)?;
+    let access = settings.access();
+    let dir = Arc::new(Dir::open(access.scope, operation)?);
+    let len = text.map_or(0, |text| text.len().saturating_add(1));
+    let contents = C::new(name, &settings, len, operation)?;
+    let size = contents.size().ok_or(Error::new(operation, ErrorKind::OutOfMemory))?;
+    let pieces: &[(usize, &[u8])] =
+        &[(0, &contents.encode()), (contents.text().0, text.unwrap_or_default())];
+    let plan = Plan { size, persist: settings.persists(), contents: pieces };
+    let path = path::<C>(&dir, name, access, operation);
+    let (memory, made) =
+        Memory::open_or_create(path, plan, &|region| repair::<C>(region, operation))?;
+    let found = Found { made, adopt: access.adopt && text.is_none(), text: text.is_some() };
+    match own(name, &dir, &settings, &memory, found, operation) {
+        Ok((contents, owner)) => Ok(Endpoint::new(name, dir, settings, owner, (memory, contents))),
+        Err(error) => {
+            // A failed creation leaves nothing, except messages that others have sent meanwhile.
+            if made && memory.persists() {
+                memory.discard(|region| {
+                    read::<C>(region, operation)
+                        .is_ok_and(|contents| contents.is_unused(region, operation))
+                });
+            }
+            Err(error)
+        }
+    }
+}
+
+/// How a creation came by its memory.
+struct Found {
+    /// This call made the memory.
+    made: bool,
+    /// It may adopt memory that exists.
+    adopt: bool,
+    /// It brings a text.
+    text: bool,
+}
+
+/// Reads and checks a queue's memory, and becomes its owner if it has none.
+fn own<C: Contents>(
+    name: &Name,
+    dir: &Arc<Dir>,
+    settings: &C::Settings,
+    memory: &Memory,
+    found: Found,
+    operation: Operation,
+) -> Result<(C, Option<Acceptor>)> {
+    let exists = |why: &str| Err(Error::new(operation, ErrorKind::Exists).because(why));
+    let contents: C = read(&memory.region(), operation)?;
+    // A queue that only openers hold gets a new owner, like any rendezvous; its messages stay.
+    let stays = memory.persists() || contents.text().1 != 0 || found.text;
+    if !found.made && !found.adopt && stays {
+        return exists(
+            "open it, or say create=open_or_create to adopt it; `anyipc rm` removes what stayed",
+        );
+    }
+    let owner = Rendezvous::claim(Arc::clone(dir), C::KIND, name, operation)?;
+    if owner.is_none() && !found.adopt {
+        return exists("it has a live owner; open it, or say create=open_or_create");
+    }
+    contents.check(settings, memory.persists(), operation)?;
+    contents.complete(operation)?;
+    let owner = owner.map(|owner| Acceptor::new(owner, operation)).transpose()?;
+    Ok((contents, owner))
+}
+
+fn path<'a, C: Contents>(
+    dir: &'a Arc<Dir>,
+    name: &'a Name,
+    access: Access,
+    operation: Operation,
+) -> Path<'a> {
+    Path { dir, kind: C::KIND, name, patience: access.patience, operation }
+}
+
+/// Reads a queue's memory, which may hold anything.
+fn read<C: Contents>(region: &Region, operation: Operation) -> Result<C> {
+    let mut first = [0; 4];
+    region.load(0, &mut first);
+    let (found, ours) = (u32::from_ne_bytes(first), C::LAYOUT);
+    if (1..1000).contains(&found) && found != ours {
+        return Err(Error::new(operation, ErrorKind::Mismatch).because(format!(
+            "the queue has layout {found}, this program speaks layout {ours}; use it with the \
+             version that made it, or remove it with `anyipc rm`"
+        )));
+    }
+    C::decode(region).ok_or_else(|| damaged(operation))
+}
+
+fn repair<C: Contents>(region: &Region, operation: Operation) -> Result<()> {
+    match read::<C>(region, operation)?.repair(region) {
+        true => Ok(()),
+        false => Err(damaged(operation)),
+    }
+}
+
+fn damaged(operation: Operation) -> Error {
+    Error::new(operation, ErrorKind::Corrupt)
+        .because("its memory holds what no queue holds; `anyipc rm` removes it")
+}
+
+/// A handle of a queue's name: its memory, and the owner's rendezvous.
+#[derive(Debug)]
+pub struct Endpoint<C: Contents> {
+    name: Name,
+    dir: Arc<Dir>,
+    settings: C::Settings,
+    /// `Some` in the owner.
+    acceptor: Option<Acceptor>,
+    memory: Arc<Memory>,
+    contents: C,
+}
+
+impl<C: Contents> Endpoint<C> {
+    fn new(
+        name: &Name,
+        dir: Arc<Dir>,
+        settings: C::Settings,
+        acceptor: Option<Acceptor>,
+        (memory, contents): (Memory, C),
+    ) -> Self {
+        Self { name: name.clone(), dir, settings, acceptor, memory: Arc::new(memory), contents }
+    }
+
+    /// The operation that `try_connect` is for this handle.
+    fn operation(&self) -> Operation {
+        if self.acceptor.is_some() { Operation::Accept } else { Operation::Connect }
+    }
+
+    /// False in a forked child.
+    fn is_ours(&self) -> bool {
+        self.memory.generation() == generation()
+    }
+
+    /// Releases everything. Handles of the queue keep its memory.
+    ///
+    /// # Errors
+    /// `StatFailed` if files were removed or replaced, `Forked`.
+    pub fn close(self) -> Result<()> {
+        check_generation(self.memory.generation(), Operation::Close)?;
+        let owned = self.acceptor.map_or(Ok(()), Acceptor::close);
+        match Arc::try_unwrap(self.memory) {
+            Ok(memory) => memory.close().and(owned),
+            Err(_) => owned,
+        }
+    }
+}
+
+impl<C: Contents> anyipc_core::Endpoint for Endpoint<C> {
+    type Sender = C::Sender;
+    type Receiver = C::Receiver;
+
+    fn role(&self) -> Role {
+        if self.acceptor.is_some() { Role::Owner } else { Role::Opener }
+    }
+
+    fn try_connect(&self, attempt: &mut Attempt) -> Result<(C::Sender, C::Receiver, Peer)> {
+        self.memory.check(self.operation())?;
+        let channels = self.contents.channels(&self.settings);
+        match &self.acceptor {
+            Some(acceptor) => {
+                let met = acceptor.try_accept(attempt, &channels);
+                if met.as_ref().is_err_and(Error::is_would_block) {
+                    self.memory.check_named(Operation::Accept)?;
+                }
+                met
+            }
+            None => handover::try_connect(&self.dir, C::KIND, &self.name, attempt, &channels),
+        }
+    }
+
+    fn arm(&self, attempt: &mut Attempt, _waiter: Waiter<'_>) -> Result<Armed> {
+        self.memory.check(self.operation())?;
+        match &self.acceptor {
+            Some(acceptor) => acceptor.arm(attempt),
+            None => Ok(handover::arm(attempt)),
+        }
+    }
+
+    fn source(&self, attempt: &Attempt) -> Result<Source> {
+        match &self.acceptor {
+            Some(acceptor) => acceptor.source(),
+            None => handover::source(attempt),
+        }
+    }
+
+    fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
+        let ours = self.is_ours();
+        self.acceptor.as_ref().is_some_and(|acceptor| ours && acceptor.ready(keep, visit))
+    }
+
+    fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
+        self.memory.check(Operation::ReadLpsz)?;
+        let (at, len) = self.contents.text();
+        if len == 0 {
+            return Err(Error::new(Operation::ReadLpsz, ErrorKind::NotFound)
+                .because("this queue has no text; alloc_lpsz makes one that has"));
+        }
+        let mut bytes = vec![0; len];
+        self.memory.region().load(at, &mut bytes);
+        let text = CStr::from_bytes_until_nul(&bytes).map_err(|_| {
+            Error::new(Operation::ReadLpsz, ErrorKind::Corrupt).because("the text has lost its NUL")
+        })?;
+        read(text);
+        Ok(())
+    }
+
+    fn rejections(&self) -> Rejections {
+        // In a forked child the lock on them may be held for good, by a thread of the parent.
+        let ours = self.is_ours();
+        self.acceptor.as_ref().filter(|_| ours).map(Acceptor::rejections).unwrap_or_default()
+    }
+
+    fn queue(&self) -> Result<Box<dyn Queue>> {
+        self.contents.queue(&self.memory, &self.settings)
+    }
+}

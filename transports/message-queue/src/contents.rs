@@ -1,0 +1,70 @@
+//! Queues in named memory: what [`anyipc_memory::named_queue`] asks of their contents.
+
+use std::sync::Arc;
+
+use anyipc_core::{Name, Operation, Queue, Result};
+use anyipc_memory::named_queue::{self, Contents};
+use anyipc_memory::{Kind, Memory, Region};
+
+use crate::channel::{Receiver, Sender};
+use crate::client;
+use crate::kind::KIND;
+use crate::layout::{Geometry, LAYOUT};
+use crate::queue::Handle;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// A handle of a queue's name.
+pub type Endpoint = named_queue::Endpoint<Geometry>;
+
+impl Contents for Geometry {
+    type Settings = Settings;
+    type Sender = Sender;
+    type Receiver = Receiver;
+    type Channels<'a> = Settings;
+
+    const KIND: &'static Kind = &KIND;
+    const LAYOUT: u32 = LAYOUT;
+
+    fn new(_name: &Name, settings: &Settings, text: usize, _during: Operation) -> Result<Self> {
+        Ok(settings.queue(text))
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        Self::encode(self)
+    }
+
+    fn size(&self) -> Option<usize> {
+        Self::size(self)
+    }
+
+    fn decode(region: &Region) -> Option<Self> {
+        Self::read(region)
+    }
+
+    fn text(&self) -> (usize, usize) {
+        (self.text_at(), self.text)
+    }
+
+    fn check(&self, settings: &Settings, persists: bool, during: Operation) -> Result<()> {
+        settings.check(self, persists, during)
+    }
+
+    fn repair(&self, region: &Region) -> bool {
+        client::reset_unshared(region, *self).is_ok()
+    }
+
+    fn is_unused(&self, region: &Region, _during: Operation) -> bool {
+        self.repair(region) && Store::new(region.clone(), *self).is_empty()
+    }
+
+    fn channels(&self, settings: &Settings) -> Settings {
+        *settings
+    }
+
+    /// Also `Mismatch` if the address has another `max_message` than the queue.
+    fn queue(&self, memory: &Arc<Memory>, settings: &Settings) -> Result<Box<dyn Queue>> {
+        settings.check_longest(self)?;
+        Ok(Box::new(Handle::new(memory, *self)?))
+    }
+}

@@ -1,0 +1,67 @@
+//! Records in named memory: what [`anyipc_memory::named_queue`] asks of them.
+
+use std::sync::Arc;
+
+use anyipc_core::{Name, Operation, Queue, Result};
+use anyipc_memory::named_queue::{self, Contents};
+use anyipc_memory::{Kind, Memory, Region};
+
+use crate::channel::{Pair, Receiver, Sender};
+use crate::queue::Handle;
+use crate::record::{KIND, LAYOUT, Record, TEXT};
+use crate::settings::Settings;
+
+/// A handle of a queue's name.
+pub type Endpoint = named_queue::Endpoint<Record>;
+
+impl Contents for Record {
+    type Settings = Settings;
+    type Sender = Sender;
+    type Receiver = Receiver;
+    type Channels<'a> = Pair<'a>;
+
+    const KIND: &'static Kind = &KIND;
+    const LAYOUT: u32 = LAYOUT;
+
+    fn new(name: &Name, settings: &Settings, text: usize, during: Operation) -> Result<Self> {
+        Self::new(name, settings.shape(), text, during)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        Self::encode(self)
+    }
+
+    fn size(&self) -> Option<usize> {
+        TEXT.checked_add(self.text)
+    }
+
+    fn decode(region: &Region) -> Option<Self> {
+        Self::read(region)
+    }
+
+    fn text(&self) -> (usize, usize) {
+        (TEXT, self.text)
+    }
+
+    fn check(&self, settings: &Settings, persists: bool, during: Operation) -> Result<()> {
+        self.check_namespace(during)?;
+        settings.check(&self.shape, persists, during)
+    }
+
+    /// Makes the kernel's queue now, so that limits of the kernel are an error of `create`.
+    fn complete(&self, during: Operation) -> Result<()> {
+        self.queue(during).map(drop)
+    }
+
+    fn is_unused(&self, _region: &Region, during: Operation) -> bool {
+        Self::is_unused(self, during)
+    }
+
+    fn channels<'a>(&'a self, settings: &'a Settings) -> Pair<'a> {
+        Pair { settings, record: self }
+    }
+
+    fn queue(&self, memory: &Arc<Memory>, _settings: &Settings) -> Result<Box<dyn Queue>> {
+        Ok(Box::new(Handle::new(memory, self)?))
+    }
+}
