@@ -1,4 +1,4 @@
-//! The suite every transport passes, with threads and tasks that sleep in a real `poll`.
+//! The conformance suite, with threads and tasks that sleep in a real `poll`.
 #![cfg(any(target_os = "linux", target_os = "macos", windows))]
 
 use anyipc_conformance::Fixture;

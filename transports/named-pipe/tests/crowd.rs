@@ -1,4 +1,4 @@
-//! Many at once, many messages, a fork, a signal that nobody ignores.
+//! Many peers at once, many messages, a fork, and `SIGPIPE`.
 #![cfg(all(target_os = "linux", not(anyipc_as_macos)))]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
@@ -75,7 +75,7 @@ fn fifty_clients_at_once() {
     assert!(files(&name).is_empty());
 }
 
-/// A text of its own for each message, most of them above and some far above what a FIFO takes at once.
+/// A different text for each message. Some are far longer than what a FIFO takes at once.
 fn text(sender: u64, i: u64) -> String {
     let long = if i.is_multiple_of(97) { 30_000 } else { (i % 50) as usize };
     format!("C:\\Users\\{sender}\\{i}\\{}.exe", "x".repeat(long))
@@ -243,17 +243,18 @@ fn a_forked_child_holds_nothing() {
 const WAKE: &str = "ANYIPC_TEST_SIGNAL";
 
 #[test]
-fn writing_to_nobody_is_no_signal() {
+fn writing_without_a_reader_is_no_signal() {
     if std::env::var_os(WAKE).is_none() {
         let ended = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "writing_to_nobody_is_no_signal", "--test-threads=1"])
+            .args(["--exact", "writing_without_a_reader_is_no_signal", "--test-threads=1"])
             .env(WAKE, "1")
             .output()
             .unwrap();
         assert!(ended.status.success(), "{ended:?}");
         return;
     }
-    // SAFETY: no handler is installed; the signal kills, as it does in programs that are not Rust's.
+    // SAFETY: no handler is installed. The signal kills the process, as in programs not written in
+    // Rust.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     let name = name("signal");
     let owner = create(&name);
@@ -262,7 +263,7 @@ fn writing_to_nobody_is_no_signal() {
         let going = thread::spawn(move || {
             thread::sleep(Duration::from_micros(round * 37));
             drop(other);
-            // A tail and a goodbye to nobody.
+            // A rest and a goodbye without a reader.
             for _ in 0..20 {
                 let _ = there.try_send(Flags::NONE, &[1; 30_000]);
             }
@@ -278,7 +279,7 @@ fn writing_to_nobody_is_no_signal() {
         drop(receiver);
         going.join().unwrap();
     }
-    // The owner leaves while someone asks for it.
+    // The owner leaves while a connector asks for it.
     let opener = open(&name);
     let mut begun = Attempt::new(hello());
     assert!(failed(opener.try_connect(&mut begun)).is_would_block());

@@ -1,4 +1,4 @@
-//! Strangers at the door: garbage, silence, dawdling, and files that are no FIFOs.
+//! Hostile connectors: garbage, silence, slowness, and files that are no FIFOs.
 #![cfg(all(target_os = "linux", not(anyipc_as_macos)))]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
@@ -22,36 +22,37 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits() as i32;
 
-/// An end of a FIFO that waits for nobody.
+/// An end of a FIFO that never blocks.
 fn fifo(name: &Name, end: &str) -> File {
     OpenOptions::new().read(true).write(true).custom_flags(NONBLOCK).open(path(name, end)).unwrap()
 }
 
-fn knock(name: &Name, bytes: &[u8]) {
+fn write_listener(name: &Name, bytes: &[u8]) {
     assert_eq!(fifo(name, ".fifo").write(bytes).unwrap(), bytes.len());
 }
 
-/// A ticket that nobody has.
-fn ticket() -> String {
+/// A connection id that no connector has.
+fn connection_id() -> String {
     static SERIAL: AtomicU64 = AtomicU64::new(0);
     format!("{:016x}{:016x}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed))
 }
 
-fn ask(name: &Name, ticket: &str) {
-    knock(name, format!("\nanyipc-pipe 1 {ticket}\n").as_bytes());
+fn ask(name: &Name, connection_id: &str) {
+    write_listener(name, format!("\nanyipc-pipe 1 {connection_id}\n").as_bytes());
 }
 
-/// A connector that does by hand what it likes.
-struct Stranger {
+/// A connector without the library.
+struct RawConnector {
     up: File,
     down: File,
     _stops: [File; 2],
 }
 
-impl Stranger {
+impl RawConnector {
     fn new(name: &Name, says: &[u8]) -> Self {
-        let ticket = ticket();
-        let ends = [".up", ".down", ".up-stop", ".down-stop"].map(|end| format!(".{ticket}{end}"));
+        let connection_id = connection_id();
+        let ends =
+            [".up", ".down", ".up-stop", ".down-stop"].map(|end| format!(".{connection_id}{end}"));
         for end in &ends {
             mknodat(CWD, path(name, end), FileType::Fifo, Mode::RWXU, 0).unwrap();
         }
@@ -61,26 +62,26 @@ impl Stranger {
             .open(path(name, &ends[1]))
             .unwrap();
         let (up, stops) = (fifo(name, &ends[0]), [fifo(name, &ends[2]), fifo(name, &ends[3])]);
-        let stranger = Self { up, down, _stops: stops };
-        stranger.say(says);
-        ask(name, &ticket);
-        stranger
+        let hostile = Self { up, down, _stops: stops };
+        hostile.send(says);
+        ask(name, &connection_id);
+        hostile
     }
 
-    fn say(&self, bytes: &[u8]) {
+    fn send(&self, bytes: &[u8]) {
         assert_eq!((&self.up).write(bytes).unwrap(), bytes.len());
     }
 
-    /// What the owner said so far, and whether it hung up.
-    fn heard(&self) -> (Vec<u8>, bool) {
+    /// What the owner has sent so far, and whether it hung up.
+    fn received(&self) -> (Vec<u8>, bool) {
         let mut bytes = Vec::new();
         let end = (&self.down).read_to_end(&mut bytes);
         (bytes, end.is_ok())
     }
 }
 
-/// One message each way between the owner and a friend who comes while the owner accepts.
-fn friends_meet(owner: &PipeEndpoint, name: &Name) {
+/// One message each way between the owner and an honest peer that connects while the owner accepts.
+fn honest_peers_meet(owner: &PipeEndpoint, name: &Name) {
     thread::scope(|scope| {
         scope.spawn(|| {
             let (mut sender, mut receiver, _) = meet(&open(name)).unwrap();
@@ -94,7 +95,7 @@ fn friends_meet(owner: &PipeEndpoint, name: &Name) {
 }
 
 #[test]
-fn garbage_at_the_door_is_counted_and_confuses_nobody() {
+fn garbage_in_the_listener_is_counted_and_confuses_no_other() {
     let name = name("garbage");
     let owner = create(&name);
     let long = [b'x'; 60_000];
@@ -113,8 +114,8 @@ fn garbage_at_the_door_is_counted_and_confuses_nobody() {
         b"anyipc-pipe 2 0123456789abcdef0123456789abcdef\n",
     ];
     for (i, bytes) in garbage.into_iter().enumerate() {
-        knock(&name, bytes);
-        friends_meet(&owner, &name);
+        write_listener(&name, bytes);
+        honest_peers_meet(&owner, &name);
         let rejections = owner.rejections();
         assert_eq!(rejections.count, i as u64 + 1, "{:?}", rejections.last);
         assert!(rejections.last.unwrap().contains("no request"));
@@ -123,21 +124,21 @@ fn garbage_at_the_door_is_counted_and_confuses_nobody() {
 }
 
 #[test]
-fn who_never_stops_writing_does_not_hold_the_owner() {
+fn endless_writing_does_not_hold_the_owner() {
     let name = name("flood");
     let owner = create(&name);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         for lines in [&b"x\nx\nx\nx\n"[..], &[b'y'; 4096]] {
-            let (door, done) = (fifo(&name, ".fifo"), &done);
+            let (listener, done) = (fifo(&name, ".fifo"), &done);
             scope.spawn(move || {
                 while !done.load(Ordering::Relaxed) {
-                    let _ = (&door).write(lines);
+                    let _ = (&listener).write(lines);
                 }
             });
         }
         for _ in 0..20 {
-            friends_meet(&owner, &name);
+            honest_peers_meet(&owner, &name);
         }
         done.store(true, Ordering::Relaxed);
     });
@@ -149,38 +150,38 @@ fn a_connector_that_gave_up_is_no_offence() {
     let name = name("gone");
     let owner = create(&name);
     for _ in 0..300 {
-        ask(&name, &ticket());
+        ask(&name, &connection_id());
     }
-    friends_meet(&owner, &name);
+    honest_peers_meet(&owner, &name);
     assert_eq!(owner.rejections().count, 0);
 }
 
 #[test]
-fn who_dawdles_is_dropped_within_a_second_and_delays_nobody() {
-    const STRANGERS: usize = 100;
-    let name = name("dawdle");
+fn a_slow_connector_is_dropped_within_a_second_and_delays_no_other() {
+    const HOSTILES: usize = 100;
+    let name = name("slow");
     let owner = create(&name);
-    let strangers: Vec<_> = (0..STRANGERS)
-        .map(|i| Stranger::new(&name, if i % 2 == 0 { b"AIPC\x01" } else { b"" }))
+    let hostiles: Vec<_> = (0..HOSTILES)
+        .map(|i| RawConnector::new(&name, if i % 2 == 0 { b"AIPC\x01" } else { b"" }))
         .collect();
     let begun = Instant::now();
-    friends_meet(&owner, &name);
+    honest_peers_meet(&owner, &name);
     assert!(
         begun.elapsed() < Duration::from_secs(1),
-        "friends came in after {:?}",
+        "honest peers connected after {:?}",
         begun.elapsed()
     );
     assert!(!accept_for(&owner, Duration::from_millis(1300)));
     let rejections = owner.rejections();
-    assert_eq!(rejections.count, STRANGERS as u64, "{:?}", rejections.last);
+    assert_eq!(rejections.count, HOSTILES as u64, "{:?}", rejections.last);
     assert!(rejections.last.unwrap().contains("1 s"));
-    for stranger in &strangers {
-        let (said, hung_up) = stranger.heard();
+    for hostile in &hostiles {
+        let (said, hung_up) = hostile.received();
         assert!(hung_up && said.len() < 2048);
         assert!(matches!(Reply::decode(&said).unwrap(), Some((Reply::Reject { .. }, _))));
     }
-    assert_eq!(files(&name).len(), 2, "what they made is gone although they live");
-    friends_meet(&owner, &name);
+    assert_eq!(files(&name).len(), 2, "the FIFOs of living connectors have no names any more");
+    honest_peers_meet(&owner, &name);
 }
 
 #[test]
@@ -204,16 +205,16 @@ fn garbage_instead_of_a_hello_is_turned_away() {
         &other,
     ];
     for (i, bytes) in all.into_iter().enumerate() {
-        let stranger = Stranger::new(&name, bytes);
-        friends_meet(&owner, &name);
+        let hostile = RawConnector::new(&name, bytes);
+        honest_peers_meet(&owner, &name);
         assert_eq!(owner.rejections().count, i as u64 + 1, "{:?}", owner.rejections().last);
-        let (said, hung_up) = stranger.heard();
+        let (said, hung_up) = hostile.received();
         assert!(hung_up);
         assert!(matches!(Reply::decode(&said).unwrap(), Some((Reply::Reject { .. }, _))));
     }
     // One that says too little and leaves.
-    drop(Stranger::new(&name, b"AIPC"));
-    friends_meet(&owner, &name);
+    drop(RawConnector::new(&name, b"AIPC"));
+    honest_peers_meet(&owner, &name);
     assert_eq!(files(&name).len(), 2);
 }
 
@@ -229,17 +230,17 @@ fn what_is_no_frame_is_corrupt_and_costs_no_memory() {
         (&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0], ErrorKind::Closed),
         (&[5, 0, 0, 0, 0, 0, 0, 0, b'x'], ErrorKind::PeerGone),
     ] {
-        let stranger = Stranger::new(&name, &hello().encode().unwrap());
+        let hostile = RawConnector::new(&name, &hello().encode().unwrap());
         let (_sender, mut receiver, _) = meet(&owner).unwrap();
-        stranger.say(&[2, 0, 0, 0, 0, 0, 0, 0, b'o', b'k']);
+        hostile.send(&[2, 0, 0, 0, 0, 0, 0, 0, b'o', b'k']);
         assert_eq!(recv(&mut receiver).unwrap(), b"ok");
-        // One byte at a time: nothing but patience is needed.
+        // One byte at a time: each call would block until the header is complete.
         for byte in bytes {
             assert!(failed(receiver.try_recv_with(&mut |_, _| {})).is_would_block());
-            stranger.say(&[*byte]);
+            hostile.send(&[*byte]);
         }
         if expected == ErrorKind::PeerGone {
-            drop(stranger);
+            drop(hostile);
         }
         for _ in 0..3 {
             assert_eq!(failed(recv(&mut receiver)).kind(), expected, "{bytes:?}");
@@ -247,21 +248,22 @@ fn what_is_no_frame_is_corrupt_and_costs_no_memory() {
     }
 }
 
-/// A sender without room says it once; a call that answered without end would never return.
+/// An honest sender sends one mark at a time. A call that answered any number of them would never
+/// return.
 #[test]
 fn marks_without_frames_between_them_are_corrupt() {
     const MARK: [u8; 8] = [0xfe, 0xff, 0xff, 0xff, 0, 0, 0, 0];
     let name = name("marks");
     let owner = create(&name);
-    let stranger = Stranger::new(&name, &hello().encode().unwrap());
+    let hostile = RawConnector::new(&name, &hello().encode().unwrap());
     let (_sender, mut receiver, _) = meet(&owner).unwrap();
     for _ in 0..3 {
-        stranger.say(&MARK);
+        hostile.send(&MARK);
         assert!(failed(receiver.try_recv_with(&mut |_, _| {})).is_would_block());
     }
-    stranger.say(&[2, 0, 0, 0, 0, 0, 0, 0, b'o', b'k']);
+    hostile.send(&[2, 0, 0, 0, 0, 0, 0, 0, b'o', b'k']);
     assert_eq!(recv(&mut receiver).unwrap(), b"ok");
-    stranger.say(&MARK.repeat(500));
+    hostile.send(&MARK.repeat(500));
     assert_eq!(failed(receiver.try_recv_with(&mut |_, _| {})).kind(), ErrorKind::Corrupt);
 }
 
@@ -269,7 +271,7 @@ fn marks_without_frames_between_them_are_corrupt() {
 fn frames_of_any_length_pass_byte_by_byte() {
     let name = name("bytes");
     let owner = create(&name);
-    let stranger = Stranger::new(&name, &hello().encode().unwrap());
+    let hostile = RawConnector::new(&name, &hello().encode().unwrap());
     let (_sender, mut receiver, _) = meet(&owner).unwrap();
     for len in [0usize, 1, 7, 300, 5000] {
         let mut bytes = vec![0; FRAME_HEADER];
@@ -278,7 +280,7 @@ fn frames_of_any_length_pass_byte_by_byte() {
         bytes.resize(FRAME_HEADER + len, b'z');
         for byte in bytes {
             assert!(failed(receiver.try_recv_with(&mut |_, _| {})).is_would_block());
-            stranger.say(&[byte]);
+            hostile.send(&[byte]);
         }
         let mut got = None;
         receiver.try_recv_with(&mut |flags, frame| got = Some((flags, frame.len()))).unwrap();
@@ -299,10 +301,10 @@ fn files_that_are_no_fifos_are_refused_and_left_alone() {
         // In the place of each FIFO of a connection.
         for wrong in [".up", ".down", ".up-stop", ".down-stop"] {
             let before = owner.rejections().count;
-            let ticket = ticket();
+            let connection_id = connection_id();
             let mut made = Vec::new();
             for end in [".up", ".down", ".up-stop", ".down-stop"] {
-                let path = path(&name, &format!(".{ticket}{end}"));
+                let path = path(&name, &format!(".{connection_id}{end}"));
                 if end == wrong {
                     make(&path);
                 } else {
@@ -310,8 +312,8 @@ fn files_that_are_no_fifos_are_refused_and_left_alone() {
                 }
                 made.push(path);
             }
-            ask(&name, &ticket);
-            friends_meet(&owner, &name);
+            ask(&name, &connection_id);
+            honest_peers_meet(&owner, &name);
             assert_eq!(owner.rejections().count, before + 1);
             for path in made {
                 let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
@@ -319,7 +321,7 @@ fn files_that_are_no_fifos_are_refused_and_left_alone() {
         }
     }
     drop(owner);
-    // In the place of the door, and of the lock.
+    // In the place of the listener, and of the lock.
     for (end, dead) in [(".fifo", true), (".lock", true), (".fifo", false)] {
         for make in make {
             let owner = (!dead).then(|| create(&name));
@@ -336,7 +338,7 @@ fn files_that_are_no_fifos_are_refused_and_left_alone() {
                     && path(&name, end).is_file()
                     && !path(&name, end).is_symlink() =>
                 {
-                    // A file of ours that nobody holds: what a crash may have left.
+                    // A lock file without a holder: what a crash may have left.
                     drop(create(&name));
                     continue;
                 }
@@ -355,20 +357,20 @@ fn files_that_are_no_fifos_are_refused_and_left_alone() {
     assert!(files(&name).is_empty(), "{:?}", files(&name));
 }
 
-/// Does the owner's part by hand: the connector's request, and then whatever it says.
+/// Acts as an owner without the library: reads the request and answers with these bytes.
 fn answer(name: &Name, says: &[u8]) -> (File, [File; 3]) {
     let mut line = [0; 100];
     let deadline = Instant::now() + anyipc_conformance::WATCHDOG;
     let got = loop {
         match fifo(name, ".fifo").read(&mut line) {
             Ok(got) => break got,
-            Err(_) => assert!(Instant::now() < deadline, "nobody asked"),
+            Err(_) => assert!(Instant::now() < deadline, "no connector asked"),
         }
         thread::yield_now();
     };
     let text = std::str::from_utf8(&line[..got]).unwrap().trim();
-    let ticket = text.strip_prefix("anyipc-pipe 1 ").unwrap();
-    let end = |end: &str| fifo(name, &format!(".{ticket}{end}"));
+    let connection_id = text.strip_prefix("anyipc-pipe 1 ").unwrap();
+    let end = |end: &str| fifo(name, &format!(".{connection_id}{end}"));
     let down = end(".down");
     (&down).write_all(says).unwrap();
     (down, [end(".up"), end(".up-stop"), end(".down-stop")])

@@ -1,5 +1,6 @@
-//! Processes killed at random instants: what was sent with `Ok` arrives, the survivor hears of the
-//! death within a second, and nothing is left behind. `ANYIPC_KILLS` says how often (default 50 per scene).
+//! Processes killed at random instants: what was sent with `Ok` arrives, the survivor notices the
+//! death within a second, and nothing is left behind. `ANYIPC_KILLS` is the number of kills per
+//! scene (default 50).
 #![cfg(all(target_os = "linux", not(anyipc_as_macos)))]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
@@ -60,7 +61,7 @@ fn child() {
     }
 }
 
-/// A sweep sees what other tests leave on purpose.
+/// Locked by tests that sweep, and by tests that leave something behind on purpose.
 static SWEEPS: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -162,7 +163,7 @@ fn a_killed_owners_name_is_reclaimed_and_a_live_ones_is_not() {
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].state, ObjectState::Stale, "{left:?}");
         match round % 3 {
-            // Nobody has to clean up before the next one comes.
+            // The next owner needs no cleaning up before.
             0 => drop(NamedPipe.create(&name, &none).unwrap()),
             1 => NamedPipe.remove(&name, &none, false).unwrap(),
             _ => {
@@ -179,7 +180,7 @@ fn a_killed_owners_name_is_reclaimed_and_a_live_ones_is_not() {
     }
 }
 
-/// Connectors that die at any instant of asking, being let in, and saying the first word.
+/// Connectors that die at any instant of asking, being accepted, and sending their first message.
 #[test]
 fn killed_connectors_leave_nothing() {
     let name = name("kill-connect");
@@ -196,7 +197,7 @@ fn killed_connectors_leave_nothing() {
             }
         }
         child.kill();
-        // An owner that accepts clears away what it is asked on; where nobody does, a sweep finds it.
+        // An owner that accepts removes what it is asked on. Otherwise a sweep finds it.
         if accepting {
             while owner.try_connect(&mut Attempt::new(common::hello())).is_ok() {}
         }
@@ -208,7 +209,7 @@ fn killed_connectors_leave_nothing() {
     assert!(files(&name).is_empty());
 }
 
-/// Nobody sweeps: the next owner of the name clears away what dead connectors left.
+/// Without a sweep the next owner of the name removes what dead connectors left.
 #[test]
 fn the_next_owner_clears_away_dead_connectors() {
     let name = name("kill-both");

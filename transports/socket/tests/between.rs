@@ -1,5 +1,5 @@
-//! Someone between an opener and its owner over TCP, without the key: it passes bytes on, changes some, or
-//! answers itself.
+//! A relay between an opener and its owner over TCP, without the key: it passes bytes on, changes
+//! some, or answers itself.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
@@ -14,22 +14,23 @@ use anyipc_core::{Endpoint as _, ErrorKind, Name, Transport};
 use anyipc_socket::{StreamEndpoint, Tcp};
 use common::{accept_for, any_port, failed, hello, meet, options, recv, send};
 
-/// Bytes of nonces and proofs that each side says before its hello.
+/// The bytes of nonces and proofs that each side sends before its hello.
 const PROVED: usize = 72;
-/// Where in a hello the longest message stands.
+/// The index of `max_message` in a hello.
 const MAX_MESSAGE: usize = 10;
 
 #[derive(Clone, Copy)]
 struct Between {
-    /// The bytes of the opener and of the owner, over the first connection, that are changed.
+    /// The indices of the bytes that are changed on the first connection: of the opener's, of the
+    /// owner's.
     change: [Option<usize>; 2],
-    /// Connections after the first are answered here.
+    /// True if the relay itself answers connections after the first one.
     takes_second: bool,
 }
 
 const PASSES: Between = Between { change: [None; 2], takes_second: false };
 
-/// Copies what comes, with one byte changed.
+/// Copies bytes, one of them changed.
 fn copy(mut from: TcpStream, mut to: TcpStream, change: Option<usize>) {
     let (mut at, mut bytes) = (0, [0; 4096]);
     while let Ok(got @ 1..) = from.read(&mut bytes) {
@@ -46,22 +47,23 @@ fn copy(mut from: TcpStream, mut to: TcpStream, change: Option<usize>) {
     let _ = to.shutdown(Shutdown::Write);
 }
 
-/// Stands at a port; the opener's first connection that says something is its first.
-fn stand(at: TcpListener, owner: SocketAddr, between: Between) {
+/// Listens at a port. The first connection over which the opener sends something counts as its
+/// first one.
+fn relay(at: TcpListener, owner: SocketAddr, between: Between) {
     thread::spawn(move || {
         let mut begun = false;
         for stream in at.incoming() {
             let mut stream = stream.unwrap();
-            // The first only asks whether someone listens.
+            // This connection only finds out whether an owner listens.
             if stream.peek(&mut [0]).unwrap_or(0) == 0 {
                 continue;
             }
             if std::mem::replace(&mut begun, true) && between.takes_second {
                 thread::spawn(move || {
-                    let mut ticket = [0; 40];
-                    stream.read_exact(&mut ticket).unwrap();
-                    // The best it can do.
-                    let _ = stream.write_all(&ticket[8..]);
+                    let mut token = [0; 40];
+                    stream.read_exact(&mut token).unwrap();
+                    // The best that a relay without the key can do.
+                    let _ = stream.write_all(&token[8..]);
                     let _ = stream.read(&mut [0]);
                 });
                 continue;
@@ -75,17 +77,17 @@ fn stand(at: TcpListener, owner: SocketAddr, between: Between) {
     });
 }
 
-/// An owner, and an opener that takes another address of the same port for it.
+/// An owner, and an opener that connects to another address with the same port.
 fn scene(between: Between) -> (StreamEndpoint, StreamEndpoint) {
     let owner = Tcp.create(&any_port(), &options(&Tcp, &[])).unwrap();
     let address: SocketAddr = owner.local_name().unwrap().as_str().parse().unwrap();
     let name = Name::new(&format!("127.0.0.2:{}", address.port())).unwrap();
-    stand(TcpListener::bind(name.as_str()).unwrap(), address, between);
+    relay(TcpListener::bind(name.as_str()).unwrap(), address, between);
     let opener = Tcp.open(&name, &options(&Tcp, &[])).unwrap();
     (owner, opener)
 }
 
-/// What the opener comes to while the owner accepts, and whether the owner let anybody in.
+/// The opener's error while the owner accepts, and whether the owner accepted a connector.
 fn outcome(between: Between) -> (ErrorKind, bool) {
     let (owner, opener) = scene(between);
     thread::scope(|scope| {
@@ -95,7 +97,7 @@ fn outcome(between: Between) -> (ErrorKind, bool) {
     })
 }
 
-/// A tunnel does the same; the tests below would prove nothing without this one.
+/// A tunnel does the same. Without this test the tests below would prove nothing.
 #[test]
 fn bytes_that_are_passed_on_unchanged_make_a_channel() {
     let (owner, opener) = scene(PASSES);
@@ -118,9 +120,9 @@ fn a_changed_welcome_is_refused() {
     assert_eq!(outcome(Between { change, ..PASSES }), (ErrorKind::PermissionDenied, false));
 }
 
-/// As someone does that takes the port after the owner's death.
+/// As by a process that takes the port after the owner's death.
 #[test]
-fn a_second_connection_to_someone_else_is_refused() {
+fn a_second_connection_to_another_process_is_refused() {
     assert_eq!(
         outcome(Between { takes_second: true, ..PASSES }),
         (ErrorKind::PermissionDenied, false)
@@ -133,7 +135,7 @@ fn proofs_of_another_port_are_worth_nothing() {
     let address: SocketAddr = owner.local_name().unwrap().as_str().parse().unwrap();
     let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
     let name = Name::new(&elsewhere.local_addr().unwrap().to_string()).unwrap();
-    stand(elsewhere, address, PASSES);
+    relay(elsewhere, address, PASSES);
     let opener = Tcp.open(&name, &options(&Tcp, &[])).unwrap();
     thread::scope(|scope| {
         let opener = scope.spawn(|| failed(meet(&opener, hello("tcp"))).kind());

@@ -1,4 +1,5 @@
-//! Orderly ends over real connections: whatever is unread the other way, what was sent arrives, and then `Closed`.
+//! Orderly ends over real connections: what was sent arrives, then `Closed`, whatever is unread in
+//! the other direction.
 #![cfg(any(target_os = "linux", target_os = "macos", windows))]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
@@ -33,7 +34,8 @@ fn message(i: usize) -> Vec<u8> {
     vec![i as u8; if i.is_multiple_of(5) { 50_000 } else { i * 31 % 2000 }]
 }
 
-/// One side sends and leaves with a hundred unread messages in its queues; the other reads then, or only later.
+/// One side sends, and leaves with a hundred unread messages in its queues. The other one reads at
+/// once, or later.
 fn leave_with_unread_messages(scheme: &str, rounds: usize) {
     let (owner, opener) = endpoints(scheme);
     for round in 0..rounds {
@@ -63,7 +65,7 @@ fn leave_with_unread_messages(scheme: &str, rounds: usize) {
                 0 => drop((sender, receiver)),
                 _ => drop((receiver, sender)),
             }
-            // The way back ends, too, and by the same word.
+            // The direction back ends with `Closed`, too.
             let end = loop {
                 match send(&mut answers, b"are you there?") {
                     Ok(()) => thread::yield_now(),
@@ -98,7 +100,7 @@ fn what_both_sides_sent_before_they_left_is_not_lost_by_the_first() {
             drop(sender);
             assert_eq!(recv(&mut back).unwrap(), b"bye");
             assert_eq!(failed(recv(&mut back)).kind(), ErrorKind::Closed);
-            // Ended this way is not ended that way.
+            // The other direction goes on.
             send(&mut out, b"last").unwrap();
             drop((out, back));
             let mut receiver = receiver;

@@ -1,4 +1,4 @@
-//! The suite every transport passes, with threads and tasks that sleep in a real `poll`.
+//! The conformance suite, with threads and tasks that sleep in a real `poll`.
 #![cfg(any(target_os = "linux", target_os = "macos", windows))]
 
 use anyipc_conformance::Fixture;
@@ -12,7 +12,7 @@ mod local {
 mod tcp {
     use super::*;
 
-    /// A loopback address of this process's own, so that no two processes meet.
+    /// A loopback address that only this process uses.
     fn address(serial: u64) -> String {
         let [.., b, c] = std::process::id().to_be_bytes();
         let (port, more) = (20_000 + serial % 10_000, 1 + (serial / 10_000) % 250);

@@ -1,5 +1,5 @@
-//! An owner that has hardly any descriptors left: it goes on, without turning in circles. Alone in its process, which
-//! it deprives of descriptors.
+//! An owner that has hardly any descriptors left goes on, and does not busy-loop. The test is alone
+//! in its process, since it uses up the descriptors of that process.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
@@ -16,26 +16,27 @@ use anyipc_socket::{Local, StreamEndpoint, Tcp};
 use common::{accept_for, any_port, hello, meet, name, options, recv, send};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors of this process that may be open.
+/// How many descriptors of this process may be open.
 const LIMIT: u64 = 64;
 
-/// What keeps a connection open.
-type Stranger = Box<dyn std::any::Any>;
+/// Keeps a connection open.
+type Open = Box<dyn std::any::Any>;
 
 fn a_crowd_takes_all_descriptors(
     owner: &StreamEndpoint,
     opener: &StreamEndpoint,
     scheme: &str,
-    knock: &dyn Fn() -> Stranger,
+    connect: &dyn Fn() -> Open,
 ) {
     let usual = getrlimit(Resource::Nofile);
-    // The strangers' ends are ours, too: they come first, and leave no room for the owner's.
+    // The crowd's ends belong to this process, too. They come first and leave too few for the
+    // owner's.
     setrlimit(Resource::Nofile, Rlimit { current: Some(LIMIT), ..usual }).unwrap();
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
-    let mut strangers: Vec<_> = (open..LIMIT - 8).map(|_| knock()).collect();
+    let mut crowd: Vec<_> = (open..LIMIT - 8).map(|_| connect()).collect();
     let mut attempt = Attempt::new(hello(scheme));
     assert!(owner.try_connect(&mut attempt).unwrap_err().is_would_block());
-    // Others wait in the queue; it is looked at now and then, not all the time.
+    // Others wait in the queue. The owner looks at it now and then, not all the time.
     let waits = Instant::now() + Duration::from_millis(200);
     let mut looks = 0;
     while Instant::now() < waits {
@@ -47,8 +48,8 @@ fn a_crowd_takes_all_descriptors(
     }
     assert!(looks < 100, "it looked {looks} times");
     assert!(!accept_for(owner, scheme, Duration::from_millis(50)));
-    // The crowd leaves: whoever waited comes in.
-    strangers.clear();
+    // The crowd leaves: connectors that waited are accepted.
+    crowd.clear();
     thread::scope(|scope| {
         scope.spawn(|| {
             let (mut sender, mut receiver, _) = meet(opener, hello(scheme)).unwrap();

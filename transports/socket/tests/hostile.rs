@@ -1,4 +1,4 @@
-//! Strangers at the door: garbage, silence, dawdling, crowds, wrong secrets, other protocols.
+//! Hostile connectors: garbage, silence, slowness, crowds, wrong secrets, other protocols.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
@@ -15,84 +15,85 @@ use anyipc_core::{Attempt, Endpoint as _, ErrorKind, Name, Transport};
 use anyipc_socket::{Local, StreamEndpoint, Tcp};
 use common::{accept_for, any_port, failed, hello, meet, name, options, recv, send};
 
-/// What a connection is to a stranger.
+/// A raw connection to an owner.
 trait Wire: Read + Write + Send {
-    fn patience(&self, time: Duration);
-    fn done(&self);
+    fn limit_reads(&self, time: Duration);
+    fn end_writing(&self);
 }
 
 impl Wire for UnixStream {
-    fn patience(&self, time: Duration) {
+    fn limit_reads(&self, time: Duration) {
         self.set_read_timeout(Some(time)).unwrap();
     }
-    fn done(&self) {
+    fn end_writing(&self) {
         let _ = self.shutdown(std::net::Shutdown::Write);
     }
 }
 
 impl Wire for TcpStream {
-    fn patience(&self, time: Duration) {
+    fn limit_reads(&self, time: Duration) {
         self.set_read_timeout(Some(time)).unwrap();
     }
-    fn done(&self) {
+    fn end_writing(&self) {
         let _ = self.shutdown(std::net::Shutdown::Write);
     }
 }
 
-/// An owner, and how strangers and friends reach it.
-struct Door {
+/// An owner, and how raw and honest connectors reach it.
+struct Target {
     owner: StreamEndpoint,
     scheme: &'static str,
-    knock: Box<dyn Fn() -> Box<dyn Wire> + Sync>,
+    connect: Box<dyn Fn() -> Box<dyn Wire> + Sync>,
     open: Box<dyn Fn() -> StreamEndpoint + Sync>,
 }
 
-fn local_door(tag: &str) -> Door {
+fn local_target(tag: &str) -> Target {
     let name = name(tag);
     let owner = Local.create(&name, &options(&Local, &[])).unwrap();
     let path = PathBuf::from(Local.inspect(&name, &options(&Local, &[])).unwrap().remove(0).path);
-    Door {
+    Target {
         owner,
         scheme: "local",
-        knock: Box::new(move || Box::new(UnixStream::connect(&path).unwrap())),
+        connect: Box::new(move || Box::new(UnixStream::connect(&path).unwrap())),
         open: Box::new(move || Local.open(&name, &options(&Local, &[])).unwrap()),
     }
 }
 
-fn tcp_door() -> Door {
+fn tcp_target() -> Target {
     let owner = Tcp.create(&any_port(), &options(&Tcp, &[])).unwrap();
     let name = owner.local_name().unwrap();
     let address: SocketAddr = name.as_str().parse().unwrap();
-    assert_ne!(address.port(), 0, "the real port is told");
-    Door {
+    assert_ne!(address.port(), 0, "the owner tells its real port");
+    Target {
         owner,
         scheme: "tcp",
-        knock: Box::new(move || Box::new(TcpStream::connect(address).unwrap())),
+        connect: Box::new(move || Box::new(TcpStream::connect(address).unwrap())),
         open: Box::new(move || Tcp.open(&name, &options(&Tcp, &[])).unwrap()),
     }
 }
 
-fn both(tag: &str, scene: fn(&Door)) {
-    scene(&local_door(tag));
-    scene(&tcp_door());
+fn both(tag: &str, scene: fn(&Target)) {
+    scene(&local_target(tag));
+    scene(&tcp_target());
 }
 
-/// One message each way between the owner and a friend who comes while the owner accepts.
-fn friends_meet(door: &Door) {
-    assert_eq!(channels_until_a_friend(door), 1);
+/// One message each way between the owner and an honest peer that connects while the owner accepts.
+fn honest_peers_meet(target: &Target) {
+    assert_eq!(channels_until_an_honest_peer(target), 1);
 }
 
-/// The same, where connectors that gave up may have become channels. Tells how many the owner accepted.
-fn channels_until_a_friend(door: &Door) -> u32 {
+/// The same, where connectors that gave up may have become channels. Returns how many the owner
+/// accepted.
+fn channels_until_an_honest_peer(target: &Target) -> u32 {
     thread::scope(|scope| {
         scope.spawn(|| {
-            let endpoint = (door.open)();
-            let (mut sender, mut receiver, _) = meet(&endpoint, hello(door.scheme)).unwrap();
+            let endpoint = (target.open)();
+            let (mut sender, mut receiver, _) = meet(&endpoint, hello(target.scheme)).unwrap();
             send(&mut sender, b"ping").unwrap();
             assert_eq!(recv(&mut receiver).unwrap(), b"pong");
         });
         for accepted in 1.. {
-            let (mut sender, mut receiver, _) = meet(&door.owner, hello(door.scheme)).unwrap();
+            let (mut sender, mut receiver, _) = meet(&target.owner, hello(target.scheme)).unwrap();
             match recv(&mut receiver) {
                 Ok(message) => {
                     assert_eq!(message, b"ping");
@@ -105,137 +106,144 @@ fn channels_until_a_friend(door: &Door) -> u32 {
                 }
             }
         }
-        unreachable!("the friend comes")
+        unreachable!("the honest peer connects")
     })
 }
 
 #[test]
 fn garbage_is_turned_away_and_counted() {
-    both("garbage", |door| {
+    both("garbage", |target| {
         let garbage: [&[u8]; 7] = [
             b"GET / HTTP/1.1\r\n\r\n",
             &[0; 4096],
             &[0xff; 100],
             b"AIPC\x03\x00\xff\xff and so on",
-            b"AIPC\r\n\r\nthe beginning of before version 5, and then nothing that proves anything at all.............",
-            b"AIPC\r\n\x05\0the right beginning, and then nothing that proves anything at all.............",
+            b"AIPC\r\n\r\nthe beginning of before version 5, and then nothing that proves \
+                anything at all.............",
+            b"AIPC\r\n\x05\0the right beginning, and then nothing that proves anything at \
+                all.............",
             b"AIPC\x03\x00\x00\x00",
         ];
         for (i, bytes) in garbage.into_iter().enumerate() {
-            let mut stranger = (door.knock)();
-            stranger.write_all(bytes).unwrap();
-            stranger.done();
-            friends_meet(door);
-            let rejections = door.owner.rejections();
+            let mut hostile = (target.connect)();
+            hostile.write_all(bytes).unwrap();
+            hostile.end_writing();
+            honest_peers_meet(target);
+            let rejections = target.owner.rejections();
             assert_eq!(rejections.count, i as u64 + 1, "{:?}", rejections.last);
         }
     });
 }
 
 #[test]
-fn who_dawdles_is_dropped_within_a_second_and_delays_nobody() {
-    const STRANGERS: usize = 100;
-    both("dawdle", |door| {
-        let lead: &[u8] = if door.scheme == "local" { b"A" } else { b"AIPC\r\n\x05\x0012345" };
-        let mut strangers: Vec<_> = (0..STRANGERS).map(|_| (door.knock)()).collect();
-        strangers.iter_mut().step_by(2).for_each(|stranger| stranger.write_all(lead).unwrap());
+fn a_slow_connector_is_dropped_within_a_second_and_delays_no_other() {
+    const HOSTILES: usize = 100;
+    both("slow", |target| {
+        let lead: &[u8] = if target.scheme == "local" { b"A" } else { b"AIPC\r\n\x05\x0012345" };
+        let mut hostiles: Vec<_> = (0..HOSTILES).map(|_| (target.connect)()).collect();
+        hostiles.iter_mut().step_by(2).for_each(|hostile| hostile.write_all(lead).unwrap());
         let begun = Instant::now();
-        friends_meet(door);
+        honest_peers_meet(target);
         assert!(
             begun.elapsed() < Duration::from_secs(1),
-            "friends came in after {:?}",
+            "honest peers connected after {:?}",
             begun.elapsed()
         );
-        assert!(!accept_for(&door.owner, door.scheme, Duration::from_millis(1300)));
-        let rejections = door.owner.rejections();
-        assert_eq!(rejections.count, STRANGERS as u64, "{:?}", rejections.last);
+        assert!(!accept_for(&target.owner, target.scheme, Duration::from_millis(1300)));
+        let rejections = target.owner.rejections();
+        assert_eq!(rejections.count, HOSTILES as u64, "{:?}", rejections.last);
         assert!(rejections.last.unwrap().contains("1 s"));
-        for stranger in &mut strangers {
-            // Hung up on: no more than a word, then the end.
-            stranger.patience(Duration::from_secs(5));
+        for hostile in &mut hostiles {
+            // The owner hung up: at most a rejection, then the end.
+            hostile.limit_reads(Duration::from_secs(5));
             let mut said = Vec::new();
-            let _ = stranger.read_to_end(&mut said);
+            let _ = hostile.read_to_end(&mut said);
             assert!(said.len() < 2048);
         }
-        friends_meet(door);
+        honest_peers_meet(target);
     });
 }
 
-/// Each byte comes in time, all of them never do.
+/// Each byte comes soon, but the hello as a whole never does.
 #[test]
-fn who_trickles_is_dropped_within_a_second() {
-    both("trickle", |door| {
-        let mut bytes = hello(door.scheme).encode().unwrap();
-        if door.scheme == "tcp" {
+fn a_connector_that_trickles_is_dropped_within_a_second() {
+    both("trickle", |target| {
+        let mut bytes = hello(target.scheme).encode().unwrap();
+        if target.scheme == "tcp" {
             bytes = b"AIPC\r\n\x05\x0012345678901234567890123456789012".to_vec();
         }
-        let mut stranger = (door.knock)();
+        let mut hostile = (target.connect)();
         thread::scope(|scope| {
             let dropped = scope.spawn(move || {
                 let begun = Instant::now();
                 for byte in bytes {
-                    if stranger.write_all(&[byte]).is_err() {
+                    if hostile.write_all(&[byte]).is_err() {
                         break;
                     }
                     thread::sleep(Duration::from_millis(100));
                 }
                 begun.elapsed()
             });
-            assert!(!accept_for(&door.owner, door.scheme, Duration::from_millis(1500)));
-            assert_eq!(door.owner.rejections().count, 1);
+            assert!(!accept_for(&target.owner, target.scheme, Duration::from_millis(1500)));
+            assert_eq!(target.owner.rejections().count, 1);
             assert!(dropped.join().unwrap() < Duration::from_millis(1600));
         });
-        friends_meet(door);
+        honest_peers_meet(target);
     });
 }
 
 #[test]
-fn who_leaves_after_the_hello_is_no_error() {
-    both("leave", |door| {
+fn leaving_after_the_hello_is_no_error() {
+    both("leave", |target| {
         for _ in 0..20 {
-            let opener = (door.open)();
-            let mut attempt = Attempt::new(hello(door.scheme));
+            let opener = (target.open)();
+            let mut attempt = Attempt::new(hello(target.scheme));
             assert!(failed(opener.try_connect(&mut attempt)).is_would_block());
             drop(attempt);
         }
-        friends_meet(door);
+        honest_peers_meet(target);
     });
 }
 
 #[test]
-fn a_crowd_that_only_knocks_is_no_offence() {
-    both("knock", |door| {
+fn connecting_and_leaving_is_no_offence() {
+    both("probe", |target| {
         for _ in 0..300 {
-            drop((door.knock)());
+            drop((target.connect)());
         }
-        friends_meet(door);
-        assert_eq!(door.owner.rejections().count, 0);
+        honest_peers_meet(target);
+        assert_eq!(target.owner.rejections().count, 0);
     });
 }
 
-/// At every step of a handshake. Over TCP a connector with a ticket that leaves gives its place back
-/// at once: an owner has 256.
+/// Connectors give up at every step of a handshake. Over TCP one that leaves with a join token
+/// frees its place at once, of which an owner has 256.
 #[test]
-fn connectors_that_give_up_keep_nobody_out() {
-    both("give-up", |door| {
-        let endpoint = (door.open)();
+fn connectors_that_give_up_keep_no_other_out() {
+    both("give-up", |target| {
+        let endpoint = (target.open)();
         let mut accepted = 0;
         for connector in 0..2400 {
-            let mut attempt = Attempt::new(hello(door.scheme));
+            let mut attempt = Attempt::new(hello(target.scheme));
             for _ in 0..connector % 6 {
                 let tried = endpoint.try_connect(&mut attempt);
                 if tried.is_ok() {
                     break;
                 }
                 accepted += usize::from(
-                    door.owner.try_connect(&mut Attempt::new(hello(door.scheme))).is_ok(),
+                    target.owner.try_connect(&mut Attempt::new(hello(target.scheme))).is_ok(),
                 );
             }
         }
         let begun = Instant::now();
-        channels_until_a_friend(door);
-        assert!(begun.elapsed() < Duration::from_secs(2), "{} {:?}", door.scheme, begun.elapsed());
-        println!("{}: {accepted} of 2400 came in", door.scheme);
+        channels_until_an_honest_peer(target);
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{} {:?}",
+            target.scheme,
+            begun.elapsed()
+        );
+        println!("{}: {accepted} of 2400 were accepted", target.scheme);
     });
 }
 
@@ -243,13 +251,13 @@ fn connectors_that_give_up_keep_nobody_out() {
 fn fifty_clients_at_once() {
     const CLIENTS: usize = 50;
     const MESSAGES: u64 = 200;
-    both("fifty", |door| {
+    both("fifty", |target| {
         thread::scope(|scope| {
             for client in 0..CLIENTS {
                 scope.spawn(move || {
-                    let endpoint = (door.open)();
+                    let endpoint = (target.open)();
                     let (mut sender, mut receiver, _) =
-                        meet(&endpoint, hello(door.scheme)).unwrap();
+                        meet(&endpoint, hello(target.scheme)).unwrap();
                     for i in 0..MESSAGES {
                         let text = format!("{client}/{i}");
                         send(&mut sender, text.as_bytes()).unwrap();
@@ -258,7 +266,8 @@ fn fifty_clients_at_once() {
                 });
             }
             for _ in 0..CLIENTS {
-                let (mut sender, mut receiver, _) = meet(&door.owner, hello(door.scheme)).unwrap();
+                let (mut sender, mut receiver, _) =
+                    meet(&target.owner, hello(target.scheme)).unwrap();
                 scope.spawn(move || {
                     let mut count = 0;
                     let end = loop {
@@ -272,7 +281,7 @@ fn fifty_clients_at_once() {
                 });
             }
         });
-        assert_eq!(door.owner.rejections().count, 0, "{:?}", door.owner.rejections().last);
+        assert_eq!(target.owner.rejections().count, 0, "{:?}", target.owner.rejections().last);
     });
 }
 
@@ -310,7 +319,7 @@ fn a_wrong_secret_is_permission_denied_on_both_sides() {
         assert_eq!((peer.pid, peer.uid), (None, None));
         assert_eq!(owner.rejections().count, 2);
     });
-    // An owner that does not know the secret does not get in, either.
+    // Nor does an owner without the secret get a channel.
     let impostor = Tcp.create(&any_port(), &with(&theirs)).unwrap();
     let name = impostor.local_name().unwrap();
     thread::scope(|scope| {
@@ -342,7 +351,7 @@ fn a_key_that_others_may_read_is_refused() {
     assert!(error.to_string().contains("make one"), "{error}");
 }
 
-/// A server of another protocol: what it answers is no welcome.
+/// A server of another protocol answers with something else than a welcome.
 #[test]
 fn another_servers_answer_is_corrupt_within_a_second() {
     for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"SSH-2.0-x\r\n", &[0; 100]] {
@@ -350,7 +359,7 @@ fn another_servers_answer_is_corrupt_within_a_second() {
         let name = Name::new(&server.local_addr().unwrap().to_string()).unwrap();
         thread::scope(|scope| {
             scope.spawn(|| {
-                // The first only asks whether someone listens.
+                // The first connection only finds out whether an owner listens.
                 drop(server.accept().unwrap());
                 let (mut stream, _) = server.accept().unwrap();
                 let mut asked = [0; 8];
@@ -437,15 +446,16 @@ fn over_ipv6() {
     };
     let name = owner.local_name().unwrap();
     let open = Box::new(move || Tcp.open(&name, &options(&Tcp, &[])).unwrap());
-    friends_meet(&Door {
+    honest_peers_meet(&Target {
         owner,
         scheme: "tcp",
-        knock: Box::new(|| panic!("no stranger comes")),
+        connect: Box::new(|| panic!("no raw connection is made")),
         open,
     });
 }
 
-/// A TCP connection that takes a while to close: what it sends nobody receives, and `SO_LINGER` waits for that.
+/// A TCP connection that takes a while to close: nothing receives what it sent, and `SO_LINGER`
+/// waits for that.
 fn lingering() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let sends = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -457,7 +467,7 @@ fn lingering() -> (TcpStream, TcpStream) {
 }
 
 #[test]
-fn descriptors_of_a_connector_hold_nobody_up() {
+fn descriptors_of_a_connector_hold_no_call_up() {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
     let name = name("rights");

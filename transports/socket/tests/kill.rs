@@ -1,5 +1,6 @@
-//! Processes killed at random instants: what was sent with `Ok` over `local://` arrives, the survivor hears of the
-//! death within a second, and nothing is left behind. `ANYIPC_KILLS` says how often (default 50 per scene).
+//! Processes killed at random instants: what was sent with `Ok` over `local://` arrives, the
+//! survivor notices the death within a second, and nothing is left behind. `ANYIPC_KILLS` is the
+//! number of kills per scene (default 50).
 #![cfg(any(target_os = "linux", target_os = "macos", windows))]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
@@ -56,7 +57,7 @@ fn owner_of(scheme: &str, tag: &str) -> (StreamEndpoint, Name) {
     (Local.create(&name, &options(&Local, &[])).unwrap(), name)
 }
 
-/// Descriptors of this process. Windows counts them otherwise, and wine not at all.
+/// The number of open descriptors. Windows counts them in another way, and Wine not at all.
 fn descriptors() -> usize {
     if cfg!(windows) { 0 } else { std::fs::read_dir("/dev/fd").unwrap().count() }
 }
@@ -163,7 +164,7 @@ fn a_killed_owners_name_is_reclaimed_and_a_live_ones_is_not() {
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].state, ObjectState::Stale, "{left:?}");
         match round % 3 {
-            // Nobody has to clean up before the next one comes.
+            // The next owner needs no cleaning up before.
             0 => drop(Local.create(&name, &none).unwrap()),
             1 => Local.remove(&name, &none, false).unwrap(),
             _ => assert!(

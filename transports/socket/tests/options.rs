@@ -1,4 +1,4 @@
-//! What an address may say: `capacity`, `trust`, and a text that a TCP owner tells.
+//! Options of an address: `capacity`, `trust`; and the text that a TCP owner sends.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
@@ -48,7 +48,7 @@ fn capacity_bounds_what_is_in_flight_both_ways() {
         let in_flight = room(sender);
         assert!((2000..24_000).contains(&in_flight), "{in_flight}");
         (0..in_flight / 1000).for_each(|_| assert_eq!(recv(receiver).unwrap(), [7; 1000]));
-        // What is larger than the capacity passes all the same.
+        // Longer messages than the capacity pass, too.
         for len in [8 << 10, sender.max_frame()] {
             send(sender, &vec![1; len]).unwrap();
             assert!(recv(receiver).unwrap() == vec![1; len]);
@@ -85,7 +85,7 @@ fn text_of(endpoint: &StreamEndpoint) -> Result<Vec<u8>> {
 }
 
 #[test]
-fn a_tcp_text_is_told_while_its_owner_accepts() {
+fn a_tcp_text_is_sent_while_its_owner_accepts() {
     let text = b"read me".repeat(1 << 20);
     let owner = Tcp.alloc_lpsz(&any_port(), &text, &options(&Tcp, &[])).unwrap();
     let name = owner.local_name().unwrap();
@@ -94,7 +94,7 @@ fn a_tcp_text_is_told_while_its_owner_accepts() {
     let error = failed(text_of(&open("100ms")));
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
     assert!((100..250).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
-    assert!(text_of(&owner).unwrap() == text, "the owner needs nobody");
+    assert!(text_of(&owner).unwrap() == text, "the owner reads it alone");
     thread::scope(|scope| {
         let readers: Vec<_> = (0..8)
             .map(|_| scope.spawn(|| assert!(text_of(&open("10s")).unwrap() == text)))
@@ -103,7 +103,7 @@ fn a_tcp_text_is_told_while_its_owner_accepts() {
             assert!(!accept_for(&owner, "tcp", Duration::from_millis(10)));
         }
     });
-    // The one that gave up is counted at most.
+    // At most the one that gave up is counted.
     assert!(owner.rejections().count <= 1, "{:?}", owner.rejections());
     drop(owner);
     assert_eq!(failed(Tcp.open(&name, &options(&Tcp, &[]))).kind(), ErrorKind::NotFound);
@@ -125,7 +125,7 @@ fn an_owner_that_leaves_leaves_no_reader_waiting() {
 }
 
 #[test]
-fn a_text_is_told_to_nobody_else() {
+fn a_text_is_sent_to_no_other_peer() {
     let path = std::env::temp_dir().join(format!("anyipc-text-{}", std::process::id()));
     let mut file = std::fs::File::create_new(&path).unwrap();
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();

@@ -1,4 +1,5 @@
-//! `scope=system`: processes of several users, real ones. Needs root to become them; elsewhere it says so and passes.
+//! `scope=system`: real processes of several users. The tests need root to become these users;
+//! without root they say so and pass.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
@@ -20,12 +21,12 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 const ROLE: &str = "ANYIPC_TEST_ROLE";
 const OWNER: u32 = 64_101;
-const FRIEND: u32 = 64_102;
-const STRANGER: u32 = 64_103;
+const ALLOWED: u32 = 64_102;
+const OTHER: u32 = 64_103;
 /// How long unauthorised peers connect again and again.
 const SIEGE: Duration = Duration::from_secs(3);
 
-/// This thread is that user's from now on, and gives up the rights of root.
+/// Makes this thread that user's for good, without the rights of root.
 fn become_user(id: u32) {
     let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
     set_thread_groups(&[]).unwrap();
@@ -33,7 +34,7 @@ fn become_user(id: u32) {
     set_thread_res_uid(uid, uid, uid).unwrap();
 }
 
-/// Tells the parent, on a pipe that nobody else writes such lines to.
+/// Writes a line for the parent to stderr, with a mark that other output does not have.
 fn say(line: &str) {
     std::io::stderr().write_all(format!("@ {line}\n").as_bytes()).unwrap();
 }
@@ -75,7 +76,7 @@ fn child() {
         };
         say("ready");
         let (mut sender, mut receiver, peer) = meet(&owner, hello("local")).unwrap();
-        assert_eq!(recv(&mut receiver).unwrap(), b"who are you?");
+        assert_eq!(recv(&mut receiver).unwrap(), b"identify yourself");
         send(&mut sender, words[1].as_bytes()).unwrap();
         let rejections = owner.rejections();
         say(&format!("peer {} {} {:?}", peer.uid.unwrap(), rejections.count, rejections.last));
@@ -85,7 +86,7 @@ fn child() {
     let met = Local.open(&name, &options).and_then(|endpoint| meet(&endpoint, hello("local")));
     match met {
         Ok((mut sender, mut receiver, peer)) => {
-            send(&mut sender, b"who are you?").unwrap();
+            send(&mut sender, b"identify yourself").unwrap();
             let answer = String::from_utf8(recv(&mut receiver).unwrap()).unwrap();
             say(&format!("met {answer} {}", peer.uid.unwrap()));
         }
@@ -93,7 +94,7 @@ fn child() {
     }
 }
 
-/// As a set-user-ID program: the real user is another one than the effective user.
+/// As a set-user-ID program: the real user differs from the effective user.
 fn elevated(id: u32) {
     let (real, effective) = (rustix::process::getuid(), Uid::from_raw(id));
     set_thread_res_uid(real, effective, effective).unwrap();
@@ -114,14 +115,16 @@ fn intrude(id: u32, socket: &Path) {
         std::fs::remove_file(socket),
         std::fs::write(socket.with_extension("new"), b""),
     ];
-    let denied = |done: &std::io::Result<()>| matches!(done, Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied);
+    let denied = |done: &std::io::Result<()>| {
+        done.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    };
     say(&format!("denied {}", errors.iter().filter(|done| denied(done)).count()));
 }
 
 /// Accepts while unauthorised peers connect again and again; says how long the longest call took.
 fn besieged(name: &Name, options: &Options) {
     let owner = Local.create(name, options).unwrap();
-    // A call that never ends is to fail, not to hang.
+    // A call that never ends must fail the test, not hang it.
     std::thread::spawn(|| {
         std::thread::sleep(10 * SIEGE);
         std::process::exit(1);
@@ -149,7 +152,7 @@ fn besiege(path: &str) {
     });
 }
 
-/// Where all users find each other.
+/// A directory in which all users find each other.
 struct Place(PathBuf);
 
 impl Place {
@@ -184,9 +187,9 @@ impl Place {
         Process { child, lines }
     }
 
-    /// What an opener came to.
+    /// Starts an opener. Returns what it reports.
     fn open(&self, user: u32, allow: &str) -> String {
-        self.start("opener", user, allow).hear()
+        self.start("opener", user, allow).told()
     }
 }
 
@@ -202,8 +205,8 @@ struct Process {
 }
 
 impl Process {
-    /// The next line that is meant for us.
-    fn hear(&mut self) -> String {
+    /// The next line for the parent.
+    fn told(&mut self) -> String {
         let mut all = String::new();
         loop {
             let mut line = String::new();
@@ -234,38 +237,39 @@ impl Drop for Process {
 #[test]
 fn the_users_that_are_named_meet_and_others_are_refused_and_counted() {
     let Some(place) = Place::new() else { return };
-    let mut owner = place.start("owner", OWNER, &format!("{FRIEND},7"));
-    assert_eq!(owner.hear(), "ready");
-    // Whom nobody named does not find it, and whom the owner did not name is turned away.
-    assert!(place.open(FRIEND, "-").starts_with("not_found "));
-    for stranger in [STRANGER, STRANGER + 1, 0] {
-        let refused = place.open(stranger, &OWNER.to_string());
-        let why = format!("user {stranger} may not connect to user {OWNER}");
+    let mut owner = place.start("owner", OWNER, &format!("{ALLOWED},7"));
+    assert_eq!(owner.told(), "ready");
+    // An opener that does not name the owner's user does not find it. One that the owner does not
+    // name is rejected.
+    assert!(place.open(ALLOWED, "-").starts_with("not_found "));
+    for other in [OTHER, OTHER + 1, 0] {
+        let refused = place.open(other, &OWNER.to_string());
+        let why = format!("user {other} may not connect to user {OWNER}");
         assert!(refused.starts_with("permission_denied ") && refused.contains(&why), "{refused}");
     }
-    assert_eq!(place.open(FRIEND, &format!("9,{OWNER}")), format!("met {OWNER} {OWNER}"));
-    let told = owner.hear();
-    // Looking whether it lives is a connection, too.
+    assert_eq!(place.open(ALLOWED, &format!("9,{OWNER}")), format!("met {OWNER} {OWNER}"));
+    let told = owner.told();
+    // An opener first connects to see whether the owner lives, which is rejected and counted, too.
     assert!(
-        told.starts_with(&format!("peer {FRIEND} 6 ")) && told.contains("user 0 may not"),
+        told.starts_with(&format!("peer {ALLOWED} 6 ")) && told.contains("user 0 may not"),
         "{told}"
     );
     owner.end();
     assert_eq!(std::fs::read_dir(place.shared(OWNER)).unwrap().count(), 0, "nothing is left");
-    assert!(place.open(FRIEND, &OWNER.to_string()).starts_with("not_found "));
+    assert!(place.open(ALLOWED, &OWNER.to_string()).starts_with("not_found "));
 }
 
-/// Each is refused at once, so no list bounds them.
+/// Each is rejected at once, so they fill no list that would bound them.
 #[test]
 fn unauthorised_peers_without_end_hold_no_call() {
     let Some(place) = Place::new() else { return };
-    let mut owner = place.start("besieged", OWNER, &FRIEND.to_string());
-    assert_eq!(owner.hear(), "ready");
+    let mut owner = place.start("besieged", OWNER, &ALLOWED.to_string());
+    assert_eq!(owner.told(), "ready");
     let files = std::fs::read_dir(place.shared(OWNER)).unwrap().map(|entry| entry.unwrap().path());
     let socket =
         files.filter(|path| path.extension().is_some_and(|end| end == "sock")).last().unwrap();
-    let _besieger = place.start("besieger", STRANGER, &format!("- {}", socket.display()));
-    let told = owner.hear();
+    let _besieger = place.start("besieger", OTHER, &format!("- {}", socket.display()));
+    let told = owner.told();
     let (longest, rejections) = told.split_once(' ').unwrap();
     assert!(rejections.parse::<u64>().unwrap() > 1000, "{told}");
     assert!(longest.parse::<u64>().unwrap() < 1500, "a call of 100 ms took {longest} ms");
@@ -275,15 +279,15 @@ fn unauthorised_peers_without_end_hold_no_call() {
 fn processes_of_one_user_need_no_names() {
     let Some(place) = Place::new() else { return };
     let mut owner = place.start("owner", OWNER, "-");
-    assert_eq!(owner.hear(), "ready");
-    assert!(place.open(FRIEND, &OWNER.to_string()).starts_with("permission_denied "));
+    assert_eq!(owner.told(), "ready");
+    assert!(place.open(ALLOWED, &OWNER.to_string()).starts_with("permission_denied "));
     assert_eq!(place.open(OWNER, "-"), format!("met {OWNER} {OWNER}"));
 }
 
 #[test]
 fn a_set_user_id_program_does_not_honour_the_callers_directory() {
     let Some(place) = Place::new() else { return };
-    let said = place.start("elevated", OWNER, "-").hear();
+    let said = place.start("elevated", OWNER, "-").told();
     assert!(said.starts_with("permission_denied ") && said.contains("set-user-ID"), "{said}");
 }
 
@@ -293,18 +297,18 @@ fn another_user_reaches_nothing_of_a_private_directory() {
     // This process is root, and the owner.
     let directory = place.0.join("anyipc-0");
     let mut owner = place.start("private", 0, "-");
-    assert_eq!(owner.hear(), "ready");
+    assert_eq!(owner.told(), "ready");
     let socket = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
     let socket =
         socket.into_iter().find(|path| path.extension().is_some_and(|end| end == "sock")).unwrap();
     assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o7777, 0o700);
     assert_eq!(
-        place.start("intruder", STRANGER, &format!("- {}", socket.display())).hear(),
+        place.start("intruder", OTHER, &format!("- {}", socket.display())).told(),
         "denied 5"
     );
 }
 
-/// Makes what a squatter would, before the user comes.
+/// Makes the directory of a user before the user does.
 fn squat(place: &Place, user: u32, mode: u32) {
     std::fs::DirBuilder::new().mode(0o700).create(place.shared(OWNER)).unwrap();
     chown(place.shared(OWNER), Some(user), Some(user)).unwrap();
@@ -313,19 +317,19 @@ fn squat(place: &Place, user: u32, mode: u32) {
 
 #[test]
 fn a_directory_that_others_made_or_may_write_to_is_refused() {
-    for (user, mode) in [(STRANGER, 0o711), (OWNER, 0o731), (OWNER, 0o713), (OWNER, 0o777)] {
+    for (user, mode) in [(OTHER, 0o711), (OWNER, 0o731), (OWNER, 0o713), (OWNER, 0o777)] {
         let Some(place) = Place::new() else { return };
         squat(&place, user, mode);
         for result in
-            [place.open(FRIEND, &OWNER.to_string()), place.start("owner", OWNER, "-").hear()]
+            [place.open(ALLOWED, &OWNER.to_string()), place.start("owner", OWNER, "-").told()]
         {
             assert!(result.starts_with("permission_denied "), "{user} {mode:o}: {result}");
         }
     }
     let Some(place) = Place::new() else { return };
     std::os::unix::fs::symlink("/dev/shm", place.shared(OWNER)).unwrap();
-    assert!(!place.open(FRIEND, &OWNER.to_string()).starts_with("met"));
-    assert!(!place.start("owner", OWNER, "-").hear().starts_with("ready"));
+    assert!(!place.open(ALLOWED, &OWNER.to_string()).starts_with("met"));
+    assert!(!place.start("owner", OWNER, "-").told().starts_with("ready"));
 }
 
 #[test]
@@ -334,10 +338,10 @@ fn an_owner_that_is_none_of_those_named_is_refused() {
     squat(&place, OWNER, 0o711);
     let path: &Path =
         &place.shared(OWNER).join(format!("local+{}.sock", Name::new("shared").unwrap().os_name()));
-    // Root's, in a directory that is the named user's.
+    // A listener of root, in a directory of the named user.
     let _listener = UnixListener::bind(path).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).unwrap();
-    let refused = place.open(FRIEND, &OWNER.to_string());
+    let refused = place.open(ALLOWED, &OWNER.to_string());
     assert!(
         refused.starts_with("permission_denied ") && refused.contains("the owner is user 0"),
         "{refused}"

@@ -1,4 +1,4 @@
-//! What the tests share: calls that wait, and give up rather than hang.
+//! Helpers of the tests: calls that wait, and that fail instead of hanging.
 #![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub(crate) fn hello() -> Hello {
     Hello { transport: "pipe".into(), max_message: 1 << 20, ..Hello::default() }
 }
 
-/// What lies in the private directory of this name.
+/// The files of this name in the private directory.
 pub(crate) fn files(name: &Name) -> Vec<String> {
     let stem = format!("pipe+{}", name.os_name());
     let mut names: Vec<String> = std::fs::read_dir(directory())
@@ -51,7 +51,7 @@ pub(crate) fn directory() -> PathBuf {
     Dir::open(Scope::User, Operation::Open).unwrap().path().to_owned()
 }
 
-/// The file of a name that ends like this.
+/// The path of a name's file with this end.
 pub(crate) fn path(name: &Name, end: &str) -> PathBuf {
     directory().join(format!("pipe+{}{end}", name.os_name()))
 }
@@ -83,7 +83,7 @@ pub(crate) fn pair(owner: &PipeEndpoint, name: &Name) -> (Channel, Channel) {
     })
 }
 
-/// Accepts for this long; true if someone came in.
+/// Accepts for this long. True if a connector came in.
 pub(crate) fn accept_for(endpoint: &PipeEndpoint, time: Duration) -> bool {
     PATIENCE.accept_for(endpoint, hello(), time)
 }

@@ -1,4 +1,4 @@
-//! What the tests share: calls that wait, and give up rather than hang.
+//! Helpers of the tests: calls that wait, and that fail instead of hanging.
 #![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::time::Duration;
@@ -48,7 +48,7 @@ where
     PATIENCE.meet(endpoint, hello)
 }
 
-/// Accepts for this long; true if someone came in.
+/// Accepts for this long. True if a connector came in.
 pub(crate) fn accept_for<E: Endpoint>(endpoint: &E, scheme: &str, time: Duration) -> bool {
     PATIENCE.accept_for(endpoint, hello(scheme), time)
 }
