@@ -8,7 +8,8 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use common::Place;
+use anyipc::Capabilities;
+use common::{Place, schemes};
 
 /// Everything under a directory.
 fn all(directory: &Path) -> Vec<PathBuf> {
@@ -26,14 +27,15 @@ fn every_file_is_private_and_no_socket_is_abstract() {
     let queue = "mq://kept?persist=true";
     place.run(["queue", "send", queue, "x"]).ok();
     let mut owners = Vec::new();
-    for url in ["shm://o", "mq://o", "posix-mq://o", "local://o", "pipe://o", "tcp://127.0.0.1:0"] {
-        owners.push(place.start_owner(["serve", url, "--echo"]));
+    for scheme in schemes(Capabilities::CHANNEL) {
+        let name = if scheme == "tcp" { "127.0.0.1:0" } else { "o" };
+        owners.push(place.start_owner(["serve", &format!("{scheme}://{name}"), "--echo"]));
     }
     owners.push(place.hold(["block", "create", "shm://b", "--size", "4KiB", "--hold"]));
-    for scheme in ["shm", "local", "pipe", "mq"] {
+    for scheme in schemes(Capabilities::LPSZ | Capabilities::INVENTORY) {
         owners.push(place.hold(["lpsz", &format!("{scheme}://t"), "text", "--hold"]));
     }
-    for scheme in ["shm", "mq", "local", "pipe"] {
+    for scheme in schemes(Capabilities::CHANNEL | Capabilities::INVENTORY) {
         assert_eq!(place.run(["call", &format!("{scheme}://o"), "ping"]).ok(), "ping\n");
     }
     let ours = rustix::process::geteuid().as_raw();

@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{Place, parse};
+use anyipc::Capabilities;
+use common::{Place, parse, schemes};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -105,7 +106,7 @@ fn follow_goes_on_until_a_signal() {
 /// Signals the process and at once its group, as `timeout` does.
 #[test]
 fn two_signals_at_once_are_one_request() {
-    for scheme in ["shm", "mq", "local", "pipe"] {
+    for scheme in schemes(Capabilities::CHANNEL | Capabilities::INVENTORY) {
         let place = Place::new();
         let url = format!("{scheme}://twice");
         let receiver = place.start_owner(["recv", &url, "--follow"]);

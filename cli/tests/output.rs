@@ -10,7 +10,8 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use common::{Place, WATCHDOG};
+use anyipc::Capabilities;
+use common::{Place, WATCHDOG, schemes};
 use rustix::process::{Pid, Signal, kill_process};
 
 const JOBS: &str = "mq://jobs?persist=true&priorities=4";
@@ -114,7 +115,7 @@ fn a_reader_of_some_lines_leaves_the_others() {
 #[test]
 fn an_owner_takes_no_more_than_it_prints() {
     let _alone = alone();
-    for scheme in ["shm", "local", "pipe", "mq"] {
+    for scheme in schemes(Capabilities::CHANNEL | Capabilities::INVENTORY) {
         for stdout in [full, unread] {
             let place = Place::new();
             let url = format!("{scheme}://full?capacity=64KiB");

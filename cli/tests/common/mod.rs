@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyipc::{Capabilities, Registry};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -264,4 +265,11 @@ impl Lines {
             }
         }
     }
+}
+
+/// The transports between processes with these capabilities, each by its first scheme.
+pub(crate) fn schemes(capabilities: Capabilities) -> Vec<&'static str> {
+    let wanted = capabilities | Capabilities::CROSS_PROCESS;
+    let transports = Registry::global().transports();
+    transports.filter(|t| t.capabilities().contains(wanted)).map(|t| t.schemes()[0]).collect()
 }
