@@ -6,7 +6,7 @@ use anyipc_core::{Name, Operation, Queue, Result};
 use anyipc_memory::named_queue::{self, Contents};
 use anyipc_memory::{Kind, Memory, Region};
 
-use crate::channel::{Receiver, Sender};
+use crate::channel::{QueueReceiver, QueueSender};
 use crate::client;
 use crate::kind::KIND;
 use crate::layout::{Geometry, LAYOUT};
@@ -15,12 +15,12 @@ use crate::settings::Settings;
 use crate::store::Store;
 
 /// A handle of a queue's name.
-pub type Endpoint = named_queue::Endpoint<Geometry>;
+pub type QueueEndpoint = named_queue::Endpoint<Geometry>;
 
 impl Contents for Geometry {
     type Settings = Settings;
-    type Sender = Sender;
-    type Receiver = Receiver;
+    type Sender = QueueSender;
+    type Receiver = QueueReceiver;
     type Channels<'a> = Settings;
 
     const KIND: &'static Kind = &KIND;

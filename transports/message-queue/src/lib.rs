@@ -30,6 +30,6 @@ mod tests;
 mod transport;
 mod waiters;
 
-pub use channel::{Receiver, Sender};
-pub use contents::Endpoint;
+pub use channel::{QueueReceiver, QueueSender};
+pub use contents::QueueEndpoint;
 pub use transport::MessageQueue;

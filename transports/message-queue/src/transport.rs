@@ -1,7 +1,7 @@
 use anyipc_core::{Capabilities, Key, Name, Object, Operation, Options, Result, Transport};
 use anyipc_memory::named_queue::{self, dir};
 
-use crate::contents::Endpoint;
+use crate::contents::QueueEndpoint;
 use crate::kind::KIND;
 use crate::layout::Geometry;
 use crate::settings::KEYS;
@@ -11,7 +11,7 @@ use crate::settings::KEYS;
 pub struct MessageQueue;
 
 impl Transport for MessageQueue {
-    type Endpoint = Endpoint;
+    type Endpoint = QueueEndpoint;
 
     fn schemes(&self) -> &'static [&'static str] {
         &["mq"]
@@ -44,19 +44,19 @@ impl Transport for MessageQueue {
             | Capabilities::INVENTORY
     }
 
-    fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+    fn create(&self, name: &Name, options: &Options) -> Result<QueueEndpoint> {
         named_queue::create(name, options, None, Operation::Create)
     }
 
-    fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+    fn open(&self, name: &Name, options: &Options) -> Result<QueueEndpoint> {
         named_queue::open(name, options)
     }
 
-    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
+    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<QueueEndpoint> {
         named_queue::create(name, options, Some(text), Operation::AllocLpsz)
     }
 
-    fn close(&self, endpoint: Endpoint) -> Result<()> {
+    fn close(&self, endpoint: QueueEndpoint) -> Result<()> {
         endpoint.close()
     }
 

@@ -1,4 +1,4 @@
-//! Forks, and someone of our own user who writes whatever into the queue's memory.
+//! Forks, and a process of the same user that writes anything into the queue's memory.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -16,19 +16,19 @@ use anyipc_message_queue::MessageQueue;
 use anyipc_os::{Dir, Scope};
 use common::{Way, create, failed, name, open, options, queue, recv, try_recv};
 
-/// Where the locks lie, how far chunks were taken and given back, and which lists have messages.
+/// Offsets of the locks, of the positions, and of the bits of the lists that have messages.
 const LOCKS: [u64; 2] = [128, 256];
 const TAKEN: u64 = 136;
 const RETURNED: u64 = 268;
 const NONEMPTY: u64 = 276;
 
-/// Small enough, and the same in each run.
+/// Pseudo-random numbers below a bound, the same in each run.
 fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *state >> 33
 }
 
-/// What a user of a queue calls, and the longest that each took.
+/// The calls of a queue, and the longest time that each took.
 const CALLS: [&str; 8] = [
     "try_send",
     "try_recv",
@@ -39,8 +39,8 @@ const CALLS: [&str; 8] = [
     "disarm",
     "purge",
 ];
-/// The longest that a call may take, a purge's second of patience included: much more than any of
-/// them does.
+/// The longest time that a call may take, a purge's second of patience included: far more than any
+/// call needs.
 const BOUND: Duration = Duration::from_secs(5);
 
 fn timed(call: impl FnOnce() -> Result<()>) -> Duration {
@@ -74,8 +74,8 @@ fn abused(queue: &mut dyn Queue, seed: &mut u64) -> [Duration; CALLS.len()] {
     ]
 }
 
-/// The file of a queue, and where its memory begins and how long it is: behind the file's own
-/// header. The geometry is read once, when the queue is opened.
+/// The file of a queue, and the memory in it, behind the file's own header. The geometry is left
+/// out: it is read once, when the queue is opened.
 fn memory_of(name: &Name) -> (File, u64, u64) {
     let dir = Dir::open(Scope::User, Operation::Open).unwrap();
     let path = dir.path().join(format!("mq+{}.queue", name.os_name()));
@@ -85,7 +85,7 @@ fn memory_of(name: &Name) -> (File, u64, u64) {
 }
 
 #[test]
-fn no_call_is_long_whatever_is_written_into_any_word() {
+fn no_call_is_long_in_any_memory() {
     let name = name("scribbled-all");
     let owner = create(&name, "capacity=4KiB&priorities=3");
     let (file, start, len) = memory_of(&name);
@@ -110,7 +110,8 @@ fn no_call_is_long_whatever_is_written_into_any_word() {
         let end = Instant::now() + Duration::from_secs(2);
         let mut seed = 7;
         while Instant::now() < end {
-            // Locks, claim and positions as often as all the rest, and tickets of those who live.
+            // Locks, reservation and positions as often as all the rest, and owner ids of live
+            // handles.
             let at = match random(&mut seed) % 4 {
                 0 => LOCKS[(random(&mut seed) % 2) as usize],
                 1 => (64 + random(&mut seed) % 900) & !3,
@@ -135,7 +136,7 @@ fn no_call_is_long_whatever_is_written_into_any_word() {
     for (call, took) in longest {
         assert!(took < BOUND, "{call} took {took:?}");
     }
-    // The locks of those who do not hold them are given back by hand; then it works again.
+    // Locks without an owner are set free by hand; then the queue works again.
     for lock in LOCKS {
         file.write_at(&[0; 4], start + lock).unwrap();
     }
@@ -146,7 +147,7 @@ fn no_call_is_long_whatever_is_written_into_any_word() {
 }
 
 #[test]
-fn whatever_is_written_into_the_memory_no_call_panics_or_hangs() {
+fn no_call_panics_or_hangs_in_any_memory() {
     let name = name("scribbled");
     let owner = create(&name, "capacity=4KiB&priorities=3");
     let (file, start, len) = memory_of(&name);
@@ -190,8 +191,8 @@ fn whatever_is_written_into_the_memory_no_call_panics_or_hangs() {
         let end = Instant::now() + Duration::from_secs(2);
         let mut seed = 99;
         while Instant::now() < end {
-            // Words that look right as often as not, all over, but mostly where it hurts. The locks
-            // are left out: whoever holds one for good stops the others by right.
+            // Valid and invalid words, everywhere, but mostly in the control words. The locks are
+            // left out: an owner that keeps one stops the others legitimately.
             let all = random(&mut seed).is_multiple_of(4);
             let at = (64 + random(&mut seed) % if all { len - 68 } else { 900 }) & !3;
             if LOCKS.contains(&at) {
@@ -202,13 +203,13 @@ fn whatever_is_written_into_the_memory_no_call_panics_or_hangs() {
         }
         stop.store(true, Relaxed);
     });
-    // However damaged, here by a position that there is not, it is emptied and works again.
+    // However damaged, here by an impossible position, a purge makes it work again.
     file.write_at(&u32::MAX.to_ne_bytes(), start + TAKEN).unwrap();
     let mut queue = owner.queue().unwrap();
     queue.purge().unwrap();
     queue.try_send(2, b"as new").unwrap();
     assert_eq!(try_recv(&mut *queue).unwrap(), (2, b"as new".to_vec()));
-    // Whoever opens what was overwritten in full is told.
+    // Opening memory that was overwritten in full is an error.
     file.write_at(&vec![0xa5; usize::try_from(len).unwrap()], start).unwrap();
     assert_eq!(failed(MessageQueue.open(&name, &options(""))).kind(), ErrorKind::Corrupt);
     drop(queue);
@@ -216,17 +217,17 @@ fn whatever_is_written_into_the_memory_no_call_panics_or_hangs() {
     assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
 }
 
-/// What a call may say while someone else writes into its memory.
+/// The errors that a call may return while another process writes into its memory.
 fn tolerable(error: &Error) {
     let kinds =
         [ErrorKind::WouldBlock, ErrorKind::Corrupt, ErrorKind::Busy, ErrorKind::OutOfMemory];
     assert!(kinds.contains(&error.kind()), "{error}");
 }
 
-/// A sender that finds no room in damaged memory must not sleep until someone else notices, and a
-/// receiver that is told of messages that there are not must sleep.
+/// A sender that finds no room in damaged memory must not sleep, as no peer would wake it. A
+/// receiver must sleep if the memory shows messages that do not exist.
 #[test]
-fn nobody_waits_in_vain_for_what_damaged_memory_says() {
+fn no_call_waits_in_vain_for_what_damaged_memory_shows() {
     for priorities in [1, 3] {
         let name = name(&format!("promised-{priorities}"));
         let owner = create(&name, &format!("capacity=4KiB&priorities={priorities}"));
@@ -235,7 +236,7 @@ fn nobody_waits_in_vain_for_what_damaged_memory_says() {
         let file = OpenOptions::new().write(true).open(file).unwrap();
         let scribble = |at, value: u32| file.write_at(&value.to_ne_bytes(), 4096 + at).unwrap();
         let mut queue = owner.queue().unwrap();
-        // Once around, so that the sender has to look what was given back.
+        // Once around, so that the sender has to look at `RETURNED`.
         while queue.try_send(0, b"a").is_ok() {}
         assert_eq!(common::drain(&mut queue).len(), 32);
         scribble(RETURNED, u32::MAX);
@@ -261,7 +262,7 @@ fn a_persistent_queue_that_was_overwritten_is_told_and_can_be_removed() {
         .path()
         .join(format!("mq+{}.queue", name.os_name()));
     let file = OpenOptions::new().write(true).open(file).unwrap();
-    // A position that there is not.
+    // An impossible position.
     file.write_at(&u32::MAX.to_ne_bytes(), 4096 + TAKEN).unwrap();
     let error = failed(MessageQueue.open(&name, &options("")));
     assert_eq!(error.kind(), ErrorKind::Corrupt);
@@ -278,7 +279,7 @@ fn a_queue_of_another_layout_is_told_and_can_be_removed() {
         .unwrap()
         .path()
         .join(format!("mq+{}.queue", name.os_name()));
-    // What an older version wrote, and what a newer one may.
+    // The number of an older layout, and of a newer one.
     for layout in [3u32, 5] {
         let file = OpenOptions::new().write(true).open(&file).unwrap();
         file.write_at(&layout.to_ne_bytes(), 4096).unwrap();
@@ -298,20 +299,20 @@ fn a_queue_of_another_layout_is_told_and_can_be_removed() {
     MessageQueue.remove(&name, &options(""), false).unwrap();
 }
 
-/// Forks; the child runs `play` and ends without any clean-up. True if it found no fault.
+/// Forks; the child runs `play` and exits without clean-up. True if `play` returned true.
 fn forked(play: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child uses nothing that another thread could have held at this moment but the
+    // SAFETY: the child uses nothing that another thread may hold at this moment except the
     // allocator, which the C library keeps usable, and ends by `_exit`.
     match unsafe { libc::fork() } {
         -1 => panic!("no fork"),
         0 => {
             let good = play();
-            // SAFETY: always allowed.
+            // SAFETY: `_exit` has no preconditions.
             unsafe { libc::_exit(i32::from(!good)) }
         }
         child => {
             let mut status = 0;
-            // SAFETY: the status is ours.
+            // SAFETY: `status` is valid for the call.
             let ended = unsafe { libc::waitpid(child, &mut status, 0) };
             (ended, status) == (child, 0)
         }

@@ -1,5 +1,4 @@
-//! Senders and receivers at once, in each other's way as seldom as they can be: what the two sides
-//! promise each other.
+//! Concurrent senders and receivers: what each side may rely on while the other has its own lock.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -13,15 +12,14 @@ use std::time::Instant;
 use anyipc_core::{Armed, Endpoint as _, Queue, Result, Wait, Waiter};
 use common::{Handle, WATCHDOG, Way, queue, recv, send, try_recv};
 
-/// A message says who sent it and which of theirs it is, and its length and its bytes follow from
-/// that.
+/// A message holds its sender's number and its own; its length and its bytes follow from these.
 fn message(sender: u64, i: u64) -> Vec<u8> {
     let mut bytes = (sender << 32 | i).to_le_bytes().to_vec();
     bytes.resize(8 + (i * 7 % 300) as usize, (sender + i) as u8);
     bytes
 }
 
-/// The opposite; it must be whole.
+/// The inverse of `message`; panics unless the message is whole.
 fn read(bytes: &[u8]) -> (u64, u64) {
     let number = u64::from_le_bytes(bytes[..8].try_into().unwrap());
     let (sender, i) = (number >> 32, number & 0xffff_ffff);
@@ -40,7 +38,7 @@ fn what_was_sent_is_not_overtaken_by_what_is_lower() {
             let (mut queue, sent) = (owner.queue().unwrap(), &sent);
             scope.spawn(move || {
                 for i in 0..EACH {
-                    // The lowest most often, so that those above meet lists that are never empty.
+                    // The lowest most often, so that its list is never empty when others come.
                     let priority = [0, 0, 0, 1, 0, 2, 0, 3][(i % 8) as usize];
                     send(&mut queue, Way::Thread, priority, &message(sender, i)).unwrap();
                     sent[priority as usize].fetch_add(1, SeqCst);
@@ -51,7 +49,7 @@ fn what_was_sent_is_not_overtaken_by_what_is_lower() {
         for _ in 0..3 * EACH {
             let there =
                 (0..PRIORITIES as usize).rev().find(|p| sent[*p].load(SeqCst) > received[*p]);
-            // What was sent is there, but another process may be inside of the queue for a moment.
+            // A message is there, but another handle may hold the lock for a moment.
             let (priority, bytes) = recv(&mut queue, Way::Thread).unwrap();
             read(&bytes);
             assert!(
@@ -88,7 +86,7 @@ fn each_message_is_received_or_a_counted_drop() {
                     let (mut queue, running) = (owner.queue().unwrap(), &running);
                     scope.spawn(move || {
                         let mut got = Vec::new();
-                        // Of each sender and priority, in order.
+                        // In order per sender and priority.
                         let mut next = [[0; 3]; 3];
                         loop {
                             let last = running.load(SeqCst) == 0;
@@ -117,7 +115,7 @@ fn each_message_is_received_or_a_counted_drop() {
         let status = queue.status().unwrap();
         assert_eq!((status.messages, status.bytes), (0, 0), "{query}");
         assert_eq!(status.dropped, 3 * EACH - received.len() as u64, "{query}");
-        // All room is there.
+        // No room was lost.
         (0..32).for_each(|i| queue.try_send(0, &[i]).unwrap());
         assert_eq!((queue.status().unwrap().messages, queue.purge().unwrap()), (32, 32), "{query}");
         assert_eq!(queue.status().unwrap().dropped, status.dropped, "{query}");
@@ -156,7 +154,7 @@ fn counts_are_never_more_than_fits() {
     }
 }
 
-/// Tries until it does not block, asleep until somebody wakes it.
+/// Repeats the call until it does not block. Each sleep lasts until a wake-up.
 fn soundly<T>(
     queue: &mut Handle,
     wait: fn(&mut dyn Queue) -> &mut dyn Wait,
@@ -173,7 +171,7 @@ fn soundly<T>(
             Armed::Park => {
                 let start = Instant::now();
                 half.park(WATCHDOG);
-                assert!(start.elapsed() < WATCHDOG, "nobody woke it");
+                assert!(start.elapsed() < WATCHDOG, "no wake-up came");
             }
             Armed::After(time) => thread::sleep(time),
             other => panic!("armed as {other:?}"),
@@ -182,9 +180,9 @@ fn soundly<T>(
 }
 
 #[test]
-fn while_all_live_no_wake_up_is_lost() {
+fn without_a_death_no_wake_up_is_lost() {
     const EACH: u64 = 10_000;
-    // Of few chunks, so that both sides sleep all the time.
+    // Few chunks, so that both sides keep falling asleep.
     for query in
         ["capacity=1KiB&priorities=1", "capacity=1KiB&priorities=3", "capacity=16KiB&priorities=3"]
     {

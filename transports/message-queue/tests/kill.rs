@@ -1,6 +1,6 @@
-//! Users of a queue killed at random instants, in the middle of whatever they do: what was sent
-//! with `Ok` is received exactly once, and nobody waits for the dead. `ANYIPC_KILLS` says how often
-//! (default 50 per scene).
+//! Users of a queue are killed at random instants: what was sent with `Ok` is received exactly
+//! once, and no call waits for the dead. `ANYIPC_KILLS` is the number of kills per scene, 50
+//! without it.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -21,14 +21,14 @@ fn kills() -> u64 {
     std::env::var("ANYIPC_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
 }
 
-/// One test at a time: a process that another test is just starting holds what we hold for an
-/// instant.
+/// One test at a time: between fork and exec, a process that another test starts holds this test's
+/// descriptors.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs in the child; in the parent it does nothing.
+/// Runs in the child; in the parent it returns at once.
 #[test]
 fn child() {
     let Some(role) = role() else { return };
@@ -37,7 +37,7 @@ fn child() {
     let endpoint = open(&name);
     let mut queue = endpoint.queue().unwrap();
     match role[0].as_str() {
-        // Says each message before it is sent and after.
+        // Reports each message before it is sent and after.
         "send" => {
             for i in 0.. {
                 say(&format!("{i}"));
@@ -45,7 +45,7 @@ fn child() {
                 say(&format!("{i} ok"));
             }
         }
-        // Sends in silence, for as many kills in mid-write as there can be.
+        // Sends without reports, so that most kills come during a write.
         "flood" => loop {
             send(&mut queue, Way::Thread, 0, &message(number(2), 3)).unwrap();
         },
@@ -55,7 +55,7 @@ fn child() {
             assert_eq!(u64::from(priority), i % 2);
             say(&format!("{sender} {i}"));
         },
-        // Takes and puts back.
+        // Receives a message and sends it back.
         "turn" => {
             say("ready");
             loop {
@@ -72,7 +72,7 @@ fn way(i: u64) -> Way {
     if i.is_multiple_of(3) { Way::Task } else { Way::Thread }
 }
 
-/// Some are long, so that death comes in the middle of one.
+/// Some messages are long, so that a death comes during a copy.
 fn message(sender: u64, i: u64) -> Vec<u8> {
     let len = if i.is_multiple_of(3) { 20_000 } else { i as usize % 400 };
     let mut bytes = [sender.to_le_bytes(), i.to_le_bytes()].concat();
@@ -80,7 +80,7 @@ fn message(sender: u64, i: u64) -> Vec<u8> {
     bytes
 }
 
-/// Who sent it and which it is; it must be whole.
+/// The sender's number and the message's own; panics unless the message is whole.
 fn read(bytes: &[u8]) -> (u64, u64) {
     let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
     let (sender, i) = (word(0), word(8));
@@ -93,7 +93,7 @@ fn moment(round: u64) -> Duration {
     Duration::from_micros(round.wrapping_mul(7919) % 6000)
 }
 
-/// How many messages of a killed sender there must be, and how many there may be.
+/// How many messages of a killed sender must arrive, and how many may.
 fn promised(said: &[String]) -> (u64, u64) {
     let begun = said.iter().filter(|line| !line.ends_with("ok")).count() as u64;
     let done = said.iter().filter(|line| line.ends_with("ok")).count() as u64;
@@ -119,7 +119,7 @@ fn what_killed_senders_sent_is_received_exactly_once() {
             assert_eq!(sender, round);
             assert!(got.insert(i, ()).is_none(), "message {i} came twice");
         };
-        // In some rounds the queue is full, and the sender dies asleep.
+        // In some rounds the queue is full, and the sender dies in its sleep.
         let end = Instant::now() + moment(round);
         while Instant::now() < end {
             if round % 4 != 0
@@ -144,7 +144,7 @@ fn what_killed_senders_sent_is_received_exactly_once() {
     fills_up(&mut queue);
 }
 
-/// All room is there.
+/// Panics if room was lost.
 fn fills_up(queue: &mut Handle) {
     let capacity = queue.status().unwrap().capacity;
     let mut count = 0;
@@ -182,14 +182,14 @@ fn what_killed_receivers_had_not_taken_is_received_by_others() {
             }
         }
         child.kill().iter().for_each(|line| note(line));
-        // Room and messages of the dead are there at once.
+        // Room and messages of the dead are available at once.
         let died = Instant::now();
         let left = drain(&mut queue);
         left.iter().for_each(|(_, bytes)| note(&format!("7 {}", read(bytes).1)));
         assert!(died.elapsed() < Duration::from_secs(1), "{:?}", died.elapsed());
     }
     assert!(got.values().all(|times| *times == 1), "a message came twice");
-    // Each of the dead may have taken one that it did not live to tell of.
+    // Each dead receiver may have taken one message that it did not report.
     let lost = next - got.len() as u64;
     assert!(lost <= kills(), "{lost} messages are lost after {} kills", kills());
     fills_up(&mut queue);
@@ -205,7 +205,7 @@ fn the_others_of_a_plain_ring_go_on() {
     others(1);
 }
 
-/// Many users at once, some of them killed all the time; those who live wait for nobody.
+/// Many concurrent users, some of which are killed all the time; the others never wait for them.
 fn others(priorities: u64) {
     let _alone = alone();
     let name = name("others");
@@ -221,7 +221,7 @@ fn others(priorities: u64) {
         let index = (round % 3) as usize;
         let dead = std::mem::replace(&mut turning[index], ready(&name));
         dead.kill();
-        // The queue answers at once, whoever died in it.
+        // The queue answers at once after each death.
         let start = Instant::now();
         queue.status().unwrap();
         if let Ok((priority, bytes)) = try_recv(&mut *queue) {
@@ -236,7 +236,7 @@ fn others(priorities: u64) {
     for (_, bytes) in &left {
         read(bytes);
     }
-    // Whoever died may have taken a message and not put it back; nobody made one.
+    // A dead user may have taken a message without sending it back; none made one.
     assert!((KEPT.saturating_sub(dead)..=KEPT).contains(&(left.len() as u64)), "{}", left.len());
     fills_up(&mut queue);
 }

@@ -1,5 +1,5 @@
-//! A sender that is faster than the receiver, under each `full=`: what was sent is received or
-//! counted, and the memory stays what it was.
+//! A sender that is faster than the receiver, under each `full=`: each message is received or
+//! counted, and memory does not grow.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -10,8 +10,7 @@ use common::{Way, create, name, open, recv, role, say, send, spawn};
 
 const MESSAGES: u64 = 100_000;
 
-/// Runs in the child; in the parent it does nothing: sends in a process of its own, then says what
-/// it sent.
+/// Runs in the child: sends, then reports how many. In the parent it returns at once.
 #[test]
 fn child() {
     let Some(role) = role() else { return };
@@ -39,7 +38,7 @@ fn send_end(queue: &mut common::Handle) {
     }
 }
 
-/// Bytes of memory that this process has for itself.
+/// Bytes of private memory of this process.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("RssAnon")).unwrap();
@@ -62,7 +61,7 @@ fn slow_reader(full: &str) {
         if received == 1000 {
             before = resident();
         }
-        // Slow.
+        // A slow receiver.
         (0..200).for_each(|_| std::hint::spin_loop());
         if received.is_multiple_of(64) {
             std::thread::yield_now();

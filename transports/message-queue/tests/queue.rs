@@ -1,4 +1,4 @@
-//! What a queue does, and what it refuses.
+//! Queues in one process: order, limits, policies, waiting, lifetime.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -81,7 +81,7 @@ fn a_full_queue_does_what_its_address_says() {
     queue.try_send(1, &[9; 200]).unwrap();
     assert_eq!(queue.status().unwrap().dropped, 3);
     assert_eq!(numbers(drain(&mut queue)), [1, 3, 5, 7, 9, 6, 8]);
-    // Nothing gives way to what is less urgent.
+    // No message is dropped for one of a lower priority.
     for i in 0..8 {
         queue.try_send(1, &[i]).unwrap();
     }
@@ -103,7 +103,7 @@ fn purging_leaves_an_empty_queue() {
 }
 
 #[test]
-fn whoever_waits_is_woken() {
+fn a_waiter_is_woken() {
     for (sends, receives) in [(Way::Thread, Way::Task), (Way::Task, Way::Thread)] {
         let (owner, mut queue) = queue("wakes", "capacity=1KiB");
         let mut other = owner.queue().unwrap();
@@ -126,7 +126,7 @@ fn whoever_waits_is_woken() {
     }
 }
 
-/// One sleep each, which a wake-up must end: the slices are longer than the test allows.
+/// One sleep each, which a wake-up must end: the sleep's limit is longer than the test allows.
 #[test]
 fn one_message_ends_one_sleep_of_each_kind() {
     let (owner, mut queue) = queue("ends", "");
@@ -160,18 +160,18 @@ fn one_message_ends_one_sleep_of_each_kind() {
                 other => panic!("{other:?}"),
             }
         });
-        assert!(start.elapsed() < Duration::from_secs(10), "nobody woke it");
+        assert!(start.elapsed() < Duration::from_secs(10), "no wake-up came");
         assert_eq!(try_recv(&mut *other).unwrap().1, b"wake up");
     }
 }
 
 #[test]
-fn crowds_lose_nothing_and_double_nothing() {
+fn crowds_lose_nothing_and_duplicate_nothing() {
     crowd(4);
 }
 
 #[test]
-fn crowds_lose_nothing_and_double_nothing_in_a_plain_ring() {
+fn crowds_lose_nothing_and_duplicate_nothing_in_a_plain_ring() {
     crowd(1);
 }
 
@@ -195,7 +195,7 @@ fn crowd(priorities: u64) {
                 let mut queue = owner.queue().unwrap();
                 let way = if receiver % 2 == 0 { Way::Thread } else { Way::Task };
                 scope.spawn(move || {
-                    // Of each sender and priority, in order.
+                    // In order per sender and priority.
                     let mut last = [[None; 4]; 4];
                     for _ in 0..EACH {
                         let (priority, message) = recv(&mut queue, way).unwrap();
@@ -219,7 +219,7 @@ fn crowd(priorities: u64) {
 }
 
 #[test]
-fn handles_end_some_day_and_come_back() {
+fn handles_are_limited_and_are_given_back() {
     let (owner, first) = queue("handles", "capacity=1KiB");
     let mut handles = vec![first];
     let error = loop {
@@ -272,7 +272,7 @@ fn the_last_close_frees() {
     MessageQueue.close(owner).unwrap();
     let queue = opener.queue().unwrap();
     assert_eq!(queue.status().unwrap().messages, 1);
-    // A new owner takes over what is still held.
+    // A new owner takes over a queue that openers still hold.
     let next = create(&name, "");
     assert_eq!(next.role(), Role::Owner);
     drop((queue, next));

@@ -1,5 +1,5 @@
-//! A process that was stopped while it had a queue's lock, or while its message was the next to go:
-//! nobody waits for it for longer than they said.
+//! A process that was stopped while it held a queue's lock, or while it had the next room reserved:
+//! the others wait for it no longer than their calls allow.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -16,17 +16,18 @@ use common::{
     spawn, try_recv,
 };
 
-/// Where the contents of the file begin, and in them the locks, the claim and the slots.
+/// Offset of the contents in the file, and in the contents those of the locks, the reservation and
+/// the slots.
 const CONTENTS: u64 = 4096;
 const LOCKS: [u64; 2] = [128, 256];
 const RESERVATION: u64 = 72;
 const SLOTS: u64 = 3072;
 const SEAT: u64 = 64;
 
-/// Far above what a call takes, far below the patience of one that waits.
+/// Far above what a call takes, far below the patience of a call that waits.
 const AT_ONCE: Duration = Duration::from_millis(10);
 
-/// Runs in the child; in the parent it does nothing.
+/// Runs in the child; in the parent it returns at once.
 #[test]
 fn child() {
     let Some(role) = role() else { return };
@@ -37,7 +38,7 @@ fn child() {
         "hold" => loop {
             std::thread::park();
         },
-        // Waits for room until it has it.
+        // Waits for room.
         "large" => send(&mut queue, Way::Thread, 0, &[7; 3000]).unwrap(),
         other => panic!("{other}"),
     }
@@ -49,7 +50,7 @@ fn start(what: &str, name: &Name) -> Process {
     process
 }
 
-/// The memory of a queue, as any process of the user may write it.
+/// The memory of a queue, which any process of the user may write.
 struct Bare(File);
 
 impl Bare {
@@ -73,11 +74,11 @@ impl Bare {
         self.0.write_all_at(&value.to_ne_bytes(), CONTENTS + at).unwrap();
     }
 
-    fn is_claimed(&self) -> bool {
+    fn is_reserved(&self) -> bool {
         self.read::<8>(RESERVATION) != [0; 8]
     }
 
-    /// What a lock holds while the process has it.
+    /// The value of a lock while the process holds it.
     fn owner_id(&self, process: &Process) -> u32 {
         let slots = (0..256).map(|number| (number, SLOTS + u64::from(number) * SEAT));
         let (number, at) =
@@ -86,7 +87,7 @@ impl Bare {
     }
 }
 
-/// The time that most calls stay below.
+/// The time below which most calls stay.
 fn usual(mut call: impl FnMut()) -> Duration {
     let mut took: Vec<_> = (0..15)
         .map(|_| {
@@ -133,8 +134,7 @@ fn no_call_waits_for_a_process_that_was_stopped_in_a_lock() {
                 let _ = queue.status().unwrap();
             });
             assert!(count < Duration::from_millis(200), "{count:?}");
-            // The next chance comes no sooner than the lock: no caller may be told to try again at
-            // once.
+            // No call can succeed before the lock is free: none may be told to try again at once.
             if try_recv(&mut *queue).is_err() {
                 assert!(!queue.is_ready().unwrap());
                 assert_ne!(queue.messages().arm(Waiter::Thread).unwrap(), Armed::Ready);
@@ -173,10 +173,10 @@ fn a_waiter_goes_on_as_soon_as_the_stopped_process_has_gone() {
     });
 }
 
-/// Tries to send a large message into a full queue until it has claimed the next room.
+/// Tries to send a large message into a full queue until it has reserved the next room.
 fn reserve(large: &mut Handle, bare: &Bare) {
     let start = Instant::now();
-    while !bare.is_claimed() {
+    while !bare.is_reserved() {
         assert!(start.elapsed() < WATCHDOG, "it reserves nothing");
         assert!(failed(large.try_send(0, &[7; 3000])).is_would_block());
         let half = large.room();
@@ -186,7 +186,7 @@ fn reserve(large: &mut Handle, bare: &Bare) {
     }
 }
 
-fn full(tag: &str) -> (anyipc_message_queue::Endpoint, Handle, Bare) {
+fn full(tag: &str) -> (anyipc_message_queue::QueueEndpoint, Handle, Bare) {
     let name = name(tag);
     let owner = create(&name, "capacity=4KiB");
     let mut queue = owner.queue().unwrap();
@@ -204,18 +204,18 @@ fn a_large_message_goes_next_and_then_the_others() {
     assert_eq!(queue.room().arm(Waiter::Thread).unwrap(), Armed::Park);
     queue.room().disarm();
     large.try_send(0, &[7; 3000]).unwrap();
-    assert!(!bare.is_claimed());
+    assert!(!bare.is_reserved());
     queue.try_send(0, b"small").unwrap();
     assert_eq!(drain(&mut queue).len(), 2);
 }
 
 #[test]
-fn a_claim_ends_with_the_wait_and_with_the_handle() {
+fn a_reservation_ends_with_the_wait_and_with_the_handle() {
     let (owner, mut queue, bare) = full("given-up");
     let mut large = owner.queue().unwrap();
     reserve(&mut large, &bare);
     large.room().disarm();
-    assert!(!bare.is_claimed());
+    assert!(!bare.is_reserved());
     reserve(&mut large, &bare);
     drop(large);
     drain(&mut queue);
@@ -223,14 +223,14 @@ fn a_claim_ends_with_the_wait_and_with_the_handle() {
 }
 
 #[test]
-fn a_claim_ends_with_its_process() {
-    let name = name("claim-death");
+fn a_reservation_ends_with_its_process() {
+    let name = name("reserved-death");
     let owner = create(&name, "capacity=4KiB");
     let mut queue = owner.queue().unwrap();
     while queue.try_send(0, b"small").is_ok() {}
     let large = start("large", &name);
     let (bare, start) = (Bare::of(&name), Instant::now());
-    while !bare.is_claimed() {
+    while !bare.is_reserved() {
         assert!(start.elapsed() < WATCHDOG, "it reserves nothing");
         std::thread::yield_now();
     }
@@ -240,12 +240,12 @@ fn a_claim_ends_with_its_process() {
 }
 
 #[test]
-fn a_claimant_that_was_stopped_holds_the_others_up_for_a_moment_only() {
-    let (owner, mut queue, bare) = full("claim-stopped");
+fn a_reservation_of_a_stopped_process_expires_soon() {
+    let (owner, mut queue, bare) = full("reserved-stopped");
     let mut large = owner.queue().unwrap();
     reserve(&mut large, &bare);
     drain(&mut queue);
-    // It does nothing from now on.
+    // From here on it stands still.
     let start = Instant::now();
     send(&mut queue, Way::Thread, 0, b"small").unwrap();
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
@@ -269,7 +269,7 @@ fn large_messages_get_in_beside_small_ones() {
             }
             let (mut receiver, end) = (owner.queue().unwrap(), &stop);
             scope.spawn(move || {
-                // Also what is left when they have stopped, so that each of them comes to its end.
+                // Also the rest when the senders have stopped, so that each of them ends.
                 let mut idle = Instant::now();
                 while !end.load(Relaxed) || idle.elapsed() < Duration::from_millis(500) {
                     if try_recv(&mut *receiver).is_ok() {

@@ -36,8 +36,8 @@ pub struct Pair<'a> {
 }
 
 impl ChannelFactory for Pair<'_> {
-    type Sender = Sender;
-    type Receiver = Receiver;
+    type Sender = PosixQueueSender;
+    type Receiver = PosixQueueReceiver;
     const EXTRAS: usize = 2;
 
     fn capacity(&self) -> usize {
@@ -72,7 +72,7 @@ impl ChannelFactory for Pair<'_> {
         region: Region,
         _capacity: usize,
         side: Side,
-    ) -> io::Result<(Sender, Receiver)> {
+    ) -> io::Result<(PosixQueueSender, PosixQueueReceiver)> {
         let mut queues = side.extras.into_iter();
         let (Some(to_owner), Some(to_opener)) = (queues.next(), queues.next()) else {
             return Err(io::ErrorKind::InvalidData.into());
@@ -84,8 +84,8 @@ impl ChannelFactory for Pair<'_> {
             Role::Opener => ((to_owner, to_opener), (side.ready, None)),
         };
         Ok((
-            Sender { end: out, ready, frame: Vec::new() },
-            Receiver { end: back, token, frame: Vec::new() },
+            PosixQueueSender { end: out, ready, frame: Vec::new() },
+            PosixQueueReceiver { end: back, token, frame: Vec::new() },
         ))
     }
 }
@@ -145,14 +145,14 @@ impl End {
 
 /// The sending half of a channel over kernel queues.
 #[derive(Debug)]
-pub struct Sender {
+pub struct PosixQueueSender {
     end: End,
     ready: Option<ReadySlot>,
     /// The message to send: flags, then the frame.
     frame: Vec<u8>,
 }
 
-impl Sender {
+impl PosixQueueSender {
     fn begin(&mut self, len: usize) -> Result<()> {
         self.end.link.check_generation(Operation::Send)?;
         if len > self.max_frame() {
@@ -183,7 +183,7 @@ impl Sender {
     }
 }
 
-impl SendHalf for Sender {
+impl SendHalf for PosixQueueSender {
     fn max_frame(&self) -> usize {
         self.end.max_message - 1
     }
@@ -226,7 +226,7 @@ impl SendHalf for Sender {
     }
 }
 
-impl Wait for Sender {
+impl Wait for PosixQueueSender {
     fn source(&self) -> Result<Source> {
         Ok(self.end.queue.clone())
     }
@@ -238,7 +238,7 @@ impl Wait for Sender {
     }
 }
 
-impl Drop for Sender {
+impl Drop for PosixQueueSender {
     fn drop(&mut self) {
         if self.end.link.is_ours() {
             self.end.leave(SENDER_LEFT);
@@ -251,14 +251,14 @@ impl Drop for Sender {
 
 /// The receiving half of a channel over kernel queues.
 #[derive(Debug)]
-pub struct Receiver {
+pub struct PosixQueueReceiver {
     end: End,
     token: Option<ReadySlot>,
     /// The message received last: flags, then the frame. `max_message` bytes once in use.
     frame: Vec<u8>,
 }
 
-impl Receiver {
+impl PosixQueueReceiver {
     /// Receives one message into `frame`. Returns its flags and its length with them.
     fn pop(&mut self) -> Result<(Flags, usize)> {
         self.end.link.check_generation(Operation::Receive)?;
@@ -289,7 +289,7 @@ impl Receiver {
     }
 }
 
-impl RecvHalf for Receiver {
+impl RecvHalf for PosixQueueReceiver {
     fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
         let (flags, len) = self.pop()?;
         read(flags, self.frame.get(1..len).unwrap_or_default());
@@ -301,7 +301,7 @@ impl RecvHalf for Receiver {
     }
 }
 
-impl Wait for Receiver {
+impl Wait for PosixQueueReceiver {
     fn source(&self) -> Result<Source> {
         Ok(self.end.queue.clone())
     }
@@ -313,7 +313,7 @@ impl Wait for Receiver {
     }
 }
 
-impl Drop for Receiver {
+impl Drop for PosixQueueReceiver {
     fn drop(&mut self) {
         if self.end.link.is_ours() {
             self.end.leave(RECEIVER_LEFT);

@@ -6,18 +6,18 @@ use anyipc_core::{Name, Operation, Queue, Result};
 use anyipc_memory::named_queue::{self, Contents};
 use anyipc_memory::{Kind, Memory, Region};
 
-use crate::channel::{Pair, Receiver, Sender};
+use crate::channel::{Pair, PosixQueueReceiver, PosixQueueSender};
 use crate::queue::Handle;
 use crate::record::{KIND, LAYOUT, Record, TEXT};
 use crate::settings::Settings;
 
 /// A handle of a queue's name.
-pub type Endpoint = named_queue::Endpoint<Record>;
+pub type PosixQueueEndpoint = named_queue::Endpoint<Record>;
 
 impl Contents for Record {
     type Settings = Settings;
-    type Sender = Sender;
-    type Receiver = Receiver;
+    type Sender = PosixQueueSender;
+    type Receiver = PosixQueueReceiver;
     type Channels<'a> = Pair<'a>;
 
     const KIND: &'static Kind = &KIND;

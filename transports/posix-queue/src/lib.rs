@@ -22,6 +22,6 @@ mod settings;
 mod sys;
 mod transport;
 
-pub use channel::{Receiver, Sender};
-pub use contents::Endpoint;
+pub use channel::{PosixQueueReceiver, PosixQueueSender};
+pub use contents::PosixQueueEndpoint;
 pub use transport::PosixQueue;

@@ -1,7 +1,7 @@
 use anyipc_core::{Capabilities, Key, Name, Object, Operation, Options, Result, Transport};
 use anyipc_memory::named_queue::{self, dir};
 
-use crate::contents::Endpoint;
+use crate::contents::PosixQueueEndpoint;
 use crate::record::{KIND, Record};
 use crate::settings::KEYS;
 
@@ -10,7 +10,7 @@ use crate::settings::KEYS;
 pub struct PosixQueue;
 
 impl Transport for PosixQueue {
-    type Endpoint = Endpoint;
+    type Endpoint = PosixQueueEndpoint;
 
     fn schemes(&self) -> &'static [&'static str] {
         &["posix-mq"]
@@ -42,19 +42,24 @@ impl Transport for PosixQueue {
             | Capabilities::INVENTORY
     }
 
-    fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+    fn create(&self, name: &Name, options: &Options) -> Result<PosixQueueEndpoint> {
         named_queue::create(name, options, None, Operation::Create)
     }
 
-    fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
+    fn open(&self, name: &Name, options: &Options) -> Result<PosixQueueEndpoint> {
         named_queue::open(name, options)
     }
 
-    fn alloc_lpsz(&self, name: &Name, text: &[u8], options: &Options) -> Result<Endpoint> {
+    fn alloc_lpsz(
+        &self,
+        name: &Name,
+        text: &[u8],
+        options: &Options,
+    ) -> Result<PosixQueueEndpoint> {
         named_queue::create(name, options, Some(text), Operation::AllocLpsz)
     }
 
-    fn close(&self, endpoint: Endpoint) -> Result<()> {
+    fn close(&self, endpoint: PosixQueueEndpoint) -> Result<()> {
         endpoint.close()
     }
 

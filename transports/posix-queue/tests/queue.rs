@@ -1,4 +1,4 @@
-//! The kernel's queues, their limits, and that none of them is left behind.
+//! The kernel's queues: what they do, their limits, and that none is left behind.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
@@ -15,20 +15,20 @@ use anyipc_core::{
     Attempt, Endpoint as _, ErrorKind, Hello, Name, ObjectState, Operation, Transport,
 };
 use anyipc_os::{Dir, Scope};
-use anyipc_posix_queue::{Endpoint, PosixQueue, Receiver, Sender};
+use anyipc_posix_queue::{PosixQueue, PosixQueueEndpoint, PosixQueueReceiver, PosixQueueSender};
 use common::{
     WATCHDOG, Way, create, drain, failed, name, open, options, recv, role, say, send, spawn,
     try_recv,
 };
 
-/// One test at a time: a process that another test is just starting holds what we hold for an
-/// instant.
+/// One test at a time: between fork and exec, a process that another test starts holds this test's
+/// descriptors.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs in the child; in the parent it does nothing.
+/// Runs in the child; in the parent it returns at once.
 #[test]
 fn child() {
     let Some(role) = role() else { return };
@@ -47,7 +47,7 @@ fn child() {
     }
 }
 
-/// Makes one channel after the other.
+/// Makes channels until it is killed.
 fn connect_for_ever(name: &Name) {
     let owner = create(name, "");
     let opener = open(name, "");
@@ -60,7 +60,10 @@ fn connect_for_ever(name: &Name) {
 }
 
 /// Both sides of a channel.
-fn connect(owner: &Endpoint, opener: &Endpoint) -> [(Sender, Receiver); 2] {
+fn connect(
+    owner: &PosixQueueEndpoint,
+    opener: &PosixQueueEndpoint,
+) -> [(PosixQueueSender, PosixQueueReceiver); 2] {
     let hello = || Hello { transport: "posix-mq".into(), max_message: 1 << 20, ..Hello::default() };
     let mut attempts = [Attempt::new(hello()), Attempt::new(hello())];
     let mut sides = [None, None];
@@ -80,12 +83,12 @@ fn connect(owner: &Endpoint, opener: &Endpoint) -> [(Sender, Receiver); 2] {
     sides.map(Option::unwrap)
 }
 
-/// The name of the queue that a record holds.
+/// The kernel name of the queue in a record.
 fn kernel_name(name: &Name) -> String {
     name_at(name, 40)
 }
 
-/// The name that the queues of channels have while they are made.
+/// The kernel name of a channel's queues while they are made.
 fn channel_name(name: &Name) -> String {
     name_at(name, 144)
 }
@@ -98,7 +101,7 @@ fn name_at(name: &Name, at: u64) -> String {
     String::from_utf8(bytes.split(|byte| *byte == 0).next().unwrap().to_vec()).unwrap()
 }
 
-/// What a death leaves between making a channel's queue and taking its name away.
+/// Makes what a death leaves between making a channel's queue and unlinking it.
 fn leave_behind(kernel_name: &str) {
     let name = CString::new(kernel_name).unwrap();
     let (flags, shape) =
@@ -106,16 +109,16 @@ fn leave_behind(kernel_name: &str) {
     // SAFETY: the name ends with a NUL, and without a shape the kernel takes its defaults.
     let fd = unsafe { libc::mq_open(name.as_ptr(), flags, 0o600 as libc::mode_t, shape) };
     assert!(fd >= 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: a fresh descriptor of our own.
+    // SAFETY: the descriptor is fresh, and nothing else owns it.
     unsafe { libc::mq_close(fd) };
 }
 
-/// Whether the kernel has a queue of this name.
+/// True if the kernel has a queue of this name.
 fn is_there(kernel_name: &str) -> bool {
     let name = CString::new(kernel_name).unwrap();
     // SAFETY: the name ends with a NUL.
     let fd = unsafe { libc::mq_open(name.as_ptr(), libc::O_RDONLY) };
-    // SAFETY: a fresh descriptor of our own, or -1, which is an error and no more.
+    // SAFETY: a fresh descriptor that nothing else owns, or -1, for which the call fails.
     unsafe { libc::mq_close(fd) };
     fd >= 0
 }
@@ -167,7 +170,7 @@ fn the_kernels_limits_are_told() {
     let words = format!("/proc/sys/fs/mqueue/msgsize_max, which is {}", limit("msgsize_max"));
     assert!(error.to_string().contains(&words), "{error}");
     let name = common::name("large");
-    // More than any limit that the kernel can be given.
+    // Above the largest limit that the kernel can be given.
     for persist in ["false", "true"] {
         let large = options(&format!("capacity=1GiB&max_message=64&persist={persist}"));
         let error = failed(PosixQueue.create(&name, &large));
@@ -221,7 +224,7 @@ fn the_last_close_unlinks() {
     assert!(PosixQueue.inspect(&name, &options("")).unwrap().is_empty());
 }
 
-/// Lets someone come to a name that a total death has left.
+/// Uses a name after a total death, each round in another way.
 fn reclaim(name: &Name, round: u64) {
     match round % 4 {
         0 => drop(create(name, "")),
@@ -277,7 +280,7 @@ fn a_death_while_channels_are_made_leaves_no_queue() {
 }
 
 #[test]
-fn what_a_death_left_of_a_channel_is_in_nobodys_way() {
+fn what_a_death_left_of_a_channel_is_removed() {
     let _alone = alone();
     let name = name("left");
     let (owner, opener) = (create(&name, ""), open(&name, ""));
@@ -294,7 +297,7 @@ fn what_a_death_left_of_a_channel_is_in_nobodys_way() {
 fn threads_make_channels_of_one_queue_at_once() {
     let _alone = alone();
     let name = name("threads");
-    // Small ones: what the kernel grants a user's queues is for 9 of the usual size.
+    // Small ones: the kernel's limit per user is nine queues of the usual size.
     let owner = create(&name, "capacity=8KiB");
     let left = channel_name(&name);
     std::thread::scope(|scope| {
@@ -317,7 +320,7 @@ fn a_queue_removed_by_force_goes_with_its_last_holder() {
         let kernel = kernel_name(&name);
         PosixQueue.remove(&name, &options(""), true).unwrap();
         assert!(!is_there(&kernel));
-        // Its holders may make it anew.
+        // A holder makes the kernel's queue again.
         drop(owner.queue().unwrap());
         assert!(is_there(&kernel));
         assert_eq!(failed(PosixQueue.close(owner)).kind(), ErrorKind::StatFailed);
@@ -346,7 +349,7 @@ fn a_persistent_queue_survives_all_its_users() {
     assert!(!is_there(&kernel));
 }
 
-/// What a process of another IPC namespace is told, and what it leaves there.
+/// The errors that a process of another IPC namespace gets, and that it leaves nothing there.
 fn meet_elsewhere(name: &Name) {
     let query = "create=open_or_create";
     for error in [
@@ -357,7 +360,7 @@ fn meet_elsewhere(name: &Name) {
         assert!(error.to_string().contains("namespace"), "{error}");
     }
     say("told");
-    // A name that is nobody's yet is made here, and works here.
+    // A fresh name works in this namespace.
     let own = common::name("elsewhere");
     let mut queue = create(&own, "").queue().unwrap();
     queue.try_send(0, b"here").unwrap();
@@ -373,8 +376,7 @@ fn another_ipc_namespace_is_told() {
     let name = name("namespaces");
     let owner = create(&name, "");
     let mut queue = owner.queue().unwrap();
-    // With rights of our own, or with those of a user namespace; where the system allows neither,
-    // there is none.
+    // With this process's rights, or those of a user namespace. The system may allow neither.
     let ways: [&[&str]; 2] = [&["--ipc"], &["--user", "--map-current-user", "--ipc"]];
     let allowed = |way: &&&[&str]| {
         let tried = std::process::Command::new("unshare").args(**way).arg("true").output();

@@ -4,8 +4,8 @@
 mod receiver;
 mod sender;
 
-pub use receiver::Receiver;
-pub use sender::Sender;
+pub use receiver::QueueReceiver;
+pub use sender::QueueSender;
 
 use std::io;
 use std::sync::Arc;
@@ -46,8 +46,8 @@ fn direction(capacity: usize) -> Option<Geometry> {
 }
 
 impl ChannelFactory for Settings {
-    type Sender = Sender;
-    type Receiver = Receiver;
+    type Sender = QueueSender;
+    type Receiver = QueueReceiver;
 
     fn capacity(&self) -> usize {
         self.channel_capacity()
@@ -70,7 +70,7 @@ impl ChannelFactory for Settings {
         region: Region,
         capacity: usize,
         side: Side,
-    ) -> io::Result<(Sender, Receiver)> {
+    ) -> io::Result<(QueueSender, QueueReceiver)> {
         let unfit = || io::Error::from(io::ErrorKind::InvalidData);
         let geometry = direction(capacity).ok_or_else(unfit)?;
         let bytes = geometry.size().ok_or_else(unfit)?;
@@ -84,8 +84,8 @@ impl ChannelFactory for Settings {
             let peers = PeerHalf { link: Arc::clone(&side.link), owner_id: them };
             QueueClient::new(Store::new(region, geometry), us, peers)
         };
-        let sender = Sender::new(client(out, SENDER, RECEIVER), ready);
-        Ok((sender, Receiver::new(client(back, RECEIVER, SENDER), token)))
+        let sender = QueueSender::new(client(out, SENDER, RECEIVER), ready);
+        Ok((sender, QueueReceiver::new(client(back, RECEIVER, SENDER), token)))
     }
 }
 

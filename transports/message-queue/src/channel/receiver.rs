@@ -13,7 +13,7 @@ use crate::waiters::MESSAGES;
 
 /// The receiving half of a channel over queues.
 #[derive(Debug)]
-pub struct Receiver {
+pub struct QueueReceiver {
     client: QueueClient<PeerHalf>,
     liveness: Liveness,
     token: Option<ReadySlot>,
@@ -21,7 +21,7 @@ pub struct Receiver {
     copy: Vec<u8>,
 }
 
-impl Receiver {
+impl QueueReceiver {
     pub(super) fn new(client: QueueClient<PeerHalf>, token: Option<ReadySlot>) -> Self {
         Self { client, liveness: Liveness::new(), token, copy: Vec::new() }
     }
@@ -69,7 +69,7 @@ impl Receiver {
     }
 }
 
-impl RecvHalf for Receiver {
+impl RecvHalf for QueueReceiver {
     fn try_recv_with(&mut self, read: &mut dyn FnMut(Flags, &[u8])) -> Result<()> {
         let mut copy = std::mem::take(&mut self.copy);
         copy.clear();
@@ -90,7 +90,7 @@ impl RecvHalf for Receiver {
     }
 }
 
-impl Wait for Receiver {
+impl Wait for QueueReceiver {
     fn source(&self) -> Result<Source> {
         self.link().source()
     }
@@ -116,7 +116,7 @@ impl Wait for Receiver {
     }
 }
 
-impl Drop for Receiver {
+impl Drop for QueueReceiver {
     fn drop(&mut self) {
         if self.link().is_ours() {
             self.client.leave(state::RECEIVER_LEFT);

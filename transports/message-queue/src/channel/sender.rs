@@ -13,7 +13,7 @@ use crate::waiters::ROOM;
 
 /// The sending half of a channel over queues.
 #[derive(Debug)]
-pub struct Sender {
+pub struct QueueSender {
     client: QueueClient<PeerHalf>,
     liveness: Liveness,
     ready: Option<ReadySlot>,
@@ -21,7 +21,7 @@ pub struct Sender {
     scratch: Vec<u8>,
 }
 
-impl Sender {
+impl QueueSender {
     pub(super) fn new(client: QueueClient<PeerHalf>, ready: Option<ReadySlot>) -> Self {
         Self { client, liveness: Liveness::new(), ready, scratch: Vec::new() }
     }
@@ -79,7 +79,7 @@ impl Sender {
     }
 }
 
-impl SendHalf for Sender {
+impl SendHalf for QueueSender {
     fn max_frame(&self) -> usize {
         self.client.store().geometry().longest
     }
@@ -111,7 +111,7 @@ impl SendHalf for Sender {
     }
 }
 
-impl Wait for Sender {
+impl Wait for QueueSender {
     fn source(&self) -> Result<Source> {
         self.link().source()
     }
@@ -137,7 +137,7 @@ impl Wait for Sender {
     }
 }
 
-impl Drop for Sender {
+impl Drop for QueueSender {
     fn drop(&mut self) {
         if self.link().is_ours() {
             self.client.leave(state::SENDER_LEFT);

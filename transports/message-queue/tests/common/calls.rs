@@ -1,4 +1,4 @@
-//! Calls that wait as the facade does, and give up rather than hang.
+//! Calls that wait as the facade does. A call that hangs panics after [`WATCHDOG`].
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyipc_core::{Armed, Error, Interest, Queue, Result, Wait, Waiter};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// No call may take longer.
+/// The longest time that a call may take.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(30);
 
 pub(crate) type Handle = Box<dyn Queue>;
 
-/// How a test waits.
+/// The kind of waiter that a test is.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Way {
     Thread,
@@ -70,7 +70,7 @@ pub(crate) fn try_recv(queue: &mut dyn Queue) -> Result<(u32, Vec<u8>)> {
     Ok(got.expect("Ok came without a message"))
 }
 
-/// Everything that is there.
+/// Receives all messages that are there.
 pub(crate) fn drain(queue: &mut Handle) -> Vec<(u32, Vec<u8>)> {
     std::iter::from_fn(|| try_recv(&mut **queue).ok()).collect()
 }

@@ -7,7 +7,7 @@ mod process;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use anyipc_core::{COMMON_KEYS, Endpoint as _, Name, Options, Transport};
-use anyipc_message_queue::{Endpoint, MessageQueue};
+use anyipc_message_queue::{MessageQueue, QueueEndpoint};
 
 pub(crate) use calls::*;
 pub(crate) use process::*;
@@ -24,16 +24,16 @@ pub(crate) fn options(query: &str) -> Options {
     Options::parse(pairs, &[COMMON_KEYS, MessageQueue.keys()]).unwrap()
 }
 
-pub(crate) fn create(name: &Name, query: &str) -> Endpoint {
+pub(crate) fn create(name: &Name, query: &str) -> QueueEndpoint {
     MessageQueue.create(name, &options(query)).unwrap()
 }
 
-pub(crate) fn open(name: &Name) -> Endpoint {
+pub(crate) fn open(name: &Name) -> QueueEndpoint {
     MessageQueue.open(name, &options("")).unwrap()
 }
 
 /// A queue, and a handle of it.
-pub(crate) fn queue(tag: &str, query: &str) -> (Endpoint, Handle) {
+pub(crate) fn queue(tag: &str, query: &str) -> (QueueEndpoint, Handle) {
     let owner = create(&name(tag), query);
     let handle = owner.queue().unwrap();
     (owner, handle)

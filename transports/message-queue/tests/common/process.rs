@@ -4,20 +4,20 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
 const ROLE: &str = "ANYIPC_TEST_ROLE";
-/// What a line for the parent begins with; others are for people.
+/// The beginning of a line for the parent; other lines go to the test's output.
 const MARK: &str = "@ ";
 
-/// The words of the role that this process was started for; `None` in the parent.
+/// The words of this process's role; `None` in the parent.
 pub(crate) fn role() -> Option<Vec<String>> {
     std::env::var(ROLE).ok().map(|role| role.split(' ').map(str::to_owned).collect())
 }
 
-/// One line to the parent, in one system call: it outlives us.
+/// Writes one line to the parent, in one system call: it outlives this process.
 pub(crate) fn say(line: &str) {
     std::io::stderr().write_all(format!("{MARK}{line}\n").as_bytes()).unwrap();
 }
 
-/// A process that plays a role in the test `child`. Dropped, it is killed.
+/// A process that plays a role in the test `child`. Dropping it kills it.
 pub(crate) struct Process {
     child: Child,
     lines: BufReader<ChildStderr>,
@@ -27,7 +27,7 @@ pub(crate) fn spawn(role: &str) -> Process {
     start(Command::new(std::env::current_exe().unwrap()), role)
 }
 
-/// The same under another program, which runs what its last arguments say.
+/// The same under another program, which runs the command in its last arguments.
 pub(crate) fn spawn_by(program: &str, args: &[&str], role: &str) -> Process {
     let mut command = Command::new(program);
     command.args(args).arg(std::env::current_exe().unwrap());
@@ -66,7 +66,7 @@ impl Process {
         }
     }
 
-    /// Kills it, and gives what it said since it was heard last.
+    /// Kills it. Returns the lines that were not heard yet.
     pub(crate) fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         let mut rest = Vec::new();
@@ -77,7 +77,7 @@ impl Process {
         rest
     }
 
-    /// Waits for its end, which must be good, and gives what it said since it was heard last.
+    /// Waits until it exits with success. Returns the lines that were not heard yet.
     pub(crate) fn finish(mut self) -> Vec<String> {
         let mut rest = Vec::new();
         while let Some(line) = self.hear() {

@@ -9,7 +9,7 @@ mod process;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use anyipc_core::{COMMON_KEYS, Name, Options, Transport};
-use anyipc_posix_queue::{Endpoint, PosixQueue};
+use anyipc_posix_queue::{PosixQueue, PosixQueueEndpoint};
 
 pub(crate) use calls::*;
 pub(crate) use process::*;
@@ -26,10 +26,10 @@ pub(crate) fn options(query: &str) -> Options {
     Options::parse(pairs, &[COMMON_KEYS, PosixQueue.keys()]).unwrap()
 }
 
-pub(crate) fn create(name: &Name, query: &str) -> Endpoint {
+pub(crate) fn create(name: &Name, query: &str) -> PosixQueueEndpoint {
     PosixQueue.create(name, &options(query)).unwrap()
 }
 
-pub(crate) fn open(name: &Name, query: &str) -> Endpoint {
+pub(crate) fn open(name: &Name, query: &str) -> PosixQueueEndpoint {
     PosixQueue.open(name, &options(query)).unwrap()
 }
