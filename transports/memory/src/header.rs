@@ -7,16 +7,18 @@ use crate::kind::Kind;
 use crate::sys::{self, Fd};
 
 /// The object stays when nobody holds it.
-pub const PERSIST: u32 = 1;
+pub(crate) const PERSIST: u32 = 1;
 /// The contents are a text and a NUL.
-pub const LPSZ: u32 = 2;
+pub(crate) const LPSZ: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"anyipc\0B";
 const LAYOUT: u32 = 1;
 
-/// Where the snapshot's control words lie in the first page: behind the header, in every page size.
-pub const SNAPSHOT: usize = 1024;
-/// Where it is noted that the segment has companions.
+/// Where the control words of the segment's users lie in the first page: behind the header, in every page size.
+pub(crate) const CONTROL: usize = 1024;
+/// Bytes of control words.
+pub(crate) const CONTROL_LEN: usize = 128;
+/// Where it is noted that the segment has companions (u32).
 pub(crate) const COMPANIONS: usize = 1152;
 
 /// As stored, in the machine's byte order: the file never leaves the machine.
@@ -38,13 +40,13 @@ struct Raw {
 
 /// What a valid header says.
 #[derive(Debug, Clone)]
-pub struct Header {
+pub(crate) struct Header {
     /// The full name.
-    pub name: Name,
+    pub(crate) name: Name,
     /// Bytes of contents.
-    pub size: usize,
+    pub(crate) size: usize,
     /// `PERSIST`, `LPSZ`.
-    pub flags: u32,
+    pub(crate) flags: u32,
 }
 
 /// Why a file is not a segment of this layout.

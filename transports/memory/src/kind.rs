@@ -2,8 +2,6 @@ use anyipc_core::Name;
 
 use crate::sys::FileNaming;
 
-/// The end of the names of files that are not published yet.
-pub(crate) const TEMPORARY: &str = ".tmp";
 /// The suffix of the lock file of a rendezvous.
 pub(crate) const LOCK: &str = ".lock";
 /// The suffix of its listening socket.
@@ -23,7 +21,7 @@ pub struct Kind {
     /// What the memory is called in errors and inventories.
     pub noun: &'static str,
     /// The middle of the names of files that belong to the memory and go when it goes, see
-    /// [`Memory::make_bell`](crate::Memory::make_bell).
+    /// [`Segment::make_wake_fifo`](crate::Segment::make_wake_fifo).
     pub companion: Option<&'static str>,
     /// What belongs to the memory and is no file: gets the first [`CLEAN`] bytes of contents before the memory's file
     /// is removed, whoever removes it. They may hold anything.
@@ -32,17 +30,6 @@ pub struct Kind {
 
 /// How many bytes of contents [`Kind::clean`] gets.
 pub const CLEAN: usize = 256;
-
-/// The blocks of `shm://`.
-pub static BLOCK: Kind = Kind {
-    prefix: "",
-    suffix: ".block",
-    heading: "anyipc-rendezvous 1",
-    word: [0; 8],
-    noun: "block",
-    companion: None,
-    clean: None,
-};
 
 impl Kind {
     /// What the names of all files of a name begin with.
@@ -60,8 +47,8 @@ impl Kind {
         self.stem(name) + SOCKET
     }
 
-    /// The lock files.
-    pub fn marks(&self) -> FileNaming {
+    /// What the lock files of the owners are called, and begin with.
+    pub fn naming(&self) -> FileNaming {
         FileNaming { prefix: self.prefix, suffix: LOCK, heading: self.heading }
     }
 
@@ -76,10 +63,15 @@ impl Kind {
         number.bytes().all(|b| b.is_ascii_digit()).then_some(stem)
     }
 
+    /// True if the contents mean nothing to this crate: blocks.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.word == [0; 8]
+    }
+
     /// What memory with another word in its header holds.
     pub(crate) fn describe(word: [u8; 8]) -> String {
         match word {
-            [0, ..] => BLOCK.noun.to_owned(),
+            [0, ..] => "block".to_owned(),
             _ => String::from_utf8_lossy(&word).trim_end_matches('\0').escape_default().to_string(),
         }
     }

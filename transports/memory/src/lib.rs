@@ -3,12 +3,13 @@
 //!
 //! An internal crate: it follows no semantic versioning. Use a transport.
 
+mod attach;
+mod attachment;
 pub mod bytes;
 pub mod handover;
 mod header;
 mod inventory;
 mod kind;
-mod memory;
 pub mod named_queue;
 mod participant_slots;
 mod region;
@@ -16,15 +17,14 @@ mod segment;
 mod sys;
 mod words;
 
-pub use header::{Header, LPSZ, PERSIST, SNAPSHOT};
+pub use attach::{Path, Plan, Repair};
 pub use inventory::{inspect, list, remove, sweep};
-pub use kind::{BLOCK, CLEAN, Kind};
-pub use memory::{Memory, Path, Plan};
+pub use kind::{CLEAN, Kind};
 pub use participant_slots::{ParticipantSlot, ParticipantSlots, SLOT_HEADER};
 pub use region::{Extent, Region, sleep, wake};
-pub use segment::{New, Segment};
+pub use segment::Segment;
 pub use sys::{
-    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, page_size,
-    sealed_len, second,
+    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len,
+    second,
 };
 pub use words::Words;

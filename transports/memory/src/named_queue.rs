@@ -13,7 +13,7 @@ use anyipc_core::{
 use anyipc_os::{Dir, Scope, check_generation, generation};
 
 use crate::handover::{self, Acceptor, ChannelFactory, Rendezvous};
-use crate::{Kind, Memory, Path, Plan, Region, check_platform};
+use crate::{Kind, Path, Plan, Region, Segment, check_platform};
 
 /// The longest wait for memory that another process makes or reclaims, unless the address has a
 /// `timeout`.
@@ -124,7 +124,7 @@ pub trait Contents: Debug + Send + Sync + Sized + 'static {
     ///
     /// # Errors
     /// `Mismatch`, `Busy`, what the system says.
-    fn queue(&self, memory: &Arc<Memory>, settings: &Self::Settings) -> Result<Box<dyn Queue>>;
+    fn queue(&self, memory: &Arc<Segment>, settings: &Self::Settings) -> Result<Box<dyn Queue>>;
 }
 
 /// The directory of an address.
@@ -144,12 +144,13 @@ pub fn open<C: Contents>(name: &Name, options: &Options) -> Result<Endpoint<C>> 
     let settings = C::Settings::read(options, operation)?;
     let dir = Arc::new(Dir::open(settings.access().scope, operation)?);
     let path = path::<C>(&dir, name, settings.access(), operation);
-    let memory = Memory::open(path, &|region| repair::<C>(region, operation)).map_err(|error| {
-        if error.kind() != ErrorKind::NotFound {
-            return error;
-        }
-        error.because("no process holds a queue of this name, and none stayed; create it first")
-    })?;
+    let memory =
+        Segment::open(path, &|region| repair::<C>(region, operation)).map_err(|error| {
+            if error.kind() != ErrorKind::NotFound {
+                return error;
+            }
+            error.because("no process holds a queue of this name, and none stayed; create it first")
+        })?;
     let contents: C = read(&memory.region(), operation)?;
     contents.check(&settings, memory.persists(), operation)?;
     Ok(Endpoint::new(name, dir, settings, None, (memory, contents)))
@@ -177,10 +178,10 @@ pub fn create<C: Contents>(
     let size = contents.size().ok_or(Error::new(operation, ErrorKind::OutOfMemory))?;
     let pieces: &[(usize, &[u8])] =
         &[(0, &contents.encode()), (contents.text().0, text.unwrap_or_default())];
-    let plan = Plan { size, persist: settings.persists(), contents: pieces };
+    let plan = Plan { persist: settings.persists(), contents: pieces, ..Plan::zeroed(size) };
     let path = path::<C>(&dir, name, access, operation);
     let (memory, made) =
-        Memory::open_or_create(path, plan, &|region| repair::<C>(region, operation))?;
+        Segment::open_or_create(path, plan, &|region| repair::<C>(region, operation))?;
     let found = Found { made, adopt: access.adopt && text.is_none(), text: text.is_some() };
     match own(name, &dir, &settings, &memory, found, operation) {
         Ok((contents, owner)) => Ok(Endpoint::new(name, dir, settings, owner, (memory, contents))),
@@ -212,7 +213,7 @@ fn own<C: Contents>(
     name: &Name,
     dir: &Arc<Dir>,
     settings: &C::Settings,
-    memory: &Memory,
+    memory: &Segment,
     found: Found,
     operation: Operation,
 ) -> Result<(C, Option<Acceptor>)> {
@@ -278,7 +279,7 @@ pub struct Endpoint<C: Contents> {
     settings: C::Settings,
     /// `Some` in the owner.
     acceptor: Option<Acceptor>,
-    memory: Arc<Memory>,
+    memory: Arc<Segment>,
     contents: C,
 }
 
@@ -288,7 +289,7 @@ impl<C: Contents> Endpoint<C> {
         dir: Arc<Dir>,
         settings: C::Settings,
         acceptor: Option<Acceptor>,
-        (memory, contents): (Memory, C),
+        (memory, contents): (Segment, C),
     ) -> Self {
         Self { name: name.clone(), dir, settings, acceptor, memory: Arc::new(memory), contents }
     }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::*;
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_ring::robust::OwnerId;
 
-use crate::memory::Memory;
 use crate::region::Region;
+use crate::segment::Segment;
 use crate::sys::{generation, is_number_locked, try_lock_number, unlock_number};
 
 /// Bytes of a seat that are kept here: process, generation. The rest is its holder's.
@@ -45,20 +45,21 @@ impl ParticipantSlots {
     }
 
     /// True if the holder with this owner id has left or died.
-    pub fn is_dead(&self, memory: &Memory, region: &Region, owner: OwnerId) -> bool {
+    pub fn is_dead(&self, memory: &Segment, region: &Region, owner: OwnerId) -> bool {
         let number = owner.slot();
         if number >= self.count || !owner.is_of(self.turn(region, number)) {
             return true;
         }
         // Our own open file's locks are not shown to us. In doubt it lives.
-        !memory.seats().contains(&number) && !is_number_locked(memory.fd(), number).unwrap_or(true)
+        !memory.own_slots().contains(&number)
+            && !is_number_locked(memory.fd(), number).unwrap_or(true)
     }
 }
 
 /// A taken seat. Dropping it gives it back.
 #[derive(Debug)]
 pub struct ParticipantSlot {
-    memory: Arc<Memory>,
+    memory: Arc<Segment>,
     region: Region,
     seats: ParticipantSlots,
     number: u32,
@@ -72,7 +73,7 @@ impl ParticipantSlot {
     /// # Errors
     /// `OutOfMemory` if there is none.
     pub fn take(
-        memory: &Arc<Memory>,
+        memory: &Arc<Segment>,
         seats: ParticipantSlots,
         operation: Operation,
     ) -> Result<Self> {
@@ -83,7 +84,7 @@ impl ParticipantSlot {
                 if dead_too != (seats.process(&region, number) != 0) {
                     continue;
                 }
-                let mut ours = memory.seats();
+                let mut ours = memory.own_slots();
                 if ours.contains(&number) || !try_lock_number(memory.fd(), number).unwrap_or(false)
                 {
                     continue;
@@ -121,7 +122,7 @@ impl Drop for ParticipantSlot {
     fn drop(&mut self) {
         if self.generation == generation() {
             self.region.u32(self.seats.at(self.number) + PROCESS).store(0, Relaxed);
-            let mut ours = self.memory.seats();
+            let mut ours = self.memory.own_slots();
             ours.remove(&self.number);
             unlock_number(self.memory.fd(), self.number);
         }

@@ -3,7 +3,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use crate::bytes;
+use crate::header::{CONTROL, CONTROL_LEN};
 use crate::sys::{self, Map};
+use crate::words::Words;
 
 /// A range of mapped memory that other processes write at the same time. Every access is an atomic one and stays
 /// inside, whatever offset it is given: a wrong one reaches a wrong place in here, never one outside.
@@ -19,7 +21,17 @@ pub struct Region {
 }
 
 impl Region {
-    /// What lies behind the header's page.
+    /// The header's page of a segment.
+    pub(crate) fn header(map: &Arc<Map>) -> Self {
+        Self { map: Arc::clone(map), start: 0, len: sys::page_size() }
+    }
+
+    /// The control words of a segment's users.
+    pub(crate) fn control(map: &Arc<Map>) -> Self {
+        Self { map: Arc::clone(map), start: CONTROL, len: CONTROL_LEN }
+    }
+
+    /// The contents of a segment: what lies behind the header's page.
     pub(crate) fn contents(map: &Arc<Map>) -> Self {
         let page = sys::page_size();
         // A segment has a page of contents or more.
@@ -68,6 +80,16 @@ impl Region {
         let at = if at <= self.len - 8 { at & !7 } else { 0 };
         // SAFETY: as in `u32`, with eight bytes.
         unsafe { &*self.map.as_ptr().add(self.start + at).cast() }
+    }
+
+    /// All of it as aligned words, for users that access the same bytes in any order and at any width.
+    #[inline]
+    pub fn words(&self) -> Words<'_> {
+        let count = self.len / size_of::<AtomicU64>();
+        // SAFETY: as in `u32`: so many aligned words inside the range.
+        Words::new(unsafe {
+            std::slice::from_raw_parts(self.map.as_ptr().add(self.start).cast(), count)
+        })
     }
 
     /// Brings the cache line at an offset near; reads nothing.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyipc_core::{Name, Operation, Queue, Result};
 use anyipc_memory::named_queue::{self, Contents};
-use anyipc_memory::{Kind, Memory, Region};
+use anyipc_memory::{Kind, Region, Segment};
 
 use crate::channel::{QueueReceiver, QueueSender};
 use crate::client;
@@ -63,7 +63,7 @@ impl Contents for Geometry {
     }
 
     /// Also `Mismatch` if the address has another `max_message` than the queue.
-    fn queue(&self, memory: &Arc<Memory>, settings: &Settings) -> Result<Box<dyn Queue>> {
+    fn queue(&self, memory: &Arc<Segment>, settings: &Settings) -> Result<Box<dyn Queue>> {
         settings.check_longest(self)?;
         Ok(Box::new(Handle::new(memory, *self)?))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyipc_core::{
     Armed, Error, ErrorKind, Operation, Queue, QueueStatus, Result, Source, Wait, Waiter,
 };
-use anyipc_memory::{Memory, ParticipantSlot, ParticipantSlots, Region, sleep, wake};
+use anyipc_memory::{ParticipantSlot, ParticipantSlots, Region, Segment, sleep, wake};
 use anyipc_os::{WakeFifo, generation};
 use anyipc_ring::robust::{LockBackend, OwnerId};
 
@@ -33,7 +33,7 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    pub(crate) fn new(memory: &Arc<Memory>, geometry: Geometry) -> Result<Self> {
+    pub(crate) fn new(memory: &Arc<Segment>, geometry: Geometry) -> Result<Self> {
         memory.check(Operation::Queue)?;
         let region = memory.region();
         let slot = ParticipantSlot::take(memory, geometry.participant_slots(), Operation::Queue)?;
@@ -53,7 +53,7 @@ impl Handle {
         self.memory().check(operation)
     }
 
-    fn memory(&self) -> &Memory {
+    fn memory(&self) -> &Segment {
         &self.client.peers.memory
     }
 
@@ -67,7 +67,8 @@ impl Handle {
 
     fn wake_fifo(&self) -> Result<&Arc<WakeFifo>> {
         if self.wake_fifo.get().is_none() {
-            let fifo = self.client.peers.memory.make_bell(self.slot.number(), self.operation())?;
+            let fifo =
+                self.client.peers.memory.make_wake_fifo(self.slot.number(), self.operation())?;
             let _ = self.wake_fifo.set(Arc::new(fifo));
         }
         self.wake_fifo.get().ok_or(Error::new(self.operation(), ErrorKind::Io))
@@ -193,7 +194,7 @@ impl Drop for Handle {
         let memory = &self.client.peers.memory;
         if memory.generation() == generation() {
             if self.wake_fifo.get().is_some() {
-                memory.remove_bell(self.slot.number());
+                memory.remove_wake_fifo(self.slot.number());
             }
             self.client.disarm();
         }
@@ -203,7 +204,7 @@ impl Drop for Handle {
 /// The other handles of the queue, in any process.
 #[derive(Debug)]
 struct OtherHandles {
-    memory: Arc<Memory>,
+    memory: Arc<Segment>,
     region: Region,
     slots: ParticipantSlots,
     /// Each with the slot that it wakes, and the slot's turn at that time.
@@ -229,7 +230,7 @@ impl PeerWakers for OtherHandles {
             return fifo.ring();
         }
         // A FIFO that does not open belongs to a handle that is being dropped.
-        let Some(fifo) = self.memory.open_bell(slot) else { return };
+        let Some(fifo) = self.memory.open_wake_fifo(slot) else { return };
         fifo.ring();
         self.wake_fifos.retain(|((of, _), _)| *of != slot);
         if self.wake_fifos.len() < MAX_WAKE_FIFOS {

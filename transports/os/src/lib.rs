@@ -11,8 +11,8 @@ mod unsupported;
 #[cfg(windows)]
 mod windows;
 
-mod group;
 pub mod half_open;
+mod inventory;
 mod lpsz;
 mod name_lock;
 mod named;
@@ -25,7 +25,9 @@ pub use unsupported::*;
 #[cfg(windows)]
 pub use windows::*;
 
-pub use group::{Group, GroupKind, files_of, insist, remove_groups, sweep_groups};
+pub use inventory::{
+    Contents, Group, GroupKind, ObjectFacts, ObjectFile, files_of, remove_groups, sweep_groups,
+};
 pub use lpsz::{show_lpsz, store_lpsz};
 pub use name_lock::{FileNaming, NameLock};
 pub use named::{Pace, check_named};

@@ -50,7 +50,11 @@ impl<'a> UnpublishedFile<'a> {
         Self::with_temporary_name(dir, temporary)
     }
 
-    fn with_temporary_name(dir: &'a Dir, temporary: &'a str) -> io::Result<Self> {
+    /// As [`new`](Self::new), where there are no nameless files.
+    ///
+    /// # Errors
+    /// As `new`.
+    pub fn with_temporary_name(dir: &'a Dir, temporary: &'a str) -> io::Result<Self> {
         let start = Instant::now();
         while start.elapsed() <= PATIENCE {
             match dir.create_file(temporary) {

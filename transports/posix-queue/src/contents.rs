@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyipc_core::{Name, Operation, Queue, Result};
 use anyipc_memory::named_queue::{self, Contents};
-use anyipc_memory::{Kind, Memory, Region};
+use anyipc_memory::{Kind, Region, Segment};
 
 use crate::channel::{Pair, PosixQueueReceiver, PosixQueueSender};
 use crate::queue::Handle;
@@ -61,7 +61,7 @@ impl Contents for Record {
         Pair { settings, record: self }
     }
 
-    fn queue(&self, memory: &Arc<Memory>, _settings: &Settings) -> Result<Box<dyn Queue>> {
+    fn queue(&self, memory: &Arc<Segment>, _settings: &Settings) -> Result<Box<dyn Queue>> {
         Ok(Box::new(Handle::new(memory, self)?))
     }
 }

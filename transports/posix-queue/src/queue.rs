@@ -5,7 +5,7 @@ use anyipc_core::{
     Armed, Error, ErrorKind, Full, Interest, Operation, Queue, QueueStatus, Result, Source, Wait,
     Waiter,
 };
-use anyipc_memory::Memory;
+use anyipc_memory::Segment;
 use anyipc_os::Fd;
 
 use crate::record::{DROPPED, Record, Shape};
@@ -14,7 +14,7 @@ use crate::sys;
 /// A handle of a kernel queue, with a descriptor of its own.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    memory: Arc<Memory>,
+    memory: Arc<Segment>,
     shape: Shape,
     queue: Arc<Fd>,
     /// Receives messages; as long as the longest.
@@ -24,7 +24,7 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    pub(crate) fn new(memory: &Arc<Memory>, record: &Record) -> Result<Self> {
+    pub(crate) fn new(memory: &Arc<Segment>, record: &Record) -> Result<Self> {
         memory.check(Operation::Queue)?;
         let queue = record.queue(Operation::Queue)?;
         // A record may be damaged: the kernel knows how long a message can be.

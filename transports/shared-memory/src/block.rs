@@ -7,8 +7,7 @@ use anyipc_ring::words::Atomic32;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::snapshot::{Snapshot, Writers};
-use anyipc_memory::{LPSZ, SNAPSHOT, Segment, Words};
-use anyipc_os::check_generation;
+use anyipc_memory::{Region, Segment, Words};
 
 /// A named piece of memory that all its holders see, alive until the last of them closes it.
 ///
@@ -25,6 +24,8 @@ use anyipc_os::check_generation;
 /// underneath kills the holders with a signal; no one else can reach it.
 #[derive(Debug)]
 pub struct Block {
+    contents: Region,
+    control: Region,
     segment: Segment,
     writers: Writers,
     timeout: Duration,
@@ -33,25 +34,29 @@ pub struct Block {
 impl Block {
     /// `timeout` bounds the wait for another process that is storing.
     pub(crate) fn new(segment: Segment, timeout: Duration) -> Self {
-        Self { segment, writers: Writers::default(), timeout }
+        let (contents, control) = (segment.region(), segment.control());
+        Self { contents, control, segment, writers: Writers::default(), timeout }
     }
 
     /// Detaches; the memory is released whatever the result.
     pub(crate) fn close(self) -> Result<()> {
-        self.segment.close()
+        let Self { contents, control, segment, .. } = self;
+        // Unmapped before the lock goes.
+        drop((contents, control));
+        segment.close()
     }
 
     /// Bytes of contents, as given when the block was created.
     #[expect(clippy::len_without_is_empty, reason = "a block has 1 byte or more")]
     pub fn len(&self) -> usize {
-        self.segment.header().size
+        self.segment.len()
     }
 
     /// The first byte: page-aligned, valid for [`len`](Self::len) bytes until the block is closed, and not
     /// mapped in a forked child. Others write there whenever they like: what may meet the other calls of this process goes
     /// through an [`AtomicU64`] at a multiple of 8, as theirs do.
     pub fn as_ptr(&self) -> *mut u8 {
-        self.segment.contents()
+        self.segment.as_ptr()
     }
 
     /// Copies the bytes at `offset` out.
@@ -128,7 +133,7 @@ impl Block {
     /// calls of this process they must be [`AtomicU64`]s.
     pub unsafe fn view<T: FromBytes>(&self, offset: usize) -> Result<&T> {
         self.check_aligned(offset, size_of::<T>(), align_of::<T>())?;
-        let at = self.segment.contents().wrapping_add(offset);
+        let at = self.segment.as_ptr().wrapping_add(offset);
         // SAFETY: in bounds, aligned, any bytes are a `T`, and the caller vouches that they stay.
         Ok(unsafe { &*at.cast() })
     }
@@ -170,7 +175,7 @@ impl Block {
     pub(crate) fn lpsz(&self) -> Result<CString> {
         let error = |kind, why| Err(Error::new(Operation::ReadLpsz, kind).because(why));
         self.check().map_err(|e| e.during(Operation::ReadLpsz))?;
-        if self.segment.header().flags & LPSZ == 0 {
+        if !self.segment.is_lpsz() {
             return error(ErrorKind::Mismatch, "the block was not made by alloc_lpsz");
         }
         let mut text = Vec::new();
@@ -188,25 +193,17 @@ impl Block {
     }
 
     fn check(&self) -> Result<()> {
-        check_generation(self.segment.generation(), Operation::Block)
+        self.segment.check(Operation::Block)
     }
 
     fn snapshot(&self) -> Snapshot<'_> {
-        let control = self.segment.page().wrapping_add(SNAPSHOT);
-        // SAFETY: the control words lie in the header's page, aligned, and nothing else does there; they are mapped as long
-        // as `self`.
-        let control = unsafe { &*control.cast() };
         // Twice half of `len`, each rounded up to 8, is no more than `len` rounded up to 16.
-        Snapshot::new(control, self.words(), self.store_capacity())
+        Snapshot::new(&self.control, self.words(), self.store_capacity())
     }
 
-    /// The contents, and what follows them up to a multiple of 16 bytes.
+    /// The contents, and the rest of their last page.
     fn words(&self) -> Words<'_> {
-        let contents = self.segment.contents().cast::<AtomicU64>();
-        let count = self.len().next_multiple_of(16) / size_of::<AtomicU64>();
-        // SAFETY: the contents begin on a page and are mapped in whole pages, as long as `self`; this process accesses them
-        // through these atomics only (`view` and `as_ptr` demand it).
-        Words::new(unsafe { std::slice::from_raw_parts(contents, count) })
+        self.contents.words()
     }
 
     fn outside(&self, offset: usize, len: usize) -> Error {
@@ -224,7 +221,7 @@ impl Block {
 
     fn check_aligned(&self, offset: usize, len: usize, align: usize) -> Result<()> {
         self.check_range(offset, len)?;
-        if self.segment.contents().wrapping_add(offset).addr().is_multiple_of(align) {
+        if self.segment.as_ptr().wrapping_add(offset).addr().is_multiple_of(align) {
             return Ok(());
         }
         Err(Error::new(Operation::Block, ErrorKind::OutOfBounds)

@@ -3,6 +3,7 @@
 mod block;
 mod channel;
 mod endpoint;
+mod kind;
 mod snapshot;
 mod transport;
 

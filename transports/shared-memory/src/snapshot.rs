@@ -10,58 +10,61 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 
-use anyipc_memory::Words;
+use anyipc_memory::{Region, Words};
 use anyipc_os::{Fd, try_write_lock, write_unlock};
 
 /// How often a reader is overtaken by writers before it makes them wait.
 const ATTEMPTS: usize = 32;
 
+/// Where the control words lie; zeroed memory means that nothing is stored. The index counts the stores; its lowest bit
+/// names the current copy.
+const INDEX: usize = 0;
+/// The lengths of both copies.
+const LENGTHS: [usize; 2] = [8, 16];
+
 /// Where the two copies and their control words lie.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Snapshot<'a> {
-    control: &'a Control,
+    control: &'a Region,
     copies: Words<'a>,
     capacity: usize,
 }
 
-/// The control words; zeroed memory means that nothing is stored.
-#[derive(Debug)]
-#[repr(C)]
-pub(crate) struct Control {
-    /// Counts the stores; its lowest bit names the current copy.
-    index: AtomicU64,
-    lengths: [AtomicU64; 2],
-}
-
 impl<'a> Snapshot<'a> {
     /// A snapshot of values of up to `capacity` bytes, in words for twice as many, each rounded up to 8.
-    pub(crate) fn new(control: &'a Control, copies: Words<'a>, capacity: usize) -> Self {
+    pub(crate) fn new(control: &'a Region, copies: Words<'a>, capacity: usize) -> Self {
         Self { control, copies, capacity }
+    }
+
+    fn index(&self) -> &AtomicU64 {
+        self.control.u64(INDEX)
     }
 
     /// Where a copy begins, and its length.
     fn copy(&self, index: u64) -> (usize, &AtomicU64) {
-        let second = index & 1 == 1;
-        let offset = if second { self.capacity.next_multiple_of(8) } else { 0 };
-        let [even, odd] = &self.control.lengths;
-        (offset, if second { odd } else { even })
+        let [even, odd] = LENGTHS;
+        if index & 1 == 1 {
+            (self.capacity.next_multiple_of(8), self.control.u64(odd))
+        } else {
+            (0, self.control.u64(even))
+        }
     }
 
     /// Replaces the value. The caller is the only writer.
     fn store(&self, value: &[u8]) {
-        let next = self.control.index.load(Acquire).wrapping_add(1).max(1);
+        let next = self.index().load(Acquire).wrapping_add(1).max(1);
         let (copy, length) = self.copy(next);
         // A reader that sees any of the bytes below also sees that the index has left this copy.
         fence(Release);
         length.store(value.len() as u64, Relaxed);
         // It is no longer than `capacity`, as `store` of `Writers` has checked.
         self.copies.store(copy, value);
-        self.control.index.store(next, Release);
+        self.index().store(next, Release);
     }
 
     /// The value; `None` if a writer overtook us.
     fn load(&self) -> Option<Result<Option<Vec<u8>>>> {
-        let index = self.control.index.load(Acquire);
+        let index = self.index().load(Acquire);
         if index == 0 {
             return Some(Ok(None));
         }
@@ -75,7 +78,7 @@ impl<'a> Snapshot<'a> {
             self.copies.load(copy, &mut value);
         }
         fence(Acquire);
-        if self.control.index.load(Relaxed) != index {
+        if self.index().load(Relaxed) != index {
             return None;
         }
         let error = |kind, why: String| Some(Err(Error::new(Operation::Block, kind).because(why)));

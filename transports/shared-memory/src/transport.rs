@@ -6,8 +6,9 @@ use anyipc_core::{
 
 use crate::block::Block;
 use crate::endpoint::{Endpoint, Settings};
+use crate::kind::BLOCK;
 use anyipc_memory::handover::{Acceptor, Rendezvous};
-use anyipc_memory::{BLOCK, New, Segment};
+use anyipc_memory::{Path, Plan, Segment};
 use anyipc_os::Dir;
 
 /// `capacity`. It has no single default: a ring without a fixed size grows.
@@ -68,12 +69,12 @@ impl Transport for SharedMemory {
     fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
         let settings = Settings::read(options, Operation::Open)?;
         let dir = Arc::new(Dir::open(settings.scope, Operation::Open)?);
-        let block = match Segment::open(&dir, name, settings.patience, Operation::Open) {
+        let block = match open_block(path(&dir, name, &settings, Operation::Open)) {
             Ok(segment) => Some(Block::new(segment, settings.patience)),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        if block.is_none() && !BLOCK.marks().is_live(&dir, name, Operation::Open)? {
+        if block.is_none() && !BLOCK.naming().is_live(&dir, name, Operation::Open)? {
             return Err(Error::new(Operation::Open, ErrorKind::NotFound)
                 .because("nobody holds an object of this name; create it first"));
         }
@@ -93,11 +94,11 @@ impl Transport for SharedMemory {
         let operation = Operation::AllocLpsz;
         let settings = Settings::read(options, operation)?;
         let dir = Arc::new(Dir::open(settings.scope, operation)?);
-        if BLOCK.marks().is_live(&dir, name, operation)? {
+        if BLOCK.naming().is_live(&dir, name, operation)? {
             return Err(owned(operation));
         }
         let segment =
-            Segment::create(&dir, name, New::lpsz(&[(0, text)]), settings.patience, operation)?;
+            Segment::create(path(&dir, name, &settings, operation), Plan::lpsz(&[(0, text)]))?;
         let Some(owner) = Rendezvous::claim(Arc::clone(&dir), &BLOCK, name, operation)? else {
             return Err(owned(operation));
         };
@@ -138,19 +139,42 @@ impl SharedMemory {
     }
 }
 
+fn path<'a>(
+    dir: &'a Arc<Dir>,
+    name: &'a Name,
+    settings: &Settings,
+    operation: Operation,
+) -> Path<'a> {
+    Path { dir, kind: &BLOCK, name, patience: settings.patience, operation }
+}
+
+/// Attaches to a live block. None persists, so none needs repair.
+fn open_block(path: Path<'_>) -> Result<Segment> {
+    Segment::open(path, &|_| Ok(()))
+}
+
 /// The block that `create` makes or adopts, if it is to have one.
 fn block_for_create(dir: &Arc<Dir>, name: &Name, settings: &Settings) -> Result<Option<Block>> {
-    let (operation, patience) = (Operation::Create, settings.patience);
+    let path = path(dir, name, settings, Operation::Create);
     let segment = match settings.size {
         Some(size) if settings.adopt => {
-            Segment::open_or_create(dir, name, New::block(size), patience, operation)?.0
+            let (segment, _) = Segment::open_or_create(path, Plan::zeroed(size), &|_| Ok(()))?;
+            if segment.len() != size {
+                return Err(Error::new(path.operation, ErrorKind::Mismatch).because(format!(
+                    "size={size} was asked for, but the block has {} bytes",
+                    segment.len()
+                )));
+            }
+            segment
         }
-        Some(_) if BLOCK.marks().is_live(dir, name, operation)? => return Err(owned(operation)),
-        Some(size) => Segment::create(dir, name, New::block(size), patience, operation)?,
-        None => match Segment::open(dir, name, patience, operation) {
+        Some(_) if BLOCK.naming().is_live(dir, name, path.operation)? => {
+            return Err(owned(path.operation));
+        }
+        Some(size) => Segment::create(path, Plan::zeroed(size))?,
+        None => match open_block(path) {
             Ok(segment) if settings.adopt => segment,
             Ok(_) => {
-                return Err(Error::new(operation, ErrorKind::Exists).because(
+                return Err(Error::new(path.operation, ErrorKind::Exists).because(
                     "its block is alive; open it, or say create=open_or_create to adopt it",
                 ));
             }
@@ -158,7 +182,7 @@ fn block_for_create(dir: &Arc<Dir>, name: &Name, settings: &Settings) -> Result<
             Err(error) => return Err(error),
         },
     };
-    Ok(Some(Block::new(segment, patience)))
+    Ok(Some(Block::new(segment, settings.patience)))
 }
 
 fn owned(operation: Operation) -> Error {

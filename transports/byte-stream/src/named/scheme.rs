@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::ffi::CStr;
 
 use anyipc_core::{Key, Name, Result};
-use anyipc_os::{Dir, FileKind, FileNaming, Group, GroupKind, files_of, show_lpsz};
+use anyipc_os::{Contents, Dir, FileKind, FileNaming, Group, GroupKind, files_of, show_lpsz};
 
 const SOCKET: &str = ".sock";
 const TEXT: &str = ".text";
@@ -34,7 +34,7 @@ impl StreamScheme {
             ends: &[SOCKET, TEXT, UNFINISHED_TEXT, LOCK],
             lock: FileKind::Regular,
             text: Some(TEXT),
-            marks: Some(naming),
+            contents: Contents::Owner(*naming),
         };
         Self { schemes, keys, about, naming, files }
     }
@@ -69,7 +69,7 @@ impl StreamScheme {
 
     /// The files of one name.
     pub(super) fn group(&'static self, name: &Name) -> Group {
-        Group { stem: self.naming.stem(name), kind: &self.files }
+        Group { stem: self.naming.stem(name), kind: self.files }
     }
 
     /// The files of all names in the directory, one group per name.
@@ -79,6 +79,6 @@ impl StreamScheme {
             cut.unwrap_or(file).to_owned()
         };
         let stems: BTreeSet<_> = files_of(dir, self.naming.prefix)?.iter().map(stem).collect();
-        Ok(stems.into_iter().map(|stem| Group { stem, kind: &self.files }))
+        Ok(stems.into_iter().map(|stem| Group { stem, kind: self.files }))
     }
 }

@@ -36,7 +36,7 @@ impl Rendezvous {
             Ok(_) => true,
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         };
-        let Some(claim) = NameLock::take(&dir, &kind.marks(), name, operation, answers)? else {
+        let Some(claim) = NameLock::take(&dir, &kind.naming(), name, operation, answers)? else {
             return Ok(None);
         };
         let listen = || {

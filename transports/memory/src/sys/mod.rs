@@ -9,21 +9,22 @@ mod unsupported;
 pub(crate) use linux::*;
 #[cfg(target_os = "linux")]
 pub use linux::{
-    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, page_size,
-    sealed_len, second,
+    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len,
+    second,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unsupported::*;
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::{
-    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, page_size,
-    sealed_len, second,
+    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len,
+    second,
 };
 
 pub(crate) use anyipc_os::{
-    Dir, Fd, FileId, FileKind, FileNaming, Lock, NameLock, Pace, Set, Status, WakeFifo,
-    check_generation, check_named, generation, hold, holders, insist, is_at, is_held,
-    is_number_locked, same_file, try_lock, try_lock_number, unlock_number, user,
+    Contents, Dir, Fd, FileId, FileKind, FileNaming, Group, GroupKind, Lock, NameLock, ObjectFacts,
+    ObjectFile, Pace, Set, UNPUBLISHED, UnpublishedFile, WakeFifo, check_generation, check_named,
+    files_of, generation, hold, is_at, is_number_locked, remove_groups, sweep_groups, try_lock,
+    try_lock_number, unlock_number, user,
 };
 
 /// The process and the user on the other side of a socket.

@@ -27,7 +27,7 @@ pub fn check_platform(operation: Operation) -> Result<()> {
 }
 
 /// Bytes of a page.
-pub fn page_size() -> usize {
+pub(crate) fn page_size() -> usize {
     4096
 }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use anyipc_core::{Full, Name, Operation};
-use anyipc_memory::{Memory, Path, Plan};
+use anyipc_memory::{Path, Plan, Segment};
 use anyipc_os::{Dir, Scope};
 use anyipc_ring::robust::OwnerId;
 
@@ -40,7 +40,7 @@ fn geometry(priorities: u32) -> Geometry {
 /// A queue in real memory. Keeps the memory.
 struct Scene {
     store: Store,
-    _memory: Memory,
+    _memory: Segment,
 }
 
 impl Scene {
@@ -56,8 +56,8 @@ impl Scene {
             patience: Duration::from_secs(1),
             operation: Operation::Create,
         };
-        let plan = Plan { size: geometry.size().unwrap(), persist: false, contents: &[] };
-        let (memory, made) = Memory::open_or_create(path, plan, &|_| Ok(())).unwrap();
+        let plan = Plan::zeroed(geometry.size().unwrap());
+        let (memory, made) = Segment::open_or_create(path, plan, &|_| Ok(())).unwrap();
         assert!(made);
         Self { store: Store::new(memory.region(), geometry), _memory: memory }
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyipc_core::{Name, Object, Result};
-use anyipc_os::{Dir, FileKind, Group, GroupKind, files_of, remove_groups, sweep_groups};
+use anyipc_os::{Contents, Dir, FileKind, Group, GroupKind, files_of, remove_groups, sweep_groups};
 
 use crate::fifos::files::{CONNECTION, LISTENER, NAMING, PREFIX, TEXT, UNFINISHED_TEXT, stem};
 use crate::fifos::request::{CONNECTION_ID, is_connection_id};
@@ -15,7 +15,7 @@ static RENDEZVOUS: GroupKind = GroupKind {
     ends: &[LISTENER, TEXT, UNFINISHED_TEXT, NAMING.suffix],
     lock: FileKind::Regular,
     text: Some(TEXT),
-    marks: Some(&NAMING),
+    contents: Contents::Owner(NAMING),
 };
 
 /// The files of a connection that the owner has not joined yet.
@@ -24,7 +24,7 @@ static OFFER: GroupKind = GroupKind {
     ends: &CONNECTION,
     lock: FileKind::Fifo,
     text: None,
-    marks: None,
+    contents: Contents::Unnamed,
 };
 
 /// All objects of this transport.
@@ -62,14 +62,14 @@ pub(crate) fn clear(dir: &Dir, name: &Name) {
         }
     }
     for group in of_name(dir, name).into_iter().flatten().filter(is_offer) {
-        let _ = group.remove_stale(dir);
+        let _ = group.remove_stale(dir, false);
     }
 }
 
 /// All files of this transport, in groups.
 fn groups(dir: &Dir) -> Result<impl Iterator<Item = Group>> {
     let stems: BTreeMap<_, _> = files_of(dir, PREFIX)?.iter().map(|file| group_of(file)).collect();
-    Ok(stems.into_iter().map(|(stem, kind)| Group { stem, kind }))
+    Ok(stems.into_iter().map(|(stem, kind)| Group { stem, kind: *kind }))
 }
 
 fn of_name(dir: &Dir, name: &Name) -> Result<impl Iterator<Item = Group>> {

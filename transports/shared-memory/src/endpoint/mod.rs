@@ -13,7 +13,7 @@ use anyipc_core::{
 
 use crate::block::Block;
 use crate::channel::{Receiver, Sender};
-use anyipc_memory::BLOCK;
+use crate::kind::BLOCK;
 use anyipc_memory::handover::{self, Acceptor};
 use anyipc_os::{Dir, check_generation, generation};
 pub(crate) use settings::Settings;

@@ -12,7 +12,7 @@ pub use map::Map;
 pub use memory::{Anonymous, anonymous, check_anonymous, sealed_len};
 pub(crate) use socket::{Listener, Socket, told, watch_numbered};
 
-pub use rustix::param::page_size;
+pub(crate) use rustix::param::page_size;
 
 use anyipc_core::{Operation, Result};
 

@@ -4,9 +4,21 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use proptest::prelude::*;
 
 use super::*;
+use anyipc_os::same_file;
+
 use crate::inventory;
 
 const WAIT: Duration = Duration::from_secs(20);
+
+static BLOCK: Kind = Kind {
+    prefix: "",
+    suffix: ".block",
+    heading: "anyipc-rendezvous 1",
+    word: [0; 8],
+    noun: "block",
+    companion: None,
+    clean: None,
+};
 
 struct Place {
     base: PathBuf,
@@ -27,8 +39,20 @@ impl Place {
         self.dir.list().unwrap()
     }
 
-    fn attach<'a>(&'a self, name: &'a Name, op: Operation) -> Attach<'a> {
-        Attach::new(&self.dir, &BLOCK, name, WAIT, op)
+    fn path<'a>(&'a self, name: &'a Name, operation: Operation) -> Path<'a> {
+        Path { dir: &self.dir, kind: &BLOCK, name, patience: WAIT, operation }
+    }
+
+    fn attach<'a>(&'a self, name: &'a Name) -> Attach<'a> {
+        Attach::new(self.path(name, Operation::Create), &|_| Ok(()))
+    }
+
+    fn create(&self, plan: Plan<'_>) -> Result<Segment> {
+        Segment::create(self.path(&name(), Operation::Create), plan)
+    }
+
+    fn open(&self) -> Result<Segment> {
+        Segment::open(self.path(&name(), Operation::Open), &|_| Ok(()))
     }
 }
 
@@ -42,10 +66,11 @@ fn name() -> Name {
     Name::new("block").unwrap()
 }
 
-impl Segment {
-    /// What the kernel does to a killed process: closes its files.
-    fn abandon(mut self) {
-        self.held.left = true;
+impl Attach<'_> {
+    /// As where there are no nameless files.
+    fn make_temporary(&self, plan: Plan<'_>) -> Result<Option<Segment>> {
+        let temporary = temporary_name(self.path.kind.prefix);
+        self.publish(UnpublishedFile::with_temporary_name(self.path.dir, &temporary).unwrap(), plan)
     }
 }
 
@@ -53,13 +78,13 @@ impl Segment {
 fn without_nameless_files_a_temporary_name_serves() {
     let place = Place::new();
     let name = name();
-    let attach = place.attach(&name, Operation::Create);
-    let segment = attach.make_temporary(New::lpsz(&[(0, b"text")])).unwrap().unwrap();
+    let attach = place.attach(&name);
+    let segment = attach.make_temporary(Plan::lpsz(&[(0, b"text")])).unwrap().unwrap();
     assert_eq!(place.files(), [attach.file.as_str()], "the temporary name is gone");
-    assert!(attach.make_temporary(New::block(1)).unwrap().is_none(), "the name is taken");
+    assert!(attach.make_temporary(Plan::zeroed(1)).unwrap().is_none(), "the name is taken");
     assert_eq!(place.files(), [attach.file.as_str()]);
-    let other = Segment::open(&place.dir, &name, WAIT, Operation::Open).unwrap();
-    assert_eq!((other.header().size, other.header().flags), (5, LPSZ));
+    let other = place.open().unwrap();
+    assert_eq!((other.len(), other.is_lpsz(), other.persists()), (5, true, false));
     segment.close().unwrap();
     other.close().unwrap();
     assert!(place.files().is_empty());
@@ -84,18 +109,17 @@ fn a_sweep_knows_abandoned_temporary_files_by_their_free_lock() {
 #[test]
 fn what_persists_stays_without_holders() {
     let place = Place::new();
-    let new = New { flags: PERSIST, contents: &[(0, b"here")], ..New::block(100) };
-    let segment = Segment::create(&place.dir, &name(), new, WAIT, Operation::Create).unwrap();
+    let new = Plan { persist: true, contents: &[(0, b"here")], ..Plan::zeroed(100) };
+    let segment = place.create(new).unwrap();
     segment.close().unwrap();
     let state = || inventory::inspect(&place.dir, &BLOCK, &name()).unwrap()[0].state;
     assert_eq!(state(), anyipc_core::ObjectState::Persistent);
     assert!(inventory::sweep(&place.dir, &BLOCK, true).unwrap().is_empty());
-    let again = Segment::open(&place.dir, &name(), WAIT, Operation::Open).unwrap();
+    let again = place.open().unwrap();
     let mut bytes = [0; 4];
     again.fd().read_at(&mut bytes, sys::page_size() as u64).unwrap();
     assert_eq!(&bytes, b"here");
-    let error =
-        Segment::create(&place.dir, &name(), New::block(1), WAIT, Operation::Create).unwrap_err();
+    let error = place.create(Plan::zeroed(1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Exists);
     again.abandon();
     assert_eq!(state(), anyipc_core::ObjectState::Persistent);
@@ -107,11 +131,10 @@ fn what_persists_stays_without_holders() {
 fn race(temporary: bool) {
     let place = Place::new();
     let stop = AtomicBool::new(false);
-    let live =
-        |found: &Segment| sys::same_file(&place.dir, &BLOCK.file(&name()), found.fd()).unwrap();
+    let live = |found: &Segment| same_file(&place.dir, &BLOCK.file(&name()), found.fd()).unwrap();
     let work = |seed: u64| {
         let name = name();
-        let attach = place.attach(&name, Operation::Create);
+        let attach = place.attach(&name);
         let mut random = seed;
         for _ in 0..400 {
             random = random
@@ -119,18 +142,15 @@ fn race(temporary: bool) {
                 .wrapping_add(1_442_695_040_888_963_407);
             let segment = if temporary && (random >> 33) & 1 == 0 {
                 match attach.find().unwrap() {
-                    Found::Live(held, header) => Some(attach.map(held, header).unwrap()),
-                    Found::Absent => attach.make_temporary(New::block(64)).unwrap(),
+                    Found::Live(attachment, header) => {
+                        Some(attach.map(attachment, header).unwrap())
+                    }
+                    Found::Absent => attach.make_temporary(Plan::zeroed(64)).unwrap(),
                     Found::Changing => None,
                 }
             } else {
-                let made = Segment::open_or_create(
-                    &place.dir,
-                    &name,
-                    New::block(64),
-                    WAIT,
-                    Operation::Create,
-                );
+                let path = place.path(&name, Operation::Create);
+                let made = Segment::open_or_create(path, Plan::zeroed(64), &|_| Ok(()));
                 Some(made.unwrap().0)
             };
             let Some(segment) = segment else { continue };
@@ -176,7 +196,7 @@ proptest! {
     ) {
         // Noise over a good header, from some byte on, in a file of any length.
         let place = Place::new();
-        let good = Segment::create(&place.dir, &name(), New::block(5000), WAIT, Operation::Create).unwrap();
+        let good = place.create(Plan::zeroed(5000)).unwrap();
         let path = place.dir.path().join(BLOCK.file(&name()));
         let mut bytes = std::fs::read(&path).unwrap();
         good.abandon();
@@ -188,11 +208,11 @@ proptest! {
         if held {
             holder.lock_shared().unwrap();
         }
-        if let Err(error) = Segment::open(&place.dir, &name(), WAIT, Operation::Open) {
+        if let Err(error) = place.open() {
             let expected = [ErrorKind::Corrupt, ErrorKind::Mismatch, ErrorKind::NotFound, ErrorKind::NameCollision];
             prop_assert!(expected.contains(&error.kind()), "{error}");
         }
-        let _ = Segment::create(&place.dir, &name(), New::block(1), WAIT, Operation::Create);
+        let _ = place.create(Plan::zeroed(1));
         let _ = inventory::list(&place.dir, &BLOCK).unwrap();
         inventory::sweep(&place.dir, &BLOCK, true).unwrap();
     }

@@ -4,30 +4,34 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 
+use crate::header::COMPANIONS;
 use crate::kind::{CLEAN, Kind};
-use crate::sys::{self, Dir, Fd, FileId, Lock, Map, Pace, check_named, is_at, try_lock};
+use crate::region::Region;
+use crate::sys::{self, Dir, Fd, FileId, Lock, Pace, check_named, is_at, try_lock};
 
-/// The lock that keeps a segment alive. Dropping it detaches.
+/// The shared lock that keeps a segment alive. Dropping it detaches.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) dir: Arc<Dir>,
+pub(crate) struct Attachment {
+    pub(crate) dir: Arc<Dir>,
     kind: &'static Kind,
     file: String,
-    pub(super) fd: Fd,
+    pub(crate) fd: Fd,
     id: FileId,
     pace: Pace,
-    /// The last look found that the name stands for this file no longer.
+    /// The last look found that the name no longer stands for this file.
     removed: AtomicBool,
-    pub(super) generation: u32,
-    /// The last to leave removes the file.
-    pub(super) removes: bool,
-    pub(super) left: bool,
-    /// Says whether the file has companions. Unmapped before the lock goes.
-    pub(super) map: Option<Arc<Map>>,
+    /// The fork generation in which the lock was taken.
+    pub(crate) generation: u32,
+    /// The last holder to leave removes the file: true unless it persists, or is not provably ours.
+    pub(crate) removes: bool,
+    /// It has detached.
+    pub(crate) left: bool,
+    /// The page that says whether the file has companions. Unmapped before the lock goes.
+    pub(crate) header: Option<Region>,
 }
 
-impl Held {
-    pub(super) fn new(dir: &Arc<Dir>, kind: &'static Kind, file: &str, fd: Fd, id: FileId) -> Self {
+impl Attachment {
+    pub(crate) fn new(dir: &Arc<Dir>, kind: &'static Kind, file: &str, fd: Fd, id: FileId) -> Self {
         Self {
             dir: Arc::clone(dir),
             kind,
@@ -39,17 +43,25 @@ impl Held {
             generation: sys::generation(),
             removes: true,
             left: false,
-            map: None,
+            header: None,
         }
     }
 
-    pub(super) fn companion(&self, number: u32) -> Option<String> {
+    /// The file of a companion.
+    pub(crate) fn companion(&self, number: u32) -> Option<String> {
         let stem = self.file.strip_suffix(self.kind.suffix)?;
         Some(format!("{stem}{}{number}", self.kind.companion?))
     }
 
+    /// From now on the process that removes the file removes its companions, too.
+    pub(crate) fn note_companions(&self) {
+        if let Some(header) = &self.header {
+            header.u32(COMPANIONS).store(1, Relaxed);
+        }
+    }
+
     /// Looks, once a second at most, whether the name still stands for this file; `Removed` if not.
-    pub(super) fn check_named(&self, operation: Operation) -> Result<()> {
+    pub(crate) fn check_named(&self, operation: Operation) -> Result<()> {
         if !self.pace.is_due() {
             return Ok(());
         }
@@ -59,27 +71,26 @@ impl Held {
     }
 
     /// The same, and `Removed` at every call since a look found it so.
-    pub(super) fn insist_named(&self, operation: Operation) -> Result<()> {
+    pub(crate) fn insist_named(&self, operation: Operation) -> Result<()> {
         self.check_named(operation)?;
         self.recall_named(operation)
     }
 
-    /// The same without a look of its own: `Removed` if one found it so.
-    pub(super) fn recall_named(&self, operation: Operation) -> Result<()> {
+    /// The same without a look of its own: `Removed` if a look found it so.
+    pub(crate) fn recall_named(&self, operation: Operation) -> Result<()> {
         if self.removed.load(Relaxed) {
             check_named(&self.dir, &self.file, self.id, operation)?;
         }
         Ok(())
     }
 
-    /// Whether the name stands for this file.
-    pub(super) fn is_named(&self) -> io::Result<bool> {
+    /// True if the name stands for this file.
+    pub(crate) fn is_named(&self) -> io::Result<bool> {
         is_at(&self.dir, &self.file, self.id)
     }
 
-    /// Leaves a persistent segment, and removes its file if nobody else holds it and `unused` says
-    /// so.
-    pub(super) fn discard(&mut self, unused: impl FnOnce() -> bool) {
+    /// Leaves a persistent segment, and removes its file if nobody else holds it and `unused` says so.
+    pub(crate) fn discard(&mut self, unused: impl FnOnce() -> bool) {
         // The exclusive lock lets nobody attach between the look and the removal. A failed upgrade
         // loses the shared lock, which is no longer needed.
         let ours = self.generation == sys::generation();
@@ -89,27 +100,26 @@ impl Held {
         let _ = self.detach();
     }
 
-    /// Leaves: the last one, and only the last one, removes the file.
-    pub(super) fn detach(&mut self) -> Result<()> {
+    /// Leaves: the last holder, and only the last one, removes the file.
+    pub(crate) fn detach(&mut self) -> Result<()> {
         if std::mem::replace(&mut self.left, true) {
             return Ok(());
         }
         if self.generation != sys::generation() {
             return Err(Error::new(Operation::Close, ErrorKind::Forked));
         }
-        let map = self.map.take();
-        let companions = map.is_some_and(|map| {
-            self.kind.companion.is_some() && super::companions(&map).load(Relaxed) != 0
-        });
-        // While we hold the lock nobody may remove the name: if it is not ours, someone broke in.
-        let there = self.is_named();
-        let last_goes = self.removes || matches!(there, Ok(false));
-        if last_goes && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false) {
-            // Also of a segment that was removed by force: what it tells of is its own, and may have been made anew.
+        let header = self.header.take();
+        let has_companions = self.kind.companion.is_some()
+            && header.is_some_and(|header| header.u32(COMPANIONS).load(Relaxed) != 0);
+        // While we hold the lock nobody may remove the name: if it is not ours, it was removed by force.
+        let named = self.is_named();
+        let last_removes = self.removes || matches!(named, Ok(false));
+        if last_removes && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false) {
+            // Also for a segment that was removed by force: what it names is its own, and may have been made anew.
             clean(self.kind, &self.fd);
             // Checked again: the upgrade lets go for an instant, and the name may be another's by now.
             if self.is_named().unwrap_or(false) {
-                if companions {
+                if has_companions {
                     remove_companions(&self.dir, self.kind, &self.file);
                 }
                 let _ = self.dir.unlink(&self.file);
@@ -120,7 +130,7 @@ impl Held {
             Error::new(Operation::Close, ErrorKind::StatFailed)
                 .because(format!("{}: {why}", path.display()))
         };
-        match there {
+        match named {
             Ok(true) => Ok(()),
             Ok(false) => {
                 Err(fail("the object was removed or replaced while it was held; it is released"))
@@ -132,14 +142,14 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Attachment {
     fn drop(&mut self) {
         let _ = self.detach();
     }
 }
 
 /// Removes a segment's file and what belongs to it. The caller has found it named, under the exclusive lock.
-pub(super) fn remove(dir: &Dir, kind: &Kind, file: &str, fd: &Fd) -> io::Result<()> {
+pub(crate) fn remove(dir: &Dir, kind: &Kind, file: &str, fd: &Fd) -> io::Result<()> {
     remove_companions(dir, kind, file);
     clean(kind, fd);
     match dir.unlink(file) {
@@ -157,7 +167,7 @@ pub(crate) fn clean(kind: &Kind, fd: &Fd) {
     }
 }
 
-/// Removes what belongs to a segment's file, if such files can have companions.
+/// Removes the files that belong to a segment's file, if such files can have companions.
 pub(crate) fn remove_companions(dir: &Dir, kind: &Kind, file: &str) {
     let (Some(_), Some(stem)) = (kind.companion, file.strip_suffix(kind.suffix)) else { return };
     for name in dir.list().unwrap_or_default() {
