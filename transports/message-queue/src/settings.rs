@@ -23,6 +23,7 @@ pub(crate) const KEYS: &[Key] = &[
 /// Bytes of a queue and of each direction of a channel, unless the address has a `capacity`: enough
 /// to go on receiving while a sender that found the queue full wakes up.
 const CAPACITY: usize = 256 << 10;
+
 /// The checked options of an address.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {

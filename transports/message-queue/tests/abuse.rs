@@ -331,7 +331,7 @@ fn a_forked_child_holds_nothing_and_is_told() {
     let good = forked(|| {
         let is_forked =
             |result: Result<()>| result.is_err_and(|error| error.kind() == ErrorKind::Forked);
-        let told = is_forked(handle.try_send(0, b"x"))
+        let refused = is_forked(handle.try_send(0, b"x"))
             && is_forked(handle.try_recv_with(&mut |_, _| {}))
             && is_forked(handle.status().map(drop))
             && is_forked(handle.purge().map(drop))
@@ -340,9 +340,9 @@ fn a_forked_child_holds_nothing_and_is_told() {
         handle.messages().park(Duration::from_secs(100));
         handle.messages().disarm();
         drop((handle, owner, opener, other));
-        told
+        refused
     });
-    assert!(good, "the child was not told, or crashed");
+    assert!(good, "a call of the child was not `Forked`, or the child crashed");
 }
 
 #[test]

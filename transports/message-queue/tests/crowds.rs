@@ -134,9 +134,9 @@ fn counts_are_never_more_than_fits() {
                 scope.spawn(move || {
                     while !stop.load(SeqCst) {
                         let status = queue.status().unwrap();
-                        let sound = status.messages <= 8 && status.bytes <= 1024;
+                        let plausible = status.messages <= 8 && status.bytes <= 1024;
                         assert!(
-                            sound && (status.messages == 0) == (status.bytes == 0),
+                            plausible && (status.messages == 0) == (status.bytes == 0),
                             "{status:?}"
                         );
                     }

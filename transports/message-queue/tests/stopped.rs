@@ -22,7 +22,7 @@ const CONTENTS: u64 = 4096;
 const LOCKS: [u64; 2] = [128, 256];
 const RESERVATION: u64 = 72;
 const SLOTS: u64 = 3072;
-const SEAT: u64 = 64;
+const SLOT: u64 = 64;
 
 /// Far above what a call takes, far below the patience of a call that waits.
 const AT_ONCE: Duration = Duration::from_millis(10);
@@ -80,7 +80,7 @@ impl Bare {
 
     /// The value of a lock while the process holds it.
     fn owner_id(&self, process: &Process) -> u32 {
-        let slots = (0..256).map(|number| (number, SLOTS + u64::from(number) * SEAT));
+        let slots = (0..256).map(|number| (number, SLOTS + u64::from(number) * SLOT));
         let (number, at) =
             slots.into_iter().find(|(_, at)| self.number(*at) == process.pid()).expect("a slot");
         (number + 1) | (self.number(at + 4) & 0x7fff) << 16

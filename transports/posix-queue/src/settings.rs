@@ -26,6 +26,7 @@ pub(crate) const KEYS: &[Key] =
 const DEFAULT_CAPACITY: u64 = 64 << 10;
 /// A queue that is made takes messages of at least this many bytes.
 const MIN_MESSAGE: u64 = 64;
+
 /// The checked options of an address.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
