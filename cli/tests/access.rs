@@ -67,7 +67,9 @@ fn every_file_is_private_and_no_socket_is_abstract() {
             assert!(!is_held || fields.get(7).is_none_or(|path| !path.starts_with('@')), "{line}");
         }
     }
-    // A kernel queue would outlive the directory.
+    // Kernel queues would outlive the directory.
     drop(owners);
-    place.run(["rm", "posix-mq://o"]).ok();
+    for name in ["o", "t"] {
+        place.run(["rm", &format!("posix-mq://{name}")]).ok();
+    }
 }
