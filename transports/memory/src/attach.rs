@@ -1,20 +1,22 @@
 //! Attaching to named memory.
 //!
-//! Attached means holding a shared `flock` on the segment's own file, so the kernel knows which segments have holders,
-//! after any crash. A file without a holder was left by a crash: the next process that comes removes it. A process that
-//! has the shared lock leaves by [`Attachment::detach`] and in no other way.
+//! Attached means holding a shared `flock` on the segment's own file, so the kernel knows which
+//! segments have holders, after any crash. A file without a holder was left by a crash: the next
+//! process that comes removes it. A process that has the shared lock leaves by
+//! [`Attachment::detach`] and in no other way.
 //!
 //! The steps, each of which is one system call in `tests/model.rs`:
-//! 1. Open the file, without creating it. If it is absent, make it: an unpublished file, locked, written in full, then
-//!    linked to the name. If the name is taken by then, start over.
-//! 2. Try the exclusive lock. If it is free, nobody is attached. Check that the name still stands for this file, else
-//!    start over. Remove the file and start over; a persistent one is repaired instead.
+//! 1. Open the file, without creating it. If it is absent, make it: an unpublished file, locked,
+//!    written in full, then linked to the name. If the name is taken by then, start over.
+//! 2. Try the exclusive lock. If it is free, nobody is attached. Check that the name still stands
+//!    for this file, else start over. Remove the file and start over; a persistent one is repaired
+//!    instead.
 //! 3. Take the shared lock. If that fails, the file is being reclaimed: start over.
 //! 4. Check again that the name stands for this file; else detach and start over.
 //!
-//! Only a whole segment of this layout is ever removed. Everything else at the path (a damaged file, another
-//! version's, another user's, a directory, a FIFO, a link) is an error that names the path, and stays: it
-//! may be someone's, and no crash of ours leaves such a thing.
+//! Only a whole segment of this layout is ever removed. Everything else at the path (a damaged
+//! file, another version's, another user's, a directory, a FIFO, a link) is an error that names the
+//! path, and stays: it may be someone's, and no crash of ours leaves such a thing.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -57,7 +59,8 @@ pub struct Plan<'a> {
     pub persist: bool,
     /// The contents are a text and a NUL.
     pub lpsz: bool,
-    /// The first contents, each piece at its offset; the rest is zero. They are in before the memory has its name.
+    /// The first contents, each piece at its offset; the rest is zero. They are in before the
+    /// memory has its name.
     pub contents: &'a [(usize, &'a [u8])],
 }
 
@@ -101,7 +104,8 @@ impl<'a> Attach<'a> {
         Self { file: path.kind.file(path.name), path, repair }
     }
 
-    /// Attaches to live memory that `accept` accepts; makes it by `plan` if it is absent. True if it was made.
+    /// Attaches to live memory that `accept` accepts; makes it by `plan` if it is absent. True if
+    /// it was made.
     pub(crate) fn run(
         &self,
         plan: Option<Plan<'_>>,
@@ -126,7 +130,8 @@ impl<'a> Attach<'a> {
                 }
                 (Found::Changing, _) => {}
             }
-            // The others need a few system calls; a process that was stopped in between needs longer.
+            // The others need a few system calls; a process that was stopped in between needs
+            // longer.
             rounds += 1;
             if rounds < 20 {
                 std::thread::yield_now();
@@ -185,7 +190,8 @@ impl<'a> Attach<'a> {
                 Ok(Found::Live(attachment, header))
             }
             Err(error) => {
-                // A holder or another process damaged it: the last one to leave removes it nevertheless.
+                // A holder or another process damaged it: the last one to leave removes it
+                // nevertheless.
                 attachment.removes = error.ours;
                 Err(bad(error))
             }

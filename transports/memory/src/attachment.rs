@@ -89,7 +89,8 @@ impl Attachment {
         is_at(&self.dir, &self.file, self.id)
     }
 
-    /// Leaves a persistent segment, and removes its file if nobody else holds it and `unused` says so.
+    /// Leaves a persistent segment, and removes its file if nobody else holds it and `unused` says
+    /// so.
     pub(crate) fn discard(&mut self, unused: impl FnOnce() -> bool) {
         // The exclusive lock lets nobody attach between the look and the removal. A failed upgrade
         // loses the shared lock, which is no longer needed.
@@ -111,13 +112,16 @@ impl Attachment {
         let header = self.header.take();
         let has_companions = self.kind.companion.is_some()
             && header.is_some_and(|header| header.u32(COMPANIONS).load(Relaxed) != 0);
-        // While we hold the lock nobody may remove the name: if it is not ours, it was removed by force.
+        // While we hold the lock nobody may remove the name: if it is not ours, it was removed by
+        // force.
         let named = self.is_named();
         let last_removes = self.removes || matches!(named, Ok(false));
         if last_removes && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false) {
-            // Also for a segment that was removed by force: what it names is its own, and may have been made anew.
+            // Also for a segment that was removed by force: what it names is its own, and may have
+            // been made anew.
             clean(self.kind, &self.fd);
-            // Checked again: the upgrade lets go for an instant, and the name may be another's by now.
+            // Checked again: the upgrade lets go for an instant, and the name may be another's by
+            // now.
             if self.is_named().unwrap_or(false) {
                 if has_companions {
                     remove_companions(&self.dir, self.kind, &self.file);
@@ -148,7 +152,8 @@ impl Drop for Attachment {
     }
 }
 
-/// Removes a segment's file and what belongs to it. The caller has found it named, under the exclusive lock.
+/// Removes a segment's file and what belongs to it. The caller has found it named, under the
+/// exclusive lock.
 pub(crate) fn remove(dir: &Dir, kind: &Kind, file: &str, fd: &Fd) -> io::Result<()> {
     remove_companions(dir, kind, file);
     clean(kind, fd);

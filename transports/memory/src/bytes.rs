@@ -1,8 +1,8 @@
 //! Copying to and from memory that other processes write at the same time.
 //!
-//! Every access of [`load`] and [`store`] is a relaxed atomic one, of an aligned word where it can be and of a byte at the
-//! ends: a racing writer makes the bytes a mixture, never undefined. The short copies are plain ones, of memory that one
-//! side has to itself.
+//! Every access of [`load`] and [`store`] is a relaxed atomic one, of an aligned word where it can
+//! be and of a byte at the ends: a racing writer makes the bytes a mixture, never undefined. The
+//! short copies are plain ones, of memory that one side has to itself.
 
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -12,12 +12,13 @@ const WORD: usize = size_of::<u64>();
 /// Copies `len` bytes out of shared memory.
 ///
 /// # Safety
-/// `from` is valid for that many bytes, which no one accesses but atomically, now and in this process; `to` is valid
-/// for as many, which no one else accesses.
+/// `from` is valid for that many bytes, which no one accesses but atomically, now and in this
+/// process; `to` is valid for as many, which no one else accesses.
 pub(crate) unsafe fn load(from: *const u8, to: *mut u8, len: usize) {
     let head = from.align_offset(WORD).min(len);
     let tail = head + (len - head) / WORD * WORD;
-    // SAFETY: each place lies in the ranges that the caller vouches for; the words start aligned in shared memory.
+    // SAFETY: each place lies in the ranges that the caller vouches for; the words start aligned in
+    // shared memory.
     unsafe {
         for i in (0..head).chain(tail..len) {
             *to.add(i) = AtomicU8::from_ptr(from.add(i).cast_mut()).load(Relaxed);
@@ -33,7 +34,8 @@ pub(crate) unsafe fn load(from: *const u8, to: *mut u8, len: usize) {
 /// Copies the bytes into shared memory.
 ///
 /// # Safety
-/// `to` is valid for that many bytes, which no one accesses but atomically, now and in this process.
+/// `to` is valid for that many bytes, which no one accesses but atomically, now and in this
+/// process.
 pub(crate) unsafe fn store(to: *mut u8, from: &[u8]) {
     let (from, len) = (from.as_ptr(), from.len());
     let head = to.align_offset(WORD).min(len);
@@ -51,20 +53,22 @@ pub(crate) unsafe fn store(to: *mut u8, from: &[u8]) {
     }
 }
 
-/// Copies what there is of whole blocks of 64 bytes to or from shared memory, two words at once. Returns how many bytes.
+/// Copies what there is of whole blocks of 64 bytes to or from shared memory, two words at once.
+/// Returns how many bytes.
 ///
-/// These are instructions of the processor, to which a race means what it means to relaxed atomic accesses: the language
-/// has none that wide.
+/// These are instructions of the processor, to which a race means what it means to relaxed atomic
+/// accesses: the language has none that wide.
 ///
 /// # Safety
-/// Both are valid for `len` bytes and do not overlap; no one but this process's atomic accesses, and other processes,
-/// accesses them meanwhile.
+/// Both are valid for `len` bytes and do not overlap; no one but this process's atomic accesses,
+/// and other processes, accesses them meanwhile.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 #[inline]
 unsafe fn copy_blocks(from: *const u8, to: *mut u8, len: usize) -> usize {
     let len = len / 64 * 64;
     if len > 0 {
-        // SAFETY: counts up from `-len` to 0, and accesses so many bytes before both ends: the ranges of the caller.
+        // SAFETY: counts up from `-len` to 0, and accesses so many bytes before both ends: the
+        // ranges of the caller.
         unsafe {
             std::arch::asm!(
                 "2:",
@@ -122,7 +126,8 @@ pub fn append_short(from: &[u8], to: &mut Vec<u8>) {
 }
 
 /// # Safety
-/// `from` has at most [`SHORT`] bytes; `to` is valid for as many as it has, and does not overlap it.
+/// `from` has at most [`SHORT`] bytes; `to` is valid for as many as it has, and does not overlap
+/// it.
 #[inline]
 unsafe fn write_short(from: &[u8], to: *mut u8) {
     // SAFETY: the pieces are no longer than `from`, as the caller vouches for `to`.

@@ -14,7 +14,8 @@ pub(crate) const LPSZ: u32 = 2;
 const MAGIC: [u8; 8] = *b"anyipc\0B";
 const LAYOUT: u32 = 1;
 
-/// Where the control words of the segment's users lie in the first page: behind the header, in every page size.
+/// Where the control words of the segment's users lie in the first page: behind the header, in
+/// every page size.
 pub(crate) const CONTROL: usize = 1024;
 /// Bytes of control words.
 pub(crate) const CONTROL_LEN: usize = 128;

@@ -12,7 +12,8 @@ use crate::sys::{
     remove_groups, sweep_groups,
 };
 
-/// All objects of the directory, the unknown ones as `Invalid`. Unpublished leftovers are only in [`sweep`].
+/// All objects of the directory, the unknown ones as `Invalid`. Unpublished leftovers are only in
+/// [`sweep`].
 ///
 /// # Errors
 /// If the directory cannot be read.
@@ -29,8 +30,9 @@ pub fn inspect(dir: &Dir, kind: &'static Kind, name: &Name) -> Result<Vec<Object
     Ok(of_name(kind, name).iter().filter_map(|group| group.describe(dir)).collect())
 }
 
-/// Removes what stands at a name. What is alive is `Busy` unless `force`: then its holders keep their memory
-/// without a name, and their close reports `StatFailed`. What is not a file of this user is never removed.
+/// Removes what stands at a name. What is alive is `Busy` unless `force`: then its holders keep
+/// their memory without a name, and their close reports `StatFailed`. What is not a file of this
+/// user is never removed.
 ///
 /// # Errors
 /// `NotFound`, `Busy`, `Corrupt`.
@@ -38,8 +40,8 @@ pub fn remove(dir: &Dir, kind: &'static Kind, name: &Name, force: bool) -> Resul
     remove_groups(dir, of_name(kind, name), force)
 }
 
-/// What is stale, unpublished or invalid. With `fix` the first two are removed; what is not provably ours
-/// and dead never is.
+/// What is stale, unpublished or invalid. With `fix` the first two are removed; what is not
+/// provably ours and dead never is.
 ///
 /// # Errors
 /// If the directory cannot be read, or a file cannot be removed.

@@ -7,10 +7,12 @@ pub(crate) const LOCK: &str = ".lock";
 /// The suffix of its listening socket.
 pub(crate) const SOCKET: &str = ".sock";
 
-/// What a transport over named memory calls its files, and what it stores in them to tell its memory from others'.
+/// What a transport over named memory calls its files, and what it stores in them to tell its
+/// memory from others'.
 #[derive(Debug)]
 pub struct Kind {
-    /// What every file name begins with: empty for blocks, `scheme+` for others, so that names never clash.
+    /// What every file name begins with: empty for blocks, `scheme+` for others, so that names
+    /// never clash.
     pub prefix: &'static str,
     /// What the name of the memory's file ends with.
     pub suffix: &'static str,
@@ -23,8 +25,8 @@ pub struct Kind {
     /// The middle of the names of files that belong to the memory and go when it goes, see
     /// [`Segment::make_wake_fifo`](crate::Segment::make_wake_fifo).
     pub companion: Option<&'static str>,
-    /// What belongs to the memory and is no file: gets the first [`CLEAN`] bytes of contents before the memory's file
-    /// is removed, whoever removes it. They may hold anything.
+    /// What belongs to the memory and is no file: gets the first [`CLEAN`] bytes of contents before
+    /// the memory's file is removed, whoever removes it. They may hold anything.
     pub clean: Option<fn(&[u8; CLEAN])>,
 }
 

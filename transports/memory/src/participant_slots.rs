@@ -14,8 +14,8 @@ pub const SLOT_HEADER: usize = 16;
 const PROCESS: usize = 0;
 const TURN: usize = 4;
 
-/// Where the seats lie in some memory. A seat is a participant's place: held until it leaves or dies, which the
-/// kernel tells, as each is a lock on the memory's file.
+/// Where the seats lie in some memory. A seat is a participant's place: held until it leaves or
+/// dies, which the kernel tells, as each is a lock on the memory's file.
 #[derive(Debug, Clone, Copy)]
 pub struct ParticipantSlots {
     /// The first seat's offset, a multiple of 8.
@@ -78,7 +78,8 @@ impl ParticipantSlot {
         operation: Operation,
     ) -> Result<Self> {
         let region = memory.region();
-        // First those that were given back: the others may be the dead's, or taken, which costs a system call.
+        // First those that were given back: the others may be the dead's, or taken, which costs a
+        // system call.
         for dead_too in [false, true] {
             for number in 0..seats.count {
                 if dead_too != (seats.process(&region, number) != 0) {

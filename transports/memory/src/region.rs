@@ -7,8 +7,9 @@ use crate::header::{CONTROL, CONTROL_LEN};
 use crate::sys::{self, Map};
 use crate::words::Words;
 
-/// A range of mapped memory that other processes write at the same time. Every access is an atomic one and stays
-/// inside, whatever offset it is given: a wrong one reaches a wrong place in here, never one outside.
+/// A range of mapped memory that other processes write at the same time. Every access is an atomic
+/// one and stays inside, whatever offset it is given: a wrong one reaches a wrong place in here,
+/// never one outside.
 ///
 /// Not mapped in a forked child: check the generation before any access.
 #[derive(Debug, Clone)]
@@ -44,7 +45,8 @@ impl Region {
         Self { map: Arc::new(map), start: 0, len }
     }
 
-    /// A part. `None` if it does not lie inside, or its start or length is no multiple of 8, or it is empty.
+    /// A part. `None` if it does not lie inside, or its start or length is no multiple of 8, or it
+    /// is empty.
     pub fn part(&self, start: usize, len: usize) -> Option<Self> {
         let inside = start.checked_add(len).is_some_and(|end| end <= self.len);
         let aligned = start.is_multiple_of(8) && len.is_multiple_of(8) && len > 0;
@@ -70,7 +72,8 @@ impl Region {
     #[inline]
     pub fn u32(&self, at: usize) -> &AtomicU32 {
         let at = if at <= self.len - 4 { at & !3 } else { 0 };
-        // SAFETY: four bytes inside the range, aligned, mapped as long as `self`, and used as atomics only.
+        // SAFETY: four bytes inside the range, aligned, mapped as long as `self`, and used as
+        // atomics only.
         unsafe { &*self.map.as_ptr().add(self.start + at).cast() }
     }
 
@@ -82,7 +85,8 @@ impl Region {
         unsafe { &*self.map.as_ptr().add(self.start + at).cast() }
     }
 
-    /// All of it as aligned words, for users that access the same bytes in any order and at any width.
+    /// All of it as aligned words, for users that access the same bytes in any order and at any
+    /// width.
     #[inline]
     pub fn words(&self) -> Words<'_> {
         let count = self.len / size_of::<AtomicU64>();
@@ -161,7 +165,8 @@ impl Extent {
     }
 }
 
-/// Sleeps while `word` is `expected`: until a wake, a signal, a difference or the timeout. Works across processes.
+/// Sleeps while `word` is `expected`: until a wake, a signal, a difference or the timeout. Works
+/// across processes.
 pub fn sleep(word: &AtomicU32, expected: u32, timeout: Duration) {
     sys::futex_wait(word, expected, timeout);
 }

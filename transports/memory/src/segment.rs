@@ -9,14 +9,15 @@ use crate::header::{Header, LPSZ, PERSIST, check_size};
 use crate::region::Region;
 use crate::sys::{self, Fd, Map, WakeFifo};
 
-/// A handle of named memory, which lives until its last holder leaves, or until it is removed if it persists.
-/// Dropping it detaches.
+/// A handle of named memory, which lives until its last holder leaves, or until it is removed if it
+/// persists. Dropping it detaches.
 #[derive(Debug)]
 pub struct Segment {
     map: Arc<Map>,
     attachment: Attachment,
     header: Header,
-    /// The participant slots that this handle has locked: the kernel does not show an open file its own locks.
+    /// The participant slots that this handle has locked: the kernel does not show an open file its
+    /// own locks.
     own_slots: Mutex<BTreeSet<u32>>,
 }
 
@@ -37,7 +38,8 @@ impl Segment {
         Attach::new(path, &|_| Ok(())).run(Some(plan), exists).map(|(segment, _)| segment)
     }
 
-    /// Attaches to live memory. `repair` runs before anyone is attached to persistent memory without holders.
+    /// Attaches to live memory. `repair` runs before anyone is attached to persistent memory
+    /// without holders.
     ///
     /// # Errors
     /// `NotFound`, `Mismatch` for memory of another kind, `Corrupt`, `Busy`, those of `repair`, …
@@ -61,7 +63,8 @@ impl Segment {
     /// Detaches. The memory is released whatever the result.
     ///
     /// # Errors
-    /// `StatFailed` if the object's status cannot be read, as when its file was removed or replaced; `Forked`.
+    /// `StatFailed` if the object's status cannot be read, as when its file was removed or
+    /// replaced; `Forked`.
     pub fn close(self) -> Result<()> {
         self.check(Operation::Close)?;
         let Self { map, mut attachment, .. } = self;
@@ -69,8 +72,9 @@ impl Segment {
         attachment.detach()
     }
 
-    /// Detaches from memory that persists, and removes it if nobody else holds it and `unused` says so. For a creation
-    /// that fails after the memory was made. `unused` runs while nobody can attach.
+    /// Detaches from memory that persists, and removes it if nobody else holds it and `unused` says
+    /// so. For a creation that fails after the memory was made. `unused` runs while nobody can
+    /// attach.
     pub fn discard(mut self, unused: impl FnOnce(&Region) -> bool) {
         let region = self.region();
         self.attachment.discard(|| unused(&region));
@@ -120,8 +124,8 @@ impl Segment {
         sys::check_generation(self.generation(), operation)
     }
 
-    /// Looks, once a second at most, whether the name still stands for this memory. For handles that wait: others may meet
-    /// at new memory of the same name.
+    /// Looks, once a second at most, whether the name still stands for this memory. For handles
+    /// that wait: others may meet at new memory of the same name.
     ///
     /// # Errors
     /// `Removed` if it does not, from each look that finds it so.
@@ -129,8 +133,8 @@ impl Segment {
         self.attachment.check_named(operation)
     }
 
-    /// As [`check_named`](Self::check_named), for memory with several handles: once a look found it so, every call
-    /// reports it.
+    /// As [`check_named`](Self::check_named), for memory with several handles: once a look found it
+    /// so, every call reports it.
     ///
     /// # Errors
     /// `Removed`.
@@ -147,7 +151,8 @@ impl Segment {
         self.attachment.recall_named(operation)
     }
 
-    /// Creates a wake FIFO that belongs to the memory: it is removed with the memory's file, at the latest.
+    /// Creates a wake FIFO that belongs to the memory: it is removed with the memory's file, at the
+    /// latest.
     ///
     /// # Errors
     /// `Unsupported` for a kind of memory without companions, and those of the system.

@@ -17,15 +17,16 @@ impl CopyWords for Wide {
     #[inline]
     fn load(words: &[AtomicU64], to: &mut [u8]) {
         assert_eq!(to.len(), size_of_val(words));
-        // SAFETY: both have this many bytes, and `to` is borrowed. From aligned memory whole words are read by atomic
-        // accesses of whole words.
+        // SAFETY: both have this many bytes, and `to` is borrowed. From aligned memory whole words
+        // are read by atomic accesses of whole words.
         unsafe { bytes::load(words.as_ptr().cast(), to.as_mut_ptr(), to.len()) };
     }
 
     #[inline]
     fn store(words: &[AtomicU64], from: &[u8]) {
         assert_eq!(from.len(), size_of_val(words));
-        // SAFETY: as in `load`; the words are atomics, which may be written through a shared reference.
+        // SAFETY: as in `load`; the words are atomics, which may be written through a shared
+        // reference.
         unsafe { bytes::store(words.as_ptr().cast_mut().cast(), from) };
     }
 }

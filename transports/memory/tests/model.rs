@@ -1,5 +1,5 @@
-//! Attaching and detaching, explored in full: three processes, every interleaving of their system calls,
-//! and a kill at every step. Each step below is one system call of `segment.rs`.
+//! Attaching and detaching, explored in full: three processes, every interleaving of their system
+//! calls, and a kill at every step. Each step below is one system call of `segment.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
 use std::collections::HashSet;

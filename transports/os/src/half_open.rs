@@ -1,11 +1,14 @@
-//! The owner's side of handshakes that are not complete, the same for every transport with a listener.
+//! The owner's side of handshakes that are not complete, the same for every transport with a
+//! listener.
 //!
 //! Every call does bounded work: it takes so many connectors, works for so long, and keeps so many
-//! handshakes. What is left over is done by the next call. A handshake is late only after everything was
-//! heard that had arrived when its time ended: an owner that comes late is no fault of the connector.
+//! handshakes. What is left over is done by the next call. A handshake is late only after
+//! everything was heard that had arrived when its time ended: an owner that comes late is no fault
+//! of the connector.
 //!
-//! While descriptors or memory are short, or the list is full, the listener is not watched: connectors
-//! that cannot be let in cost no processor time. A clock rings when it is worth another try.
+//! While descriptors or memory are short, or the list is full, the listener is not watched:
+//! connectors that cannot be let in cost no processor time. A clock rings when it is worth another
+//! try.
 
 mod handshake;
 mod reserve;
@@ -115,7 +118,8 @@ impl<H: Handshake> HalfOpen<H> {
         &self.set
     }
 
-    /// Takes newcomers and every handshake a step further; gives the first channel that comes of it.
+    /// Takes newcomers and every handshake a step further; gives the first channel that comes of
+    /// it.
     ///
     /// # Errors
     /// `WouldBlock` if none does yet; what the system says about the listener.
@@ -235,9 +239,9 @@ impl<H: Handshake> HalfOpen<H> {
         Ok(None)
     }
 
-    /// A connector that was let in and has to come a second time stands behind the newcomers. While those
-    /// cannot be taken in, they are taken and let go, with a descriptor that is kept free for this, until it
-    /// is found. A connector that is let go without a word tries again.
+    /// A connector that was let in and has to come a second time stands behind the newcomers. While
+    /// those cannot be taken in, they are taken and let go, with a descriptor that is kept free for
+    /// this, until it is found. A connector that is let go without a word tries again.
     fn take_awaited<L: Listening<Handshake = H>>(
         &mut self,
         listening: &mut L,
@@ -267,7 +271,8 @@ impl<H: Handshake> HalfOpen<H> {
             if channel.is_some() {
                 return channel;
             }
-            // What has just come and speaks as a newcomer is let go; what is silent may be the awaited one.
+            // What has just come and speaks as a newcomer is let go; what is silent may be the
+            // awaited one.
             if self.list.len() > before
                 && let Some(entry) = self.list.pop_back()
             {
@@ -296,7 +301,8 @@ impl<H: Handshake> HalfOpen<H> {
         }
     }
 
-    /// Takes each handshake a step further that was not heard in this round, as long as there is time.
+    /// Takes each handshake a step further that was not heard in this round, as long as there is
+    /// time.
     fn hear<L: Listening<Handshake = H>>(
         &mut self,
         listening: &mut L,
@@ -377,7 +383,8 @@ impl<H: Handshake> HalfOpen<H> {
         None
     }
 
-    /// The set has a handshake for what allows its next step. If it cannot take it, it is tried again later.
+    /// The set has a handshake for what allows its next step. If it cannot take it, it is tried
+    /// again later.
     fn watch(&mut self, entry: &mut Entry<H>) {
         let interest = entry.handshake.interest();
         if entry.watched == interest {

@@ -15,8 +15,8 @@ use crate::{Dir, Fd, FileKind, FileNaming, Lock, Status, holders, is_held, same_
 pub struct GroupKind {
     /// What the object is called.
     pub object: &'static str,
-    /// The ends of the files' names, in the order in which they are removed. The last is the locked file's: while that
-    /// name stands, a process that makes the object anew waits for the lock.
+    /// The ends of the files' names, in the order in which they are removed. The last is the locked
+    /// file's: while that name stands, a process that makes the object anew waits for the lock.
     pub ends: &'static [&'static str],
     /// What kind of file the locked one is.
     pub lock: FileKind,
@@ -47,8 +47,8 @@ pub trait ObjectFile: Debug + Sync {
     /// Why the file is no such object.
     fn read(&self, file: &Fd) -> std::result::Result<ObjectFacts, String>;
 
-    /// Removes what belongs to the object, before its file loses its name. Nobody else has the lock, unless the object is
-    /// removed by force. `None` for a file that does not open.
+    /// Removes what belongs to the object, before its file loses its name. Nobody else has the
+    /// lock, unless the object is removed by force. `None` for a file that does not open.
     fn release(&self, dir: &Dir, name: &str, file: Option<&Fd>);
 }
 
@@ -83,8 +83,9 @@ pub fn files_of(dir: &Dir, prefix: &str) -> Result<Vec<String>> {
     Ok(names.filter(|name| name.starts_with(prefix)).collect())
 }
 
-/// Removes groups. A live one is `Busy` unless `force`: then its holders keep what they have without a name, and their
-/// close reports `StatFailed`. What belongs to another user is never removed.
+/// Removes groups. A live one is `Busy` unless `force`: then its holders keep what they have
+/// without a name, and their close reports `StatFailed`. What belongs to another user is never
+/// removed.
 ///
 /// # Errors
 /// `NotFound`, and without `force` `Busy` and `Corrupt`, before anything is removed.
@@ -253,7 +254,8 @@ impl Group {
         }
     }
 
-    /// Removes its files if nobody holds it; a persistent object only with `persistent_too`. True if they are gone.
+    /// Removes its files if nobody holds it; a persistent object only with `persistent_too`. True
+    /// if they are gone.
     ///
     /// # Errors
     /// What the system says.
@@ -305,8 +307,9 @@ impl Group {
     }
 }
 
-/// Repeats a removal that other processes hinder, which look at the object or remove it and have its lock for an instant.
-/// True if it is gone; false if it is held again, or its lock was taken for a second.
+/// Repeats a removal that other processes hinder, which look at the object or remove it and have
+/// its lock for an instant. True if it is gone; false if it is held again, or its lock was taken
+/// for a second.
 fn retry_while_free(
     is_held: impl Fn() -> bool,
     mut remove: impl FnMut() -> io::Result<bool>,

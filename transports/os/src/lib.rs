@@ -1,6 +1,6 @@
-//! What several `anyipc` transports need of the operating system: the private directory, files and locks that
-//! tell who lives, descriptors that a forked child does not inherit, waiting for many of them, the claim on a name, and what
-//! stands beside that.
+//! What several `anyipc` transports need of the operating system: the private directory, files and
+//! locks that tell who lives, descriptors that a forked child does not inherit, waiting for many of
+//! them, the claim on a name, and what stands beside that.
 //!
 //! An internal crate: it follows no semantic versioning. Use a transport.
 
@@ -104,8 +104,8 @@ pub struct FileId {
     pub inode: u64,
 }
 
-/// True if the name stands for the file of this identity, which someone here holds open; false if it is gone or stands
-/// for another.
+/// True if the name stands for the file of this identity, which someone here holds open; false if
+/// it is gone or stands for another.
 pub fn is_at(dir: &Dir, name: &str, id: FileId) -> io::Result<bool> {
     match dir.id_of(name) {
         Ok(there) => Ok(there == id),

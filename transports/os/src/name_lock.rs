@@ -1,6 +1,6 @@
-//! Who owns a name: a lock file, held exclusively by the owner for as long as it lives, so that the kernel
-//! says whether there is one. It contains a heading, the owner's process id and the full name. Whoever holds
-//! the lock may replace what stands beside it; nobody else touches that.
+//! Who owns a name: a lock file, held exclusively by the owner for as long as it lives, so that the
+//! kernel says whether there is one. It contains a heading, the owner's process id and the full
+//! name. Whoever holds the lock may replace what stands beside it; nobody else touches that.
 
 use std::io;
 use std::sync::Arc;
@@ -90,8 +90,8 @@ pub struct NameLock {
 }
 
 impl NameLock {
-    /// Becomes the owner of the name. `None` if someone else is; `answers` tells an owner, who listens, from
-    /// a sweeper, who holds the lock for an instant.
+    /// Becomes the owner of the name. `None` if someone else is; `answers` tells an owner, who
+    /// listens, from a sweeper, who holds the lock for an instant.
     pub fn take(
         dir: &Arc<Dir>,
         marks: &FileNaming,
@@ -157,7 +157,8 @@ impl NameLock {
         }
     }
 
-    /// Notes the file that leads to the owner, which it made just now: [`check`](Self::check) looks at it, too.
+    /// Notes the file that leads to the owner, which it made just now: [`check`](Self::check) looks
+    /// at it, too.
     pub fn with_listener(mut self, file: String) -> Self {
         self.listener = self.dir.id_of(&file).ok().map(|id| (file, id));
         self
@@ -190,7 +191,8 @@ impl NameLock {
             .because("the name was removed from under its owner; the handle is released"))
     }
 
-    /// Whether the name is still this claim's: no one removed it by force, and this is no forked child.
+    /// Whether the name is still this claim's: no one removed it by force, and this is no forked
+    /// child.
     pub fn holds(&self) -> bool {
         self.generation == generation() && is_at(&self.dir, &self.path, self.id).unwrap_or(false)
     }

@@ -1,4 +1,5 @@
-//! Whether names still mean what they meant: files are removed from outside, by session managers and cleaners.
+//! Whether names still mean what they meant: files are removed from outside, by session managers
+//! and cleaners.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -25,7 +26,8 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// True once a second, for one of the threads that ask. The first time is a second after it was made.
+    /// True once a second, for one of the threads that ask. The first time is a second after it was
+    /// made.
     pub fn is_due(&self) -> bool {
         let now = self.start.elapsed().as_millis() as u64;
         let next = self.next.load(Relaxed);
@@ -33,7 +35,8 @@ impl Pace {
     }
 }
 
-/// `Removed` if the file's name is gone or means another file by now. A name that cannot be looked at is no news.
+/// `Removed` if the file's name is gone or means another file by now. A name that cannot be looked
+/// at is no news.
 ///
 /// # Errors
 /// `Removed`.

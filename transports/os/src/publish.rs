@@ -8,12 +8,13 @@ use crate::{Dir, Fd, Lock, same_file, try_lock};
 /// The end of the names of files that are not published yet.
 pub const UNPUBLISHED: &str = ".tmp";
 
-/// How long another writer of the same temporary name may take, and how long signals may keep the space from being
-/// reserved.
+/// How long another writer of the same temporary name may take, and how long signals may keep the
+/// space from being reserved.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// A file, mode 0600, that has no name yet, or a temporary one where there are no nameless files. Its writer holds the
-/// shared lock: a temporary file whose lock is free is a dead writer's. Dropping it leaves nothing behind.
+/// A file, mode 0600, that has no name yet, or a temporary one where there are no nameless files.
+/// Its writer holds the shared lock: a temporary file whose lock is free is a dead writer's.
+/// Dropping it leaves nothing behind.
 #[derive(Debug)]
 pub struct UnpublishedFile<'a> {
     dir: &'a Dir,
@@ -35,8 +36,8 @@ impl Drop for TemporaryName<'_> {
 }
 
 impl<'a> UnpublishedFile<'a> {
-    /// Makes the file. Where it needs the temporary name, it removes what a dead writer left there, and waits for a
-    /// living one, for 2 s at most.
+    /// Makes the file. Where it needs the temporary name, it removes what a dead writer left there,
+    /// and waits for a living one, for 2 s at most.
     ///
     /// # Errors
     /// `TimedOut` beside another writer that was stopped, and those of the system.
@@ -59,7 +60,8 @@ impl<'a> UnpublishedFile<'a> {
         while start.elapsed() <= PATIENCE {
             match dir.create_file(temporary) {
                 Ok(file) => {
-                    // Unless another writer or a sweeper took it for a dead writer's before it was locked.
+                    // Unless another writer or a sweeper took it for a dead writer's before it was
+                    // locked.
                     if try_lock(&file, Lock::Shared)? && same_file(dir, temporary, &file)? {
                         let name = TemporaryName { dir, name: temporary };
                         return Ok(Self { dir, file, temporary: Some(name) });
@@ -87,7 +89,8 @@ impl<'a> UnpublishedFile<'a> {
     /// Gives the file its name.
     ///
     /// # Errors
-    /// `AlreadyExists` if the name is taken; `NotFound` if a sweeper removed the temporary name from outside.
+    /// `AlreadyExists` if the name is taken; `NotFound` if a sweeper removed the temporary name
+    /// from outside.
     pub fn publish(self, name: &str) -> io::Result<Fd> {
         match &self.temporary {
             None => self.dir.link_nameless(&self.file, name)?,
@@ -114,7 +117,8 @@ fn remove_abandoned(dir: &Dir, temporary: &str) -> io::Result<bool> {
     Ok(abandoned)
 }
 
-/// Makes a file of this name and contents, mode 0600: the name stands for all of them from the first instant on.
+/// Makes a file of this name and contents, mode 0600: the name stands for all of them from the
+/// first instant on.
 ///
 /// # Errors
 /// `AlreadyExists` if the name is taken, and those of [`UnpublishedFile::new`].

@@ -1,4 +1,5 @@
-//! What Windows has in place of descriptors: events to wait for, locks on files, pipes with an access list.
+//! What Windows has in place of descriptors: events to wait for, locks on files, pipes with an
+//! access list.
 #![cfg(windows)]
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 

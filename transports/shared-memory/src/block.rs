@@ -11,17 +11,18 @@ use anyipc_memory::{Region, Segment, Words};
 
 /// A named piece of memory that all its holders see, alive until the last of them closes it.
 ///
-/// The contents start as zeroes and are plain bytes: nothing orders two processes that write the same ones
-/// at once, except the atomics and [`store_bytes`](Self::store_bytes). Use a block either as bytes or as
-/// the place of one stored value, for both use the same memory.
+/// The contents start as zeroes and are plain bytes: nothing orders two processes that write the
+/// same ones at once, except the atomics and [`store_bytes`](Self::store_bytes). Use a block either
+/// as bytes or as the place of one stored value, for both use the same memory.
 ///
-/// Any of these calls may meet at the same bytes at the same time, from any threads and processes: none is undefined, and
-/// none changes bytes but its own. For that, all of them access aligned words of 8 bytes, atomically: who writes a part of a
-/// word compares and swaps the word. Programs in other languages may use any atomic of the processor.
+/// Any of these calls may meet at the same bytes at the same time, from any threads and processes:
+/// none is undefined, and none changes bytes but its own. For that, all of them access aligned
+/// words of 8 bytes, atomically: who writes a part of a word compares and swaps the word. Programs
+/// in other languages may use any atomic of the processor.
 ///
-/// A crash of any holder leaves the contents as they are. After a `fork` the child's calls say `Forked`;
-/// it opens the name anew to get its own handle. A process of the same user that truncates the file
-/// underneath kills the holders with a signal; no one else can reach it.
+/// A crash of any holder leaves the contents as they are. After a `fork` the child's calls say
+/// `Forked`; it opens the name anew to get its own handle. A process of the same user that
+/// truncates the file underneath kills the holders with a signal; no one else can reach it.
 #[derive(Debug)]
 pub struct Block {
     contents: Region,
@@ -52,9 +53,9 @@ impl Block {
         self.segment.len()
     }
 
-    /// The first byte: page-aligned, valid for [`len`](Self::len) bytes until the block is closed, and not
-    /// mapped in a forked child. Others write there whenever they like: what may meet the other calls of this process goes
-    /// through an [`AtomicU64`] at a multiple of 8, as theirs do.
+    /// The first byte: page-aligned, valid for [`len`](Self::len) bytes until the block is closed,
+    /// and not mapped in a forked child. Others write there whenever they like: what may meet the
+    /// other calls of this process goes through an [`AtomicU64`] at a multiple of 8, as theirs do.
     pub fn as_ptr(&self) -> *mut u8 {
         self.segment.as_ptr()
     }
@@ -68,8 +69,8 @@ impl Block {
         if self.words().load(offset, to) { Ok(()) } else { Err(self.outside(offset, to.len())) }
     }
 
-    /// Copies bytes in at `offset`. Not atomic as a whole: a reader may see a part, and so may everyone
-    /// after a crash.
+    /// Copies bytes in at `offset`. Not atomic as a whole: a reader may see a part, and so may
+    /// everyone after a crash.
     ///
     /// # Errors
     /// `OutOfBounds`: nothing is written; `Forked`.
@@ -128,9 +129,9 @@ impl Block {
     /// `OutOfBounds`, also for a wrong alignment; `Forked`.
     ///
     /// # Safety
-    /// While the reference lives no thread of any process may write these bytes, and this process must
-    /// not fork into a child that uses it. A type made of atomics may be written through them; where they meet the other
-    /// calls of this process they must be [`AtomicU64`]s.
+    /// While the reference lives no thread of any process may write these bytes, and this process
+    /// must not fork into a child that uses it. A type made of atomics may be written through them;
+    /// where they meet the other calls of this process they must be [`AtomicU64`]s.
     pub unsafe fn view<T: FromBytes>(&self, offset: usize) -> Result<&T> {
         self.check_aligned(offset, size_of::<T>(), align_of::<T>())?;
         let at = self.segment.as_ptr().wrapping_add(offset);
@@ -148,21 +149,23 @@ impl Block {
         self.len() / 2
     }
 
-    /// Replaces the stored value as a whole: every reader, and everyone after a crash at any instant, gets
-    /// the old value or the new one. Waits for another writer, at most the address's `timeout`.
+    /// Replaces the stored value as a whole: every reader, and everyone after a crash at any
+    /// instant, gets the old value or the new one. Waits for another writer, at most the address's
+    /// `timeout`.
     ///
     /// # Errors
-    /// `MessageTooLarge` (the message names the size needed); `Busy` if another process keeps writing past
-    /// the timeout, for instance because it was stopped; `Removed` (looked at once a second; nothing is
-    /// stored then, since whoever opens the name gets another block, or none); `Forked`.
+    /// `MessageTooLarge` (the message names the size needed); `Busy` if another process keeps
+    /// writing past the timeout, for instance because it was stopped; `Removed` (looked at once a
+    /// second; nothing is stored then, since whoever opens the name gets another block, or none);
+    /// `Forked`.
     pub fn store_bytes(&self, value: &[u8]) -> Result<()> {
         self.check()?;
         self.segment.insist_named(Operation::Block)?;
         self.writers.store(self.snapshot(), self.segment.fd(), value, self.timeout)
     }
 
-    /// The stored value, never torn; `None` if there is none yet. Does not block, unless writers overtake
-    /// it again and again: then it waits for them like a writer.
+    /// The stored value, never torn; `None` if there is none yet. Does not block, unless writers
+    /// overtake it again and again: then it waits for them like a writer.
     ///
     /// # Errors
     /// `Corrupt` if another process wrote over it; `OutOfMemory`; `Busy`; `Forked`.

@@ -1,8 +1,8 @@
 //! A value that no reader ever sees torn and no kill ever wedges.
 //!
-//! There are two copies and an index. A writer fills the copy that the index does not name, then moves the
-//! index: killed anywhere, it leaves the old value or the new one. Writers exclude each other by a lock
-//! that the kernel takes from the dead.
+//! There are two copies and an index. A writer fills the copy that the index does not name, then
+//! moves the index: killed anywhere, it leaves the old value or the new one. Writers exclude each
+//! other by a lock that the kernel takes from the dead.
 
 use std::sync::atomic::{AtomicU64, Ordering::*, fence};
 use std::sync::{Mutex, TryLockError};
@@ -16,8 +16,8 @@ use anyipc_os::{Fd, try_write_lock, write_unlock};
 /// How often a reader is overtaken by writers before it makes them wait.
 const ATTEMPTS: usize = 32;
 
-/// Where the control words lie; zeroed memory means that nothing is stored. The index counts the stores; its lowest bit
-/// names the current copy.
+/// Where the control words lie; zeroed memory means that nothing is stored. The index counts the
+/// stores; its lowest bit names the current copy.
 const INDEX: usize = 0;
 /// The lengths of both copies.
 const LENGTHS: [usize; 2] = [8, 16];
@@ -31,7 +31,8 @@ pub(crate) struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// A snapshot of values of up to `capacity` bytes, in words for twice as many, each rounded up to 8.
+    /// A snapshot of values of up to `capacity` bytes, in words for twice as many, each rounded up
+    /// to 8.
     pub(crate) fn new(control: &'a Region, copies: Words<'a>, capacity: usize) -> Self {
         Self { control, copies, capacity }
     }

@@ -113,7 +113,8 @@ fn the_childs_exit_pulls_no_name() {
     alone("the_childs_exit_pulls_no_name", WATCHDOG, |place| {
         let endpoint = create();
         block(&endpoint).write_at(0, b"contents").unwrap();
-        // One child drops all it inherited in an orderly way, one returns a handle of its own, one dies.
+        // One child drops all it inherited in an orderly way, one returns a handle of its own, one
+        // dies.
         let slot = std::cell::RefCell::new(Some(endpoint));
         let child = fork(|| {
             drop(slot.take());
@@ -200,7 +201,8 @@ fn forks_in_the_middle_of_everything() {
     });
 }
 
-/// What the handlers below close, by whoever forks: one before the fork, one in the parent, one in the child.
+/// What the handlers below close, by whoever forks: one before the fork, one in the parent, one in
+/// the child.
 static HELD: [Mutex<Option<Endpoint>>; 3] = [const { Mutex::new(None) }; 3];
 
 fn give_up(which: usize) {
@@ -219,8 +221,8 @@ extern "C" fn in_child() {
     give_up(2);
 }
 
-/// A program's handler closes an endpoint, which another thread may be busy with: registered before ours or after, it
-/// neither deadlocks nor takes the parent's name away.
+/// A program's handler closes an endpoint, which another thread may be busy with: registered before
+/// ours or after, it neither deadlocks nor takes the parent's name away.
 #[test]
 fn fork_handlers_of_the_program_may_close() {
     alone("fork_handlers_of_the_program_may_close", WATCHDOG, |place| {

@@ -1,4 +1,5 @@
-//! Reserving memory while signals come: the kernel may give up a call for each, and all of its work on it.
+//! Reserving memory while signals come: the kernel may give up a call for each, and all of its work
+//! on it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 #![cfg(target_os = "linux")]
 
@@ -13,14 +14,15 @@ use block_process::{Place, options};
 
 const WATCHDOG: Duration = Duration::from_secs(60);
 
-/// From now on `fallocate` of more than so many bytes says EINTR, as a kernel before 6.12 does that needs longer for them
-/// than the time between two signals.
+/// From now on `fallocate` of more than so many bytes says EINTR, as a kernel before 6.12 does that
+/// needs longer for them than the time between two signals.
 fn interrupt_above(limit: u32) {
     let step =
         |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let greater = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
-    // Byte offsets into the system call's description: its number, and both halves of the fourth argument.
+    // Byte offsets into the system call's description: its number, and both halves of the fourth
+    // argument.
     let (call, low, high) = (0, 40, 44);
     let mut filter = [
         step(load, 0, 0, call),
@@ -40,7 +42,8 @@ fn interrupt_above(limit: u32) {
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) }, 0);
 }
 
-/// Makes a block of 32 MiB in a thread whose reservations are interrupted above this size, and tells how long it took.
+/// Makes a block of 32 MiB in a thread whose reservations are interrupted above this size, and
+/// tells how long it took.
 fn create_interrupted(limit: u32) -> (Result<(), Error>, Duration) {
     let making = std::thread::spawn(move || {
         interrupt_above(limit);

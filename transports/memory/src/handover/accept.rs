@@ -28,8 +28,9 @@ pub struct Acceptor {
 struct State {
     half_open: HalfOpen<Guest>,
     inbox: Inbox,
-    /// The memory of the next channel, which the handshakes reserve together, step by step, and the first to be
-    /// admitted gets. One memory at a time: the first channel does not wait for that of the last.
+    /// The memory of the next channel, which the handshakes reserve together, step by step, and the
+    /// first to be admitted gets. One memory at a time: the first channel does not wait for that of
+    /// the last.
     memory: Option<Anonymous>,
 }
 
@@ -41,8 +42,8 @@ struct Inbox {
     watched: Vec<Weak<Link>>,
 }
 
-/// A connector on its way in. What it makes the owner keep is bounded: a socket, the descriptors that its channel needs,
-/// and the longest hello.
+/// A connector on its way in. What it makes the owner keep is bounded: a socket, the descriptors
+/// that its channel needs, and the longest hello.
 #[derive(Debug)]
 struct Guest {
     socket: Socket,
@@ -90,7 +91,8 @@ impl Acceptor {
     /// Takes every handshake a step further; gives the first that is complete.
     ///
     /// # Errors
-    /// `WouldBlock` until one is; `Removed` if the name no longer leads here; what the system says about the listener.
+    /// `WouldBlock` until one is; `Removed` if the name no longer leads here; what the system says
+    /// about the listener.
     pub fn try_accept<F: ChannelFactory>(
         &self,
         attempt: &Attempt,
@@ -315,8 +317,8 @@ impl Inbox {
         }
     }
 
-    /// A watched socket has rung or hung up. Bells must be taken off: a socket full of them cannot ring. Who
-    /// hung up has something to say: that it is gone.
+    /// A watched socket has rung or hung up. Bells must be taken off: a socket full of them cannot
+    /// ring. Who hung up has something to say: that it is gone.
     fn told(&self, slot: u32) {
         if let Some(link) = self.watched.get(slot as usize).and_then(Weak::upgrade)
             && link.drain()

@@ -19,10 +19,12 @@ pub trait ChannelFactory: Debug {
     /// Bytes of a direction, as the owner decides. One that has an [`extent`](Self::extent).
     fn capacity(&self) -> usize;
 
-    /// The capacity that an opener with this hello insists on, as the owner would round it; 0 is any.
+    /// The capacity that an opener with this hello insists on, as the owner would round it; 0 is
+    /// any.
     fn insists(&self, hello: &Hello) -> u64;
 
-    /// The memory of a channel, of an owner whose welcome carries `extra`. `None` for a capacity that no channel has.
+    /// The memory of a channel, of an owner whose welcome carries `extra`. `None` for a capacity
+    /// that no channel has.
     fn extent(&self, capacity: usize, extra: u64) -> Option<Extent>;
 
     /// How many further descriptors the owner hands over.
@@ -41,7 +43,8 @@ pub trait ChannelFactory: Debug {
         0
     }
 
-    /// Makes the halves. The memory has the right size; the owner's is zero, the opener's may hold anything.
+    /// Makes the halves. The memory has the right size; the owner's is zero, the opener's may hold
+    /// anything.
     ///
     /// # Errors
     /// `InvalidData` if the memory is not what it should be.
@@ -60,7 +63,8 @@ pub struct Side {
     pub link: Arc<Link>,
     /// Whose side it is.
     pub role: Role,
-    /// The owner's end or the opener's of the inbox's ready page, if the channel belongs to an inbox.
+    /// The owner's end or the opener's of the inbox's ready page, if the channel belongs to an
+    /// inbox.
     pub ready: Option<ReadySlot>,
     /// The user on the other side.
     pub uid: u32,

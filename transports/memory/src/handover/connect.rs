@@ -155,7 +155,8 @@ impl Asked {
         }
     }
 
-    /// An answer that has begun has 1 s to end; one that has not may wait for the owner's next accept.
+    /// An answer that has begun has 1 s to end; one that has not may wait for the owner's next
+    /// accept.
     fn patience(&self) -> Result<Option<(Hello, u32, u64)>> {
         match self.began {
             Some(began) if began.elapsed() > HANDSHAKE => {

@@ -21,8 +21,8 @@ pub struct Link {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The tasks that sleep on the socket: the sender's, the receiver's. Whoever empties the socket may have
-    /// taken the other's bell away and wakes it.
+    /// The tasks that sleep on the socket: the sender's, the receiver's. Whoever empties the socket
+    /// may have taken the other's bell away and wakes it.
     wakers: [Option<Waker>; 2],
     /// How often a task slept on the socket since it was last emptied.
     sleeps: u32,
@@ -40,8 +40,8 @@ fn wake(woken: Woken) {
 /// The most memory that a peer may hand over ahead of the receiver.
 const MAX_HANDED: usize = 4;
 
-/// The most sleeps with old bells on the socket: each adds one, and they must never fill it, since it would take no
-/// new one then, and tell of none.
+/// The most sleeps with old bells on the socket: each adds one, and they must never fill it, since
+/// it would take no new one then, and tell of none.
 const MAX_SLEEPS: u32 = 8;
 
 /// Which half of the channel speaks.
@@ -88,7 +88,8 @@ impl Link {
         Arc::clone(&self.answers)
     }
 
-    /// `Forked` in a child of the process that made the channel, whose memory is not there any more.
+    /// `Forked` in a child of the process that made the channel, whose memory is not there any
+    /// more.
     #[inline]
     pub fn check_generation(&self, operation: Operation) -> Result<()> {
         sys::check_generation(self.generation, operation)
@@ -153,7 +154,8 @@ impl Link {
         wake(woken);
     }
 
-    /// As [`prepare`](Self::prepare), for a task that hears new bells beside old ones: those are mostly left there.
+    /// As [`prepare`](Self::prepare), for a task that hears new bells beside old ones: those are
+    /// mostly left there.
     pub fn prepare_again(&self, half: Half, waker: &Waker) {
         let (mut shared, forgotten) = self.remember(half, waker);
         shared.sleeps += 1;
@@ -188,8 +190,8 @@ impl Link {
         self.look()
     }
 
-    /// Takes everything off the socket. Returns the tasks that slept on that, but for the caller's own: the caller wakes
-    /// them without the lock.
+    /// Takes everything off the socket. Returns the tasks that slept on that, but for the caller's
+    /// own: the caller wakes them without the lock.
     fn empty(&self, shared: &mut Shared, own: Option<Half>) -> Woken {
         shared.sleeps = 0;
         let bells = self.socket.take_bells(&mut shared.handed);

@@ -2,7 +2,8 @@
 
 use crate::sys;
 
-/// When a half last looked at the socket: it looks again after 100 ms of calls that tell nothing of the peer.
+/// When a half last looked at the socket: it looks again after 100 ms of calls that tell nothing of
+/// the peer.
 #[derive(Debug)]
 pub struct Liveness {
     looked: u64,

@@ -1,5 +1,5 @@
-//! How the owner of a name hands a channel's memory over to a connector, and what both sides keep of the
-//! handshake: the socket, which tells of the peer's death and wakes its reactor.
+//! How the owner of a name hands a channel's memory over to a connector, and what both sides keep
+//! of the handshake: the socket, which tells of the peer's death and wakes its reactor.
 
 mod accept;
 mod channel_factory;

@@ -9,8 +9,8 @@ const PAGE: usize = 4096;
 const BITS: usize = 128;
 const WORDS: usize = (PAGE - BITS) / 8;
 
-/// One bit per connected sender, set when it has sent something: the inbox looks only at those. A hint that
-/// any sender can forge, so the inbox looks at all of them now and then.
+/// One bit per connected sender, set when it has sent something: the inbox looks only at those. A
+/// hint that any sender can forge, so the inbox looks at all of them now and then.
 #[derive(Debug)]
 pub(crate) struct ReadyPage {
     fd: Fd,
@@ -23,7 +23,8 @@ struct Words(Map);
 
 impl Words {
     fn waiting(&self) -> &AtomicU32 {
-        // SAFETY: the page is mapped as long as `self`, page-aligned, and these bytes are only used as atomics.
+        // SAFETY: the page is mapped as long as `self`, page-aligned, and these bytes are only used
+        // as atomics.
         unsafe { &*self.0.as_ptr().cast() }
     }
 
@@ -64,13 +65,15 @@ impl ReadyPage {
         &self.fd
     }
 
-    /// The words with bits that somebody has or had. What a peer writes into the others is of no interest.
+    /// The words with bits that somebody has or had. What a peer writes into the others is of no
+    /// interest.
     fn used(&self) -> &[AtomicU64] {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).len();
         self.words.bits().get(..taken.div_ceil(64)).unwrap_or_default()
     }
 
-    /// Takes all set bits, but leaves that of `keep`, if it is set: its sender then only looks at it.
+    /// Takes all set bits, but leaves that of `keep`, if it is set: its sender then only looks at
+    /// it.
     pub(crate) fn take(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) {
         for (index, word) in self.used().iter().enumerate() {
             let kept =
@@ -93,7 +96,8 @@ impl ReadyPage {
         }
     }
 
-    /// Announces that the owner sleeps until a sender rings its socket. False: something is ready now.
+    /// Announces that the owner sleeps until a sender rings its socket. False: something is ready
+    /// now.
     pub(crate) fn arm(&self) -> bool {
         self.words.waiting().store(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
@@ -197,7 +201,8 @@ mod tests {
         }
     }
 
-    /// Each message comes at about the time at which the owner stops to look at the sender, and decides to sleep.
+    /// Each message comes at about the time at which the owner stops to look at the sender, and
+    /// decides to sleep.
     #[test]
     fn nobody_sleeps_through_a_kept_bit() {
         const ROUNDS: u64 = 20_000;

@@ -1,9 +1,9 @@
 //! Where an owner is reached: a lock file and a listening socket.
 //!
-//! `<os name>.lock` is held exclusively by the owner for as long as it lives, so the kernel says whether
-//! there is one; it contains the transport's heading, the owner's process id and the full name.
-//! `<os name>.sock` is the listener. Other transports' files have a prefix. Whoever holds the lock
-//! may replace both; nobody else touches them.
+//! `<os name>.lock` is held exclusively by the owner for as long as it lives, so the kernel says
+//! whether there is one; it contains the transport's heading, the owner's process id and the full
+//! name. `<os name>.sock` is the listener. Other transports' files have a prefix. Whoever holds the
+//! lock may replace both; nobody else touches them.
 
 use std::io;
 use std::sync::Arc;

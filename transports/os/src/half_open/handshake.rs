@@ -33,8 +33,8 @@ pub trait Handshake {
     /// True if the connector has said something.
     fn has_spoken(&self) -> bool;
 
-    /// The descriptors that are kept free for a connection that is still to come from the same connector.
-    /// `None` if there is no such connection.
+    /// The descriptors that are kept free for a connection that is still to come from the same
+    /// connector. `None` if there is no such connection.
     fn reserve(&mut self) -> Option<&mut Reserve> {
         None
     }
@@ -62,8 +62,8 @@ pub enum Step {
     Works,
     /// It is done and gets no channel: it left without a word, or it got what it asked for.
     Left,
-    /// The owner lacks a descriptor for what comes next. The connection ends without a word, after which
-    /// the connector tries again.
+    /// The owner lacks a descriptor for what comes next. The connection ends without a word, after
+    /// which the connector tries again.
     Short,
     /// It can be admitted.
     Complete,
@@ -96,7 +96,8 @@ pub trait Listening {
     /// What the system says about the listener.
     fn next(&mut self, set: &Set) -> io::Result<Next<Self::Handshake>>;
 
-    /// True if more of what connectors said was read than was looked at: the listener need not be ready then.
+    /// True if more of what connectors said was read than was looked at: the listener need not be
+    /// ready then.
     fn has_more(&self) -> bool {
         false
     }

@@ -17,8 +17,9 @@ use crate::{FileId, Scope, Status};
 /// What others may do with a shared directory: reach what they know the name of.
 const SHARED: Mode = Mode::RWXU.union(Mode::XGRP).union(Mode::XOTH);
 
-/// A directory of one user's objects: `anyipc-<uid>` in `/dev/shm`, on macOS in the user's cache directory, or under the
-/// absolute path in `ANYIPC_DIR`. Nobody else can reach into it, unless it is a shared one; it stays when it is empty.
+/// A directory of one user's objects: `anyipc-<uid>` in `/dev/shm`, on macOS in the user's cache
+/// directory, or under the absolute path in `ANYIPC_DIR`. Nobody else can reach into it, unless it
+/// is a shared one; it stays when it is empty.
 #[derive(Debug)]
 pub struct Dir {
     fd: Fd,
@@ -29,8 +30,8 @@ impl Dir {
     /// Opens the directory of a scope and makes it if need be.
     ///
     /// # Errors
-    /// `PermissionDenied` if what is there is not a private directory of this user; `Unsupported` for
-    /// `Scope::System`.
+    /// `PermissionDenied` if what is there is not a private directory of this user; `Unsupported`
+    /// for `Scope::System`.
     pub fn open(scope: Scope, op: Operation) -> Result<Self> {
         match scope {
             Scope::User => Self::under(&base(op)?, op),
@@ -47,7 +48,8 @@ impl Dir {
         Self::called(user, format!("anyipc-secrets-{user}"), Mode::RWXU, &base(op)?, op)
     }
 
-    /// Opens this user's directory of what other users may reach, `anyipc-<uid>-shared`, and makes it if need be.
+    /// Opens this user's directory of what other users may reach, `anyipc-<uid>-shared`, and makes
+    /// it if need be.
     ///
     /// # Errors
     /// `Unsupported` on macOS, and those of [`open`](Self::open).
@@ -57,7 +59,8 @@ impl Dir {
         Self::called(user, format!("anyipc-{user}-shared"), SHARED, &base(op)?, op)
     }
 
-    /// The directory of what other users may reach of this user's, if there is one: only for reaching into.
+    /// The directory of what other users may reach of this user's, if there is one: only for
+    /// reaching into.
     ///
     /// # Errors
     /// `PermissionDenied` if what is there is another user's, or others may write to it.
@@ -135,7 +138,8 @@ impl Dir {
         &self.path
     }
 
-    /// Opens a file for reading and writing. Follows no link and waits for nothing: a FIFO opens at once.
+    /// Opens a file for reading and writing. Follows no link and waits for nothing: a FIFO opens at
+    /// once.
     pub fn open_file(&self, name: &str) -> io::Result<Fd> {
         let flags =
             OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;

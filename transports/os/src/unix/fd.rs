@@ -50,14 +50,16 @@ impl Fd {
         Ok(status(&rustix::fs::fstat(self)?))
     }
 
-    /// Sets the size and reserves the space, so that a full disk is an error here and no signal later.
+    /// Sets the size and reserves the space, so that a full disk is an error here and no signal
+    /// later.
     ///
-    /// The kernel may give up a piece for a signal, and all of its work on it: pieces become smaller then, until they fit
-    /// between two signals. `TimedOut` if a signal comes and this long has passed.
+    /// The kernel may give up a piece for a signal, and all of its work on it: pieces become
+    /// smaller then, until they fit between two signals. `TimedOut` if a signal comes and this long
+    /// has passed.
     pub fn reserve(&self, len: usize, patience: Duration) -> io::Result<()> {
         let len = possible(len as u64)?;
-        // Told before the first piece: what does not fit must not take the room from others until that is found out. A
-        // file system without blocks has no limit.
+        // Told before the first piece: what does not fit must not take the room from others until
+        // that is found out. A file system without blocks has no limit.
         let room = fstatvfs(self)?;
         if room.f_blocks > 0 && len > room.f_bfree.saturating_mul(room.f_frsize) {
             return Err(Errno::NOSPC.into());
@@ -134,8 +136,8 @@ impl Drop for Fd {
     }
 }
 
-/// A file's length as the kernel takes it. What no file can hold is a lack of space; past the process's own limit the
-/// kernel would send SIGXFSZ, which kills.
+/// A file's length as the kernel takes it. What no file can hold is a lack of space; past the
+/// process's own limit the kernel would send SIGXFSZ, which kills.
 fn possible(len: u64) -> io::Result<u64> {
     let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
     if len <= limit.min(i64::MAX as u64) {

@@ -1,9 +1,9 @@
 //! A forked child holds nothing: it closes every descriptor of ours before it runs on.
 //!
-//! The kernel's locks belong to the open file, and a fork shares it: a child that kept a descriptor would
-//! keep the parent's objects alive, and the parent's last close would pull the name from under the child.
-//! Children made by a bare `clone` system call run no handler and are outside this promise; `vfork` and
-//! `posix_spawn` end in an exec, which closes everything by `CLOEXEC`.
+//! The kernel's locks belong to the open file, and a fork shares it: a child that kept a descriptor
+//! would keep the parent's objects alive, and the parent's last close would pull the name from
+//! under the child. Children made by a bare `clone` system call run no handler and are outside this
+//! promise; `vfork` and `posix_spawn` end in an exec, which closes everything by `CLOEXEC`.
 
 use std::cell::Cell;
 use std::io;
@@ -30,10 +30,11 @@ pub fn generation() -> u32 {
     GENERATION.load(Relaxed)
 }
 
-/// While it lives no other thread forks: the table and the descriptors change together. Hold it for a few
-/// non-blocking system calls at most; it may nest.
+/// While it lives no other thread forks: the table and the descriptors change together. Hold it for
+/// a few non-blocking system calls at most; it may nest.
 ///
-/// The thread that forks passes: handlers of the application run in it, and may close what they hold.
+/// The thread that forks passes: handlers of the application run in it, and may close what they
+/// hold.
 #[derive(Debug)]
 pub struct Quiet {
     /// It is one of those that the gate counts.
@@ -74,19 +75,22 @@ impl Drop for Quiet {
     }
 }
 
-/// Makes sure that the handlers are in place: after this, [`generation`] tells a child from its parent.
+/// Makes sure that the handlers are in place: after this, [`generation`] tells a child from its
+/// parent.
 pub fn register() -> io::Result<()> {
     static DONE: OnceLock<i32> = OnceLock::new();
-    // SAFETY: the handlers are functions of this program, which is never unloaded while it can fork, and
-    // they do only what a child of a multi-threaded process may do: atomics and system calls.
+    // SAFETY: the handlers are functions of this program, which is never unloaded while it can
+    // fork, and they do only what a child of a multi-threaded process may do: atomics and system
+    // calls.
     let code = *DONE
         .get_or_init(|| unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) });
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
 }
 
-/// Handlers run before a fork in the opposite order of their registration, and in the child in that order. Registered
-/// before the program's own, ours shut the gate after the program's have taken their locks, which a thread at the gate may
-/// hold; and no handler of the program finds a child's handles as good as the parent's.
+/// Handlers run before a fork in the opposite order of their registration, and in the child in that
+/// order. Registered before the program's own, ours shut the gate after the program's have taken
+/// their locks, which a thread at the gate may hold; and no handler of the program finds a child's
+/// handles as good as the parent's.
 #[used]
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
 #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
@@ -135,8 +139,8 @@ extern "C" fn child() {
     for (index, word) in OWNED.iter().enumerate().take(HIGH.load(Relaxed) as usize) {
         let mut bits = word.swap(0, Relaxed);
         while bits != 0 {
-            // SAFETY: the table holds descriptors owned by `Fd`s of the parent; in this generation their
-            // `Drop` forgets them, so nobody else closes or uses these numbers.
+            // SAFETY: the table holds descriptors owned by `Fd`s of the parent; in this generation
+            // their `Drop` forgets them, so nobody else closes or uses these numbers.
             unsafe { libc::close((index * 64) as i32 + bits.trailing_zeros() as i32) };
             bits &= bits - 1;
         }

@@ -1,5 +1,5 @@
-//! Linux and macOS: `flock`, `pthread_atfork`, descriptors. What differs between them is in `linux` and `macos`, under
-//! the same names.
+//! Linux and macOS: `flock`, `pthread_atfork`, descriptors. What differs between them is in `linux`
+//! and `macos`, under the same names.
 
 mod dir;
 mod fd;

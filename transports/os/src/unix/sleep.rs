@@ -3,8 +3,8 @@ use std::time::Duration;
 use anyipc_core::{Interest, Source};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// Sleeps until a source is ready, or hung up, for this time at most. False if the time has passed, or a signal
-/// came.
+/// Sleeps until a source is ready, or hung up, for this time at most. False if the time has passed,
+/// or a signal came.
 pub fn sleep(source: &Source, interest: Interest, longest: Duration) -> bool {
     let flags = match interest {
         Interest::Readable => PollFlags::IN,

@@ -8,12 +8,14 @@ use super::fd::Fd;
 use super::system::make_fifo;
 use crate::FileKind;
 
-/// A FIFO in the private directory that others ring to make its owner's reactor look: readable once rung.
+/// A FIFO in the private directory that others ring to make its owner's reactor look: readable once
+/// rung.
 #[derive(Debug)]
 pub struct WakeFifo(Fd);
 
 impl WakeFifo {
-    /// Hangs up a bell at a name; what hung there before is taken down. The name stays when the bell is dropped.
+    /// Hangs up a bell at a name; what hung there before is taken down. The name stays when the
+    /// bell is dropped.
     pub fn make(dir: &Dir, name: &str) -> io::Result<Self> {
         match dir.unlink(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -25,7 +27,8 @@ impl WakeFifo {
 
     /// The bell that hangs at a name, to ring it.
     pub fn open(dir: &Dir, name: &str) -> io::Result<Self> {
-        // For reading too: then opening waits for nobody, and ringing without a listener is no signal.
+        // For reading too: then opening waits for nobody, and ringing without a listener is no
+        // signal.
         let fd = dir.open_file(name)?;
         if fd.status()?.kind != FileKind::Fifo {
             return Err(io::ErrorKind::InvalidData.into());
@@ -38,8 +41,8 @@ impl WakeFifo {
         let _ = write(&self.0, &[1]);
     }
 
-    /// Silences it; true if it had been rung. More than a FIFO holds is left: who never stops ringing must not
-    /// hold us.
+    /// Silences it; true if it had been rung. More than a FIFO holds is left: who never stops
+    /// ringing must not hold us.
     pub fn silence(&self) -> bool {
         let (mut rung, mut bytes) = (false, [0; 256]);
         for _ in 0..256 {

@@ -20,8 +20,8 @@ use super::fd::{Fd, status};
 use super::security::Private;
 use crate::{FileId, FileKind, Scope, Status};
 
-/// A directory of one user's objects: `%LOCALAPPDATA%\anyipc`, or under the absolute path in `ANYIPC_DIR`. Nobody
-/// else can reach into it; it stays when it is empty.
+/// A directory of one user's objects: `%LOCALAPPDATA%\anyipc`, or under the absolute path in
+/// `ANYIPC_DIR`. Nobody else can reach into it; it stays when it is empty.
 #[derive(Debug)]
 pub struct Dir(PathBuf);
 
@@ -29,8 +29,8 @@ impl Dir {
     /// Opens the directory of a scope and makes it if need be.
     ///
     /// # Errors
-    /// `PermissionDenied` if what is there is not a private directory of this user; `Unsupported` for
-    /// `Scope::System`.
+    /// `PermissionDenied` if what is there is not a private directory of this user; `Unsupported`
+    /// for `Scope::System`.
     pub fn open(scope: Scope, op: Operation) -> Result<Self> {
         match scope {
             Scope::User => Self::under(&base(op)?, op),
@@ -105,8 +105,8 @@ impl Dir {
         fresh(&self.0.join(name), 0, 0).map(Fd::new)
     }
 
-    /// Makes a file that goes when it is closed, unless [`link_nameless`](Self::link_nameless) gave it a name. The
-    /// system has none without any: until then it is called `*.tmp`.
+    /// Makes a file that goes when it is closed, unless [`link_nameless`](Self::link_nameless) gave
+    /// it a name. The system has none without any: until then it is called `*.tmp`.
     pub fn nameless_file(&self) -> io::Result<Fd> {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         loop {

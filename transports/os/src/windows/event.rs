@@ -10,7 +10,8 @@ use windows_sys::Win32::System::Threading::{
     CreateEventW, ResetEvent, SetEvent, WaitForSingleObject,
 };
 
-/// Signalled from [`set`](Self::set) to [`reset`](Self::reset): what a thread or a reactor waits for.
+/// Signalled from [`set`](Self::set) to [`reset`](Self::reset): what a thread or a reactor waits
+/// for.
 #[derive(Debug)]
 pub struct Event(Arc<OwnedHandle>);
 
@@ -29,7 +30,8 @@ impl Event {
 
     /// Signals it.
     pub fn set(&self) {
-        // SAFETY: the handle is open as long as `self` lives. Setting an event of ours does not fail.
+        // SAFETY: the handle is open as long as `self` lives. Setting an event of ours does not
+        // fail.
         unsafe { SetEvent(self.raw()) };
     }
 

@@ -10,13 +10,14 @@ use windows_sys::Win32::System::IO::{OVERLAPPED, OVERLAPPED_0, OVERLAPPED_0_0};
 use super::fd::Fd;
 use crate::{FileId, Lock};
 
-/// The system keeps others from reading what is locked: so each lock is a byte far behind any content.
+/// The system keeps others from reading what is locked: so each lock is a byte far behind any
+/// content.
 const HELD: u64 = 1 << 62;
 const WRITER: u64 = HELD + 1;
 const NUMBERED: u64 = HELD + (1 << 40);
 
-/// Takes the lock on the open file, without waiting; false if someone else holds it in the other way, or this open
-/// file does. Closing the file gives it back.
+/// Takes the lock on the open file, without waiting; false if someone else holds it in the other
+/// way, or this open file does. Closing the file gives it back.
 pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     lock_byte(fd, HELD, lock)
 }
@@ -26,8 +27,8 @@ pub fn hold(_fd: &Fd) -> io::Result<()> {
     Ok(())
 }
 
-/// True if another open file holds the lock alone. For that it is taken for an instant together with others, which
-/// nobody mistakes for a holder that is alone.
+/// True if another open file holds the lock alone. For that it is taken for an instant together
+/// with others, which nobody mistakes for a holder that is alone.
 pub fn is_held(fd: &Fd) -> io::Result<bool> {
     let free = lock_byte(fd, HELD, Lock::Shared)?;
     if free {
@@ -36,7 +37,8 @@ pub fn is_held(fd: &Fd) -> io::Result<bool> {
     Ok(!free)
 }
 
-/// Takes the writers' lock on the open file, which [`try_lock`] knows nothing of; false if it is taken.
+/// Takes the writers' lock on the open file, which [`try_lock`] knows nothing of; false if it is
+/// taken.
 pub fn try_write_lock(fd: &Fd) -> io::Result<bool> {
     lock_byte(fd, WRITER, Lock::Exclusive)
 }
@@ -76,7 +78,8 @@ fn lock_byte(fd: &Fd, byte: u64, lock: Lock) -> io::Result<bool> {
         Lock::Exclusive => LOCKFILE_FAIL_IMMEDIATELY | LOCKFILE_EXCLUSIVE_LOCK,
     };
     let mut at = place(byte);
-    // SAFETY: the file is open for the call and not overlapped: when this returns nothing is going on in `at`.
+    // SAFETY: the file is open for the call and not overlapped: when this returns nothing is going
+    // on in `at`.
     if unsafe { LockFileEx(fd.as_raw_handle(), flags, 0, 1, 0, &mut at) } != 0 {
         return Ok(true);
     }

@@ -1,4 +1,5 @@
-//! Windows: events and pools of waiting threads, locks on bytes of files, security descriptors, named pipes.
+//! Windows: events and pools of waiting threads, locks on bytes of files, security descriptors,
+//! named pipes.
 
 mod dir;
 mod event;

@@ -14,8 +14,8 @@ use super::event::Event;
 /// How long the end of an operation is awaited that ends at once, in milliseconds.
 const AT_ONCE: u32 = 50;
 
-/// One overlapped operation at a time, with a buffer of its own. Dropping it calls the operation off and waits until
-/// the system has let go of the memory.
+/// One overlapped operation at a time, with a buffer of its own. Dropping it calls the operation
+/// off and waits until the system has let go of the memory.
 #[derive(Debug)]
 pub(super) struct Overlapped {
     handle: Arc<OwnedHandle>,
@@ -36,7 +36,8 @@ struct Memory {
 unsafe impl Send for Overlapped {}
 
 impl Overlapped {
-    /// For operations on this handle, which was opened for them; the event is signalled when one has ended.
+    /// For operations on this handle, which was opened for them; the event is signalled when one
+    /// has ended.
     pub(super) fn new(handle: Arc<OwnedHandle>, event: Arc<Event>) -> Self {
         let memory = NonNull::from(Box::leak(Box::default()));
         Self { handle, event, memory, begun: false }
@@ -49,7 +50,8 @@ impl Overlapped {
 
     /// The memory, unless an operation is under way.
     fn memory(&mut self) -> Option<&mut Memory> {
-        // SAFETY: `new` allocated it, `drop` frees it, and no operation is under way: only we have it.
+        // SAFETY: `new` allocated it, `drop` frees it, and no operation is under way: only we have
+        // it.
         if self.begun { None } else { Some(unsafe { self.memory.as_mut() }) }
     }
 
@@ -99,8 +101,8 @@ impl Overlapped {
     /// The result of the operation: how many bytes it moved.
     ///
     /// # Errors
-    /// `WouldBlock` while it is under way. With `ends` it is known to end at once, and is called off otherwise:
-    /// `BrokenPipe`.
+    /// `WouldBlock` while it is under way. With `ends` it is known to end at once, and is called
+    /// off otherwise: `BrokenPipe`.
     pub(super) fn result(&mut self, ends: bool) -> io::Result<usize> {
         let mut moved = 0;
         // SAFETY: the operation was begun with these, and they live as long as `self`.
@@ -130,8 +132,8 @@ impl Overlapped {
     fn call_off(&mut self) {
         if std::mem::take(&mut self.begun) {
             let mut moved = 0;
-            // SAFETY: the operation was begun with these. After the second call, which waits for the end of it, the
-            // system has no business with the memory any more.
+            // SAFETY: the operation was begun with these. After the second call, which waits for
+            // the end of it, the system has no business with the memory any more.
             unsafe {
                 CancelIoEx(self.handle.as_raw_handle(), self.state());
                 GetOverlappedResult(self.handle.as_raw_handle(), self.state(), &mut moved, 1);

@@ -43,8 +43,8 @@ struct Reading {
 }
 
 impl Pipe {
-    /// Connects to the pipe of this name. `NotFound`: there is none; `WouldBlock`: its owner has to come for those
-    /// who came before; `PermissionDenied`: it is another user's.
+    /// Connects to the pipe of this name. `NotFound`: there is none; `WouldBlock`: its owner has to
+    /// come for those who came before; `PermissionDenied`: it is another user's.
     pub fn connect(name: &str) -> io::Result<Self> {
         let wide: Vec<u16> = name.encode_utf16().chain([0]).collect();
         // The owner learns who we are, and cannot act in our name.
@@ -125,7 +125,8 @@ impl Pipe {
     /// Sends two pieces, all at once: for as many bytes as the other side's buffer has room for.
     ///
     /// # Errors
-    /// `BrokenPipe`: the other side is gone, or its buffer had no room; then the connection is of no use any more.
+    /// `BrokenPipe`: the other side is gone, or its buffer had no room; then the connection is of
+    /// no use any more.
     pub fn send(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         let writing = &mut *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let len = first.len() + second.len();
@@ -137,11 +138,13 @@ impl Pipe {
             _ => return Err(io::ErrorKind::BrokenPipe.into()),
         }
         let begun = writing.begin(|pipe, buffer, len, overlapped| {
-            // SAFETY: `Overlapped::begin` keeps pipe, buffer and structure until the write has ended.
+            // SAFETY: `Overlapped::begin` keeps pipe, buffer and structure until the write has
+            // ended.
             unsafe { WriteFile(pipe, buffer, len, ptr::null_mut(), overlapped) }
         });
         begun?;
-        // It has ended by now, or ends at once. If not, part of it may be gone when it is called off.
+        // It has ended by now, or ends at once. If not, part of it may be gone when it is called
+        // off.
         match writing.result(true) {
             Ok(sent) if sent == len => Ok(sent),
             Ok(_) => Err(io::ErrorKind::BrokenPipe.into()),
@@ -149,7 +152,8 @@ impl Pipe {
         }
     }
 
-    /// What a reactor registers: ready when there is something to receive, or the other side is gone.
+    /// What a reactor registers: ready when there is something to receive, or the other side is
+    /// gone.
     pub fn source(&self) -> Source {
         self.arrival.source()
     }
@@ -166,7 +170,8 @@ impl Reading {
     fn begin(&mut self) {
         let _ = self.under_way.buffer_of(self.size);
         let begun = self.under_way.begin(|pipe: HANDLE, buffer, len, overlapped| {
-            // SAFETY: `Overlapped::begin` keeps pipe, buffer and structure until the read has ended.
+            // SAFETY: `Overlapped::begin` keeps pipe, buffer and structure until the read has
+            // ended.
             unsafe { ReadFile(pipe, buffer, len, ptr::null_mut(), overlapped) }
         });
         self.over = begun.is_err();

@@ -74,7 +74,8 @@ impl User {
             return Err(io::Error::last_os_error());
         }
         let mut len = 0;
-        // SAFETY: the system made a text with a NUL at its end, which is freed once, after it was copied.
+        // SAFETY: the system made a text with a NUL at its end, which is freed once, after it was
+        // copied.
         unsafe {
             while *text.add(len) != 0 {
                 len += 1;
@@ -96,7 +97,8 @@ pub(super) fn user_text() -> io::Result<&'static str> {
     User::get().map(|user| user.text.as_str())
 }
 
-/// What a thing of ours is made with: it belongs to this user, and nobody else may do anything with it.
+/// What a thing of ours is made with: it belongs to this user, and nobody else may do anything with
+/// it.
 #[derive(Debug)]
 pub(super) struct Private(PSECURITY_DESCRIPTOR);
 
@@ -135,8 +137,8 @@ impl Drop for Private {
     }
 }
 
-/// Whose a thing is and who else may reach it. The system and the machine's administrators count as this user: they
-/// can do what they like anyway.
+/// Whose a thing is and who else may reach it. The system and the machine's administrators count as
+/// this user: they can do what they like anyway.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Access {
     /// It belongs to this user.
@@ -203,7 +205,8 @@ unsafe fn is_private(user: &User, list: *const ACL) -> bool {
         }
         // SAFETY: every entry begins with a header.
         match u32::from(unsafe { (*entry.cast::<ACE_HEADER>()).AceType }) {
-            // SAFETY: an entry of this type has the identifier's first word here, and the rest behind it.
+            // SAFETY: an entry of this type has the identifier's first word here, and the rest
+            // behind it.
             ACCESS_ALLOWED_ACE_TYPE => unsafe {
                 is_trusted(user, entry.byte_add(offset_of!(ACCESS_ALLOWED_ACE, SidStart)))
             },

@@ -21,8 +21,9 @@ pub struct Set {
 struct Members {
     /// Those that are closed are forgotten.
     handles: Vec<Weak<OwnedHandle>>,
-    /// Wakes those who sleep on the set as it is now when something comes into it. Then it stays signalled, and another
-    /// takes its place: who has looked at the set and does not sleep yet must not miss it.
+    /// Wakes those who sleep on the set as it is now when something comes into it. Then it stays
+    /// signalled, and another takes its place: who has looked at the set and does not sleep yet
+    /// must not miss it.
     changed: Arc<Event>,
     clock: Option<Clock>,
 }
@@ -45,7 +46,8 @@ impl Set {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on the set is ready while this is. Closing it ends that. Who sleeps already wakes to look again.
+    /// From now on the set is ready while this is. Closing it ends that. Who sleeps already wakes
+    /// to look again.
     pub fn watch(&self, what: &impl Handles, _interest: Interest) -> io::Result<()> {
         let next = Event::new()?;
         let members = &mut *self.members();
@@ -55,8 +57,8 @@ impl Set {
         Ok(())
     }
 
-    /// The same for something that is watched already, with another interest: here each thing settles by itself
-    /// what its handles are signalled for.
+    /// The same for something that is watched already, with another interest: here each thing
+    /// settles by itself what its handles are signalled for.
     pub fn watch_for(&self, _what: &impl Handles, _interest: Interest) -> io::Result<()> {
         Ok(())
     }
@@ -69,8 +71,8 @@ impl Set {
         });
     }
 
-    /// Makes the set ready from this moment on, or never by the clock. Said before each sleep, which then is on all
-    /// that is in it.
+    /// Makes the set ready from this moment on, or never by the clock. Said before each sleep,
+    /// which then is on all that is in it.
     pub fn ring_at(&self, moment: Option<Instant>) -> io::Result<()> {
         let members = &mut *self.members();
         let clock = match (&mut members.clock, moment) {
@@ -128,7 +130,8 @@ impl Clock {
                 let units =
                     moment.saturating_duration_since(Instant::now()).as_nanos().div_ceil(100);
                 let due = -i64::try_from(units).unwrap_or(i64::MAX);
-                // SAFETY: the timer is open as long as `self` lives, and `due` for the call; there is no callback.
+                // SAFETY: the timer is open as long as `self` lives, and `due` for the call; there
+                // is no callback.
                 unsafe { SetWaitableTimer(timer, &due, 0, None, ptr::null(), 0) }
             }
         };

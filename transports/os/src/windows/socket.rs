@@ -13,7 +13,8 @@ use windows_sys::Win32::Networking::WinSock::{
 
 use super::event::Event;
 
-/// A socket's event. It tells of one thing at a time, and stays signalled until [`watch`](Self::watch).
+/// A socket's event. It tells of one thing at a time, and stays signalled until
+/// [`watch`](Self::watch).
 #[derive(Debug)]
 pub struct SocketEvent {
     event: Arc<Event>,
@@ -29,8 +30,9 @@ impl SocketEvent {
         Ok(event)
     }
 
-    /// From now on it is signalled when there may be something to accept or receive, or when there may be room; at
-    /// once, if that is so already. For who has found nothing: afterwards one looks once more.
+    /// From now on it is signalled when there may be something to accept or receive, or when there
+    /// may be room; at once, if that is so already. For who has found nothing: afterwards one looks
+    /// once more.
     pub fn watch(&self, socket: &impl AsRawSocket, interest: Interest) -> io::Result<()> {
         let wanted = match interest {
             Interest::Readable => FD_ACCEPT | FD_READ | FD_CLOSE,
@@ -47,8 +49,8 @@ impl SocketEvent {
         Ok(())
     }
 
-    /// Whether nothing has come to be accepted or received since who watches for it found nothing: one call tells,
-    /// where finding nothing again takes four.
+    /// Whether nothing has come to be accepted or received since who watches for it found nothing:
+    /// one call tells, where finding nothing again takes four.
     pub fn is_quiet(&self) -> bool {
         self.for_reading.load(Ordering::Relaxed) && !self.event.is_set()
     }
@@ -74,7 +76,8 @@ pub fn is_writable(socket: &impl AsRawSocket) -> bool {
     };
     let (mut room, mut failed) = (one(), one());
     let now = TIMEVAL { tv_sec: 0, tv_usec: 0 };
-    // SAFETY: the socket is open for the call, the sets are ours to write, and the call does not wait.
+    // SAFETY: the socket is open for the call, the sets are ours to write, and the call does not
+    // wait.
     unsafe { select(0, ptr::null_mut(), &mut room, &mut failed, &now) > 0 }
 }
 
@@ -94,7 +97,8 @@ pub fn claim_port(socket: &impl AsRawSocket) -> io::Result<()> {
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Connecting fails at once where nobody listens; the system would ask again for 2 s. As far as it grants that.
+/// Connecting fails at once where nobody listens; the system would ask again for 2 s. As far as it
+/// grants that.
 pub fn ask_once(socket: &impl AsRawSocket) {
     let once = TCP_INITIAL_RTO_PARAMETERS {
         // As it is.
@@ -102,7 +106,8 @@ pub fn ask_once(socket: &impl AsRawSocket) {
         MaxSynRetransmissions: TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS as u8,
     };
     let mut used = 0;
-    // SAFETY: the socket is open for the call, the parameters have the size that is said, and nothing is overlapped.
+    // SAFETY: the socket is open for the call, the parameters have the size that is said, and
+    // nothing is overlapped.
     let code = unsafe {
         WSAIoctl(
             raw(socket),

@@ -1,5 +1,5 @@
-//! Waiting for handles: a thread for up to 64 of them by one call, and beyond that, as a task does, by the system's
-//! pool of waiting threads.
+//! Waiting for handles: a thread for up to 64 of them by one call, and beyond that, as a task does,
+//! by the system's pool of waiting threads.
 
 use std::ffi::c_void;
 use std::io;
@@ -181,7 +181,8 @@ impl Watch {
     fn new(handle: &Arc<OwnedHandle>, state: &Arc<State>) -> io::Result<Self> {
         let mut wait = ptr::null_mut();
         let context = Arc::as_ptr(state).cast::<c_void>();
-        // SAFETY: the handle and the state live in the `Watch`, whose drop waits until no callback runs any more.
+        // SAFETY: the handle and the state live in the `Watch`, whose drop waits until no callback
+        // runs any more.
         let done = unsafe {
             RegisterWaitForSingleObject(
                 &mut wait,
@@ -201,14 +202,16 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // SAFETY: registered by `new` and unregistered only here. With this "event" the call returns when the
-        // callback neither runs nor will; it takes no lock that a dropper could hold, only the waker's.
+        // SAFETY: registered by `new` and unregistered only here. With this "event" the call
+        // returns when the callback neither runs nor will; it takes no lock that a dropper could
+        // hold, only the waker's.
         unsafe { UnregisterWaitEx(self.wait, INVALID_HANDLE_VALUE) };
     }
 }
 
 unsafe extern "system" fn signalled(context: *mut c_void, _timed_out: bool) {
-    // SAFETY: `Watch::new` gave the address of a `State`, which the `Watch` keeps until this has returned.
+    // SAFETY: `Watch::new` gave the address of a `State`, which the `Watch` keeps until this has
+    // returned.
     let state = unsafe { &*context.cast::<State>() };
     state.ready.store(true, Ordering::SeqCst);
     state.replace(Waker::noop().clone()).wake();

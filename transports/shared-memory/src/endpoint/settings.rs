@@ -8,8 +8,8 @@ use anyipc_memory::handover::{ChannelFactory, Side};
 use anyipc_memory::{Extent, Region, check_platform};
 use anyipc_os::{Scope, user};
 
-/// The capacity of a direction at first, unless the address says otherwise: small, because every page of it is paid for
-/// when the channel is made, and stays although the connection is idle.
+/// The capacity of a direction at first, unless the address says otherwise: small, because every
+/// page of it is paid for when the channel is made, and stays although the connection is idle.
 const DEFAULT_CAPACITY: usize = 16 << 10;
 /// What a ring may grow to, in bytes, unless the address says otherwise.
 const DEFAULT_LIMIT: usize = 4 << 20;

@@ -9,7 +9,8 @@ use super::Place;
 
 const ALONE: &str = "ANYIPC_TEST_ALONE";
 
-/// Runs the body in a new process with one thread and a directory of its own: the calling test again.
+/// Runs the body in a new process with one thread and a directory of its own: the calling test
+/// again.
 pub(crate) fn alone(test: &str, watchdog: Duration, body: impl FnOnce(&Place)) {
     if std::env::var_os(ALONE).is_some() {
         let place = Place::of_environment();
@@ -46,7 +47,8 @@ pub(crate) struct Forked {
 
 /// Forks; the child runs the body and exits, with 0 if it returns true.
 pub(crate) fn fork(body: impl FnOnce() -> bool) -> Forked {
-    // SAFETY: the child runs only the body and leaves by `_exit`; glibc's allocator works after a fork.
+    // SAFETY: the child runs only the body and leaves by `_exit`; glibc's allocator works after a
+    // fork.
     match unsafe { libc::fork() } {
         0 => {
             let fine =
@@ -95,8 +97,8 @@ impl Drop for Forked {
 pub(crate) fn shared_words(count: usize) -> &'static [AtomicU32] {
     use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
     let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
-    // SAFETY: a new mapping at an address of the kernel's choice, zeroed and never unmapped; the words are
-    // used as atomics only.
+    // SAFETY: a new mapping at an address of the kernel's choice, zeroed and never unmapped; the
+    // words are used as atomics only.
     unsafe {
         let start = mmap_anonymous(std::ptr::null_mut(), count * 4, protection, flags).unwrap();
         std::slice::from_raw_parts(start.cast(), count)

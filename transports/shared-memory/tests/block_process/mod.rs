@@ -1,7 +1,7 @@
 //! A second process for the tests: this test binary again, told what to do line by line.
 //!
-//! Each test binary declares `#[test] fn process() { block_process::serve() }`; [`Process::spawn`] runs that
-//! one test in a new process, where it reads commands until its input ends.
+//! Each test binary declares `#[test] fn process() { block_process::serve() }`; [`Process::spawn`]
+//! runs that one test in a new process, where it reads commands until its input ends.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub(crate) mod alone;

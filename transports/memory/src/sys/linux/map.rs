@@ -13,8 +13,8 @@ pub struct Map {
     generation: u32,
 }
 
-// SAFETY: it is an address range, unmapped only by `Drop`; what lies in it is reached through raw pointers
-// by code that says why its accesses may race.
+// SAFETY: it is an address range, unmapped only by `Drop`; what lies in it is reached through raw
+// pointers by code that says why its accesses may race.
 unsafe impl Send for Map {}
 // SAFETY: as above.
 unsafe impl Sync for Map {}
@@ -40,8 +40,9 @@ impl Map {
         Ok(map)
     }
 
-    /// Sees to it that a part has memory, so that touching it is no signal: pages are allocated, and are there. Both ends lie
-    /// on pages. Fails where the system has no memory left, and on Linux before 5.14.
+    /// Sees to it that a part has memory, so that touching it is no signal: pages are allocated,
+    /// and are there. Both ends lie on pages. Fails where the system has no memory left, and on
+    /// Linux before 5.14.
     pub fn reserve(&self, start: usize, len: usize) -> io::Result<()> {
         if start.checked_add(len).is_none_or(|end| end > self.len) {
             return Err(io::ErrorKind::InvalidInput.into());

@@ -11,12 +11,13 @@ use anyipc_os::Fd;
 /// What keeps a peer from shrinking memory under our feet.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
-/// Bytes that one step reserves or gives back, which takes the kernel about 0.2 ms: 3 us a page. A multiple of every
-/// size of pages.
+/// Bytes that one step reserves or gives back, which takes the kernel about 0.2 ms: 3 us a page. A
+/// multiple of every size of pages.
 const PIECE: usize = 256 << 10;
 
-/// Nameless memory of exactly `len` bytes, zeroed, of which the first ones are being reserved piece by piece. Before the
-/// others are touched, [`Map::reserve`](super::Map::reserve) has to reserve them.
+/// Nameless memory of exactly `len` bytes, zeroed, of which the first ones are being reserved piece
+/// by piece. Before the others are touched, [`Map::reserve`](super::Map::reserve) has to reserve
+/// them.
 #[derive(Debug)]
 pub struct Anonymous {
     fd: Fd,
@@ -36,7 +37,8 @@ impl Anonymous {
         Ok(Self { fd, wanted, reserved: 0 })
     }
 
-    /// Reserves the next piece. True if all is reserved. A step that a signal interrupts does nothing.
+    /// Reserves the next piece. True if all is reserved. A step that a signal interrupts does
+    /// nothing.
     pub fn reserve_some(&mut self) -> io::Result<bool> {
         let piece = PIECE.min(self.wanted - self.reserved);
         if piece > 0 {
@@ -49,7 +51,8 @@ impl Anonymous {
         Ok(self.reserved == self.wanted)
     }
 
-    /// Gives the last piece back, of memory that nobody else has. True if nothing is reserved any more.
+    /// Gives the last piece back, of memory that nobody else has. True if nothing is reserved any
+    /// more.
     pub fn give_back_some(&mut self) -> bool {
         let start = self.reserved.saturating_sub(PIECE);
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -80,7 +83,8 @@ pub fn anonymous(len: usize, wanted: usize) -> io::Result<Fd> {
     Ok(memory.fd)
 }
 
-/// Accepts memory from a peer only if it has `len` bytes and can never have fewer; else `InvalidData`.
+/// Accepts memory from a peer only if it has `len` bytes and can never have fewer; else
+/// `InvalidData`.
 pub fn check_anonymous(fd: &Fd, len: usize) -> io::Result<()> {
     if sealed_len(fd)? == len {
         Ok(())
@@ -91,8 +95,8 @@ pub fn check_anonymous(fd: &Fd, len: usize) -> io::Result<()> {
 
 /// The bytes of a peer's memory, which can never be fewer; else `InvalidData`.
 pub fn sealed_len(fd: &Fd) -> io::Result<usize> {
-    // First: what follows asks the file system, which may be a process of the peer's (FUSE) that never
-    // answers. Such a file has no seals.
+    // First: what follows asks the file system, which may be a process of the peer's (FUSE) that
+    // never answers. Such a file has no seals.
     match fcntl_get_seals(fd) {
         Ok(seals) if seals.contains(SEALS) => {}
         _ => return Err(wrong("the memory is not sealed against resizing")),

@@ -29,8 +29,8 @@ const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 pub(crate) struct Socket(Fd);
 
 impl Socket {
-    /// Connects to the listener at a name. `NotFound` or `ConnectionRefused`: nobody listens; `WouldBlock`:
-    /// its queue is full.
+    /// Connects to the listener at a name. `NotFound` or `ConnectionRefused`: nobody listens;
+    /// `WouldBlock`: its queue is full.
     pub(crate) fn connect(dir: &Dir, name: &str) -> io::Result<Self> {
         let fd =
             Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
@@ -84,14 +84,14 @@ impl Socket {
     /// Wakes the other side's reactor. False if there is no other side.
     pub(crate) fn ring_bell(&self) -> bool {
         let rung = send(&self.0, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-        // A full socket is full of bells, and a system without memory tells nothing of the other side, which
-        // looks again by itself.
+        // A full socket is full of bells, and a system without memory tells nothing of the other
+        // side, which looks again by itself.
         !matches!(rung, Err(error) if is_end(error))
     }
 
-    /// Takes the bells that were rung, and appends the descriptors that came with them. More than a socket
-    /// holds of them are left: a peer that never stops ringing must not hold us. A hang-up behind them may be told by
-    /// the next call only; until then the socket stays readable.
+    /// Takes the bells that were rung, and appends the descriptors that came with them. More than a
+    /// socket holds of them are left: a peer that never stops ringing must not hold us. A hang-up
+    /// behind them may be told by the next call only; until then the socket stays readable.
     pub(crate) fn take_bells(&self, fds: &mut Vec<Fd>) -> Bells {
         let mut bells = Bells::default();
         let mut bytes = [0; 256];
@@ -134,11 +134,13 @@ impl Socket {
     }
 }
 
-/// The most messages that are taken off a socket before it is closed: more than a buffer of usual size holds.
+/// The most messages that are taken off a socket before it is closed: more than a buffer of usual
+/// size holds.
 const MOST: u32 = 4096;
 
 impl Drop for Socket {
-    /// What was not received would be closed with the socket, descriptors that linger included: it is received.
+    /// What was not received would be closed with the socket, descriptors that linger included: it
+    /// is received.
     fn drop(&mut self) {
         if !self.0.is_ours() {
             return;
@@ -167,8 +169,8 @@ impl AsFd for Socket {
 pub(crate) struct Listener(Fd);
 
 impl Listener {
-    /// Listens at a name; `AddrInUse` if something stands there. A connector can send no descriptors until
-    /// [`Socket::take_descriptors`], where the kernel knows how to refuse them.
+    /// Listens at a name; `AddrInUse` if something stands there. A connector can send no
+    /// descriptors until [`Socket::take_descriptors`], where the kernel knows how to refuse them.
     pub(crate) fn bind(dir: &Dir, name: &str) -> io::Result<Self> {
         let socket =
             Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
@@ -178,7 +180,8 @@ impl Listener {
         Ok(Self(socket))
     }
 
-    /// The next connector, if one is waiting. Of those that are gone already only some are passed over at once.
+    /// The next connector, if one is waiting. Of those that are gone already only some are passed
+    /// over at once.
     pub(crate) fn accept(&self) -> io::Result<Option<Socket>> {
         for _ in 0..MOST_GONE {
             match Fd::make(|| Ok(accept_with(&self.0, FLAGS)?)) {

@@ -6,29 +6,32 @@ use crate::{Fd, FileId, Lock};
 
 /// The byte that writers of a snapshot lock.
 const WRITER: i64 = 0;
-/// The byte that a holder locks for reading: unlike a `flock`, it can be asked for without taking it. Those that take the
-/// `flock` for an instant, to look at the file or to remove it, do not lock it.
+/// The byte that a holder locks for reading: unlike a `flock`, it can be asked for without taking
+/// it. Those that take the `flock` for an instant, to look at the file or to remove it, do not lock
+/// it.
 const HELD: i64 = 1;
 
-/// Takes the lock on the open file, without waiting; false if someone else holds it in the other way.
-/// A failed upgrade from shared to exclusive loses the shared lock. Closing the file gives it back.
+/// Takes the lock on the open file, without waiting; false if someone else holds it in the other
+/// way. A failed upgrade from shared to exclusive loses the shared lock. Closing the file gives it
+/// back.
 pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     flock_now(fd, lock)
 }
 
-/// Shows the lock that this open file has to [`is_held`], until the file is closed. For locks that are kept.
+/// Shows the lock that this open file has to [`is_held`], until the file is closed. For locks that
+/// are kept.
 pub fn hold(fd: &Fd) -> io::Result<()> {
     record_lock(fd, libc::F_OFD_SETLK, libc::F_RDLCK, HELD).map(drop)
 }
 
-/// True if another open file has the lock and shows it by [`hold`]. Changes nothing, and is not deceived by those that
-/// take the lock for an instant.
+/// True if another open file has the lock and shows it by [`hold`]. Changes nothing, and is not
+/// deceived by those that take the lock for an instant.
 pub fn is_held(fd: &Fd) -> io::Result<bool> {
     Ok(record_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, HELD)? != libc::F_UNLCK)
 }
 
-/// Takes the writers' lock on the open file, which [`try_lock`] knows nothing of; false if another open
-/// file has it. Two threads sharing one descriptor share the lock too.
+/// Takes the writers' lock on the open file, which [`try_lock`] knows nothing of; false if another
+/// open file has it. Two threads sharing one descriptor share the lock too.
 pub fn try_write_lock(fd: &Fd) -> io::Result<bool> {
     taken(record_lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, WRITER))
 }
@@ -51,8 +54,9 @@ pub fn write_unlock(fd: &Fd) {
 /// Where the locks of [`try_lock_number`] begin: far from the others, and from any content.
 const NUMBERED: i64 = 1 << 40;
 
-/// Takes one of 2³² further locks on the open file; false if another open file has it. All threads that share the
-/// descriptor share the lock; it ends with [`unlock_number`], with the open file, and with the process.
+/// Takes one of 2³² further locks on the open file; false if another open file has it. All threads
+/// that share the descriptor share the lock; it ends with [`unlock_number`], with the open file,
+/// and with the process.
 pub fn try_lock_number(fd: &Fd, number: u32) -> io::Result<bool> {
     taken(record_lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, NUMBERED + i64::from(number)))
 }
@@ -74,7 +78,8 @@ use libc::flock as Record;
 #[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
 use libc::flock64 as Record;
 
-/// One call about a lock of one byte, owned by the open file. The kind comes back as the kernel left it.
+/// One call about a lock of one byte, owned by the open file. The kind comes back as the kernel
+/// left it.
 fn record_lock(fd: &Fd, command: i32, kind: i32, byte: i64) -> io::Result<i32> {
     // `l_pid` must be 0 for a lock of the open file.
     let mut lock = Record {
@@ -85,7 +90,8 @@ fn record_lock(fd: &Fd, command: i32, kind: i32, byte: i64) -> io::Result<i32> {
         l_pid: 0,
     };
     let fd = fd.as_fd().as_raw_fd();
-    // SAFETY: the descriptor is open for the call, and `lock` is a valid structure that `GETLK` may change.
+    // SAFETY: the descriptor is open for the call, and `lock` is a valid structure that `GETLK` may
+    // change.
     #[cfg(all(target_env = "gnu", target_pointer_width = "32"))]
     let code = unsafe { libc::syscall(libc::SYS_fcntl64, fd, command, &raw mut lock) };
     // SAFETY: as above.
@@ -94,8 +100,8 @@ fn record_lock(fd: &Fd, command: i32, kind: i32, byte: i64) -> io::Result<i32> {
     if code == 0 { Ok(lock.l_type.into()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The processes that took a `flock` on the file and still run, as far as `/proc/locks` shows them: none of
-/// another PID namespace. For display only.
+/// The processes that took a `flock` on the file and still run, as far as `/proc/locks` shows them:
+/// none of another PID namespace. For display only.
 pub fn holders(id: FileId) -> Vec<u32> {
     let file = format!(
         "{:02x}:{:02x}:{}",

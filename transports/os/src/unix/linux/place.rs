@@ -23,8 +23,8 @@ pub(in super::super) fn check_shared(_op: Operation) -> Result<()> {
 /// The number that the kernel shows for every user that has none in a user namespace.
 const OVERFLOW: u32 = 65_534;
 
-/// Refuses to take that number for a user's own: another process may show it and be another user's. A user
-/// that really has it (`nobody`) is in the namespace's map.
+/// Refuses to take that number for a user's own: another process may show it and be another user's.
+/// A user that really has it (`nobody`) is in the namespace's map.
 pub(in super::super) fn check_user(user: u32, op: Operation) -> Result<()> {
     let mapped = || {
         let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
@@ -67,7 +67,8 @@ fn number_path(fd: &impl AsFd) -> PathBuf {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()).into()
 }
 
-/// A short path that leads to an open file. `None` without `/proc`, where it is another PID namespace's, or covered.
+/// A short path that leads to an open file. `None` without `/proc`, where it is another PID
+/// namespace's, or covered.
 fn path_of(fd: &impl AsFd) -> Option<PathBuf> {
     let path = number_path(fd);
     let (there, here) = (stat(&path).ok()?, fstat(fd).ok()?);
@@ -75,8 +76,8 @@ fn path_of(fd: &impl AsFd) -> Option<PathBuf> {
 }
 
 impl Dir {
-    /// Makes a file without a name, mode 0600. Fails where the file system has no such files, and `Unsupported`
-    /// without `/proc`, which is needed to give it one.
+    /// Makes a file without a name, mode 0600. Fails where the file system has no such files, and
+    /// `Unsupported` without `/proc`, which is needed to give it one.
     pub fn nameless_file(&self) -> io::Result<Fd> {
         let file = self.fresh(".", OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC)?;
         path_of(&file).map(|_| file).ok_or_else(|| io::ErrorKind::Unsupported.into())
@@ -87,8 +88,9 @@ impl Dir {
         Ok(linkat(CWD, number_path(fd), self, name, AtFlags::SYMLINK_FOLLOW)?)
     }
 
-    /// Makes a call that knows no directories, with a path that is short however long the directory's is, and means
-    /// this directory even if it is renamed. Without `/proc` it is the directory's own path.
+    /// Makes a call that knows no directories, with a path that is short however long the
+    /// directory's is, and means this directory even if it is renamed. Without `/proc` it is the
+    /// directory's own path.
     ///
     /// # Errors
     /// Those of the call; `InvalidFilename` without `/proc` if the path is too long for a socket.

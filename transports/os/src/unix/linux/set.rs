@@ -64,8 +64,8 @@ impl Set {
         let _ = epoll::delete(&self.epoll, what);
     }
 
-    /// From now on the set is readable when something new arrives here, or the other side hangs up, until
-    /// [`told`](Self::told) has named this number.
+    /// From now on the set is readable when something new arrives here, or the other side hangs up,
+    /// until [`told`](Self::told) has named this number.
     pub fn watch_numbered(&self, what: &impl AsFd, number: u32) -> io::Result<()> {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
         Ok(epoll::add(&self.epoll, what, epoll::EventData::new_u64(number.into()), flags)?)
@@ -97,8 +97,8 @@ impl Set {
         Spare::like(&self.epoll)
     }
 
-    /// Makes the set readable from this moment on, or never by the clock. For one caller at a time, who calls it
-    /// before each sleep.
+    /// Makes the set readable from this moment on, or never by the clock. For one caller at a time,
+    /// who calls it before each sleep.
     pub fn ring_at(&self, moment: Option<Instant>) -> io::Result<()> {
         if !self.ticks.swap(moment.is_some(), Ordering::Relaxed) && moment.is_none() {
             return Ok(());

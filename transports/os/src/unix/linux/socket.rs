@@ -25,10 +25,9 @@ pub fn no_signal(_socket: &impl AsFd) -> io::Result<()> {
 pub fn peer_of(socket: &impl AsFd) -> io::Result<(Option<u32>, u32)> {
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut len = size_of::<libc::ucred>() as libc::socklen_t;
-    // rustix gives the process as a type that has no zero, which is what the kernel writes for a process
-    // of another PID namespace.
-    // SAFETY: the descriptor is open for the call, and the option is written to a structure of integers of
-    // the length given.
+    // rustix gives the process as a type that has no zero, which is what the kernel writes for a
+    // process of another PID namespace. SAFETY: the descriptor is open for the call, and the option
+    // is written to a structure of integers of the length given.
     let code = unsafe {
         libc::getsockopt(
             socket.as_fd().as_raw_fd(),
@@ -44,14 +43,15 @@ pub fn peer_of(socket: &impl AsFd) -> io::Result<(Option<u32>, u32)> {
     Ok((process(peer.pid), peer.uid))
 }
 
-/// From now on no peer can send descriptors to this local socket, nor to those that come of it if it
-/// listens; or they can again. A descriptor that is thrown away is closed by the thread that receives, which
-/// a socket with `SO_LINGER` can hold up. Kernels before 6.16 know no such option: there it does nothing,
-/// and answers false.
+/// From now on no peer can send descriptors to this local socket, nor to those that come of it if
+/// it listens; or they can again. A descriptor that is thrown away is closed by the thread that
+/// receives, which a socket with `SO_LINGER` can hold up. Kernels before 6.16 know no such option:
+/// there it does nothing, and answers false.
 pub fn take_descriptors(socket: &impl AsFd, take: bool) -> bool {
     const SO_PASSRIGHTS: libc::c_int = 83;
     let value = libc::c_int::from(take);
-    // SAFETY: the descriptor is open for the call, and the option is read from an integer of the length given.
+    // SAFETY: the descriptor is open for the call, and the option is read from an integer of the
+    // length given.
     unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
@@ -63,11 +63,12 @@ pub fn take_descriptors(socket: &impl AsFd, take: bool) -> bool {
     }
 }
 
-/// Receives bytes, and appends the descriptors that came with them. 0: the other side hung up. A table of
-/// descriptors that is full loses the descriptors, and the bytes with them.
+/// Receives bytes, and appends the descriptors that came with them. 0: the other side hung up. A
+/// table of descriptors that is full loses the descriptors, and the bytes with them.
 ///
-/// A descriptor of any kind may come. There is room for all, since the kernel would close the rest in this
-/// call, and closing a socket may wait until what its buffer holds is sent (`SO_LINGER`): that is taken away.
+/// A descriptor of any kind may come. There is room for all, since the kernel would close the rest
+/// in this call, and closing a socket may wait until what its buffer holds is sent (`SO_LINGER`):
+/// that is taken away.
 pub fn recv_descriptors(
     socket: &impl AsFd,
     bytes: &mut [u8],

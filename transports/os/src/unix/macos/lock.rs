@@ -4,8 +4,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use crate::unix::flock::flock_now;
 use crate::{Fd, FileId, Lock};
 
-/// Takes the lock on the open file, without waiting; false if someone else holds it in the other way.
-/// A failed upgrade from shared to exclusive loses the shared lock. Closing the file gives it back.
+/// Takes the lock on the open file, without waiting; false if someone else holds it in the other
+/// way. A failed upgrade from shared to exclusive loses the shared lock. Closing the file gives it
+/// back.
 pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     flock_now(fd, lock)
 }
@@ -15,8 +16,8 @@ pub fn hold(_fd: &Fd) -> io::Result<()> {
     Ok(())
 }
 
-/// True if another open file holds the lock. Changes nothing: the kernel keeps `flock`s and record locks in one list,
-/// and tells of a record lock what it would meet.
+/// True if another open file holds the lock. Changes nothing: the kernel keeps `flock`s and record
+/// locks in one list, and tells of a record lock what it would meet.
 pub fn is_held(fd: &Fd) -> io::Result<bool> {
     let mut lock = libc::flock {
         l_start: 0,
@@ -25,7 +26,8 @@ pub fn is_held(fd: &Fd) -> io::Result<bool> {
         l_type: libc::F_WRLCK,
         l_whence: libc::SEEK_SET as i16,
     };
-    // SAFETY: the descriptor is open for the call, and `lock` is a valid structure that the call may change.
+    // SAFETY: the descriptor is open for the call, and `lock` is a valid structure that the call
+    // may change.
     let code = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
     if code == 0 { Ok(lock.l_type != libc::F_UNLCK) } else { Err(io::Error::last_os_error()) }
 }

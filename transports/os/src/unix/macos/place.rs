@@ -10,11 +10,13 @@ use rustix::fs::Stat;
 use crate::{Dir, Fd, Quiet};
 
 unsafe extern "C" {
-    /// Gives the calling thread a working directory of its own; with -1 it has the process's again. Since macOS 10.12.
+    /// Gives the calling thread a working directory of its own; with -1 it has the process's again.
+    /// Since macOS 10.12.
     fn pthread_fchdir_np(fd: libc::c_int) -> libc::c_int;
 }
 
-/// Where the directories lie unless `ANYIPC_DIR` says otherwise: this user's cache directory, which nobody else reaches.
+/// Where the directories lie unless `ANYIPC_DIR` says otherwise: this user's cache directory, which
+/// nobody else reaches.
 pub(in super::super) fn base() -> io::Result<PathBuf> {
     let mut path = vec![0; libc::PATH_MAX as usize];
     // SAFETY: the buffer is as long as it says.
@@ -72,8 +74,9 @@ impl Dir {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Makes a call that knows no directories, with a path that is short however long the directory's is, and means
-    /// this directory even if it is renamed. For the call this is the thread's working directory.
+    /// Makes a call that knows no directories, with a path that is short however long the
+    /// directory's is, and means this directory even if it is renamed. For the call this is the
+    /// thread's working directory.
     pub fn reach<T>(&self, name: &str, call: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
         /// Also when the call panics.
         struct Back;
@@ -85,7 +88,8 @@ impl Dir {
         }
         // A child of this moment would begin in this directory.
         let _quiet = Quiet::new();
-        // SAFETY: the descriptor is open for the call, which touches nothing but the thread's working directory.
+        // SAFETY: the descriptor is open for the call, which touches nothing but the thread's
+        // working directory.
         if unsafe { pthread_fchdir_np(self.as_fd().as_raw_fd()) } != 0 {
             return Err(io::Error::last_os_error());
         }

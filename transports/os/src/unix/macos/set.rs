@@ -46,8 +46,9 @@ impl Set {
         }
     }
 
-    /// Makes the set readable from this moment on, or never by the clock. For one caller at a time, who calls it
-    /// before each sleep: what was ready and is no more counts until the queue is asked.
+    /// Makes the set readable from this moment on, or never by the clock. For one caller at a time,
+    /// who calls it before each sleep: what was ready and is no more counts until the queue is
+    /// asked.
     pub fn ring_at(&self, moment: Option<Instant>) -> io::Result<()> {
         let mut seen = [const { MaybeUninit::<Event>::uninit() }; MOST];
         // SAFETY: no event carries a pointer.
@@ -58,7 +59,8 @@ impl Set {
         };
         let mut left = moment.saturating_duration_since(Instant::now());
         if left.subsec_millis() == 0 {
-            // What is less than a millisecond beyond a second would be cut off: better late than again and again.
+            // What is less than a millisecond beyond a second would be cut off: better late than
+            // again and again.
             left += Duration::from_millis(1);
         }
         let clock = EventFilter::Timer { ident: 0, timer: Some(left) };
@@ -78,7 +80,8 @@ impl Set {
     fn change(&self, filter: EventFilter, flags: EventFlags) -> io::Result<()> {
         let change = Event::new(filter, flags, ptr::null_mut());
         let mut none: [MaybeUninit<Event>; 0] = [];
-        // SAFETY: the event carries no pointer, and its descriptor is open for the call; closing that ends the watch.
+        // SAFETY: the event carries no pointer, and its descriptor is open for the call; closing
+        // that ends the watch.
         unsafe { kevent(&self.queue, &[change], &mut none, Some(Duration::ZERO))? };
         Ok(())
     }

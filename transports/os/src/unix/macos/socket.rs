@@ -3,7 +3,8 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::net::{SendFlags, sockopt};
 
-/// What a send says so that a peer who is gone is an error and no signal: nothing, the socket itself does.
+/// What a send says so that a peer who is gone is an error and no signal: nothing, the socket
+/// itself does.
 pub const NO_SIGNAL: SendFlags = SendFlags::empty();
 
 /// What a fresh socket needs for the same.
@@ -11,8 +12,8 @@ pub fn no_signal(socket: &impl AsFd) -> io::Result<()> {
     Ok(sockopt::set_socket_nosigpipe(socket, true)?)
 }
 
-/// The process and the user at the other end of a local socket: who called `connect` or `listen`. `ConnectionReset` if
-/// that is gone.
+/// The process and the user at the other end of a local socket: who called `connect` or `listen`.
+/// `ConnectionReset` if that is gone.
 pub fn peer_of(socket: &impl AsFd) -> io::Result<(Option<u32>, u32)> {
     let socket = socket.as_fd().as_raw_fd();
     let (mut user, mut group, mut pid) = (0, 0, 0i32);
@@ -22,7 +23,8 @@ pub fn peer_of(socket: &impl AsFd) -> io::Result<(Option<u32>, u32)> {
     if code != 0 {
         return Err(unknown());
     }
-    // SAFETY: the descriptor is open for the call, and the option is written to a number of the length given.
+    // SAFETY: the descriptor is open for the call, and the option is written to a number of the
+    // length given.
     let code = unsafe {
         libc::getsockopt(
             socket,
