@@ -226,7 +226,7 @@ fn own<C: Contents>(
             "open it, or say create=open_or_create to adopt it; `anyipc rm` removes what stayed",
         );
     }
-    let owner = Rendezvous::claim(Arc::clone(dir), C::KIND, name, operation)?;
+    let owner = Rendezvous::take(Arc::clone(dir), C::KIND, name, operation)?;
     if owner.is_none() && !found.adopt {
         return exists("it has a live owner; open it, or say create=open_or_create");
     }

@@ -9,31 +9,31 @@ use crate::region::Region;
 use crate::segment::Segment;
 use crate::sys::{generation, is_number_locked, try_lock_number, unlock_number};
 
-/// Bytes of a seat that are kept here: process, generation. The rest is its holder's.
+/// Bytes of a slot that are kept here: process, generation. The rest is its holder's.
 pub const SLOT_HEADER: usize = 16;
 const PROCESS: usize = 0;
 const TURN: usize = 4;
 
-/// Where the seats lie in some memory. A seat is a participant's place: held until it leaves or
+/// Where the slots lie in some memory. A slot is a participant's place: held until it leaves or
 /// dies, which the kernel tells, as each is a lock on the memory's file.
 #[derive(Debug, Clone, Copy)]
 pub struct ParticipantSlots {
-    /// The first seat's offset, a multiple of 8.
+    /// The first slot's offset, a multiple of 8.
     pub start: usize,
-    /// From one seat to the next, a multiple of 8 and [`SLOT_HEADER`] or more.
+    /// From one slot to the next, a multiple of 8 and [`SLOT_HEADER`] or more.
     pub stride: usize,
     /// How many there are, at most [`OwnerId::SLOTS`].
     pub count: u32,
 }
 
 impl ParticipantSlots {
-    /// Where a seat lies.
+    /// Where a slot lies.
     #[inline]
     pub fn at(&self, number: u32) -> usize {
         self.start + number as usize * self.stride
     }
 
-    /// How often the seat was taken.
+    /// How often the slot was taken.
     #[inline]
     pub fn turn(&self, region: &Region, number: u32) -> u32 {
         region.u32(self.at(number) + TURN).load(Relaxed)
@@ -56,33 +56,33 @@ impl ParticipantSlots {
     }
 }
 
-/// A taken seat. Dropping it gives it back.
+/// A taken slot. Dropping it gives it back.
 #[derive(Debug)]
 pub struct ParticipantSlot {
     memory: Arc<Segment>,
     region: Region,
-    seats: ParticipantSlots,
+    slots: ParticipantSlots,
     number: u32,
     owner_id: OwnerId,
     generation: u32,
 }
 
 impl ParticipantSlot {
-    /// Takes a free seat.
+    /// Takes a free slot.
     ///
     /// # Errors
     /// `OutOfMemory` if there is none.
     pub fn take(
         memory: &Arc<Segment>,
-        seats: ParticipantSlots,
+        slots: ParticipantSlots,
         operation: Operation,
     ) -> Result<Self> {
         let region = memory.region();
         // First those that were given back: the others may be the dead's, or taken, which costs a
         // system call.
         for dead_too in [false, true] {
-            for number in 0..seats.count {
-                if dead_too != (seats.process(&region, number) != 0) {
+            for number in 0..slots.count {
+                if dead_too != (slots.process(&region, number) != 0) {
                     continue;
                 }
                 let mut ours = memory.own_slots();
@@ -91,13 +91,13 @@ impl ParticipantSlot {
                     continue;
                 }
                 ours.insert(number);
-                let turn = seats.turn(&region, number).wrapping_add(1);
-                region.u32(seats.at(number) + TURN).store(turn, Release);
-                region.u32(seats.at(number) + PROCESS).store(process::id(), Relaxed);
+                let turn = slots.turn(&region, number).wrapping_add(1);
+                region.u32(slots.at(number) + TURN).store(turn, Release);
+                region.u32(slots.at(number) + PROCESS).store(process::id(), Relaxed);
                 return Ok(Self {
                     memory: Arc::clone(memory),
                     region: region.clone(),
-                    seats,
+                    slots,
                     number,
                     owner_id: OwnerId::new(number, turn),
                     generation: generation(),
@@ -105,7 +105,7 @@ impl ParticipantSlot {
             }
         }
         Err(Error::new(operation, ErrorKind::OutOfMemory)
-            .because(format!("all of its {} handles are in use; close some", seats.count)))
+            .because(format!("all of its {} handles are in use; close some", slots.count)))
     }
 
     /// Its number.
@@ -122,7 +122,7 @@ impl ParticipantSlot {
 impl Drop for ParticipantSlot {
     fn drop(&mut self) {
         if self.generation == generation() {
-            self.region.u32(self.seats.at(self.number) + PROCESS).store(0, Relaxed);
+            self.region.u32(self.slots.at(self.number) + PROCESS).store(0, Relaxed);
             let mut ours = self.memory.own_slots();
             ours.remove(&self.number);
             unlock_number(self.memory.fd(), self.number);

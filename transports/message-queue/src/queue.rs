@@ -171,7 +171,7 @@ impl Wait for Handle {
         self.memory().insist_named(self.operation())?;
         let task = matches!(waiter, Waiter::Task(_));
         if task {
-            self.wake_fifo()?.silence();
+            self.wake_fifo()?.drain();
         }
         self.client.arm(self.kind, task, self.operation())
     }
@@ -227,11 +227,11 @@ impl PeerWakers for OtherHandles {
     fn wake_task(&mut self, slot: u32) {
         let holder = (slot, self.slots.turn(&self.region, slot));
         if let Some((_, fifo)) = self.wake_fifos.iter().find(|(of, _)| *of == holder) {
-            return fifo.ring();
+            return fifo.wake();
         }
         // A FIFO that does not open belongs to a handle that is being dropped.
         let Some(fifo) = self.memory.open_wake_fifo(slot) else { return };
-        fifo.ring();
+        fifo.wake();
         self.wake_fifos.retain(|((of, _), _)| *of != slot);
         if self.wake_fifos.len() < MAX_WAKE_FIFOS {
             self.wake_fifos.push((holder, fifo));

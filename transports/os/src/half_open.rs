@@ -93,8 +93,8 @@ impl<H: Handshake> HalfOpen<H> {
         let now = Instant::now();
         let set = Set::new().and_then(|set| {
             // The clock is made here: it must not be lacking when descriptors are.
-            set.ring_at(Some(now + PAUSE.1))?;
-            set.ring_at(None)?;
+            set.wake_at(Some(now + PAUSE.1))?;
+            set.wake_at(None)?;
             Ok(set)
         });
         let set = set.map_err(|error| Error::io(operation, "preparing to accept", error))?;
@@ -153,7 +153,7 @@ impl<H: Handshake> HalfOpen<H> {
         let retry = self.shortage.as_ref().map(|shortage| shortage.until);
         let moments = self.list.iter().map(|entry| entry.handshake.deadline()).chain(retry);
         self.set
-            .ring_at(moments.min())
+            .wake_at(moments.min())
             .map_err(|error| Error::io(Operation::Accept, "setting the clock", error))?;
         Ok(Armed::Source(Interest::Readable))
     }
@@ -441,7 +441,7 @@ impl<H: Handshake> HalfOpen<H> {
     /// Counts and logs a rejection, and tells the connector.
     fn reject(&mut self, handshake: Option<&H>, error: &Error) {
         if let Some(handshake) = handshake {
-            handshake.tell(error);
+            handshake.refuse(error);
         }
         if self.log.allows() {
             let omitted = std::mem::take(&mut self.log.omitted);

@@ -31,14 +31,14 @@ pub fn store_lpsz(dir: &Dir, file: &str, text: &[u8]) -> Result<()> {
 /// `NotFound` if the owner left, or stored none; `Corrupt`, and those of the system.
 pub fn show_lpsz(
     dir: &Dir,
-    marks: &FileNaming,
+    naming: &FileNaming,
     name: &Name,
     file: &str,
     read: &mut dyn FnMut(&CStr),
 ) -> Result<()> {
     let operation = Operation::ReadLpsz;
     let missing = |why: &str| Error::new(operation, ErrorKind::NotFound).because(why);
-    if !marks.is_live(dir, name, operation)? {
+    if !naming.is_live(dir, name, operation)? {
         return Err(missing("its owner left"));
     }
     let file = match dir.open_file(file) {

@@ -94,12 +94,12 @@ impl NameLock {
     /// listens, from a sweeper, who holds the lock for an instant.
     pub fn take(
         dir: &Arc<Dir>,
-        marks: &FileNaming,
+        naming: &FileNaming,
         name: &Name,
         operation: Operation,
         answers: impl Fn() -> bool,
     ) -> Result<Option<Self>> {
-        let path = marks.file(name);
+        let path = naming.file(name);
         let fail = |error| unusable(dir, &path, operation, error);
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -120,7 +120,7 @@ impl NameLock {
             if try_lock(&file, Lock::Exclusive).map_err(fail)? {
                 // The previous owner may have removed the name between our open and our lock.
                 if is_at(dir, &path, status.id).map_err(fail)? {
-                    let text = format!("{}\n{}\n{name}\n", marks.heading, std::process::id());
+                    let text = format!("{}\n{}\n{name}\n", naming.heading, std::process::id());
                     overwrite(&file, text.as_bytes()).and_then(|()| hold(&file)).map_err(
                         |error| {
                             let _ = dir.unlink(&path);
@@ -142,7 +142,7 @@ impl NameLock {
                 let there = is_at(dir, &path, status.id).unwrap_or(false);
                 let late = Instant::now() > deadline;
                 if there && (answers() || late && is_held(&file).map_err(fail)?) {
-                    return marks.check_name(&file, name, operation).map(|()| None);
+                    return naming.check_name(&file, name, operation).map(|()| None);
                 }
             }
             if Instant::now() > deadline {

@@ -148,10 +148,10 @@ impl WakeFifo {
     pub fn open(dir: &Dir, _name: &str) -> io::Result<Self> {
         match dir.0 {}
     }
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         match self.0 {}
     }
-    pub fn silence(&self) -> bool {
+    pub fn drain(&self) -> bool {
         match self.0 {}
     }
 }
@@ -197,7 +197,7 @@ impl Set {
     pub fn spare(&self) -> io::Result<Spare> {
         match self.0 {}
     }
-    pub fn ring_at(&self, _moment: Option<Instant>) -> io::Result<()> {
+    pub fn wake_at(&self, _moment: Option<Instant>) -> io::Result<()> {
         match self.0 {}
     }
     pub fn source(self: &Arc<Self>) -> Source {

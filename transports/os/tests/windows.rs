@@ -93,7 +93,7 @@ fn a_set_is_ready_with_any_member_or_its_clock() {
     set.watch(&b, Interest::Readable).unwrap();
     let sleeps = |longest| {
         let ready = sleep(&set.source(), Interest::Readable, longest);
-        assert!(set.ring_at(None).is_ok());
+        assert!(set.wake_at(None).is_ok());
         ready
     };
     assert!(!sleeps(SOON));
@@ -105,7 +105,7 @@ fn a_set_is_ready_with_any_member_or_its_clock() {
     assert!(sleeps(LONG));
     drop(a);
     assert!(!sleeps(SOON), "closing ends it");
-    set.ring_at(Some(Instant::now() + SOON)).unwrap();
+    set.wake_at(Some(Instant::now() + SOON)).unwrap();
     assert!(sleeps(LONG));
     assert!(!sleeps(SOON));
 }
@@ -122,7 +122,7 @@ fn whoever_waits_for_a_set_learns_what_comes_into_it() {
         set.watch(&member, Interest::Readable).unwrap();
         members.push(member);
         // Somebody else who waits for it has seen that, and goes to sleep again.
-        set.ring_at(None).unwrap();
+        set.wake_at(None).unwrap();
         assert!(sleep(&told.source(), Interest::Readable, LONG));
         assert!(waiting.poll(&waker));
         assert!(!sleep(&set.source(), Interest::Readable, Duration::ZERO));

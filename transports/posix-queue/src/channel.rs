@@ -133,7 +133,7 @@ impl End {
 
     /// How the direction has ended, if it has; `bit` is the peer's.
     fn ended(&mut self, bit: u32) -> Option<ErrorKind> {
-        let gone = self.link.is_gone() || self.liveness.is_due() && self.link.look();
+        let gone = self.link.is_gone() || self.liveness.is_due() && self.link.check_gone();
         // After the look at the socket: an orderly leaver sets the bit before the socket hangs up.
         if self.has_left(bit) {
             Some(ErrorKind::Closed)
@@ -178,7 +178,7 @@ impl PosixQueueSender {
     /// Sets the ready bit in the owner's inbox, and wakes the inbox if it sleeps.
     fn notify(&self) {
         if self.ready.as_ref().is_some_and(ReadySlot::mark) {
-            self.end.link.ring_bell();
+            self.end.link.ring_doorbell();
         }
     }
 }

@@ -58,7 +58,7 @@ impl Transport for SharedMemory {
         let dir = Arc::new(Dir::open(settings.scope, Operation::Create)?);
         // The block comes before the owner: nobody finds an owner whose block is still to come.
         let block = block_for_create(&dir, name, &settings)?;
-        let owner = Rendezvous::claim(Arc::clone(&dir), &BLOCK, name, Operation::Create)?;
+        let owner = Rendezvous::take(Arc::clone(&dir), &BLOCK, name, Operation::Create)?;
         if owner.is_none() && !settings.adopt {
             return Err(owned(Operation::Create));
         }
@@ -99,7 +99,7 @@ impl Transport for SharedMemory {
         }
         let segment =
             Segment::create(path(&dir, name, &settings, operation), Plan::lpsz(&[(0, text)]))?;
-        let Some(owner) = Rendezvous::claim(Arc::clone(&dir), &BLOCK, name, operation)? else {
+        let Some(owner) = Rendezvous::take(Arc::clone(&dir), &BLOCK, name, operation)? else {
             return Err(owned(operation));
         };
         let owner = Acceptor::new(owner, operation)?;

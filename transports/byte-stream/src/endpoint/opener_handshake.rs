@@ -112,14 +112,14 @@ impl OpenerHandshake {
     /// Makes the source ready at the deadline.
     pub(super) fn arm(&self) -> Result<()> {
         self.set
-            .ring_at(self.deadline)
+            .wake_at(self.deadline)
             .map_err(|error| Error::io(Operation::Connect, "setting the clock", error))
     }
 
     /// Keeps the source from becoming ready at a deadline.
     pub(super) fn clear_alarm(&self) -> Result<()> {
         self.set
-            .ring_at(None)
+            .wake_at(None)
             .map_err(|error| Error::io(Operation::ReadLpsz, "setting the clock", error))
     }
 

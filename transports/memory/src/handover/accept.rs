@@ -26,7 +26,7 @@ pub struct Acceptor {
 
 #[derive(Debug)]
 struct State {
-    half_open: HalfOpen<Guest>,
+    half_open: HalfOpen<OwnerHandshake>,
     inbox: Inbox,
     /// The memory of the next channel, which the handshakes reserve together, step by step, and the
     /// first to be admitted gets. One memory at a time: the first channel does not wait for that of
@@ -45,13 +45,13 @@ struct Inbox {
 /// A connector on its way in. What it makes the owner keep is bounded: a socket, the descriptors
 /// that its channel needs, and the longest hello.
 #[derive(Debug)]
-struct Guest {
+struct OwnerHandshake {
     socket: Socket,
     who: Credentials,
     /// What its channel needs beside the socket.
     reserve: Reserve,
-    said: Vec<u8>,
-    /// Once it is complete: what the guest waits for then is the channel's memory.
+    received: Vec<u8>,
+    /// Once it is complete: what the handshake waits for then is the channel's memory.
     hello: Option<Hello>,
     deadline: Instant,
 }
@@ -61,7 +61,7 @@ struct Accepting<'a, F> {
     listener: &'a Listener,
     inbox: Option<&'a mut Inbox>,
     memory: &'a mut Option<Anonymous>,
-    fabric: &'a F,
+    factory: &'a F,
     ours: Hello,
 }
 
@@ -96,21 +96,21 @@ impl Acceptor {
     pub fn try_accept<F: ChannelFactory>(
         &self,
         attempt: &Attempt,
-        fabric: &F,
+        factory: &F,
     ) -> Result<(F::Sender, F::Receiver, Peer)> {
         let State { half_open, inbox, memory } = &mut *self.state();
         if !inbox.watched.is_empty() {
-            sys::told(half_open.set(), &mut |slot| inbox.told(slot));
+            sys::take_ready(half_open.set(), &mut |slot| inbox.note_ready(slot));
         }
         let met = half_open.try_accept(&mut Accepting {
             listener: self.rendezvous.listener(),
             inbox: attempt.inbox.then_some(inbox),
             memory,
-            fabric,
-            ours: Hello { capacity: fabric.capacity() as u64, ..attempt.hello.clone() },
+            factory,
+            ours: Hello { capacity: factory.capacity() as u64, ..attempt.hello.clone() },
         });
         if let Some(unused) = memory
-            && !half_open.any(|guest| guest.hello.is_some())
+            && !half_open.any(|handshake| handshake.hello.is_some())
         {
             // The connector that it was meant for has left.
             if unused.give_back_some() {
@@ -162,7 +162,7 @@ impl Acceptor {
 }
 
 impl<F: ChannelFactory> Listening for Accepting<'_, F> {
-    type Handshake = Guest;
+    type Handshake = OwnerHandshake;
     type Channel = (F::Sender, F::Receiver, Peer);
     type Listener = Listener;
 
@@ -170,62 +170,67 @@ impl<F: ChannelFactory> Listening for Accepting<'_, F> {
         self.listener
     }
 
-    fn next(&mut self, set: &Set) -> io::Result<Next<Guest>> {
-        // The memory, what the fabric adds, and once the ready page.
+    fn next(&mut self, set: &Set) -> io::Result<Next<OwnerHandshake>> {
+        // The memory, what the factory adds, and once the ready page.
         let page = self.inbox.as_ref().is_some_and(|inbox| inbox.ready.is_none());
         let reserve = Reserve::new(1 + F::EXTRAS + usize::from(page), set)?;
         let Some(socket) = self.listener.accept()? else { return Ok(Next::Nobody) };
         let Ok(who) = socket.credentials() else { return Ok(Next::Left) };
         let deadline = Instant::now() + HANDSHAKE;
-        let guest = Guest { socket, who, reserve, said: Vec::new(), hello: None, deadline };
+        let handshake =
+            OwnerHandshake { socket, who, reserve, received: Vec::new(), hello: None, deadline };
         if who.uid == sys::user() {
-            return Ok(Next::Begun(guest));
+            return Ok(Next::Begun(handshake));
         }
         let why = format!("user {} may not connect to user {}", who.uid, sys::user());
         let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(why);
-        guest.tell(&error);
+        handshake.refuse(&error);
         Ok(Next::Rejected(error))
     }
 
-    fn step(&mut self, guest: &mut Guest, _others: &mut HalfOpen<Guest>) -> Result<Step> {
-        let step = guest.step()?;
-        match &guest.hello {
+    fn step(
+        &mut self,
+        handshake: &mut OwnerHandshake,
+        _others: &mut HalfOpen<OwnerHandshake>,
+    ) -> Result<Step> {
+        let step = handshake.step()?;
+        match &handshake.hello {
             Some(theirs) => self.ours.check(theirs)?,
             None => return Ok(step),
         }
         // What is left to do is the owner's work: the connector cannot be late any more.
-        guest.deadline = Instant::now() + HANDSHAKE;
-        self.make_memory(&mut guest.reserve)
+        handshake.deadline = Instant::now() + HANDSHAKE;
+        self.make_memory(&mut handshake.reserve)
     }
 
     fn admit(
         &mut self,
-        mut guest: Guest,
+        mut handshake: OwnerHandshake,
         set: &Set,
-    ) -> Admission<Guest, (F::Sender, F::Receiver, Peer)> {
-        guest.reserve.release();
+    ) -> Admission<OwnerHandshake, (F::Sender, F::Receiver, Peer)> {
+        handshake.reserve.release();
         let Some(memory) = self.memory.take() else {
             let error =
                 Error::new(Operation::Accept, ErrorKind::Io).because("the channel has no memory");
-            return Admission::Refused(Some(guest), error);
+            return Admission::Refused(Some(handshake), error);
         };
-        let (region, ready, extras) = match self.hand_over(&guest, memory.fd(), set) {
+        let (region, ready, extras) = match self.hand_over(&handshake, memory.fd(), set) {
             Ok(made) => made,
             Err(error) => {
                 // For the next connector, or to be given back by parts.
                 *self.memory = Some(memory);
-                return Admission::Refused(Some(guest), error);
+                return Admission::Refused(Some(handshake), error);
             }
         };
-        let Guest { socket, who, hello, .. } = guest;
+        let OwnerHandshake { socket, who, hello, .. } = handshake;
         let peer = Peer { pid: who.pid, uid: Some(who.uid), hello: hello.unwrap_or_default() };
         let link = Arc::new(Link::new(Arc::new(socket)));
         if let (Some(slot), Some(inbox)) = (&ready, &mut self.inbox) {
             inbox.watch(slot.index(), &link);
         }
-        let (role, uid, extra) = (Role::Owner, who.uid, self.fabric.extra());
+        let (role, uid, extra) = (Role::Owner, who.uid, self.factory.extra());
         let side = Side { link, role, ready, uid, extra, extras };
-        match self.fabric.halves(region, self.fabric.capacity(), side) {
+        match self.factory.halves(region, self.factory.capacity(), side) {
             Ok((sender, receiver)) => Admission::Channel((sender, receiver, peer)),
             Err(error) => {
                 Admission::Refused(None, Error::io(Operation::Accept, "making the channel", error))
@@ -241,7 +246,7 @@ impl<F: ChannelFactory> Accepting<'_, F> {
         let memory = match self.memory {
             Some(memory) => memory,
             None => {
-                let extent = self.fabric.extent(self.fabric.capacity(), self.fabric.extra());
+                let extent = self.factory.extent(self.factory.capacity(), self.factory.extra());
                 let extent = extent.ok_or_else(|| out_of_range(Operation::Accept))?;
                 reserve.release_one();
                 match Anonymous::new(extent.len, extent.reserved) {
@@ -257,14 +262,14 @@ impl<F: ChannelFactory> Accepting<'_, F> {
     /// Hands the channel's memory over.
     fn hand_over(
         &mut self,
-        guest: &Guest,
+        handshake: &OwnerHandshake,
         memory: &Fd,
         set: &Set,
     ) -> Result<(Region, Option<ReadySlot>, Vec<Fd>)> {
         let fail =
             |what: &'static str| move |error: io::Error| Error::io(Operation::Accept, what, error);
-        let fabric = self.fabric;
-        let extent = fabric.extent(fabric.capacity(), fabric.extra());
+        let factory = self.factory;
+        let extent = factory.extent(factory.capacity(), factory.extra());
         let extent = extent.ok_or_else(|| out_of_range(Operation::Accept))?;
         let map = Map::new(memory, extent.len).map_err(fail("mapping the channel's memory"))?;
         let region = Region::whole(map);
@@ -273,22 +278,22 @@ impl<F: ChannelFactory> Accepting<'_, F> {
             None => None,
         };
         if let Some(slot) = &slot {
-            let watching = sys::watch_numbered(set, &guest.socket, slot.index());
+            let watching = sys::watch_numbered(set, &handshake.socket, slot.index());
             watching.map_err(fail("watching the channel's socket"))?;
         }
         let mut bytes = Reply::Welcome(self.ours.clone()).encode()?;
         let index = slot.as_ref().map_or(u32::MAX, ReadySlot::index);
         bytes.extend(index.to_le_bytes());
-        bytes.extend(fabric.extra().to_le_bytes());
-        let extras = fabric.extras().map_err(fail("making the channel's descriptors"))?;
+        bytes.extend(factory.extra().to_le_bytes());
+        let extras = factory.extras().map_err(fail("making the channel's descriptors"))?;
         let mut fds: Vec<&Fd> = std::iter::once(memory).chain(&extras).collect();
         if let (Some(_), Some(ready)) =
             (&slot, self.inbox.as_ref().and_then(|inbox| inbox.ready.as_ref()))
         {
             fds.push(ready.fd());
         }
-        guest.socket.take_descriptors();
-        match guest.socket.send_with(&bytes, &fds) {
+        handshake.socket.take_descriptors();
+        match handshake.socket.send_with(&bytes, &fds) {
             Ok(sent) if sent == bytes.len() => Ok((region, slot, extras)),
             Ok(_) => Err(Error::new(Operation::Accept, ErrorKind::Io)
                 .because("the welcome went out in part")),
@@ -317,9 +322,9 @@ impl Inbox {
         }
     }
 
-    /// A watched socket has rung or hung up. Bells must be taken off: a socket full of them cannot
+    /// A watched socket has rung or hung up. Doorbell must be taken off: a socket full of them cannot
     /// ring. Who hung up has something to say: that it is gone.
-    fn told(&self, slot: u32) {
+    fn note_ready(&self, slot: u32) {
         if let Some(link) = self.watched.get(slot as usize).and_then(Weak::upgrade)
             && link.drain()
             && let Some(ready) = &self.ready
@@ -329,7 +334,7 @@ impl Inbox {
     }
 }
 
-impl Handshake for Guest {
+impl Handshake for OwnerHandshake {
     type Wire = Socket;
 
     fn wire(&self) -> &Socket {
@@ -345,43 +350,43 @@ impl Handshake for Guest {
             .because("the connector did not finish its hello within 1 s")
     }
 
-    fn tell(&self, error: &Error) {
+    fn refuse(&self, error: &Error) {
         if let Ok(reply) = Reply::reject(error).encode() {
             let _ = self.socket.send_with(&reply, &[]);
         }
     }
 
     fn has_spoken(&self) -> bool {
-        !self.said.is_empty()
+        !self.received.is_empty()
     }
 }
 
-impl Guest {
+impl OwnerHandshake {
     fn step(&mut self) -> Result<Step> {
-        let mut strangers = Vec::new();
+        let mut descriptors = Vec::new();
         loop {
             let mut bytes = [0; 512];
-            match self.socket.recv_with(&mut bytes, &mut strangers) {
+            match self.socket.recv_with(&mut bytes, &mut descriptors) {
                 // A prober that says nothing is no offence.
-                Ok(0) if self.said.is_empty() => return Ok(Step::Left),
+                Ok(0) if self.received.is_empty() => return Ok(Step::Left),
                 Ok(0) => {
                     return Err(Error::new(Operation::Accept, ErrorKind::PeerGone)
                         .because("the connector left in the middle of its handshake"));
                 }
-                Ok(got) => self.said.extend_from_slice(&bytes[..got]),
+                Ok(got) => self.received.extend_from_slice(&bytes[..got]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Waits),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Error::io(Operation::Accept, "reading a hello", error)),
             }
-            if let Some((hello, used)) = Hello::decode(&self.said)? {
-                if used == self.said.len() && strangers.is_empty() {
+            if let Some((hello, used)) = Hello::decode(&self.received)? {
+                if used == self.received.len() && descriptors.is_empty() {
                     self.hello = Some(hello);
                     return Ok(Step::Complete);
                 }
                 return Err(Error::new(Operation::Accept, ErrorKind::Corrupt)
                     .because("the connector said more than its hello"));
             }
-            if self.said.len() >= MAX_HELLO {
+            if self.received.len() >= MAX_HELLO {
                 return Err(Error::new(Operation::Accept, ErrorKind::Corrupt)
                     .because("the hello is too long"));
             }

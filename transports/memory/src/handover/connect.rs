@@ -17,15 +17,15 @@ use crate::sys::{Credentials, Dir, Fd, Map, Socket, check_anonymous, user};
 
 /// How soon to look again for an owner or for room in its queue.
 const SOON: Duration = Duration::from_millis(1);
-/// Behind a welcome: the ready slot (u32) and the fabric's extra (u64).
+/// Behind a welcome: the ready slot (u32) and the factory's extra (u64).
 const TRAILER: usize = 12;
 
 /// A handshake that waits for the owner's answer.
 #[derive(Debug)]
-struct Asked {
+struct OpenerHandshake {
     socket: Arc<Socket>,
     owner: Credentials,
-    heard: Vec<u8>,
+    received: Vec<u8>,
     fds: Vec<Fd>,
     /// When the answer began.
     began: Option<Instant>,
@@ -40,13 +40,13 @@ pub fn try_connect<F: ChannelFactory>(
     kind: &Kind,
     name: &Name,
     attempt: &mut Attempt,
-    fabric: &F,
+    factory: &F,
 ) -> Result<(F::Sender, F::Receiver, Peer)> {
-    let hello = Hello { capacity: fabric.insists(&attempt.hello), ..attempt.hello.clone() };
-    let asked = attempt.progress(|| ask(dir, &kind.socket(name), &hello))?;
-    let result = asked.listen(F::EXTRAS).and_then(|answer| match answer {
+    let hello = Hello { capacity: factory.insists(&attempt.hello), ..attempt.hello.clone() };
+    let handshake = attempt.progress(|| ask(dir, &kind.socket(name), &hello))?;
+    let result = handshake.listen(F::EXTRAS).and_then(|answer| match answer {
         None => Err(Error::new(Operation::Connect, ErrorKind::WouldBlock)),
-        Some((theirs, slot, extra)) => asked.enter(&hello, theirs, slot, extra, fabric),
+        Some((theirs, slot, extra)) => handshake.enter(&hello, theirs, slot, extra, factory),
     });
     // Whatever it came to, the next call begins anew.
     if !result.as_ref().is_err_and(Error::is_would_block) {
@@ -57,8 +57,8 @@ pub fn try_connect<F: ChannelFactory>(
 
 /// Prepares to wait for the owner's answer.
 pub fn arm(attempt: &Attempt) -> Armed {
-    match attempt.stored::<Asked>() {
-        Some(asked) if asked.began.is_none() => Armed::Source(Interest::Readable),
+    match attempt.stored::<OpenerHandshake>() {
+        Some(handshake) if handshake.began.is_none() => Armed::Source(Interest::Readable),
         _ => Armed::After(SOON),
     }
 }
@@ -68,13 +68,13 @@ pub fn arm(attempt: &Attempt) -> Armed {
 /// # Errors
 /// `Unsupported` while there is nothing to register.
 pub fn source(attempt: &Attempt) -> Result<Source> {
-    match attempt.stored::<Asked>() {
-        Some(asked) => asked.socket.source(),
+    match attempt.stored::<OpenerHandshake>() {
+        Some(handshake) => handshake.socket.source(),
         None => Err(Error::new(Operation::Connect, ErrorKind::Unsupported)),
     }
 }
 
-fn ask(dir: &Dir, at: &str, hello: &Hello) -> Result<Asked> {
+fn ask(dir: &Dir, at: &str, hello: &Hello) -> Result<OpenerHandshake> {
     let fail = |error| Error::io(Operation::Connect, "reaching the owner", error);
     let bytes = hello.encode()?;
     let socket = match Socket::connect(dir, at) {
@@ -96,10 +96,10 @@ fn ask(dir: &Dir, at: &str, hello: &Hello) -> Result<Asked> {
         )));
     }
     match socket.send_with(&bytes, &[]) {
-        Ok(sent) if sent == bytes.len() => Ok(Asked {
+        Ok(sent) if sent == bytes.len() => Ok(OpenerHandshake {
             socket: Arc::new(socket),
             owner,
-            heard: Vec::new(),
+            received: Vec::new(),
             fds: Vec::new(),
             began: None,
         }),
@@ -115,18 +115,18 @@ fn no_owner() -> Error {
     Error::new(Operation::Connect, ErrorKind::NoOwner)
 }
 
-impl Asked {
+impl OpenerHandshake {
     /// The owner's answer, once it is all there.
     fn listen(&mut self, extras: usize) -> Result<Option<(Hello, u32, u64)>> {
         loop {
             let mut bytes = [0; 512];
-            // Nothing may be read beyond the answer: what follows are bells.
+            // Nothing may be read beyond the answer: what follows are doorbell.
             let wanted = self.missing()?.min(bytes.len());
             match self.socket.recv_with(&mut bytes[..wanted], &mut self.fds) {
                 // The owner died, or closed with our question in its queue.
                 Ok(0) => return Err(no_owner()),
                 Ok(got) => {
-                    self.heard.extend_from_slice(&bytes[..got]);
+                    self.received.extend_from_slice(&bytes[..got]);
                     self.began.get_or_insert_with(Instant::now);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.patience(),
@@ -141,9 +141,10 @@ impl Asked {
             if self.fds.len() > 2 + extras {
                 return Err(strange("it sent too many descriptors"));
             }
-            if let Some((reply, used)) = Reply::decode(&self.heard)? {
+            if let Some((reply, used)) = Reply::decode(&self.received)? {
                 let theirs = reply.into_result()?;
-                if let Some([a, b, c, d, limit @ ..]) = self.heard[used..].first_chunk::<TRAILER>()
+                if let Some([a, b, c, d, limit @ ..]) =
+                    self.received[used..].first_chunk::<TRAILER>()
                 {
                     return Ok(Some((
                         theirs,
@@ -169,9 +170,9 @@ impl Asked {
 
     /// How many bytes the answer still lacks, at least.
     fn missing(&self) -> Result<usize> {
-        Ok(match Reply::decode(&self.heard)? {
-            Some((_, used)) => used + TRAILER - self.heard.len(),
-            None => Reply::missing(&self.heard),
+        Ok(match Reply::decode(&self.received)? {
+            Some((_, used)) => used + TRAILER - self.received.len(),
+            None => Reply::missing(&self.received),
         })
     }
 
@@ -182,12 +183,12 @@ impl Asked {
         theirs: Hello,
         slot: u32,
         extra: u64,
-        fabric: &F,
+        factory: &F,
     ) -> Result<(F::Sender, F::Receiver, Peer)> {
         ours.check(&theirs)?;
         let owner = self.owner;
         let capacity = usize::try_from(theirs.capacity).unwrap_or(0);
-        let extent = fabric.extent(capacity, extra);
+        let extent = factory.extent(capacity, extra);
         let size = extent.ok_or_else(|| strange("its capacity is out of range"))?.len;
         let mut fds = self.fds.drain(..);
         let memory = fds.next().ok_or_else(|| strange("it handed over no memory"))?;
@@ -208,7 +209,7 @@ impl Asked {
         let link = Arc::new(Link::new(Arc::clone(&self.socket)));
         let side = Side { link, role: Role::Opener, ready, uid: owner.uid, extra, extras };
         let (sender, receiver) =
-            fabric.halves(Region::whole(map), capacity, side).map_err(unfit)?;
+            factory.halves(Region::whole(map), capacity, side).map_err(unfit)?;
         Ok((sender, receiver, Peer { pid: owner.pid, uid: Some(owner.uid), hello: theirs }))
     }
 }

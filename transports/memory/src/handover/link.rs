@@ -13,9 +13,9 @@ pub struct Link {
     socket: Arc<Socket>,
     generation: u32,
     /// The generation, until the peer is known to be gone.
-    sound: AtomicU32,
+    alive: AtomicU32,
     /// Something was sent since the receiving half last looked at this.
-    answers: Arc<AtomicBool>,
+    sent: Arc<AtomicBool>,
     shared: Mutex<Shared>,
 }
 
@@ -26,7 +26,7 @@ struct Shared {
     wakers: [Option<Waker>; 2],
     /// How often a task slept on the socket since it was last emptied.
     sleeps: u32,
-    /// Memory that the peer has handed over and the receiver has not asked for yet.
+    /// Memory that the peer has handed over and the receiver has not handshake for yet.
     handed: Vec<Fd>,
 }
 
@@ -59,8 +59,8 @@ impl Link {
         Self {
             socket,
             generation,
-            sound: AtomicU32::new(generation),
-            answers: Arc::default(),
+            alive: AtomicU32::new(generation),
+            sent: Arc::default(),
             shared: Mutex::default(),
         }
     }
@@ -76,16 +76,16 @@ impl Link {
 
     /// Notes that something is sent.
     #[inline]
-    pub fn answer(&self) {
+    pub fn note_sent(&self) {
         // Looked at first: the halves may be two threads'.
-        if !self.answers.load(Ordering::Relaxed) {
-            self.answers.store(true, Ordering::Relaxed);
+        if !self.sent.load(Ordering::Relaxed) {
+            self.sent.store(true, Ordering::Relaxed);
         }
     }
 
     /// Whether anything was sent, for a receiver that takes it back.
-    pub fn answers(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.answers)
+    pub fn sent_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.sent)
     }
 
     /// `Forked` in a child of the process that made the channel, whose memory is not there any
@@ -104,30 +104,30 @@ impl Link {
     /// What is known so far of the peer's death.
     #[inline]
     pub fn is_gone(&self) -> bool {
-        self.sound.load(Ordering::Relaxed) != self.generation
+        self.alive.load(Ordering::Relaxed) != self.generation
     }
 
     fn set_gone(&self) {
-        self.sound.store(!self.generation, Ordering::Relaxed);
+        self.alive.store(!self.generation, Ordering::Relaxed);
     }
 
     /// Whether it is ours and the peer is not known to be gone, in one comparison.
     #[inline]
-    pub fn is_sound(&self) -> bool {
-        self.sound.load(Ordering::Relaxed) == sys::generation()
+    pub fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Relaxed) == sys::generation()
     }
 
     /// Asks the kernel whether the peer has hung up.
-    pub fn look(&self) -> bool {
+    pub fn check_gone(&self) -> bool {
         if !self.is_gone() && self.socket.hung_up() {
             self.set_gone();
         }
         self.is_gone()
     }
 
-    /// One byte on the socket. A full socket is full of bells.
-    pub fn ring_bell(&self) {
-        if !self.socket.ring_bell() {
+    /// One byte on the socket. A full socket is full of doorbell.
+    pub fn ring_doorbell(&self) {
+        if !self.socket.ring_doorbell() {
             self.set_gone();
         }
     }
@@ -145,8 +145,8 @@ impl Link {
         self.socket.source()
     }
 
-    /// Before a task sleeps: remembers its waker and empties the socket of old bells.
-    pub fn prepare(&self, half: Half, waker: &Waker) {
+    /// Before a task sleeps: remembers its waker and empties the socket of old doorbell.
+    pub fn register(&self, half: Half, waker: &Waker) {
         let (mut shared, forgotten) = self.remember(half, waker);
         let woken = self.empty(&mut shared, Some(half));
         drop(shared);
@@ -154,9 +154,9 @@ impl Link {
         wake(woken);
     }
 
-    /// As [`prepare`](Self::prepare), for a task that hears new bells beside old ones: those are
+    /// As [`register`](Self::register), for a task that hears new bells beside old ones: those are
     /// mostly left there.
-    pub fn prepare_again(&self, half: Half, waker: &Waker) {
+    pub fn register_again(&self, half: Half, waker: &Waker) {
         let (mut shared, forgotten) = self.remember(half, waker);
         shared.sleeps += 1;
         let woken = if shared.sleeps >= MAX_SLEEPS {
@@ -186,22 +186,22 @@ impl Link {
     pub(crate) fn drain(&self) -> bool {
         let woken = self.empty(&mut self.shared(), None);
         wake(woken);
-        // Asked for: behind the last bell it is told only once.
-        self.look()
+        // OpenerHandshake for: behind the last bell it is told only once.
+        self.check_gone()
     }
 
     /// Takes everything off the socket. Returns the tasks that slept on that, but for the caller's
     /// own: the caller wakes them without the lock.
     fn empty(&self, shared: &mut Shared, own: Option<Half>) -> Woken {
         shared.sleeps = 0;
-        let bells = self.socket.take_bells(&mut shared.handed);
+        let doorbell = self.socket.take_doorbell_bytes(&mut shared.handed);
         // Nobody honest is that far ahead.
-        if bells.hung_up || shared.handed.len() > MAX_HANDED {
+        if doorbell.ended || shared.handed.len() > MAX_HANDED {
             shared.handed.truncate(MAX_HANDED);
             self.set_gone();
         }
         let mut woken = Woken::default();
-        if bells.rung || bells.hung_up {
+        if doorbell.rang || doorbell.ended {
             for half in [Half::Sender, Half::Receiver] {
                 if own != Some(half) {
                     woken[half as usize] = shared.wakers[half as usize].take();

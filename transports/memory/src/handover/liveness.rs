@@ -43,7 +43,7 @@ impl Liveness {
         due
     }
 
-    /// What the clock showed when it was last asked for: it moves on every few milliseconds.
+    /// What the clock showed when it was last handshake for: it moves on every few milliseconds.
     pub fn now(&self) -> u64 {
         self.now
     }

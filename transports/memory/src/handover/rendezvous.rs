@@ -18,13 +18,13 @@ use crate::sys::{Dir, Listener, NameLock, Socket};
 pub struct Rendezvous {
     dir: Arc<Dir>,
     socket: String,
-    claim: NameLock,
+    name_lock: NameLock,
     listener: Listener,
 }
 
 impl Rendezvous {
     /// Becomes the owner of the name. `None` if someone else is.
-    pub fn claim(
+    pub fn take(
         dir: Arc<Dir>,
         kind: &Kind,
         name: &Name,
@@ -36,7 +36,8 @@ impl Rendezvous {
             Ok(_) => true,
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         };
-        let Some(claim) = NameLock::take(&dir, &kind.naming(), name, operation, answers)? else {
+        let Some(name_lock) = NameLock::take(&dir, &kind.naming(), name, operation, answers)?
+        else {
             return Ok(None);
         };
         let listen = || {
@@ -54,18 +55,18 @@ impl Rendezvous {
                 error,
             )
         })?;
-        let claim = claim.with_listener(socket.clone());
-        Ok(Some(Self { dir, socket, claim, listener }))
+        let name_lock = name_lock.with_listener(socket.clone());
+        Ok(Some(Self { dir, socket, name_lock, listener }))
     }
 
     /// Gives the name up; `StatFailed` if it was removed from under the owner.
     pub(crate) fn close(self) -> Result<()> {
-        self.claim.check_close()
+        self.name_lock.check_close()
     }
 
     /// Looks, once a second at most, whether the name still leads to this owner; `Removed` if not.
     pub(crate) fn check(&self, operation: Operation) -> Result<()> {
-        self.claim.check(operation)
+        self.name_lock.check(operation)
     }
 
     pub(crate) fn listener(&self) -> &Listener {
@@ -76,7 +77,7 @@ impl Rendezvous {
 impl Drop for Rendezvous {
     fn drop(&mut self) {
         // If someone removed and remade the files underneath, they are not ours to remove.
-        if self.claim.holds() {
+        if self.name_lock.holds() {
             let _ = self.dir.unlink(&self.socket);
         }
     }

@@ -37,9 +37,9 @@ pub(crate) struct Credentials {
 
 /// What lay on a socket.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Bells {
+pub(crate) struct Doorbell {
     /// At least one bell.
-    pub(crate) rung: bool,
+    pub(crate) rang: bool,
     /// The end.
-    pub(crate) hung_up: bool,
+    pub(crate) ended: bool,
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyipc_core::{Error, ErrorKind, Operation, Result, Source};
 use anyipc_os::{Dir, Fd, Set};
 
-use super::{Bells, Credentials};
+use super::{Credentials, Doorbell};
 
 fn no<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
@@ -144,10 +144,10 @@ impl Socket {
     pub(crate) fn hung_up(&self) -> bool {
         match self.0 {}
     }
-    pub(crate) fn ring_bell(&self) -> bool {
+    pub(crate) fn ring_doorbell(&self) -> bool {
         match self.0 {}
     }
-    pub(crate) fn take_bells(&self, _fds: &mut Vec<Fd>) -> Bells {
+    pub(crate) fn take_doorbell_bytes(&self, _fds: &mut Vec<Fd>) -> Doorbell {
         match self.0 {}
     }
     pub(crate) fn source(self: &Arc<Self>) -> Result<Source> {
@@ -171,7 +171,7 @@ pub(crate) fn watch_numbered(_set: &Set, socket: &Socket, _number: u32) -> io::R
     match socket.0 {}
 }
 
-pub(crate) fn told(_set: &Set, _tell: &mut dyn FnMut(u32)) {}
+pub(crate) fn take_ready(_set: &Set, _see: &mut dyn FnMut(u32)) {}
 
 #[cfg(unix)]
 impl std::os::fd::AsFd for Socket {

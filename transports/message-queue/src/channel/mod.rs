@@ -100,7 +100,7 @@ fn arm(
     let link = &client.peers.link;
     link.check_generation(operation)?;
     if let Waiter::Task(waker) = waiter {
-        link.prepare(half, waker);
+        link.register(half, waker);
     }
     arm_unless_gone(client, kind, matches!(waiter, Waiter::Task(_)), operation)
 }
@@ -115,7 +115,7 @@ fn rearm(
 ) -> Result<Armed> {
     let link = &client.peers.link;
     link.check_generation(operation)?;
-    link.prepare_again(half, waker);
+    link.register_again(half, waker);
     arm_unless_gone(client, kind, true, operation)
 }
 
@@ -150,7 +150,7 @@ pub(crate) struct PeerHalf {
 impl LockBackend for PeerHalf {
     /// Only the peer is ever alive: a lock that names another owner was scribbled on.
     fn is_dead(&self, owner_id: OwnerId) -> bool {
-        owner_id != self.owner_id || self.link.look()
+        owner_id != self.owner_id || self.link.check_gone()
     }
     fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration) {
         sleep(word, expected, timeout);
@@ -162,6 +162,6 @@ impl LockBackend for PeerHalf {
 
 impl PeerWakers for PeerHalf {
     fn wake_task(&mut self, _slot: u32) {
-        self.link.ring_bell();
+        self.link.ring_doorbell();
     }
 }

@@ -59,7 +59,7 @@ impl QueueReceiver {
     /// How the direction has ended, if it has.
     #[cold]
     fn end(&mut self) -> Option<ErrorKind> {
-        let gone = self.link().is_gone() || self.liveness.is_due() && self.link().look();
+        let gone = self.link().is_gone() || self.liveness.is_due() && self.link().check_gone();
         // After the look at the socket: an orderly sender sets the bit before it hangs up.
         if self.client.store().has_state(state::SENDER_LEFT) {
             Some(ErrorKind::Closed)

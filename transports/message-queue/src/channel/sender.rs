@@ -41,7 +41,7 @@ impl QueueSender {
             return Err(Error::new(Operation::Send, ErrorKind::Closed));
         }
         // Checked before the send: a caller that sends once a minute must not lose a frame first.
-        if self.link().is_gone() || self.liveness.is_due() && self.link().look() {
+        if self.link().is_gone() || self.liveness.is_due() && self.link().check_gone() {
             return Err(self.gone());
         }
         // This is the only sender: room that is there now stays.
@@ -58,7 +58,7 @@ impl QueueSender {
         if let Some(ready) = &self.ready
             && ready.mark()
         {
-            self.link().ring_bell();
+            self.link().ring_doorbell();
         }
         Ok(())
     }
@@ -144,7 +144,7 @@ impl Drop for QueueSender {
             if let Some(ready) = &self.ready
                 && ready.mark()
             {
-                self.link().ring_bell();
+                self.link().ring_doorbell();
             }
         }
     }

@@ -28,7 +28,7 @@ pub trait Handshake {
     fn late(&self) -> Error;
 
     /// Tells the connector why it is rejected, if it may know, as far as there is room.
-    fn tell(&self, error: &Error);
+    fn refuse(&self, error: &Error);
 
     /// True if the connector has said something.
     fn has_spoken(&self) -> bool;

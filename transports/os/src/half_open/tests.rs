@@ -23,7 +23,7 @@ impl Handshake for Connector {
     fn late(&self) -> Error {
         Error::new(Operation::Accept, ErrorKind::TimedOut)
     }
-    fn tell(&self, _error: &Error) {}
+    fn refuse(&self, _error: &Error) {}
     fn has_spoken(&self) -> bool {
         self.complete
     }

@@ -37,13 +37,13 @@ impl WakeFifo {
     }
 
     /// Rings. A full bell has been rung enough.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         let _ = write(&self.0, &[1]);
     }
 
     /// Silences it; true if it had been rung. More than a FIFO holds is left: who never stops
     /// ringing must not hold us.
-    pub fn silence(&self) -> bool {
+    pub fn drain(&self) -> bool {
         let (mut rung, mut bytes) = (false, [0; 256]);
         for _ in 0..256 {
             match read(&self.0, &mut bytes) {

@@ -73,7 +73,7 @@ impl Set {
 
     /// Makes the set ready from this moment on, or never by the clock. Said before each sleep,
     /// which then is on all that is in it.
-    pub fn ring_at(&self, moment: Option<Instant>) -> io::Result<()> {
+    pub fn wake_at(&self, moment: Option<Instant>) -> io::Result<()> {
         let members = &mut *self.members();
         let clock = match (&mut members.clock, moment) {
             (None, None) => return Ok(()),

@@ -23,12 +23,12 @@ impl WakeFifo {
     }
 
     /// Rings.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         match self.0 {}
     }
 
     /// Silences it; true if it had been rung.
-    pub fn silence(&self) -> bool {
+    pub fn drain(&self) -> bool {
         match self.0 {}
     }
 }

@@ -55,6 +55,6 @@ fn wake_peer(link: &Link, wake: Wake, word: &AtomicU32) {
         anyipc_memory::wake(word);
     }
     if matches!(wake, Wake::Reactor | Wake::Both) {
-        link.ring_bell();
+        link.ring_doorbell();
     }
 }

@@ -43,7 +43,7 @@ impl Receiver {
         limit: usize,
     ) -> Self {
         Self {
-            ring: ring.with_sent(link.answers()),
+            ring: ring.with_sent(link.sent_flag()),
             link,
             liveness: Liveness::new(),
             follow: Follow::new(limit, spare),
@@ -63,7 +63,7 @@ impl Receiver {
         most: usize,
         read: impl FnOnce(&[u8]) -> R,
     ) -> std::result::Result<R, usize> {
-        if !self.link.is_sound() || self.is_broken {
+        if !self.link.is_alive() || self.is_broken {
             return Err(usize::MAX);
         }
         let result = self.ring.pop_fast(most, read)?;
@@ -154,7 +154,8 @@ impl Receiver {
                 Next::Empty => {
                     self.release();
                     // What a dead peer sent before is all visible now: one more look.
-                    is_gone = self.link.is_gone() || self.liveness.is_due() && self.link.look();
+                    is_gone =
+                        self.link.is_gone() || self.liveness.is_due() && self.link.check_gone();
                     if !is_gone {
                         return Err(would_block());
                     }
@@ -253,7 +254,7 @@ impl Wait for Receiver {
         let waiting = match waiter {
             Waiter::Thread => state::PARKED,
             Waiter::Task(waker) => {
-                self.link.prepare(Half::Receiver, waker);
+                self.link.register(Half::Receiver, waker);
                 state::POLLING
             }
         };
@@ -262,7 +263,7 @@ impl Wait for Receiver {
 
     fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
         self.link.check_generation(Operation::Receive)?;
-        self.link.prepare_again(Half::Receiver, waker);
+        self.link.register_again(Half::Receiver, waker);
         Ok(self.arm_ring(state::POLLING))
     }
 

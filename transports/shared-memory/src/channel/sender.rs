@@ -66,7 +66,7 @@ impl Sender {
     /// True if a frame may be sent without checks, as far as the ring allows that.
     #[inline]
     fn is_fast(&self) -> bool {
-        self.link.is_sound() && self.fast_path.is_open()
+        self.link.is_alive() && self.fast_path.is_open()
     }
 
     /// Sends a frame, without checks where that is possible.
@@ -95,7 +95,7 @@ impl Sender {
 
     #[inline(never)]
     fn publish_and_wake(&mut self) -> Result<()> {
-        self.link.answer();
+        self.link.note_sent();
         let wake = self.ring.flush_tail();
         self.notify(wake);
         Ok(())
@@ -144,7 +144,7 @@ impl Sender {
     /// Before a frame of `len` bytes: what speaks against sending it.
     #[inline]
     fn check(&mut self, len: usize) -> Result<()> {
-        self.link.answer();
+        self.link.note_sent();
         // Before the frame, not after: a caller that comes once a minute must not send into the
         // void.
         let is_plain =
@@ -159,7 +159,7 @@ impl Sender {
         if len > self.max_frame() {
             return Err(self.too_large(len));
         }
-        if self.link.look() {
+        if self.link.check_gone() {
             return Err(self.gone());
         }
         if len > self.resize.roomy(&self.ring) {
@@ -188,7 +188,7 @@ impl Sender {
         if let Some(ready) = &self.ready
             && ready.mark()
         {
-            self.link.ring_bell();
+            self.link.ring_doorbell();
         }
     }
 
@@ -202,7 +202,7 @@ impl Sender {
     #[cold]
     fn refuse(&mut self, refused: Refused) -> Option<Error> {
         match refused {
-            Refused::Full if self.liveness.is_due() && self.link.look() => Some(self.gone()),
+            Refused::Full if self.liveness.is_due() && self.link.check_gone() => Some(self.gone()),
             Refused::Full => {
                 let capacity = self.ring.storage().capacity();
                 self.resize.note_full();
@@ -331,7 +331,7 @@ impl Wait for Sender {
         let waiting = match waiter {
             Waiter::Thread => state::PARKED,
             Waiter::Task(waker) => {
-                self.link.prepare(Half::Sender, waker);
+                self.link.register(Half::Sender, waker);
                 state::POLLING
             }
         };
@@ -340,7 +340,7 @@ impl Wait for Sender {
 
     fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
         self.link.check_generation(Operation::Send)?;
-        self.link.prepare_again(Half::Sender, waker);
+        self.link.register_again(Half::Sender, waker);
         Ok(self.arm_ring(state::POLLING))
     }
 

@@ -305,7 +305,7 @@ struct Nested(Arc<Link>, std::sync::atomic::AtomicU32);
 
 impl std::task::Wake for Nested {
     fn wake(self: Arc<Self>) {
-        self.0.prepare(Half::Sender, Waker::noop());
+        self.0.register(Half::Sender, Waker::noop());
         self.1.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -315,9 +315,9 @@ fn a_waker_may_use_the_channel() {
     let (_, (_send, receiver), b) = pair(4096, false);
     let link = receiver.link();
     let nested = Arc::new(Nested(Arc::clone(&link), 0.into()));
-    link.prepare(Half::Sender, &Arc::clone(&nested).into());
-    b.unwrap().0.link().ring_bell();
-    link.prepare(Half::Receiver, Waker::noop());
+    link.register(Half::Sender, &Arc::clone(&nested).into());
+    b.unwrap().0.link().ring_doorbell();
+    link.register(Half::Receiver, Waker::noop());
     assert_eq!(nested.1.load(Ordering::Relaxed), 1);
 }
 

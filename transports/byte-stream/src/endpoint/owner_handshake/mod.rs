@@ -269,7 +269,7 @@ impl Handshake for OwnerHandshake {
     }
 
     /// Tells only connectors that are authenticated.
-    fn tell(&self, error: &Error) {
+    fn refuse(&self, error: &Error) {
         if matches!(self.stage, Stage::Hello | Stage::Welcomed { .. })
             && let Ok(reply) = Reply::reject(error).encode()
         {

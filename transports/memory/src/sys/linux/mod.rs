@@ -10,7 +10,7 @@ pub use clock::{Second, coarse_ticks, second};
 pub(crate) use futex::{futex_wait, futex_wake};
 pub use map::Map;
 pub use memory::{Anonymous, anonymous, check_anonymous, sealed_len};
-pub(crate) use socket::{Listener, Socket, told, watch_numbered};
+pub(crate) use socket::{Listener, Socket, take_ready, watch_numbered};
 
 pub(crate) use rustix::param::page_size;
 

@@ -14,7 +14,7 @@ use rustix::net::{
     shutdown, socket_with,
 };
 
-use super::super::{Bells, Credentials};
+use super::super::{Credentials, Doorbell};
 
 /// How many connectors may queue before the owner looks.
 const BACKLOG: i32 = 1024;
@@ -82,7 +82,7 @@ impl Socket {
     }
 
     /// Wakes the other side's reactor. False if there is no other side.
-    pub(crate) fn ring_bell(&self) -> bool {
+    pub(crate) fn ring_doorbell(&self) -> bool {
         let rung = send(&self.0, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
         // A full socket is full of bells, and a system without memory tells nothing of the other
         // side, which looks again by itself.
@@ -92,15 +92,15 @@ impl Socket {
     /// Takes the bells that were rung, and appends the descriptors that came with them. More than a
     /// socket holds of them are left: a peer that never stops ringing must not hold us. A hang-up
     /// behind them may be told by the next call only; until then the socket stays readable.
-    pub(crate) fn take_bells(&self, fds: &mut Vec<Fd>) -> Bells {
-        let mut bells = Bells::default();
+    pub(crate) fn take_doorbell_bytes(&self, fds: &mut Vec<Fd>) -> Doorbell {
+        let mut doorbell = Doorbell::default();
         let mut bytes = [0; 256];
         for _ in 0..64 {
             let before = fds.len();
             match self.recv_with(&mut bytes, fds) {
-                Ok(0) => bells.hung_up = true,
+                Ok(0) => doorbell.ended = true,
                 Ok(got) => {
-                    bells.rung = true;
+                    doorbell.rang = true;
                     // No honest peer sends so many: its descriptors must not use up our table.
                     if fds.len() > MAX_FDS {
                         break;
@@ -112,15 +112,15 @@ impl Socket {
                     continue;
                 }
                 Err(error) if is_shortage(&error) => {
-                    bells.rung = true;
+                    doorbell.rang = true;
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => bells.hung_up = Errno::from_io_error(&error).is_some_and(is_end),
+                Err(error) => doorbell.ended = Errno::from_io_error(&error).is_some_and(is_end),
             }
             break;
         }
-        bells
+        doorbell
     }
 
     /// Ends both directions.
@@ -209,8 +209,8 @@ pub(crate) fn watch_numbered(set: &Set, socket: &Socket, number: u32) -> io::Res
 }
 
 /// Names the sockets that have told something since; a waiting connector stays told.
-pub(crate) fn told(set: &Set, tell: &mut dyn FnMut(u32)) {
-    set.told(tell);
+pub(crate) fn take_ready(set: &Set, see: &mut dyn FnMut(u32)) {
+    set.take_ready(see);
 }
 
 /// True if there is no other side, and none of an error of another kind.

@@ -73,7 +73,7 @@ pub(super) fn arm(attempt: &Attempt) -> Result<Armed> {
     let Some(handshake) = stored(attempt) else { return Ok(Armed::After(RETRY_AFTER)) };
     handshake
         .set
-        .ring_at(handshake.deadline)
+        .wake_at(handshake.deadline)
         .map_err(|error| Error::io(Operation::Connect, "setting the clock", error))?;
     Ok(Armed::Source(Interest::Readable))
 }

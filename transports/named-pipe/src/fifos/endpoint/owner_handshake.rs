@@ -92,7 +92,7 @@ impl Handshake for OwnerHandshake {
             .because("the connector did not finish its handshake within 1 s")
     }
 
-    fn tell(&self, error: &Error) {
+    fn refuse(&self, error: &Error) {
         if let Ok(reply) = Reply::reject(error).encode() {
             let _ = self.connection.outgoing().write(&reply);
         }

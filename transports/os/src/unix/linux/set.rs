@@ -65,14 +65,14 @@ impl Set {
     }
 
     /// From now on the set is readable when something new arrives here, or the other side hangs up,
-    /// until [`told`](Self::told) has named this number.
+    /// until [`told`](Self::take_ready) has named this number.
     pub fn watch_numbered(&self, what: &impl AsFd, number: u32) -> io::Result<()> {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
         Ok(epoll::add(&self.epoll, what, epoll::EventData::new_u64(number.into()), flags)?)
     }
 
     /// Names what has a number and something new; what has none stays ready.
-    pub fn told(&self, tell: &mut dyn FnMut(u32)) {
+    pub fn take_ready(&self, see: &mut dyn FnMut(u32)) {
         let mut events = [const { MaybeUninit::uninit() }; 64];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         // Not without end: peers may ring faster than we look.
@@ -81,7 +81,7 @@ impl Set {
                 Ok((some, _)) => {
                     some.iter()
                         .filter_map(|event| event.data.u64().try_into().ok())
-                        .for_each(&mut *tell);
+                        .for_each(&mut *see);
                     if some.len() < 64 {
                         return;
                     }
@@ -99,7 +99,7 @@ impl Set {
 
     /// Makes the set readable from this moment on, or never by the clock. For one caller at a time,
     /// who calls it before each sleep.
-    pub fn ring_at(&self, moment: Option<Instant>) -> io::Result<()> {
+    pub fn wake_at(&self, moment: Option<Instant>) -> io::Result<()> {
         if !self.ticks.swap(moment.is_some(), Ordering::Relaxed) && moment.is_none() {
             return Ok(());
         }

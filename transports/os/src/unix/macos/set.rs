@@ -49,7 +49,7 @@ impl Set {
     /// Makes the set readable from this moment on, or never by the clock. For one caller at a time,
     /// who calls it before each sleep: what was ready and is no more counts until the queue is
     /// asked.
-    pub fn ring_at(&self, moment: Option<Instant>) -> io::Result<()> {
+    pub fn wake_at(&self, moment: Option<Instant>) -> io::Result<()> {
         let mut seen = [const { MaybeUninit::<Event>::uninit() }; MOST];
         // SAFETY: no event carries a pointer.
         unsafe { kevent(&self.queue, &[], &mut seen, Some(Duration::ZERO))? };
