@@ -18,11 +18,12 @@ pub(super) struct FastPath {
 
 /// Frames within one tick before some may skip, and how many skip then.
 const RUN: u32 = 16;
-/// Bytes of a frame that is not short: the clock costs little beside it, and a sender that is even
-/// faster gains nothing.
-const LONG: usize = 512;
 
 impl FastPath {
+    /// Bytes of a frame that is not short: the clock costs little beside it, and a sender that is
+    /// even faster gains nothing.
+    pub(super) const LONG: usize = 512;
+
     /// A frame of `len` bytes has read the clock, which shows `now`: how many more may skip that
     /// while [`is_open`](Self::is_open).
     pub(super) fn grant(&mut self, len: usize, now: u64) -> u64 {
@@ -30,7 +31,7 @@ impl FastPath {
             (self.tick, self.frames) = (now, 0);
         }
         self.frames = self.frames.saturating_add(1);
-        if len >= LONG || self.frames <= RUN {
+        if len >= Self::LONG || self.frames <= RUN {
             return 0;
         }
         self.second = second();

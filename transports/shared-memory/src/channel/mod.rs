@@ -8,7 +8,8 @@ mod resize;
 mod scratch;
 mod sender;
 mod shared_ring;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;
 
 pub(crate) use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY, SPARE};

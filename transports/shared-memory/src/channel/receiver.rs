@@ -125,8 +125,7 @@ impl Receiver {
         // An honest sender sets no unknown flags; such a frame is shown to no one.
         let mut show =
             |flags: u8, frame: &[u8]| Flags::from_bits(flags).map(|flags| read(flags, frame));
-        // At most one offer, one move, and one more look after the peer's death, whatever the ring
-        // holds.
+        // Bounded: at most one offer, one move, and one more look after the peer's death.
         let (mut was_offered, mut is_gone) = (false, false);
         loop {
             match self.ring.pop(&mut show) {

@@ -69,28 +69,25 @@ impl Sender {
         self.link.is_alive() && self.fast_path.is_open()
     }
 
-    /// Sends a frame, without checks where that is possible.
+    /// Sends a frame that is not copied inline.
+    #[inline(never)]
+    fn send_longer(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
+        let is_fast = flags == Flags::NONE && payload.len() < FastPath::LONG && self.is_fast();
+        let pushed = if is_fast {
+            self.ring.push_fast(payload, |from, to| to.copy_from_slice(from))
+        } else {
+            Pushed::Skipped
+        };
+        self.finish(pushed, flags, payload)
+    }
+
     #[inline]
-    fn send(
-        &mut self,
-        flags: Flags,
-        payload: &[u8],
-        copy: impl FnOnce(&[u8], &mut [u8]),
-    ) -> Result<()> {
-        if flags != Flags::NONE || !self.is_fast() {
-            return self.send_checked(flags, payload);
-        }
-        match self.ring.push_fast(payload, copy) {
+    fn finish(&mut self, pushed: Pushed, flags: Flags, payload: &[u8]) -> Result<()> {
+        match pushed {
             Pushed::Done => Ok(()),
             Pushed::FlushDue => self.publish_and_wake(),
             Pushed::Skipped => self.send_checked(flags, payload),
         }
-    }
-
-    /// Apart from the short ones, which are copied without a call.
-    #[inline(never)]
-    fn send_long(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
-        self.send(flags, payload, |from, to| to.copy_from_slice(from))
     }
 
     #[inline(never)]
@@ -300,11 +297,15 @@ impl SendHalf for Sender {
     }
 
     fn try_send(&mut self, flags: Flags, payload: &[u8]) -> Result<()> {
-        if payload.len() <= SHORT {
-            self.send(flags, payload, bytes::copy_short)
-        } else {
-            self.send_long(flags, payload)
+        if payload.len() > SHORT {
+            return self.send_longer(flags, payload);
         }
+        let pushed = if flags == Flags::NONE && self.is_fast() {
+            self.ring.push_fast(payload, bytes::copy_short)
+        } else {
+            Pushed::Skipped
+        };
+        self.finish(pushed, flags, payload)
     }
 
     fn cork(&mut self) {
