@@ -10,10 +10,11 @@ use anyipc_core::{
 
 use crate::patience::Patience;
 
-/// Sleeps until the source is ready, for this time at most; returns whether to look again.
+/// Sleeps until the source is ready, for at most this time. Returns true if the caller should try
+/// again.
 pub type Sleeper = fn(&Source, Interest, Duration) -> bool;
 
-/// A transport under test, and what it takes to test it.
+/// A transport under test, and what the suite needs to test it.
 #[derive(Debug)]
 pub struct Fixture<'t> {
     transport: Held<'t>,
@@ -35,12 +36,13 @@ impl<T: Transport> From<T> for Fixture<'_> {
 }
 
 impl<'t> Fixture<'t> {
-    /// Over a transport, without options.
+    /// Tests this transport, without options.
     pub fn new(transport: impl Transport) -> Self {
         Self::over(Held::Owned(Box::new(transport)))
     }
 
-    /// Over a transport chosen at run time, such as the one a registry finds for an address.
+    /// Tests a transport that is chosen at run time, such as the one that a registry finds for an
+    /// address.
     pub fn of(transport: &'t dyn DynTransport) -> Self {
         Self::over(Held::Borrowed(transport))
     }
@@ -49,24 +51,24 @@ impl<'t> Fixture<'t> {
         Self { transport, options: Vec::new(), sleeper: look_again_soon, namer: None }
     }
 
-    /// Adds an option that every object is created and opened with. The checks need frames of at least
-    /// 128 bytes.
+    /// Adds an option with which every object is created and opened. The checks need frames of at
+    /// least 128 bytes.
     #[must_use]
     pub fn option(mut self, key: &'static str, value: &'static str) -> Self {
         self.options.push((key, value));
         self
     }
 
-    /// How to sleep on a [`Source`]. Without it the suite looks again every 200 µs, which passes correct
-    /// transports but cannot notice a source that is never ready: give a `poll` of the platform.
+    /// Sets how to sleep on a [`Source`], such as a `poll` of the platform. Without it the suite
+    /// tries again every 200 µs, and does not notice a source that never becomes ready.
     #[must_use]
     pub fn sleeper(mut self, sleeper: Sleeper) -> Self {
         self.sleeper = sleeper;
         self
     }
 
-    /// How names are made, for a transport whose names have a form of their own, such as `host:port`. The
-    /// number differs with every call in this process; the names must differ between processes, too.
+    /// Sets how to make names, for a transport that needs a form such as `host:port`. Each call in
+    /// a process gets another number; names must also differ between processes.
     #[must_use]
     pub fn names(mut self, namer: fn(u64) -> String) -> Self {
         self.namer = Some(namer);
@@ -93,12 +95,12 @@ impl<'t> Fixture<'t> {
         self.transport().keys().iter().any(|key| key.name == name)
     }
 
-    /// A name that no other test uses.
+    /// A name that no other check uses.
     pub(crate) fn name(&self) -> Name {
         self.name_like("")
     }
 
-    /// A name that no other test uses, beginning with `like`.
+    /// A name that no other check uses and that begins with `like`.
     pub(crate) fn name_like(&self, like: &str) -> Name {
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
@@ -109,34 +111,37 @@ impl<'t> Fixture<'t> {
         Name::new(&name).expect("a legal name")
     }
 
-    /// The fixture's options and these; of two for one key the later counts.
+    /// The fixture's options with these, which count for a key that both have.
     pub(crate) fn options(&self, more: &[(&'static str, &'static str)]) -> Options {
         let mut pairs = self.options.clone();
         pairs.retain(|(key, _)| !more.iter().any(|(other, _)| other == key));
         pairs.extend(more);
         Options::parse(pairs, &[self.transport().keys(), COMMON_KEYS])
-            .expect("options that the transport declares")
+            .expect("the transport does not declare these options")
     }
 
+    #[track_caller]
     pub(crate) fn create(&self, name: &Name) -> Box<dyn DynEndpoint> {
-        self.transport().create(name, &self.options(&[])).expect("create of a free name")
+        self.transport().create(name, &self.options(&[])).expect("create of a free name failed")
     }
 
+    #[track_caller]
     pub(crate) fn open(&self, name: &Name) -> Box<dyn DynEndpoint> {
-        self.transport().open(name, &self.options(&[])).expect("open of a live name")
+        self.transport().open(name, &self.options(&[])).expect("open of a live name failed")
     }
 
+    #[track_caller]
     pub(crate) fn close(&self, endpoint: Box<dyn DynEndpoint>) {
-        self.transport().close(endpoint).expect("close");
+        self.transport().close(endpoint).expect("close failed");
     }
 
-    /// What an untyped side says.
+    /// The hello of an untyped side.
     pub(crate) fn hello(&self) -> Hello {
         let transport = self.transport().schemes().first().copied().unwrap_or_default().to_owned();
         Hello { transport, max_message: 16 << 20, ..Hello::default() }
     }
 
-    /// A fresh name with one channel.
+    /// A new name with one channel.
     pub(crate) fn pair(&self) -> Pair {
         let name = self.name();
         let (owner, opener) = (self.create(&name), self.open(&name));
@@ -173,7 +178,7 @@ impl From<DynHalves> for End {
     }
 }
 
-/// Both sides of a channel, and the endpoints they came from.
+/// Both sides of a channel, and their endpoints.
 pub(crate) struct Pair {
     /// The owner's.
     pub(crate) here: End,

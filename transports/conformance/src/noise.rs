@@ -1,6 +1,6 @@
 use std::hint;
 
-/// Cheap reproducible numbers (xorshift64*), the same on both sides of a channel.
+/// Reproducible random numbers (xorshift64*), the same on both sides of a channel.
 #[derive(Clone)]
 pub(crate) struct Noise(u64);
 
@@ -16,12 +16,12 @@ impl Noise {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 
-    /// 0 up to `limit`, inclusive.
+    /// A number from 0 to `limit`, inclusive.
     pub(crate) fn up_to(&mut self, limit: usize) -> usize {
         (self.next() % (limit as u64).saturating_add(1)) as usize
     }
 
-    /// Replaces the buffer by `len` bytes.
+    /// Fills the buffer with `len` bytes.
     pub(crate) fn fill(&mut self, buffer: &mut Vec<u8>, len: usize) {
         buffer.clear();
         while buffer.len() < len {
@@ -30,8 +30,8 @@ impl Noise {
         buffer.truncate(len);
     }
 
-    /// Spends up to a few microseconds, so that the sides meet in ever other moments.
-    pub(crate) fn dawdle(&mut self) {
+    /// Spins for up to a few microseconds, so that the sides meet at different moments.
+    pub(crate) fn pause(&mut self) {
         for _ in 0..self.up_to(1500) {
             hint::spin_loop();
         }

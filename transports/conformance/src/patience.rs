@@ -11,18 +11,20 @@ use anyipc_core::{
 
 use crate::{Fixture, Sleeper};
 
-/// How long one call may wait before its check fails.
+/// How long a call may wait before its check fails.
 pub const WATCHDOG: Duration = Duration::from_secs(20);
 
-/// The loop that waits: try, arm, sleep, try again. A call that is not woken within [`WATCHDOG`] panics.
+/// A loop that waits: try, arm, sleep, try again. A call that is not woken within [`WATCHDOG`]
+/// panics.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     sleeper: Sleeper,
+    /// True to wait as a task does, false as a thread.
     task: bool,
 }
 
 impl Patience {
-    /// Waits as a thread does, for a transport's own tests.
+    /// Waits as a thread does. For a transport's own tests.
     pub const fn new(sleeper: Sleeper) -> Self {
         Self { sleeper, task: false }
     }
@@ -37,7 +39,7 @@ impl Patience {
         Self { sleeper: fixture.sleeper, task: true }
     }
 
-    /// Connects or accepts; the halves are the transport's own.
+    /// Connects or accepts. The halves are of the transport's own types.
     ///
     /// # Errors
     /// Those of the endpoint.
@@ -50,7 +52,7 @@ impl Patience {
         self.until("try_connect", &mut trying, |trying| endpoint.try_connect(trying.attempt))
     }
 
-    /// Accepts for this long; true if someone came in.
+    /// Accepts for this long. True if a connector came in.
     ///
     /// # Panics
     /// If the endpoint reports an error.
@@ -66,7 +68,8 @@ impl Patience {
             }
             match trying.arm(Waiter::Thread).expect("arm") {
                 Armed::Source(interest) => {
-                    let source = trying.source().expect("armed for a source, but there is none");
+                    let source =
+                        trying.source().expect("arm answered Armed::Source, but source() failed");
                     (self.sleeper)(&source, interest, left);
                 }
                 _ => thread::sleep(Duration::from_millis(1)),
@@ -80,7 +83,7 @@ impl Patience {
         self.attempt(endpoint, &mut Attempt::new(hello))
     }
 
-    /// Connects or accepts, going on with this attempt.
+    /// Connects or accepts with an attempt that may have begun.
     pub(crate) fn attempt(
         self,
         endpoint: &dyn DynEndpoint,
@@ -95,11 +98,12 @@ impl Patience {
     ///
     /// # Errors
     /// Those of the half.
+    #[track_caller]
     pub fn send(self, half: &mut dyn SendHalf, flags: Flags, payload: &[u8]) -> Result<()> {
         self.until("try_send", half, |half| half.try_send(flags, payload))
     }
 
-    /// Finishes what earlier sends left.
+    /// Sends what a cork holds back.
     ///
     /// # Errors
     /// Those of the half.
@@ -113,23 +117,28 @@ impl Patience {
     /// Those of the half.
     ///
     /// # Panics
-    /// If the half shows another number of frames than one.
+    /// If the half does not show exactly one frame.
+    #[track_caller]
     pub fn recv(self, half: &mut dyn RecvHalf, buffer: &mut Vec<u8>) -> Result<Flags> {
         buffer.clear();
         let mut got = None;
         self.until("try_recv", half, |half| {
             half.try_recv_with(&mut |flags, frame| {
-                assert!(got.replace(flags).is_none(), "one call showed two frames");
+                assert!(
+                    got.replace(flags).is_none(),
+                    "one call of try_recv_with showed two frames"
+                );
                 buffer.extend_from_slice(frame);
             })
         })?;
-        Ok(got.expect("Ok came without a frame"))
+        Ok(got.expect("try_recv_with was Ok and showed no frame"))
     }
 
-    /// Repeats the step until it gives something else than `WouldBlock`.
+    /// Repeats the step until its result is not `WouldBlock`.
     ///
     /// # Errors
     /// Those of the step.
+    #[track_caller]
     pub fn until<H: Wait + ?Sized, T>(
         self,
         what: &'static str,
@@ -150,7 +159,8 @@ impl Patience {
         }
     }
 
-    /// Arms and sleeps once; the event, which must end the sleep, comes before arming (`early`) or after it.
+    /// Arms and sleeps once. The event, which must end the sleep, comes before arming (`early`) or
+    /// after it.
     pub(crate) fn sleep_once<H: Wait + ?Sized>(
         self,
         half: &mut H,
@@ -171,13 +181,13 @@ impl Patience {
     }
 
     fn sleep(self, what: &'static str) -> Sleep {
-        let alarm = Arc::new(Alarm { thread: thread::current(), rung: AtomicBool::new(false) });
-        let waker = self.task.then(|| Waker::from(alarm.clone()));
-        Sleep { sleeper: self.sleeper, what, deadline: Instant::now() + WATCHDOG, alarm, waker }
+        let flag = Arc::new(WakeFlag { thread: thread::current(), woken: AtomicBool::new(false) });
+        let waker = self.task.then(|| Waker::from(flag.clone()));
+        Sleep { sleeper: self.sleeper, what, deadline: Instant::now() + WATCHDOG, flag, waker }
     }
 }
 
-/// An attempt as something to wait for.
+/// An attempt as a [`Wait`].
 pub(crate) struct Trying<'a> {
     pub(crate) endpoint: &'a dyn DynEndpoint,
     pub(crate) attempt: &'a mut Attempt,
@@ -190,30 +200,31 @@ impl Wait for Trying<'_> {
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
         let armed = self.endpoint.arm(self.attempt, waiter)?;
-        assert_ne!(armed, Armed::Park, "an endpoint has no park");
+        assert_ne!(armed, Armed::Park, "an endpoint answered Armed::Park, but has no park");
         Ok(armed)
     }
 }
 
-/// One wait: its deadline, and its waker if it waits as a task does.
+/// One wait, with its deadline; as a task it has a waker.
 struct Sleep {
     sleeper: Sleeper,
     what: &'static str,
     deadline: Instant,
-    alarm: Arc<Alarm>,
+    flag: Arc<WakeFlag>,
     waker: Option<Waker>,
 }
 
 impl Sleep {
-    /// Arms, and checks that the answer suits the waiter.
+    /// Arms, and checks that the answer is one for this waiter.
     fn arm(&self, half: &mut (impl Wait + ?Sized)) -> Armed {
-        self.alarm.rung.store(false, Ordering::Relaxed);
+        self.flag.woken.store(false, Ordering::Relaxed);
         let waiter = self.waker.as_ref().map_or(Waiter::Thread, Waiter::Task);
         let armed = half.arm(waiter).expect("arm");
         let task = self.waker.is_some();
         assert!(
             armed != if task { Armed::Park } else { Armed::Waker },
-            "task={task} was told {armed:?}"
+            "arm answered {armed:?} to a {}",
+            if task { "task" } else { "thread" }
         );
         armed
     }
@@ -222,38 +233,43 @@ impl Sleep {
         match armed {
             Armed::Ready => drop(self.left()),
             Armed::Park => half.park(self.left()),
-            Armed::After(time) => self.doze(time),
+            Armed::After(time) => self.sleep_for(time),
             Armed::Waker => {
-                while !self.alarm.rung() {
-                    self.doze(self.left());
+                while !self.flag.woken() {
+                    self.sleep_for(self.left());
                 }
             }
             Armed::Source(interest) => {
-                let source = half.source().expect("armed for a source, but there is none");
+                let source =
+                    half.source().expect("arm answered Armed::Source, but source() failed");
                 let slice = if self.waker.is_some() { Duration::from_millis(10) } else { WATCHDOG };
                 while !(self.sleeper)(&source, interest, self.left().min(slice))
-                    && !self.alarm.rung()
+                    && !self.flag.woken()
                 {}
             }
         }
     }
 
-    /// Sleeps until the alarm rings, for `time` at most.
-    fn doze(&self, time: Duration) {
-        if !self.alarm.rung() {
+    /// Sleeps until the waker is woken, for at most `time`.
+    fn sleep_for(&self, time: Duration) {
+        if !self.flag.woken() {
             thread::park_timeout(time.min(self.left()));
         }
     }
 
-    /// The time until the watchdog barks.
+    /// The time that is left of [`WATCHDOG`].
     fn left(&self) -> Duration {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        assert!(!left.is_zero(), "{} was not woken within {WATCHDOG:?}", self.what);
+        assert!(
+            !left.is_zero(),
+            "{} was not woken within {WATCHDOG:?}: a wake-up was lost",
+            self.what
+        );
         left
     }
 }
 
-/// A deadline for loops that look again and again.
+/// A deadline for loops that try again and again.
 pub(crate) struct Watchdog {
     what: &'static str,
     deadline: Instant,
@@ -264,27 +280,27 @@ impl Watchdog {
         Self { what, deadline: Instant::now() + WATCHDOG }
     }
 
-    /// Lets others run before the next look.
+    /// Lets other threads run before the next try. Panics after [`WATCHDOG`].
     pub(crate) fn look(&self) {
         assert!(Instant::now() < self.deadline, "{} did not come within {WATCHDOG:?}", self.what);
         thread::yield_now();
     }
 }
 
-struct Alarm {
+struct WakeFlag {
     thread: Thread,
-    rung: AtomicBool,
+    woken: AtomicBool,
 }
 
-impl Alarm {
-    fn rung(&self) -> bool {
-        self.rung.load(Ordering::Acquire)
+impl WakeFlag {
+    fn woken(&self) -> bool {
+        self.woken.load(Ordering::Acquire)
     }
 }
 
-impl Wake for Alarm {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
+        self.woken.store(true, Ordering::Release);
         self.thread.unpark();
     }
 }

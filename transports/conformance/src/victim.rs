@@ -1,6 +1,6 @@
-//! A process to be killed: the test's own program once more, which plays a role until it dies.
+//! A process for a test to kill: the test's own program, started once more to play a role.
 //!
-//! The test file has one test called `child`, which does nothing unless [`role`] tells what it is there for:
+//! The test file has one test called `child`, which does nothing unless it has a [`role`]:
 //!
 //! ```no_run
 //! use anyipc_conformance::victim;
@@ -10,14 +10,14 @@
 //!     let Some((role, name)) = victim::role() else { return };
 //!     // … opens the name …
 //!     victim::say(1);
-//!     // … goes on until it is killed.
+//!     // … works on until it is killed.
 //! }
 //!
 //! #[test]
 //! fn a_killed_owner_leaves_nothing() {
 //!     let victim = victim::Victim::spawn("owner", "a-name");
 //!     victim.kill();
-//!     // … looks what is left.
+//!     // … checks what is left.
 //! }
 //! ```
 
@@ -31,31 +31,31 @@ use anyipc_core::Name;
 const ROLE: &str = "ANYIPC_TEST_ROLE";
 const NAME: &str = "ANYIPC_TEST_NAME";
 
-/// How often each scene kills: `ANYIPC_KILLS`, or 50.
+/// The number of kills per scene: `ANYIPC_KILLS`, or 50.
 pub fn kills() -> u64 {
     env::var("ANYIPC_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
 }
 
-/// A time up to 5 ms, another each round: when to kill.
+/// When to kill: a time of up to 5 ms, different in each round.
 pub fn moment(round: u64) -> Duration {
     Duration::from_micros(round.wrapping_mul(7919) % 5000)
 }
 
-/// The role that this process is to play, and the name to play it with; `None` in the test itself.
+/// The role of this process and the name that it uses; `None` in the test itself.
 pub fn role() -> Option<(String, Name)> {
     let (role, name) = (env::var(ROLE).ok()?, env::var(NAME).ok()?);
-    Some((role, Name::new(&name).expect("a name that the test has used itself")))
+    Some((role, Name::new(&name).expect("the test passes a legal name")))
 }
 
-/// Tells the test a number, on a pipe that outlives this process.
+/// Sends the test a number, over a pipe that outlives this process.
 ///
 /// # Panics
 /// If the test is gone.
 pub fn say(number: u64) {
-    io::stderr().write_all(&number.to_le_bytes()).expect("the test listens");
+    io::stderr().write_all(&number.to_le_bytes()).expect("the test has closed the pipe");
 }
 
-/// The message of this number: of many lengths, and told from any other.
+/// The message with this number. Messages have many lengths, and each differs from any other.
 pub fn message(number: u64) -> Vec<u8> {
     let len = if number.is_multiple_of(7) { 60_000 } else { number as usize % 3000 };
     let mut bytes = number.to_le_bytes().to_vec();
@@ -63,7 +63,7 @@ pub fn message(number: u64) -> Vec<u8> {
     bytes
 }
 
-/// The process, seen from the test. Dropping it kills it, too.
+/// The process, as the test has it. Dropping it kills it.
 #[derive(Debug)]
 pub struct Victim(Child);
 
@@ -71,9 +71,9 @@ impl Victim {
     /// Starts the test `child` of this test file in a process of its own.
     ///
     /// # Panics
-    /// If the system makes none.
+    /// If the system starts no process.
     pub fn spawn(role: &str, name: &str) -> Self {
-        let program = env::current_exe().expect("this program");
+        let program = env::current_exe().expect("the path of this program");
         let child = Command::new(program)
             .args(["--exact", "child", "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
@@ -81,7 +81,7 @@ impl Victim {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn();
-        Self(child.expect("a process"))
+        Self(child.expect("starting the process failed"))
     }
 
     /// Its process id.
@@ -89,24 +89,24 @@ impl Victim {
         self.0.id()
     }
 
-    /// The next number that it tells; waits for it.
+    /// Waits for the next number that it sends.
     ///
     /// # Panics
-    /// If it ends without.
+    /// If it ends before.
     pub fn told(&mut self) -> u64 {
         let mut bytes = [0; 8];
-        self.words().read_exact(&mut bytes).expect("it tells a number");
+        self.words().read_exact(&mut bytes).expect("the process ended before it sent a number");
         u64::from_le_bytes(bytes)
     }
 
-    /// Kills it, and gives the last number that it told beyond those that were heard.
+    /// Kills it. Returns the last number that it sent and that was not waited for.
     ///
     /// # Panics
-    /// If what it told cannot be read.
+    /// If the pipe cannot be read.
     pub fn kill(mut self) -> Option<u64> {
         self.end();
         let mut told = Vec::new();
-        self.words().read_to_end(&mut told).expect("what it told");
+        self.words().read_to_end(&mut told).expect("reading the pipe failed");
         told.chunks_exact(8).last().and_then(|last| Some(u64::from_le_bytes(last.try_into().ok()?)))
     }
 

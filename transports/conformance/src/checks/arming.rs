@@ -1,4 +1,5 @@
-//! Whatever ends a sleep may come before arming or between arming and sleeping: neither is lost.
+//! The event that ends a sleep may come before arming, or between arming and sleeping. It is never
+//! lost.
 
 use std::thread;
 
@@ -13,7 +14,7 @@ use crate::Fixture;
 use crate::fixture::Pair;
 use crate::patience::{Patience, Trying, WATCHDOG};
 
-/// Runs the scene for threads and tasks, with the event before arming and after it.
+/// Runs the scene as a thread and as a task, with the event before arming and after it.
 fn in_every_order(fixture: &Fixture<'_>, scene: fn(&Fixture<'_>, Order)) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
@@ -30,23 +31,26 @@ fn in_every_order(fixture: &Fixture<'_>, scene: fn(&Fixture<'_>, Order)) {
 #[derive(Clone, Copy)]
 struct Order {
     patience: Patience,
-    /// The event comes before arming.
+    /// True if the event comes before arming.
     early: bool,
 }
 
 impl Order {
-    /// Has the half sleep once around the event, then go on until it is done.
+    /// Sleeps once around the event, then repeats the step until it is done.
     fn sleep<H: Wait + ?Sized>(
         self,
         half: &mut H,
         mut step: impl FnMut(&mut H) -> Result<()>,
         event: impl FnOnce(),
     ) -> Result<()> {
-        assert!(failed(step(half)).is_would_block(), "there is nothing to wait for");
+        assert!(
+            failed(step(half)).is_would_block(),
+            "the step must be WouldBlock before the event"
+        );
         self.sleep_after(half, step, event)
     }
 
-    /// The same after a step that would have blocked.
+    /// The same, after a step that was `WouldBlock`.
     fn sleep_after<H: Wait + ?Sized>(
         self,
         half: &mut H,
@@ -112,7 +116,7 @@ pub fn the_receivers_leaving_ends_the_sleep(fixture: &Fixture<'_>) {
     });
 }
 
-/// Who believes a half that says it is drained only listens to its source.
+/// A caller that trusts `drained` only waits for the source.
 pub fn a_drained_half_hears_of_more(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
@@ -128,7 +132,7 @@ pub fn a_drained_half_hears_of_more(fixture: &Fixture<'_>) {
     };
     let listen = |half: &mut dyn RecvHalf| {
         if half.drained() {
-            assert!(failed(receive(half)).is_would_block(), "there was more");
+            assert!(failed(receive(half)).is_would_block(), "a drained half had a frame");
         }
         source_if_drained(half)
     };
@@ -136,12 +140,12 @@ pub fn a_drained_half_hears_of_more(fixture: &Fixture<'_>) {
         if let Some(source) = source {
             assert!(
                 (fixture.sleeper)(&source, Interest::Readable, WATCHDOG),
-                "the source told nothing"
+                "the source of a drained half did not become ready"
             );
         }
     };
     for _ in 0..20 {
-        // The first of two may be read together with the second one, where there is room for two.
+        // Where two frames have room, the half may read both at once.
         send(&mut *here.sender, b"first");
         let two = here.sender.try_send(Flags::NONE, b"second").is_ok();
         patience.recv(&mut *there.receiver, &mut Vec::new()).expect("receive");

@@ -12,7 +12,7 @@ fn create(fixture: &Fixture<'_>, name: &Name, size: &'static str) -> Result<Box<
 pub fn sizes_from_one_byte(fixture: &Fixture<'_>) {
     let name = fixture.name();
     if !fixture.can(Capabilities::BLOCK) {
-        // Whether the transport knows the key or not, it never ignores it.
+        // The transport need not know the key, but must not ignore it.
         let keys = [fixture.transport().keys(), COMMON_KEYS];
         match Options::parse([("size", "4096")], &keys) {
             Ok(options) => {
@@ -67,7 +67,6 @@ pub fn another_size_is_a_mismatch(fixture: &Fixture<'_>) {
     fixture.close(owner);
 }
 
-/// With `outlives-creator` a block stays until its last holder goes.
 pub fn a_block_lives_with_its_holders(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::BLOCK.and(Capabilities::OUTLIVES_CREATOR)) {
         return;

@@ -10,7 +10,8 @@ use crate::fixture::{End, Pair};
 use crate::noise::{Noise, bytes};
 use crate::patience::{Patience, Watchdog};
 
-/// The end of the stream, every time one asks.
+/// Every further receive must be `Closed`.
+#[track_caller]
 fn assert_closed(fixture: &Fixture<'_>, end: &mut End) {
     for _ in 0..3 {
         let error = failed(Patience::thread(fixture).recv(&mut *end.receiver, &mut Vec::new()));
@@ -56,7 +57,7 @@ pub fn a_full_queue_arrives_then_closed(fixture: &Fixture<'_>) {
     assert_closed(fixture, &mut there);
 }
 
-pub fn the_sender_hears_that_nobody_listens(fixture: &Fixture<'_>) {
+pub fn a_sender_learns_that_its_receiver_closed(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -68,7 +69,7 @@ pub fn the_sender_hears_that_nobody_listens(fixture: &Fixture<'_>) {
         drop(there);
         let watchdog = Watchdog::new("Closed");
         let error = loop {
-            match here.sender.try_send(Flags::NONE, b"nobody listens") {
+            match here.sender.try_send(Flags::NONE, b"into the void") {
                 Err(error) if !error.is_would_block() => break error,
                 _ => watchdog.look(),
             }
@@ -123,7 +124,7 @@ pub fn a_waiting_sender_wakes(fixture: &Fixture<'_>) {
     });
 }
 
-/// Lets one end wait, as threads and as tasks do, while the other goes.
+/// Waits at one end, as a thread and as a task, while the other one is dropped.
 fn wakes_with_closed(fixture: &Fixture<'_>, wait: fn(Patience, End) -> ErrorKind) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
@@ -135,14 +136,15 @@ fn wakes_with_closed(fixture: &Fixture<'_>, wait: fn(Patience, End) -> ErrorKind
         let Pair { here, there, .. } = fixture.pair();
         thread::scope(|scope| {
             let waiter = scope.spawn(move || wait(patience, there));
-            noise.dawdle();
+            noise.pause();
             drop(here);
             assert_eq!(waiter.join().expect("waiter"), ErrorKind::Closed);
         });
     }
 }
 
-/// A peer that has ended its sending half still gets its answers, and one that has left altogether is not kept.
+/// A peer that has dropped its sending half still gets answers. One that has dropped both is
+/// noticed.
 pub fn an_end_of_sending_is_no_end_of_receiving(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
@@ -155,11 +157,11 @@ pub fn an_end_of_sending_is_no_end_of_receiving(fixture: &Fixture<'_>) {
     drop(sender);
     expect(patience, &mut here, b"question");
     assert_closed(fixture, &mut here);
-    // The half that has nothing more to receive goes; the other one stays.
+    // The half that has nothing more to receive is dropped. The other one stays.
     let End { sender: mut answers, receiver: heard_out, .. } = here;
     drop(heard_out);
     for _ in 0..3 {
-        assert!(answers.is_heard(), "the peer still receives");
+        assert!(answers.is_heard(), "is_heard() is false although the peer still receives");
     }
     patience.send(&mut *answers, Flags::NONE, b"answer").expect("send an answer");
     patience.flush(&mut *answers).expect("flush");
@@ -167,7 +169,7 @@ pub fn an_end_of_sending_is_no_end_of_receiving(fixture: &Fixture<'_>) {
     let mut receiver = receiver;
     patience.recv(&mut *receiver, &mut answer).expect("receive the answer");
     assert_eq!(answer, b"answer");
-    assert!(answers.is_heard(), "the peer still receives");
+    assert!(answers.is_heard(), "is_heard() is false although the peer still receives");
     drop((receiver, peer));
     let watchdog = Watchdog::new("is_heard() == false");
     while answers.is_heard() {

@@ -10,19 +10,22 @@ use crate::noise::bytes;
 use crate::patience::{Patience, Watchdog};
 
 /// Receives one frame and compares it.
+#[track_caller]
 pub(super) fn expect(patience: Patience, end: &mut End, payload: &[u8]) {
     let mut buffer = Vec::new();
     let flags = patience.recv(&mut *end.receiver, &mut buffer).expect("receive");
     assert_eq!((flags, buffer.as_slice()), (Flags::NONE, payload));
 }
 
-/// Sends one frame each way and compares.
+/// Sends one frame each way and compares it.
+#[track_caller]
 pub(super) fn talk(fixture: &Fixture<'_>, here: &mut End, there: &mut End) {
-    tell(fixture, here, there);
-    tell(fixture, there, here);
+    send_one(fixture, here, there);
+    send_one(fixture, there, here);
 }
 
-fn tell(fixture: &Fixture<'_>, from: &mut End, to: &mut End) {
+#[track_caller]
+fn send_one(fixture: &Fixture<'_>, from: &mut End, to: &mut End) {
     let patience = Patience::thread(fixture);
     patience.send(&mut *from.sender, Flags::NONE, b"this way").expect("send");
     expect(patience, to, b"this way");
@@ -40,7 +43,10 @@ pub fn both_sides_meet(fixture: &Fixture<'_>) {
     if fixture.can(Capabilities::PEER_CREDENTIALS) {
         for end in [&here, &there] {
             assert_eq!(end.peer.pid, Some(std::process::id()));
-            assert!(end.peer.uid.is_some() || cfg!(not(unix)), "peer-credentials without a uid");
+            assert!(
+                end.peer.uid.is_some() || cfg!(not(unix)),
+                "PEER_CREDENTIALS is claimed, but the peer has no uid"
+            );
         }
     }
     assert_eq!(owner.rejections().count, 0);
@@ -94,7 +100,7 @@ pub fn many_clients_share_an_owner(fixture: &Fixture<'_>) {
     });
 }
 
-pub fn a_late_owner_lets_in_who_came_in_time(fixture: &Fixture<'_>) {
+pub fn a_late_owner_accepts_connectors_that_came_in_time(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -116,7 +122,7 @@ pub fn a_late_owner_lets_in_who_came_in_time(fixture: &Fixture<'_>) {
         watchdog.look();
     };
     let here = here.unwrap_or_else(|| {
-        // More than the time of a handshake.
+        // Longer than the limit of a handshake.
         thread::sleep(Duration::from_millis(1200));
         Patience::thread(fixture).attempt(&*owner, &mut accept).expect("accept")
     });

@@ -10,12 +10,12 @@ use crate::fixture::{End, Pair};
 use crate::noise::bytes;
 use crate::patience::{Patience, Watchdog};
 
-/// Longer frames than this are legal, but not tried.
+/// The longest frame that is tried, in bytes. Longer ones are legal.
 const LONGEST: usize = 16 << 20;
 
 type Frame = (Flags, Vec<u8>);
 
-/// Sends the frames from a thread of their own and compares what arrives.
+/// Sends the frames from another thread, and compares what arrives.
 fn exchange(fixture: &Fixture<'_>, from: &mut End, to: &mut End, frames: &[Frame]) {
     let patience = Patience::thread(fixture);
     thread::scope(|scope| {
@@ -33,7 +33,8 @@ fn exchange(fixture: &Fixture<'_>, from: &mut End, to: &mut End, frames: &[Frame
     });
 }
 
-/// Proves that nothing is under way: the next frame to arrive is a fresh one.
+/// Nothing may be on its way: the next frame that arrives is one that is sent now.
+#[track_caller]
 fn assert_silent(fixture: &Fixture<'_>, from: &mut End, to: &mut End) {
     exchange(fixture, from, to, &[(Flags::NONE, b"the next frame".to_vec())]);
     let mut seen = false;
@@ -77,7 +78,7 @@ pub fn too_long_is_refused(fixture: &Fixture<'_>) {
                 Some(0)
             }));
             assert_eq!(error.kind(), ErrorKind::MessageTooLarge, "{error}");
-            assert!(!called, "fill was called for a frame that is too long");
+            assert!(!called, "fill was called for a frame over max_frame");
         }
         if max < LONGEST {
             let error = failed(end.sender.try_send(Flags::NONE, &vec![7; max + 1]));
@@ -123,7 +124,7 @@ pub fn filling_less_sends_less(fixture: &Fixture<'_>) {
     for len in [0, 1, max / 3, max] {
         let payload = bytes(len as u64, len);
         let send = here.sender.try_send_with(max, Flags::NONE, &mut |frame| {
-            assert_eq!(frame.len(), max, "fill gets as many bytes as were asked for");
+            assert_eq!(frame.len(), max, "fill must get exactly as many bytes as were asked for");
             frame[..len].copy_from_slice(&payload);
             Some(len)
         });
@@ -162,7 +163,10 @@ pub fn a_panic_sends_nothing(fixture: &Fixture<'_>) {
                 resume_unwind(Box::new("in fill"))
             })
         };
-        assert!(catch_unwind(AssertUnwindSafe(send)).is_err(), "the panic of fill was swallowed");
+        assert!(
+            catch_unwind(AssertUnwindSafe(send)).is_err(),
+            "try_send_with swallowed the panic of fill"
+        );
     }
     assert_silent(fixture, &mut here, &mut there);
     assert_silent(fixture, &mut there, &mut here);
@@ -193,7 +197,8 @@ pub fn receiving_appends(fixture: &Fixture<'_>) {
     assert_eq!(buffer, b"kept one two");
 }
 
-/// Sends until the channel is full; frame `i` is `bytes(i, len)`. Returns how many were sent.
+/// Sends until the channel is full. Frame `i` is `bytes(i, len)`. Returns the number of frames.
+#[track_caller]
 pub(super) fn fill_up(end: &mut End, len: usize) -> u64 {
     let limit = (256 << 20) / (len as u64 + 1);
     for i in 0..limit {
@@ -201,7 +206,7 @@ pub(super) fn fill_up(end: &mut End, len: usize) -> u64 {
             Ok(()) => {}
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
-                assert!(i > 0, "an empty channel is full");
+                assert!(i > 0, "an empty channel refused a frame as WouldBlock");
                 return i;
             }
         }
@@ -220,7 +225,8 @@ pub fn full_would_block_and_drains(fixture: &Fixture<'_>) {
         let (more, mut all) = (vec![0xff; max], sent);
         for _ in 0..10 {
             match here.sender.try_send(Flags::NONE, &more) {
-                // What was under way has arrived, which over a network makes room although nobody reads.
+                // What was on its way has arrived, which over a network makes room without a
+                // receive.
                 Ok(()) => all += 1,
                 Err(error) => assert!(error.is_would_block(), "{error}"),
             }

@@ -54,7 +54,7 @@ pub fn another_type_is_refused(fixture: &Fixture<'_>) {
     refused(fixture, receives("Ask/1"), sends("Ask/2"), "Ask/1 on one side, Ask/2");
 }
 
-/// By the handshake, and where the transport has the key, by what was opened.
+/// In the handshake and, where the transport has the key, in `open`.
 pub fn another_capacity_is_refused(fixture: &Fixture<'_>) {
     let capacity = |capacity| Hello { capacity, ..fixture.hello() };
     refused(fixture, capacity(32 << 10), capacity(64 << 10), "capacities");
@@ -71,7 +71,11 @@ pub fn another_capacity_is_refused(fixture: &Fixture<'_>) {
     let error = match fixture.transport().open(&name, &fixture.options(&[("capacity", "64KiB")])) {
         Err(error) => error,
         Ok(other) => thread::scope(|scope| {
-            scope.spawn(|| patience.connect(&*owner, fixture.hello()).expect("accept goes on"));
+            scope.spawn(|| {
+                patience
+                    .connect(&*owner, fixture.hello())
+                    .expect("a rejection must not end the accept")
+            });
             let error = failed(patience.connect(&*other, capacity(64 << 10)));
             patience.connect(&*same, fixture.hello()).expect("connect");
             error
@@ -84,7 +88,7 @@ pub fn another_capacity_is_refused(fixture: &Fixture<'_>) {
     );
 }
 
-/// Connects with these hellos, talks, and checks what each side knows of the other.
+/// Connects with these hellos, exchanges frames, and checks the hello that each side got.
 fn admitted(fixture: &Fixture<'_>, ours: Hello, theirs: Hello) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
@@ -108,9 +112,9 @@ fn admitted(fixture: &Fixture<'_>, ours: Hello, theirs: Hello) {
     });
 }
 
-/// The connector gets `Mismatch`, the owner counts it and goes on to let the next one in.
+/// The connector gets `Mismatch`. The owner counts it, and accepts the next connector.
 fn refused(fixture: &Fixture<'_>, ours: Hello, theirs: Hello, word: &str) {
-    const STRANGERS: u64 = 3;
+    const REJECTED: u64 = 3;
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -121,23 +125,25 @@ fn refused(fixture: &Fixture<'_>, ours: Hello, theirs: Hello, word: &str) {
     let opener = fixture.transport().open(&name, &options).expect("open of a live name");
     let patience = Patience::thread(fixture);
     thread::scope(|scope| {
-        let here = scope.spawn(|| patience.connect(&*owner, ours.clone()).expect("accept goes on"));
+        let here = scope.spawn(|| {
+            patience.connect(&*owner, ours.clone()).expect("a rejection must not end the accept")
+        });
         let mut message = String::new();
-        for _ in 0..STRANGERS {
+        for _ in 0..REJECTED {
             let error = failed(patience.connect(&*opener, theirs.clone()));
             assert_eq!(
                 (error.kind(), error.code()),
                 (ErrorKind::Mismatch, Some(SmCode::OpenFail)),
                 "{error}"
             );
-            message = error.message().expect("a mismatch says what differs").to_owned();
-            assert!(message.contains(word), "{message:?} does not name {word:?}");
+            message = error.message().expect("a mismatch must say what differs").to_owned();
+            assert!(message.contains(word), "the error {message:?} does not contain {word:?}");
         }
         let mut there = patience.connect(&*opener, fixture.hello()).expect("connect").into();
         talk(fixture, &mut here.join().expect("accept").into(), &mut there);
         let rejections = owner.rejections();
-        assert_eq!(rejections.count, STRANGERS);
-        let last = rejections.last.expect("the owner keeps the last rejection");
+        assert_eq!(rejections.count, REJECTED);
+        let last = rejections.last.expect("rejections().last is missing");
         assert!(last.contains(&message), "the owner says {last:?}, the connector {message:?}");
     });
 }

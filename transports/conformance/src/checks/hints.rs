@@ -8,7 +8,6 @@ use crate::Fixture;
 use crate::fixture::End;
 use crate::patience::{Patience, Watchdog};
 
-/// Where the transport has hints, a channel with something to receive is among them.
 pub fn ready_names_the_channel(fixture: &Fixture<'_>) {
     const CHANNELS: usize = 5;
     if !fixture.can(Capabilities::CHANNEL) {
@@ -35,12 +34,12 @@ pub fn ready_names_the_channel(fixture: &Fixture<'_>) {
         .collect();
     let tokens: Vec<u64> = pairs
         .iter()
-        .map(|(here, _)| here.receiver.token().expect("a channel of an inbox has a token"))
+        .map(|(here, _)| here.receiver.token().expect("a channel of an inbox has no token"))
         .collect();
     assert_eq!(
         tokens.iter().collect::<BTreeSet<_>>().len(),
         CHANNELS,
-        "tokens are unique: {tokens:?}"
+        "tokens are not unique: {tokens:?}"
     );
     for i in (0..CHANNELS).chain((0..CHANNELS).rev()) {
         let (here, there) = &mut pairs[i];

@@ -6,7 +6,8 @@ use super::{assert_gone, assert_unsupported, failed};
 use crate::Fixture;
 use crate::patience::Watchdog;
 
-/// The objects of this name, of those given.
+/// Those of the objects that have this name.
+#[track_caller]
 fn of(name: &Name, objects: Result<Vec<Object>>) -> Vec<Object> {
     let mut objects = objects.expect("a list of objects");
     objects.retain(|object| object.name.as_ref() == Some(name));
@@ -32,10 +33,7 @@ pub fn what_lives_is_listed(fixture: &Fixture<'_>) {
             assert!(!object.kind.is_empty() && !object.path.is_empty(), "{object:?}");
         }
     }
-    assert!(
-        of(&name, transport.sweep(&options, false)).is_empty(),
-        "a live object is not a leftover"
-    );
+    assert!(of(&name, transport.sweep(&options, false)).is_empty(), "sweep reports a live object");
     fixture.close(owner);
     assert!(
         of(&name, transport.list(&options)).is_empty(),
@@ -62,7 +60,7 @@ pub fn what_lives_is_not_removed(fixture: &Fixture<'_>) {
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 }
 
-/// Whoever removes the name: nobody finds the owner any more, so an owner that waits for a connector must hear of it.
+/// Connectors no longer find the owner, so an owner that waits for one must be told.
 pub fn an_owner_is_told_that_its_name_was_removed(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::INVENTORY) {
         return;
@@ -71,7 +69,7 @@ pub fn an_owner_is_told_that_its_name_was_removed(fixture: &Fixture<'_>) {
     let owner = fixture.create(&name);
     transport.remove(&name, &options, true).expect("removal by force");
     let mut attempt = Attempt::new(fixture.hello());
-    let told = Watchdog::new("the news that the name was removed");
+    let told = Watchdog::new("the error that the name was removed");
     let error = loop {
         match owner.try_connect(&mut attempt) {
             Err(error) if error.is_would_block() => told.look(),
@@ -85,6 +83,6 @@ pub fn an_owner_is_told_that_its_name_was_removed(fixture: &Fixture<'_>) {
     );
     let error = failed(transport.close(owner));
     assert_eq!(error.code(), Some(SmCode::StatFail), "{error}");
-    // The name is free.
+    // The name must be free again.
     fixture.close(fixture.create(&name));
 }

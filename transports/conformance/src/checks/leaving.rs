@@ -1,4 +1,4 @@
-//! A waiter that has left takes no wake-up from another one; and a waker may call the transport.
+//! A waiter that has left must not keep a wake-up from another one. A waker may call the transport.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,7 +16,7 @@ use crate::Fixture;
 use crate::fixture::{End, Pair};
 use crate::patience::{Patience, WATCHDOG};
 
-/// A queue's handle as one of its two waits.
+/// A handle of a queue, with one of its two waits.
 struct Waits {
     handle: RefCell<Box<dyn Queue>>,
     on: fn(&mut dyn Queue) -> &mut dyn Wait,
@@ -47,8 +47,8 @@ impl Wait for Waits {
     }
 }
 
-/// Two waiters of one queue, in each order, as threads and as tasks: the first one has left when the event comes, or
-/// leaves after the event, with a wake-up that may have been meant for it. The second one is woken.
+/// Two waiters of one queue, in both orders, as threads and as tasks. The first one leaves before
+/// the event, or after it, when the wake-up may have gone to it. The second one must be woken.
 fn the_second_is_woken(
     fixture: &Fixture<'_>,
     on: fn(&mut dyn Queue) -> &mut dyn Wait,
@@ -73,7 +73,10 @@ fn the_second_is_woken(
                 let (first, second) =
                     if swapped { (&mut two, &mut one) } else { (&mut one, &mut two) };
                 prepare(&mut other);
-                assert!(failed(step(second)).is_would_block(), "there is nothing to wait for");
+                assert!(
+                    failed(step(second)).is_would_block(),
+                    "the step must be WouldBlock before the event"
+                );
                 let waiter = if task { Waiter::Task(Waker::noop()) } else { Waiter::Thread };
                 first.arm(waiter).expect("arm");
                 if left {
@@ -114,7 +117,7 @@ pub fn a_sender_that_left_takes_no_wakeup(fixture: &Fixture<'_>) {
     );
 }
 
-/// A channel whose wakers call its halves.
+/// A channel with wakers that call its halves.
 struct Called {
     sender: Mutex<Box<dyn SendHalf>>,
     receiver: Mutex<Box<dyn RecvHalf>>,
@@ -133,7 +136,7 @@ fn poke(far: &mut End) {
 }
 
 impl Called {
-    /// Each half whose `&mut` nobody has.
+    /// Calls each half that is not borrowed at the moment.
     fn call(&self) {
         if let Ok(mut sender) = self.sender.try_lock() {
             let _ = sender.try_send(Flags::NONE, b"from a waker");
@@ -151,11 +154,11 @@ impl Called {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Has the halves wait, each with a waker of its own.
+    /// Arms both halves, each with a waker of its own.
     fn wait(self: &Arc<Self>) {
         let waker = || Waker::from(Arc::new(Caller(Arc::clone(self))));
         let (sends, receives) = (waker(), waker());
-        // An error, or readiness, is what comes at the end.
+        // After the other end is dropped the answer is an error or `Ready`.
         let _ = self.sender.lock().expect("the sender").arm(Waiter::Task(&sends));
         let _ = self.receiver.lock().expect("the receiver").arm(Waiter::Task(&receives));
     }
@@ -173,14 +176,13 @@ impl Drop for Caller {
     }
 }
 
-/// Whatever wakes or forgets a waker holds no lock that the halves need.
 pub fn a_waker_may_call_back(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
     let Pair { here, there, .. } = fixture.pair();
     let (done, finished) = mpsc::channel();
-    // A thread of its own, since one that waits for itself never ends.
+    // On a thread of its own: if it deadlocks, it never ends.
     thread::spawn(move || {
         let End { sender, receiver, .. } = here;
         let called = Arc::new(Called {
@@ -195,7 +197,7 @@ pub fn a_waker_may_call_back(fixture: &Fixture<'_>) {
                 while sender.try_send(Flags::NONE, &[1; 100]).is_ok() {}
             }
             called.wait();
-            // Again, with other wakers: the first ones are forgotten.
+            // Once more: the new wakers replace the first ones.
             called.wait();
             called.far.lock().expect("the other end").as_mut().into_iter().for_each(poke);
             called.wait();
@@ -208,6 +210,6 @@ pub fn a_waker_may_call_back(fixture: &Fixture<'_>) {
         let _ = done.send(called.calls.load(Ordering::Relaxed));
     });
     let calls =
-        finished.recv_timeout(WATCHDOG).expect("a waker that calls the transport waits for itself");
-    assert!(calls > 0, "no waker was ever woken or dropped");
+        finished.recv_timeout(WATCHDOG).expect("a waker that calls the transport deadlocks");
+    assert!(calls > 0, "no waker was woken or dropped");
 }

@@ -9,12 +9,12 @@ use crate::Fixture;
 
 pub fn describes_itself(fixture: &Fixture<'_>) {
     let schemes = fixture.transport().schemes();
-    assert!(!schemes.is_empty(), "a transport answers to at least one scheme");
+    assert!(!schemes.is_empty(), "schemes() is empty");
     for scheme in schemes {
         let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '+';
         assert!(
             scheme.starts_with(|c: char| c.is_ascii_lowercase()) && scheme.chars().all(legal),
-            "{scheme:?}"
+            "{scheme:?} is no legal scheme"
         );
     }
     let keys = fixture.transport().keys();
@@ -28,7 +28,7 @@ pub fn describes_itself(fixture: &Fixture<'_>) {
         let common = COMMON_KEYS.iter().find(|common| common.name == key.name);
         assert!(
             common.is_none_or(|common| common == key),
-            "{} means something else everywhere",
+            "{} differs from the common key of that name",
             key.name
         );
     }
@@ -132,7 +132,7 @@ pub fn races_have_one_winner(fixture: &Fixture<'_>) {
                     .filter_map(|racer| racer.join().expect("racer").then_some(()))
                     .count()
             });
-            assert_eq!(owners, 1, "of {RACERS} creators one wins");
+            assert_eq!(owners, 1, "of {RACERS} racing creators exactly one must become the owner");
             assert_gone(fixture, &name);
         }
     }

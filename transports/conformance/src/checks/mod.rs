@@ -1,5 +1,5 @@
-//! The checks, by subject. Each panics when the transport breaks the contract, and returns at once where the
-//! transport does not claim the capability it is about.
+//! The checks, by subject. Each panics when the transport breaks its rule, and returns at once if
+//! the transport does not claim the capability that it is about. `CHECKS` has the rules.
 #![expect(missing_docs, reason = "a check's name says what it checks")]
 
 pub mod arming;
@@ -24,35 +24,42 @@ use anyipc_core::{Error, ErrorKind, Name, Operation, Result, SmCode};
 
 use crate::Fixture;
 
-/// The error, which must be there.
+/// The error of a call that must fail.
+#[track_caller]
 fn failed<T: Debug>(result: Result<T>) -> Error {
-    result.expect_err("a call succeeded that had to fail")
+    result.expect_err("a call succeeded that must fail")
 }
 
-/// A creation that failed because the name lives.
+/// A creation must fail because the name is alive.
+#[track_caller]
 fn assert_exists<T: Debug>(result: Result<T>) {
     let error = failed(result);
     assert_eq!(
         (error.kind(), error.code()),
         (ErrorKind::Exists, Some(SmCode::CreateExist)),
-        "{error}"
+        "creating a live name: {error}"
     );
 }
 
-/// A call that failed with −3, as opening does.
+/// A call must fail with −3.
+#[track_caller]
 fn assert_open_fail<T: Debug>(result: Result<T>) {
     let error = failed(result);
     assert_eq!(error.code(), Some(SmCode::OpenFail), "{error}");
 }
 
+/// A call without its capability must fail.
+#[track_caller]
 fn assert_unsupported<T: Debug>(result: Result<T>) {
     let error = failed(result);
-    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "the capability is not claimed: {error}");
 }
 
-/// Nothing of this name is left.
+/// No object of this name may be left.
+#[track_caller]
 fn assert_gone(fixture: &Fixture<'_>, name: &Name) {
-    let error = failed(fixture.transport().open(name, &fixture.options(&[])));
+    let opened = fixture.transport().open(name, &fixture.options(&[]));
+    let error = opened.expect_err("a name is still alive that must be free");
     assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NoOwner), "{error}");
     assert_eq!(
         (error.operation(), error.code()),

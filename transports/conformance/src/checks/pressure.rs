@@ -9,7 +9,7 @@ use crate::patience::Patience;
 
 const MESSAGES: u64 = 20_000;
 
-/// What travels: both sides make the same frames from the same seed. Mostly short, some long.
+/// The frames of a stream, which both sides make from the same seed: most are short, some are long.
 struct Script {
     noise: Noise,
     longest: usize,
@@ -39,9 +39,9 @@ fn receive_all(patience: Patience, mut half: Box<dyn RecvHalf>, mut script: Scri
     let mut buffer = Vec::new();
     for i in 0..count {
         patience.recv(&mut *half, &mut buffer).expect("receive");
-        assert!(buffer == script.next(), "message {i} is lost, doubled, out of order or changed");
+        assert!(buffer == script.next(), "frame {i} is lost, doubled, out of order or changed");
     }
-    assert!(patience.recv(&mut *half, &mut buffer).is_err(), "more arrived than was sent");
+    assert!(patience.recv(&mut *half, &mut buffer).is_err(), "more frames arrived than were sent");
 }
 
 fn stream(fixture: &Fixture<'_>, patience: Patience) {

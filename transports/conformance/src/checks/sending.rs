@@ -1,4 +1,4 @@
-//! What `Ok` means for a send, and what else for one that is refused.
+//! The meaning of `Ok` of a send, and of an error.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::fixture::Pair;
 use crate::noise::bytes;
 use crate::patience::Patience;
 
-/// Lengths of frames around what systems count in, up to a channel's longest.
+/// Lengths around the units of systems, up to the longest frame of the channel.
 fn lengths(max: usize) -> Vec<usize> {
     let mut lengths = vec![100, 1000, 3333, 4088, 5000, 20_000, 30_000, 60_000, 64 << 10, max];
     lengths.retain(|len| *len <= max.min(64 << 10));
@@ -23,7 +23,7 @@ fn lengths(max: usize) -> Vec<usize> {
     lengths
 }
 
-/// Not even a look: the sender may be about to die, or to receive for the rest of its life.
+/// The sender may be about to die, or to receive for the rest of its life.
 pub fn ok_needs_no_further_call(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
@@ -39,7 +39,6 @@ pub fn ok_needs_no_further_call(fixture: &Fixture<'_>) {
     }
 }
 
-/// A refused send leaves nothing behind: what arrives is what was `Ok`, in its order, whole.
 pub fn what_was_refused_does_not_arrive(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
@@ -65,7 +64,7 @@ pub fn what_was_refused_does_not_arrive(fixture: &Fixture<'_>) {
             Err(error) => {
                 assert!(error.is_would_block(), "{error}");
                 refused += 1;
-                // Little by little, so that the next ones find different room.
+                // A few at a time, so that the next sends find different room.
                 for _ in 0..1 + serial % 3 {
                     let Some(oldest) = sent.pop_front() else { break };
                     expect(patience, &mut there, &oldest);
@@ -79,7 +78,7 @@ pub fn what_was_refused_does_not_arrive(fixture: &Fixture<'_>) {
     assert!(failed(there.receiver.try_recv_with(&mut |_, _| {})).is_would_block());
 }
 
-/// A sender that is told of room has it: otherwise it would try again and again while its receiver does nothing.
+/// If a sender were told of room that it does not have, it would try again and again.
 pub fn without_room_a_wait_sleeps(fixture: &Fixture<'_>) {
     const SLEEP: Duration = Duration::from_millis(10);
     if !fixture.can(Capabilities::CHANNEL) {
@@ -91,7 +90,8 @@ pub fn without_room_a_wait_sleeps(fixture: &Fixture<'_>) {
         let max = here.sender.max_frame().min(64 << 10);
         let mut sent: VecDeque<_> =
             (0..fill_up(&mut here, len.min(max))).map(|i| bytes(i, len.min(max))).collect();
-        // From full to empty: wherever it stands, a wait for the longest frame either ends in a send or lasts.
+        // From full to empty: at each level a wait for the longest frame either ends in a send or
+        // lasts.
         while !sent.is_empty() {
             let (mut tries, start) = (0, Instant::now());
             while start.elapsed() < SLEEP {
@@ -107,8 +107,10 @@ pub fn without_room_a_wait_sleeps(fixture: &Fixture<'_>) {
                 match here.sender.arm(Waiter::Thread).expect("arm") {
                     Armed::Ready => {}
                     Armed::Source(interest) => {
-                        let source =
-                            here.sender.source().expect("armed for a source, but there is none");
+                        let source = here
+                            .sender
+                            .source()
+                            .expect("arm answered Armed::Source, but source() failed");
                         (fixture.sleeper)(&source, interest, SLEEP);
                     }
                     Armed::Park => here.sender.park(SLEEP),
@@ -124,7 +126,7 @@ pub fn without_room_a_wait_sleeps(fixture: &Fixture<'_>) {
                 "{tries} tries within {SLEEP:?} beside {} frames of {len}",
                 sent.len()
             );
-            // More than was sent.
+            // More frames than were sent.
             for _ in 0..2 + sent.len() / 4 {
                 let Some(oldest) = sent.pop_front() else { break };
                 expect(patience, &mut there, &oldest);

@@ -9,11 +9,11 @@ use crate::patience::Watchdog;
 fn read(endpoint: &dyn DynEndpoint) -> Result<Vec<u8>> {
     let mut texts = Vec::new();
     endpoint.read_lpsz(&mut |text| texts.push(text.to_bytes().to_vec()))?;
-    assert_eq!(texts.len(), 1, "read_lpsz shows the text once");
+    assert_eq!(texts.len(), 1, "read_lpsz must show the text exactly once");
     Ok(texts.concat())
 }
 
-/// Reads while the owner takes steps of accepting: some transports let it answer only then. Nobody connects.
+/// Reads while the owner accepts, since some transports answer only then. No connector comes.
 fn read_beside(
     fixture: &Fixture<'_>,
     owner: &dyn DynEndpoint,
@@ -25,7 +25,10 @@ fn read_beside(
         while !reading.is_finished() {
             if fixture.can(Capabilities::CHANNEL) {
                 let error = failed(owner.try_connect(&mut attempt));
-                assert!(error.is_would_block(), "a reader of the text is no connector: {error}");
+                assert!(
+                    error.is_would_block(),
+                    "reading the text must not be an event for accept: {error}"
+                );
             }
             watchdog.look();
         }
@@ -68,7 +71,6 @@ pub fn only_texts_are_read(fixture: &Fixture<'_>) {
     assert_open_fail(read_beside(fixture, &*owner, &*fixture.open(&name)));
 }
 
-/// With `outlives-creator` to the last holder, without it no longer than the creator.
 pub fn a_text_lives_with_its_holders(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::LPSZ) {
         return;

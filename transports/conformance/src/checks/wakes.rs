@@ -1,4 +1,4 @@
-//! Waiting: whoever sleeps is woken by what it waits for, in whatever order the two sides meet.
+//! A waiter is woken by its event, whatever the order of the two sides.
 
 use std::thread;
 
@@ -20,14 +20,14 @@ pub fn data_wakes_tasks(fixture: &Fixture<'_>) {
     data_wakes(fixture, Patience::task(fixture));
 }
 
-/// One message to and fro: every receive may have to sleep.
+/// One frame to and fro: every receive may have to sleep.
 fn data_wakes(fixture: &Fixture<'_>, patience: Patience) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
     let turn = |end: &mut End, noise: &mut Noise| {
-        noise.dawdle();
+        noise.pause();
         patience.send(&mut *end.sender, Flags::NONE, b"your turn").expect("send");
     };
     let wait = |end: &mut End| patience.recv(&mut *end.receiver, &mut Vec::new()).expect("receive");
@@ -55,7 +55,7 @@ pub fn space_wakes_tasks(fixture: &Fixture<'_>) {
     space_wakes(fixture, Patience::task(fixture));
 }
 
-/// Frames so long that few fit: every send may have to sleep.
+/// Frames of which only a few fit: every send may have to sleep.
 fn space_wakes(fixture: &Fixture<'_>, patience: Patience) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
@@ -67,13 +67,13 @@ fn space_wakes(fixture: &Fixture<'_>, patience: Patience) {
             let mut noise = Noise::new(3);
             for _ in 0..ROUNDS {
                 patience.send(&mut *here.sender, Flags::NONE, &frame).expect("send");
-                noise.dawdle();
+                noise.pause();
             }
         });
         let mut noise = Noise::new(4);
         let mut buffer = Vec::new();
         for _ in 0..ROUNDS {
-            noise.dawdle();
+            noise.pause();
             patience.recv(&mut *there.receiver, &mut buffer).expect("receive");
             assert_eq!(buffer.len(), frame.len());
         }
@@ -95,7 +95,7 @@ pub fn connectors_wake_the_owner(fixture: &Fixture<'_>) {
         thread::scope(|scope| {
             let there = scope.spawn(|| {
                 let mut late = late;
-                (0..if early { 0 } else { 20 }).for_each(|_| late.dawdle());
+                (0..if early { 0 } else { 20 }).for_each(|_| late.pause());
                 End::from(connects.connect(&*opener, fixture.hello()).expect("connect"))
             });
             let mut here = End::from(accepts.connect(&*owner, fixture.hello()).expect("accept"));
