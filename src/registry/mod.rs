@@ -22,7 +22,7 @@ use opening::{Opening, open_then_connect};
 use reclaim::make_reclaiming;
 
 /// The schemes of this project, the features that they need, and whether these are on.
-const FEATURES: [(&str, &str, bool); 7] = [
+const FEATURES: &[(&str, &str, bool)] = &[
     ("shm", "shared-memory", cfg!(feature = "shared-memory")),
     ("mq", "message-queue", cfg!(feature = "message-queue")),
     ("posix-mq", "posix-queue", cfg!(feature = "posix-queue")),
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_scheme_that_was_left_out_names_its_feature() {
-        for (scheme, feature, on) in FEATURES {
+        for &(scheme, feature, on) in FEATURES {
             let resolved = Registry::new()
                 .resolve(&format!("{scheme}://127.0.0.1:0").parse().unwrap())
                 .map(drop);
