@@ -16,7 +16,7 @@
 //!
 //! Only a whole segment of this layout is ever removed. Everything else at the path (a damaged
 //! file, another version's, another user's, a directory, a FIFO, a link) is an error that names the
-//! path, and stays: it may be someone's, and no crash of ours leaves such a thing.
+//! path, and stays: it may be needed, and no crash of ours leaves such a thing.
 
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -70,7 +70,7 @@ impl<'a> Plan<'a> {
         Self { size, persist: false, lpsz: false, contents: &[] }
     }
 
-    /// Memory that holds a text, whose pieces these are, and a NUL.
+    /// Memory that holds a text, given in pieces, and a NUL.
     pub fn lpsz(text: &'a [(usize, &'a [u8])]) -> Self {
         let len = text.iter().fold(0usize, |len, (_, piece)| len.saturating_add(piece.len()));
         Self { size: len.saturating_add(1), persist: false, lpsz: true, contents: text }
@@ -81,7 +81,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Repairs persistent memory without holders, in whatever state their deaths left it.
+/// Repairs persistent memory without holders, in any state that their deaths left it in.
 pub type Repair<'a> = &'a dyn Fn(&Region) -> Result<()>;
 
 /// One call of create, open or both.

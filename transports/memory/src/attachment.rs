@@ -89,8 +89,8 @@ impl Attachment {
         is_at(&self.dir, &self.file, self.id)
     }
 
-    /// Leaves a persistent segment, and removes its file if nobody else holds it and `unused` says
-    /// so.
+    /// Leaves a persistent segment, and removes its file if no other process holds it and `unused`
+    /// returns true.
     pub(crate) fn discard(&mut self, unused: impl FnOnce() -> bool) {
         // The exclusive lock lets nobody attach between the look and the removal. A failed upgrade
         // loses the shared lock, which is no longer needed.
@@ -112,8 +112,7 @@ impl Attachment {
         let header = self.header.take();
         let has_companions = self.kind.companion.is_some()
             && header.is_some_and(|header| header.u32(COMPANIONS).load(Relaxed) != 0);
-        // While we hold the lock nobody may remove the name: if it is not ours, it was removed by
-        // force.
+        // While this process holds the lock the name is removed by force only.
         let named = self.is_named();
         let last_removes = self.removes || matches!(named, Ok(false));
         if last_removes && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false) {

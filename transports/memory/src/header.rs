@@ -6,7 +6,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 use crate::kind::Kind;
 use crate::sys::{self, Fd};
 
-/// The object stays when nobody holds it.
+/// The object stays without holders.
 pub(crate) const PERSIST: u32 = 1;
 /// The contents are a text and a NUL.
 pub(crate) const LPSZ: u32 = 2;
@@ -39,7 +39,7 @@ struct Raw {
     kind: [u8; 8],
 }
 
-/// What a valid header says.
+/// The fields of a valid header.
 #[derive(Debug, Clone)]
 pub(crate) struct Header {
     /// The full name.
@@ -55,7 +55,7 @@ pub(crate) struct Header {
 pub(crate) struct BadHeader {
     pub(crate) kind: ErrorKind,
     pub(crate) why: String,
-    /// It starts like one of ours.
+    /// It starts with our magic number.
     pub(crate) ours: bool,
 }
 
@@ -85,7 +85,7 @@ impl Header {
         fd.write_all_at(raw.as_bytes(), 0)
     }
 
-    /// Reads a private copy and believes nothing of it.
+    /// Reads a private copy and checks every field.
     pub(crate) fn read(fd: &Fd, kind: &Kind) -> std::result::Result<Self, BadHeader> {
         let mut raw = Raw::new_zeroed();
         let io = |e: std::io::Error| BadHeader {
@@ -141,14 +141,15 @@ impl BadHeader {
     }
 }
 
-/// What helps against a file that is in the way and may be someone else's.
+/// Advice about a file that is in the way and may not be ours.
 pub(crate) fn advice(path: &str) -> String {
     format!(
-        "it is never removed for you: look at it with `anyipc doctor`, or `rm {path}` if nothing needs it"
+        "it is never removed for you: look at it with `anyipc doctor`, or `rm {path}` if nothing \
+         needs it"
     )
 }
 
-/// The size as a block can have it.
+/// Bytes of the file of a segment with this much contents.
 pub(crate) fn check_size(size: usize, op: Operation) -> Result<usize> {
     match Header::file_size(size) {
         _ if size == 0 => {

@@ -7,34 +7,34 @@ pub(crate) const LOCK: &str = ".lock";
 /// The suffix of its listening socket.
 pub(crate) const SOCKET: &str = ".sock";
 
-/// What a transport over named memory calls its files, and what it stores in them to tell its
-/// memory from others'.
+/// A transport's named memory: how its files are named, and what they store that distinguishes it
+/// from other memory.
 #[derive(Debug)]
 pub struct Kind {
-    /// What every file name begins with: empty for blocks, `scheme+` for others, so that names
-    /// never clash.
+    /// The prefix of all file names: empty for blocks, `scheme+` for others, so that names never
+    /// clash.
     pub prefix: &'static str,
-    /// What the name of the memory's file ends with.
+    /// The suffix of the memory's file.
     pub suffix: &'static str,
     /// The lock file's first line.
     pub heading: &'static str,
     /// Stored in the memory's header.
     pub word: [u8; 8],
-    /// What the memory is called in errors and inventories.
+    /// The name of such memory in errors and inventories.
     pub noun: &'static str,
-    /// The middle of the names of files that belong to the memory and go when it goes, see
+    /// The middle of the names of files that belong to the memory and are removed with it, see
     /// [`Segment::make_wake_fifo`](crate::Segment::make_wake_fifo).
     pub companion: Option<&'static str>,
-    /// What belongs to the memory and is no file: gets the first [`CLEAN`] bytes of contents before
-    /// the memory's file is removed, whoever removes it. They may hold anything.
+    /// Removes what belongs to the memory and is no file. It gets the first [`CLEAN`] bytes of
+    /// contents before the memory's file is removed, by any process; they are unchecked.
     pub clean: Option<fn(&[u8; CLEAN])>,
 }
 
-/// How many bytes of contents [`Kind::clean`] gets.
+/// Bytes of contents that [`Kind::clean`] gets.
 pub const CLEAN: usize = 256;
 
 impl Kind {
-    /// What the names of all files of a name begin with.
+    /// The prefix of all files of a name.
     pub fn stem(&self, name: &Name) -> String {
         format!("{}{}", self.prefix, name.os_name())
     }
@@ -49,17 +49,17 @@ impl Kind {
         self.stem(name) + SOCKET
     }
 
-    /// What the lock files of the owners are called, and begin with.
+    /// The names and the first line of the owners' lock files.
     pub fn naming(&self) -> FileNaming {
         FileNaming { prefix: self.prefix, suffix: LOCK, heading: self.heading }
     }
 
-    /// Whether a file is of this transport.
+    /// True if the file belongs to this transport.
     pub(crate) fn owns(&self, file: &str) -> bool {
         if self.prefix.is_empty() { !file.contains('+') } else { file.starts_with(self.prefix) }
     }
 
-    /// The stem of the memory that a file is a companion of.
+    /// If the file is a companion: the stem of its memory.
     pub(crate) fn master_of<'a>(&self, file: &'a str) -> Option<&'a str> {
         let (stem, number) = file.rsplit_once(self.companion?)?;
         number.bytes().all(|b| b.is_ascii_digit()).then_some(stem)
@@ -70,7 +70,7 @@ impl Kind {
         self.word == [0; 8]
     }
 
-    /// What memory with another word in its header holds.
+    /// What memory with this word in its header is called.
     pub(crate) fn describe(word: [u8; 8]) -> String {
         match word {
             [0, ..] => "block".to_owned(),

@@ -1,5 +1,5 @@
-//! Memory that processes share: named memory and its inventory, participant slots that show who
-//! lives, and the handshake that hands a channel's memory over.
+//! Memory that processes share: named memory and its inventory, participant slots that show which
+//! participants live, and the handshake that hands a channel's memory over.
 //!
 //! An internal crate: it follows no semantic versioning. Use a transport.
 

@@ -1,4 +1,4 @@
-//! What transports with queues share whose queues lie in named memory, or are recorded there:
+//! What the transports with queues share. Their queues lie in named memory, or are recorded there:
 //! making, opening and adopting a queue, and the handle of its name.
 
 use std::ffi::CStr;

@@ -9,31 +9,32 @@ use crate::region::Region;
 use crate::segment::Segment;
 use crate::sys::{generation, is_number_locked, try_lock_number, unlock_number};
 
-/// Bytes of a slot that are kept here: process, generation. The rest is its holder's.
+/// Bytes of a slot that this crate uses: process (u32), turn (u32), 8 spare. The rest is its
+/// holder's.
 pub const SLOT_HEADER: usize = 16;
 const PROCESS: usize = 0;
 const TURN: usize = 4;
 
-/// Where the slots lie in some memory. A slot is a participant's place: held until it leaves or
-/// dies, which the kernel tells, as each is a lock on the memory's file.
+/// The place of the participant slots in a segment. A participant holds its slot until it leaves or
+/// dies; each slot has a lock on the segment's file, so the kernel knows which are held.
 #[derive(Debug, Clone, Copy)]
 pub struct ParticipantSlots {
     /// The first slot's offset, a multiple of 8.
     pub start: usize,
-    /// From one slot to the next, a multiple of 8 and [`SLOT_HEADER`] or more.
+    /// Bytes from one slot to the next, a multiple of 8 and [`SLOT_HEADER`] or more.
     pub stride: usize,
     /// How many there are, at most [`OwnerId::SLOTS`].
     pub count: u32,
 }
 
 impl ParticipantSlots {
-    /// Where a slot lies.
+    /// The offset of a slot.
     #[inline]
     pub fn at(&self, number: u32) -> usize {
         self.start + number as usize * self.stride
     }
 
-    /// How often the slot was taken.
+    /// Times the slot was taken.
     #[inline]
     pub fn turn(&self, region: &Region, number: u32) -> u32 {
         region.u32(self.at(number) + TURN).load(Relaxed)
@@ -50,7 +51,7 @@ impl ParticipantSlots {
         if number >= self.count || !owner.is_of(self.turn(region, number)) {
             return true;
         }
-        // Our own open file's locks are not shown to us. In doubt it lives.
+        // The kernel does not show an open file its own locks. In doubt the holder lives.
         !memory.own_slots().contains(&number)
             && !is_number_locked(memory.fd(), number).unwrap_or(true)
     }
@@ -78,8 +79,8 @@ impl ParticipantSlot {
         operation: Operation,
     ) -> Result<Self> {
         let region = memory.region();
-        // First those that were given back: the others may be the dead's, or taken, which costs a
-        // system call.
+        // First the slots that were given back: the others may be taken or a dead holder's, which
+        // costs a system call each.
         for dead_too in [false, true] {
             for number in 0..slots.count {
                 if dead_too != (slots.process(&region, number) != 0) {
@@ -113,7 +114,7 @@ impl ParticipantSlot {
         self.number
     }
 
-    /// What its holder is called in locks.
+    /// The holder's id in locks.
     pub fn owner_id(&self) -> OwnerId {
         self.owner_id
     }

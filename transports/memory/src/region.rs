@@ -7,9 +7,8 @@ use crate::header::{CONTROL, CONTROL_LEN};
 use crate::sys::{self, Map};
 use crate::words::Words;
 
-/// A range of mapped memory that other processes write at the same time. Every access is an atomic
-/// one and stays inside, whatever offset it is given: a wrong one reaches a wrong place in here,
-/// never one outside.
+/// A range of mapped memory that other processes write at the same time. Every access is atomic and
+/// stays inside for every offset: a wrong offset reaches a wrong place inside, never one outside.
 ///
 /// Not mapped in a forked child: check the generation before any access.
 #[derive(Debug, Clone)]
@@ -96,7 +95,7 @@ impl Region {
         })
     }
 
-    /// Brings the cache line at an offset near; reads nothing.
+    /// Prefetches the cache line at an offset; reads nothing.
     #[inline]
     pub fn prefetch(&self, at: usize) {
         bytes::prefetch(self.map.as_ptr().wrapping_add(self.start + at));
@@ -154,7 +153,8 @@ impl Region {
 pub struct Extent {
     /// All of it.
     pub len: usize,
-    /// What is reserved when it is made, from the start. Whoever uses more reserves that first.
+    /// Bytes from the start that are reserved when it is made. A side that uses more reserves it
+    /// first.
     pub reserved: usize,
 }
 
@@ -171,7 +171,7 @@ pub fn sleep(word: &AtomicU32, expected: u32, timeout: Duration) {
     sys::futex_wait(word, expected, timeout);
 }
 
-/// Wakes one sleeper on `word`, in whatever process.
+/// Wakes one sleeper on `word`, in any process.
 pub fn wake(word: &AtomicU32) {
     sys::futex_wake(word, 1);
 }

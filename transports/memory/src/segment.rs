@@ -38,7 +38,7 @@ impl Segment {
         Attach::new(path, &|_| Ok(())).run(Some(plan), exists).map(|(segment, _)| segment)
     }
 
-    /// Attaches to live memory. `repair` runs before anyone is attached to persistent memory
+    /// Attaches to live memory. `repair` runs before any process is attached to persistent memory
     /// without holders.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Segment {
         Attach::new(path, repair).run(None, |_| Ok(())).map(|(segment, _)| segment)
     }
 
-    /// Attaches to live memory, of whatever size, or makes it. True if it was made.
+    /// Attaches to live memory of any size, or makes it. True if it was made.
     ///
     /// # Errors
     /// As `open`; `OutOfMemory`.
@@ -60,7 +60,7 @@ impl Segment {
         Attach::new(path, repair).run(Some(plan), |_| Ok(()))
     }
 
-    /// Detaches. The memory is released whatever the result.
+    /// Detaches. The memory is released in any case, also on an error.
     ///
     /// # Errors
     /// `StatFailed` if the object's status cannot be read, as when its file was removed or
@@ -72,9 +72,9 @@ impl Segment {
         attachment.detach()
     }
 
-    /// Detaches from memory that persists, and removes it if nobody else holds it and `unused` says
-    /// so. For a creation that fails after the memory was made. `unused` runs while nobody can
-    /// attach.
+    /// Detaches from memory that persists, and removes it if no other process holds it and `unused`
+    /// returns true. For a creation that fails after the memory was made. No process can attach
+    /// while `unused` runs.
     pub fn discard(mut self, unused: impl FnOnce(&Region) -> bool) {
         let region = self.region();
         self.attachment.discard(|| unused(&region));

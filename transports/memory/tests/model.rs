@@ -1,5 +1,6 @@
 //! Attaching and detaching, explored in full: three processes, every interleaving of their system
-//! calls, and a kill at every step. Each step below is one system call of `segment.rs`.
+//! calls, and a kill at every step. Each step below is one system call of `attach.rs` or
+//! `attachment.rs`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
 use std::collections::HashSet;
@@ -98,63 +99,63 @@ impl State {
     }
 
     /// Takes the lock if no other process's stands against it.
-    fn try_lock(&mut self, who: usize, lock: Lock) -> bool {
-        let file = self.processes[who].file;
+    fn try_lock(&mut self, process: usize, lock: Lock) -> bool {
+        let file = self.processes[process].file;
         let free = self.processes.iter().enumerate().all(|(i, p)| {
-            i == who
+            i == process
                 || p.file != file
                 || p.lock == Lock::None
                 || (p.lock == Lock::Shared && lock == Lock::Shared)
         });
         if free {
-            self.processes[who].lock = lock;
+            self.processes[process].lock = lock;
         }
         free
     }
 
-    fn is_named(&self, who: usize) -> bool {
-        self.name == self.processes[who].file
+    fn is_named(&self, process: usize) -> bool {
+        self.name == self.processes[process].file
     }
 
     /// All states after one system call of a process.
-    fn after(&self, who: usize, variant: Variant) -> Vec<Self> {
+    fn after(&self, process: usize, variant: Variant) -> Vec<Self> {
         use Step::*;
-        if self.processes[who].step == Choose {
+        if self.processes[process].step == Choose {
             return [Want::Create, Want::Open, Want::OpenOrCreate]
                 .into_iter()
-                .filter(|_| self.processes[who].turns > 0)
+                .filter(|_| self.processes[process].turns > 0)
                 .map(|want| {
                     let mut next = self.clone();
-                    let p = &mut next.processes[who];
+                    let p = &mut next.processes[process];
                     (p.want, p.turns, p.step) = (want, p.turns - 1, Open);
                     next
                 })
                 .collect();
         }
         let mut s = self.clone();
-        let want = s.processes[who].want;
-        let now = s.processes[who].step;
+        let want = s.processes[process].want;
+        let now = s.processes[process].step;
         let step = match now {
             Choose | Dead => return Vec::new(),
             Open => match s.name {
                 Some(inode) => {
-                    s.processes[who].file = Some(inode);
+                    s.processes[process].file = Some(inode);
                     TryExclusive
                 }
                 None if want == Want::Open => Choose,
                 None => MakeNameless,
             },
-            TryExclusive if s.try_lock(who, Lock::Exclusive) => CheckStale,
+            TryExclusive if s.try_lock(process, Lock::Exclusive) => CheckStale,
             TryExclusive => TryShared,
-            CheckStale if variant.no_check_before_reclaim || s.is_named(who) => UnlinkStale,
+            CheckStale if variant.no_check_before_reclaim || s.is_named(process) => UnlinkStale,
             CheckStale => CloseAndRetry,
             UnlinkStale => {
                 s.name = None;
                 CloseAndRetry
             }
-            TryShared if s.try_lock(who, Lock::Shared) => CheckShared,
+            TryShared if s.try_lock(process, Lock::Shared) => CheckShared,
             TryShared => CloseAndRetry,
-            CheckShared if variant.no_check_after_shared || s.is_named(who) => {
+            CheckShared if variant.no_check_after_shared || s.is_named(process) => {
                 match (want, variant.refused_create_only_closes) {
                     (Want::Create, true) => Close,
                     (Want::Create, false) => DropShared,
@@ -162,58 +163,58 @@ impl State {
                 }
             }
             CheckShared => {
-                s.processes[who].again = true;
+                s.processes[process].again = true;
                 DropShared
             }
             MakeNameless => {
-                s.processes[who].file = Some(s.fresh_inode());
+                s.processes[process].file = Some(s.fresh_inode());
                 if variant.lock_after_create { LinkNew } else { LockNew }
             }
             LockNew => {
-                assert!(s.try_lock(who, Lock::Shared), "nobody else knows the file");
+                assert!(s.try_lock(process, Lock::Shared), "nobody else knows the file");
                 LinkNew
             }
             LinkNew if s.name.is_some() => CloseAndRetry,
             LinkNew => {
-                s.name = s.processes[who].file;
+                s.name = s.processes[process].file;
                 if variant.lock_after_create { LockNamed } else { Attached }
             }
-            LockNamed if s.try_lock(who, Lock::Shared) => Attached,
+            LockNamed if s.try_lock(process, Lock::Shared) => Attached,
             LockNamed => CloseAndRetry,
             Attached => DropShared,
             DropShared => {
-                s.processes[who].lock = Lock::None;
+                s.processes[process].lock = Lock::None;
                 Upgrade
             }
-            Upgrade if s.try_lock(who, Lock::Exclusive) => CheckLast,
-            Upgrade if s.processes[who].again => CloseAndRetry,
+            Upgrade if s.try_lock(process, Lock::Exclusive) => CheckLast,
+            Upgrade if s.processes[process].again => CloseAndRetry,
             Upgrade => Close,
-            CheckLast if variant.no_check_at_detach || s.is_named(who) => UnlinkLast,
-            CheckLast if s.processes[who].again => CloseAndRetry,
+            CheckLast if variant.no_check_at_detach || s.is_named(process) => UnlinkLast,
+            CheckLast if s.processes[process].again => CloseAndRetry,
             CheckLast => Close,
             UnlinkLast => {
                 s.name = None;
-                if s.processes[who].again { CloseAndRetry } else { Close }
+                if s.processes[process].again { CloseAndRetry } else { Close }
             }
             Close | CloseAndRetry => {
                 let again = now == CloseAndRetry;
-                let p = &mut s.processes[who];
+                let p = &mut s.processes[process];
                 (p.file, p.lock, p.again) = (None, Lock::None, false);
                 if again { Open } else { Choose }
             }
         };
-        s.processes[who].step = step;
+        s.processes[process].step = step;
         vec![s]
     }
 
-    fn killed(&self, who: usize) -> Option<Self> {
-        let p = self.processes[who];
+    fn killed(&self, process: usize) -> Option<Self> {
+        let p = self.processes[process];
         let idle = p.step == Step::Dead || (p.step == Step::Choose && p.turns == 0);
         (!idle).then(|| {
             let mut next = self.clone();
             // The kernel closes its files, which gives its locks back.
             let (file, lock, turns) = (None, Lock::None, 0);
-            next.processes[who] =
+            next.processes[process] =
                 Process { step: Step::Dead, file, lock, turns, again: false, ..p };
             next.killed = true;
             next
@@ -254,7 +255,7 @@ impl State {
         attached && s.name.is_none()
     }
 
-    /// One state for all that differ only in who is who.
+    /// One state for all that differ only in the order of the processes.
     fn canonical(mut self) -> Self {
         self.processes.sort_unstable();
         let mut seen: Vec<Inode> = Vec::new();
@@ -280,11 +281,11 @@ fn explore(variant: Variant) -> Result<usize, (&'static str, State)> {
     let mut todo = vec![start];
     while let Some(state) = todo.pop() {
         let mut next: Vec<State> =
-            (0..PROCESSES).flat_map(|who| state.after(who, variant)).collect();
+            (0..PROCESSES).flat_map(|process| state.after(process, variant)).collect();
         if let Some(fault) = state.fault(&next) {
             return Err((fault, state));
         }
-        next.extend((0..PROCESSES).filter_map(|who| state.killed(who)));
+        next.extend((0..PROCESSES).filter_map(|process| state.killed(process)));
         for state in next {
             let state = state.canonical();
             if seen.insert(state.clone()) {

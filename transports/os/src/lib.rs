@@ -1,6 +1,6 @@
 //! What several `anyipc` transports need of the operating system: the private directory, files and
-//! locks that tell who lives, descriptors that a forked child does not inherit, waiting for many of
-//! them, the claim on a name, and what stands beside that.
+//! locks that show which processes live, descriptors that a forked child does not inherit, sets of
+//! them to wait for, the lock on a name, and the files beside it.
 //!
 //! An internal crate: it follows no semantic versioning. Use a transport.
 
@@ -37,7 +37,7 @@ use std::io;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 
-/// Who may reach an object.
+/// The users that may reach an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// The user of this process.
@@ -49,13 +49,13 @@ pub enum Scope {
 /// The two ways to hold a file's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lock {
-    /// Together with others.
+    /// Shared with other holders.
     Shared,
-    /// Alone.
+    /// Held alone.
     Exclusive,
 }
 
-/// What a directory entry is.
+/// The kind of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "as_str says it")]
 pub enum FileKind {
@@ -96,7 +96,7 @@ pub struct Status {
     pub id: FileId,
 }
 
-/// The identity of a file while someone holds it open.
+/// The identity of a file, valid while a process has it open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct FileId {
@@ -104,8 +104,8 @@ pub struct FileId {
     pub inode: u64,
 }
 
-/// True if the name stands for the file of this identity, which someone here holds open; false if
-/// it is gone or stands for another.
+/// True if the name stands for the file of this identity, which this process has open; false if the
+/// name is gone or stands for another file.
 pub fn is_at(dir: &Dir, name: &str, id: FileId) -> io::Result<bool> {
     match dir.id_of(name) {
         Ok(there) => Ok(there == id),
@@ -114,7 +114,7 @@ pub fn is_at(dir: &Dir, name: &str, id: FileId) -> io::Result<bool> {
     }
 }
 
-/// The same of an open file.
+/// As [`is_at`], for an open file.
 pub fn same_file(dir: &Dir, name: &str, fd: &Fd) -> io::Result<bool> {
     is_at(dir, name, fd.status()?.id)
 }

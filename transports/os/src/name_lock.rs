@@ -1,6 +1,7 @@
-//! Who owns a name: a lock file, held exclusively by the owner for as long as it lives, so that the
-//! kernel says whether there is one. It contains a heading, the owner's process id and the full
-//! name. Whoever holds the lock may replace what stands beside it; nobody else touches that.
+//! Ownership of a name: a lock file, held exclusively by the owner for as long as it lives, so that
+//! the kernel knows whether there is an owner. It contains a heading, the owner's process id and
+//! the full name. The process that holds the lock may replace the files beside it; no other process
+//! touches them.
 
 use std::io;
 use std::sync::Arc;
@@ -13,22 +14,22 @@ use crate::{
     overwrite, read_text, try_lock,
 };
 
-/// How long an object may be between two states before that is an error.
+/// The longest time that an object may be between two states.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a transport's lock files look like.
+/// The names of a transport's lock files, and how they begin.
 #[derive(Debug, Clone, Copy)]
 pub struct FileNaming {
-    /// Before the name's system name.
+    /// Before the OS name.
     pub prefix: &'static str,
-    /// After it.
+    /// After the OS name.
     pub suffix: &'static str,
     /// The first line.
     pub heading: &'static str,
 }
 
 impl FileNaming {
-    /// What the names of all files of a name begin with.
+    /// The prefix of all files of a name.
     pub fn stem(&self, name: &Name) -> String {
         format!("{}{}", self.prefix, name.os_name())
     }
@@ -38,7 +39,8 @@ impl FileNaming {
         self.stem(name) + self.suffix
     }
 
-    /// Whether the name has an owner. Takes no lock, and a sweeper's is not taken for an owner's.
+    /// True if the name has an owner. Takes no lock, and does not mistake a sweeper's lock for an
+    /// owner's.
     pub fn is_live(&self, dir: &Dir, name: &Name, operation: Operation) -> Result<bool> {
         let path = self.file(name);
         match dir.open_file(&path) {
@@ -63,7 +65,8 @@ impl FileNaming {
         Some((pid, lines.next()?.to_owned()))
     }
 
-    /// Compares the full name of a live owner, unless the owner has not written it yet.
+    /// `NameCollision` if a live owner has another full name. An owner that has not written it yet
+    /// passes.
     fn check_name(&self, lock: &Fd, name: &Name, operation: Operation) -> Result<()> {
         match self.owner_of(lock) {
             Some((_, full)) if full != name.as_str() => {
@@ -75,23 +78,23 @@ impl FileNaming {
     }
 }
 
-/// The owner's claim on a name, until dropped or killed.
+/// The owner's lock on a name, until dropped or killed.
 #[derive(Debug)]
 pub struct NameLock {
     dir: Arc<Dir>,
     path: String,
-    /// Held for as long as it is open.
+    /// Locked while it is open.
     _lock: Fd,
     id: FileId,
-    /// What stands beside the lock and leads to the owner.
+    /// The file that leads to the owner, and its identity.
     listener: Option<(String, FileId)>,
     pace: Pace,
     generation: u32,
 }
 
 impl NameLock {
-    /// Becomes the owner of the name. `None` if someone else is; `answers` tells an owner, who
-    /// listens, from a sweeper, who holds the lock for an instant.
+    /// Becomes the owner of the name. `None` if another process is. `answers` distinguishes an
+    /// owner, which listens, from a sweeper, which holds the lock for an instant.
     pub fn take(
         dir: &Arc<Dir>,
         naming: &FileNaming,
@@ -109,7 +112,7 @@ impl NameLock {
             };
             let file = match file {
                 Ok(file) => file,
-                // Made by another claimant just now.
+                // Another process made it just now.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(fail(error)),
             };
@@ -147,27 +150,27 @@ impl NameLock {
             }
             if Instant::now() > deadline {
                 return Err(Error::new(operation, ErrorKind::Busy).because(format!(
-                    "another process that does not own {} has had it locked for {PATIENCE:?}; it may be stopped",
+                    "another process that does not own {} has had it locked for {PATIENCE:?}; it \
+                     may be stopped",
                     dir.path().join(&path).display()
                 )));
             }
-            // Someone is looking at the lock or leaving it: it takes them microseconds.
+            // Another process checks the lock or leaves it: that takes microseconds.
             drop(file);
             std::thread::yield_now();
         }
     }
 
-    /// Notes the file that leads to the owner, which it made just now: [`check`](Self::check) looks
-    /// at it, too.
+    /// Notes the file that leads to the owner, which was made just now: [`check`](Self::check)
+    /// checks it, too.
     pub fn with_listener(mut self, file: String) -> Self {
         self.listener = self.dir.id_of(&file).ok().map(|id| (file, id));
         self
     }
 
-    /// Looks, once a second at most, whether the name still leads to this owner.
+    /// Checks, once a second at most, that the name still leads to this owner.
     ///
-    /// # Errors
-    /// `Removed` if it does not: each look that finds it so tells.
+    /// # Errors `Removed` if it does not, from each check that finds it so.
     pub fn check(&self, operation: Operation) -> Result<()> {
         if !self.pace.is_due() {
             return Ok(());
@@ -179,7 +182,7 @@ impl NameLock {
         }
     }
 
-    /// What `close` answers: whether the name was still this claim's when it was given up.
+    /// The result of `close`: an error unless the name was still this owner's.
     ///
     /// # Errors
     /// `StatFailed` if not.
@@ -191,7 +194,7 @@ impl NameLock {
             .because("the name was removed from under its owner; the handle is released"))
     }
 
-    /// Whether the name is still this claim's: no one removed it by force, and this is no forked
+    /// True if the name is still this owner's: it was not removed by force, and this is no forked
     /// child.
     pub fn holds(&self) -> bool {
         self.generation == generation() && is_at(&self.dir, &self.path, self.id).unwrap_or(false)

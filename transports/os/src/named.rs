@@ -1,5 +1,5 @@
-//! Whether names still mean what they meant: files are removed from outside, by session managers
-//! and cleaners.
+//! Checks that names still stand for their files: session managers and cleaners remove files from
+//! outside.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -8,14 +8,14 @@ use anyipc_core::{Error, ErrorKind, Operation, Result};
 
 use crate::{Dir, FileId, is_at};
 
-/// The time between two looks, in milliseconds.
+/// The time between two checks, in milliseconds.
 const EVERY: u64 = 1000;
 
-/// Lets one look through every second: a look at a name is a system call.
+/// Lets one check through every second: a check of a name is a system call.
 #[derive(Debug)]
 pub struct Pace {
     start: Instant,
-    /// Milliseconds from `start` to the next look.
+    /// Milliseconds from `start` to the next check.
     next: AtomicU64,
 }
 
@@ -26,8 +26,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// True once a second, for one of the threads that ask. The first time is a second after it was
-    /// made.
+    /// True once a second, for one of the calling threads; first one second after it was made.
     pub fn is_due(&self) -> bool {
         let now = self.start.elapsed().as_millis() as u64;
         let next = self.next.load(Relaxed);
@@ -35,8 +34,8 @@ impl Pace {
     }
 }
 
-/// `Removed` if the file's name is gone or means another file by now. A name that cannot be looked
-/// at is no news.
+/// `Removed` if the file's name is gone or stands for another file. A name that cannot be read
+/// counts as unchanged.
 ///
 /// # Errors
 /// `Removed`.
@@ -45,9 +44,10 @@ pub fn check_named(dir: &Dir, file: &str, id: FileId, operation: Operation) -> R
         return Ok(());
     }
     Err(Error::new(operation, ErrorKind::Removed).because(format!(
-        "{} was removed or replaced from outside, so nobody finds the object any more: close it and create it again. \
-         Where a session manager or a cleaner removes such files, say RemoveIPC=no in logind.conf, except the \
-         directory from cleaning, or choose another with ANYIPC_DIR, such as $XDG_RUNTIME_DIR",
+        "{} was removed or replaced from outside, so nobody finds the object any more: close it \
+         and create it again. Where a session manager or a cleaner removes such files, say \
+         RemoveIPC=no in logind.conf, except the directory from cleaning, or choose another with \
+         ANYIPC_DIR, such as $XDG_RUNTIME_DIR",
         dir.path().join(file).display()
     )))
 }

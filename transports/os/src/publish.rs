@@ -1,4 +1,4 @@
-//! Files that appear whole: a name stands for all of a file's contents from the first instant on.
+//! Files that appear whole: from its first instant on, a name stands for the whole file.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ pub const UNPUBLISHED: &str = ".tmp";
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A file, mode 0600, that has no name yet, or a temporary one where there are no nameless files.
-/// Its writer holds the shared lock: a temporary file whose lock is free is a dead writer's.
-/// Dropping it leaves nothing behind.
+/// Its writer holds the shared lock: a temporary file with a free lock is a dead writer's. Dropping
+/// it leaves nothing behind.
 #[derive(Debug)]
 pub struct UnpublishedFile<'a> {
     dir: &'a Dir,
@@ -76,7 +76,8 @@ impl<'a> UnpublishedFile<'a> {
             }
         }
         let why = format!(
-            "another process has been writing {temporary} for {PATIENCE:?}; end it, or remove the file"
+            "another process has been writing {temporary} for {PATIENCE:?}; end it, or remove the \
+             file"
         );
         Err(io::Error::new(io::ErrorKind::TimedOut, why))
     }

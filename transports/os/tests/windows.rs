@@ -121,7 +121,7 @@ fn whoever_waits_for_a_set_learns_what_comes_into_it() {
         let member = Event::new().unwrap();
         set.watch(&member, Interest::Readable).unwrap();
         members.push(member);
-        // Somebody else who waits for it has seen that, and goes to sleep again.
+        // Another thread that waits for it has seen that, and sleeps again.
         set.wake_at(None).unwrap();
         assert!(sleep(&told.source(), Interest::Readable, LONG));
         assert!(waiting.poll(&waker));
@@ -136,13 +136,13 @@ fn whoever_waits_for_a_set_learns_what_comes_into_it() {
 fn locks_are_between_open_files_and_hide_nothing() {
     let (dir, name) = (dir(), name("lock"));
     let a = dir.create_file(&name).unwrap();
-    overwrite(&a, b"whose it is").unwrap();
+    overwrite(&a, b"the owner").unwrap();
     let (b, c) = (dir.open_file(&name).unwrap(), dir.open_file(&name).unwrap());
     assert!(!is_held(&b).unwrap());
     assert!(try_lock(&a, Lock::Exclusive).unwrap());
     assert!(is_held(&b).unwrap());
     assert!(!try_lock(&b, Lock::Shared).unwrap() && !try_lock(&b, Lock::Exclusive).unwrap());
-    assert_eq!(read_text(&b, 100).unwrap(), "whose it is");
+    assert_eq!(read_text(&b, 100).unwrap(), "the owner");
     assert!(same_file(&dir, &name, &b).unwrap());
     drop(a);
     assert!(try_lock(&b, Lock::Shared).unwrap() && try_lock(&c, Lock::Shared).unwrap());

@@ -114,8 +114,8 @@ impl Writers {
     ) -> Result<()> {
         if value.len() > snapshot.capacity {
             return Err(Error::new(Operation::Block, ErrorKind::MessageTooLarge).because(format!(
-                "the value has {} bytes, but this block stores {} at most (half its size, for the two \
-                 copies); create it with size={} or more",
+                "the value has {} bytes, but this block stores {} at most (half its size, for the \
+                 two copies); create it with size={} or more",
                 value.len(),
                 snapshot.capacity,
                 value.len().saturating_mul(2),

@@ -34,8 +34,9 @@ impl Transport for SharedMemory {
     }
 
     fn about(&self) -> &'static str {
-        "block: a file in the private directory, mapped, as large as its file system allows; channels: \
-         two rings in a sealed memfd, handed over a Unix socket, frames of a quarter of a ring"
+        "block: a file in the private directory, mapped, as large as its file system allows; \
+         channels: two rings in a sealed memfd, handed over a Unix socket, frames of a \
+         quarter of a ring"
     }
 
     fn file_stem(&self, name: &Name, _options: &Options) -> Option<String> {

@@ -209,7 +209,12 @@ proptest! {
             holder.lock_shared().unwrap();
         }
         if let Err(error) = place.open() {
-            let expected = [ErrorKind::Corrupt, ErrorKind::Mismatch, ErrorKind::NotFound, ErrorKind::NameCollision];
+            let expected = [
+                ErrorKind::Corrupt,
+                ErrorKind::Mismatch,
+                ErrorKind::NotFound,
+                ErrorKind::NameCollision,
+            ];
             prop_assert!(expected.contains(&error.kind()), "{error}");
         }
         let _ = place.create(Plan::zeroed(1));

@@ -28,9 +28,9 @@ pub struct Acceptor {
 struct State {
     half_open: HalfOpen<OwnerHandshake>,
     inbox: Inbox,
-    /// The memory of the next channel, which the handshakes reserve together, step by step, and the
-    /// first to be admitted gets. One memory at a time: the first channel does not wait for that of
-    /// the last.
+    /// The memory of the next channel. The handshakes reserve it together, step by step, and the
+    /// first one admitted gets it. One memory at a time: the first channel does not wait for the
+    /// last one's memory.
     memory: Option<Anonymous>,
 }
 
@@ -42,16 +42,16 @@ struct Inbox {
     watched: Vec<Weak<Link>>,
 }
 
-/// A connector on its way in. What it makes the owner keep is bounded: a socket, the descriptors
-/// that its channel needs, and the longest hello.
+/// The owner's side of one handshake. What a connector makes the owner keep is bounded: a socket,
+/// the descriptors that its channel needs, and the longest hello.
 #[derive(Debug)]
 struct OwnerHandshake {
     socket: Socket,
-    who: Credentials,
-    /// What its channel needs beside the socket.
+    credentials: Credentials,
+    /// Descriptors that its channel needs beside the socket.
     reserve: Reserve,
     received: Vec<u8>,
-    /// Once it is complete: what the handshake waits for then is the channel's memory.
+    /// Set once it is complete: then the handshake waits for the channel's memory only.
     hello: Option<Hello>,
     deadline: Instant,
 }
@@ -66,7 +66,7 @@ struct Accepting<'a, F> {
 }
 
 impl Acceptor {
-    /// For a name that was claimed just now.
+    /// The acceptor of a name that was taken just now.
     ///
     /// # Errors
     /// `Io` if there is no descriptor left.
@@ -88,11 +88,10 @@ impl Acceptor {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes every handshake a step further; gives the first that is complete.
+    /// Takes every handshake a step further; returns the first channel that is complete.
     ///
-    /// # Errors
-    /// `WouldBlock` until one is; `Removed` if the name no longer leads here; what the system says
-    /// about the listener.
+    /// # Errors `WouldBlock` until one is; `Removed` if the name no longer leads here; the system's
+    /// errors of the listener.
     pub fn try_accept<F: ChannelFactory>(
         &self,
         attempt: &Attempt,
@@ -147,7 +146,7 @@ impl Acceptor {
         Ok(self.state().half_open.source())
     }
 
-    /// Names the inbox's channels that may have something to receive; the hint of `keep` stays.
+    /// Visits the inbox's channels that may have something to receive; the bit of `keep` stays.
     pub fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
         if let Some(ready) = &self.state().inbox.ready {
             ready.take(keep, visit);
@@ -155,7 +154,7 @@ impl Acceptor {
         true
     }
 
-    /// Who was turned away.
+    /// How many connectors were rejected, and the last reason.
     pub fn rejections(&self) -> Rejections {
         self.state().half_open.rejections()
     }
@@ -171,18 +170,24 @@ impl<F: ChannelFactory> Listening for Accepting<'_, F> {
     }
 
     fn next(&mut self, set: &Set) -> io::Result<Next<OwnerHandshake>> {
-        // The memory, what the factory adds, and once the ready page.
+        // For the memory, the factory's descriptors, and once the ready page.
         let page = self.inbox.as_ref().is_some_and(|inbox| inbox.ready.is_none());
         let reserve = Reserve::new(1 + F::EXTRAS + usize::from(page), set)?;
         let Some(socket) = self.listener.accept()? else { return Ok(Next::Nobody) };
-        let Ok(who) = socket.credentials() else { return Ok(Next::Left) };
+        let Ok(credentials) = socket.credentials() else { return Ok(Next::Left) };
         let deadline = Instant::now() + HANDSHAKE;
-        let handshake =
-            OwnerHandshake { socket, who, reserve, received: Vec::new(), hello: None, deadline };
-        if who.uid == sys::user() {
+        let handshake = OwnerHandshake {
+            socket,
+            credentials,
+            reserve,
+            received: Vec::new(),
+            hello: None,
+            deadline,
+        };
+        if credentials.uid == sys::user() {
             return Ok(Next::Begun(handshake));
         }
-        let why = format!("user {} may not connect to user {}", who.uid, sys::user());
+        let why = format!("user {} may not connect to user {}", credentials.uid, sys::user());
         let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(why);
         handshake.refuse(&error);
         Ok(Next::Rejected(error))
@@ -198,7 +203,7 @@ impl<F: ChannelFactory> Listening for Accepting<'_, F> {
             Some(theirs) => self.ours.check(theirs)?,
             None => return Ok(step),
         }
-        // What is left to do is the owner's work: the connector cannot be late any more.
+        // The rest is the owner's work: from now on the connector cannot be late.
         handshake.deadline = Instant::now() + HANDSHAKE;
         self.make_memory(&mut handshake.reserve)
     }
@@ -217,18 +222,22 @@ impl<F: ChannelFactory> Listening for Accepting<'_, F> {
         let (region, ready, extras) = match self.hand_over(&handshake, memory.fd(), set) {
             Ok(made) => made,
             Err(error) => {
-                // For the next connector, or to be given back by parts.
+                // Kept for the next connector, or given back piece by piece.
                 *self.memory = Some(memory);
                 return Admission::Refused(Some(handshake), error);
             }
         };
-        let OwnerHandshake { socket, who, hello, .. } = handshake;
-        let peer = Peer { pid: who.pid, uid: Some(who.uid), hello: hello.unwrap_or_default() };
+        let OwnerHandshake { socket, credentials, hello, .. } = handshake;
+        let peer = Peer {
+            pid: credentials.pid,
+            uid: Some(credentials.uid),
+            hello: hello.unwrap_or_default(),
+        };
         let link = Arc::new(Link::new(Arc::new(socket)));
         if let (Some(slot), Some(inbox)) = (&ready, &mut self.inbox) {
             inbox.watch(slot.index(), &link);
         }
-        let (role, uid, extra) = (Role::Owner, who.uid, self.factory.extra());
+        let (role, uid, extra) = (Role::Owner, credentials.uid, self.factory.extra());
         let side = Side { link, role, ready, uid, extra, extras };
         match self.factory.halves(region, self.factory.capacity(), side) {
             Ok((sender, receiver)) => Admission::Channel((sender, receiver, peer)),
@@ -311,7 +320,7 @@ impl Inbox {
         Ok(self.ready.as_ref().and_then(ReadyPage::take_slot))
     }
 
-    /// Remembers whose socket tells under this number.
+    /// Stores the link of the socket that the set watches under this number.
     fn watch(&mut self, slot: u32, link: &Arc<Link>) {
         let slot = slot as usize;
         if self.watched.len() <= slot {
@@ -322,8 +331,8 @@ impl Inbox {
         }
     }
 
-    /// A watched socket has rung or hung up. Doorbell must be taken off: a socket full of them cannot
-    /// ring. Who hung up has something to say: that it is gone.
+    /// A watched socket is readable. Its doorbell bytes must be taken off: a full socket takes no
+    /// new one. A peer that is gone has its bit set: a receive reports the end.
     fn note_ready(&self, slot: u32) {
         if let Some(link) = self.watched.get(slot as usize).and_then(Weak::upgrade)
             && link.drain()
@@ -367,7 +376,7 @@ impl OwnerHandshake {
         loop {
             let mut bytes = [0; 512];
             match self.socket.recv_with(&mut bytes, &mut descriptors) {
-                // A prober that says nothing is no offence.
+                // A process that connects only to see whether an owner lives sends nothing.
                 Ok(0) if self.received.is_empty() => return Ok(Step::Left),
                 Ok(0) => {
                     return Err(Error::new(Operation::Accept, ErrorKind::PeerGone)

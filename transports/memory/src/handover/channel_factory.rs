@@ -16,15 +16,15 @@ pub trait ChannelFactory: Debug {
     /// The receiving half.
     type Receiver;
 
-    /// Bytes of a direction, as the owner decides. One that has an [`extent`](Self::extent).
+    /// Bytes of a direction, as the owner decides: a capacity that has an [`extent`](Self::extent).
     fn capacity(&self) -> usize;
 
-    /// The capacity that an opener with this hello insists on, as the owner would round it; 0 is
+    /// The capacity that an opener with this hello insists on, rounded as the owner rounds it; 0 is
     /// any.
     fn insists(&self, hello: &Hello) -> u64;
 
-    /// The memory of a channel, of an owner whose welcome carries `extra`. `None` for a capacity
-    /// that no channel has.
+    /// The memory of a channel with this `extra` in the owner's welcome. `None` for a capacity that
+    /// no channel has.
     fn extent(&self, capacity: usize, extra: u64) -> Option<Extent>;
 
     /// How many further descriptors the owner hands over.
@@ -61,15 +61,16 @@ pub trait ChannelFactory: Debug {
 pub struct Side {
     /// The socket between the sides.
     pub link: Arc<Link>,
-    /// Whose side it is.
+    /// The side: the owner's or the opener's.
     pub role: Role,
     /// The owner's end or the opener's of the inbox's ready page, if the channel belongs to an
     /// inbox.
     pub ready: Option<ReadySlot>,
     /// The user on the other side.
     pub uid: u32,
-    /// What the owner's [`ChannelFactory::extra`] said.
+    /// The number from the owner's [`ChannelFactory::extra`].
     pub extra: u64,
-    /// What [`ChannelFactory::extras`] made. The opener's may be any descriptors.
+    /// The descriptors that [`ChannelFactory::extras`] made. At the opener they are unchecked: any
+    /// descriptors.
     pub extras: Vec<Fd>,
 }

@@ -15,7 +15,7 @@ use crate::kind::Kind;
 use crate::region::Region;
 use crate::sys::{Credentials, Dir, Fd, Map, Socket, check_anonymous, user};
 
-/// How soon to look again for an owner or for room in its queue.
+/// The pause before the next look for an owner, or for room in its listener's queue.
 const SOON: Duration = Duration::from_millis(1);
 /// Behind a welcome: the ready slot (u32) and the factory's extra (u64).
 const TRAILER: usize = 12;
@@ -48,7 +48,7 @@ pub fn try_connect<F: ChannelFactory>(
         None => Err(Error::new(Operation::Connect, ErrorKind::WouldBlock)),
         Some((theirs, slot, extra)) => handshake.enter(&hello, theirs, slot, extra, factory),
     });
-    // Whatever it came to, the next call begins anew.
+    // Complete or failed: the next call begins anew.
     if !result.as_ref().is_err_and(Error::is_would_block) {
         attempt.reset();
     }
@@ -120,7 +120,7 @@ impl OpenerHandshake {
     fn listen(&mut self, extras: usize) -> Result<Option<(Hello, u32, u64)>> {
         loop {
             let mut bytes = [0; 512];
-            // Nothing may be read beyond the answer: what follows are doorbell.
+            // Nothing may be read beyond the answer: doorbell bytes follow.
             let wanted = self.missing()?.min(bytes.len());
             match self.socket.recv_with(&mut bytes[..wanted], &mut self.fds) {
                 // The owner died, or closed with our question in its queue.
@@ -176,7 +176,7 @@ impl OpenerHandshake {
         })
     }
 
-    /// Checks what the owner said and handed over, and maps it.
+    /// Checks the owner's welcome and descriptors, and maps the memory.
     fn enter<F: ChannelFactory>(
         &mut self,
         ours: &Hello,

@@ -12,25 +12,27 @@ use crate::sys::{self, Fd, Socket};
 pub struct Link {
     socket: Arc<Socket>,
     generation: u32,
-    /// The generation, until the peer is known to be gone.
+    /// Equals `generation` while the peer is alive as far as is known, its complement afterwards:
+    /// one comparison tests "not forked" and "peer alive".
     alive: AtomicU32,
-    /// Something was sent since the receiving half last looked at this.
+    /// True if the sending half has sent since the receiving half last cleared this.
     sent: Arc<AtomicBool>,
     shared: Mutex<Shared>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The tasks that sleep on the socket: the sender's, the receiver's. Whoever empties the socket
-    /// may have taken the other's bell away and wakes it.
+    /// The tasks that sleep on the socket: the sender's, the receiver's. A half that empties the
+    /// socket may have taken the other's doorbell byte and therefore wakes the other.
     wakers: [Option<Waker>; 2],
-    /// How often a task slept on the socket since it was last emptied.
+    /// Sleeps of tasks on the socket since it was last emptied.
     sleeps: u32,
-    /// Memory that the peer has handed over and the receiver has not handshake for yet.
+    /// Memory that the peer has handed over and the receiver has not taken yet.
     handed: Vec<Fd>,
 }
 
-/// Foreign code that was found under the lock. It runs without it, and so is it dropped.
+/// Wakers that were found under the lock. They are foreign code: they run and are dropped without
+/// it.
 type Woken = [Option<Waker>; 2];
 
 fn wake(woken: Woken) {
@@ -40,11 +42,11 @@ fn wake(woken: Woken) {
 /// The most memory that a peer may hand over ahead of the receiver.
 const MAX_HANDED: usize = 4;
 
-/// The most sleeps with old bells on the socket: each adds one, and they must never fill it, since
-/// it would take no new one then, and tell of none.
+/// The most sleeps with old doorbell bytes on the socket. Each may add one; a full socket would
+/// take no new byte and report none.
 const MAX_SLEEPS: u32 = 8;
 
-/// Which half of the channel speaks.
+/// A half of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Half {
     /// The sending one.
@@ -74,22 +76,22 @@ impl Link {
         Ok((Self::new(Arc::new(a)), Self::new(Arc::new(b))))
     }
 
-    /// Notes that something is sent.
+    /// Notes that this side sends.
     #[inline]
     pub fn note_sent(&self) {
-        // Looked at first: the halves may be two threads'.
+        // Read first: the halves may belong to two threads, and a store would take the cache line
+        // each time.
         if !self.sent.load(Ordering::Relaxed) {
             self.sent.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether anything was sent, for a receiver that takes it back.
+    /// True since this side sent; the receiver clears it.
     pub fn sent_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.sent)
     }
 
-    /// `Forked` in a child of the process that made the channel, whose memory is not there any
-    /// more.
+    /// `Forked` in a child of the process that made the channel: the memory is not mapped there.
     #[inline]
     pub fn check_generation(&self, operation: Operation) -> Result<()> {
         sys::check_generation(self.generation, operation)
@@ -101,7 +103,7 @@ impl Link {
         sys::generation() == self.generation
     }
 
-    /// What is known so far of the peer's death.
+    /// True if the peer is known to be gone. Asks nothing.
     #[inline]
     pub fn is_gone(&self) -> bool {
         self.alive.load(Ordering::Relaxed) != self.generation
@@ -111,13 +113,13 @@ impl Link {
         self.alive.store(!self.generation, Ordering::Relaxed);
     }
 
-    /// Whether it is ours and the peer is not known to be gone, in one comparison.
+    /// True if this process made the channel and the peer is not known to be gone: one comparison.
     #[inline]
     pub fn is_alive(&self) -> bool {
         self.alive.load(Ordering::Relaxed) == sys::generation()
     }
 
-    /// Asks the kernel whether the peer has hung up.
+    /// Asks the kernel whether the peer has closed its socket. True if it is gone.
     pub fn check_gone(&self) -> bool {
         if !self.is_gone() && self.socket.hung_up() {
             self.set_gone();
@@ -125,14 +127,14 @@ impl Link {
         self.is_gone()
     }
 
-    /// One byte on the socket. A full socket is full of doorbell.
+    /// Sends the doorbell byte. A full socket holds enough of them.
     pub fn ring_doorbell(&self) {
         if !self.socket.ring_doorbell() {
             self.set_gone();
         }
     }
 
-    /// Ends the connection, for tests: the peer sees what it sees of a death.
+    /// Ends the connection, for tests: to the peer it looks like a death.
     pub fn hang_up(&self) {
         self.socket.hang_up();
     }
@@ -145,7 +147,7 @@ impl Link {
         self.socket.source()
     }
 
-    /// Before a task sleeps: remembers its waker and empties the socket of old doorbell.
+    /// Before a task sleeps: stores its waker and takes old doorbell bytes off the socket.
     pub fn register(&self, half: Half, waker: &Waker) {
         let (mut shared, forgotten) = self.remember(half, waker);
         let woken = self.empty(&mut shared, Some(half));
@@ -154,8 +156,8 @@ impl Link {
         wake(woken);
     }
 
-    /// As [`register`](Self::register), for a task that hears new bells beside old ones: those are
-    /// mostly left there.
+    /// As [`register`](Self::register), for a task with a reactor that reports new bytes although
+    /// old ones are left: most calls leave them.
     pub fn register_again(&self, half: Half, waker: &Waker) {
         let (mut shared, forgotten) = self.remember(half, waker);
         shared.sleeps += 1;
@@ -169,7 +171,7 @@ impl Link {
         wake(woken);
     }
 
-    /// Also returns the waker that was remembered before, to be dropped without the lock.
+    /// Also returns the waker that was stored before, to be dropped without the lock.
     fn remember(&self, half: Half, waker: &Waker) -> (MutexGuard<'_, Shared>, Option<Waker>) {
         let shared = self.shared();
         if shared.wakers[half as usize].as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -182,20 +184,20 @@ impl Link {
         (shared, forgotten)
     }
 
-    /// Takes everything off the socket, for who sleeps on many of them. True if the peer is gone.
+    /// Takes everything off the socket, for an inbox that sleeps on many. True if the peer is gone.
     pub(crate) fn drain(&self) -> bool {
         let woken = self.empty(&mut self.shared(), None);
         wake(woken);
-        // OpenerHandshake for: behind the last bell it is told only once.
+        // Checked: an end behind the last doorbell byte is reported only once.
         self.check_gone()
     }
 
-    /// Takes everything off the socket. Returns the tasks that slept on that, but for the caller's
-    /// own: the caller wakes them without the lock.
+    /// Takes everything off the socket. Returns the wakers of the tasks that slept on it, except
+    /// the caller's own: the caller wakes them without the lock.
     fn empty(&self, shared: &mut Shared, own: Option<Half>) -> Woken {
         shared.sleeps = 0;
         let doorbell = self.socket.take_doorbell_bytes(&mut shared.handed);
-        // Nobody honest is that far ahead.
+        // An honest peer is never that far ahead.
         if doorbell.ended || shared.handed.len() > MAX_HANDED {
             shared.handed.truncate(MAX_HANDED);
             self.set_gone();

@@ -1,13 +1,13 @@
-//! How often the halves look at the peer, and at the clock for that.
+//! How often the halves check that the peer is alive.
 
 use crate::sys;
 
-/// When a half last looked at the socket: it looks again after 100 ms of calls that tell nothing of
+/// When a half last checked the socket. It checks again after 100 ms of calls that show nothing of
 /// the peer.
 #[derive(Debug)]
 pub struct Liveness {
     looked: u64,
-    /// What the clock showed when it was read last.
+    /// The clock when it was read last.
     now: u64,
 }
 
@@ -21,18 +21,18 @@ impl Default for Liveness {
 }
 
 impl Liveness {
-    /// It looked just now.
+    /// As of now.
     pub fn new() -> Self {
         let now = sys::coarse_ticks();
         Self { looked: now, now }
     }
 
-    /// It looked long ago: a look is due.
+    /// Overdue: the next call is due, for tests.
     pub fn long_ago() -> Self {
         Self { looked: 0, now: 0 }
     }
 
-    /// Whether it is time to look; then the time begins anew.
+    /// True if a check is due; then the time begins anew.
     #[inline]
     pub fn is_due(&mut self) -> bool {
         self.now = sys::coarse_ticks();

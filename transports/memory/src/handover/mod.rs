@@ -1,5 +1,5 @@
 //! How the owner of a name hands a channel's memory over to a connector, and what both sides keep
-//! of the handshake: the socket, which tells of the peer's death and wakes its reactor.
+//! of the handshake: the socket, which reports the peer's death and wakes its reactor.
 
 mod accept;
 mod channel_factory;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Operation};
 
-/// The longest a begun handshake may take.
+/// The time in which a handshake that has begun must be complete.
 const HANDSHAKE: Duration = Duration::from_secs(1);
 
 fn out_of_range(operation: Operation) -> Error {

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::sys::{self, Fd, Map};
 
 const PAGE: usize = 4096;
-/// Behind the owner's waiting word, away from its cache lines.
+/// Where the bits begin: behind the owner's waiting word, on other cache lines.
 const BITS: usize = 128;
 const WORDS: usize = (PAGE - BITS) / 8;
 
-/// One bit per connected sender, set when it has sent something: the inbox looks only at those. A
-/// hint that any sender can forge, so the inbox looks at all of them now and then.
+/// One bit per connected sender, set after it has sent: the inbox receives from those only. The
+/// bits are hints that any sender can forge, so the inbox checks all channels every 100 ms.
 #[derive(Debug)]
 pub(crate) struct ReadyPage {
     fd: Fd,
@@ -41,7 +41,7 @@ impl ReadyPage {
         Ok(Self { fd, words, taken: Arc::default() })
     }
 
-    /// A free slot for one more sender. `None` when all are taken: that sender goes without.
+    /// A free slot for one more sender. `None` if all are taken: then the sender has none.
     pub(crate) fn take_slot(&self) -> Option<ReadySlot> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = taken.iter().position(|t| !t).unwrap_or(taken.len());
@@ -65,15 +65,14 @@ impl ReadyPage {
         &self.fd
     }
 
-    /// The words with bits that somebody has or had. What a peer writes into the others is of no
-    /// interest.
+    /// The words with bits that were ever handed out. What a peer writes into the others is
+    /// ignored.
     fn used(&self) -> &[AtomicU64] {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).len();
         self.words.bits().get(..taken.div_ceil(64)).unwrap_or_default()
     }
 
-    /// Takes all set bits, but leaves that of `keep`, if it is set: its sender then only looks at
-    /// it.
+    /// Takes all set bits. That of `keep` stays if it is set: its sender then only reads the word.
     pub(crate) fn take(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) {
         for (index, word) in self.used().iter().enumerate() {
             let kept =
@@ -89,15 +88,14 @@ impl ReadyPage {
         }
     }
 
-    /// Sets a bit for a sender that cannot do it any more.
+    /// Sets the bit of a sender that is gone.
     pub(crate) fn mark(&self, slot: u32) {
         if let Some(word) = self.words.bits().get(slot as usize / 64) {
             word.fetch_or(1 << (slot % 64), Ordering::SeqCst);
         }
     }
 
-    /// Announces that the owner sleeps until a sender rings its socket. False: something is ready
-    /// now.
+    /// Notes that the owner sleeps until a sender's doorbell byte. False if a bit is set now.
     pub(crate) fn arm(&self) -> bool {
         self.words.waiting().store(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
@@ -133,10 +131,11 @@ impl ReadySlot {
         self.slot
     }
 
-    /// After a publication: sets the bit. True if the owner sleeps and wants the bell.
+    /// After a publication: sets the bit. True if the owner sleeps and needs a doorbell byte.
     #[inline]
     pub fn mark(&self) -> bool {
-        // A bit that is set still is not taken before what was published is visible.
+        // Orders the publication before the load: an owner that takes a bit which is still set here
+        // sees what was published.
         fence(Ordering::SeqCst);
         let word = &self.words.bits()[self.slot as usize / 64];
         let bit = 1 << (self.slot % 64);
@@ -181,7 +180,7 @@ mod tests {
             slots.iter().for_each(|slot| assert!(!slot.mark()));
             assert_eq!(taken(&page, Some(kept)).len(), 70);
             assert_eq!(taken(&page, Some(kept)), [kept]);
-            assert!(!page.arm(), "who keeps one may not sleep");
+            assert!(!page.arm(), "an owner that keeps a bit may not sleep");
             assert_eq!((taken(&page, None), taken(&page, None)), (vec![kept], vec![]));
             assert!(page.arm());
             assert!(slots[kept as usize].mark(), "the owner sleeps");
@@ -201,8 +200,8 @@ mod tests {
         }
     }
 
-    /// Each message comes at about the time at which the owner stops to look at the sender, and
-    /// decides to sleep.
+    /// Each message comes at about the time when the owner stops polling the sender and decides to
+    /// sleep.
     #[test]
     fn nobody_sleeps_through_a_kept_bit() {
         const ROUNDS: u64 = 20_000;
@@ -212,7 +211,7 @@ mod tests {
         let keep = Some(u64::from(slot.index()));
         let shared = Arc::new((AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false)));
         let theirs = Arc::clone(&shared);
-        // It is not waited for where the owner gives up.
+        // Not joined if the owner gives up.
         let sender = thread::spawn(move || {
             let (sent, seen, bell) = &*theirs;
             for round in 0..ROUNDS {

@@ -1,9 +1,9 @@
 //! Where an owner is reached: a lock file and a listening socket.
 //!
-//! `<os name>.lock` is held exclusively by the owner for as long as it lives, so the kernel says
+//! `<os name>.lock` is held exclusively by the owner for as long as it lives, so the kernel knows
 //! whether there is one; it contains the transport's heading, the owner's process id and the full
-//! name. `<os name>.sock` is the listener. Other transports' files have a prefix. Whoever holds the
-//! lock may replace both; nobody else touches them.
+//! name. `<os name>.sock` is the listener. Other transports' files have a prefix. The process that
+//! holds the lock may replace both; no other process touches them.
 
 use std::io;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ pub struct Rendezvous {
 }
 
 impl Rendezvous {
-    /// Becomes the owner of the name. `None` if someone else is.
+    /// Becomes the owner of the name. `None` if another process is.
     pub fn take(
         dir: Arc<Dir>,
         kind: &Kind,
@@ -31,7 +31,7 @@ impl Rendezvous {
         operation: Operation,
     ) -> Result<Option<Self>> {
         let socket = kind.socket(name);
-        // It sees a connector that leaves without a word.
+        // An owner sees a connector that leaves without a hello.
         let answers = || match Socket::connect(&dir, &socket) {
             Ok(_) => true,
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
@@ -41,7 +41,7 @@ impl Rendezvous {
             return Ok(None);
         };
         let listen = || {
-            // Whatever a dead owner left; the lock says that it is nobody's.
+            // A dead owner's: the lock shows that no owner lives.
             match dir.unlink(&socket) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -76,7 +76,7 @@ impl Rendezvous {
 
 impl Drop for Rendezvous {
     fn drop(&mut self) {
-        // If someone removed and remade the files underneath, they are not ours to remove.
+        // Files that were removed and made again from outside are not ours to remove.
         if self.name_lock.holds() {
             let _ = self.dir.unlink(&self.socket);
         }

@@ -35,11 +35,11 @@ pub(crate) struct Credentials {
     pub(crate) uid: u32,
 }
 
-/// What lay on a socket.
+/// What was taken off a socket.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Doorbell {
-    /// At least one bell.
+    /// At least one doorbell byte.
     pub(crate) rang: bool,
-    /// The end.
+    /// The end of the connection.
     pub(crate) ended: bool,
 }

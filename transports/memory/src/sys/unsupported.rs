@@ -21,8 +21,8 @@ fn no<T>() -> io::Result<T> {
 /// `Unsupported`.
 pub fn check_platform(operation: Operation) -> Result<()> {
     Err(Error::new(operation, ErrorKind::Unsupported).because(
-        "shared memory is not built for this platform yet, see ROADMAP.md; use local://, tcp:// or pipe:// where they \
-         are, or inproc://",
+        "shared memory is not built for this platform yet, see ROADMAP.md; use local://, tcp:// or \
+         pipe:// where they are, or inproc://",
     ))
 }
 

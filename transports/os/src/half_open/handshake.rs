@@ -1,4 +1,4 @@
-//! What a transport brings: its listener, and the steps of its handshake.
+//! The part of a transport: its listener, and the steps of its handshake.
 
 use std::io;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use anyipc_core::{Error, Interest, Result};
 use super::{HalfOpen, Reserve};
 use crate::{Set, Watched};
 
-/// One connector's handshake. What it makes the owner keep is bounded.
+/// One connector's handshake. What a connector makes the owner keep is bounded.
 pub trait Handshake {
     /// What its bytes come through.
     type Wire: Watched;
@@ -16,65 +16,66 @@ pub trait Handshake {
     /// What its bytes come through.
     fn wire(&self) -> &Self::Wire;
 
-    /// Which readiness of the wire allows its next step. `None`: another connector brings it on.
+    /// The readiness of the wire that allows its next step. `None`: another connection completes
+    /// it.
     fn interest(&self) -> Option<Interest> {
         Some(Interest::Readable)
     }
 
-    /// The moment from which on it is late.
+    /// From this moment on it is late.
     fn deadline(&self) -> Instant;
 
-    /// Why a late one is rejected.
+    /// The error that a late one is rejected with.
     fn late(&self) -> Error;
 
-    /// Tells the connector why it is rejected, if it may know, as far as there is room.
+    /// Reports to the connector why it is rejected, unless it may not know, or the wire is full.
     fn refuse(&self, error: &Error);
 
-    /// True if the connector has said something.
+    /// True if the connector has sent anything.
     fn has_spoken(&self) -> bool;
 
-    /// The descriptors that are kept free for a connection that is still to come from the same
-    /// connector. `None` if there is no such connection.
+    /// The descriptors that are kept free for a second connection of the same connector. `None` if
+    /// there is none to come.
     fn reserve(&mut self) -> Option<&mut Reserve> {
         None
     }
 }
 
-/// What the listener gives.
+/// The next connection of a listener.
 #[derive(Debug)]
 pub enum Next<H> {
     /// No connector is waiting.
     Nobody,
     /// A connector begins its handshake.
     Begun(H),
-    /// One that is rejected at once; it was told as far as it may know.
+    /// A connector that is rejected at once; the reason was sent to it unless it may not know.
     Rejected(Error),
-    /// One that had left before it was taken.
+    /// A connector that had left before it was taken.
     Left,
 }
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Debug)]
 pub enum Step {
-    /// The connector has to say more.
+    /// The connector has to send more.
     Waits,
-    /// The owner has work left, of which a step does a part: the next round takes it further.
+    /// The owner has work left, and a step does a part of it: the next round goes on.
     Works,
-    /// It is done and gets no channel: it left without a word, or it got what it asked for.
+    /// It is done without a channel: it left without a hello, or it got what it asked for.
     Left,
-    /// The owner lacks a descriptor for what comes next. The connection ends without a word, after
-    /// which the connector tries again.
+    /// The owner lacks a descriptor for the next step. The connection is closed without an answer;
+    /// then the connector tries again.
     Short,
     /// It can be admitted.
     Complete,
 }
 
-/// What came of an admission.
+/// The result of an admission.
 #[derive(Debug)]
 pub enum Admission<H, C> {
     /// A channel with the connector.
     Channel(C),
-    /// None, and why; the handshake, if the connector can still be told.
+    /// No channel, and why; with the handshake if the connector can still receive the reason.
     Refused(Option<H>, Error),
 }
 
@@ -90,19 +91,18 @@ pub trait Listening {
     /// What connectors come to.
     fn listener(&self) -> &Self::Listener;
 
-    /// Takes the next connector. Of a shortage it is told by the error, and the connector stays.
+    /// Takes the next connector. A shortage is an error, and the connector stays at the listener.
     ///
-    /// # Errors
-    /// What the system says about the listener.
+    /// # Errors The system's errors of the listener.
     fn next(&mut self, set: &Set) -> io::Result<Next<Self::Handshake>>;
 
-    /// True if more of what connectors said was read than was looked at: the listener need not be
-    /// ready then.
+    /// True if bytes of connectors were read ahead and not processed: then there is work although
+    /// the listener is not ready.
     fn has_more(&self) -> bool {
         false
     }
 
-    /// Takes a handshake as far as what has arrived allows.
+    /// Takes a handshake as far as the received bytes allow.
     ///
     /// # Errors
     /// Why the connector is rejected.
@@ -112,7 +112,7 @@ pub trait Listening {
         others: &mut HalfOpen<Self::Handshake>,
     ) -> Result<Step>;
 
-    /// Makes a channel of a complete handshake, which is not watched any more.
+    /// Makes a channel of a complete handshake, which is no longer watched.
     fn admit(
         &mut self,
         handshake: Self::Handshake,

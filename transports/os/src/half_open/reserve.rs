@@ -7,10 +7,9 @@ use crate::{Set, Spare};
 pub struct Reserve(Vec<Spare>);
 
 impl Reserve {
-    /// Keeps so many free.
+    /// Keeps `count` descriptors free.
     ///
-    /// # Errors
-    /// A shortage, if there are not so many.
+    /// # Errors A shortage, if there are fewer.
     pub fn new(count: usize, set: &Set) -> io::Result<Self> {
         (0..count).map(|_| set.spare()).collect::<io::Result<_>>().map(Self)
     }
@@ -20,12 +19,12 @@ impl Reserve {
         self.0.is_empty()
     }
 
-    /// Lets others have one of them.
+    /// Releases one of them.
     pub fn release_one(&mut self) {
         self.0.pop();
     }
 
-    /// Lets others have them.
+    /// Releases all of them.
     pub fn release(&mut self) {
         self.0.clear();
     }

@@ -2,7 +2,7 @@ use std::os::unix::net::UnixStream;
 
 use super::*;
 
-/// A connector that says nothing, or everything at once.
+/// A connector that sends nothing, or everything at once.
 struct Connector {
     wire: UnixStream,
     _other: UnixStream,
@@ -29,7 +29,7 @@ impl Handshake for Connector {
     }
 }
 
-/// Connectors come without end.
+/// An endless supply of connectors.
 struct Crowd<'a> {
     listener: UnixStream,
     next: &'a mut dyn FnMut() -> io::Result<Next<Connector>>,

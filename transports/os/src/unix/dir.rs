@@ -14,12 +14,12 @@ use super::fd::{Fd, id, status};
 use super::system;
 use crate::{FileId, Scope, Status};
 
-/// What others may do with a shared directory: reach what they know the name of.
+/// What others may do with a shared directory: open files that they know by name.
 const SHARED: Mode = Mode::RWXU.union(Mode::XGRP).union(Mode::XOTH);
 
 /// A directory of one user's objects: `anyipc-<uid>` in `/dev/shm`, on macOS in the user's cache
-/// directory, or under the absolute path in `ANYIPC_DIR`. Nobody else can reach into it, unless it
-/// is a shared one; it stays when it is empty.
+/// directory, or under the absolute path in `ANYIPC_DIR`. No other user can reach into it, unless
+/// it is a shared one. It stays when it is empty.
 #[derive(Debug)]
 pub struct Dir {
     fd: Fd,
@@ -27,7 +27,7 @@ pub struct Dir {
 }
 
 impl Dir {
-    /// Opens the directory of a scope and makes it if need be.
+    /// Opens the directory of a scope; makes it if it is absent.
     ///
     /// # Errors
     /// `PermissionDenied` if what is there is not a private directory of this user; `Unsupported`
@@ -35,14 +35,17 @@ impl Dir {
     pub fn open(scope: Scope, op: Operation) -> Result<Self> {
         match scope {
             Scope::User => Self::under(&base(op)?, op),
-            // Whoever may write a named file may also truncate it, which kills all who map it.
+            // A user that may write a named file may also truncate it, which kills every process
+            // that maps it.
             Scope::System => Err(Error::new(op, ErrorKind::Unsupported).because(
-                "scope=system: other users could truncate the memory of this process; use scope=user",
+                "scope=system: other users could truncate the memory of this process; use \
+                 scope=user",
             )),
         }
     }
 
-    /// Opens this user's directory of what stays: the objects' one is empty when nobody holds any.
+    /// Opens this user's directory of files that stay. (The objects' directory is empty when there
+    /// are no holders.)
     pub fn secrets(op: Operation) -> Result<Self> {
         let user = geteuid().as_raw();
         Self::called(user, format!("anyipc-secrets-{user}"), Mode::RWXU, &base(op)?, op)
@@ -92,7 +95,7 @@ impl Dir {
                 &format!("{what} {} (ANYIPC_DIR chooses another place)", path.display()),
                 error,
             );
-            // Nobody can come to a directory that cannot be: it is no use to wait for them.
+            // No process can use a directory that cannot exist: waiting for one is no use.
             if error.kind() == ErrorKind::NotFound { error.as_kind(ErrorKind::Io) } else { error }
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -100,7 +103,7 @@ impl Dir {
         let fd = match opened() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 match mkdir(&path, Mode::RWXU) {
-                    // The umask may have taken bits away.
+                    // The umask may have cleared bits.
                     Ok(()) => chmod(&path, mode).map_err(|e| fail("preparing", e.into()))?,
                     Err(rustix::io::Errno::EXIST) => {}
                     Err(error) => return Err(fail("making", error.into())),
@@ -115,7 +118,8 @@ impl Dir {
         Ok(dir)
     }
 
-    /// Whether it is this user's, and nobody else has more than `mode` grants.
+    /// `PermissionDenied` unless it is this user's, and others have no more rights than `mode`
+    /// grants.
     fn check(&self, user: u32, mode: Mode, op: Operation) -> Result<()> {
         let path = self.path.display();
         let stat = fstat(&self.fd).map_err(|e| {
@@ -125,8 +129,8 @@ impl Dir {
             return Ok(());
         }
         Err(Error::new(op, ErrorKind::PermissionDenied).because(format!(
-            "{path} must belong to user {user} with mode {:04o}, but belongs to user {} with mode {:04o}; remove \
-             it, or choose another place with ANYIPC_DIR",
+            "{path} must belong to user {user} with mode {:04o}, but belongs to user {} with \
+             mode {:04o}; remove it, or choose another place with ANYIPC_DIR",
             mode.as_raw_mode(),
             stat.st_uid,
             stat.st_mode & 0o7777,
@@ -165,22 +169,22 @@ impl Dir {
         Ok(linkat(&self.fd, from, &self.fd, to, AtFlags::empty())?)
     }
 
-    /// Lets every user who reaches this directory open what stands at a name.
+    /// Lets every user that reaches this directory open the file at a name.
     pub fn open_to_all(&self, name: &str) -> io::Result<()> {
         Ok(chmodat(&self.fd, name, Mode::from_raw_mode(0o666), AtFlags::empty())?)
     }
 
-    /// Takes a name away.
+    /// Removes a name.
     pub fn unlink(&self, name: &str) -> io::Result<()> {
         Ok(unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
-    /// The status of what stands at a name, links not followed.
+    /// The status of the file at a name; a link's own.
     pub fn stat(&self, name: &str) -> io::Result<Status> {
         Ok(status(&statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
-    /// Which file a name stands for, links not followed.
+    /// The identity of the file at a name; a link's own.
     pub fn id_of(&self, name: &str) -> io::Result<FileId> {
         Ok(id(&statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }

@@ -11,9 +11,9 @@ use super::fork::{self, Quiet, generation};
 use super::system::device;
 use crate::{FileId, FileKind, Status};
 
-/// Bytes that are reserved by one call: the kernel needs about a millisecond for them.
+/// Bytes that one call reserves, which takes the kernel about a millisecond.
 const PIECE: u64 = 4 << 20;
-/// The same after many signals: a page, of whatever size.
+/// The same after many signals: at most one page.
 const SMALLEST_PIECE: u64 = 64 << 10;
 
 /// An owned descriptor that a forked child does not inherit.
@@ -26,7 +26,7 @@ pub struct Fd {
 impl Fd {
     /// Takes a descriptor over. Prefer [`Fd::make`]: a fork between opening and this call leaks it.
     pub fn new(fd: OwnedFd) -> Self {
-        // Every `Fd` comes after a `Dir`, whose opening has reported a failure.
+        // A failure was reported when the `Dir` was opened, which comes first.
         let _ = fork::register();
         let _quiet = Quiet::new();
         fork::enter(fd.as_raw_fd());
@@ -40,12 +40,12 @@ impl Fd {
         open().map(Self::new)
     }
 
-    /// False in a forked child, where the number may be another file's by now.
+    /// False in a forked child, where the number may already be another file's.
     pub fn is_ours(&self) -> bool {
         self.generation == generation()
     }
 
-    /// What kind of file it is, whose and how large.
+    /// Its kind, owner and size.
     pub fn status(&self) -> io::Result<Status> {
         Ok(status(&rustix::fs::fstat(self)?))
     }
@@ -53,13 +53,12 @@ impl Fd {
     /// Sets the size and reserves the space, so that a full disk is an error here and no signal
     /// later.
     ///
-    /// The kernel may give up a piece for a signal, and all of its work on it: pieces become
-    /// smaller then, until they fit between two signals. `TimedOut` if a signal comes and this long
-    /// has passed.
+    /// A signal makes the kernel give up a piece, with all work on it: then pieces become smaller,
+    /// until one fits between two signals. `TimedOut` if a signal comes after `patience`.
     pub fn reserve(&self, len: usize, patience: Duration) -> io::Result<()> {
         let len = possible(len as u64)?;
-        // Told before the first piece: what does not fit must not take the room from others until
-        // that is found out. A file system without blocks has no limit.
+        // Checked before the first piece: a file that does not fit must not take the room from
+        // others meanwhile. A file system without blocks has no limit.
         let room = fstatvfs(self)?;
         if room.f_blocks > 0 && len > room.f_bfree.saturating_mul(room.f_frsize) {
             return Err(Errno::NOSPC.into());
@@ -73,7 +72,8 @@ impl Fd {
                 }
                 Err(Errno::INTR) if start.elapsed() > patience => {
                     let why = format!(
-                        "signals interrupted it for {patience:?}; try a longer timeout=, or fewer signals"
+                        "signals interrupted it for {patience:?}; try a longer timeout=, or fewer \
+                         signals"
                     );
                     return Err(io::Error::new(io::ErrorKind::TimedOut, why));
                 }
@@ -126,7 +126,7 @@ impl AsFd for Fd {
 
 impl Drop for Fd {
     fn drop(&mut self) {
-        // In a child the handler has closed it, and the number may be someone else's by now.
+        // In a child the handler has closed it, and the number may already be another file's.
         if self.is_ours() {
             let _quiet = Quiet::new();
             fork::leave(self.fd.as_raw_fd());
@@ -136,15 +136,16 @@ impl Drop for Fd {
     }
 }
 
-/// A file's length as the kernel takes it. What no file can hold is a lack of space; past the
-/// process's own limit the kernel would send SIGXFSZ, which kills.
+/// A file's length for the kernel. A length beyond any file is `StorageFull`. Past the process's
+/// own limit the kernel would send SIGXFSZ, which kills.
 fn possible(len: u64) -> io::Result<u64> {
     let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
     if len <= limit.min(i64::MAX as u64) {
         return Ok(len);
     }
     let why = format!(
-        "{len} bytes are more than a file of this process may have; raise its limit of {limit} (ulimit -f)"
+        "{len} bytes are more than a file of this process may have; raise its limit of {limit} \
+         (ulimit -f)"
     );
     Err(io::Error::new(io::ErrorKind::FileTooLarge, why))
 }

@@ -5,7 +5,7 @@ use rustix::io::Errno;
 
 use crate::{Fd, Lock};
 
-/// Takes the `flock`, without waiting; false if someone else holds it in the other way.
+/// Takes the `flock`, without waiting; false if another holder excludes it.
 pub(super) fn flock_now(fd: &Fd, lock: Lock) -> io::Result<bool> {
     let operation = match lock {
         Lock::Shared => FlockOperation::NonBlockingLockShared,

@@ -1,4 +1,4 @@
-//! A forked child holds nothing: it closes every descriptor of ours before it runs on.
+//! A forked child holds nothing: it closes every descriptor of ours before `fork` returns.
 //!
 //! The kernel's locks belong to the open file, and a fork shares it: a child that kept a descriptor
 //! would keep the parent's objects alive, and the parent's last close would pull the name from
@@ -21,7 +21,7 @@ static GENERATION: AtomicU32 = AtomicU32::new(0);
 /// The number of [`Quiet`]s, or `FORKING`.
 static GATE: AtomicU32 = AtomicU32::new(0);
 const FORKING: u32 = u32::MAX;
-/// The thread that forks, while the gate says `FORKING`.
+/// The thread that forks, while the gate is `FORKING`.
 static FORKER: AtomicUsize = AtomicUsize::new(0);
 
 /// The fork generation: it differs between a process and its forked children.
@@ -37,7 +37,7 @@ pub fn generation() -> u32 {
 /// hold.
 #[derive(Debug)]
 pub struct Quiet {
-    /// It is one of those that the gate counts.
+    /// True if the gate counts it.
     counted: bool,
 }
 
@@ -75,8 +75,7 @@ impl Drop for Quiet {
     }
 }
 
-/// Makes sure that the handlers are in place: after this, [`generation`] tells a child from its
-/// parent.
+/// Registers the handlers, once. From then on [`generation`] distinguishes a child from its parent.
 pub fn register() -> io::Result<()> {
     static DONE: OnceLock<i32> = OnceLock::new();
     // SAFETY: the handlers are functions of this program, which is never unloaded while it can

@@ -10,7 +10,7 @@ pub trait Watched: AsFd {}
 
 impl<T: AsFd> Watched for T {}
 
-/// A descriptor that is kept so that another can be had in its place.
+/// A descriptor that is kept open to keep its number free for another.
 #[derive(Debug)]
 pub struct Spare {
     _fd: Option<Fd>,
@@ -21,7 +21,7 @@ impl Spare {
         match Fd::make(|| Ok(fcntl_dupfd_cloexec(fd, 0)?)) {
             Ok(fd) => Ok(Self { _fd: Some(fd) }),
             Err(error) if is_shortage(&error) => Err(error),
-            // A kind of file that cannot be had twice: nothing is kept.
+            // A kind of file that cannot be duplicated: nothing is kept.
             Err(_) => Ok(Self { _fd: None }),
         }
     }

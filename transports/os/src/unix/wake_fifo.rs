@@ -8,14 +8,12 @@ use super::fd::Fd;
 use super::system::make_fifo;
 use crate::FileKind;
 
-/// A FIFO in the private directory that others ring to make its owner's reactor look: readable once
-/// rung.
+/// A FIFO in the private directory. A byte in it wakes the reactor of the task that made it.
 #[derive(Debug)]
 pub struct WakeFifo(Fd);
 
 impl WakeFifo {
-    /// Hangs up a bell at a name; what hung there before is taken down. The name stays when the
-    /// bell is dropped.
+    /// Creates the wake FIFO at this name, replacing an old one. The name stays when it is dropped.
     pub fn make(dir: &Dir, name: &str) -> io::Result<Self> {
         match dir.unlink(name) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -25,10 +23,10 @@ impl WakeFifo {
         Self::open(dir, name)
     }
 
-    /// The bell that hangs at a name, to ring it.
+    /// Opens the wake FIFO at a name, to wake its reader.
     pub fn open(dir: &Dir, name: &str) -> io::Result<Self> {
-        // For reading too: then opening waits for nobody, and ringing without a listener is no
-        // signal.
+        // For reading too: then opening does not wait for a reader, and writing without a reader is
+        // no signal.
         let fd = dir.open_file(name)?;
         if fd.status()?.kind != FileKind::Fifo {
             return Err(io::ErrorKind::InvalidData.into());
@@ -36,13 +34,13 @@ impl WakeFifo {
         Ok(Self(fd))
     }
 
-    /// Rings. A full bell has been rung enough.
+    /// Makes it readable. A full FIFO is readable already.
     pub fn wake(&self) {
         let _ = write(&self.0, &[1]);
     }
 
-    /// Silences it; true if it had been rung. More than a FIFO holds is left: who never stops
-    /// ringing must not hold us.
+    /// Takes its bytes; true if there were any. At most as much as a FIFO holds is taken: a process
+    /// that never stops writing must not hold this thread.
     pub fn drain(&self) -> bool {
         let (mut rung, mut bytes) = (false, [0; 256]);
         for _ in 0..256 {

@@ -21,7 +21,7 @@ use super::security::Private;
 use crate::{FileId, FileKind, Scope, Status};
 
 /// A directory of one user's objects: `%LOCALAPPDATA%\anyipc`, or under the absolute path in
-/// `ANYIPC_DIR`. Nobody else can reach into it; it stays when it is empty.
+/// `ANYIPC_DIR`. No other user can reach into it. It stays when it is empty.
 #[derive(Debug)]
 pub struct Dir(PathBuf);
 
@@ -38,7 +38,8 @@ impl Dir {
         }
     }
 
-    /// Opens this user's directory of what stays: the objects' one is empty when nobody holds any.
+    /// Opens this user's directory of files that stay. (The objects' directory is empty when there
+    /// are no holders.)
     pub fn secrets(op: Operation) -> Result<Self> {
         Self::called("anyipc-secrets", &base(op)?, op)
     }
@@ -68,7 +69,7 @@ impl Dir {
                 &format!("{what} {} (ANYIPC_DIR chooses another place)", path.display()),
                 error,
             );
-            // Nobody can come to a directory that cannot be: it is no use to wait for them.
+            // No process can use a directory that cannot exist: waiting for one is no use.
             if error.kind() == ErrorKind::NotFound { error.as_kind(ErrorKind::Io) } else { error }
         };
         match make(&path) {
@@ -82,8 +83,8 @@ impl Dir {
             return Ok(Self(path));
         }
         Err(Error::new(op, ErrorKind::PermissionDenied).because(format!(
-            "{} must be a directory of this user that no other user may reach into; remove it, or choose another \
-             place with ANYIPC_DIR",
+            "{} must be a directory of this user that no other user may reach into; remove it, or \
+             choose another place with ANYIPC_DIR",
             path.display()
         )))
     }
@@ -141,12 +142,12 @@ impl Dir {
         fs::remove_file(self.0.join(name))
     }
 
-    /// The status of what stands at a name, links not followed.
+    /// The status of the file at a name; a link's own.
     pub fn stat(&self, name: &str) -> io::Result<Status> {
         look_at(&self.0.join(name))
     }
 
-    /// Which file a name stands for, links not followed.
+    /// The identity of the file at a name; a link's own.
     pub fn id_of(&self, name: &str) -> io::Result<FileId> {
         self.stat(name).map(|there| there.id)
     }
@@ -177,7 +178,7 @@ fn make(path: &Path) -> io::Result<()> {
     if done == 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Makes a file that is only for this user, whatever its directory says.
+/// Makes a file for this user only; it does not inherit from the directory.
 fn fresh(path: &Path, access: u32, flags: u32) -> io::Result<File> {
     let (path, private) = (wide(path), Private::new()?);
     // SAFETY: the path ends with a NUL, and the attributes live as long as `private`.

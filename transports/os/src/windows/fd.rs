@@ -19,11 +19,11 @@ use crate::{FileId, FileKind, Status};
 #[derive(Debug)]
 pub struct Fd {
     file: File,
-    /// Where it stands while it counts as nameless.
+    /// Its path while it counts as nameless.
     nameless: Option<PathBuf>,
 }
 
-/// A file tells of nothing: there is never anything to wait for.
+/// A file has no events: there is never anything to wait for.
 impl Handles for Fd {
     fn each(&self, _see: &mut dyn FnMut(&Arc<OwnedHandle>)) {}
 }
@@ -37,12 +37,12 @@ impl Fd {
         Self { file, nameless: Some(place) }
     }
 
-    /// Where a nameless one stands.
+    /// The path of a nameless file.
     pub(super) fn place(&self) -> Option<&Path> {
         self.nameless.as_deref()
     }
 
-    /// What kind of file it is, whose and how large.
+    /// Its kind, owner and size.
     pub fn status(&self) -> io::Result<Status> {
         status(&self.file)
     }

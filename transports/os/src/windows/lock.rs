@@ -28,7 +28,7 @@ pub fn hold(_fd: &Fd) -> io::Result<()> {
 }
 
 /// True if another open file holds the lock alone. For that it is taken for an instant together
-/// with others, which nobody mistakes for a holder that is alone.
+/// with others, which no process mistakes for an exclusive holder.
 pub fn is_held(fd: &Fd) -> io::Result<bool> {
     let free = lock_byte(fd, HELD, Lock::Shared)?;
     if free {
@@ -67,7 +67,7 @@ pub fn is_number_locked(fd: &Fd, number: u32) -> io::Result<bool> {
     Ok(!free)
 }
 
-/// The system does not tell who holds a lock.
+/// None: the system does not report the holders of a lock.
 pub fn holders(_id: FileId) -> Vec<u32> {
     Vec::new()
 }

@@ -43,7 +43,7 @@ impl Overlapped {
         Self { handle, event, memory, begun: false }
     }
 
-    /// Whether an operation was begun whose result is not taken.
+    /// True if an operation was begun and its result was not taken.
     pub(super) fn is_begun(&self) -> bool {
         self.begun
     }
@@ -71,8 +71,7 @@ impl Overlapped {
 
     /// Begins an operation on the handle and the buffer. It has begun also if it has ended already.
     ///
-    /// # Errors
-    /// What the system says where it did not begin; `ResourceBusy` while another is under way.
+    /// # Errors The system's error if it did not begin; `ResourceBusy` while another is under way.
     pub(super) fn begin(
         &mut self,
         operation: impl FnOnce(HANDLE, *mut u8, u32, *mut OVERLAPPED) -> i32,

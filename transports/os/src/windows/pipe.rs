@@ -20,7 +20,7 @@ use super::security;
 
 /// One end of a connection over a named pipe: bytes both ways. No call blocks.
 ///
-/// A read is always under way into a buffer of its own, so that its event tells of what arrives.
+/// A read is always under way into a buffer of its own, so that its event reports arriving bytes.
 #[derive(Debug)]
 pub struct Pipe {
     handle: Arc<OwnedHandle>,
@@ -44,10 +44,10 @@ struct Reading {
 
 impl Pipe {
     /// Connects to the pipe of this name. `NotFound`: there is none; `WouldBlock`: its owner has to
-    /// come for those who came before; `PermissionDenied`: it is another user's.
+    /// come for earlier clients; `PermissionDenied`: it is another user's.
     pub fn connect(name: &str) -> io::Result<Self> {
         let wide: Vec<u16> = name.encode_utf16().chain([0]).collect();
-        // The owner learns who we are, and cannot act in our name.
+        // The owner learns this user, and cannot act in this user's name.
         let flags = FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION;
         // SAFETY: the name ends with a NUL; no other memory is handed over.
         let raw = unsafe {
@@ -102,7 +102,7 @@ impl Pipe {
         Ok(pid)
     }
 
-    /// From the next read on, so many bytes are read at once.
+    /// From the next read on, this many bytes are read at once.
     pub fn read_ahead(&self, bytes: usize) {
         self.reading().size = bytes.max(1);
     }
@@ -166,7 +166,7 @@ impl Handles for Pipe {
 }
 
 impl Reading {
-    /// Begins to read. What comes of it, also at once, is the business of `advance`.
+    /// Begins to read. `advance` takes the result, also an immediate one.
     fn begin(&mut self) {
         let _ = self.under_way.buffer_of(self.size);
         let begun = self.under_way.begin(|pipe: HANDLE, buffer, len, overlapped| {

@@ -19,7 +19,7 @@ use super::overlapped::Overlapped;
 use super::pipe::Pipe;
 use super::security::Private;
 
-/// How many instances wait for clients: so many may come before the owner looks.
+/// Instances that wait for clients: this many may connect before the owner looks.
 const WAITING: usize = 8;
 
 /// The server of a named pipe: only this user's processes reach it, and none of another machine.
@@ -43,7 +43,7 @@ struct Instance {
 }
 
 impl PipeListener {
-    /// Makes the pipe of this name; `PermissionDenied` if there is one, whoever made it.
+    /// Makes the pipe of this name; `PermissionDenied` if there is one, of any user.
     pub fn new(name: &str, room: usize) -> io::Result<Self> {
         let name: Vec<u16> = name.encode_utf16().chain([0]).collect();
         let room = u32::try_from(room).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! Who may reach what: descriptors for what we make, and a look at those of what others made.
+//! Access rights: security descriptors for our objects, and checks of other processes' objects.
 
 use std::ffi::c_void;
 use std::io;
@@ -97,7 +97,7 @@ pub(super) fn user_text() -> io::Result<&'static str> {
     User::get().map(|user| user.text.as_str())
 }
 
-/// What a thing of ours is made with: it belongs to this user, and nobody else may do anything with
+/// The descriptor of our objects: it belongs to this user, and no other user may do anything with
 /// it.
 #[derive(Debug)]
 pub(super) struct Private(PSECURITY_DESCRIPTOR);
@@ -137,13 +137,13 @@ impl Drop for Private {
     }
 }
 
-/// Whose a thing is and who else may reach it. The system and the machine's administrators count as
-/// this user: they can do what they like anyway.
+/// The owner of an object, and which other users may reach it. The system and the machine's
+/// administrators count as this user: they can do what they like anyway.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Access {
     /// It belongs to this user.
     pub(super) ours: bool,
-    /// Nobody else may do anything with it.
+    /// No other user may do anything with it.
     pub(super) private: bool,
 }
 

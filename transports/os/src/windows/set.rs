@@ -21,9 +21,9 @@ pub struct Set {
 struct Members {
     /// Those that are closed are forgotten.
     handles: Vec<Weak<OwnedHandle>>,
-    /// Wakes those who sleep on the set as it is now when something comes into it. Then it stays
-    /// signalled, and another takes its place: who has looked at the set and does not sleep yet
-    /// must not miss it.
+    /// Wakes the threads that sleep on the present set when something is added to it. Then it stays
+    /// signalled, and another event takes its place: a thread that has looked at the set and does
+    /// not sleep yet must not miss it.
     changed: Arc<Event>,
     clock: Option<Clock>,
 }
@@ -46,8 +46,8 @@ impl Set {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on the set is ready while this is. Closing it ends that. Who sleeps already wakes
-    /// to look again.
+    /// From now on the set is ready while this is. Closing it ends that. A thread that sleeps
+    /// already wakes to look again.
     pub fn watch(&self, what: &impl Handles, _interest: Interest) -> io::Result<()> {
         let next = Event::new()?;
         let members = &mut *self.members();

@@ -13,17 +13,17 @@ use windows_sys::Win32::Networking::WinSock::{
 
 use super::event::Event;
 
-/// A socket's event. It tells of one thing at a time, and stays signalled until
+/// A socket's event. It reports one thing at a time, and stays signalled until
 /// [`watch`](Self::watch).
 #[derive(Debug)]
 pub struct SocketEvent {
     event: Arc<Event>,
-    /// What it tells of is what there is to accept or to receive.
+    /// True if it reports connections to accept or bytes to receive.
     for_reading: AtomicBool,
 }
 
 impl SocketEvent {
-    /// The event of this socket, whose calls no longer block: for what it can accept or receive.
+    /// Makes the socket's calls non-blocking, and its event report what it can accept or receive.
     pub fn new(socket: &impl AsRawSocket) -> io::Result<Self> {
         let event = Self { event: Event::new()?, for_reading: AtomicBool::new(false) };
         event.watch(socket, Interest::Readable)?;
@@ -31,8 +31,8 @@ impl SocketEvent {
     }
 
     /// From now on it is signalled when there may be something to accept or receive, or when there
-    /// may be room; at once, if that is so already. For who has found nothing: afterwards one looks
-    /// once more.
+    /// may be room; at once, if that is so already. For a caller that has found nothing: it looks
+    /// once more afterwards.
     pub fn watch(&self, socket: &impl AsRawSocket, interest: Interest) -> io::Result<()> {
         let wanted = match interest {
             Interest::Readable => FD_ACCEPT | FD_READ | FD_CLOSE,
@@ -49,8 +49,8 @@ impl SocketEvent {
         Ok(())
     }
 
-    /// Whether nothing has come to be accepted or received since who watches for it found nothing:
-    /// one call tells, where finding nothing again takes four.
+    /// True if nothing has arrived to be accepted or received since the watcher found nothing: one
+    /// call, where finding nothing again takes four.
     pub fn is_quiet(&self) -> bool {
         self.for_reading.load(Ordering::Relaxed) && !self.event.is_set()
     }
@@ -97,7 +97,7 @@ pub fn claim_port(socket: &impl AsRawSocket) -> io::Result<()> {
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Connecting fails at once where nobody listens; the system would ask again for 2 s. As far as it
+/// Connecting fails at once without a listener; the system would ask again for 2 s. As far as it
 /// grants that.
 pub fn ask_once(socket: &impl AsRawSocket) {
     let once = TCP_INITIAL_RTO_PARAMETERS {

@@ -124,7 +124,7 @@ struct Watch {
     _state: Arc<State>,
 }
 
-// SAFETY: the wait is only unregistered, once, by whoever drops it; any thread may do that.
+// SAFETY: the wait is only unregistered, once, by the thread that drops it; any thread may.
 unsafe impl Send for Watch {}
 // SAFETY: a shared reference gives access to nothing.
 unsafe impl Sync for Watch {}
@@ -181,7 +181,7 @@ impl Watch {
     fn new(handle: &Arc<OwnedHandle>, state: &Arc<State>) -> io::Result<Self> {
         let mut wait = ptr::null_mut();
         let context = Arc::as_ptr(state).cast::<c_void>();
-        // SAFETY: the handle and the state live in the `Watch`, whose drop waits until no callback
+        // SAFETY: the handle and the state live in the `Watch`; its drop waits until no callback
         // runs any more.
         let done = unsafe {
             RegisterWaitForSingleObject(

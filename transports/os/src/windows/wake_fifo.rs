@@ -7,7 +7,7 @@ use anyipc_core::Handles;
 
 use super::dir::Dir;
 
-/// What another process rings: not built here yet.
+/// The FIFO that wakes a task of another process: not built here yet.
 #[derive(Debug)]
 pub struct WakeFifo(Infallible);
 
@@ -22,12 +22,12 @@ impl WakeFifo {
         Self::make(dir, name)
     }
 
-    /// Rings.
+    /// Makes it readable.
     pub fn wake(&self) {
         match self.0 {}
     }
 
-    /// Silences it; true if it had been rung.
+    /// Takes its bytes; true if there were any.
     pub fn drain(&self) -> bool {
         match self.0 {}
     }

@@ -43,7 +43,10 @@ impl Settings {
                     .map(|r| r.max(MIN_CAPACITY))
                     .filter(|r| *r <= MAX_CAPACITY);
                 let capacity = fits.ok_or_else(|| {
-                    invalid(format!("capacity={bytes} is out of range: 1 to {MAX_CAPACITY} bytes, rounded up to a power of two of {MIN_CAPACITY} or more"))
+                    invalid(format!(
+                        "capacity={bytes} is out of range: 1 to {MAX_CAPACITY} \
+                         bytes, rounded up to a power of two of {MIN_CAPACITY} or more"
+                    ))
                 })?;
                 Some(capacity)
             }

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use rustix::thread::futex::{Flags, Timespec, wait, wake};
 
-/// Sleeps while `word` is `expected`: until a wake, a signal, a difference or the timeout; the
-/// caller looks at its condition again whatever it was. Works across processes.
+/// Sleeps while `word` is `expected`: until a wake, a signal, a difference or the timeout. The
+/// caller checks its condition again in each case. Works across processes.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     let timeout = Timespec {
         tv_sec: timeout.as_secs().try_into().unwrap_or(i64::MAX),

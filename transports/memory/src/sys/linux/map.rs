@@ -40,9 +40,9 @@ impl Map {
         Ok(map)
     }
 
-    /// Sees to it that a part has memory, so that touching it is no signal: pages are allocated,
-    /// and are there. Both ends lie on pages. Fails where the system has no memory left, and on
-    /// Linux before 5.14.
+    /// Allocates and maps the pages of a part, so that touching it never raises a signal. Both ends
+    /// are multiples of the page size. Fails where the system has no memory left, and on Linux
+    /// before 5.14.
     pub fn reserve(&self, start: usize, len: usize) -> io::Result<()> {
         if start.checked_add(len).is_none_or(|end| end > self.len) {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -68,7 +68,7 @@ impl Map {
 
 impl Drop for Map {
     fn drop(&mut self) {
-        // A child has no such mapping; the range may hold something else there.
+        // A child has no such mapping; the range may be another mapping there.
         if self.generation == generation() {
             // SAFETY: the range is ours since `new`, and no borrow outlives `self`.
             let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };

@@ -51,8 +51,8 @@ impl Anonymous {
         Ok(self.reserved == self.wanted)
     }
 
-    /// Gives the last piece back, of memory that nobody else has. True if nothing is reserved any
-    /// more.
+    /// Gives the last piece back, of memory that no other process has. True if nothing is reserved
+    /// any more.
     pub fn give_back_some(&mut self) -> bool {
         let start = self.reserved.saturating_sub(PIECE);
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;

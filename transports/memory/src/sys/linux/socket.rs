@@ -29,7 +29,7 @@ const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 pub(crate) struct Socket(Fd);
 
 impl Socket {
-    /// Connects to the listener at a name. `NotFound` or `ConnectionRefused`: nobody listens;
+    /// Connects to the listener at a name. `NotFound` or `ConnectionRefused`: there is no listener;
     /// `WouldBlock`: its queue is full.
     pub(crate) fn connect(dir: &Dir, name: &str) -> io::Result<Self> {
         let fd =
@@ -74,24 +74,25 @@ impl Socket {
         recv_descriptors(&self.0, bytes, fds, RecvFlags::DONTWAIT)
     }
 
-    /// Whether the other side has hung up or died.
+    /// True if the other side has closed its socket or died.
     pub(crate) fn hung_up(&self) -> bool {
         let mut fds = [PollFd::new(&self.0, PollFlags::RDHUP)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         matches!(poll(&mut fds, Some(&now)), Ok(1..))
     }
 
-    /// Wakes the other side's reactor. False if there is no other side.
+    /// Sends the doorbell byte. False if the other side is gone.
     pub(crate) fn ring_doorbell(&self) -> bool {
         let rung = send(&self.0, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-        // A full socket is full of bells, and a system without memory tells nothing of the other
-        // side, which looks again by itself.
+        // A full socket holds enough doorbell bytes. A system without memory says nothing about the
+        // other side, which looks again by itself.
         !matches!(rung, Err(error) if is_end(error))
     }
 
-    /// Takes the bells that were rung, and appends the descriptors that came with them. More than a
-    /// socket holds of them are left: a peer that never stops ringing must not hold us. A hang-up
-    /// behind them may be told by the next call only; until then the socket stays readable.
+    /// Takes the doorbell bytes, and appends the descriptors that came with them. At most as much
+    /// as a socket holds is taken: a peer that never stops sending must not hold this thread. An
+    /// end behind the bytes may be reported by the next call only; until then the socket stays
+    /// readable.
     pub(crate) fn take_doorbell_bytes(&self, fds: &mut Vec<Fd>) -> Doorbell {
         let mut doorbell = Doorbell::default();
         let mut bytes = [0; 256];
@@ -105,7 +106,7 @@ impl Socket {
                     if fds.len() > MAX_FDS {
                         break;
                     }
-                    // There was no more. (A read ends behind descriptors, whatever follows.)
+                    // There was no more. (A read also ends behind descriptors.)
                     if got < bytes.len() && fds.len() == before {
                         break;
                     }
@@ -134,8 +135,8 @@ impl Socket {
     }
 }
 
-/// The most messages that are taken off a socket before it is closed: more than a buffer of usual
-/// size holds.
+/// The most messages that are taken off a socket before it is closed: more than a buffer of the
+/// usual size holds.
 const MOST: u32 = 4096;
 
 impl Drop for Socket {
@@ -169,8 +170,8 @@ impl AsFd for Socket {
 pub(crate) struct Listener(Fd);
 
 impl Listener {
-    /// Listens at a name; `AddrInUse` if something stands there. A connector can send no
-    /// descriptors until [`Socket::take_descriptors`], where the kernel knows how to refuse them.
+    /// Listens at a name; `AddrInUse` if the name is taken. A connector can send no descriptors
+    /// until [`Socket::take_descriptors`], where the kernel knows how to refuse them.
     pub(crate) fn bind(dir: &Dir, name: &str) -> io::Result<Self> {
         let socket =
             Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
@@ -203,12 +204,12 @@ impl AsFd for Listener {
     }
 }
 
-/// From now on the set is ready when something new arrives on this socket, under this number.
+/// From now on the set is ready when bytes arrive on this socket; it reports the number.
 pub(crate) fn watch_numbered(set: &Set, socket: &Socket, number: u32) -> io::Result<()> {
     set.watch_numbered(socket, number)
 }
 
-/// Names the sockets that have told something since; a waiting connector stays told.
+/// Reports the numbers of the sockets that became ready since; a waiting connector stays ready.
 pub(crate) fn take_ready(set: &Set, see: &mut dyn FnMut(u32)) {
     set.take_ready(see);
 }

@@ -6,14 +6,13 @@ use crate::{Fd, FileId, Lock};
 
 /// The byte that writers of a snapshot lock.
 const WRITER: i64 = 0;
-/// The byte that a holder locks for reading: unlike a `flock`, it can be asked for without taking
-/// it. Those that take the `flock` for an instant, to look at the file or to remove it, do not lock
-/// it.
+/// The byte that a holder locks for reading: unlike a `flock`, it can be tested without taking it.
+/// A process that takes the `flock` for an instant, to check the file or to remove it, does not
+/// lock this byte.
 const HELD: i64 = 1;
 
-/// Takes the lock on the open file, without waiting; false if someone else holds it in the other
-/// way. A failed upgrade from shared to exclusive loses the shared lock. Closing the file gives it
-/// back.
+/// Takes the lock on the open file, without waiting; false if another holder excludes it. A failed
+/// upgrade from shared to exclusive loses the shared lock. Closing the file gives it back.
 pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     flock_now(fd, lock)
 }
@@ -24,13 +23,13 @@ pub fn hold(fd: &Fd) -> io::Result<()> {
     record_lock(fd, libc::F_OFD_SETLK, libc::F_RDLCK, HELD).map(drop)
 }
 
-/// True if another open file has the lock and shows it by [`hold`]. Changes nothing, and is not
-/// deceived by those that take the lock for an instant.
+/// True if another open file has the lock and shows it by [`hold`]. Changes nothing, and ignores
+/// processes that take the lock for an instant.
 pub fn is_held(fd: &Fd) -> io::Result<bool> {
     Ok(record_lock(fd, libc::F_OFD_GETLK, libc::F_WRLCK, HELD)? != libc::F_UNLCK)
 }
 
-/// Takes the writers' lock on the open file, which [`try_lock`] knows nothing of; false if another
+/// Takes the writers' lock on the open file, which is independent of [`try_lock`]; false if another
 /// open file has it. Two threads sharing one descriptor share the lock too.
 pub fn try_write_lock(fd: &Fd) -> io::Result<bool> {
     taken(record_lock(fd, libc::F_OFD_SETLK, libc::F_WRLCK, WRITER))
@@ -54,7 +53,7 @@ pub fn write_unlock(fd: &Fd) {
 /// Where the locks of [`try_lock_number`] begin: far from the others, and from any content.
 const NUMBERED: i64 = 1 << 40;
 
-/// Takes one of 2³² further locks on the open file; false if another open file has it. All threads
+/// Takes one of 2^32 further locks on the open file; false if another open file has it. All threads
 /// that share the descriptor share the lock; it ends with [`unlock_number`], with the open file,
 /// and with the process.
 pub fn try_lock_number(fd: &Fd, number: u32) -> io::Result<bool> {

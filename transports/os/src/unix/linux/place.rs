@@ -15,7 +15,7 @@ pub(in super::super) fn base() -> io::Result<PathBuf> {
     Ok("/dev/shm".into())
 }
 
-/// Whether users can share a directory.
+/// `Unsupported` where users cannot share a directory.
 pub(in super::super) fn check_shared(_op: Operation) -> Result<()> {
     Ok(())
 }
@@ -23,8 +23,8 @@ pub(in super::super) fn check_shared(_op: Operation) -> Result<()> {
 /// The number that the kernel shows for every user that has none in a user namespace.
 const OVERFLOW: u32 = 65_534;
 
-/// Refuses to take that number for a user's own: another process may show it and be another user's.
-/// A user that really has it (`nobody`) is in the namespace's map.
+/// Refuses that number as a user's own: another user's process may have it, too. A user that really
+/// has it (`nobody`) is in the namespace's map.
 pub(in super::super) fn check_user(user: u32, op: Operation) -> Result<()> {
     let mapped = || {
         let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
@@ -41,8 +41,9 @@ pub(in super::super) fn check_user(user: u32, op: Operation) -> Result<()> {
         return Ok(());
     }
     Err(Error::new(op, ErrorKind::PermissionDenied).because(format!(
-        "this process's user has no number in its user namespace: it is shown as {OVERFLOW}, as all others \
-         without one are; map it (/proc/self/uid_map; unshare --map-root-user or --map-current-user)"
+        "this process's user has no number in its user namespace: it is shown as {OVERFLOW}, as \
+         all others without one are; map it (/proc/self/uid_map; unshare --map-root-user or \
+         --map-current-user)"
     )))
 }
 
@@ -52,7 +53,7 @@ pub(in super::super) fn open_to_reach(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, flags, Mode::empty())?)
 }
 
-/// Makes a FIFO, mode 0600 less what the umask takes.
+/// Makes a FIFO, mode 0600 less the umask.
 pub(in super::super) fn make_fifo(dir: &Dir, name: &str) -> io::Result<()> {
     Ok(mknodat(dir, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?)
 }
@@ -88,8 +89,8 @@ impl Dir {
         Ok(linkat(CWD, number_path(fd), self, name, AtFlags::SYMLINK_FOLLOW)?)
     }
 
-    /// Makes a call that knows no directories, with a path that is short however long the
-    /// directory's is, and means this directory even if it is renamed. Without `/proc` it is the
+    /// Makes a call that takes no directory descriptor. The path is short even if the directory's
+    /// is long, and leads to this directory even if it is renamed. Without `/proc` it is the
     /// directory's own path.
     ///
     /// # Errors
@@ -103,8 +104,8 @@ impl Dir {
             return call(&path);
         }
         let why = format!(
-            "/proc is not mounted here, and without it a socket's path has {} bytes at most: mount it, or choose a \
-             shorter directory with ANYIPC_DIR than that of {}",
+            "/proc is not mounted here, and without it a socket's path has {} bytes at most: \
+             mount it, or choose a shorter directory with ANYIPC_DIR than that of {}",
             SUN_PATH - 1,
             path.display()
         );

@@ -14,16 +14,16 @@ use rustix::time::{
 
 use crate::{Fd, Spare};
 
-/// What the set calls everything that has no number.
+/// The number of all that were watched without one.
 const UNNUMBERED: u64 = u64::MAX;
 
-/// Descriptors and a clock that are waited for together: readable when one of them is ready.
+/// Descriptors and a clock to wait for together: readable when one of them is ready.
 #[derive(Debug)]
 pub struct Set {
     epoll: Fd,
     /// Made on first use.
     clock: OnceLock<Fd>,
-    /// The clock is set.
+    /// True while the clock is set.
     ticks: AtomicBool,
 }
 
@@ -44,12 +44,13 @@ impl Set {
         Ok(self.clock.get_or_init(|| clock))
     }
 
-    /// From now on the set is readable while this is ready, or hung up. Closing it ends that.
+    /// From now on the set is readable while this is ready, or closed at the other side. Closing it
+    /// ends that.
     pub fn watch(&self, what: &impl AsFd, interest: Interest) -> io::Result<()> {
         Ok(epoll::add(&self.epoll, what, epoll::EventData::new_u64(UNNUMBERED), flags(interest))?)
     }
 
-    /// The same for something that is watched already, with another interest.
+    /// Changes the interest of what is watched already.
     pub fn watch_for(&self, what: &impl AsFd, interest: Interest) -> io::Result<()> {
         Ok(epoll::modify(
             &self.epoll,
@@ -59,23 +60,23 @@ impl Set {
         )?)
     }
 
-    /// Ends it for something that stays open.
+    /// Stops watching what stays open.
     pub fn forget(&self, what: &impl AsFd) {
         let _ = epoll::delete(&self.epoll, what);
     }
 
-    /// From now on the set is readable when something new arrives here, or the other side hangs up,
-    /// until [`told`](Self::take_ready) has named this number.
+    /// From now on the set is readable when new bytes arrive here, or the other side closes, until
+    /// [`take_ready`](Self::take_ready) has reported this number.
     pub fn watch_numbered(&self, what: &impl AsFd, number: u32) -> io::Result<()> {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
         Ok(epoll::add(&self.epoll, what, epoll::EventData::new_u64(number.into()), flags)?)
     }
 
-    /// Names what has a number and something new; what has none stays ready.
+    /// Reports the numbers of what became ready; what is watched without a number stays ready.
     pub fn take_ready(&self, see: &mut dyn FnMut(u32)) {
         let mut events = [const { MaybeUninit::uninit() }; 64];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        // Not without end: peers may ring faster than we look.
+        // Bounded: peers may send faster than this loop reads.
         for _ in 0..16 {
             match epoll::wait(&self.epoll, &mut events, Some(&now)) {
                 Ok((some, _)) => {
@@ -97,15 +98,15 @@ impl Set {
         Spare::like(&self.epoll)
     }
 
-    /// Makes the set readable from this moment on, or never by the clock. For one caller at a time,
-    /// who calls it before each sleep.
+    /// Sets the clock: the set is readable from this moment on; `None` stops it. For one caller at
+    /// a time, before each sleep.
     pub fn wake_at(&self, moment: Option<Instant>) -> io::Result<()> {
         if !self.ticks.swap(moment.is_some(), Ordering::Relaxed) && moment.is_none() {
             return Ok(());
         }
         let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
         let left = moment.map(|moment| moment.saturating_duration_since(Instant::now()));
-        // Zero would be never.
+        // Zero would stop the clock.
         let at = left.map_or(zero, |left| Timespec {
             tv_sec: left.as_secs() as i64,
             tv_nsec: i64::from(left.subsec_nanos()).max(1),

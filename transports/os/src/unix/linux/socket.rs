@@ -9,13 +9,13 @@ use rustix::net::{
 
 use crate::{Fd, Quiet};
 
-/// The most descriptors that the kernel lets anybody send with one message.
+/// The most descriptors that the kernel lets a process send with one message.
 const SCM_MAX_FD: usize = 253;
 
-/// What a send says so that a peer who is gone is an error and no signal.
+/// The flags of a send: a peer that is gone is an error, not a signal.
 pub const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 
-/// What a fresh socket needs for the same: nothing.
+/// Prepares a new socket for the same: nothing to do.
 pub fn no_signal(_socket: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
@@ -43,10 +43,9 @@ pub fn peer_of(socket: &impl AsFd) -> io::Result<(Option<u32>, u32)> {
     Ok((process(peer.pid), peer.uid))
 }
 
-/// From now on no peer can send descriptors to this local socket, nor to those that come of it if
-/// it listens; or they can again. A descriptor that is thrown away is closed by the thread that
-/// receives, which a socket with `SO_LINGER` can hold up. Kernels before 6.16 know no such option:
-/// there it does nothing, and answers false.
+/// Sets whether peers can send descriptors to this local socket, and to those accepted from it. A
+/// descriptor that is thrown away is closed by the receiving thread, and a socket with `SO_LINGER`
+/// can hold that up. Kernels before 6.16 have no such option: there it returns false.
 pub fn take_descriptors(socket: &impl AsFd, take: bool) -> bool {
     const SO_PASSRIGHTS: libc::c_int = 83;
     let value = libc::c_int::from(take);
@@ -63,12 +62,12 @@ pub fn take_descriptors(socket: &impl AsFd, take: bool) -> bool {
     }
 }
 
-/// Receives bytes, and appends the descriptors that came with them. 0: the other side hung up. A
-/// table of descriptors that is full loses the descriptors, and the bytes with them.
+/// Receives bytes, and appends the descriptors that came with them. 0: the other side has closed.
+/// With a full table of descriptors, the descriptors are lost, and the bytes with them.
 ///
-/// A descriptor of any kind may come. There is room for all, since the kernel would close the rest
-/// in this call, and closing a socket may wait until what its buffer holds is sent (`SO_LINGER`):
-/// that is taken away.
+/// Descriptors of any kind may arrive. There is room for all, since the kernel would close the rest
+/// in this call, and closing a socket may wait until its buffer is sent (`SO_LINGER`): that option
+/// is cleared.
 pub fn recv_descriptors(
     socket: &impl AsFd,
     bytes: &mut [u8],
@@ -93,7 +92,7 @@ pub fn recv_descriptors(
             }));
         }
     }
-    // The kernel drops the descriptors that it finds no number for.
+    // The kernel drops descriptors for which it has no number.
     if got.flags.contains(ReturnFlags::CTRUNC) { Err(Errno::MFILE.into()) } else { Ok(got.bytes) }
 }
 

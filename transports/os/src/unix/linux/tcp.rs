@@ -1,25 +1,24 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-/// Lets a TCP connection hold about this many bytes that it has not sent yet, whatever the size of
-/// its buffer.
+/// Limits the unsent bytes of a TCP connection to about this many, for any size of its buffer.
 pub fn limit_unsent(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
     let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
     // SAFETY: this option is a `u32`.
     unsafe { set(socket, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, &bytes) }
 }
 
-/// Lets a TCP connection take no data and no end from now on. Acknowledgements still arrive, so
-/// what was sent before goes on to the other side, also when the socket is closed: without this the
-/// kernel resets a closed connection, with all that the other side has not taken yet, as soon as
-/// more comes. What had come before is best thrown away before it is closed.
+/// From now on a TCP connection accepts no data and no end. Acknowledgements still arrive, so bytes
+/// that were sent before go on to the other side, also after the socket is closed. Without this the
+/// kernel resets a closed connection as soon as more data arrives, and the other side loses what it
+/// has not received yet. Read what had arrived before closing it.
 pub fn refuse_data(socket: &impl AsFd) -> io::Result<()> {
-    /// Where a TCP header has its flags, and the one that says that it is the last.
+    /// The offset of the flags in a TCP header, and the flag FIN.
     const FLAGS: u32 = 13;
     const FIN: u32 = 1;
     let step = |code: u32, k| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    // A filter runs before a segment is looked at; of what it lets pass it leaves the header at
-    // least. An end without the data before it would be a reset, too.
+    // A filter runs before a segment is processed, and leaves at least its header. An end without
+    // the data before it would be a reset, too.
     let mut program = [
         step(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, FLAGS),
         libc::sock_filter { jf: 1, ..step(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, FIN) },
@@ -27,22 +26,22 @@ pub fn refuse_data(socket: &impl AsFd) -> io::Result<()> {
         step(libc::BPF_RET | libc::BPF_K, 1),
     ];
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
-    // SAFETY: this option is a `sock_fprog`, whose steps are alive and as many as it says.
+    // SAFETY: this option is a `sock_fprog`; its steps are alive, and `len` counts them.
     unsafe { set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program) }
 }
 
-/// What the kernel counts of a socket's send side, in bytes of memory.
+/// A socket's send side as the kernel counts it, in bytes of memory.
 #[derive(Debug, Clone, Copy)]
 pub struct SendMemory {
-    /// Held by what was sent over a local stream and not received yet.
+    /// Bytes of a local stream that were sent and not received yet.
     pub allocated: usize,
-    /// Held by what a TCP connection was given and the other side has not acknowledged yet.
+    /// Bytes of a TCP connection that the other side has not acknowledged yet.
     pub queued: usize,
-    /// The size of the send buffer, against which the kernel compares one or the other.
+    /// The size of the send buffer, the limit of one or the other.
     pub limit: usize,
 }
 
-/// Asks how full a socket's send buffer is. Since Linux 4.12.
+/// How full a socket's send buffer is. Since Linux 4.12.
 pub fn send_memory(socket: &impl AsFd) -> io::Result<SendMemory> {
     // SAFETY: this option is an array of `u32`; newer kernels may know more of them than fit.
     let words: [u32; 9] = unsafe { get(socket, libc::SOL_SOCKET, libc::SO_MEMINFO)? };
@@ -50,7 +49,7 @@ pub fn send_memory(socket: &impl AsFd) -> io::Result<SendMemory> {
     Ok(SendMemory { allocated: allocated as usize, queued: queued as usize, limit: limit as usize })
 }
 
-/// How many bytes a TCP connection holds that it has not sent yet.
+/// The unsent bytes of a TCP connection.
 pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
     /// `SIOCOUTQNSD` of `linux/sockios.h`.
     const NOT_SENT: u32 = 0x894b;
@@ -72,7 +71,7 @@ pub fn segment(socket: &impl AsFd) -> io::Result<usize> {
     Ok(usize::try_from(bytes).unwrap_or(0))
 }
 
-/// Lets the kernel enlarge a send buffer again whose size was set. Since Linux 5.15.
+/// Lets the kernel enlarge a send buffer again after its size was set. Since Linux 5.15.
 pub fn unlock_send_buffer(socket: &impl AsFd) -> io::Result<()> {
     /// `SOCK_SNDBUF_LOCK` of `linux/socket.h`.
     const SEND: libc::c_int = 1;
@@ -103,8 +102,7 @@ unsafe fn get<T: Copy>(socket: &impl AsFd, level: i32, option: i32) -> io::Resul
 
 /// Sets an option.
 ///
-/// # Safety
-/// It is of this type, and what the value points to is there.
+/// # Safety The option is of this type, and pointers in the value are valid.
 unsafe fn set<T>(socket: &impl AsFd, level: i32, option: i32, value: &T) -> io::Result<()> {
     let (value, len) = ((&raw const *value).cast(), size_of::<T>() as libc::socklen_t);
     // SAFETY: the descriptor is open for the call, and the option is read from a value of the

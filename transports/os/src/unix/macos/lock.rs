@@ -4,9 +4,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use crate::unix::flock::flock_now;
 use crate::{Fd, FileId, Lock};
 
-/// Takes the lock on the open file, without waiting; false if someone else holds it in the other
-/// way. A failed upgrade from shared to exclusive loses the shared lock. Closing the file gives it
-/// back.
+/// Takes the lock on the open file, without waiting; false if another holder excludes it. A failed
+/// upgrade from shared to exclusive loses the shared lock. Closing the file gives it back.
 pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     flock_now(fd, lock)
 }
@@ -17,7 +16,7 @@ pub fn hold(_fd: &Fd) -> io::Result<()> {
 }
 
 /// True if another open file holds the lock. Changes nothing: the kernel keeps `flock`s and record
-/// locks in one list, and tells of a record lock what it would meet.
+/// locks in one list, and reports which lock a record lock would meet.
 pub fn is_held(fd: &Fd) -> io::Result<bool> {
     let mut lock = libc::flock {
         l_start: 0,
@@ -57,7 +56,7 @@ pub fn is_number_locked(_fd: &Fd, _number: u32) -> io::Result<bool> {
     none()
 }
 
-/// Nobody: the system does not tell who holds a `flock`.
+/// None: the system does not report the holders of a `flock`.
 pub fn holders(_id: FileId) -> Vec<u32> {
     Vec::new()
 }

@@ -16,7 +16,7 @@ unsafe extern "C" {
 }
 
 /// Where the directories lie unless `ANYIPC_DIR` says otherwise: this user's cache directory, which
-/// nobody else reaches.
+/// no other user reaches.
 pub(in super::super) fn base() -> io::Result<PathBuf> {
     let mut path = vec![0; libc::PATH_MAX as usize];
     // SAFETY: the buffer is as long as it says.
@@ -31,10 +31,11 @@ pub(in super::super) fn base() -> io::Result<PathBuf> {
     Ok(OsString::from_vec(path).into())
 }
 
-/// Whether users can share a directory: not where they lie here.
+/// `Unsupported`: users cannot share a directory here.
 pub(in super::super) fn check_shared(op: Operation) -> Result<()> {
     Err(Error::new(op, ErrorKind::Unsupported).because(
-        "scope=system: on macOS no other user reaches this user's directory; use scope=user, or tcp://",
+        "scope=system: on macOS no other user reaches this user's directory; use scope=user, or \\
+         tcp://",
     ))
 }
 
@@ -43,12 +44,12 @@ pub(in super::super) fn check_user(_user: u32, _op: Operation) -> Result<()> {
     Ok(())
 }
 
-/// Opens a directory only for reaching into: there is none, as nobody can make one.
+/// Opens a directory only for reaching into: there is none, since none can be made.
 pub(in super::super) fn open_to_reach(_path: &Path) -> io::Result<OwnedFd> {
     Err(io::ErrorKind::NotFound.into())
 }
 
-/// Makes a FIFO, mode 0600 less what the umask takes.
+/// Makes a FIFO, mode 0600 less the umask.
 pub(in super::super) fn make_fifo(dir: &Dir, name: &str) -> io::Result<()> {
     dir.reach(name, |path| {
         let path = CString::new(path.as_os_str().as_bytes())?;
@@ -74,9 +75,9 @@ impl Dir {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Makes a call that knows no directories, with a path that is short however long the
-    /// directory's is, and means this directory even if it is renamed. For the call this is the
-    /// thread's working directory.
+    /// Makes a call that takes no directory descriptor. The path is short even if the directory's
+    /// is long, and leads to this directory even if it is renamed: it is the thread's working
+    /// directory during the call.
     pub fn reach<T>(&self, name: &str, call: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
         /// Also when the call panics.
         struct Back;

@@ -15,7 +15,7 @@ const CLOCK: EventFilter = EventFilter::Timer { ident: 0, timer: None };
 /// More than any set watches.
 const MOST: usize = 320;
 
-/// Descriptors and a clock that are waited for together: readable when one of them is ready.
+/// Descriptors and a clock to wait for together: readable when one of them is ready.
 #[derive(Debug)]
 pub struct Set {
     queue: Fd,
@@ -28,27 +28,27 @@ impl Set {
         Ok(Arc::new(Self { queue: Fd::make(|| Ok(kqueue()?))? }))
     }
 
-    /// From now on the set is readable while this is ready, or hung up. Closing it ends that.
+    /// From now on the set is readable while this is ready, or closed at the other side. Closing it
+    /// ends that.
     pub fn watch(&self, what: &impl AsFd, interest: Interest) -> io::Result<()> {
         self.change(filter(what, interest), EventFlags::ADD)
     }
 
-    /// The same for something that is watched already, with another interest.
+    /// Changes the interest of what is watched already.
     pub fn watch_for(&self, what: &impl AsFd, interest: Interest) -> io::Result<()> {
         self.forget(what);
         self.watch(what, interest)
     }
 
-    /// Ends it for something that stays open.
+    /// Stops watching what stays open.
     pub fn forget(&self, what: &impl AsFd) {
         for interest in [Interest::Readable, Interest::Writable] {
             let _ = self.change(filter(what, interest), EventFlags::DELETE);
         }
     }
 
-    /// Makes the set readable from this moment on, or never by the clock. For one caller at a time,
-    /// who calls it before each sleep: what was ready and is no more counts until the queue is
-    /// asked.
+    /// Sets the clock: the set is readable from this moment on; `None` stops it. For one caller at
+    /// a time, before each sleep: an event that is over counts until the queue is read.
     pub fn wake_at(&self, moment: Option<Instant>) -> io::Result<()> {
         let mut seen = [const { MaybeUninit::<Event>::uninit() }; MOST];
         // SAFETY: no event carries a pointer.
@@ -59,8 +59,8 @@ impl Set {
         };
         let mut left = moment.saturating_duration_since(Instant::now());
         if left.subsec_millis() == 0 {
-            // What is less than a millisecond beyond a second would be cut off: better late than
-            // again and again.
+            // Rounded up: a time cut off to whole milliseconds would end the sleep early, again and
+            // again.
             left += Duration::from_millis(1);
         }
         let clock = EventFilter::Timer { ident: 0, timer: Some(left) };

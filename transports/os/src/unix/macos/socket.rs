@@ -3,17 +3,16 @@ use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::net::{SendFlags, sockopt};
 
-/// What a send says so that a peer who is gone is an error and no signal: nothing, the socket
-/// itself does.
+/// The flags of a send: none, since the socket's option makes a peer that is gone an error.
 pub const NO_SIGNAL: SendFlags = SendFlags::empty();
 
-/// What a fresh socket needs for the same.
+/// Prepares a new socket: a peer that is gone is an error, not a signal.
 pub fn no_signal(socket: &impl AsFd) -> io::Result<()> {
     Ok(sockopt::set_socket_nosigpipe(socket, true)?)
 }
 
-/// The process and the user at the other end of a local socket: who called `connect` or `listen`.
-/// `ConnectionReset` if that is gone.
+/// The process and the user that called `connect` or `listen` at the other end of a local socket.
+/// `ConnectionReset` if it is gone.
 pub fn peer_of(socket: &impl AsFd) -> io::Result<(Option<u32>, u32)> {
     let socket = socket.as_fd().as_raw_fd();
     let (mut user, mut group, mut pid) = (0, 0, 0i32);
