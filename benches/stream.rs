@@ -6,7 +6,7 @@
 
 mod support;
 
-use anyipc_measure::pattern::stream::pour;
+use anyipc_measure::pattern::stream::send_all;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use support::peer::{Connection, Role};
 
@@ -17,7 +17,9 @@ fn benches(criterion: &mut Criterion) {
         for subject in support::subjects() {
             let mut connection = Connection::new(&subject, Role::Drain(size)).checked();
             group.bench_function(BenchmarkId::from_parameter(subject.scheme), |bench| {
-                bench.iter_custom(|count| pour(&mut connection.channel, size, count, 1).unwrap());
+                bench.iter_custom(|count| {
+                    send_all(&mut connection.channel, size, count, 1).unwrap()
+                });
             });
         }
         group.finish();

@@ -151,11 +151,11 @@ fn work(role: Role, core: Option<usize>, url: &str) -> Result<()> {
         }
         Role::Drain(size) => {
             let mut link = ChannelLink::new(channel, HANDLING);
-            while stream::drain(&mut link, size)? {}
+            while stream::receive_all(&mut link, size)? {}
         }
         Role::Connect => {
             let target = String::from_utf8(channel.recv()?)?;
-            while let Some(count) = told(&mut channel)? {
+            while let Some(count) = next_number(&mut channel)? {
                 for _ in 0..count {
                     anyipc::connect(&target)?.close()?;
                 }
@@ -167,7 +167,7 @@ fn work(role: Role, core: Option<usize>, url: &str) -> Result<()> {
                 .map(|_| anyipc::connect(&target))
                 .collect::<anyipc::Result<Vec<_>>>()?;
             let mut turn = 0;
-            while let Some(count) = told(&mut channel)? {
+            while let Some(count) = next_number(&mut channel)? {
                 for _ in 0..count {
                     channels[turn].send(&[7; super::FAN_IN_SIZE])?;
                     turn = (turn + 1) % channels.len();
@@ -179,7 +179,7 @@ fn work(role: Role, core: Option<usize>, url: &str) -> Result<()> {
 }
 
 /// The next number. `None` at the end.
-fn told(channel: &mut Channel) -> Result<Option<u64>> {
+fn next_number(channel: &mut Channel) -> Result<Option<u64>> {
     match channel.recv() {
         Ok(number) => Ok(Some(u64::from_le_bytes(number.as_slice().try_into()?))),
         Err(error) if error.kind() == anyipc::ErrorKind::Closed => Ok(None),

@@ -27,13 +27,13 @@ impl<'a> Owner<'a> {
     }
 
     /// The next message. `None` once all peers, at least one, have left, unless `forever`.
-    /// `patience` is the longest wait.
+    /// `timeout` is the longest wait.
     pub(crate) fn next_message(
         &mut self,
         forever: bool,
-        patience: Option<Duration>,
+        timeout: Option<Duration>,
     ) -> Result<Option<(PeerId, Vec<u8>)>> {
-        let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             match self.next_event(deadline)? {
                 Event::Message(id, message) => return Ok(Some((id, message))),

@@ -128,13 +128,13 @@ fn the_doctor_closes_the_door_and_leaves_strangers() {
     assert!(place.run(["doctor", "--fix"]).ok().contains("fixed"));
     assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700);
 
-    let stranger = dir.join("notes\u{1b}[31m.txt");
-    fs::write(&stranger, "mine").unwrap();
+    let foreign = dir.join("notes\u{1b}[31m.txt");
+    fs::write(&foreign, "mine").unwrap();
     let left = place.run(["doctor", "--fix"]);
     assert_eq!(left.code(), Some(1));
     assert!(left.stdout().contains("\\u{1b}[31m"), "control characters are made visible");
     assert!(!left.stdout().contains('\u{1b}'));
-    assert_eq!(fs::read(&stranger).unwrap(), b"mine", "what is not ours is never removed");
+    assert_eq!(fs::read(&foreign).unwrap(), b"mine", "what is not ours is never removed");
     assert_eq!(list(&place)[0]["state"], "invalid");
 }
 

@@ -19,9 +19,9 @@ fn messages_stay_between_processes_and_come_by_priority() {
     );
     place.run_with(["queue", "send", "mq://jobs", "--priority", "1", "-"], b"one\ntwo\n").ok();
     assert_eq!(place.run(["queue", "len", "mq://jobs"]).ok(), "4\n");
-    let told = place.run(["queue", "len", "mq://jobs", "--json"]).records().remove(0);
-    assert_eq!((&told["messages"], &told["bytes"]), (&json!(4), &json!(25)));
-    assert_eq!((&told["priorities"], &told["dropped"]), (&json!(4), &json!(0)));
+    let status = place.run(["queue", "len", "mq://jobs", "--json"]).records().remove(0);
+    assert_eq!((&status["messages"], &status["bytes"]), (&json!(4), &json!(25)));
+    assert_eq!((&status["priorities"], &status["dropped"]), (&json!(4), &json!(0)));
     let got = place.run(["queue", "recv", "mq://jobs", "--count", "2", "--json"]).records();
     assert_eq!((&got[0]["priority"], &got[0]["text"]), (&json!(3), &json!("the urgent one")));
     assert_eq!((&got[1]["priority"], &got[1]["text"]), (&json!(1), &json!("one")));

@@ -1,5 +1,5 @@
 //! Messages over a stream of bytes, as cheaply as possible: a length of four bytes before each,
-//! one write for a message or a batch, one read for everything there, no copy out of the buffer.
+//! one write for a message or a batch, one read for all bytes there, no copy out of the buffer.
 
 use std::io::{Read, Write};
 

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`payload`] | what a message holds, and the check that finds a lost, doubled or torn one |
 //! | [`link`] | the trait of one end of anything that carries such messages |
-//! | [`channel`], [`queue`], [`crowd`] | links over `anyipc` |
+//! | [`channel`], [`queue`], [`fan_in`] | links over `anyipc` |
 //! | [`framed`], [`memcpy`], [`baseline`] | links over byte streams, one thread, system calls |
 //! | [`pattern`] | round trips and streams: which message goes where, what of it is timed |
 //! | [`process`], [`watchdog`] | the second process, and the end of both |
@@ -19,7 +19,7 @@ pub mod baseline;
 pub mod channel;
 pub mod cores;
 pub mod cpu;
-pub mod crowd;
+pub mod fan_in;
 pub mod framed;
 pub mod link;
 pub mod machine;

@@ -2,7 +2,7 @@
 
 use anyipc_measure::baseline::{Baseline, BaselineLink};
 use anyipc_measure::channel::ChannelLink;
-use anyipc_measure::crowd::{Audience, Crowd};
+use anyipc_measure::fan_in::{FanInReceiver, FanInSenders};
 use anyipc_measure::link_enum;
 use anyipc_measure::memcpy::Memcpy;
 use anyipc_measure::queue::QueueLink;
@@ -25,10 +25,10 @@ pub(super) enum Carrier {
 pub(super) enum Wire {
     Channel(ChannelLink),
     Queue(QueueLink),
-    Crowd(Crowd),
-    Audience(Audience),
+    FanInSenders(FanInSenders),
+    FanInReceiver(FanInReceiver),
     Baseline(BaselineLink),
     Memcpy(Memcpy),
 }
 
-link_enum!(Wire: Channel Queue Crowd Audience Baseline Memcpy);
+link_enum!(Wire: Channel Queue FanInSenders FanInReceiver Baseline Memcpy);

@@ -49,7 +49,7 @@ pub(super) struct Case {
 
 impl Case {
     /// True if the rows can be compared: they differ in their carriers only.
-    pub(super) fn beside(&self, other: &Self) -> bool {
+    pub(super) fn is_comparable_with(&self, other: &Self) -> bool {
         let kind = |case: &Self| (case.pattern, case.size, case.senders, case.wait, case.pace);
         kind(self) == kind(other)
     }
@@ -168,9 +168,9 @@ pub(super) mod tests {
     #[test]
     fn only_what_waits_alike_is_compared() {
         let row = case("shm", Pattern::Stream);
-        assert!(row.beside(&case("tcp", Pattern::Stream)));
-        assert!(!row.beside(&Case { wait: Wait::Spin, ..row.clone() }));
-        assert!(!row.beside(&Case { size: 65, ..row.clone() }));
-        assert!(!row.beside(&case("shm", Pattern::RoundTrip)));
+        assert!(row.is_comparable_with(&case("tcp", Pattern::Stream)));
+        assert!(!row.is_comparable_with(&Case { wait: Wait::Spin, ..row.clone() }));
+        assert!(!row.is_comparable_with(&Case { size: 65, ..row.clone() }));
+        assert!(!row.is_comparable_with(&case("shm", Pattern::RoundTrip)));
     }
 }

@@ -180,7 +180,7 @@ pub(super) fn rank(measured: Vec<(Case, Vec<Figures>)>, placement: &Placement) -
         let senders = a.case.senders.cmp(&b.case.senders);
         group(a).cmp(&group(b)).then(pace).then(senders).then(a.cost().total_cmp(&b.cost()))
     });
-    for group in rows.chunk_by_mut(|a, b| a.case.beside(&b.case)) {
+    for group in rows.chunk_by_mut(|a, b| a.case.is_comparable_with(&b.case)) {
         let fastest = |of: fn(&Row) -> bool| group.iter().find(|row| of(row)).map(Row::cost);
         let transport = fastest(|row| !row.case.is_baseline());
         let limit = fastest(|row| row.case.is_baseline() && row.case.peer == PeerKind::Process);

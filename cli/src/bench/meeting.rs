@@ -6,7 +6,7 @@ use anyipc::{Address, Endpoint, ErrorKind, Registry};
 use anyipc_measure::baseline::{self, Baseline, Offer, Terms};
 use anyipc_measure::channel::ChannelLink;
 use anyipc_measure::cores::Pinning;
-use anyipc_measure::crowd::{Audience, Crowd};
+use anyipc_measure::fan_in::{FanInReceiver, FanInSenders};
 use anyipc_measure::link::Handling;
 use anyipc_measure::memcpy::Memcpy;
 use anyipc_measure::pattern::Pattern;
@@ -26,7 +26,7 @@ const ARRIVAL: Duration = Duration::from_secs(10);
 /// That wait checks this often whether the other side is alive.
 const RECHECK: Duration = Duration::from_millis(200);
 
-/// What the peer is told.
+/// The order for the peer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Order {
     /// What carries the messages.
@@ -89,7 +89,7 @@ impl Order {
                 let (sends, receives) = (queue(1)?, queue(0)?);
                 let link = QueueLink::new(sends, receives, self.handling(), Liveness::default());
                 match self.senders {
-                    2.. => Wire::Audience(Audience::new(link, self.senders.into())),
+                    2.. => Wire::FanInReceiver(FanInReceiver::new(link, self.senders.into())),
                     _ => Wire::Queue(link),
                 }
             }
@@ -145,12 +145,12 @@ impl Meeting {
     /// The driver's end. `liveness` is the peer's.
     pub(super) fn meet(&mut self, order: &Order, liveness: &Liveness) -> Result<Wire> {
         let started = Instant::now();
-        let patient = || started.elapsed() < ARRIVAL && liveness.check().is_ok();
+        let keep_waiting = || started.elapsed() < ARRIVAL && liveness.check().is_ok();
         let handling = order.handling();
         Ok(match self {
             Self::Channel(owner) => loop {
                 match owner.accept_timeout(RECHECK) {
-                    Err(error) if error.kind() == ErrorKind::TimedOut && patient() => {}
+                    Err(error) if error.kind() == ErrorKind::TimedOut && keep_waiting() => {}
                     accepted => break Wire::Channel(ChannelLink::new(accepted?, handling)),
                 }
             },
@@ -162,13 +162,13 @@ impl Meeting {
                 match order.senders {
                     2.. => {
                         let links = (0..order.senders).map(link);
-                        Wire::Crowd(Crowd::new(links.collect::<Result<_>>()?))
+                        Wire::FanInSenders(FanInSenders::new(links.collect::<Result<_>>()?))
                     }
                     _ => Wire::Queue(link(0)?),
                 }
             }
             Self::Baseline(offer) => {
-                Wire::Baseline(offer.take().ok_or("met already")?.accept(patient)?)
+                Wire::Baseline(offer.take().ok_or("met already")?.accept(keep_waiting)?)
             }
             Self::Alone => Wire::Memcpy(Memcpy::new(order.verify)),
         })

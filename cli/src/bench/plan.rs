@@ -392,9 +392,9 @@ mod tests {
                     || case.carrier == Carrier::Queue && case.pattern == Pattern::Stream
             );
         }
-        let crowds: Vec<_> =
+        let several: Vec<_> =
             plan.cases.iter().filter(|case| case.senders == 4).map(Case::label).collect();
-        assert_eq!(crowds, ["mq queue, 4 senders"]);
+        assert_eq!(several, ["mq queue, 4 senders"]);
         assert_eq!(plan.cases.iter().filter(|case| case.is_baseline()).count(), 2);
         assert!(line(&["--senders", "0"]).is_err() && line(&["--senders", "65"]).is_err());
         assert!(line(&["--senders", "4", "--rate", "5"]).is_err());

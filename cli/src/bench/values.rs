@@ -8,32 +8,24 @@ use anyipc_measure::payload::{Coverage, MIN_SIZE};
 use anyipc_measure::wait::Wait;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-const BYTES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("B", 1), ("", 1)];
-const NANOS: [(&str, u64); 4] = [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
+use crate::values::{bytes, span};
+
 const LONGEST: usize = 256 << 20;
 const SHORTEST_TIME: Duration = Duration::from_micros(1);
 const LONGEST_TIME: Duration = Duration::from_secs(10);
 const LONGEST_GAP: Duration = Duration::from_secs(1);
 
-fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    units.iter().find_map(|(unit, factor)| {
-        text.strip_suffix(unit)?.trim_end().parse::<u64>().ok()?.checked_mul(*factor)
-    })
-}
-
 pub(super) fn parse_size(text: &str) -> Result<usize, String> {
-    match scaled(text, &BYTES).map(|size| usize::try_from(size).unwrap_or(usize::MAX)) {
-        Some(size) if (MIN_SIZE..=LONGEST).contains(&size) => Ok(size),
-        Some(_) => Err(format!("choose {MIN_SIZE} (room for sequence and check word) to 256MiB")),
-        None => Err("not a number of bytes such as 64, 1KiB or 1MiB".into()),
+    match usize::try_from(bytes(&text.replace(' ', ""))?) {
+        Ok(size) if (MIN_SIZE..=LONGEST).contains(&size) => Ok(size),
+        _ => Err(format!("choose {MIN_SIZE} (room for sequence and check word) to 256MiB")),
     }
 }
 
 pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
-    match scaled(text, &NANOS).map(Duration::from_nanos) {
-        Some(time) if (SHORTEST_TIME..=LONGEST_TIME).contains(&time) => Ok(time),
-        Some(_) => Err("choose 1us to 10s".into()),
-        None => Err("not a time such as 20us, 1ms or 1s".into()),
+    match span(&text.replace(' ', ""))? {
+        time if (SHORTEST_TIME..=LONGEST_TIME).contains(&time) => Ok(time),
+        _ => Err("choose 1us to 10s".into()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::target::Target;
 use crate::values;
 
 /// Longest wait for the answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,13 +47,13 @@ struct Answer<'a> {
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let address = args.target.channel_within(Operation::Connect, args.timeout)?;
     let text = args.text.clone().into_encoded_bytes();
-    let patience = args.timeout.unwrap_or(PATIENCE);
+    let timeout = args.timeout.unwrap_or(TIMEOUT);
     let (peer, elapsed, answer) = interrupt::guard(move || {
         let mut channel = anyipc::connect(&address)?;
         let peer = PeerInfo::from(channel.peer());
         let started = Instant::now();
-        channel.send_timeout(&text, patience).map_err(|error| error.at(&address))?;
-        let answer = channel.recv_timeout(patience).map_err(|error| error.at(&address))?;
+        channel.send_timeout(&text, timeout).map_err(|error| error.at(&address))?;
+        let answer = channel.recv_timeout(timeout).map_err(|error| error.at(&address))?;
         let elapsed = started.elapsed();
         channel.close()?;
         Ok((peer, elapsed, answer))

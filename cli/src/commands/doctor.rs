@@ -12,7 +12,7 @@ use crate::output::Output;
 use crate::sys;
 
 /// Longest wait for each step of a trial.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Checks the directory of the objects, its permissions and its file system, tries each transport \
@@ -198,9 +198,9 @@ fn try_block(url: &str) -> anyipc::Result<()> {
 fn try_channel(url: &str) -> anyipc::Result<()> {
     let owner = anyipc::create(url)?;
     thread::scope(|scope| {
-        let client = scope.spawn(|| anyipc::connect(owner.address())?.recv_timeout(PATIENCE));
-        let mut channel = owner.accept_timeout(PATIENCE)?;
-        channel.send_timeout(b"hello", PATIENCE)?;
+        let client = scope.spawn(|| anyipc::connect(owner.address())?.recv_timeout(TIMEOUT));
+        let mut channel = owner.accept_timeout(TIMEOUT)?;
+        channel.send_timeout(b"hello", TIMEOUT)?;
         // A panic of the client continues here.
         client.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(drop)
     })?;

@@ -10,7 +10,7 @@ use crate::owner::Owner;
 use crate::target::Target;
 
 /// Longest wait for a peer to take its answer: others wait meanwhile.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 const EXAMPLES: &str = "\
 Creates the object and answers all peers until a signal comes, or after --count answers. \
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     while args.count.is_none_or(|count| served < count) {
         let Some((id, message)) = owner.next_message(true, None)? else { break };
         served += 1;
-        match owner.inbox.send_timeout(id, &message, PATIENCE) {
+        match owner.inbox.send_timeout(id, &message, TIMEOUT) {
             Ok(()) => {}
             // The peer wants no answer, or is gone, which the inbox reports.
             Err(error) if matches!(error.kind(), ErrorKind::Closed | ErrorKind::PeerGone) => {}

@@ -81,7 +81,7 @@ impl Pattern {
     pub fn serve(self, link: &mut impl Link, size: usize) -> Result<bool> {
         match self {
             Self::RoundTrip => round_trip::answer(link, size),
-            Self::Stream => stream::drain(link, size),
+            Self::Stream => stream::receive_all(link, size),
         }
     }
 }
@@ -112,7 +112,7 @@ impl Traffic {
             (Pattern::Stream, _) => {
                 let (mut count, mut spent, mut fastest) = (1, Duration::ZERO, 0.0f64);
                 loop {
-                    let took = stream::pour(link, self.size, count, self.together())?;
+                    let took = stream::send_all(link, self.size, count, self.together())?;
                     spent += took;
                     fastest = fastest.max(count as f64 / took.as_secs_f64().max(1e-9));
                     // The fastest phase: others may have been held up.
@@ -162,7 +162,7 @@ impl Traffic {
             }
             (Pattern::Stream, _) => {
                 let count = ((rate * time.as_secs_f64()) as u64).max(1);
-                let elapsed = stream::pour(link, self.size, count, self.together())?;
+                let elapsed = stream::send_all(link, self.size, count, self.together())?;
                 let (messages, idle_cpu) = (count * u64::from(self.senders), Duration::ZERO);
                 Ok(Timed { latencies: None, timed_messages: messages, elapsed, messages, idle_cpu })
             }

@@ -14,7 +14,7 @@ pub const CONFIRMATION: usize = 64;
 ///
 /// # Errors
 /// A wrong message, or a failure of the link.
-pub fn pour(link: &mut impl Link, size: usize, count: u64, batch: u64) -> Result<Duration> {
+pub fn send_all(link: &mut impl Link, size: usize, count: u64, batch: u64) -> Result<Duration> {
     let start = Instant::now();
     let last = count.saturating_sub(1);
     if batch > 1 {
@@ -38,7 +38,7 @@ pub fn pour(link: &mut impl Link, size: usize, count: u64, batch: u64) -> Result
 ///
 /// # Errors
 /// A wrong message, or a failure of the link.
-pub fn drain(link: &mut impl Link, size: usize) -> Result<bool> {
+pub fn receive_all(link: &mut impl Link, size: usize) -> Result<bool> {
     let mut sequence = 0;
     loop {
         match link.receive(size, sequence)? {

@@ -53,7 +53,7 @@ pub(crate) mod baseline {
 
         /// # Errors
         /// Never called.
-        pub fn accept(self, _patient: impl FnMut() -> bool) -> io::Result<BaselineLink> {
+        pub fn accept(self, _keep_waiting: impl FnMut() -> bool) -> io::Result<BaselineLink> {
             match self {}
         }
     }

@@ -63,8 +63,8 @@ fn the_table_says_each_thing_once() {
         "{text}"
     );
     assert!(text.contains("ratio") && !text.contains("pace") && !text.contains("limit"), "{text}");
-    let calm = table(&three().rows[..2], None).0;
-    assert!(!calm.contains("unstable"), "{calm}");
+    let stable = table(&three().rows[..2], None).0;
+    assert!(!stable.contains("unstable"), "{stable}");
 }
 
 #[test]

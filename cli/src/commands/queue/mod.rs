@@ -95,11 +95,11 @@ fn check_priority(address: &Address, priority: u32) -> Result<()> {
 }
 
 /// The queue. If there is none, creates one with persist=true; otherwise waits for one.
-fn open_or_wait(address: &Address, priority: u32, patience: Duration) -> Result<(Endpoint, Queue)> {
+fn open_or_wait(address: &Address, priority: u32, timeout: Duration) -> Result<(Endpoint, Queue)> {
     if address.get("persist") == Some("true") {
         return open_or_create(address, priority);
     }
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     loop {
         interrupt::check()?;
         match anyipc::open(address) {

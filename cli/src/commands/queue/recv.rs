@@ -105,7 +105,7 @@ fn put_back(queue: &mut Queue, priority: u32, message: &[u8], out: &Output) {
 fn next(
     queue: &mut Queue,
     waits: bool,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
 ) -> Result<Option<(u32, Vec<u8>)>> {
     interrupt::check()?;
     match queue.try_recv() {
@@ -115,7 +115,7 @@ fn next(
     if !waits {
         return Ok(None);
     }
-    let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match queue.recv_timeout(left.map_or(SLICE, |left| left.min(SLICE))) {

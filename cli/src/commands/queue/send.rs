@@ -23,7 +23,7 @@ Examples:
   seq 1000 | anyipc queue send mq://jobs --priority 2";
 
 /// Longest wait for a missing queue.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Put messages into a queue
 #[derive(clap::Args, Debug)]
@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
 impl Job {
     fn send(&self) -> Result<Summary> {
         let (endpoint, mut queue) =
-            open_or_wait(&self.address, self.priority, self.timeout.unwrap_or(PATIENCE))?;
+            open_or_wait(&self.address, self.priority, self.timeout.unwrap_or(TIMEOUT))?;
         let before = queue.status()?;
         let (mut sent, mut bytes) = (0, 0);
         let mut put = |message: &[u8]| -> Result<()> {

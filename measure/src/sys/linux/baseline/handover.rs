@@ -31,11 +31,11 @@ impl Listener {
         Ok(Self(listener))
     }
 
-    /// Sends these to the first process of this user that connects, while `patient` is true.
+    /// Sends these to the first process of this user that connects, while `keep_waiting` is true.
     pub(super) fn give(
         &self,
         descriptors: &[OwnedFd],
-        mut patient: impl FnMut() -> bool,
+        mut keep_waiting: impl FnMut() -> bool,
     ) -> io::Result<()> {
         loop {
             match self.0.accept() {
@@ -44,7 +44,7 @@ impl Listener {
                     return send(&taker, descriptors);
                 }
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && patient() => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && keep_waiting() => {
                     thread::sleep(RECHECK)
                 }
                 Err(error) => return Err(error),

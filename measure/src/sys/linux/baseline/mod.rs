@@ -118,12 +118,12 @@ impl Offer {
         Ok(Self { terms, listener, mine, theirs })
     }
 
-    /// Waits for the other side while `patient` returns true.
+    /// Waits for the other side while `keep_waiting` returns true.
     ///
     /// # Errors
     /// The other side did not come.
-    pub fn accept(self, patient: impl FnMut() -> bool) -> io::Result<BaselineLink> {
-        self.listener.give(&self.theirs, patient)?;
+    pub fn accept(self, keep_waiting: impl FnMut() -> bool) -> io::Result<BaselineLink> {
+        self.listener.give(&self.theirs, keep_waiting)?;
         BaselineLink::new(&self.terms, Side::Driver, self.mine)
     }
 }

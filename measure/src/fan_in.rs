@@ -10,16 +10,16 @@ use crate::queue::QueueLink;
 
 /// The driver's end: each of its senders sends each message.
 #[derive(Debug)]
-pub struct Crowd(Vec<QueueLink>);
+pub struct FanInSenders(Vec<QueueLink>);
 
-impl Crowd {
+impl FanInSenders {
     /// One link per sender.
     pub fn new(senders: Vec<QueueLink>) -> Self {
         Self(senders)
     }
 }
 
-impl Link for Crowd {
+impl Link for FanInSenders {
     fn send(&mut self, size: usize, stamp: u64) -> Result<()> {
         (0..)
             .zip(&mut self.0)
@@ -42,7 +42,7 @@ impl Link for Crowd {
     /// The receiver's answer counts the messages of all senders.
     fn receive(&mut self, size: usize, expected: u64) -> Result<Received> {
         let all = (expected + 1) * self.0.len() as u64 - 1;
-        self.0.first_mut().ok_or("a crowd without senders")?.receive(size, all)
+        self.0.first_mut().ok_or("no senders")?.receive(size, all)
     }
 
     fn finish(self, size: usize) -> Result<()> {
@@ -50,9 +50,9 @@ impl Link for Crowd {
     }
 }
 
-/// The peer's end: takes the messages of a [`Crowd`].
+/// The peer's end: takes the messages of a [`FanInSenders`].
 #[derive(Debug)]
-pub struct Audience {
+pub struct FanInReceiver {
     link: QueueLink,
     /// The number of each sender's next message.
     next: Vec<u64>,
@@ -60,14 +60,14 @@ pub struct Audience {
     ended: usize,
 }
 
-impl Audience {
+impl FanInReceiver {
     /// Takes the messages of so many senders.
     pub fn new(link: QueueLink, senders: usize) -> Self {
         Self { link, next: vec![0; senders], ended: 0 }
     }
 }
 
-impl Link for Audience {
+impl Link for FanInReceiver {
     fn send(&mut self, size: usize, stamp: u64) -> Result<()> {
         self.link.send(size, stamp)
     }
