@@ -36,6 +36,23 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(super) quick: bool,
 
+    #[command(flatten)]
+    pub(super) rows: Rows,
+
+    #[command(flatten)]
+    pub(super) method: Method,
+
+    #[command(flatten)]
+    pub(super) files: Files,
+
+    /// Run as the second process: orders on stdin, reports on stdout
+    #[arg(long, hide = true)]
+    pub(super) peer: bool,
+}
+
+/// Which rows are measured.
+#[derive(Debug, clap::Args)]
+pub(super) struct Rows {
     /// Only these transports, such as shm,local; posix-mq is measured only if it is named
     #[arg(long, alias = "transport", value_name = "SCHEME", value_delimiter = ',')]
     pub(super) transports: Vec<String>,
@@ -106,7 +123,11 @@ pub(crate) struct Args {
         conflicts_with_all = ["gap", "rate"]
     )]
     pub(super) senders: Vec<u16>,
+}
 
+/// How each row is measured.
+#[derive(Debug, clap::Args)]
+pub(super) struct Method {
     /// Write and read messages in place (send_with, recv_with), not in buffers of the benchmark
     #[arg(long)]
     pub(super) in_place: bool,
@@ -138,7 +159,11 @@ pub(crate) struct Args {
     /// Let the system move both sides between cores
     #[arg(long, conflicts_with = "pin")]
     pub(super) no_pin: bool,
+}
 
+/// Where results go besides the terminal.
+#[derive(Debug, clap::Args)]
+pub(super) struct Files {
     /// With --json: write all figures to this file and still print the table
     #[arg(value_name = "FILE")]
     pub(super) file: Option<PathBuf>,
@@ -154,10 +179,6 @@ pub(crate) struct Args {
     /// Draw time over size to this file
     #[arg(long, value_name = "FILE")]
     pub(super) svg: Option<PathBuf>,
-
-    /// Run as the second process: orders on stdin, reports on stdout
-    #[arg(long, hide = true)]
-    pub(super) peer: bool,
 }
 
 /// Patterns on the command line.

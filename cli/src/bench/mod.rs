@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // Not by clap: it would ask for --json even where a baseline was meant.
-    if let Some(word) = args.file.as_deref().filter(|_| !out.json()) {
+    if let Some(word) = args.files.file.as_deref().filter(|_| !out.json()) {
         let word = word.display();
         return Err(Failure::Usage(format!(
             "{word:?}: a file goes with --json, as in --json all.json; baselines follow a =, as in \
@@ -76,15 +76,15 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     });
     let report = measure_all(args, &plan, watchdog.map_err(failed)?, out.quiet())?;
     let files = [
-        (&args.file, json::file as Format),
-        (&args.csv, csv::file),
-        (&args.markdown, markdown::file),
-        (&args.svg, picture::file),
+        (&args.files.file, json::file as Format),
+        (&args.files.csv, csv::file),
+        (&args.files.markdown, markdown::file),
+        (&args.files.svg, picture::file),
     ];
     for (path, format) in files {
         path.as_ref().map_or(Ok(()), |path| save(&report, path, format))?;
     }
-    if out.json() && args.file.is_none() {
+    if out.json() && args.files.file.is_none() {
         out.record(json::record(&report))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -106,8 +106,8 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
 fn measure_all(args: &Args, plan: &Plan, watchdog: Watchdog, quiet: bool) -> Result<Report> {
     let started = Instant::now();
     let machine = Machine::look();
-    let pinning = if args.no_pin { None } else { args.pin.or_else(Pinning::choose) };
-    if let Some(core) = args.pin.and_then(Pinning::forbidden) {
+    let pinning = if args.method.no_pin { None } else { args.method.pin.or_else(Pinning::choose) };
+    if let Some(core) = args.method.pin.and_then(Pinning::forbidden) {
         return Err(Failure::Usage(format!(
             "--pin: this process may not use core {core} (see taskset -p $$)"
         )));

@@ -47,9 +47,9 @@ impl Plan {
         let waits: &[Wait] = if args.quick { &[Wait::Adaptive] } else { &Wait::ALL };
         let mut cases = Vec::new();
         for (pattern, pace) in traffic(args)? {
-            for &size in or(&args.sizes, sizes) {
-                for &wait in or(&args.waits, waits) {
-                    for &senders in or(&args.senders, &[1]) {
+            for &size in or(&args.rows.sizes, sizes) {
+                for &wait in or(&args.rows.waits, waits) {
+                    for &senders in or(&args.rows.senders, &[1]) {
                         for subject in &subjects {
                             let case = subject.case(pattern, size, wait, pace, args);
                             let case =
@@ -68,11 +68,15 @@ impl Plan {
         } else {
             (seconds(180), Duration::from_millis(600), Duration::MAX)
         };
-        let repetitions = args.repetitions.map_or(REPETITIONS, usize::from);
+        let repetitions = args.method.repetitions.map_or(REPETITIONS, usize::from);
         let share = total / u32::try_from(REPETITIONS * cases.len()).unwrap_or(u32::MAX);
-        let slice = args.slice.unwrap_or_else(|| share.clamp(Duration::from_millis(20), longest));
-        let limit =
-            if args.repetitions.is_some() || args.slice.is_some() { Duration::MAX } else { limit };
+        let slice =
+            args.method.slice.unwrap_or_else(|| share.clamp(Duration::from_millis(20), longest));
+        let limit = if args.method.repetitions.is_some() || args.method.slice.is_some() {
+            Duration::MAX
+        } else {
+            limit
+        };
         Ok(Self { cases, repetitions, slice, limit })
     }
 
@@ -97,16 +101,16 @@ impl Plan {
 /// # Errors
 /// No row honours one of them.
 fn check_rows(cases: &[Case], args: &Args) -> Result<(), Failure> {
-    let several = args.senders.iter().any(|senders| *senders > 1);
+    let several = args.rows.senders.iter().any(|senders| *senders > 1);
     let why = if several && cases.iter().all(|case| case.senders == 1) {
         "--senders: several send streams over queues only; choose --patterns queue and a transport \
          with queues"
-    } else if several && !args.compare.is_empty() && !cases.iter().any(Case::is_baseline) {
+    } else if several && !args.rows.compare.is_empty() && !cases.iter().any(Case::is_baseline) {
         "--senders: baselines have one sender; choose that, too, as in --senders 1,4, or leave \
          --compare out"
     } else if cases.is_empty() {
         "nothing to measure: no row fits all choices"
-    } else if args.batch > 1 && !cases.iter().any(Case::takes_batches) {
+    } else if args.rows.batch > 1 && !cases.iter().any(Case::takes_batches) {
         "--batch is for streams over channels; choose --patterns stream"
     } else {
         return Ok(());
@@ -121,8 +125,8 @@ fn check_rows(cases: &[Case], args: &Args) -> Result<(), Failure> {
 fn check_options(cases: &[Case], subjects: &[Subject<'_>], args: &Args) -> Result<(), Failure> {
     let honoured =
         |key: &str| cases.iter().flat_map(|case| &case.options).any(|(known, _)| known == key);
-    let trust = args.trust.as_ref().map(|_| "trust");
-    let mut chosen = args.option.iter().map(|(key, _)| key.as_str()).chain(trust);
+    let trust = args.method.trust.as_ref().map(|_| "trust");
+    let mut chosen = args.method.option.iter().map(|(key, _)| key.as_str()).chain(trust);
     let Some(unknown) = chosen.find(|key| !honoured(key)) else { return Ok(()) };
     let own = subjects.iter().flat_map(|subject| match subject {
         Subject::Transport(transport, _) => transport.keys(),
@@ -144,15 +148,15 @@ fn or<'a, T>(chosen: &'a [T], all: &'a [T]) -> &'a [T] {
 
 /// The patterns, each with its paces.
 fn traffic(args: &Args) -> Result<Vec<(Pattern, Pace)>, Failure> {
-    let paces: Vec<_> = match args.rate {
+    let paces: Vec<_> = match args.rows.rate {
         Some(rate) => vec![Pace::Rate(rate)],
-        None => args.gap.iter().map(|gap| Pace::Gap(*gap)).collect(),
+        None => args.rows.gap.iter().map(|gap| Pace::Gap(*gap)).collect(),
     };
     let all = [Pattern::RoundTrip, Pattern::Stream];
     if paces.is_empty() {
         return Ok(all.map(|pattern| (pattern, Pace::AtOnce)).into());
     }
-    if args.patterns == [Choice::Stream] {
+    if args.rows.patterns == [Choice::Stream] {
         return Err(Failure::Usage(
             "--gap and --rate are for round trips; choose --patterns round-trip".into(),
         ));
@@ -179,7 +183,7 @@ fn subjects<'a>(args: &Args, registry: &'a Registry) -> Result<Vec<Subject<'a>>,
         .collect();
     let named = |t: &dyn DynTransport, name: &str| t.schemes().contains(&name);
     if let Some(unknown) =
-        args.transports.iter().find(|name| !all.iter().any(|(t, _)| named(*t, name)))
+        args.rows.transports.iter().find(|name| !all.iter().any(|(t, _)| named(*t, name)))
     {
         let mut known: Vec<_> = all.iter().flat_map(|(t, _)| t.schemes()).copied().collect();
         known.dedup();
@@ -189,19 +193,22 @@ fn subjects<'a>(args: &Args, registry: &'a Registry) -> Result<Vec<Subject<'a>>,
         )));
     }
     let chosen = |t: &dyn DynTransport, carrier: Carrier| {
-        let pattern = args.patterns.is_empty()
+        let pattern = args.rows.patterns.is_empty()
             || args
+                .rows
                 .patterns
                 .iter()
                 .any(|choice| (*choice == Choice::Queue) == (carrier == Carrier::Queue));
-        let default = args.transports.is_empty() && !t.schemes().contains(&ON_REQUEST);
-        pattern && (default || args.transports.iter().any(|name| named(t, name)))
+        let default = args.rows.transports.is_empty() && !t.schemes().contains(&ON_REQUEST);
+        pattern && (default || args.rows.transports.iter().any(|name| named(t, name)))
     };
     let transports = all
         .into_iter()
         .filter(|(t, carrier)| chosen(*t, *carrier))
         .map(|(t, carrier)| Subject::Transport(t, carrier));
-    Ok(transports.chain(args.compare.iter().map(|baseline| Subject::Baseline(*baseline))).collect())
+    Ok(transports
+        .chain(args.rows.compare.iter().map(|baseline| Subject::Baseline(*baseline)))
+        .collect())
 }
 
 impl Subject<'_> {
@@ -214,15 +221,15 @@ impl Subject<'_> {
         pace: Pace,
         args: &Args,
     ) -> Option<Case> {
-        let queue = args.patterns.contains(&Choice::Queue);
+        let queue = args.rows.patterns.contains(&Choice::Queue);
         let wanted = |carrier: Carrier| {
             let choice =
                 if pattern == Pattern::RoundTrip { Choice::RoundTrip } else { Choice::Stream };
-            args.patterns.is_empty()
+            args.rows.patterns.is_empty()
                 || match carrier {
                     Carrier::Queue => queue,
-                    Carrier::Channel => args.patterns.contains(&choice),
-                    Carrier::Baseline(_) => queue || args.patterns.contains(&choice),
+                    Carrier::Channel => args.rows.patterns.contains(&choice),
+                    Carrier::Baseline(_) => queue || args.rows.patterns.contains(&choice),
                 }
         };
         let (transport, carrier, peer, options) = match self {
@@ -258,15 +265,15 @@ fn options(
     args: &Args,
 ) -> Vec<(String, String)> {
     let knows = |key: &str| transport.keys().iter().chain(COMMON_KEYS).any(|k| k.name == key);
-    let trust = args.trust.clone().map(|trust| ("trust".to_owned(), trust));
+    let trust = args.method.trust.clone().map(|trust| ("trust".to_owned(), trust));
     // The capacity of a queue is fixed, and bounds its messages.
-    let chosen = args.option.iter().any(|(key, _)| key == "capacity");
+    let chosen = args.method.option.iter().any(|(key, _)| key == "capacity");
     let large = (carrier == Carrier::Queue && size > LARGE && !chosen)
         .then(|| ("capacity".to_owned(), (IN_FLIGHT * size).to_string()));
     [("wait".to_owned(), wait.name().to_owned())]
         .into_iter()
         .chain(large)
-        .chain(args.option.iter().cloned().chain(trust).filter(|(key, _)| knows(key)))
+        .chain(args.method.option.iter().cloned().chain(trust).filter(|(key, _)| knows(key)))
         .chain((size > 16 << 20).then(|| ("max_message".to_owned(), size.to_string())))
         .collect()
 }
@@ -297,16 +304,16 @@ mod tests {
     #[test]
     fn json_takes_a_file_or_none() {
         let both = line(&["--json", "out.json", "--quick"]).unwrap();
-        assert!(both.json && both.args.file.is_some());
-        assert!(line(&["--json"]).unwrap().args.file.is_none());
+        assert!(both.json && both.args.files.file.is_some());
+        assert!(line(&["--json"]).unwrap().args.files.file.is_none());
     }
 
     #[test]
     fn comparing_takes_some_or_all() {
-        assert!(line(&[]).unwrap().args.compare.is_empty());
-        assert_eq!(line(&["--compare", "--json", "a"]).unwrap().args.compare.len(), 7);
+        assert!(line(&[]).unwrap().args.rows.compare.is_empty());
+        assert_eq!(line(&["--compare", "--json", "a"]).unwrap().args.rows.compare.len(), 7);
         assert_eq!(
-            line(&["--compare=tcp,futex"]).unwrap().args.compare,
+            line(&["--compare=tcp,futex"]).unwrap().args.rows.compare,
             [Baseline::Tcp, Baseline::Futex]
         );
         assert!(line(&["--compare=rocket"]).is_err());

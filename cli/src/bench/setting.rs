@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyipc_measure::cores::Pinning;
 use anyipc_measure::payload::Coverage;
 
-use super::args::Args;
+use super::args::{Args, Method};
 
 /// What is the same for all rows.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +24,8 @@ pub(super) struct Setting {
 
 impl Setting {
     pub(super) fn new(args: &Args, pinning: Option<Pinning>, clock: Duration) -> Self {
-        let Args { verify, in_place, batch, .. } = *args;
-        Self { pinning, clock, verify, in_place, batch: batch.into() }
+        let Method { verify, in_place, .. } = args.method;
+        Self { pinning, clock, verify, in_place, batch: args.rows.batch.into() }
     }
 
     /// True if both sides share a core.
