@@ -36,5 +36,6 @@ pub mod watchdog;
 /// Any failure of a measurement.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The result of a step of a measurement.
+/// The result of a step of a measurement. Over a link, each step fails if the connection fails or a
+/// wrong message arrives.
 pub type Result<T> = std::result::Result<T, Failure>;

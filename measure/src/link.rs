@@ -6,15 +6,9 @@ use crate::{Failure, Result};
 /// One end of a duplex connection that carries checked messages.
 pub trait Link {
     /// Writes and sends a message of `size` bytes with this stamp.
-    ///
-    /// # Errors
-    /// The connection failed.
     fn send(&mut self, size: usize, stamp: u64) -> Result<()>;
 
     /// Sends `count` messages, numbered from `first`, together if the link can.
-    ///
-    /// # Errors
-    /// The connection failed.
     fn send_many(&mut self, size: usize, first: u64, count: u64) -> Result<()> {
         (first..first + count).try_for_each(|sequence| self.send(size, sequence))
     }
@@ -28,9 +22,6 @@ pub trait Link {
 
     /// Ends the connection: the other side receives [`Received::End`] in place of a message of
     /// `size` bytes. Dropping is enough unless a link says otherwise.
-    ///
-    /// # Errors
-    /// The connection failed.
     fn finish(self, size: usize) -> Result<()>
     where
         Self: Sized,
@@ -62,16 +53,19 @@ impl Handling {
 /// Implements [`Link`] for an enum of links.
 #[macro_export]
 macro_rules! link_enum {
-    ($type:ty: $($variant:ident)+) => {
+    ($type:ty: $($variant:ident)*) => {
+        #[allow(unused_variables, reason = "an enum without variants uses none")]
         impl $crate::link::Link for $type {
             #[inline]
             fn send(&mut self, size: usize, stamp: u64) -> $crate::Result<()> {
-                match self { $(Self::$variant(link) => link.send(size, stamp),)+ }
+                match *self { $(Self::$variant(ref mut link) => link.send(size, stamp),)* }
             }
 
             #[inline]
             fn send_many(&mut self, size: usize, first: u64, count: u64) -> $crate::Result<()> {
-                match self { $(Self::$variant(link) => link.send_many(size, first, count),)+ }
+                match *self {
+                    $(Self::$variant(ref mut link) => link.send_many(size, first, count),)*
+                }
             }
 
             #[inline]
@@ -80,11 +74,11 @@ macro_rules! link_enum {
                 size: usize,
                 expected: u64,
             ) -> $crate::Result<$crate::payload::Received> {
-                match self { $(Self::$variant(link) => link.receive(size, expected),)+ }
+                match *self { $(Self::$variant(ref mut link) => link.receive(size, expected),)* }
             }
 
             fn finish(self, size: usize) -> $crate::Result<()> {
-                match self { $(Self::$variant(link) => link.finish(size),)+ }
+                match self { $(Self::$variant(link) => link.finish(size),)* }
             }
         }
     };

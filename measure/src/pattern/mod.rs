@@ -75,9 +75,6 @@ impl Pattern {
     }
 
     /// The peer's side of one phase. False if the other side ended before it began.
-    ///
-    /// # Errors
-    /// A wrong message, or a failure of the link.
     pub fn serve(self, link: &mut impl Link, size: usize) -> Result<bool> {
         match self {
             Self::RoundTrip => round_trip::answer(link, size),
@@ -95,9 +92,6 @@ impl Traffic {
 
     /// Runs phases that are not measured, for about this long. Returns the messages per second of
     /// one direction and one sender.
-    ///
-    /// # Errors
-    /// A wrong message, or a failure of the link.
     pub fn warm_up(&self, link: &mut impl Link, time: Duration, clock: CpuClock) -> Result<f64> {
         match (self.pattern, self.pace) {
             (Pattern::RoundTrip, Pace::AtOnce) => {
@@ -127,9 +121,6 @@ impl Traffic {
 
     /// Runs the measured phase, for about `time`. `rate` is what the warm-up returned; `cost` that
     /// of one reading of the clock, which is taken off each round trip.
-    ///
-    /// # Errors
-    /// A wrong message, or a failure of the link.
     pub fn drive(
         &self,
         link: &mut impl Link,

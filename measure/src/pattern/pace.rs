@@ -34,9 +34,6 @@ pub trait Clock {
 
 /// Exchanges messages for about this long and records the time of each round trip. Returns their
 /// number, one more than was recorded: the last one carries the end of the phase.
-///
-/// # Errors
-/// A wrong message, or a failure of the link.
 pub fn sample(
     link: &mut impl Link,
     size: usize,

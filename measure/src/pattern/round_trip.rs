@@ -13,9 +13,6 @@ const BATCH: usize = 256;
 /// the clock ends a round trip and begins the next; `clock`, the cost of a reading, is taken off
 /// each time. Returns the number of round trips, one more than was recorded: the last one carries
 /// the end of the phase.
-///
-/// # Errors
-/// A wrong message, or a failure of the link.
 pub fn sample(
     link: &mut impl Link,
     size: usize,
@@ -43,9 +40,6 @@ pub fn sample(
 }
 
 /// The time of `count` round trips. One more, not timed, carries the end of the phase.
-///
-/// # Errors
-/// A wrong message, or a failure of the link.
 pub fn exchange(link: &mut impl Link, size: usize, count: u64) -> Result<Duration> {
     let start = Instant::now();
     (0..count).try_for_each(|sequence| trip(link, size, sequence, sequence))?;
@@ -55,9 +49,6 @@ pub fn exchange(link: &mut impl Link, size: usize, count: u64) -> Result<Duratio
 }
 
 /// One round trip.
-///
-/// # Errors
-/// A wrong message, or a failure of the link.
 #[inline]
 pub fn trip(link: &mut impl Link, size: usize, sequence: u64, stamp: u64) -> Result<()> {
     link.send(size, stamp)?;
@@ -69,9 +60,6 @@ pub fn trip(link: &mut impl Link, size: usize, sequence: u64, stamp: u64) -> Res
 
 /// The peer's side of one phase: answers every message with a newly written one. False if the
 /// other side ended before it began.
-///
-/// # Errors
-/// A wrong message, or a failure of the link.
 pub fn answer(link: &mut impl Link, size: usize) -> Result<bool> {
     let mut sequence = 0;
     loop {

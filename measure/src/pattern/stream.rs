@@ -11,9 +11,6 @@ pub const CONFIRMATION: usize = 64;
 
 /// Sends `count` messages, `batch` of them together. The clock stops when the receiver has
 /// confirmed the last one.
-///
-/// # Errors
-/// A wrong message, or a failure of the link.
 pub fn send_all(link: &mut impl Link, size: usize, count: u64, batch: u64) -> Result<Duration> {
     let start = Instant::now();
     let last = count.saturating_sub(1);
@@ -35,9 +32,6 @@ pub fn send_all(link: &mut impl Link, size: usize, count: u64, batch: u64) -> Re
 
 /// The peer's side of one phase: takes all messages and confirms the last. False if the other side
 /// ended before it began.
-///
-/// # Errors
-/// A wrong message, or a failure of the link.
 pub fn receive_all(link: &mut impl Link, size: usize) -> Result<bool> {
     let mut sequence = 0;
     loop {

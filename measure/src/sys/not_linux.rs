@@ -31,10 +31,7 @@ pub(crate) fn end_with_parent() -> io::Result<()> {
 pub(crate) mod baseline {
     use std::io;
 
-    use crate::Result;
     use crate::baseline::Terms;
-    use crate::link::Link;
-    use crate::payload::Received;
 
     /// No value exists.
     #[derive(Debug)]
@@ -69,13 +66,5 @@ pub(crate) mod baseline {
         io::Error::new(io::ErrorKind::Unsupported, why)
     }
 
-    impl Link for BaselineLink {
-        fn send(&mut self, _size: usize, _stamp: u64) -> Result<()> {
-            match *self {}
-        }
-
-        fn receive(&mut self, _size: usize, _expected: u64) -> Result<Received> {
-            match *self {}
-        }
-    }
+    crate::link_enum!(BaselineLink:);
 }
