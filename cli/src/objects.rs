@@ -43,7 +43,7 @@ pub(crate) fn address(scheme: &str, object: &Object) -> Option<Address> {
 
 /// The error of a name without objects.
 pub(crate) fn not_found(operation: Operation, address: &Address) -> Error {
-    let why = "no object has this name; `anyipc ls` lists all objects";
+    let why = "`anyipc ls` lists all objects";
     Error::new(operation, ErrorKind::NotFound).because(why).at(address)
 }
 
