@@ -61,8 +61,8 @@ pub trait Settings: Debug + Copy + Send + Sync + 'static {
     fn persists(&self) -> bool;
 }
 
-/// What a queue's memory says about the queue: the part that is written when it is made.
-pub trait Contents: Debug + Send + Sync + Sized + 'static {
+/// The description of a queue: the part of its memory that is written when it is made.
+pub trait Description: Debug + Send + Sync + Sized + 'static {
     /// The options of the transport.
     type Settings: Settings;
     /// The sending half of a channel.
@@ -77,7 +77,7 @@ pub trait Contents: Debug + Send + Sync + Sized + 'static {
     /// The version of the layout: the first word of the memory, 1 to 999.
     const LAYOUT: u32;
 
-    /// The contents of a queue to make, with a text of this many bytes.
+    /// The description of a queue to make, with a text of this many bytes.
     ///
     /// # Errors
     /// `Unsupported`.
@@ -131,7 +131,7 @@ pub trait Contents: Debug + Send + Sync + Sized + 'static {
 ///
 /// # Errors
 /// Those of the options and of the directory.
-pub fn dir<C: Contents>(options: &Options, operation: Operation) -> Result<Dir> {
+pub fn dir<C: Description>(options: &Options, operation: Operation) -> Result<Dir> {
     Dir::open(C::Settings::read(options, operation)?.access().scope, operation)
 }
 
@@ -139,7 +139,7 @@ pub fn dir<C: Contents>(options: &Options, operation: Operation) -> Result<Dir> 
 ///
 /// # Errors
 /// `NotFound`, `Mismatch`, `Corrupt`, `Busy`.
-pub fn open<C: Contents>(name: &Name, options: &Options) -> Result<Endpoint<C>> {
+pub fn open<C: Description>(name: &Name, options: &Options) -> Result<Endpoint<C>> {
     let operation = Operation::Open;
     let settings = C::Settings::read(options, operation)?;
     let dir = Arc::new(Dir::open(settings.access().scope, operation)?);
@@ -151,9 +151,9 @@ pub fn open<C: Contents>(name: &Name, options: &Options) -> Result<Endpoint<C>> 
             }
             error.because("no process holds a queue of this name, and none stayed; create it first")
         })?;
-    let contents: C = read(&memory.region(), operation)?;
-    contents.check(&settings, memory.persists(), operation)?;
-    Ok(Endpoint::new(name, dir, settings, None, (memory, contents)))
+    let description: C = read(&memory.region(), operation)?;
+    description.check(&settings, memory.persists(), operation)?;
+    Ok(Endpoint::new(name, dir, settings, None, (memory, description)))
 }
 
 /// Makes a queue or adopts an existing one, and becomes its owner if it has none.
@@ -163,8 +163,8 @@ pub fn open<C: Contents>(name: &Name, options: &Options) -> Result<Endpoint<C>> 
 /// still hold it. With a text `create=open_or_create` does not apply: a live name is `Exists`.
 ///
 /// # Errors
-/// `Exists`, `Mismatch`, `Corrupt`, `Busy`, `OutOfMemory`, what [`Contents`] says.
-pub fn create<C: Contents>(
+/// `Exists`, `Mismatch`, `Corrupt`, `Busy`, `OutOfMemory`, what [`Description`] says.
+pub fn create<C: Description>(
     name: &Name,
     options: &Options,
     text: Option<&[u8]>,
@@ -174,23 +174,25 @@ pub fn create<C: Contents>(
     let access = settings.access();
     let dir = Arc::new(Dir::open(access.scope, operation)?);
     let len = text.map_or(0, |text| text.len().saturating_add(1));
-    let contents = C::new(name, &settings, len, operation)?;
-    let size = contents.size().ok_or(Error::new(operation, ErrorKind::OutOfMemory))?;
+    let description = C::new(name, &settings, len, operation)?;
+    let size = description.size().ok_or(Error::new(operation, ErrorKind::OutOfMemory))?;
     let pieces: &[(usize, &[u8])] =
-        &[(0, &contents.encode()), (contents.text().0, text.unwrap_or_default())];
+        &[(0, &description.encode()), (description.text().0, text.unwrap_or_default())];
     let plan = Plan { persist: settings.persists(), contents: pieces, ..Plan::zeroed(size) };
     let path = path::<C>(&dir, name, access, operation);
     let (memory, made) =
         Segment::open_or_create(path, plan, &|region| repair::<C>(region, operation))?;
     let found = Found { made, adopt: access.adopt && text.is_none(), text: text.is_some() };
     match own(name, &dir, &settings, &memory, found, operation) {
-        Ok((contents, owner)) => Ok(Endpoint::new(name, dir, settings, owner, (memory, contents))),
+        Ok((description, owner)) => {
+            Ok(Endpoint::new(name, dir, settings, owner, (memory, description)))
+        }
         Err(error) => {
             // A failed creation leaves nothing, except messages that others have sent meanwhile.
             if made && memory.persists() {
                 memory.discard(|region| {
                     read::<C>(region, operation)
-                        .is_ok_and(|contents| contents.is_unused(region, operation))
+                        .is_ok_and(|description| description.is_unused(region, operation))
                 });
             }
             Err(error)
@@ -209,7 +211,7 @@ struct Found {
 }
 
 /// Reads and checks a queue's memory, and becomes its owner if it has none.
-fn own<C: Contents>(
+fn own<C: Description>(
     name: &Name,
     dir: &Arc<Dir>,
     settings: &C::Settings,
@@ -218,9 +220,9 @@ fn own<C: Contents>(
     operation: Operation,
 ) -> Result<(C, Option<Acceptor>)> {
     let exists = |why: &str| Err(Error::new(operation, ErrorKind::Exists).because(why));
-    let contents: C = read(&memory.region(), operation)?;
+    let description: C = read(&memory.region(), operation)?;
     // A queue that only openers hold gets a new owner, like any rendezvous; its messages stay.
-    let stays = memory.persists() || contents.text().1 != 0 || found.text;
+    let stays = memory.persists() || description.text().1 != 0 || found.text;
     if !found.made && !found.adopt && stays {
         return exists(
             "open it, or say create=open_or_create to adopt it; `anyipc rm` removes what stayed",
@@ -230,13 +232,13 @@ fn own<C: Contents>(
     if owner.is_none() && !found.adopt {
         return exists("it has a live owner; open it, or say create=open_or_create");
     }
-    contents.check(settings, memory.persists(), operation)?;
-    contents.complete(operation)?;
+    description.check(settings, memory.persists(), operation)?;
+    description.complete(operation)?;
     let owner = owner.map(|owner| Acceptor::new(owner, operation)).transpose()?;
-    Ok((contents, owner))
+    Ok((description, owner))
 }
 
-fn path<'a, C: Contents>(
+fn path<'a, C: Description>(
     dir: &'a Arc<Dir>,
     name: &'a Name,
     access: Access,
@@ -246,7 +248,7 @@ fn path<'a, C: Contents>(
 }
 
 /// Reads a queue's memory, which may hold anything.
-fn read<C: Contents>(region: &Region, operation: Operation) -> Result<C> {
+fn read<C: Description>(region: &Region, operation: Operation) -> Result<C> {
     let mut first = [0; 4];
     region.load(0, &mut first);
     let (found, ours) = (u32::from_ne_bytes(first), C::LAYOUT);
@@ -259,7 +261,7 @@ fn read<C: Contents>(region: &Region, operation: Operation) -> Result<C> {
     C::decode(region).ok_or_else(|| damaged(operation))
 }
 
-fn repair<C: Contents>(region: &Region, operation: Operation) -> Result<()> {
+fn repair<C: Description>(region: &Region, operation: Operation) -> Result<()> {
     match read::<C>(region, operation)?.repair(region) {
         true => Ok(()),
         false => Err(damaged(operation)),
@@ -273,25 +275,25 @@ fn damaged(operation: Operation) -> Error {
 
 /// A handle of a queue's name: its memory, and the owner's rendezvous.
 #[derive(Debug)]
-pub struct Endpoint<C: Contents> {
+pub struct Endpoint<C: Description> {
     name: Name,
     dir: Arc<Dir>,
     settings: C::Settings,
     /// `Some` in the owner.
     acceptor: Option<Acceptor>,
     memory: Arc<Segment>,
-    contents: C,
+    description: C,
 }
 
-impl<C: Contents> Endpoint<C> {
+impl<C: Description> Endpoint<C> {
     fn new(
         name: &Name,
         dir: Arc<Dir>,
         settings: C::Settings,
         acceptor: Option<Acceptor>,
-        (memory, contents): (Segment, C),
+        (memory, description): (Segment, C),
     ) -> Self {
-        Self { name: name.clone(), dir, settings, acceptor, memory: Arc::new(memory), contents }
+        Self { name: name.clone(), dir, settings, acceptor, memory: Arc::new(memory), description }
     }
 
     /// The operation that `try_connect` is for this handle.
@@ -318,7 +320,7 @@ impl<C: Contents> Endpoint<C> {
     }
 }
 
-impl<C: Contents> anyipc_core::Endpoint for Endpoint<C> {
+impl<C: Description> anyipc_core::Endpoint for Endpoint<C> {
     type Sender = C::Sender;
     type Receiver = C::Receiver;
 
@@ -328,7 +330,7 @@ impl<C: Contents> anyipc_core::Endpoint for Endpoint<C> {
 
     fn try_connect(&self, attempt: &mut Attempt) -> Result<(C::Sender, C::Receiver, Peer)> {
         self.memory.check(self.operation())?;
-        let channels = self.contents.channels(&self.settings);
+        let channels = self.description.channels(&self.settings);
         match &self.acceptor {
             Some(acceptor) => {
                 let met = acceptor.try_accept(attempt, &channels);
@@ -363,7 +365,7 @@ impl<C: Contents> anyipc_core::Endpoint for Endpoint<C> {
 
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
         self.memory.check(Operation::ReadLpsz)?;
-        let (at, len) = self.contents.text();
+        let (at, len) = self.description.text();
         if len == 0 {
             return Err(Error::new(Operation::ReadLpsz, ErrorKind::NotFound)
                 .because("this queue has no text; alloc_lpsz makes one that has"));
@@ -384,6 +386,6 @@ impl<C: Contents> anyipc_core::Endpoint for Endpoint<C> {
     }
 
     fn queue(&self) -> Result<Box<dyn Queue>> {
-        self.contents.queue(&self.memory, &self.settings)
+        self.description.queue(&self.memory, &self.settings)
     }
 }

@@ -10,12 +10,12 @@
 //! - `client`: a participant of a queue: lock, act, unlock, wake
 //! - `queue`: a handle of a named queue
 //! - `channel`: channels over two queues
-//! - `kind`, `settings`, `contents`, `transport`: file names, options, and the transport itself
+//! - `kind`, `settings`, `description`, `transport`: file names, options, and the transport itself
 #![forbid(unsafe_code)]
 
 mod channel;
 mod client;
-mod contents;
+mod description;
 mod kind;
 mod layout;
 mod pop;
@@ -31,5 +31,5 @@ mod transport;
 mod waiters;
 
 pub use channel::{QueueReceiver, QueueSender};
-pub use contents::QueueEndpoint;
+pub use description::QueueEndpoint;
 pub use transport::MessageQueue;

@@ -1,7 +1,7 @@
 use anyipc_core::{Capabilities, Key, Name, Object, Operation, Options, Result, Transport};
 use anyipc_memory::named_queue::{self, dir};
 
-use crate::contents::QueueEndpoint;
+use crate::description::QueueEndpoint;
 use crate::kind::KIND;
 use crate::layout::Geometry;
 use crate::settings::KEYS;

@@ -7,15 +7,15 @@
 //! missing. Therefore no death leaves a queue without a record. A second name in the record is for
 //! the queues of channels, which lose that name as soon as they are made.
 //!
-//! - `record`: the contents of that memory
+//! - `record`: the description of that memory
 //! - `queue`: a handle of a queue
 //! - `channel`: a pair of nameless kernel queues per connection
-//! - `settings`, `contents`, `transport`: options, and the transport itself
+//! - `settings`, `description`, `transport`: options, and the transport itself
 //! - `sys`: the system calls, the only place with unsafe code
 #![deny(unsafe_code)]
 
 mod channel;
-mod contents;
+mod description;
 mod queue;
 mod record;
 mod settings;
@@ -23,5 +23,5 @@ mod sys;
 mod transport;
 
 pub use channel::{PosixQueueReceiver, PosixQueueSender};
-pub use contents::PosixQueueEndpoint;
+pub use description::PosixQueueEndpoint;
 pub use transport::PosixQueue;

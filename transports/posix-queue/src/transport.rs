@@ -1,7 +1,7 @@
 use anyipc_core::{Capabilities, Key, Name, Object, Operation, Options, Result, Transport};
 use anyipc_memory::named_queue::{self, dir};
 
-use crate::contents::PosixQueueEndpoint;
+use crate::description::PosixQueueEndpoint;
 use crate::record::{KIND, Record};
 use crate::settings::KEYS;
 

@@ -1,9 +1,9 @@
-//! Queues in named memory: what [`anyipc_memory::named_queue`] asks of their contents.
+//! The geometry as the description of a queue in named memory.
 
 use std::sync::Arc;
 
 use anyipc_core::{Name, Operation, Queue, Result};
-use anyipc_memory::named_queue::{self, Contents};
+use anyipc_memory::named_queue::{self, Description};
 use anyipc_memory::{Kind, Region, Segment};
 
 use crate::channel::{QueueReceiver, QueueSender};
@@ -17,7 +17,7 @@ use crate::store::Store;
 /// A handle of a queue's name.
 pub type QueueEndpoint = named_queue::Endpoint<Geometry>;
 
-impl Contents for Geometry {
+impl Description for Geometry {
     type Settings = Settings;
     type Sender = QueueSender;
     type Receiver = QueueReceiver;

@@ -1,9 +1,9 @@
-//! Records in named memory: what [`anyipc_memory::named_queue`] asks of them.
+//! The record as the description of a queue in named memory.
 
 use std::sync::Arc;
 
 use anyipc_core::{Name, Operation, Queue, Result};
-use anyipc_memory::named_queue::{self, Contents};
+use anyipc_memory::named_queue::{self, Description};
 use anyipc_memory::{Kind, Region, Segment};
 
 use crate::channel::{Pair, PosixQueueReceiver, PosixQueueSender};
@@ -14,7 +14,7 @@ use crate::settings::Settings;
 /// A handle of a queue's name.
 pub type PosixQueueEndpoint = named_queue::Endpoint<Record>;
 
-impl Contents for Record {
+impl Description for Record {
     type Settings = Settings;
     type Sender = PosixQueueSender;
     type Receiver = PosixQueueReceiver;
