@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{CHUNKS, Model, PRIORITIES, Scene, Step, act, check, expect, geometry, owner_id};
 use crate::client::reset_unshared;
-use crate::layout::{CHUNK, Geometry, RECORD, chunks_for, hot, longest_in};
+use crate::layout::{CHUNK, Geometry, RECORD, hot, longest_in};
 use crate::store::Store;
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -34,7 +34,7 @@ fn scribbles() -> impl Strategy<Value = Vec<(usize, u32)>> {
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn no_queue_takes_messages_whose_length_does_not_fit_into_its_word() {
-    use crate::layout::MAX_CHUNKS;
+    use crate::layout::{MAX_CHUNKS, chunks_for};
     assert_eq!(longest_in(MAX_CHUNKS), u32::MAX as usize);
     assert_eq!(longest_in((1 << 25) - 1), (1 << 32) - CHUNK);
     assert_eq!(longest_in(1 << 25), u32::MAX as usize);
