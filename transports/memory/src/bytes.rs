@@ -1,8 +1,8 @@
 //! Copying to and from memory that other processes write at the same time.
 //!
-//! Every access of [`load`] and [`store`] is a relaxed atomic one, of an aligned word where it can
-//! be and of a byte at the ends: a racing writer makes the bytes a mixture, never undefined. The
-//! short copies are plain ones, of memory that one side has to itself.
+//! Every access of [`load`] and [`store`] is a relaxed atomic one: of aligned words, and of bytes
+//! at the ends. A racing writer makes the bytes a mixture, never undefined. The short copies are
+//! plain ones, of memory that one side owns.
 
 use std::ptr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -12,8 +12,8 @@ const WORD: usize = size_of::<u64>();
 /// Copies `len` bytes out of shared memory.
 ///
 /// # Safety
-/// `from` is valid for that many bytes, which no one accesses but atomically, now and in this
-/// process; `to` is valid for as many, which no one else accesses.
+/// `from` is valid for that many bytes, which this process accesses only atomically
+/// meanwhile; `to` is valid for as many, which no other thread accesses.
 pub(crate) unsafe fn load(from: *const u8, to: *mut u8, len: usize) {
     let head = from.align_offset(WORD).min(len);
     let tail = head + (len - head) / WORD * WORD;
@@ -34,8 +34,8 @@ pub(crate) unsafe fn load(from: *const u8, to: *mut u8, len: usize) {
 /// Copies the bytes into shared memory.
 ///
 /// # Safety
-/// `to` is valid for that many bytes, which no one accesses but atomically, now and in this
-/// process.
+/// `to` is valid for that many bytes, which this process accesses only atomically
+/// meanwhile.
 pub(crate) unsafe fn store(to: *mut u8, from: &[u8]) {
     let (from, len) = (from.as_ptr(), from.len());
     let head = to.align_offset(WORD).min(len);
@@ -53,22 +53,22 @@ pub(crate) unsafe fn store(to: *mut u8, from: &[u8]) {
     }
 }
 
-/// Copies what there is of whole blocks of 64 bytes to or from shared memory, two words at once.
-/// Returns how many bytes.
+/// Copies the whole blocks of 64 bytes to or from shared memory, two words at once. Returns the
+/// number of bytes.
 ///
-/// These are instructions of the processor, to which a race means what it means to relaxed atomic
-/// accesses: the language has none that wide.
+/// These are instructions of the processor, for which a race is what it is for relaxed atomic
+/// accesses: the language has no access that wide.
 ///
 /// # Safety
-/// Both are valid for `len` bytes and do not overlap; no one but this process's atomic accesses,
-/// and other processes, accesses them meanwhile.
+/// Both are valid for `len` bytes and do not overlap; meanwhile only other processes and
+/// atomic accesses of this process access them.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 #[inline]
 unsafe fn copy_blocks(from: *const u8, to: *mut u8, len: usize) -> usize {
     let len = len / 64 * 64;
     if len > 0 {
-        // SAFETY: counts up from `-len` to 0, and accesses so many bytes before both ends: the
-        // ranges of the caller.
+        // SAFETY: counts up from `-len` to 0 and accesses that many bytes before both ends: the
+        // caller's ranges.
         unsafe {
             std::arch::asm!(
                 "2:",
@@ -96,13 +96,13 @@ unsafe fn copy_blocks(from: *const u8, to: *mut u8, len: usize) -> usize {
     len
 }
 
-/// The same where there are no such instructions: nothing.
+/// Without such instructions: copies nothing.
 #[cfg(not(all(target_arch = "x86_64", not(miri))))]
 unsafe fn copy_blocks(_from: *const u8, _to: *mut u8, _len: usize) -> usize {
     0
 }
 
-/// Messages up to so many bytes are copied without a call, which would cost more than the copy.
+/// Bytes that are copied without a call, which would cost more than the copy.
 pub const SHORT: usize = 64;
 
 /// Copies `from`, at most [`SHORT`] bytes, to `to`, which is as long.
@@ -113,7 +113,7 @@ pub fn copy_short(from: &[u8], to: &mut [u8]) {
     unsafe { write_short(from, to.as_mut_ptr()) };
 }
 
-/// Appends `from`, at most [`SHORT`] bytes, to a vector that has room for so many.
+/// Appends `from`, at most [`SHORT`] bytes, to a vector that has room for them.
 #[inline]
 pub fn append_short(from: &[u8], to: &mut Vec<u8>) {
     let spare = to.spare_capacity_mut();
@@ -158,7 +158,7 @@ unsafe fn write_ends<const N: usize>(from: &[u8], to: *mut u8) {
     }
 }
 
-/// Brings a cache line near, where the processor has an instruction for that. Reads nothing.
+/// Prefetches a cache line, if the processor has an instruction for that. Reads nothing.
 #[inline]
 pub fn prefetch(line: *const u8) {
     #[cfg(target_arch = "x86_64")]
@@ -174,7 +174,7 @@ pub fn prefetch(line: *const u8) {
 #[inline]
 pub fn prefetch_to_write(line: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: as in `prefetch`; processors that lack the instruction pass over it.
+    // SAFETY: as in `prefetch`; processors without the instruction ignore it.
     unsafe {
         std::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags));
     }
@@ -182,7 +182,7 @@ pub fn prefetch_to_write(line: *const u8) {
     let _ = line;
 }
 
-/// As [`prefetch_to_write`], eight lines of 64 bytes in one go.
+/// As [`prefetch_to_write`], for eight lines of 64 bytes.
 #[inline]
 pub fn prefetch_block_to_write(lines: *const u8) {
     #[cfg(target_arch = "x86_64")]

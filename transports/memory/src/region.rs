@@ -31,7 +31,7 @@ impl Region {
         Self { map: Arc::clone(map), start: CONTROL, len: CONTROL_LEN }
     }
 
-    /// The contents of a segment: what lies behind the header's page.
+    /// The contents of a segment: all behind the header's page.
     pub(crate) fn contents(map: &Arc<Map>) -> Self {
         let page = sys::page_size();
         // A segment has a page of contents or more.
@@ -89,7 +89,7 @@ impl Region {
     #[inline]
     pub fn words(&self) -> Words<'_> {
         let count = self.len / size_of::<AtomicU64>();
-        // SAFETY: as in `u32`: so many aligned words inside the range.
+        // SAFETY: as in `u32`: `count` aligned words inside the range.
         Words::new(unsafe {
             std::slice::from_raw_parts(self.map.as_ptr().add(self.start).cast(), count)
         })
@@ -118,7 +118,7 @@ impl Region {
         fits
     }
 
-    /// Copies bytes out. False, and nothing happens, if there are not so many.
+    /// Copies bytes out. False, and nothing happens, if there are fewer.
     #[inline]
     pub fn load(&self, at: usize, to: &mut [u8]) -> bool {
         let fits = at.checked_add(to.len()).is_some_and(|end| end <= self.len);
@@ -131,7 +131,7 @@ impl Region {
         fits
     }
 
-    /// Appends so many bytes from here. False, and nothing happens, if there are not so many.
+    /// Appends `len` bytes to `to`. False, and nothing happens, if there are fewer.
     #[inline]
     pub fn append(&self, at: usize, len: usize, to: &mut Vec<u8>) -> bool {
         let fits = at.checked_add(len).is_some_and(|end| end <= self.len);
@@ -148,7 +148,7 @@ impl Region {
     }
 }
 
-/// How much memory a channel has, in bytes.
+/// The memory of a channel, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent {
     /// All of it.
@@ -159,7 +159,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// Of so many bytes, all reserved.
+    /// `len` bytes, all reserved.
     pub fn whole(len: usize) -> Self {
         Self { len, reserved: len }
     }

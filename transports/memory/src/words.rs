@@ -1,4 +1,4 @@
-//! The words of a block, copied by the widest instructions there are.
+//! Aligned words of shared memory, copied by the widest instructions that the processor has.
 
 use std::sync::atomic::AtomicU64;
 
@@ -6,7 +6,7 @@ use anyipc_ring::words::CopyWords;
 
 use crate::bytes;
 
-/// Aligned words of a block.
+/// Aligned words of shared memory.
 pub type Words<'a> = anyipc_ring::words::Words<'a, Wide>;
 
 /// Copies by [`bytes`].
@@ -68,7 +68,7 @@ mod tests {
         assert!(all.load(256, &mut []));
     }
 
-    /// What Miri is to run: everything at the same bytes at the same time.
+    /// For Miri: all accesses at the same bytes at the same time.
     #[test]
     fn racing_accesses_of_every_kind_are_defined() {
         const ROUNDS: u8 = if cfg!(miri) { 20 } else { 200 };

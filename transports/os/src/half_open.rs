@@ -1,17 +1,19 @@
 //! The owner's side of handshakes that are not complete, the same for every transport with a
 //! listener.
 //!
-//! Every call does bounded work: it takes so many connectors, works for so long, and keeps so many
-//! handshakes. What is left over is done by the next call. A handshake is late only after
-//! everything was heard that had arrived when its time ended: an owner that comes late is no fault
-//! of the connector.
+//! Every call does bounded work: it limits the connectors that it takes, its time, and the
+//! handshakes that it keeps. The next call does the rest. A handshake is late only after all bytes
+//! were read that had arrived when its time ended: a late owner is no fault of the connector.
 //!
 //! While descriptors or memory are short, or the list is full, the listener is not watched:
-//! connectors that cannot be let in cost no processor time. A clock rings when it is worth another
-//! try.
+//! connectors that cannot be let in cost no processor time. A clock ends the sleep when another try
+//! is due.
 
 mod handshake;
+mod report;
 mod reserve;
+mod second;
+mod shortage;
 #[cfg(all(test, unix))]
 mod tests;
 
@@ -25,75 +27,55 @@ use anyipc_core::{Armed, Error, ErrorKind, Interest, Operation, Rejections, Resu
 
 use crate::{Set, is_shortage, lacks_descriptors};
 pub use handshake::{Admission, Handshake, Listening, Next, Step};
+use report::Report;
 pub use reserve::Reserve;
+use shortage::Shortage;
 
 /// The most handshakes in the list; more connectors wait at the listener.
 const MAX_HALF_OPEN: usize = 256;
 /// The most connectors that one call takes from the listener.
 const MAX_TAKEN: usize = 64;
-/// How long one call goes on with the next connector or handshake.
+/// The time after which a call begins no further connector or handshake.
 const WORK: Duration = Duration::from_micros(500);
-/// The first and the longest pause before the listener is tried again while something is short.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(80));
-/// The time in which at most [`MAX_LOGGED`] rejections are logged.
-const LOG_EVERY: Duration = Duration::from_secs(1);
-const MAX_LOGGED: u32 = 8;
 
 /// The handshakes that are not complete.
 #[derive(Debug)]
 pub struct HalfOpen<H> {
-    /// The listener, unless it is closed, the wires of the handshakes, and a clock.
+    /// Watches the listener while `listening`, the wires of the handshakes, and a clock.
     set: Arc<Set>,
-    /// Those to be heard first stand in front.
+    /// In the order in which their bytes are read.
     list: VecDeque<Entry<H>>,
-    /// How many of them, from the front, were not heard since `round`.
-    unheard: usize,
-    /// When the present round of hearing all of them began.
+    /// Handshakes at the front that were not stepped since `round`.
+    unstepped: usize,
+    /// When the present round over all of them began.
     round: Instant,
-    /// Some have come since then and were not heard yet, or have work left: a next round is due.
+    /// True if a next round is due: some have come since then, or have work left.
     due: bool,
-    /// The set has the listener.
+    /// True while the set watches the listener.
     listening: bool,
-    shortage: Option<Shortage>,
-    /// The last call ended with more to do.
+    shortage: Shortage,
+    /// True if the last call left work: the next sleep ends at once.
     busy: bool,
-    rejections: Rejections,
-    log: Log,
+    report: Report,
 }
 
 #[derive(Debug)]
 struct Entry<H> {
     handshake: H,
-    /// What the set has its wire for.
+    /// The interest that the set watches its wire for.
     watched: Option<Interest>,
 }
 
-/// Connectors have to wait for descriptors or memory.
-#[derive(Debug)]
-struct Shortage {
-    /// When the listener is tried again.
-    until: Instant,
-    pause: Duration,
-}
-
-#[derive(Debug)]
-struct Log {
-    since: Instant,
-    logged: u32,
-    /// Rejections that were counted and not logged since then.
-    omitted: u64,
-}
-
 impl<H: Handshake> HalfOpen<H> {
-    /// An empty list. The set has no listener before the first call that accepts.
+    /// An empty list. The set does not watch the listener before the first `try_accept`.
     ///
     /// # Errors
     /// `Io` if there is no descriptor left.
     pub fn new(operation: Operation) -> Result<Self> {
         let now = Instant::now();
         let set = Set::new().and_then(|set| {
-            // The clock is made here: it must not be lacking when descriptors are.
-            set.wake_at(Some(now + PAUSE.1))?;
+            // Makes the clock's descriptor now: none may be left later.
+            set.wake_at(Some(now + WORK))?;
             set.wake_at(None)?;
             Ok(set)
         });
@@ -101,28 +83,26 @@ impl<H: Handshake> HalfOpen<H> {
         Ok(Self {
             set,
             list: VecDeque::new(),
-            unheard: 0,
+            unstepped: 0,
             round: now,
             due: false,
             listening: false,
-            shortage: None,
-            // A call that accepts comes before the first sleep.
+            shortage: Shortage::default(),
+            // `try_accept` runs before the first sleep.
             busy: true,
-            rejections: Rejections::default(),
-            log: Log { since: now, logged: 0, omitted: 0 },
+            report: Report::default(),
         })
     }
 
-    /// What is watched for the handshakes; a transport may have more in it.
+    /// The set of the handshakes; a transport may add to it.
     pub fn set(&self) -> &Arc<Set> {
         &self.set
     }
 
-    /// Takes newcomers and every handshake a step further; gives the first channel that comes of
-    /// it.
+    /// Takes newcomers, and every handshake a step further; returns the first channel.
     ///
     /// # Errors
-    /// `WouldBlock` if none does yet; what the system says about the listener.
+    /// `WouldBlock` without a channel yet; the system's errors of the listener.
     pub fn try_accept<L: Listening<Handshake = H>>(
         &mut self,
         listening: &mut L,
@@ -131,14 +111,14 @@ impl<H: Handshake> HalfOpen<H> {
         let until = now + WORK;
         self.busy = false;
         let accepted = match self.take_newcomers(listening, now, until) {
-            Ok(None) => Ok(self.hear(listening, now, until)),
+            Ok(None) => Ok(self.step_all(listening, now, until)),
             taken => taken,
         };
-        let open = self.shortage.is_none() && self.list.len() < MAX_HALF_OPEN;
+        let open = !self.shortage.lasts() && self.list.len() < MAX_HALF_OPEN;
         if open != self.listening {
             self.watch_listener(listening, open);
         }
-        self.busy |= self.unheard > 0 || self.due || open && listening.has_more();
+        self.busy |= self.unstepped > 0 || self.due || open && listening.has_more();
         accepted?.ok_or_else(|| Error::new(Operation::Accept, ErrorKind::WouldBlock))
     }
 
@@ -150,7 +130,7 @@ impl<H: Handshake> HalfOpen<H> {
         if self.busy {
             return Ok(Armed::Ready);
         }
-        let retry = self.shortage.as_ref().map(|shortage| shortage.until);
+        let retry = self.shortage.until();
         let moments = self.list.iter().map(|entry| entry.handshake.deadline()).chain(retry);
         self.set
             .wake_at(moments.min())
@@ -165,20 +145,20 @@ impl<H: Handshake> HalfOpen<H> {
 
     /// How many connectors were rejected, and why the last one was.
     pub fn rejections(&self) -> Rejections {
-        self.rejections.clone()
+        self.report.rejections()
     }
 
-    /// Takes the handshake out for which this is true; the set forgets it.
+    /// Removes the first handshake for which `is` is true, from the set as well.
     pub fn take(&mut self, is: impl Fn(&H) -> bool) -> Option<H> {
         let at = self.list.iter().position(|entry| is(&entry.handshake))?;
         let entry = self.list.remove(at)?;
-        if at < self.unheard {
-            self.unheard -= 1;
+        if at < self.unstepped {
+            self.unstepped -= 1;
         }
         Some(self.forget(entry))
     }
 
-    /// True if there is a handshake for which this is true.
+    /// True if `is` is true for a handshake.
     pub fn any(&self, is: impl Fn(&H) -> bool) -> bool {
         self.list.iter().any(|entry| is(&entry.handshake))
     }
@@ -195,14 +175,14 @@ impl<H: Handshake> HalfOpen<H> {
         entry.handshake
     }
 
-    /// Connectors are taken until none is left, or one call has done its share.
+    /// Takes connectors until none is left, or the limits of one call are reached.
     fn take_newcomers<L: Listening<Handshake = H>>(
         &mut self,
         listening: &mut L,
         now: Instant,
         until: Instant,
     ) -> Result<Option<L::Channel>> {
-        if self.shortage.as_ref().is_some_and(|shortage| now < shortage.until) {
+        if self.shortage.until().is_some_and(|until| now < until) {
             return Ok(None);
         }
         for taken in 0.. {
@@ -219,14 +199,14 @@ impl<H: Handshake> HalfOpen<H> {
             }
             match listening.next(&self.set) {
                 Ok(Next::Begun(handshake)) => {
-                    self.shortage = None;
+                    self.shortage.end();
                     self.list.push_back(Entry { handshake, watched: None });
                     self.due = true;
                 }
                 Ok(Next::Rejected(error)) => self.reject(None, &error),
                 Ok(Next::Left) => {}
                 Ok(Next::Nobody) => {
-                    self.shortage = None;
+                    self.shortage.end();
                     break;
                 }
                 Err(error) if is_shortage(&error) => {
@@ -239,86 +219,23 @@ impl<H: Handshake> HalfOpen<H> {
         Ok(None)
     }
 
-    /// A connector that was let in and has to come a second time stands behind the newcomers. While
-    /// those cannot be taken in, they are taken and let go, with a descriptor that is kept free for
-    /// this, until it is found. A connector that is let go without a word tries again.
-    fn take_awaited<L: Listening<Handshake = H>>(
-        &mut self,
-        listening: &mut L,
-        until: Instant,
-    ) -> Option<L::Channel> {
-        for _ in 0..MAX_TAKEN {
-            let reserve = self.list.iter_mut().find_map(|entry| {
-                entry.handshake.reserve().filter(|reserve| !reserve.is_empty()).map(std::mem::take)
-            })?;
-            drop(reserve);
-            let next = listening.next(&self.set);
-            let before = self.list.len();
-            let channel = match next {
-                Ok(Next::Begun(handshake)) => {
-                    self.hear_one(Entry { handshake, watched: None }, listening)
-                }
-                Ok(Next::Rejected(error)) => {
-                    self.reject(None, &error);
-                    None
-                }
-                Ok(Next::Left) => None,
-                Ok(Next::Nobody) | Err(_) => {
-                    self.refill();
-                    return None;
-                }
-            };
-            if channel.is_some() {
-                return channel;
-            }
-            // What has just come and speaks as a newcomer is let go; what is silent may be the
-            // awaited one.
-            if self.list.len() > before
-                && let Some(entry) = self.list.pop_back()
-            {
-                if entry.handshake.has_spoken() {
-                    drop(self.forget(entry));
-                } else {
-                    self.list.push_back(entry);
-                }
-            }
-            self.refill();
-            if Instant::now() >= until {
-                break;
-            }
-        }
-        None
-    }
-
-    /// Gives those that were let in their reserve back.
-    fn refill(&mut self) {
-        for entry in &mut self.list {
-            if let Some(reserve) = entry.handshake.reserve().filter(|reserve| reserve.is_empty())
-                && let Ok(again) = Reserve::new(1, &self.set)
-            {
-                *reserve = again;
-            }
-        }
-    }
-
-    /// Takes each handshake a step further that was not heard in this round, as long as there is
-    /// time.
-    fn hear<L: Listening<Handshake = H>>(
+    /// Steps each handshake that was not stepped in this round, while there is time.
+    fn step_all<L: Listening<Handshake = H>>(
         &mut self,
         listening: &mut L,
         now: Instant,
         until: Instant,
     ) -> Option<L::Channel> {
-        if self.unheard == 0 {
-            (self.unheard, self.round, self.due) = (self.list.len(), now, false);
+        if self.unstepped == 0 {
+            (self.unstepped, self.round, self.due) = (self.list.len(), now, false);
         }
-        while self.unheard > 0 {
+        while self.unstepped > 0 {
             let entry = self.list.pop_front()?;
-            self.unheard -= 1;
-            if let Some(channel) = self.hear_one(entry, listening) {
+            self.unstepped -= 1;
+            if let Some(channel) = self.step_one(entry, listening) {
                 return Some(channel);
             }
-            if self.unheard > 0 && Instant::now() >= until {
+            if self.unstepped > 0 && Instant::now() >= until {
                 self.busy = true;
                 return None;
             }
@@ -332,7 +249,7 @@ impl<H: Handshake> HalfOpen<H> {
     }
 
     /// One handshake's next step; a channel if that was the last.
-    fn hear_one<L: Listening<Handshake = H>>(
+    fn step_one<L: Listening<Handshake = H>>(
         &mut self,
         mut entry: Entry<H>,
         listening: &mut L,
@@ -360,7 +277,7 @@ impl<H: Handshake> HalfOpen<H> {
                 let handshake = self.forget(entry);
                 match listening.admit(handshake, &self.set) {
                     Admission::Channel(channel) => {
-                        self.retry();
+                        self.shortage.retry();
                         return Some(channel);
                     }
                     Admission::Refused(handshake, error) => match lack(&error) {
@@ -378,13 +295,13 @@ impl<H: Handshake> HalfOpen<H> {
                 self.reject(Some(&handshake), &error);
             }
         }
-        // It has given back what it held.
-        self.retry();
+        // Its descriptors were released.
+        self.shortage.retry();
         None
     }
 
-    /// The set has a handshake for what allows its next step. If it cannot take it, it is tried
-    /// again later.
+    /// Watches a handshake for what allows its next step. If the set cannot, it is tried again
+    /// later.
     fn watch(&mut self, entry: &mut Entry<H>) {
         let interest = entry.handshake.interest();
         if entry.watched == interest {
@@ -418,53 +335,23 @@ impl<H: Handshake> HalfOpen<H> {
         }
     }
 
-    fn run_short(&mut self, error: &io::Error) {
-        let pause = match &self.shortage {
-            Some(shortage) => (2 * shortage.pause).min(PAUSE.1),
-            None => {
-                if self.log.allows() {
-                    tracing::warn!(%error, "connectors have to wait");
-                }
-                PAUSE.0
-            }
-        };
-        self.shortage = Some(Shortage { until: Instant::now() + pause, pause });
-    }
-
-    /// Something was given back: the listener is tried again at once.
-    fn retry(&mut self) {
-        if let Some(shortage) = &mut self.shortage {
-            *shortage = Shortage { until: Instant::now(), pause: PAUSE.0 };
-        }
-    }
-
-    /// Counts and logs a rejection, and tells the connector.
+    /// Counts and logs a rejection, and reports it to the connector.
     fn reject(&mut self, handshake: Option<&H>, error: &Error) {
         if let Some(handshake) = handshake {
             handshake.refuse(error);
         }
-        if self.log.allows() {
-            let omitted = std::mem::take(&mut self.log.omitted);
-            tracing::warn!(%error, omitted, "connector rejected");
-        } else {
-            self.log.omitted += 1;
+        self.report.reject(error);
+    }
+
+    /// Connectors wait for descriptors or memory for a while.
+    fn run_short(&mut self, error: &io::Error) {
+        if self.shortage.begin() {
+            self.report.warn_of_shortage(error);
         }
-        self.rejections.count += 1;
-        self.rejections.last = Some(error.to_string());
     }
 }
 
-impl Log {
-    fn allows(&mut self) -> bool {
-        if self.since.elapsed() >= LOG_EVERY {
-            (self.since, self.logged) = (Instant::now(), 0);
-        }
-        self.logged += 1;
-        self.logged <= MAX_LOGGED
-    }
-}
-
-/// The lack of a descriptor that an error is about.
+/// The lack of a descriptor that caused an error.
 fn lack(error: &Error) -> Option<&io::Error> {
     error.source()?.downcast_ref::<io::Error>().filter(|error| lacks_descriptors(error))
 }

@@ -170,7 +170,8 @@ impl NameLock {
 
     /// Checks, once a second at most, that the name still leads to this owner.
     ///
-    /// # Errors `Removed` if it does not, from each check that finds it so.
+    /// # Errors
+    /// `Removed` if it does not, from each check that finds it so.
     pub fn check(&self, operation: Operation) -> Result<()> {
         if !self.pace.is_due() {
             return Ok(());

@@ -15,14 +15,14 @@ use anyipc_memory::{Region, Segment, Words};
 /// same ones at once, except the atomics and [`store_bytes`](Self::store_bytes). Use a block either
 /// as bytes or as the place of one stored value, for both use the same memory.
 ///
-/// Any of these calls may meet at the same bytes at the same time, from any threads and processes:
-/// none is undefined, and none changes bytes but its own. For that, all of them access aligned
-/// words of 8 bytes, atomically: who writes a part of a word compares and swaps the word. Programs
-/// in other languages may use any atomic of the processor.
+/// All calls may access the same bytes at the same time, from any threads and processes: none is
+/// undefined, and each changes its own bytes only. All of them access aligned words of 8 bytes,
+/// atomically; writing a part of a word is a compare-and-swap of the word. Programs in other
+/// languages may use any atomic of the processor.
 ///
-/// A crash of any holder leaves the contents as they are. After a `fork` the child's calls say
+/// A crash of any holder leaves the contents as they are. After a `fork` the child's calls return
 /// `Forked`; it opens the name anew to get its own handle. A process of the same user that
-/// truncates the file underneath kills the holders with a signal; no one else can reach it.
+/// truncates the file kills the holders with a signal; other users cannot reach the file.
 #[derive(Debug)]
 pub struct Block {
     contents: Region,
@@ -39,7 +39,7 @@ impl Block {
         Self { contents, control, segment, writers: Writers::default(), timeout }
     }
 
-    /// Detaches; the memory is released whatever the result.
+    /// Detaches. The memory is released in any case, also on an error.
     pub(crate) fn close(self) -> Result<()> {
         let Self { contents, control, segment, .. } = self;
         // Unmapped before the lock goes.
@@ -54,8 +54,8 @@ impl Block {
     }
 
     /// The first byte: page-aligned, valid for [`len`](Self::len) bytes until the block is closed,
-    /// and not mapped in a forked child. Others write there whenever they like: what may meet the
-    /// other calls of this process goes through an [`AtomicU64`] at a multiple of 8, as theirs do.
+    /// and not mapped in a forked child. Other processes write there at any time: an access that
+    /// may race with other calls must go through an [`AtomicU64`] at a multiple of 8, as theirs do.
     pub fn as_ptr(&self) -> *mut u8 {
         self.segment.as_ptr()
     }
@@ -69,8 +69,8 @@ impl Block {
         if self.words().load(offset, to) { Ok(()) } else { Err(self.outside(offset, to.len())) }
     }
 
-    /// Copies bytes in at `offset`. Not atomic as a whole: a reader may see a part, and so may
-    /// everyone after a crash.
+    /// Copies bytes in at `offset`. Not atomic as a whole: a reader may see a part, also after a
+    /// crash.
     ///
     /// # Errors
     /// `OutOfBounds`: nothing is written; `Forked`.
@@ -129,9 +129,9 @@ impl Block {
     /// `OutOfBounds`, also for a wrong alignment; `Forked`.
     ///
     /// # Safety
-    /// While the reference lives no thread of any process may write these bytes, and this process
-    /// must not fork into a child that uses it. A type made of atomics may be written through them;
-    /// where they meet the other calls of this process they must be [`AtomicU64`]s.
+    /// While the reference lives no thread of any process may write these bytes, and this
+    /// process must not fork into a child that uses it. A type made of atomics may be written
+    /// through them; where they race with other calls of this process they must be [`AtomicU64`]s.
     pub unsafe fn view<T: FromBytes>(&self, offset: usize) -> Result<&T> {
         self.check_aligned(offset, size_of::<T>(), align_of::<T>())?;
         let at = self.segment.as_ptr().wrapping_add(offset);
@@ -139,7 +139,7 @@ impl Block {
         Ok(unsafe { &*at.cast() })
     }
 
-    /// `Removed` if the name no longer means this block, looked at once a second at most.
+    /// `Removed` if the name no longer stands for this block, checked once a second at most.
     pub(crate) fn check_named(&self, operation: Operation) -> Result<()> {
         self.segment.check_named(operation)
     }
@@ -149,14 +149,13 @@ impl Block {
         self.len() / 2
     }
 
-    /// Replaces the stored value as a whole: every reader, and everyone after a crash at any
-    /// instant, gets the old value or the new one. Waits for another writer, at most the address's
-    /// `timeout`.
+    /// Replaces the stored value as a whole: every reader, also after a crash at any instant, gets
+    /// the old value or the new one. Waits for another writer, at most the address's `timeout`.
     ///
     /// # Errors
-    /// `MessageTooLarge` (the message names the size needed); `Busy` if another process keeps
-    /// writing past the timeout, for instance because it was stopped; `Removed` (looked at once a
-    /// second; nothing is stored then, since whoever opens the name gets another block, or none);
+    /// `MessageTooLarge` (the message names the size needed); `Busy` if another process
+    /// keeps writing past the timeout, for instance because it was stopped; `Removed` (checked once
+    /// a second; nothing is stored then, since the name leads to another block, or to none);
     /// `Forked`.
     pub fn store_bytes(&self, value: &[u8]) -> Result<()> {
         self.check()?;
@@ -190,7 +189,7 @@ impl Block {
         match CStr::from_bytes_until_nul(&text) {
             Ok(text) => Ok(text.to_owned()),
             Err(_) => {
-                error(ErrorKind::Corrupt, "the text has no NUL at its end: someone wrote over it")
+                error(ErrorKind::Corrupt, "the text has no NUL at its end: it was overwritten")
             }
         }
     }

@@ -1,8 +1,8 @@
-//! A value that no reader ever sees torn and no kill ever wedges.
+//! A value that no reader sees torn, and that no kill leaves locked.
 //!
 //! There are two copies and an index. A writer fills the copy that the index does not name, then
 //! moves the index: killed anywhere, it leaves the old value or the new one. Writers exclude each
-//! other by a lock that the kernel takes from the dead.
+//! other by a lock that the kernel releases at a death.
 
 use std::sync::atomic::{AtomicU64, Ordering::*, fence};
 use std::sync::{Mutex, TryLockError};
@@ -13,16 +13,16 @@ use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_memory::{Region, Words};
 use anyipc_os::{Fd, try_write_lock, write_unlock};
 
-/// How often a reader is overtaken by writers before it makes them wait.
+/// Times that writers may overtake a reader before it makes them wait.
 const ATTEMPTS: usize = 32;
 
-/// Where the control words lie; zeroed memory means that nothing is stored. The index counts the
-/// stores; its lowest bit names the current copy.
+/// The offset of the index. It counts the stores, and its lowest bit is the current copy; 0:
+/// nothing is stored.
 const INDEX: usize = 0;
-/// The lengths of both copies.
+/// The offsets of both copies' lengths.
 const LENGTHS: [usize; 2] = [8, 16];
 
-/// Where the two copies and their control words lie.
+/// The two copies and their control words.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Snapshot<'a> {
     control: &'a Region,
@@ -63,7 +63,7 @@ impl<'a> Snapshot<'a> {
         self.index().store(next, Release);
     }
 
-    /// The value; `None` if a writer overtook us.
+    /// The value; `None` if a writer overtook this reader.
     fn load(&self) -> Option<Result<Option<Vec<u8>>>> {
         let index = self.index().load(Acquire);
         if index == 0 {
@@ -136,10 +136,10 @@ impl Writers {
                 return value;
             }
         }
-        // Writers come faster than we read: have them wait.
+        // Writers are faster than this reader: the lock makes them wait.
         self.alone(fd, timeout, || snapshot.load())?.unwrap_or_else(|| {
             Err(Error::new(Operation::Block, ErrorKind::Corrupt).because(
-                "the value changes while its lock is held: someone writes without the lock",
+                "the value changes while its lock is held: a process writes without the lock",
             ))
         })
     }

@@ -57,7 +57,7 @@ impl Transport for SharedMemory {
     fn create(&self, name: &Name, options: &Options) -> Result<Endpoint> {
         let settings = Settings::read(options, Operation::Create)?;
         let dir = Arc::new(Dir::open(settings.scope, Operation::Create)?);
-        // The block comes before the owner: nobody finds an owner whose block is still to come.
+        // The block is made before the owner: no opener finds an owner without its block.
         let block = block_for_create(&dir, name, &settings)?;
         let owner = Rendezvous::take(Arc::clone(&dir), &BLOCK, name, Operation::Create)?;
         if owner.is_none() && !settings.adopt {

@@ -94,7 +94,7 @@ fn values_go_in_and_out() {
             assert_eq!(b.get::<Point>(offset).unwrap(), point);
         }
         b.put(8, &point).unwrap();
-        // SAFETY: nobody else knows the block.
+        // SAFETY: no other process knows the block.
         assert_eq!(unsafe { b.view::<Point>(8) }.unwrap(), &point);
         // SAFETY: as above.
         assert_eq!(kind(unsafe { b.view::<Point>(9) }), ErrorKind::OutOfBounds);

@@ -233,7 +233,7 @@ fn broken_files_are_named_errors() {
         std::fs::write(&path, &cut).unwrap();
         process.fails("open b block ", "corrupt", -3);
     }
-    // A stale but whole copy under another name's path: nobody holds it, so it is just reclaimed.
+    // A stale but whole copy under another name's path: it has no holder, so it is reclaimed.
     std::fs::write(&path, &good).unwrap();
     process.fails("open b block ", "not_found", -3);
     assert!(!path.exists());

@@ -201,8 +201,7 @@ fn forks_in_the_middle_of_everything() {
     });
 }
 
-/// What the handlers below close, by whoever forks: one before the fork, one in the parent, one in
-/// the child.
+/// What the handlers below close: one before the fork, one in the parent, one in the child.
 static HELD: [Mutex<Option<Endpoint>>; 3] = [const { Mutex::new(None) }; 3];
 
 fn give_up(which: usize) {

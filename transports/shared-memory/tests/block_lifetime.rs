@@ -1,4 +1,4 @@
-//! A block lives until its last holder, whoever leaves first and however.
+//! A block lives until its last holder leaves, in any order and by any end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 #![cfg(target_os = "linux")]
 

@@ -20,9 +20,9 @@ const OPERATIONS: usize = 30;
 /// The words that the processes of a round share.
 struct Board {
     go: &'static AtomicU32,
-    /// Who believes to be the owner, plus one.
+    /// The process that believes to be the owner, plus one.
     owner: &'static AtomicU32,
-    /// Who is about to be killed.
+    /// The process that is about to be killed.
     doomed: &'static [AtomicU32],
     /// How often each thing was seen: created, adopted, opened, refused.
     seen: &'static [AtomicU32],
@@ -44,7 +44,7 @@ fn no_double_owner_no_lost_block_no_leftover() {
             kills += play(round, &board);
             let t = SharedMemory;
             if round % 2 == 0 {
-                // Whatever was left, the next create succeeds, and its close leaves nothing.
+                // The next create succeeds in every state, and its close leaves nothing.
                 let endpoint = t.create(&name(), &options("size=64").unwrap()).unwrap();
                 t.close(endpoint).unwrap();
             } else {

@@ -43,7 +43,7 @@ fn interrupt_above(limit: u32) {
 }
 
 /// Makes a block of 32 MiB in a thread whose reservations are interrupted above this size, and
-/// tells how long it took.
+/// returns how long it took.
 fn create_interrupted(limit: u32) -> (Result<(), Error>, Duration) {
     let making = std::thread::spawn(move || {
         interrupt_above(limit);

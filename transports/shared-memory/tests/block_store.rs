@@ -77,7 +77,7 @@ fn killed_writers_leave_the_old_value_or_the_new_one() {
             let [first, second] = writers;
             first.shoot();
             first.wait();
-            // Whoever is left, writer or reader, is not held up by the dead.
+            // A dead writer holds up neither writers nor readers.
             let start = Instant::now();
             block(&endpoint).store_bytes(&value(next.fetch_add(1, SeqCst), &mut random)).unwrap();
             number(&block(&endpoint).load_bytes().unwrap().unwrap()).unwrap();

@@ -90,7 +90,8 @@ impl Acceptor {
 
     /// Takes every handshake a step further; returns the first channel that is complete.
     ///
-    /// # Errors `WouldBlock` until one is; `Removed` if the name no longer leads here; the system's
+    /// # Errors
+    /// `WouldBlock` until one is; `Removed` if the name no longer leads here; the system's
     /// errors of the listener.
     pub fn try_accept<F: ChannelFactory>(
         &self,

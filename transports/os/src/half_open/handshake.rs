@@ -93,7 +93,8 @@ pub trait Listening {
 
     /// Takes the next connector. A shortage is an error, and the connector stays at the listener.
     ///
-    /// # Errors The system's errors of the listener.
+    /// # Errors
+    /// The system's errors of the listener.
     fn next(&mut self, set: &Set) -> io::Result<Next<Self::Handshake>>;
 
     /// True if bytes of connectors were read ahead and not processed: then there is work although

@@ -9,7 +9,8 @@ pub struct Reserve(Vec<Spare>);
 impl Reserve {
     /// Keeps `count` descriptors free.
     ///
-    /// # Errors A shortage, if there are fewer.
+    /// # Errors
+    /// A shortage, if there are fewer.
     pub fn new(count: usize, set: &Set) -> io::Result<Self> {
         (0..count).map(|_| set.spare()).collect::<io::Result<_>>().map(Self)
     }

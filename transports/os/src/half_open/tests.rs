@@ -84,7 +84,7 @@ fn one_call_rejects_some_and_leaves_the_rest() {
     assert!((1..=MAX_TAKEN).contains(&calls));
     assert_eq!(half_open.rejections().count, calls as u64);
     assert!(matches!(half_open.arm(), Ok(Armed::Ready)));
-    assert!(half_open.log.logged as usize + half_open.log.omitted as usize >= calls);
+    assert!(half_open.report.logged as usize + half_open.report.omitted as usize >= calls);
 }
 
 #[test]
@@ -110,13 +110,13 @@ fn a_full_list_and_a_shortage_close_the_listener() {
         assert!(would_block(half_open.try_accept(&mut crowd)));
         assert!(matches!(half_open.arm(), Ok(Armed::Source(_))));
     }
-    assert!(!half_open.listening && half_open.shortage.is_some());
+    assert!(!half_open.listening && half_open.shortage.lasts());
     assert!(tries < 100, "tried at every call");
     // What was short is there again.
-    half_open.retry();
+    half_open.shortage.retry();
     let mut whole = || connector(true, Duration::from_secs(60));
     half_open.try_accept(&mut Crowd { listener: listener(), next: &mut whole }).unwrap();
-    assert!(half_open.shortage.is_none() && half_open.listening);
+    assert!(!half_open.shortage.lasts() && half_open.listening);
 }
 
 #[test]

@@ -71,7 +71,8 @@ impl Overlapped {
 
     /// Begins an operation on the handle and the buffer. It has begun also if it has ended already.
     ///
-    /// # Errors The system's error if it did not begin; `ResourceBusy` while another is under way.
+    /// # Errors
+    /// The system's error if it did not begin; `ResourceBusy` while another is under way.
     pub(super) fn begin(
         &mut self,
         operation: impl FnOnce(HANDLE, *mut u8, u32, *mut OVERLAPPED) -> i32,

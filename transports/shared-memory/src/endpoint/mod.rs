@@ -45,12 +45,12 @@ impl Endpoint {
         self.block.as_ref()
     }
 
-    /// What `try_connect` is for this handle.
+    /// The operation of `try_connect` for this handle.
     fn operation(&self) -> Operation {
         if self.acceptor.is_some() { Operation::Accept } else { Operation::Connect }
     }
 
-    /// Gives everything up; reports what the status of the block and of the owner's files says.
+    /// Releases everything; reports the status of the block and of the owner's files.
     pub(crate) fn close(mut self) -> Result<()> {
         check_generation(self.generation, Operation::Close)?;
         let owned = self.acceptor.take().map_or(Ok(()), Acceptor::close);

@@ -8,16 +8,16 @@ use anyipc_memory::handover::{ChannelFactory, Side};
 use anyipc_memory::{Extent, Region, check_platform};
 use anyipc_os::{Scope, user};
 
-/// The capacity of a direction at first, unless the address says otherwise: small, because every
-/// page of it is paid for when the channel is made, and stays although the connection is idle.
+/// The first capacity of a direction, in bytes, without `capacity=`. Small, because all its pages
+/// are allocated when the channel is made, and stay while the connection is idle.
 const DEFAULT_CAPACITY: usize = 16 << 10;
-/// What a ring may grow to, in bytes, unless the address says otherwise.
+/// The capacity to which a ring may grow, in bytes, without `capacity=`.
 const DEFAULT_LIMIT: usize = 4 << 20;
 
-/// How long an object may be between two states, unless the address has a `timeout`.
+/// The longest wait for an object that is being made or reclaimed, without `timeout=`.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What the address says, checked.
+/// The options of an address, checked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
     capacity: Option<usize>,
@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     pub(crate) scope: Scope,
     pub(crate) size: Option<usize>,
     pub(crate) adopt: bool,
-    /// How long to wait for an object that is being made or reclaimed.
+    /// The longest wait for an object that is being made or reclaimed.
     pub(crate) patience: Duration,
 }
 
@@ -74,7 +74,7 @@ impl Settings {
     }
 }
 
-/// Whether rings have spare arrays, of an owner that says what they may grow to.
+/// True if the rings of an owner with this growth limit have spare arrays.
 fn has_spares(capacity: usize, limit: u64) -> bool {
     capacity < SPARE && limit >= SPARE as u64
 }
@@ -102,7 +102,7 @@ impl ChannelFactory for Settings {
         sound.then(|| Layout::extent(capacity, has_spares(capacity, extra)))
     }
 
-    /// What a ring may grow to: a capacity that was asked for is what it stays at.
+    /// The growth limit of a ring. A capacity from the address never grows.
     fn extra(&self) -> u64 {
         self.capacity.unwrap_or(DEFAULT_LIMIT) as u64
     }
@@ -114,9 +114,9 @@ impl ChannelFactory for Settings {
         side: Side,
     ) -> io::Result<(Sender, Receiver)> {
         let layout = Layout::over(region.map(), capacity, has_spares(capacity, side.extra))?;
-        // Messages of a peer of this user are read where they stand, if the address allows it.
+        // With `trust=same-user` messages of this user's processes are read in place.
         let in_place = self.trusting && side.uid == user();
-        // An owner may not make us reserve more than we would by ourselves.
+        // An owner cannot make an opener reserve more than the opener's own limit.
         let limit =
             usize::try_from(side.extra).unwrap_or(usize::MAX).min(DEFAULT_LIMIT.max(capacity));
         Ok(halves(&layout, side.link, side.role, side.ready, in_place, limit))

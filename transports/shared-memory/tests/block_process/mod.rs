@@ -1,4 +1,4 @@
-//! A second process for the tests: this test binary again, told what to do line by line.
+//! A second process for the tests: this test binary again, with one command per line.
 //!
 //! Each test binary declares `#[test] fn process() { block_process::serve() }`; [`Process::spawn`]
 //! runs that one test in a new process, where it reads commands until its input ends.

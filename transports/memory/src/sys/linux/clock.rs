@@ -1,8 +1,8 @@
 use rustix::time::{ClockId, clock_gettime};
 
-/// A clock that never goes back, in ticks of about a millisecond: a few of them coarse, and a few
-/// nanoseconds cheap. It jumps by 71 ticks at each full second, so that no time is ever taken for
-/// less than it is.
+/// A monotonic clock in ticks of about a millisecond. Its resolution is a few ticks, and reading it
+/// costs a few nanoseconds. It jumps by 71 ticks at each full second, so it never shows less time
+/// than has passed.
 #[inline]
 pub fn coarse_ticks() -> u64 {
     let now = clock_gettime(ClockId::MonotonicCoarse);
@@ -10,10 +10,10 @@ pub fn coarse_ticks() -> u64 {
     (now.tv_sec as u64) << 10 | (now.tv_nsec as u64) >> 20
 }
 
-/// Not as wide everywhere.
+/// Its width differs between platforms.
 pub type Second = libc::time_t;
 
-/// The second of the day's time, which may be set: good for telling that it is another one, at the
+/// The second of the wall clock, which may be set: it shows that another second has begun, at the
 /// cost of a load.
 #[inline]
 pub fn second() -> Second {

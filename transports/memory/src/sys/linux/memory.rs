@@ -8,27 +8,27 @@ use rustix::io::Errno;
 
 use anyipc_os::Fd;
 
-/// What keeps a peer from shrinking memory under our feet.
+/// The seals that keep a peer from resizing the memory.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
 /// Bytes that one step reserves or gives back, which takes the kernel about 0.2 ms: 3 us a page. A
-/// multiple of every size of pages.
+/// multiple of every page size.
 const PIECE: usize = 256 << 10;
 
-/// Nameless memory of exactly `len` bytes, zeroed, of which the first ones are being reserved piece
-/// by piece. Before the others are touched, [`Map::reserve`](super::Map::reserve) has to reserve
-/// them.
+/// Nameless memory of exactly `len` bytes, zeroed. Its first `wanted` bytes are reserved piece by
+/// piece. The others must be reserved by [`Map::reserve`](super::Map::reserve) before they are
+/// touched.
 #[derive(Debug)]
 pub struct Anonymous {
     fd: Fd,
     /// Bytes to be reserved.
     wanted: usize,
-    /// Bytes that are.
+    /// Bytes that are reserved, from the start.
     reserved: usize,
 }
 
 impl Anonymous {
-    /// Without any reserved.
+    /// Memory with no byte reserved.
     pub fn new(len: usize, wanted: usize) -> io::Result<Self> {
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         let fd = Fd::make(|| Ok(memfd_create("anyipc", flags)?))?;
@@ -76,7 +76,7 @@ impl Anonymous {
     }
 }
 
-/// All at once, for small memory.
+/// Makes and reserves it in one call, for small memory.
 pub fn anonymous(len: usize, wanted: usize) -> io::Result<Fd> {
     let mut memory = Anonymous::new(len, wanted)?;
     while !memory.reserve_some()? {}

@@ -102,7 +102,8 @@ unsafe fn get<T: Copy>(socket: &impl AsFd, level: i32, option: i32) -> io::Resul
 
 /// Sets an option.
 ///
-/// # Safety The option is of this type, and pointers in the value are valid.
+/// # Safety
+/// The option is of this type, and pointers in the value are valid.
 unsafe fn set<T>(socket: &impl AsFd, level: i32, option: i32, value: &T) -> io::Result<()> {
     let (value, len) = ((&raw const *value).cast(), size_of::<T>() as libc::socklen_t);
     // SAFETY: the descriptor is open for the call, and the option is read from a value of the
