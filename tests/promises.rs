@@ -1,36 +1,116 @@
-//! Each test that `docs/promises.md` names exists in the file that it names.
+//! What the documents name is in the tree: tests of promises, files with unsafe code, documents.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test panics")]
 
-#![allow(clippy::unwrap_used, reason = "a failure is a panic here")]
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use std::path::Path;
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
 
+fn read(file: &str) -> String {
+    fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The items of all lists, each with its continuation lines.
+fn items(text: &str) -> Vec<String> {
+    let mut items: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if line.starts_with("- ") {
+            items.push(String::new());
+            inside = true;
+        } else if !line.starts_with("  ") {
+            inside = false;
+        }
+        if inside && let Some(item) = items.last_mut() {
+            item.push_str(line);
+            item.push(' ');
+        }
+    }
+    items
+}
+
+/// What stands between backticks.
+fn quoted(item: &str) -> Vec<&str> {
+    item.split('`').skip(1).step_by(2).collect()
+}
+
+/// All files below `dir` with this extension, relative to the root and with `/`.
+fn files(dir: &str, extension: &str, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(root().join(dir)).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
+        let hidden = name.rsplit('/').next().unwrap().starts_with('.');
+        if path.is_dir() && !hidden && !name.ends_with("target") {
+            files(&name, extension, found);
+        } else if path.extension().is_some_and(|its| its == extension) {
+            found.insert(name);
+        }
+    }
+}
+
+/// In `docs/promises.md` an item is a file and then tests in it.
 #[test]
 fn every_named_test_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(root.join("docs/promises.md")).unwrap();
-    let (mut file, mut source) = ("", String::new());
-    let (mut found, mut missing) = (0, Vec::new());
-    let items = text.split("\n\n").filter(|paragraph| paragraph.starts_with("- "));
-    // Every second part stands between backticks: a file, or tests of the file before them.
-    for word in items.flat_map(|item| item.split('`').skip(1).step_by(2)) {
-        if word.ends_with(".rs") && word.contains('/') && !word.contains('*') {
-            file = word;
-            source = std::fs::read_to_string(root.join(file)).unwrap_or_default();
-            if source.is_empty() {
-                missing.push(format!("{file}: no such file"));
-            }
-        } else if is_test(word) {
-            found += 1;
-            if !source.contains(&format!("fn {word}")) {
-                missing.push(format!("{file}: no test {word}"));
+    let text = read("docs/promises.md");
+    let mut tests = 0;
+    for item in items(&text) {
+        let quoted = quoted(&item);
+        let (file, names) = quoted.split_first().unwrap_or_else(|| panic!("no file: {item}"));
+        let code = read(file);
+        assert!(!names.is_empty(), "no test: {item}");
+        for name in names {
+            assert!(code.contains(&format!("fn {name}(")), "{file} has no test {name}");
+            tests += 1;
+        }
+    }
+    assert!(tests > 100, "only {tests} tests were found in the document");
+}
+
+fn has_unsafe_code(file: &str) -> bool {
+    read(file).lines().map(str::trim_start).filter(|line| !line.starts_with("//")).any(|line| {
+        let after = line.split("unsafe ").skip(1);
+        let mut starts = after.map(str::trim_start);
+        starts.any(|rest| ["{", "fn", "impl", "extern"].iter().any(|word| rest.starts_with(word)))
+            || line.contains("#[unsafe(")
+    })
+}
+
+/// In `SECURITY.md` an item is a directory and then files in it.
+#[test]
+fn every_file_with_unsafe_code_is_listed() {
+    let text = read("SECURITY.md");
+    let (_, section) = text.split_once("## Where unsafe code is").unwrap();
+    let mut listed = BTreeSet::new();
+    for item in items(section) {
+        let quoted = quoted(&item);
+        let (dir, names) = quoted.split_first().unwrap();
+        listed.extend(names.iter().map(|name| format!("{dir}{name}")));
+    }
+    let mut found = BTreeSet::new();
+    for dir in ["src", "cli/src", "measure/src", "transports"] {
+        files(dir, "rs", &mut found);
+    }
+    found.retain(|file| !file.contains("/tests/") && has_unsafe_code(file));
+    let missing: Vec<_> = found.symmetric_difference(&listed).collect();
+    assert!(missing.is_empty(), "only in the tree or only in SECURITY.md: {missing:?}");
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file() {
+    let mut documents = BTreeSet::new();
+    files("", "md", &mut documents);
+    for document in documents {
+        let text = read(&document);
+        let dir = Path::new(&document).parent().map(PathBuf::from).unwrap_or_default();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap();
+            if !link.contains(':') && !file.is_empty() {
+                let target = root().join(&dir).join(file);
+                assert!(target.exists(), "{document}: {link} leads nowhere");
             }
         }
     }
-    assert!(missing.is_empty(), "docs/promises.md:\n{}", missing.join("\n"));
-    assert!(found > 50, "only {found} tests named: has the form of the page changed?");
-}
-
-/// Names of tests are words joined by underscores.
-fn is_test(word: &str) -> bool {
-    word.contains('_') && word.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'))
 }
