@@ -16,7 +16,7 @@ use std::sync::atomic::AtomicBool;
 use self::fences::Fences;
 use self::pacing::Pacing;
 use crate::primitive::Ordering;
-use crate::record::{DATA, Header, MOVED, OFFER, PADDING, lines_for, max_payload};
+use crate::record::{DATA, Header, OFFER, PADDING, lines_for, max_payload};
 use crate::state::{self, Wake};
 use crate::storage::Storage;
 
@@ -136,30 +136,21 @@ impl<S: Storage> Consumer<S> {
         if header == 0 {
             header = self.look_again()?;
         }
-        let mut found = self.check(header).ok_or(Next::Corrupt)?;
+        let size = self.storage.lines();
+        let mut found = Header::check(header, self.head, size).ok_or(Next::Corrupt)?;
         if found.kind == PADDING {
-            let size = self.storage.lines();
             self.head += size - (self.head & (size - 1));
             // Acquire: as in `pop`. Padding is published after the record behind it.
             let header = self.storage.header(self.head).load(Ordering::Acquire);
-            found = self.check(header).filter(|found| found.kind == DATA).ok_or(Next::Corrupt)?;
+            found = Header::check(header, self.head, size)
+                .filter(|found| found.kind == DATA)
+                .ok_or(Next::Corrupt)?;
         }
         match found.kind {
             DATA => Ok((found.len, found.flags)),
             OFFER => Err(Next::Offer),
             _ => Err(Next::Moved),
         }
-    }
-
-    /// Accepts only a header that an honest producer could have written at `head`.
-    #[inline]
-    fn check(&self, word: u64) -> Option<Header> {
-        let header = Header::unpack(word);
-        let size = self.storage.lines();
-        let room = size - (self.head & (size - 1));
-        let fits = header.len <= max_payload(size) && lines_for(header.len) <= room;
-        let is_known = matches!(header.kind, DATA | PADDING | OFFER | MOVED);
-        (fits && is_known && header.position == self.head as u16).then_some(header)
     }
 
     /// No record is there: is that for good?

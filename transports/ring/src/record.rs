@@ -40,6 +40,17 @@ impl Header {
             position: (word >> 48) as u16,
         }
     }
+
+    /// The header, if an honest producer can have written it at this position of an array of `lines`
+    /// lines.
+    #[inline]
+    pub(crate) fn check(word: u64, position: u64, lines: u64) -> Option<Self> {
+        let header = Self::unpack(word);
+        let room = lines - (position & (lines - 1));
+        let fits = header.len <= max_payload(lines) && lines_for(header.len) <= room;
+        let is_known = matches!(header.kind, DATA | PADDING | OFFER | MOVED);
+        (fits && is_known && header.position == position as u16).then_some(header)
+    }
 }
 
 /// Lines of a record with a payload of `len` bytes.

@@ -19,9 +19,9 @@ pub use sender::Sender;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use anyipc_core::Role;
+use anyipc_core::{Armed, Interest, Role};
 use anyipc_memory::handover::{Link, ReadySlot};
-use anyipc_ring::{Consumer, Producer, Wake};
+use anyipc_ring::{Consumer, Producer, Wake, state};
 
 /// Both halves over mapped memory, with rings that may be resized to `limit` bytes. `slot` is the
 /// owner's or the opener's end of a bit in the inbox's ready page.
@@ -47,6 +47,14 @@ pub(crate) fn halves(
     let sender = Sender::new(sends, out_spare.clone(), Arc::clone(&link), ready, in_place, limit);
     let receiver = Receiver::new(receives, back_spare.clone(), link, token, in_place, limit);
     (sender, receiver)
+}
+
+/// How a half sleeps after it armed its ring for `waiting`. `value` is what the ring returned, and
+/// `parked` becomes the value of the state word on which a thread may sleep.
+fn armed(value: Option<u32>, waiting: u32, parked: &mut u32) -> Armed {
+    let Some(value) = value else { return Armed::Ready };
+    *parked = value;
+    if waiting == state::PARKED { Armed::Park } else { Armed::Source(Interest::Readable) }
 }
 
 /// Wakes these sleepers of the peer. `word` is its state word.

@@ -3,7 +3,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{
-    Armed, Error, ErrorKind, Flags, Interest, Operation, RecvHalf, Result, Source, Wait, Waiter,
+    Armed, Error, ErrorKind, Flags, Operation, RecvHalf, Result, Source, Wait, Waiter,
 };
 use anyipc_memory::bytes::{self, SHORT};
 use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
@@ -12,7 +12,7 @@ use anyipc_ring::{Consumer, Next, Storage, Wake, state};
 use super::resize::Follow;
 use super::scratch::Scratch;
 use super::shared_ring::SharedRing;
-use super::wake_peer;
+use super::{armed, wake_peer};
 
 /// The receiving half of a shared-memory channel.
 #[derive(Debug)]
@@ -186,17 +186,8 @@ impl Receiver {
         if self.link.is_gone() {
             return Armed::Ready;
         }
-        match self.ring.arm(waiting) {
-            None => Armed::Ready,
-            Some(value) => {
-                self.parked = value;
-                if waiting == state::PARKED {
-                    Armed::Park
-                } else {
-                    Armed::Source(Interest::Readable)
-                }
-            }
-        }
+        let value = self.ring.arm(waiting);
+        armed(value, waiting, &mut self.parked)
     }
 }
 

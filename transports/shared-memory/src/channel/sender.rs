@@ -4,7 +4,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{
-    Armed, Error, ErrorKind, Flags, Interest, Operation, Result, SendHalf, Source, Wait, Waiter,
+    Armed, Error, ErrorKind, Flags, Operation, Result, SendHalf, Source, Wait, Waiter,
 };
 use anyipc_memory::bytes::{self, SHORT};
 use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
@@ -14,7 +14,7 @@ use super::fast_path::FastPath;
 use super::resize::Resize;
 use super::scratch::Scratch;
 use super::shared_ring::SharedRing;
-use super::wake_peer;
+use super::{armed, wake_peer};
 
 /// The sending half of a shared-memory channel.
 #[derive(Debug)]
@@ -220,17 +220,8 @@ impl Sender {
         if self.link.is_gone() {
             return Armed::Ready;
         }
-        match self.ring.arm(waiting) {
-            None => Armed::Ready,
-            Some(value) => {
-                self.parked = value;
-                if waiting == state::PARKED {
-                    Armed::Park
-                } else {
-                    Armed::Source(Interest::Readable)
-                }
-            }
-        }
+        let value = self.ring.arm(waiting);
+        armed(value, waiting, &mut self.parked)
     }
 
     #[cold]
