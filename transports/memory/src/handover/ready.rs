@@ -2,6 +2,7 @@ use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::region::Region;
 use crate::sys::{self, Fd, Map};
 
 const PAGE: usize = 4096;
@@ -14,31 +15,35 @@ const WORDS: usize = (PAGE - BITS) / 8;
 #[derive(Debug)]
 pub(crate) struct ReadyPage {
     fd: Fd,
-    words: Arc<Words>,
+    page: Page,
     taken: Arc<Mutex<Vec<bool>>>,
 }
 
-#[derive(Debug)]
-struct Words(Map);
+/// The page as both sides see it.
+#[derive(Debug, Clone)]
+struct Page(Region);
 
-impl Words {
-    fn waiting(&self) -> &AtomicU32 {
-        // SAFETY: the page is mapped as long as `self`, page-aligned, and these bytes are only used
-        // as atomics.
-        unsafe { &*self.0.as_ptr().cast() }
+impl Page {
+    fn map(fd: &Fd) -> io::Result<Self> {
+        Ok(Self(Region::whole(Map::new(fd, PAGE)?)))
     }
 
-    fn bits(&self) -> &[AtomicU64; WORDS] {
-        // SAFETY: BITS + 8 × WORDS is at most the page, 64-bit aligned; only used as atomics.
-        unsafe { &*self.0.as_ptr().add(BITS).cast() }
+    /// 1 while the owner sleeps until a doorbell byte.
+    fn waiting(&self) -> &AtomicU32 {
+        self.0.u32(0)
+    }
+
+    /// The word with the bits of 64 slots.
+    fn word(&self, index: usize) -> &AtomicU64 {
+        self.0.u64(BITS + 8 * index)
     }
 }
 
 impl ReadyPage {
     pub(crate) fn new() -> io::Result<Self> {
         let fd = sys::anonymous(PAGE, PAGE)?;
-        let words = Arc::new(Words(Map::new(&fd, PAGE)?));
-        Ok(Self { fd, words, taken: Arc::default() })
+        let page = Page::map(&fd)?;
+        Ok(Self { fd, page, taken: Arc::default() })
     }
 
     /// A free slot for one more sender. `None` if all are taken: then the sender has none.
@@ -54,7 +59,7 @@ impl ReadyPage {
             taken[slot] = true;
         }
         Some(ReadySlot {
-            words: Arc::clone(&self.words),
+            page: self.page.clone(),
             slot: slot as u32,
             taken: Some(Arc::clone(&self.taken)),
         })
@@ -67,14 +72,14 @@ impl ReadyPage {
 
     /// The words with bits that were ever handed out. What a peer writes into the others is
     /// ignored.
-    fn used(&self) -> &[AtomicU64] {
+    fn used(&self) -> impl Iterator<Item = &AtomicU64> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).len();
-        self.words.bits().get(..taken.div_ceil(64)).unwrap_or_default()
+        (0..taken.div_ceil(64)).map(|index| self.page.word(index))
     }
 
     /// Takes all set bits. That of `keep` stays if it is set: its sender then only reads the word.
     pub(crate) fn take(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) {
-        for (index, word) in self.used().iter().enumerate() {
+        for (index, word) in self.used().enumerate() {
             let kept =
                 keep.filter(|slot| slot / 64 == index as u64).map_or(0, |slot| 1 << (slot % 64));
             let mut bits = word.load(Ordering::Relaxed);
@@ -90,18 +95,16 @@ impl ReadyPage {
 
     /// Sets the bit of a sender that is gone.
     pub(crate) fn mark(&self, slot: u32) {
-        if let Some(word) = self.words.bits().get(slot as usize / 64) {
-            word.fetch_or(1 << (slot % 64), Ordering::SeqCst);
-        }
+        self.page.word(slot as usize / 64).fetch_or(1 << (slot % 64), Ordering::SeqCst);
     }
 
     /// Notes that the owner sleeps until a sender's doorbell byte. False if a bit is set now.
     pub(crate) fn arm(&self) -> bool {
-        self.words.waiting().store(1, Ordering::SeqCst);
+        self.page.waiting().store(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        let quiet = self.used().iter().all(|word| word.load(Ordering::Relaxed) == 0);
+        let quiet = self.used().all(|word| word.load(Ordering::Relaxed) == 0);
         if !quiet {
-            self.words.waiting().store(0, Ordering::Relaxed);
+            self.page.waiting().store(0, Ordering::Relaxed);
         }
         quiet
     }
@@ -110,7 +113,7 @@ impl ReadyPage {
 /// One sender's bit.
 #[derive(Debug)]
 pub struct ReadySlot {
-    words: Arc<Words>,
+    page: Page,
     slot: u32,
     /// On the owner's side: where the slot is given back.
     taken: Option<Arc<Mutex<Vec<bool>>>>,
@@ -123,7 +126,7 @@ impl ReadySlot {
         if slot as usize >= WORDS * 64 {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         }
-        Ok(Self { words: Arc::new(Words(Map::new(fd, PAGE)?)), slot, taken: None })
+        Ok(Self { page: Page::map(fd)?, slot, taken: None })
     }
 
     /// Its number.
@@ -137,12 +140,12 @@ impl ReadySlot {
         // Orders the publication before the load: an owner that takes a bit which is still set here
         // sees what was published.
         fence(Ordering::SeqCst);
-        let word = &self.words.bits()[self.slot as usize / 64];
+        let word = self.page.word(self.slot as usize / 64);
         let bit = 1 << (self.slot % 64);
         word.load(Ordering::Relaxed) & bit == 0 && {
             word.fetch_or(bit, Ordering::SeqCst);
-            self.words.waiting().load(Ordering::SeqCst) != 0
-                && self.words.waiting().swap(0, Ordering::SeqCst) != 0
+            self.page.waiting().load(Ordering::SeqCst) != 0
+                && self.page.waiting().swap(0, Ordering::SeqCst) != 0
         }
     }
 }
