@@ -15,8 +15,8 @@ const CHALLENGE: [u8; LEAD - 2] = *b"AIPC\r\n";
 const UNVERSIONED: [u8; 2] = *b"\r\n";
 /// A join token follows, and then the other direction of a channel.
 const JOIN: [u8; LEAD] = *b"AIPC+1\r\n";
-/// A join token follows, and then the control stream of a channel whose first stream carries both
-/// directions.
+/// A join token follows, and then the control stream of a channel with both directions in its first
+/// stream.
 const CONTROL: [u8; LEAD] = *b"AIPC+c\r\n";
 
 /// What a connection begins with.

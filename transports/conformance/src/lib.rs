@@ -47,8 +47,8 @@ pub const CHECKS: &[Check] = suite!(@table);
 
 /// Makes one `#[test]` per check, for a transport or a [`Fixture`].
 ///
-/// The expression is evaluated once per test. After `for` it is several fixtures, and each test runs
-/// its check for every one of them: `suite!(for fixtures())`.
+/// The expression is evaluated once per test. After `for` it is several fixtures, and each test
+/// runs its check for every one of them: `suite!(for fixtures())`.
 #[macro_export]
 macro_rules! suite {
     (@table) => { $crate::suite! { @list (table) } };

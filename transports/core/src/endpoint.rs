@@ -51,8 +51,26 @@ pub struct Rejections {
 /// The state of one attempt to connect or to accept.
 ///
 /// It belongs to the caller, so that several threads can connect through one endpoint at once. The
-/// backend stores in it whatever it has begun (a half-open handshake, for example); dropping the
-/// attempt gives that up, and must leave nothing behind on either side.
+/// backend stores in it what it has begun, such as a half-open handshake. Dropping the attempt
+/// gives that up, and must leave nothing behind on either side.
+///
+/// ```
+/// # use anyipc_core::{Armed, Attempt, Endpoint, Hello, Peer, Result, Waiter};
+/// /// Connects or accepts. A real loop also sleeps on `Armed::Source`, and has a deadline.
+/// fn meet<E: Endpoint>(endpoint: &E, hello: Hello) -> Result<(E::Sender, E::Receiver, Peer)> {
+///     let mut attempt = Attempt::new(hello);
+///     loop {
+///         match endpoint.try_connect(&mut attempt) {
+///             Err(error) if error.is_would_block() => {}
+///             done => return done,
+///         }
+///         match endpoint.arm(&mut attempt, Waiter::Thread)? {
+///             Armed::After(time) => std::thread::sleep(time),
+///             _ => std::thread::yield_now(),
+///         }
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Attempt {
     /// The hello that this side sends.

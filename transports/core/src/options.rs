@@ -51,11 +51,11 @@ pub mod keys {
         "new: an existing object is an error; open_or_create: adopt it",
     )
     .or("new");
-    /// `priorities`: how many a queue has.
+    /// `priorities`: the number of priorities of a queue.
     pub const PRIORITIES: Key =
         Key::new("priorities", Count, Owner, "priorities of the queue, 1 to 32; 0 is the lowest")
             .or("1");
-    /// `full`: what happens to a message that finds its queue full.
+    /// `full`: what happens to a message when the queue has no room.
     pub const FULL: Key = Key::new(
         "full",
         Choice(Full::WORDS),
@@ -64,12 +64,12 @@ pub mod keys {
          priority (drop-old) or itself (drop-new); drops are counted",
     )
     .or("block");
-    /// `persist`: whether a queue stays without holders.
+    /// `persist`: whether a queue stays when no process holds it.
     pub const PERSIST: Key = Key::new(
         "persist",
         Flag,
         Owner,
-        "true: the queue and its messages stay when nobody holds it, until it is removed",
+        "true: the queue and its messages stay without a holder, until it is removed",
     )
     .or("false");
     /// `trust`: whether closures work on memory that the peer can write, too.
@@ -81,8 +81,8 @@ pub mod keys {
          user they work in place, where it can change the bytes meanwhile",
     )
     .or("copy");
-    /// `trust` of a transport whose messages are always private copies. It understands the key, so
-    /// that an address can change its scheme and nothing else.
+    /// `trust` of a transport with messages that are always private copies. It understands the key,
+    /// so that an address can change its scheme and nothing else.
     pub const TRUST_ANYWAY: Key =
         Key { help: "makes no difference here: closures always get private memory", ..TRUST };
 }
@@ -119,7 +119,7 @@ impl Key {
         Self { default: Some(default), ..self }
     }
 
-    /// A key that is gone: an address that has it is an error that says `instead`.
+    /// A key that no longer exists. An address that has it is an error with the message `instead`.
     pub const fn retired(name: &'static str, instead: &'static str) -> Self {
         Self::new(name, KeyKind::Retired, Side::Both, instead)
     }
@@ -145,7 +145,7 @@ pub enum KeyKind {
     Choice(&'static [&'static str]),
     /// Any text.
     Text,
-    /// No value: the key is gone, and its help says what takes its place.
+    /// No value is valid: the key no longer exists. Its help says what takes its place.
     Retired,
 }
 
@@ -172,6 +172,13 @@ pub struct Options(Vec<(&'static str, Value)>);
 
 impl Options {
     /// Parses `key=value` pairs.
+    ///
+    /// ```
+    /// use anyipc_core::{COMMON_KEYS, Options, keys};
+    /// let options = Options::parse([("capacity", "64KiB")], &[COMMON_KEYS, &[keys::CAPACITY]])?;
+    /// assert_eq!(options.number(keys::CAPACITY), Some(65536));
+    /// # Ok::<(), anyipc_core::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `InvalidOption` for an unknown key, a key that is given twice, and a value that its key does

@@ -73,7 +73,7 @@ pub struct QueueStatus {
     pub dropped: u64,
 }
 
-/// What happens to a message that finds its queue full: the choices of `full=`.
+/// The choices of `full=`: what happens to a message when the queue has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
     /// The sender waits.
@@ -91,24 +91,24 @@ impl Full {
     pub const WORDS: &'static [&'static str] = &["block", "error", "drop-old", "drop-new"];
     const ALL: [Self; 4] = [Self::Block, Self::Error, Self::DropOld, Self::DropNew];
 
-    /// The choice that an address writes in this way.
+    /// The choice with this word; `None` if there is none.
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|full| full.as_str() == word)
     }
 
-    /// The choice with this number, which is its place in [`WORDS`](Self::WORDS).
+    /// The choice with this number, its index in [`WORDS`](Self::WORDS).
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.get(number as usize).copied()
     }
 
-    /// As addresses write it.
+    /// The word, as addresses write it.
     pub fn as_str(self) -> &'static str {
         Self::WORDS[self as usize]
     }
 }
 
-/// What an address says about a queue, as far as it is the same for every transport with queues.
-/// `None` is what the address leaves open.
+/// The options of an address that every transport with queues has. `None`: the address does not
+/// say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueOptions {
     /// [`keys::PRIORITIES`], 1 to [`MAX_PRIORITIES`].
@@ -120,7 +120,7 @@ pub struct QueueOptions {
 }
 
 impl QueueOptions {
-    /// Reads and checks them.
+    /// Reads them from parsed options.
     ///
     /// # Errors
     /// `InvalidOption` for a number of priorities that no queue has.
@@ -139,10 +139,10 @@ impl QueueOptions {
         })
     }
 
-    /// Compares them with a queue.
+    /// Compares them with an existing queue.
     ///
     /// # Errors
-    /// `Mismatch` if the address asks for something else than the queue has.
+    /// `Mismatch` if an option differs from what the queue has.
     pub fn check(
         &self,
         priorities: u32,
@@ -155,10 +155,10 @@ impl QueueOptions {
         Self::insist("persist", self.persist, persist, |persist| persist.to_string(), during)
     }
 
-    /// Compares one option with what the queue has.
+    /// Compares one option with what an existing queue has.
     ///
     /// # Errors
-    /// `Mismatch`, naming both.
+    /// `Mismatch`, which names both values.
     pub fn insist<T: PartialEq + Copy>(
         key: &str,
         wanted: Option<T>,

@@ -57,8 +57,8 @@ pub trait Transport: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// `Exists` (−1) if the object is alive, `OutOfMemory` (−4); any other kind means −2.
-    /// Among them `Busy` if the object stays in an unstable state, `NameCollision`, `PermissionDenied`,
-    /// `Corrupt` if something that is not this transport's stands under the name.
+    /// Among them `Busy` if the object stays in an unstable state, `NameCollision`,
+    /// `PermissionDenied`, `Corrupt` if something that is not this transport's has the name.
     fn create(&self, name: &Name, options: &Options) -> Result<Self::Endpoint>;
 
     /// Opens a live object. Its owner need not accept at that moment.

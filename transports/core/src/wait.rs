@@ -90,6 +90,27 @@ pub enum Armed {
 /// [`Armed::Ready`] it sleeps as the answer says; then it tries again. After the wait, whatever
 /// ended it, it calls [`disarm`](Self::disarm).
 ///
+/// ```
+/// # use std::time::Duration;
+/// # use anyipc_core::{Armed, RecvHalf, Result, Waiter};
+/// /// Receives one frame as a thread does. A real loop also sleeps on `Armed::Source`.
+/// fn recv(half: &mut dyn RecvHalf, frame: &mut Vec<u8>) -> Result<()> {
+///     loop {
+///         match half.try_recv_into(frame) {
+///             Err(error) if error.is_would_block() => {}
+///             done => return done.map(drop),
+///         }
+///         match half.arm(Waiter::Thread)? {
+///             Armed::Ready => {}
+///             Armed::Park => half.park(Duration::from_millis(100)),
+///             Armed::After(time) => std::thread::sleep(time),
+///             Armed::Source(_) | Armed::Waker => std::thread::yield_now(),
+///         }
+///         half.disarm();
+///     }
+/// }
+/// ```
+///
 /// # No wake-up is lost
 /// `arm` announces the waiter first and then looks once more whether there is something to do, in
 /// which case it answers `Ready`. The other side makes its change visible first and then looks for
@@ -137,7 +158,7 @@ pub trait Wait {
     /// `Forked`, and what the system says. An error to arm is an error of the wait.
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed>;
 
-    /// As [`arm`](Self::arm), for a task whose reactor reports each readiness event once
+    /// As [`arm`](Self::arm), for a task with a reactor that reports each readiness event once
     /// (edge-triggered), and has reported none since the last try. The backend need not clear a
     /// readiness that was reported before, as long as the source can report the next one.
     ///

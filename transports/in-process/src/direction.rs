@@ -125,7 +125,7 @@ impl Direction {
         buffer.extend_from_slice(&front[..split]);
         buffer.extend_from_slice(&back[..len - split]);
         state.bytes.drain(..len);
-        // A sender whose frame does not fit yet sleeps on.
+        // A sender sleeps on while its frame does not fit.
         let sender = match &state.sender {
             Some((_, wanted)) if self.fits(&state, *wanted) => {
                 state.sender.take().map(|(sleeper, _)| sleeper)
