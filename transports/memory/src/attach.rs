@@ -91,7 +91,7 @@ pub(crate) struct Attach<'a> {
     repair: Repair<'a>,
 }
 
-/// What stands at the name.
+/// The state of the name.
 enum Found {
     Absent,
     /// Between two states: look again.
@@ -186,13 +186,13 @@ impl<'a> Attach<'a> {
         }
         match Header::read(&attachment.fd, kind) {
             Ok(header) => {
-                attachment.removes = header.flags & PERSIST == 0;
+                attachment.removes_file = header.flags & PERSIST == 0;
                 Ok(Found::Live(attachment, header))
             }
             Err(error) => {
                 // A holder or another process damaged it: the last one to leave removes it
                 // nevertheless.
-                attachment.removes = error.ours;
+                attachment.removes_file = error.ours;
                 Err(bad(error))
             }
         }
@@ -225,7 +225,7 @@ impl<'a> Attach<'a> {
         match new.publish(&self.file) {
             Ok(fd) => {
                 let mut attachment = Attachment::new(dir, kind, &self.file, fd, id);
-                attachment.removes = !plan.persist;
+                attachment.removes_file = !plan.persist;
                 Ok(Some(Segment::new(map, attachment, header)))
             }
             // Another process made one, or a sweeper took the temporary name for a dead writer's.

@@ -18,14 +18,15 @@ pub(crate) struct Attachment {
     pub(crate) fd: Fd,
     id: FileId,
     pace: Pace,
-    /// The last look found that the name no longer stands for this file.
+    /// True if the last check found that the name no longer stands for this file.
     removed: AtomicBool,
     /// The fork generation in which the lock was taken.
     pub(crate) generation: u32,
-    /// The last holder to leave removes the file: true unless it persists, or is not provably ours.
-    pub(crate) removes: bool,
-    /// It has detached.
-    pub(crate) left: bool,
+    /// True if the last holder to leave removes the file: unless it persists, or is not provably
+    /// ours.
+    pub(crate) removes_file: bool,
+    /// True once it has detached.
+    pub(crate) has_left: bool,
     /// The page that says whether the file has companions. Unmapped before the lock goes.
     pub(crate) header: Option<Region>,
 }
@@ -41,8 +42,8 @@ impl Attachment {
             pace: Pace::default(),
             removed: AtomicBool::new(false),
             generation: sys::generation(),
-            removes: true,
-            left: false,
+            removes_file: true,
+            has_left: false,
             header: None,
         }
     }
@@ -60,7 +61,7 @@ impl Attachment {
         }
     }
 
-    /// Looks, once a second at most, whether the name still stands for this file; `Removed` if not.
+    /// Checks, once a second at most, that the name still stands for this file; `Removed` if not.
     pub(crate) fn check_named(&self, operation: Operation) -> Result<()> {
         if !self.pace.is_due() {
             return Ok(());
@@ -70,13 +71,13 @@ impl Attachment {
         named
     }
 
-    /// The same, and `Removed` at every call since a look found it so.
+    /// The same, and `Removed` at every call since a check found it so.
     pub(crate) fn insist_named(&self, operation: Operation) -> Result<()> {
         self.check_named(operation)?;
         self.recall_named(operation)
     }
 
-    /// The same without a look of its own: `Removed` if a look found it so.
+    /// The same without a check of its own: `Removed` if one found it so.
     pub(crate) fn recall_named(&self, operation: Operation) -> Result<()> {
         if self.removed.load(Relaxed) {
             check_named(&self.dir, &self.file, self.id, operation)?;
@@ -92,18 +93,18 @@ impl Attachment {
     /// Leaves a persistent segment, and removes its file if no other process holds it and `unused`
     /// returns true.
     pub(crate) fn discard(&mut self, unused: impl FnOnce() -> bool) {
-        // The exclusive lock lets nobody attach between the look and the removal. A failed upgrade
-        // loses the shared lock, which is no longer needed.
+        // The exclusive lock keeps others from attaching between the check and the removal. A
+        // failed upgrade loses the shared lock, which is no longer needed.
         let ours = self.generation == sys::generation();
         let alone = ours && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false);
-        self.removes |= alone && unused();
+        self.removes_file |= alone && unused();
         // Its error says that the name is another's by now.
         let _ = self.detach();
     }
 
     /// Leaves: the last holder, and only the last one, removes the file.
     pub(crate) fn detach(&mut self) -> Result<()> {
-        if std::mem::replace(&mut self.left, true) {
+        if std::mem::replace(&mut self.has_left, true) {
             return Ok(());
         }
         if self.generation != sys::generation() {
@@ -114,7 +115,7 @@ impl Attachment {
             && header.is_some_and(|header| header.u32(COMPANIONS).load(Relaxed) != 0);
         // While this process holds the lock the name is removed by force only.
         let named = self.is_named();
-        let last_removes = self.removes || matches!(named, Ok(false));
+        let last_removes = self.removes_file || matches!(named, Ok(false));
         if last_removes && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false) {
             // Also for a segment that was removed by force: what it names is its own, and may have
             // been made anew.

@@ -1,4 +1,4 @@
-//! What lies in the directory: named memory, rendezvous, and what crashes left behind.
+//! The files of the directory as objects: named memory, rendezvous, and what crashes left.
 
 use std::slice;
 
@@ -30,9 +30,9 @@ pub fn inspect(dir: &Dir, kind: &'static Kind, name: &Name) -> Result<Vec<Object
     Ok(of_name(kind, name).iter().filter_map(|group| group.describe(dir)).collect())
 }
 
-/// Removes what stands at a name. What is alive is `Busy` unless `force`: then its holders keep
-/// their memory without a name, and their close reports `StatFailed`. What is not a file of this
-/// user is never removed.
+/// Removes the objects of a name. A live one is `Busy` unless `force`: then its holders keep their
+/// memory without a name, and their close reports `StatFailed`. Another user's file is never
+/// removed.
 ///
 /// # Errors
 /// `NotFound`, `Busy`, `Corrupt`.
@@ -40,7 +40,7 @@ pub fn remove(dir: &Dir, kind: &'static Kind, name: &Name, force: bool) -> Resul
     remove_groups(dir, of_name(kind, name), force)
 }
 
-/// What is stale, unpublished or invalid. With `fix` the first two are removed; what is not
+/// What is stale, unpublished or invalid. With `fix` the first two are removed; a file that is not
 /// provably ours and dead never is.
 ///
 /// # Errors
@@ -49,7 +49,7 @@ pub fn sweep(dir: &Dir, kind: &'static Kind, fix: bool) -> Result<Vec<Object>> {
     sweep_groups(dir, groups(dir, kind)?, fix)
 }
 
-/// What a file is called that no process has published yet.
+/// The kind of a file that is not published yet.
 const UNFINISHED: &str = "unpublished";
 
 fn memory(kind: &'static Kind) -> GroupKind {
@@ -72,7 +72,7 @@ fn rendezvous(kind: &'static Kind) -> GroupKind {
     }
 }
 
-/// A file that stands alone.
+/// A file that is an object by itself.
 fn alone(object: &'static str, lock: FileKind, contents: Contents) -> GroupKind {
     GroupKind { object, ends: &[""], lock, text: None, contents }
 }
@@ -81,7 +81,7 @@ fn of_name(kind: &'static Kind, name: &Name) -> [Group; 2] {
     [memory(kind), rendezvous(kind)].map(|files| Group { stem: kind.stem(name), kind: files })
 }
 
-/// What the files of this kind belong to.
+/// The groups of this kind's files.
 fn groups(dir: &Dir, kind: &'static Kind) -> Result<Vec<Group>> {
     let mut files = files_of(dir, kind.prefix)?;
     files.retain(|file| kind.owns(file));

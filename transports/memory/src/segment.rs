@@ -124,17 +124,17 @@ impl Segment {
         sys::check_generation(self.generation(), operation)
     }
 
-    /// Looks, once a second at most, whether the name still stands for this memory. For handles
-    /// that wait: others may meet at new memory of the same name.
+    /// Checks, once a second at most, that the name still stands for this memory. For handles that
+    /// wait: other processes may use new memory of the same name.
     ///
     /// # Errors
-    /// `Removed` if it does not, from each look that finds it so.
+    /// `Removed` if it does not, from each check that finds it so.
     pub fn check_named(&self, operation: Operation) -> Result<()> {
         self.attachment.check_named(operation)
     }
 
-    /// As [`check_named`](Self::check_named), for memory with several handles: once a look found it
-    /// so, every call reports it.
+    /// As [`check_named`](Self::check_named), for memory with several handles: once a check found
+    /// it so, every call reports it.
     ///
     /// # Errors
     /// `Removed`.
@@ -142,7 +142,7 @@ impl Segment {
         self.attachment.insist_named(operation)
     }
 
-    /// The same without a look of its own, at the cost of a load: `Removed` if a look found it so.
+    /// The same without a check of its own, at the cost of a load: `Removed` if one found it so.
     ///
     /// # Errors
     /// `Removed`.
@@ -186,7 +186,7 @@ impl Segment {
     /// What the kernel does to a killed process: closes its files.
     #[cfg(test)]
     pub(crate) fn abandon(mut self) {
-        self.attachment.left = true;
+        self.attachment.has_left = true;
     }
 
     pub(crate) fn own_slots(&self) -> MutexGuard<'_, BTreeSet<u32>> {

@@ -47,8 +47,8 @@ pub trait ObjectFile: Debug + Sync {
     /// Why the file is no such object.
     fn read(&self, file: &Fd) -> std::result::Result<ObjectFacts, String>;
 
-    /// Removes what belongs to the object, before its file loses its name. Nobody else has the
-    /// lock, unless the object is removed by force. `None` for a file that does not open.
+    /// Removes what belongs to the object, before its file loses its name. The caller has the lock
+    /// alone, unless the object is removed by force. `None` for a file that does not open.
     fn release(&self, dir: &Dir, name: &str, file: Option<&Fd>);
 }
 
@@ -254,7 +254,7 @@ impl Group {
         }
     }
 
-    /// Removes its files if nobody holds it; a persistent object only with `persistent_too`. True
+    /// Removes its files if it has no holder; a persistent object only with `persistent_too`. True
     /// if they are gone.
     ///
     /// # Errors

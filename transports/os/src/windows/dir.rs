@@ -196,7 +196,7 @@ fn fresh(path: &Path, access: u32, flags: u32) -> io::Result<File> {
     if handle == INVALID_HANDLE_VALUE {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: opened just now, and nobody else has it.
+    // SAFETY: opened just now, and this is its only owner.
     Ok(unsafe { File::from_raw_handle(handle) })
 }
 

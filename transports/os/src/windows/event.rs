@@ -24,7 +24,7 @@ impl Event {
         if handle.is_null() {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the handle was made just now, and nobody else has it.
+        // SAFETY: the handle was made just now, and this is its only owner.
         Ok(Arc::new(Self(Arc::new(unsafe { OwnedHandle::from_raw_handle(handle) }))))
     }
 

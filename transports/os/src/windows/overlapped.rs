@@ -61,7 +61,7 @@ impl Overlapped {
         if self.begun { &[] } else { unsafe { &self.memory.as_ref().buffer } }
     }
 
-    /// The buffer, made so long, to be filled. While an operation is under way there is none.
+    /// The buffer, resized to `len`, to be filled. `None` while an operation is under way.
     pub(super) fn buffer_of(&mut self, len: usize) -> &mut [u8] {
         self.memory().map_or(&mut [], |memory| {
             memory.buffer.resize(len, 0);
@@ -133,7 +133,7 @@ impl Overlapped {
         if std::mem::take(&mut self.begun) {
             let mut moved = 0;
             // SAFETY: the operation was begun with these. After the second call, which waits for
-            // the end of it, the system has no business with the memory any more.
+            // its end, the system does not access the memory any more.
             unsafe {
                 CancelIoEx(self.handle.as_raw_handle(), self.state());
                 GetOverlappedResult(self.handle.as_raw_handle(), self.state(), &mut moved, 1);

@@ -66,7 +66,7 @@ impl Pipe {
             let busy = error.raw_os_error() == Some(ERROR_PIPE_BUSY as i32);
             return Err(if busy { io::ErrorKind::WouldBlock.into() } else { error });
         }
-        // SAFETY: opened just now, and nobody else has it.
+        // SAFETY: opened just now, and this is its only owner.
         let handle = unsafe { OwnedHandle::from_raw_handle(raw) };
         // Names of pipes are everyone's to take.
         if !security::of_pipe(&handle)?.ours {

@@ -100,7 +100,7 @@ impl Instance {
         if raw == INVALID_HANDLE_VALUE {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: made just now, and nobody else has it.
+        // SAFETY: made just now, and this is its only owner.
         let handle = Arc::new(unsafe { OwnedHandle::from_raw_handle(raw) });
         let coming = Overlapped::new(Arc::clone(&handle), Arc::clone(&event));
         let mut instance = Self { handle, coming, event, here: false };

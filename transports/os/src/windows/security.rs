@@ -29,7 +29,7 @@ struct User {
     text: String,
 }
 
-// SAFETY: the pointer inside the token means the same allocation, which nobody changes.
+// SAFETY: the pointer inside the token means the same allocation, which never changes.
 unsafe impl Send for User {}
 // SAFETY: as above: it is only read.
 unsafe impl Sync for User {}
@@ -49,7 +49,7 @@ impl User {
         if unsafe { OpenProcessToken(GetCurrentProcess(), TOKEN_QUERY, &mut raw) } == 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: opened just now, and nobody else has it.
+        // SAFETY: opened just now, and this is its only owner.
         let process = unsafe { OwnedHandle::from_raw_handle(raw) };
         // An identifier has at most 68 bytes, a `TOKEN_USER` 16.
         let mut token = vec![0_u64; 32].into_boxed_slice();
@@ -120,7 +120,7 @@ impl Private {
         if done == 0 { Err(io::Error::last_os_error()) } else { Ok(Self(descriptor)) }
     }
 
-    /// For a call that makes something. Good while `self` lives.
+    /// For a call that makes an object. Valid while `self` lives.
     pub(super) fn attributes(&self) -> SECURITY_ATTRIBUTES {
         SECURITY_ATTRIBUTES {
             nLength: size_of::<SECURITY_ATTRIBUTES>() as u32,

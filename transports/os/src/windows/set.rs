@@ -63,7 +63,7 @@ impl Set {
         Ok(())
     }
 
-    /// Ends it for something that stays open.
+    /// Stops watching what stays open.
     pub fn forget(&self, what: &impl Handles) {
         let handles = &mut self.members().handles;
         what.each(&mut |gone| {
@@ -114,7 +114,7 @@ impl Clock {
         if timer.is_null() {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the handle was made just now, and nobody else has it.
+        // SAFETY: the handle was made just now, and this is its only owner.
         let timer = Arc::new(unsafe { OwnedHandle::from_raw_handle(timer) });
         Ok(Self { timer, ticks: false })
     }
