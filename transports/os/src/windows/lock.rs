@@ -16,8 +16,8 @@ const HELD: u64 = 1 << 62;
 const WRITER: u64 = HELD + 1;
 const NUMBERED: u64 = HELD + (1 << 40);
 
-/// Takes the lock on the open file, without waiting; false if someone else holds it in the other
-/// way, or this open file does. Closing the file gives it back.
+/// Takes the lock on the open file, without waiting; false if another holder excludes it, or this
+/// open file has it. Closing the file gives it back.
 pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     lock_byte(fd, HELD, lock)
 }
