@@ -1,6 +1,6 @@
 //! Copying to and from memory that other processes write at the same time.
 //!
-//! Every access of [`load`] and [`store`] is a relaxed atomic one: of aligned words, and of bytes
+//! Every access of `load` and `store` is a relaxed atomic one: of aligned words, and of bytes
 //! at the ends. A racing writer makes the bytes a mixture, never undefined. The short copies are
 //! plain ones, of memory that one side owns.
 

@@ -42,8 +42,8 @@ fn interrupt_above(limit: u32) {
     assert_eq!(unsafe { libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) }, 0);
 }
 
-/// Makes a block of 32 MiB in a thread whose reservations are interrupted above this size, and
-/// returns how long it took.
+/// Makes a block of 32 MiB in a thread, interrupts its reservations above this size, and returns
+/// how long it took.
 fn create_interrupted(limit: u32) -> (Result<(), Error>, Duration) {
     let making = std::thread::spawn(move || {
         interrupt_above(limit);
