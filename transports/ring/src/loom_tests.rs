@@ -72,7 +72,7 @@ impl Storage for Modelled {
     }
 }
 
-/// A pair whose cursors stand `turned` lines into the ring, single-threaded until then.
+/// A pair with cursors `turned` lines into the ring, single-threaded until then.
 fn pair(turned: u64) -> (Producer<Modelled>, Consumer<Modelled>) {
     let control = Control {
         head: AtomicU64::new(0),

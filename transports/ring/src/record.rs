@@ -41,8 +41,8 @@ impl Header {
         }
     }
 
-    /// The header, if an honest producer can have written it at this position of an array of `lines`
-    /// lines.
+    /// The header, if an honest producer can have written it at this position of an array with this
+    /// many lines.
     #[inline]
     pub(crate) fn check(word: u64, position: u64, lines: u64) -> Option<Self> {
         let header = Self::unpack(word);

@@ -9,7 +9,7 @@ pub(super) struct Cursor {
     /// Records that end here or before need no checks: their lines and two more are free, and the
     /// array does not end before.
     fast_path_limit: u64,
-    /// A line whose header word is zero, beside the one at `tail`.
+    /// A line with a zero header word, beside the one at `tail`.
     cleared: u64,
     /// Lines from `tail` on that must be free for the last placed record.
     needed: u64,
