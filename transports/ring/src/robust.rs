@@ -1,8 +1,8 @@
 //! A lock in shared memory that survives its owner.
 //!
 //! Owner and state share one word: 0 is free, otherwise it is the owner's [`OwnerId`], perhaps with
-//! [`WAITERS`]. Taking a free lock is one compare-and-swap, releasing it one swap. A contending
-//! thread spins briefly, sets [`WAITERS`], then sleeps on the word for at most 10 ms at a time.
+//! `WAITERS`. Taking a free lock is one compare-and-swap, releasing it one swap. A contending
+//! thread spins briefly, sets `WAITERS`, then sleeps on the word for at most 10 ms at a time.
 //! After a sleep in which the word did not change it checks whether the owner is alive, and takes
 //! the lock over if it is not. The bit is sticky: a thread that slept sets it again when it takes
 //! the lock, for it cannot know whether others sleep.
