@@ -297,7 +297,7 @@ fn what_a_death_left_of_a_channel_is_removed() {
 fn threads_make_channels_of_one_queue_at_once() {
     let _alone = alone();
     let name = name("threads");
-    // Small ones: the kernel's limit per user is nine queues of the usual size.
+    // Small ones: the kernel's limit per user is about twelve queues of the default size.
     let owner = create(&name, "capacity=8KiB");
     let left = channel_name(&name);
     std::thread::scope(|scope| {
