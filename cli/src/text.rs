@@ -28,8 +28,8 @@ fn each_line(
     longest: u64,
     put: &mut impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    // One byte more than a message and its line end: `put` refuses a longer line, of which no more
-    // is read.
+    // One byte more than a message and its line end. `put` refuses a longer line; the rest of it is
+    // not read.
     let longest = longest.saturating_add(2);
     let mut line = Vec::new();
     loop {

@@ -61,7 +61,7 @@ pub struct FanInReceiver {
 }
 
 impl FanInReceiver {
-    /// Takes the messages of so many senders.
+    /// Takes the messages of this many senders.
     pub fn new(link: QueueLink, senders: usize) -> Self {
         Self { link, next: vec![0; senders], ended: 0 }
     }

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::link::{Link, left_early};
 use crate::payload::{LAST, Received};
 
-/// Times are kept apart for so many round trips, then recorded: recording does not disturb each.
+/// Round trips between two breaks to record their times, so that recording does not disturb each.
 const BATCH: usize = 256;
 
 /// Exchanges messages for about this long and records the time of each round trip. One reading of
