@@ -16,14 +16,17 @@ const LONGEST_TIME: Duration = Duration::from_secs(10);
 const LONGEST_GAP: Duration = Duration::from_secs(1);
 
 pub(super) fn parse_size(text: &str) -> Result<usize, String> {
-    match usize::try_from(bytes(&text.replace(' ', ""))?) {
+    let size = bytes(&text.replace(' ', ""))
+        .map_err(|_| "not a number of bytes such as 64, 1KiB or 1MiB")?;
+    match usize::try_from(size) {
         Ok(size) if (MIN_SIZE..=LONGEST).contains(&size) => Ok(size),
         _ => Err(format!("choose {MIN_SIZE} (room for sequence and check word) to 256MiB")),
     }
 }
 
 pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
-    match span(&text.replace(' ', ""))? {
+    let time = span(&text.replace(' ', "")).map_err(|_| "not a time such as 20us, 1ms or 1s")?;
+    match time {
         time if (SHORTEST_TIME..=LONGEST_TIME).contains(&time) => Ok(time),
         _ => Err("choose 1us to 10s".into()),
     }
