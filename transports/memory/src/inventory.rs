@@ -56,6 +56,7 @@ fn memory(kind: &'static Kind) -> GroupKind {
     GroupKind {
         object: kind.noun,
         ends: slice::from_ref(&kind.suffix),
+        shown: kind.suffix,
         lock: FileKind::Regular,
         text: None,
         contents: Contents::Object(kind),
@@ -66,6 +67,7 @@ fn rendezvous(kind: &'static Kind) -> GroupKind {
     GroupKind {
         object: "rendezvous",
         ends: &[SOCKET, LOCK],
+        shown: LOCK,
         lock: FileKind::Regular,
         text: None,
         contents: Contents::Owner(kind.naming()),
@@ -74,7 +76,7 @@ fn rendezvous(kind: &'static Kind) -> GroupKind {
 
 /// A file that is an object by itself.
 fn alone(object: &'static str, lock: FileKind, contents: Contents) -> GroupKind {
-    GroupKind { object, ends: &[""], lock, text: None, contents }
+    GroupKind { object, ends: &[""], shown: "", lock, text: None, contents }
 }
 
 fn of_name(kind: &'static Kind, name: &Name) -> [Group; 2] {

@@ -18,6 +18,8 @@ pub struct GroupKind {
     /// The ends of the files' names, in the order in which they are removed. The last is the locked
     /// file's: while that name stands, a process that makes the object anew waits for the lock.
     pub ends: &'static [&'static str],
+    /// The end of the file that people are shown, if it is there.
+    pub shown: &'static str,
     /// What kind of file the locked one is.
     pub lock: FileKind,
     /// The end of the file with the text of `alloc_lpsz`.
@@ -176,7 +178,8 @@ impl Group {
             self.files().filter_map(|f| dir.stat(&f).ok().map(|status| (f, status))).collect();
         let lock = self.lock();
         let locked = there.iter().find(|(file, _)| *file == lock);
-        let (shown, _) = locked.or_else(|| there.first())?;
+        let is_shown = |(file, _): &&(String, Status)| file.ends_with(self.kind.shown);
+        let (shown, _) = there.iter().find(is_shown).or_else(|| there.first())?;
         let mut object = Object {
             name: None,
             kind: self.kind.object,

@@ -32,6 +32,7 @@ impl StreamScheme {
         let files = GroupKind {
             object: "rendezvous",
             ends: &[SOCKET, TEXT, UNFINISHED_TEXT, LOCK],
+            shown: SOCKET,
             lock: FileKind::Regular,
             text: Some(TEXT),
             contents: Contents::Owner(*naming),

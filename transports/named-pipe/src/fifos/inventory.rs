@@ -13,6 +13,7 @@ use crate::fifos::request::{CONNECTION_ID, is_connection_id};
 static RENDEZVOUS: GroupKind = GroupKind {
     object: "rendezvous",
     ends: &[LISTENER, TEXT, UNFINISHED_TEXT, NAMING.suffix],
+    shown: LISTENER,
     lock: FileKind::Regular,
     text: Some(TEXT),
     contents: Contents::Owner(NAMING),
@@ -22,6 +23,7 @@ static RENDEZVOUS: GroupKind = GroupKind {
 static OFFER: GroupKind = GroupKind {
     object: "connection",
     ends: &CONNECTION,
+    shown: CONNECTION[0],
     lock: FileKind::Fifo,
     text: None,
     contents: Contents::Unnamed,
