@@ -28,11 +28,13 @@ pub(crate) struct Subject {
     pub(crate) across: bool,
 }
 
-/// All transports that have channels.
+/// All transports that have channels, but the kernel's queues: their limits are below [`SIZES`], and
+/// below the number of channels to an inbox.
 pub(crate) fn subjects() -> Vec<Subject> {
     Registry::global()
         .transports()
         .filter(|t| t.capabilities().contains(Capabilities::CHANNEL))
+        .filter(|t| !t.schemes().contains(&"posix-mq"))
         .map(|t| Subject {
             scheme: t.schemes()[0],
             across: t.capabilities().contains(Capabilities::CROSS_PROCESS),
