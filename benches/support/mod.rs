@@ -28,8 +28,8 @@ pub(crate) struct Subject {
     pub(crate) across: bool,
 }
 
-/// All transports that have channels, but the kernel's queues: their limits are below [`SIZES`], and
-/// below the number of channels to an inbox.
+/// All transports that have channels, but the kernel's queues: their limits are below [`SIZES`],
+/// and below the number of channels to an inbox.
 pub(crate) fn subjects() -> Vec<Subject> {
     Registry::global()
         .transports()

@@ -17,8 +17,8 @@ use rustix::process::{Pid, Signal, kill_process};
 const JOBS: &str = "mq://jobs?persist=true&priorities=4";
 const COUNT: usize = 50;
 
-/// Each test holds this lock. Otherwise a child that another thread forks would hold the reading end
-/// of every pipe until it executes its program, and the pipe would have a reader.
+/// Each test holds this lock. Otherwise a child that another thread forks would hold the reading
+/// end of every pipe until it executes its program, and the pipe would have a reader.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn alone() -> MutexGuard<'static, ()> {
