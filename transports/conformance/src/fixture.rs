@@ -8,7 +8,7 @@ use anyipc_core::{
     Options, Peer, RecvHalf, SendHalf, Source, Transport,
 };
 
-use crate::patience::Patience;
+use crate::wait_loop::WaitLoop;
 
 /// Sleeps until the source is ready, for at most this time. Returns true if the caller should try
 /// again.
@@ -151,10 +151,10 @@ impl<'t> Fixture<'t> {
 
     /// Connects and accepts one channel.
     pub(crate) fn meet(&self, owner: &dyn DynEndpoint, opener: &dyn DynEndpoint) -> (End, End) {
-        let patience = Patience::thread(self);
+        let wait_loop = WaitLoop::thread(self);
         thread::scope(|scope| {
-            let there = scope.spawn(|| patience.connect(opener, self.hello()).expect("connect"));
-            let here = patience.connect(owner, self.hello()).expect("accept");
+            let there = scope.spawn(|| wait_loop.connect(opener, self.hello()).expect("connect"));
+            let here = wait_loop.connect(owner, self.hello()).expect("accept");
             (here.into(), there.join().expect("connect").into())
         })
     }

@@ -26,7 +26,7 @@
 //! |---|---|
 //! | [`suite!`], [`run_all`], [`CHECKS`] | the checks: as tests, in one call, as a list |
 //! | [`Fixture`], [`Sleeper`] | a transport under test, its options, how to sleep on its sources |
-//! | [`Patience`] | waiting calls with a watchdog, for a transport's own tests |
+//! | [`WaitLoop`] | waiting calls with a watchdog, for a transport's own tests |
 //! | [`victim`] | a process that a test kills |
 #![forbid(unsafe_code)]
 #![expect(clippy::expect_used, reason = "a failed check is a panic")]
@@ -35,12 +35,12 @@ mod check;
 pub mod checks;
 mod fixture;
 mod noise;
-mod patience;
 pub mod victim;
+mod wait_loop;
 
 pub use check::{Check, run_all};
 pub use fixture::{Fixture, Sleeper};
-pub use patience::{Patience, WATCHDOG};
+pub use wait_loop::{WATCHDOG, WaitLoop};
 
 /// Every check of the suite, with its rule.
 pub const CHECKS: &[Check] = suite!(@table);

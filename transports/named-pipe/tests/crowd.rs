@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use anyipc_core::{Attempt, Endpoint as _, ErrorKind, Flags, RecvHalf, SendHalf, Transport};
 use anyipc_named_pipe::{NamedPipe, PipeReceiver};
-use common::{PATIENCE, create, failed, files, hello, meet, name, open, options, pair, recv, send};
+use common::{
+    WAIT_LOOP, create, failed, files, hello, meet, name, open, options, pair, recv, send,
+};
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
@@ -176,9 +178,9 @@ fn corked_frames_go_out_together_and_only_then() {
             }
         });
         for i in 0..100usize {
-            PATIENCE.send(&mut sender, Flags::NONE, &vec![i as u8; i * 500]).unwrap();
+            WAIT_LOOP.send(&mut sender, Flags::NONE, &vec![i as u8; i * 500]).unwrap();
         }
-        PATIENCE.flush(&mut sender).unwrap();
+        WAIT_LOOP.flush(&mut sender).unwrap();
     });
 }
 

@@ -12,17 +12,17 @@ use super::failed;
 use super::frames::fill_up;
 use crate::Fixture;
 use crate::fixture::Pair;
-use crate::patience::{Patience, Trying, WATCHDOG};
+use crate::wait_loop::{Trying, WATCHDOG, WaitLoop};
 
 /// Runs the scene as a thread and as a task, with the event before arming and after it.
 fn in_every_order(fixture: &Fixture<'_>, scene: fn(&Fixture<'_>, Order)) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
-    for patience in [Patience::thread(fixture), Patience::task(fixture)] {
+    for wait_loop in [WaitLoop::thread(fixture), WaitLoop::task(fixture)] {
         for early in [true, false] {
             for _ in 0..10 {
-                scene(fixture, Order { patience, early });
+                scene(fixture, Order { wait_loop, early });
             }
         }
     }
@@ -30,7 +30,7 @@ fn in_every_order(fixture: &Fixture<'_>, scene: fn(&Fixture<'_>, Order)) {
 
 #[derive(Clone, Copy)]
 struct Order {
-    patience: Patience,
+    wait_loop: WaitLoop,
     /// True if the event comes before arming.
     early: bool,
 }
@@ -57,8 +57,8 @@ impl Order {
         step: impl FnMut(&mut H) -> Result<()>,
         event: impl FnOnce(),
     ) -> Result<()> {
-        self.patience.sleep_once(half, self.early, event);
-        self.patience.until("the call after the sleep", half, step)
+        self.wait_loop.sleep_once(half, self.early, event);
+        self.wait_loop.until("the call after the sleep", half, step)
     }
 }
 
@@ -67,7 +67,7 @@ pub fn a_message_ends_the_sleep(fixture: &Fixture<'_>) {
         let Pair { mut here, mut there, .. } = fixture.pair();
         for _ in 0..3 {
             let send = || {
-                order.patience.send(&mut *here.sender, Flags::NONE, b"wake up").expect("send");
+                order.wait_loop.send(&mut *here.sender, Flags::NONE, b"wake up").expect("send");
             };
             let receive =
                 order.sleep(&mut *there.receiver, |half| half.try_recv_with(&mut |_, _| {}), send);
@@ -121,10 +121,10 @@ pub fn a_drained_half_hears_of_more(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     let Pair { mut here, mut there, .. } = fixture.pair();
     let send = |half: &mut dyn SendHalf, frame: &[u8]| {
-        patience.send(half, Flags::NONE, frame).expect("send");
+        wait_loop.send(half, Flags::NONE, frame).expect("send");
     };
     let receive = |half: &mut dyn RecvHalf| half.try_recv_with(&mut |_, _| {});
     let source_if_drained = |half: &dyn RecvHalf| {
@@ -148,20 +148,20 @@ pub fn a_drained_half_hears_of_more(fixture: &Fixture<'_>) {
         // Where two frames have room, the half may read both at once.
         send(&mut *here.sender, b"first");
         let two = here.sender.try_send(Flags::NONE, b"second").is_ok();
-        patience.recv(&mut *there.receiver, &mut Vec::new()).expect("receive");
+        wait_loop.recv(&mut *there.receiver, &mut Vec::new()).expect("receive");
         if two {
             hear(source_if_drained(&*there.receiver));
-            patience.recv(&mut *there.receiver, &mut Vec::new()).expect("receive");
+            wait_loop.recv(&mut *there.receiver, &mut Vec::new()).expect("receive");
         }
         let source = listen(&mut *there.receiver);
         send(&mut *here.sender, b"more");
         hear(source);
-        patience.recv(&mut *there.receiver, &mut Vec::new()).expect("receive");
+        wait_loop.recv(&mut *there.receiver, &mut Vec::new()).expect("receive");
     }
     let source = listen(&mut *there.receiver);
     drop(here.sender);
     hear(source);
-    let end = patience.until("try_recv", &mut *there.receiver, |half| receive(half));
+    let end = wait_loop.until("try_recv", &mut *there.receiver, |half| receive(half));
     assert_eq!(failed(end).kind(), ErrorKind::Closed);
 }
 
@@ -173,13 +173,14 @@ pub fn a_connector_ends_the_owners_sleep(fixture: &Fixture<'_>) {
             (Attempt::new(fixture.hello()), Attempt::new(fixture.hello()));
         assert!(failed(owner.try_connect(&mut accept)).is_would_block());
         let mut trying = Trying { endpoint: &*owner, attempt: &mut accept };
-        order.patience.sleep_once(&mut trying, order.early, || {
+        order.wait_loop.sleep_once(&mut trying, order.early, || {
             assert!(failed(opener.try_connect(&mut connect)).is_would_block());
         });
         thread::scope(|scope| {
             let here =
-                scope.spawn(|| order.patience.attempt(&*owner, &mut accept).expect("accept"));
-            let mut there = order.patience.attempt(&*opener, &mut connect).expect("connect").into();
+                scope.spawn(|| order.wait_loop.attempt(&*owner, &mut accept).expect("accept"));
+            let mut there =
+                order.wait_loop.attempt(&*opener, &mut connect).expect("connect").into();
             talk(fixture, &mut here.join().expect("accept").into(), &mut there);
         });
     });
@@ -194,13 +195,14 @@ pub fn the_owner_ends_the_connectors_sleep(fixture: &Fixture<'_>) {
         thread::scope(|scope| {
             let mut here = None;
             let mut trying = Trying { endpoint: &*opener, attempt: &mut connect };
-            order.patience.sleep_once(&mut trying, order.early, || {
+            order.wait_loop.sleep_once(&mut trying, order.early, || {
                 here =
                     Some(scope.spawn(|| {
-                        order.patience.connect(&*owner, fixture.hello()).expect("accept")
+                        order.wait_loop.connect(&*owner, fixture.hello()).expect("accept")
                     }));
             });
-            let mut there = order.patience.attempt(&*opener, &mut connect).expect("connect").into();
+            let mut there =
+                order.wait_loop.attempt(&*opener, &mut connect).expect("connect").into();
             let here = here.and_then(|here| here.join().ok()).expect("accept");
             talk(fixture, &mut here.into(), &mut there);
         });

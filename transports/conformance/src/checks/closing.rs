@@ -8,13 +8,13 @@ use super::frames::fill_up;
 use crate::Fixture;
 use crate::fixture::{End, Pair};
 use crate::noise::{Noise, bytes};
-use crate::patience::{Patience, Watchdog};
+use crate::wait_loop::{WaitLoop, Watchdog};
 
 /// Every further receive must be `Closed`.
 #[track_caller]
 fn assert_closed(fixture: &Fixture<'_>, end: &mut End) {
     for _ in 0..3 {
-        let error = failed(Patience::thread(fixture).recv(&mut *end.receiver, &mut Vec::new()));
+        let error = failed(WaitLoop::thread(fixture).recv(&mut *end.receiver, &mut Vec::new()));
         assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
     }
 }
@@ -25,18 +25,18 @@ pub fn the_rest_arrives_then_closed(fixture: &Fixture<'_>) {
     }
     for count in [0, 1, 50, 1000] {
         let Pair { here, mut there, .. } = fixture.pair();
-        let patience = Patience::thread(fixture);
+        let wait_loop = WaitLoop::thread(fixture);
         thread::scope(|scope| {
             scope.spawn(move || {
                 let mut sender = here.sender;
                 for i in 0..count {
-                    patience
+                    wait_loop
                         .send(&mut *sender, Flags::NONE, &bytes(i, i as usize % 100))
                         .expect("send");
                 }
             });
             for i in 0..count {
-                expect(patience, &mut there, &bytes(i, i as usize % 100));
+                expect(wait_loop, &mut there, &bytes(i, i as usize % 100));
             }
             assert_closed(fixture, &mut there);
         });
@@ -52,7 +52,7 @@ pub fn a_full_queue_arrives_then_closed(fixture: &Fixture<'_>) {
     let sent = fill_up(&mut here, len);
     drop(here);
     for i in 0..sent {
-        expect(Patience::thread(fixture), &mut there, &bytes(i, len));
+        expect(WaitLoop::thread(fixture), &mut there, &bytes(i, len));
     }
     assert_closed(fixture, &mut there);
 }
@@ -89,24 +89,24 @@ pub fn one_direction_closes_alone(fixture: &Fixture<'_>) {
     let End { sender, mut receiver, .. } = here;
     drop(sender);
     assert_closed(fixture, &mut there);
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     let mut buffer = Vec::new();
     for i in 0..100u64 {
-        patience
+        wait_loop
             .send(&mut *there.sender, Flags::NONE, &bytes(i, 30))
             .expect("the other direction is open");
-        patience.recv(&mut *receiver, &mut buffer).expect("the other direction is open");
+        wait_loop.recv(&mut *receiver, &mut buffer).expect("the other direction is open");
         assert_eq!(buffer, bytes(i, 30));
     }
     drop(there);
-    let error = failed(patience.recv(&mut *receiver, &mut buffer));
+    let error = failed(wait_loop.recv(&mut *receiver, &mut buffer));
     assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
 }
 
 pub fn a_waiting_receiver_wakes(fixture: &Fixture<'_>) {
-    wakes_with_closed(fixture, |patience, mut end| {
+    wakes_with_closed(fixture, |wait_loop, mut end| {
         loop {
-            if let Err(error) = patience.recv(&mut *end.receiver, &mut Vec::new()) {
+            if let Err(error) = wait_loop.recv(&mut *end.receiver, &mut Vec::new()) {
                 return error.kind();
             }
         }
@@ -114,10 +114,10 @@ pub fn a_waiting_receiver_wakes(fixture: &Fixture<'_>) {
 }
 
 pub fn a_waiting_sender_wakes(fixture: &Fixture<'_>) {
-    wakes_with_closed(fixture, |patience, mut end| {
+    wakes_with_closed(fixture, |wait_loop, mut end| {
         let frame = vec![1; end.sender.max_frame().min(64 << 10)];
         loop {
-            if let Err(error) = patience.send(&mut *end.sender, Flags::NONE, &frame) {
+            if let Err(error) = wait_loop.send(&mut *end.sender, Flags::NONE, &frame) {
                 return error.kind();
             }
         }
@@ -125,17 +125,17 @@ pub fn a_waiting_sender_wakes(fixture: &Fixture<'_>) {
 }
 
 /// Waits at one end, as a thread and as a task, while the other one is dropped.
-fn wakes_with_closed(fixture: &Fixture<'_>, wait: fn(Patience, End) -> ErrorKind) {
+fn wakes_with_closed(fixture: &Fixture<'_>, wait: fn(WaitLoop, End) -> ErrorKind) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
     let mut noise = Noise::new(1);
     for round in 0..100 {
-        let patience =
-            if round % 2 == 0 { Patience::thread(fixture) } else { Patience::task(fixture) };
+        let wait_loop =
+            if round % 2 == 0 { WaitLoop::thread(fixture) } else { WaitLoop::task(fixture) };
         let Pair { here, there, .. } = fixture.pair();
         thread::scope(|scope| {
-            let waiter = scope.spawn(move || wait(patience, there));
+            let waiter = scope.spawn(move || wait(wait_loop, there));
             noise.pause();
             drop(here);
             assert_eq!(waiter.join().expect("waiter"), ErrorKind::Closed);
@@ -149,13 +149,13 @@ pub fn an_end_of_sending_is_no_end_of_receiving(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     let Pair { mut here, there, .. } = fixture.pair();
     let End { mut sender, receiver, peer } = there;
-    patience.send(&mut *sender, Flags::NONE, b"question").expect("send");
-    patience.flush(&mut *sender).expect("flush");
+    wait_loop.send(&mut *sender, Flags::NONE, b"question").expect("send");
+    wait_loop.flush(&mut *sender).expect("flush");
     drop(sender);
-    expect(patience, &mut here, b"question");
+    expect(wait_loop, &mut here, b"question");
     assert_closed(fixture, &mut here);
     // The half that has nothing more to receive is dropped. The other one stays.
     let End { sender: mut answers, receiver: heard_out, .. } = here;
@@ -163,11 +163,11 @@ pub fn an_end_of_sending_is_no_end_of_receiving(fixture: &Fixture<'_>) {
     for _ in 0..3 {
         assert!(answers.is_heard(), "is_heard() is false although the peer still receives");
     }
-    patience.send(&mut *answers, Flags::NONE, b"answer").expect("send an answer");
-    patience.flush(&mut *answers).expect("flush");
+    wait_loop.send(&mut *answers, Flags::NONE, b"answer").expect("send an answer");
+    wait_loop.flush(&mut *answers).expect("flush");
     let mut answer = Vec::new();
     let mut receiver = receiver;
-    patience.recv(&mut *receiver, &mut answer).expect("receive the answer");
+    wait_loop.recv(&mut *receiver, &mut answer).expect("receive the answer");
     assert_eq!(answer, b"answer");
     assert!(answers.is_heard(), "is_heard() is false although the peer still receives");
     drop((receiver, peer));

@@ -7,13 +7,13 @@ use super::{assert_unsupported, failed};
 use crate::Fixture;
 use crate::fixture::{End, Pair};
 use crate::noise::bytes;
-use crate::patience::{Patience, Watchdog};
+use crate::wait_loop::{WaitLoop, Watchdog};
 
 /// Receives one frame and compares it.
 #[track_caller]
-pub(super) fn expect(patience: Patience, end: &mut End, payload: &[u8]) {
+pub(super) fn expect(wait_loop: WaitLoop, end: &mut End, payload: &[u8]) {
     let mut buffer = Vec::new();
-    let flags = patience.recv(&mut *end.receiver, &mut buffer).expect("receive");
+    let flags = wait_loop.recv(&mut *end.receiver, &mut buffer).expect("receive");
     assert_eq!((flags, buffer.as_slice()), (Flags::NONE, payload));
 }
 
@@ -26,9 +26,9 @@ pub(super) fn talk(fixture: &Fixture<'_>, here: &mut End, there: &mut End) {
 
 #[track_caller]
 fn send_one(fixture: &Fixture<'_>, from: &mut End, to: &mut End) {
-    let patience = Patience::thread(fixture);
-    patience.send(&mut *from.sender, Flags::NONE, b"this way").expect("send");
-    expect(patience, to, b"this way");
+    let wait_loop = WaitLoop::thread(fixture);
+    wait_loop.send(&mut *from.sender, Flags::NONE, b"this way").expect("send");
+    expect(wait_loop, to, b"this way");
 }
 
 pub fn both_sides_meet(fixture: &Fixture<'_>) {
@@ -71,29 +71,29 @@ pub fn many_clients_share_an_owner(fixture: &Fixture<'_>) {
     }
     let name = fixture.name();
     let owner = fixture.create(&name);
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     let message = |client: u64, i: u64| bytes(client * MESSAGES + i, i as usize % 50);
     thread::scope(|scope| {
         for client in 0..CLIENTS {
             let opener = fixture.open(&name);
             scope.spawn(move || {
                 let mut end =
-                    End::from(patience.connect(&*opener, fixture.hello()).expect("connect"));
+                    End::from(wait_loop.connect(&*opener, fixture.hello()).expect("connect"));
                 for i in 0..MESSAGES {
-                    patience
+                    wait_loop
                         .send(&mut *end.sender, Flags::NONE, &message(client, i))
                         .expect("send");
-                    expect(patience, &mut end, &message(client, i));
+                    expect(wait_loop, &mut end, &message(client, i));
                 }
             });
         }
         for _ in 0..CLIENTS {
-            let mut end = End::from(patience.connect(&*owner, fixture.hello()).expect("accept"));
+            let mut end = End::from(wait_loop.connect(&*owner, fixture.hello()).expect("accept"));
             scope.spawn(move || {
                 let mut buffer = Vec::new();
                 for _ in 0..MESSAGES {
-                    patience.recv(&mut *end.receiver, &mut buffer).expect("receive");
-                    patience.send(&mut *end.sender, Flags::NONE, &buffer).expect("send");
+                    wait_loop.recv(&mut *end.receiver, &mut buffer).expect("receive");
+                    wait_loop.send(&mut *end.sender, Flags::NONE, &buffer).expect("send");
                 }
             });
         }
@@ -124,7 +124,7 @@ pub fn a_late_owner_accepts_connectors_that_came_in_time(fixture: &Fixture<'_>) 
     let here = here.unwrap_or_else(|| {
         // Longer than the limit of a handshake.
         thread::sleep(Duration::from_millis(1200));
-        Patience::thread(fixture).attempt(&*owner, &mut accept).expect("accept")
+        WaitLoop::thread(fixture).attempt(&*owner, &mut accept).expect("accept")
     });
     talk(fixture, &mut here.into(), &mut there.into());
     assert_eq!(owner.rejections().count, 0);
@@ -139,10 +139,10 @@ pub fn nobody_there_would_block(fixture: &Fixture<'_>) {
     let (mut accept, mut connect) = (Attempt::new(fixture.hello()), Attempt::new(fixture.hello()));
     assert_eq!(failed(owner.try_connect(&mut accept)).kind(), ErrorKind::WouldBlock);
     assert_eq!(failed(opener.try_connect(&mut connect)).kind(), ErrorKind::WouldBlock);
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     thread::scope(|scope| {
-        let there = scope.spawn(|| patience.attempt(&*opener, &mut connect).expect("connect"));
-        let mut here = patience.attempt(&*owner, &mut accept).expect("accept").into();
+        let there = scope.spawn(|| wait_loop.attempt(&*opener, &mut connect).expect("connect"));
+        let mut here = wait_loop.attempt(&*owner, &mut accept).expect("accept").into();
         talk(fixture, &mut here, &mut there.join().expect("connect").into());
     });
 }
@@ -156,9 +156,9 @@ pub fn no_owner_until_one_comes(fixture: &Fixture<'_>) {
     let mut begun = Attempt::new(fixture.hello());
     assert_eq!(failed(opener.try_connect(&mut begun)).kind(), ErrorKind::WouldBlock);
     fixture.close(owner);
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     for attempt in [&mut begun, &mut Attempt::new(fixture.hello())] {
-        let error = failed(patience.attempt(&*opener, attempt));
+        let error = failed(wait_loop.attempt(&*opener, attempt));
         assert_eq!(
             (error.kind(), error.code()),
             (ErrorKind::NoOwner, Some(SmCode::OpenFail)),
@@ -168,8 +168,8 @@ pub fn no_owner_until_one_comes(fixture: &Fixture<'_>) {
     let owner = fixture.create(&name);
     thread::scope(|scope| {
         let there = scope
-            .spawn(|| patience.attempt(&*opener, &mut begun).expect("connect to the new owner"));
-        let mut here = patience.connect(&*owner, fixture.hello()).expect("accept").into();
+            .spawn(|| wait_loop.attempt(&*opener, &mut begun).expect("connect to the new owner"));
+        let mut here = wait_loop.connect(&*owner, fixture.hello()).expect("accept").into();
         talk(fixture, &mut here, &mut there.join().expect("connect").into());
     });
 }
@@ -184,19 +184,19 @@ pub fn an_abandoned_attempt_harms_no_one(fixture: &Fixture<'_>) {
         let _ = opener.try_connect(&mut Attempt::new(fixture.hello()));
         let _ = owner.try_connect(&mut Attempt::new(fixture.hello()));
     }
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut end = End::from(patience.connect(&*opener, fixture.hello()).expect("connect"));
-            patience.send(&mut *end.sender, Flags::NONE, b"here").expect("send");
-            expect(patience, &mut end, b"here");
+            let mut end = End::from(wait_loop.connect(&*opener, fixture.hello()).expect("connect"));
+            wait_loop.send(&mut *end.sender, Flags::NONE, b"here").expect("send");
+            expect(wait_loop, &mut end, b"here");
         });
         let mut buffer = Vec::new();
         loop {
-            let mut end = End::from(patience.connect(&*owner, fixture.hello()).expect("accept"));
-            match patience.recv(&mut *end.receiver, &mut buffer) {
+            let mut end = End::from(wait_loop.connect(&*owner, fixture.hello()).expect("accept"));
+            match wait_loop.recv(&mut *end.receiver, &mut buffer) {
                 Ok(_) => {
-                    return patience.send(&mut *end.sender, Flags::NONE, &buffer).expect("answer");
+                    return wait_loop.send(&mut *end.sender, Flags::NONE, &buffer).expect("answer");
                 }
                 Err(error) => {
                     assert!(

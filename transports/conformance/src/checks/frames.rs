@@ -8,7 +8,7 @@ use super::failed;
 use crate::Fixture;
 use crate::fixture::{End, Pair};
 use crate::noise::bytes;
-use crate::patience::{Patience, Watchdog};
+use crate::wait_loop::{WaitLoop, Watchdog};
 
 /// The longest frame that is tried, in bytes. Longer ones are legal.
 const LONGEST: usize = 16 << 20;
@@ -17,16 +17,16 @@ type Frame = (Flags, Vec<u8>);
 
 /// Sends the frames from another thread, and compares what arrives.
 fn exchange(fixture: &Fixture<'_>, from: &mut End, to: &mut End, frames: &[Frame]) {
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     thread::scope(|scope| {
         scope.spawn(|| {
             for (flags, payload) in frames {
-                patience.send(&mut *from.sender, *flags, payload).expect("send");
+                wait_loop.send(&mut *from.sender, *flags, payload).expect("send");
             }
         });
         let mut buffer = Vec::new();
         for (i, (flags, payload)) in frames.iter().enumerate() {
-            let got = patience.recv(&mut *to.receiver, &mut buffer).expect("receive");
+            let got = wait_loop.recv(&mut *to.receiver, &mut buffer).expect("receive");
             assert_eq!((got, buffer.len()), (*flags, payload.len()), "frame {i}");
             assert!(buffer == *payload, "frame {i} of {} bytes arrived changed", payload.len());
         }
@@ -120,7 +120,7 @@ pub fn filling_less_sends_less(fixture: &Fixture<'_>) {
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
     let max = here.sender.max_frame().min(1000);
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     for len in [0, 1, max / 3, max] {
         let payload = bytes(len as u64, len);
         let send = here.sender.try_send_with(max, Flags::NONE, &mut |frame| {
@@ -129,7 +129,7 @@ pub fn filling_less_sends_less(fixture: &Fixture<'_>) {
             Some(len)
         });
         send.expect("send into an empty channel");
-        expect(patience, &mut there, &payload);
+        expect(wait_loop, &mut there, &payload);
     }
     assert_silent(fixture, &mut here, &mut there);
 }
@@ -180,11 +180,11 @@ pub fn receiving_appends(fixture: &Fixture<'_>) {
     let mut buffer = b"kept".to_vec();
     let error = failed(there.receiver.try_recv_into(&mut buffer));
     assert_eq!((error.kind(), buffer.as_slice()), (ErrorKind::WouldBlock, b"kept".as_slice()));
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     for (flags, payload) in
         [(Flags::MORE, b" one".as_slice()), (Flags::NONE, b""), (Flags::NONE, b" two")]
     {
-        patience.send(&mut *here.sender, flags, payload).expect("send");
+        wait_loop.send(&mut *here.sender, flags, payload).expect("send");
         let watchdog = Watchdog::new("try_recv_into");
         loop {
             match there.receiver.try_recv_into(&mut buffer) {

@@ -5,7 +5,7 @@ use anyipc_core::{Capabilities, ErrorKind, Hello, MAX_TYPE_NAME, SmCode};
 use super::connect::talk;
 use super::failed;
 use crate::Fixture;
-use crate::patience::Patience;
+use crate::wait_loop::WaitLoop;
 
 pub fn what_each_said_is_known(fixture: &Fixture<'_>) {
     let sides = |name: &str| {
@@ -67,17 +67,17 @@ pub fn another_capacity_is_refused(fixture: &Fixture<'_>) {
     let same = fixture.transport().open(&name, &small).expect("open with the same capacity");
     let (mut here, mut there) = fixture.meet(&*owner, &*same);
     talk(fixture, &mut here, &mut there);
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     let error = match fixture.transport().open(&name, &fixture.options(&[("capacity", "64KiB")])) {
         Err(error) => error,
         Ok(other) => thread::scope(|scope| {
             scope.spawn(|| {
-                patience
+                wait_loop
                     .connect(&*owner, fixture.hello())
                     .expect("a rejection must not end the accept")
             });
-            let error = failed(patience.connect(&*other, capacity(64 << 10)));
-            patience.connect(&*same, fixture.hello()).expect("connect");
+            let error = failed(wait_loop.connect(&*other, capacity(64 << 10)));
+            wait_loop.connect(&*same, fixture.hello()).expect("connect");
             error
         }),
     };
@@ -95,10 +95,10 @@ fn admitted(fixture: &Fixture<'_>, ours: Hello, theirs: Hello) {
     }
     let name = fixture.name();
     let (owner, opener) = (fixture.create(&name), fixture.open(&name));
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     thread::scope(|scope| {
-        let there = scope.spawn(|| patience.connect(&*opener, theirs.clone()).expect("connect"));
-        let mut here = patience.connect(&*owner, ours.clone()).expect("accept").into();
+        let there = scope.spawn(|| wait_loop.connect(&*opener, theirs.clone()).expect("connect"));
+        let mut here = wait_loop.connect(&*owner, ours.clone()).expect("accept").into();
         let mut there = there.join().expect("connect").into();
         talk(fixture, &mut here, &mut there);
         for (end, said) in [(&here, &theirs), (&there, &ours)] {
@@ -123,14 +123,14 @@ fn refused(fixture: &Fixture<'_>, ours: Hello, theirs: Hello, word: &str) {
     let options = fixture.options(if insists { &[("capacity", "32KiB")] } else { &[] });
     let owner = fixture.transport().create(&name, &options).expect("create of a free name");
     let opener = fixture.transport().open(&name, &options).expect("open of a live name");
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     thread::scope(|scope| {
         let here = scope.spawn(|| {
-            patience.connect(&*owner, ours.clone()).expect("a rejection must not end the accept")
+            wait_loop.connect(&*owner, ours.clone()).expect("a rejection must not end the accept")
         });
         let mut message = String::new();
         for _ in 0..REJECTED {
-            let error = failed(patience.connect(&*opener, theirs.clone()));
+            let error = failed(wait_loop.connect(&*opener, theirs.clone()));
             assert_eq!(
                 (error.kind(), error.code()),
                 (ErrorKind::Mismatch, Some(SmCode::OpenFail)),
@@ -139,7 +139,7 @@ fn refused(fixture: &Fixture<'_>, ours: Hello, theirs: Hello, word: &str) {
             message = error.message().expect("a mismatch must say what differs").to_owned();
             assert!(message.contains(word), "the error {message:?} does not contain {word:?}");
         }
-        let mut there = patience.connect(&*opener, fixture.hello()).expect("connect").into();
+        let mut there = wait_loop.connect(&*opener, fixture.hello()).expect("connect").into();
         talk(fixture, &mut here.join().expect("accept").into(), &mut there);
         let rejections = owner.rejections();
         assert_eq!(rejections.count, REJECTED);

@@ -6,7 +6,7 @@ use anyipc_core::{Attempt, Capabilities, Flags};
 use super::connect::expect;
 use crate::Fixture;
 use crate::fixture::End;
-use crate::patience::{Patience, Watchdog};
+use crate::wait_loop::{WaitLoop, Watchdog};
 
 pub fn ready_names_the_channel(fixture: &Fixture<'_>) {
     const CHANNELS: usize = 5;
@@ -18,16 +18,16 @@ pub fn ready_names_the_channel(fixture: &Fixture<'_>) {
     if !owner.ready(None, &mut |_| {}) {
         return;
     }
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     let mut pairs: Vec<(End, End)> = (0..CHANNELS)
         .map(|_| {
             let opener = fixture.open(&name);
             thread::scope(|scope| {
                 let there =
-                    scope.spawn(|| patience.connect(&*opener, fixture.hello()).expect("connect"));
+                    scope.spawn(|| wait_loop.connect(&*opener, fixture.hello()).expect("connect"));
                 let mut attempt = Attempt::new(fixture.hello());
                 attempt.inbox = true;
-                let here = patience.attempt(&*owner, &mut attempt).expect("accept");
+                let here = wait_loop.attempt(&*owner, &mut attempt).expect("accept");
                 (here.into(), there.join().expect("connect").into())
             })
         })
@@ -43,13 +43,13 @@ pub fn ready_names_the_channel(fixture: &Fixture<'_>) {
     );
     for i in (0..CHANNELS).chain((0..CHANNELS).rev()) {
         let (here, there) = &mut pairs[i];
-        patience.send(&mut *there.sender, Flags::NONE, b"ready").expect("send");
+        wait_loop.send(&mut *there.sender, Flags::NONE, b"ready").expect("send");
         let watchdog = Watchdog::new("the hint");
         let mut named = false;
         while !named {
             assert!(owner.ready(None, &mut |token| named |= token == tokens[i]));
             watchdog.look();
         }
-        expect(patience, here, b"ready");
+        expect(wait_loop, here, b"ready");
     }
 }

@@ -4,7 +4,7 @@ use anyipc_core::{
 
 use super::{assert_gone, assert_unsupported, failed};
 use crate::Fixture;
-use crate::patience::Watchdog;
+use crate::wait_loop::Watchdog;
 
 /// Those of the objects that have this name.
 #[track_caller]

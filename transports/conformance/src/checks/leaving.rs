@@ -14,7 +14,7 @@ use anyipc_core::{
 use super::failed;
 use crate::Fixture;
 use crate::fixture::{End, Pair};
-use crate::patience::{Patience, WATCHDOG};
+use crate::wait_loop::{WATCHDOG, WaitLoop};
 
 /// A handle of a queue, with one of its two waits.
 struct Waits {
@@ -65,8 +65,8 @@ fn the_second_is_woken(
         || Waits { handle: RefCell::new(owner.queue().expect("a handle of the queue")), on };
     let (mut one, mut two, mut other) = (handle(), handle(), handle());
     let tasks = [false, true];
-    for (patience, task) in
-        [Patience::thread(fixture), Patience::task(fixture)].into_iter().zip(tasks)
+    for (wait_loop, task) in
+        [WaitLoop::thread(fixture), WaitLoop::task(fixture)].into_iter().zip(tasks)
     {
         for left in [true, false] {
             for swapped in [false, true] {
@@ -82,13 +82,13 @@ fn the_second_is_woken(
                 if left {
                     first.disarm();
                 }
-                patience.sleep_once(second, false, || {
+                wait_loop.sleep_once(second, false, || {
                     event(&mut other);
                     if !left {
                         first.disarm();
                     }
                 });
-                patience
+                wait_loop
                     .until("the call after the sleep", second, step)
                     .expect("what was waited for");
                 while other.receive().is_ok() {}

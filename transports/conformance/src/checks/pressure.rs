@@ -5,7 +5,7 @@ use anyipc_core::{Capabilities, Flags, RecvHalf, SendHalf};
 use crate::Fixture;
 use crate::fixture::Pair;
 use crate::noise::Noise;
-use crate::patience::Patience;
+use crate::wait_loop::WaitLoop;
 
 const MESSAGES: u64 = 20_000;
 
@@ -29,46 +29,46 @@ impl Script {
     }
 }
 
-fn send_all(patience: Patience, mut half: Box<dyn SendHalf>, mut script: Script, count: u64) {
+fn send_all(wait_loop: WaitLoop, mut half: Box<dyn SendHalf>, mut script: Script, count: u64) {
     for _ in 0..count {
-        patience.send(&mut *half, Flags::NONE, script.next()).expect("send");
+        wait_loop.send(&mut *half, Flags::NONE, script.next()).expect("send");
     }
 }
 
-fn receive_all(patience: Patience, mut half: Box<dyn RecvHalf>, mut script: Script, count: u64) {
+fn receive_all(wait_loop: WaitLoop, mut half: Box<dyn RecvHalf>, mut script: Script, count: u64) {
     let mut buffer = Vec::new();
     for i in 0..count {
-        patience.recv(&mut *half, &mut buffer).expect("receive");
+        wait_loop.recv(&mut *half, &mut buffer).expect("receive");
         assert!(buffer == script.next(), "frame {i} is lost, doubled, out of order or changed");
     }
-    assert!(patience.recv(&mut *half, &mut buffer).is_err(), "more frames arrived than were sent");
+    assert!(wait_loop.recv(&mut *half, &mut buffer).is_err(), "more frames arrived than were sent");
 }
 
-fn stream(fixture: &Fixture<'_>, patience: Patience) {
+fn stream(fixture: &Fixture<'_>, wait_loop: WaitLoop) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
     let Pair { here, there, .. } = fixture.pair();
     let max = here.sender.max_frame();
     thread::scope(|scope| {
-        scope.spawn(|| send_all(patience, here.sender, Script::new(1, max), MESSAGES));
-        receive_all(patience, there.receiver, Script::new(1, max), MESSAGES);
+        scope.spawn(|| send_all(wait_loop, here.sender, Script::new(1, max), MESSAGES));
+        receive_all(wait_loop, there.receiver, Script::new(1, max), MESSAGES);
     });
 }
 
 pub fn threads_stream(fixture: &Fixture<'_>) {
-    stream(fixture, Patience::thread(fixture));
+    stream(fixture, WaitLoop::thread(fixture));
 }
 
 pub fn tasks_stream(fixture: &Fixture<'_>) {
-    stream(fixture, Patience::task(fixture));
+    stream(fixture, WaitLoop::task(fixture));
 }
 
 pub fn both_directions_stream(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
-    let (threads, tasks) = (Patience::thread(fixture), Patience::task(fixture));
+    let (threads, tasks) = (WaitLoop::thread(fixture), WaitLoop::task(fixture));
     let Pair { here, there, .. } = fixture.pair();
     let (out, back) = (here.sender.max_frame(), there.sender.max_frame());
     thread::scope(|scope| {

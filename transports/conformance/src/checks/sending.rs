@@ -11,7 +11,7 @@ use super::frames::fill_up;
 use crate::Fixture;
 use crate::fixture::Pair;
 use crate::noise::bytes;
-use crate::patience::Patience;
+use crate::wait_loop::WaitLoop;
 
 /// Lengths around the units of systems, up to the longest frame of the channel.
 fn lengths(max: usize) -> Vec<usize> {
@@ -29,11 +29,11 @@ pub fn ok_needs_no_further_call(fixture: &Fixture<'_>) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     for len in lengths(here.sender.max_frame()) {
         for _ in 0..2 {
             for i in 0..fill_up(&mut here, len) {
-                expect(patience, &mut there, &bytes(i, len));
+                expect(wait_loop, &mut there, &bytes(i, len));
             }
         }
     }
@@ -44,7 +44,7 @@ pub fn what_was_refused_does_not_arrive(fixture: &Fixture<'_>) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     let lengths = lengths(here.sender.max_frame());
     let (mut sent, mut serial, mut refused) = (VecDeque::new(), 0, 0);
     while refused < 400 {
@@ -67,13 +67,13 @@ pub fn what_was_refused_does_not_arrive(fixture: &Fixture<'_>) {
                 // A few at a time, so that the next sends find different room.
                 for _ in 0..1 + serial % 3 {
                     let Some(oldest) = sent.pop_front() else { break };
-                    expect(patience, &mut there, &oldest);
+                    expect(wait_loop, &mut there, &oldest);
                 }
             }
         }
     }
     for payload in sent {
-        expect(patience, &mut there, &payload);
+        expect(wait_loop, &mut there, &payload);
     }
     assert!(failed(there.receiver.try_recv_with(&mut |_, _| {})).is_would_block());
 }
@@ -84,7 +84,7 @@ pub fn without_room_a_wait_sleeps(fixture: &Fixture<'_>) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
-    let patience = Patience::thread(fixture);
+    let wait_loop = WaitLoop::thread(fixture);
     for len in [1, 4088, 30_000, 64 << 10] {
         let Pair { mut here, mut there, .. } = fixture.pair();
         let max = here.sender.max_frame().min(64 << 10);
@@ -129,7 +129,7 @@ pub fn without_room_a_wait_sleeps(fixture: &Fixture<'_>) {
             // More frames than were sent.
             for _ in 0..2 + sent.len() / 4 {
                 let Some(oldest) = sent.pop_front() else { break };
-                expect(patience, &mut there, &oldest);
+                expect(wait_loop, &mut there, &oldest);
             }
         }
     }

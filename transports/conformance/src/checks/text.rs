@@ -4,7 +4,7 @@ use anyipc_core::{Attempt, Capabilities, DynEndpoint, Result};
 
 use super::{assert_exists, assert_gone, assert_open_fail, assert_unsupported, failed};
 use crate::Fixture;
-use crate::patience::Watchdog;
+use crate::wait_loop::Watchdog;
 
 fn read(endpoint: &dyn DynEndpoint) -> Result<Vec<u8>> {
     let mut texts = Vec::new();

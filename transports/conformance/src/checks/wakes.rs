@@ -8,29 +8,30 @@ use super::connect::talk;
 use crate::Fixture;
 use crate::fixture::{End, Pair};
 use crate::noise::Noise;
-use crate::patience::Patience;
+use crate::wait_loop::WaitLoop;
 
 const ROUNDS: usize = 1000;
 
 pub fn data_wakes_threads(fixture: &Fixture<'_>) {
-    data_wakes(fixture, Patience::thread(fixture));
+    data_wakes(fixture, WaitLoop::thread(fixture));
 }
 
 pub fn data_wakes_tasks(fixture: &Fixture<'_>) {
-    data_wakes(fixture, Patience::task(fixture));
+    data_wakes(fixture, WaitLoop::task(fixture));
 }
 
 /// One frame to and fro: every receive may have to sleep.
-fn data_wakes(fixture: &Fixture<'_>, patience: Patience) {
+fn data_wakes(fixture: &Fixture<'_>, wait_loop: WaitLoop) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
     let turn = |end: &mut End, noise: &mut Noise| {
         noise.pause();
-        patience.send(&mut *end.sender, Flags::NONE, b"your turn").expect("send");
+        wait_loop.send(&mut *end.sender, Flags::NONE, b"your turn").expect("send");
     };
-    let wait = |end: &mut End| patience.recv(&mut *end.receiver, &mut Vec::new()).expect("receive");
+    let wait =
+        |end: &mut End| wait_loop.recv(&mut *end.receiver, &mut Vec::new()).expect("receive");
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut noise = Noise::new(1);
@@ -48,15 +49,15 @@ fn data_wakes(fixture: &Fixture<'_>, patience: Patience) {
 }
 
 pub fn space_wakes_threads(fixture: &Fixture<'_>) {
-    space_wakes(fixture, Patience::thread(fixture));
+    space_wakes(fixture, WaitLoop::thread(fixture));
 }
 
 pub fn space_wakes_tasks(fixture: &Fixture<'_>) {
-    space_wakes(fixture, Patience::task(fixture));
+    space_wakes(fixture, WaitLoop::task(fixture));
 }
 
 /// Frames of which only a few fit: every send may have to sleep.
-fn space_wakes(fixture: &Fixture<'_>, patience: Patience) {
+fn space_wakes(fixture: &Fixture<'_>, wait_loop: WaitLoop) {
     if !fixture.can(Capabilities::CHANNEL) {
         return;
     }
@@ -66,7 +67,7 @@ fn space_wakes(fixture: &Fixture<'_>, patience: Patience) {
         scope.spawn(|| {
             let mut noise = Noise::new(3);
             for _ in 0..ROUNDS {
-                patience.send(&mut *here.sender, Flags::NONE, &frame).expect("send");
+                wait_loop.send(&mut *here.sender, Flags::NONE, &frame).expect("send");
                 noise.pause();
             }
         });
@@ -74,7 +75,7 @@ fn space_wakes(fixture: &Fixture<'_>, patience: Patience) {
         let mut buffer = Vec::new();
         for _ in 0..ROUNDS {
             noise.pause();
-            patience.recv(&mut *there.receiver, &mut buffer).expect("receive");
+            wait_loop.recv(&mut *there.receiver, &mut buffer).expect("receive");
             assert_eq!(buffer.len(), frame.len());
         }
     });
@@ -88,7 +89,7 @@ pub fn connectors_wake_the_owner(fixture: &Fixture<'_>) {
     let (owner, opener) = (fixture.create(&name), fixture.open(&name));
     let mut noise = Noise::new(5);
     for round in 0..100 {
-        let (task, thread) = (Patience::task(fixture), Patience::thread(fixture));
+        let (task, thread) = (WaitLoop::task(fixture), WaitLoop::thread(fixture));
         let (accepts, connects) = if round % 2 == 0 { (task, thread) } else { (thread, task) };
         let (late, early) = (noise.clone(), round % 4 < 2);
         noise.next();

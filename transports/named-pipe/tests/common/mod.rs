@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyipc_conformance::Patience;
+use anyipc_conformance::WaitLoop;
 use anyipc_core::{
     COMMON_KEYS, Error, Flags, Hello, Name, Operation, Options, Peer, Result, Transport,
 };
@@ -56,22 +56,22 @@ pub(crate) fn path(name: &Name, end: &str) -> PathBuf {
     directory().join(format!("pipe+{}{end}", name.os_name()))
 }
 
-pub(crate) const PATIENCE: Patience = Patience::new(anyipc_os::sleep);
+pub(crate) const WAIT_LOOP: WaitLoop = WaitLoop::new(anyipc_os::sleep);
 
 pub(crate) fn send(half: &mut PipeSender, payload: &[u8]) -> Result<()> {
-    PATIENCE.send(half, Flags::NONE, payload)?;
-    PATIENCE.flush(half)
+    WAIT_LOOP.send(half, Flags::NONE, payload)?;
+    WAIT_LOOP.flush(half)
 }
 
 pub(crate) fn recv(half: &mut PipeReceiver) -> Result<Vec<u8>> {
     let mut got = Vec::new();
-    PATIENCE.recv(half, &mut got)?;
+    WAIT_LOOP.recv(half, &mut got)?;
     Ok(got)
 }
 
 /// Accepts or connects.
 pub(crate) fn meet(endpoint: &PipeEndpoint) -> Result<Channel> {
-    PATIENCE.meet(endpoint, hello())
+    WAIT_LOOP.meet(endpoint, hello())
 }
 
 /// A channel of a name: the owner's halves, the opener's.
@@ -85,7 +85,7 @@ pub(crate) fn pair(owner: &PipeEndpoint, name: &Name) -> (Channel, Channel) {
 
 /// Accepts for this long. True if a connector came in.
 pub(crate) fn accept_for(endpoint: &PipeEndpoint, time: Duration) -> bool {
-    PATIENCE.accept_for(endpoint, hello(), time)
+    WAIT_LOOP.accept_for(endpoint, hello(), time)
 }
 
 pub(crate) fn failed<T: std::fmt::Debug>(result: Result<T>) -> Error {

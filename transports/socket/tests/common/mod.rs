@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyipc_conformance::Patience;
+use anyipc_conformance::WaitLoop;
 use anyipc_core::{
     COMMON_KEYS, Endpoint, Error, Flags, Hello, Name, Options, Peer, Result, Transport,
 };
@@ -28,15 +28,15 @@ pub(crate) fn hello(scheme: &str) -> Hello {
     Hello { transport: scheme.into(), max_message: 1 << 20, ..Hello::default() }
 }
 
-pub(crate) const PATIENCE: Patience = Patience::new(anyipc_os::sleep);
+pub(crate) const WAIT_LOOP: WaitLoop = WaitLoop::new(anyipc_os::sleep);
 
 pub(crate) fn send(half: &mut StreamSender, payload: &[u8]) -> Result<()> {
-    PATIENCE.send(half, Flags::NONE, payload)
+    WAIT_LOOP.send(half, Flags::NONE, payload)
 }
 
 pub(crate) fn recv(half: &mut StreamReceiver) -> Result<Vec<u8>> {
     let mut got = Vec::new();
-    PATIENCE.recv(half, &mut got)?;
+    WAIT_LOOP.recv(half, &mut got)?;
     Ok(got)
 }
 
@@ -45,12 +45,12 @@ pub(crate) fn meet<E>(endpoint: &E, hello: Hello) -> Result<Channel>
 where
     E: Endpoint<Sender = StreamSender, Receiver = StreamReceiver>,
 {
-    PATIENCE.meet(endpoint, hello)
+    WAIT_LOOP.meet(endpoint, hello)
 }
 
 /// Accepts for this long. True if a connector came in.
 pub(crate) fn accept_for<E: Endpoint>(endpoint: &E, scheme: &str, time: Duration) -> bool {
-    PATIENCE.accept_for(endpoint, hello(scheme), time)
+    WAIT_LOOP.accept_for(endpoint, hello(scheme), time)
 }
 
 pub(crate) fn failed<T: std::fmt::Debug>(result: Result<T>) -> Error {

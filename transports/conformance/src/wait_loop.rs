@@ -17,13 +17,13 @@ pub const WATCHDOG: Duration = Duration::from_secs(20);
 /// A loop that waits: try, arm, sleep, try again. A call that is not woken within [`WATCHDOG`]
 /// panics.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct WaitLoop {
     sleeper: Sleeper,
     /// True to wait as a task does, false as a thread.
     task: bool,
 }
 
-impl Patience {
+impl WaitLoop {
     /// Waits as a thread does. For a transport's own tests.
     pub const fn new(sleeper: Sleeper) -> Self {
         Self { sleeper, task: false }
