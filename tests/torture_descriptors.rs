@@ -21,7 +21,7 @@ const FEW: u64 = 40;
 const CLIENTS: usize = 30;
 /// How long a client stays inside, so that others have to wait.
 const STAY: Duration = Duration::from_millis(400);
-const PATIENCE: &str = "timeout=60s";
+const TIMEOUT: &str = "timeout=60s";
 
 #[test]
 fn child() {
@@ -124,7 +124,7 @@ fn more_clients_than_descriptors_are_all_served_in_the_end() {
     for scheme in schemes::between_processes() {
         let url = url(scheme, "few");
         let mut owner = spawn_here(&format!("echo {url} {FEW}"));
-        let url = format!("{}?{PATIENCE}", owner.hear());
+        let url = format!("{}?{TIMEOUT}", owner.hear());
         let start = Instant::now();
         thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS)
@@ -179,7 +179,7 @@ fn silent_connections_do_not_keep_an_owner_busy() {
     assert_idle(wanted(&owner) - before, start.elapsed(), "400 silent connections");
     drop(held);
     let (done, finished) = channel();
-    let url = format!("{address}?{PATIENCE}");
+    let url = format!("{address}?{TIMEOUT}");
     thread::spawn(move || {
         let mut channel = anyipc::connect(&url).unwrap();
         channel.send(b"ping").unwrap();

@@ -13,7 +13,7 @@ use support::process::{hear, linger, say, serve, spawn, spawn_under};
 use support::schemes::{self, can, url};
 use support::watchdog::watchdog;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// A PID namespace of its own; its processes die with the wrapper.
 const PROCESSES: &[&str] = &["unshare", "--pid", "--fork", "--kill-child"];
 
@@ -25,8 +25,8 @@ fn child() {
 fn owner(words: &[&str]) {
     let owner = anyipc::create(words[0]).unwrap();
     say("ready");
-    let mut channel = owner.accept_timeout(PATIENCE).unwrap();
-    assert_eq!(channel.recv_timeout(PATIENCE).unwrap(), b"question");
+    let mut channel = owner.accept_timeout(TIMEOUT).unwrap();
+    assert_eq!(channel.recv_timeout(TIMEOUT).unwrap(), b"question");
     channel.send(b"answer").unwrap();
     tell_peer(&channel);
     linger();
@@ -35,10 +35,10 @@ fn owner(words: &[&str]) {
 fn opener(words: &[&str]) {
     let mut channel = anyipc::connect(words[0]).unwrap();
     channel.send(b"question").unwrap();
-    assert_eq!(channel.recv_timeout(PATIENCE).unwrap(), b"answer");
+    assert_eq!(channel.recv_timeout(TIMEOUT).unwrap(), b"answer");
     tell_peer(&channel);
     hear();
-    let died = channel.recv_timeout(PATIENCE).unwrap_err();
+    let died = channel.recv_timeout(TIMEOUT).unwrap_err();
     say(died.kind().as_str());
 }
 

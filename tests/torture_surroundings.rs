@@ -20,7 +20,7 @@ use support::process::{hear, linger, say, serve, spawn, spawn_here, spawn_under}
 use support::schemes::{self, can, url};
 use support::watchdog::watchdog;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// An error that comes at once, on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
@@ -41,8 +41,8 @@ fn child() {
 fn owner(words: &[&str]) {
     let owner = anyipc::create(words[0]).unwrap();
     say("ready");
-    let mut channel = owner.accept_timeout(PATIENCE).unwrap();
-    let question = channel.recv_timeout(PATIENCE).unwrap();
+    let mut channel = owner.accept_timeout(TIMEOUT).unwrap();
+    let question = channel.recv_timeout(TIMEOUT).unwrap();
     channel.send(&question).unwrap();
     linger();
 }
@@ -50,7 +50,7 @@ fn owner(words: &[&str]) {
 fn opener(words: &[&str]) {
     let mut channel = anyipc::connect(words[0]).unwrap();
     channel.send(b"question").unwrap();
-    assert_eq!(channel.recv_timeout(PATIENCE).unwrap(), b"question");
+    assert_eq!(channel.recv_timeout(TIMEOUT).unwrap(), b"question");
     say("answered");
 }
 

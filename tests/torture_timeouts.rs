@@ -109,13 +109,13 @@ fn connecting_over(scheme: &str) {
     keeps_time("connect to an owner that does not accept", ErrorKind::TimedOut, || {
         opener.connect_timeout(TIMEOUT)
     });
-    let impatient = format!("{url}?timeout=100ms");
-    keeps_time("the same by address", ErrorKind::TimedOut, || anyipc::connect(&impatient));
+    let short_url = format!("{url}?timeout=100ms");
+    keeps_time("the same by address", ErrorKind::TimedOut, || anyipc::connect(&short_url));
     drop(owner);
     keeps_time("connect where the owner left", ErrorKind::NoOwner, || {
         opener.connect_timeout(TIMEOUT)
     });
-    keeps_time("the same by address", ErrorKind::NoOwner, || anyipc::connect(&impatient));
+    keeps_time("the same by address", ErrorKind::NoOwner, || anyipc::connect(&short_url));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use support::place::Scratch;
 use support::process::{hear, linger, say, serve, spawn_under};
 use support::watchdog::watchdog;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// Runs a program in a namespace with the address 10.9.0.1, and one in another with 10.9.0.2.
 const NETWORK: &str = r#"set -e
 unshare --net sleep 120 </dev/null >/dev/null 2>&1 & other=$!
@@ -45,7 +45,7 @@ fn owner(words: &[&str]) {
     let wrapper = ["nsenter", "--net", "--target", &other];
     let mut opener =
         spawn_under(&wrapper, Path::new(&dir), &format!("opener {} {len}", owner.address()));
-    let mut channel = owner.accept_timeout(PATIENCE).unwrap();
+    let mut channel = owner.accept_timeout(TIMEOUT).unwrap();
     let message = vec![7; len];
     let mut sent = 0;
     loop {
@@ -66,7 +66,7 @@ fn owner(words: &[&str]) {
     }
     opener.say(&sent.to_string());
     assert_eq!(
-        channel.recv_timeout(PATIENCE).unwrap(),
+        channel.recv_timeout(TIMEOUT).unwrap(),
         b"all of them",
         "after {sent} of {len} bytes"
     );
@@ -78,7 +78,7 @@ fn opener(words: &[&str]) {
     let sent: u64 = hear().unwrap().parse().unwrap();
     for i in 0..sent {
         let got =
-            channel.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{i} of {sent}: {error}"));
+            channel.recv_timeout(TIMEOUT).unwrap_or_else(|error| panic!("{i} of {sent}: {error}"));
         assert_eq!(got.len().to_string(), words[1]);
     }
     channel.send(b"all of them").unwrap();
@@ -92,7 +92,7 @@ fn streamer(_words: &[&str]) {
     let dir = std::env::var("ANYIPC_DIR").unwrap();
     let wrapper = ["nsenter", "--net", "--target", &other];
     let _reader = spawn_under(&wrapper, Path::new(&dir), &format!("reader {}", owner.address()));
-    let mut channel = owner.accept_timeout(PATIENCE).unwrap();
+    let mut channel = owner.accept_timeout(TIMEOUT).unwrap();
     let begun = Instant::now();
     let mut sent: u64 = 0;
     while begun.elapsed() < Duration::from_secs(2) {
@@ -100,7 +100,7 @@ fn streamer(_words: &[&str]) {
         sent += 1;
     }
     channel.send(b"").unwrap();
-    assert_eq!(channel.recv_timeout(PATIENCE).unwrap(), sent.to_le_bytes());
+    assert_eq!(channel.recv_timeout(TIMEOUT).unwrap(), sent.to_le_bytes());
     say(&format!("{sent} arrived"));
 }
 
@@ -109,7 +109,7 @@ fn reader(words: &[&str]) {
     let mut got: u64 = 0;
     loop {
         let message =
-            channel.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{got}: {error}"));
+            channel.recv_timeout(TIMEOUT).unwrap_or_else(|error| panic!("{got}: {error}"));
         if message.is_empty() {
             break;
         }

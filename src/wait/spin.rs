@@ -38,10 +38,10 @@ pub(crate) struct Spinner {
     mode: WaitMode,
     /// Misses against hits, 0 to [`WORST`]. From [`STOP`] on, only probes spin.
     balance: u8,
-    /// Waits without a spin since the last probe, less than `patience`.
+    /// Waits without a spin since the last probe, less than `probe_interval`.
     skipped: u16,
     /// Waits from one probe to the next, [`PROBE_AFTER`] to [`PROBE_LATEST`].
-    patience: u16,
+    probe_interval: u16,
     /// A spin has begun and not ended. Still true at the next one if the deadline came first or the
     /// future was dropped: then it did not pay.
     spinning: bool,
@@ -57,7 +57,7 @@ impl Spinner {
             mode,
             balance: 0,
             skipped: 0,
-            patience: PROBE_AFTER,
+            probe_interval: PROBE_AFTER,
             spinning: false,
             last_len: 0,
             waits: 0,
@@ -99,11 +99,11 @@ impl Spinner {
         self.spinning = false;
         if paid {
             self.balance = self.balance.saturating_sub(1);
-            self.patience = PROBE_AFTER;
+            self.probe_interval = PROBE_AFTER;
             return;
         }
         if self.balance >= STOP {
-            self.patience = (self.patience * 2).min(PROBE_LATEST);
+            self.probe_interval = (self.probe_interval * 2).min(PROBE_LATEST);
         }
         self.balance = (self.balance + 2).min(WORST);
     }
@@ -116,7 +116,7 @@ impl Spinner {
         }
         if self.balance >= STOP {
             self.skipped += 1;
-            if self.skipped < self.patience {
+            if self.skipped < self.probe_interval {
                 return Duration::ZERO;
             }
             self.skipped = 0;

@@ -69,8 +69,8 @@ impl Way {
     }
 }
 
-/// A patience that often ends before there is room.
-const IMPATIENCE: Duration = Duration::from_micros(500);
+/// A timeout that often passes before there is room.
+const SHORT_TIMEOUT: Duration = Duration::from_micros(500);
 
 pub(crate) enum Tx {
     Sync(Sender),
@@ -110,13 +110,14 @@ impl Tx {
     pub(crate) async fn send_one(&mut self, message: &[u8], way: Way) -> Result<bool> {
         let sent = match (&mut *self, way) {
             (Self::Sync(sender), Way::Try | Way::Dropped) => sender.try_send(message),
-            (Self::Sync(sender), Way::Timeout) => sender.send_timeout(message, IMPATIENCE),
+            (Self::Sync(sender), Way::Timeout) => sender.send_timeout(message, SHORT_TIMEOUT),
             (Self::Sync(sender), _) => sender.send(message),
             #[cfg(feature = "tokio")]
             (Self::Async(sender), Way::Try) => sender.try_send(message),
             #[cfg(feature = "tokio")]
             (Self::Async(sender), Way::Timeout) => {
-                let Ok(sent) = tokio::time::timeout(IMPATIENCE, sender.send(message)).await else {
+                let Ok(sent) = tokio::time::timeout(SHORT_TIMEOUT, sender.send(message)).await
+                else {
                     return Ok(false);
                 };
                 sent

@@ -15,7 +15,7 @@ const ROLE: &str = "ANYIPC_TORTURE_ROLE";
 /// What a line to the parent begins with; others are for people.
 const MARK: &str = "@ ";
 /// The longest a process may take for one line before the test fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a child does, with its arguments.
 pub(crate) type Role = fn(&[&str]);
@@ -117,13 +117,13 @@ impl Process {
     /// The next line of the child.
     #[track_caller]
     pub(crate) fn hear(&mut self) -> String {
-        self.hear_within(PATIENCE)
+        self.hear_within(TIMEOUT)
     }
 
     /// As `hear`, for a child that takes its time.
     #[track_caller]
-    pub(crate) fn hear_within(&mut self, patience: Duration) -> String {
-        match self.lines.recv_timeout(patience) {
+    pub(crate) fn hear_within(&mut self, timeout: Duration) -> String {
+        match self.lines.recv_timeout(timeout) {
             Ok(line) => line,
             Err(error) => {
                 let _ = self.child.kill();

@@ -238,32 +238,34 @@ fn connect_until_killed(
     })
 }
 
-const PATIENCE: Duration = Duration::from_millis(100);
+const SHORT_TIMEOUT: Duration = Duration::from_millis(100);
 
 fn meet(round: Round, owner: Option<&Endpoint>) -> anyipc::Result<Channel> {
-    let impatient = || round.url(round.survivor).replace("timeout=20s", "timeout=100ms");
+    let short_url = || round.url(round.survivor).replace("timeout=20s", "timeout=100ms");
     #[cfg(feature = "tokio")]
     if round.survivor == Mode::Async {
         return run(Mode::Async, async {
             let channel = match owner {
                 // Giving up is dropping the future.
-                Some(owner) => match tokio::time::timeout(PATIENCE, owner.accept_async()).await {
-                    Ok(channel) => channel?,
-                    Err(_) => {
-                        return Err(anyipc::Error::new(
-                            anyipc::Operation::Accept,
-                            ErrorKind::TimedOut,
-                        ));
+                Some(owner) => {
+                    match tokio::time::timeout(SHORT_TIMEOUT, owner.accept_async()).await {
+                        Ok(channel) => channel?,
+                        Err(_) => {
+                            return Err(anyipc::Error::new(
+                                anyipc::Operation::Accept,
+                                ErrorKind::TimedOut,
+                            ));
+                        }
                     }
-                },
-                None => anyipc::connect_async(impatient()).await?,
+                }
+                None => anyipc::connect_async(short_url()).await?,
             };
             Ok(channel.into_sync())
         });
     }
     match owner {
-        Some(owner) => owner.accept_timeout(PATIENCE),
-        None => anyipc::connect(impatient()),
+        Some(owner) => owner.accept_timeout(SHORT_TIMEOUT),
+        None => anyipc::connect(short_url()),
     }
 }
 

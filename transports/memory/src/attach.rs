@@ -45,7 +45,7 @@ pub struct Path<'a> {
     /// The name.
     pub name: &'a Name,
     /// How long to wait for memory that others make or reclaim.
-    pub patience: Duration,
+    pub timeout: Duration,
     /// The operation in errors.
     pub operation: Operation,
 }
@@ -135,7 +135,7 @@ impl<'a> Attach<'a> {
             rounds += 1;
             if rounds < 20 {
                 std::thread::yield_now();
-            } else if start.elapsed() < self.path.patience {
+            } else if start.elapsed() < self.path.timeout {
                 std::thread::sleep(Duration::from_millis(1));
             } else {
                 return Err(Error::new(self.path.operation, ErrorKind::Busy).because(format!(
@@ -207,11 +207,11 @@ impl<'a> Attach<'a> {
 
     /// Reserves the space, writes header and contents, maps, and publishes.
     fn publish(&self, new: UnpublishedFile<'_>, plan: Plan<'_>) -> Result<Option<Segment>> {
-        let Path { dir, kind, name, patience, operation } = self.path;
+        let Path { dir, kind, name, timeout, operation } = self.path;
         let fd = new.file();
         let header = Header { name: name.clone(), size: plan.size, flags: plan.flags() };
         let bytes = check_size(plan.size, operation)?;
-        fd.reserve(bytes, patience)
+        fd.reserve(bytes, timeout)
             .map_err(|e| self.failed(&format!("reserving {bytes} bytes for"), e))?;
         let write =
             |(at, piece): &(usize, &[u8])| fd.write_all_at(piece, (sys::page_size() + at) as u64);

@@ -17,7 +17,7 @@ use crate::{Kind, Path, Plan, Region, Segment, check_platform};
 
 /// The longest wait for memory that another process makes or reclaims, unless the address has a
 /// `timeout`.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The options that say how a queue is reached.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +27,7 @@ pub struct Access {
     /// True with `create=open_or_create`.
     pub adopt: bool,
     /// `timeout`: the longest wait for memory that another process makes or reclaims.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 impl Access {
@@ -41,7 +41,7 @@ impl Access {
         Ok(Self {
             scope: if system { Scope::System } else { Scope::User },
             adopt: options.text(keys::CREATE) == Some("open_or_create"),
-            patience: options.span(keys::TIMEOUT).unwrap_or(PATIENCE),
+            timeout: options.span(keys::TIMEOUT).unwrap_or(TIMEOUT),
         })
     }
 }
@@ -244,7 +244,7 @@ fn path<'a, C: Description>(
     access: Access,
     operation: Operation,
 ) -> Path<'a> {
-    Path { dir, kind: C::KIND, name, patience: access.patience, operation }
+    Path { dir, kind: C::KIND, name, timeout: access.timeout, operation }
 }
 
 /// Reads a queue's memory, which may hold anything.

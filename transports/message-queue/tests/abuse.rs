@@ -39,7 +39,7 @@ const CALLS: [&str; 8] = [
     "disarm",
     "purge",
 ];
-/// The longest time that a call may take, a purge's second of patience included: far more than any
+/// The longest time that a call may take, a purge's timeout of a second included: far more than any
 /// call needs.
 const BOUND: Duration = Duration::from_secs(5);
 

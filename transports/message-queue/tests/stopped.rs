@@ -24,7 +24,7 @@ const RESERVATION: u64 = 72;
 const SLOTS: u64 = 3072;
 const SLOT: u64 = 64;
 
-/// Far above what a call takes, far below the patience of a call that waits.
+/// Far above what a call takes, far below the timeout of a call that waits.
 const AT_ONCE: Duration = Duration::from_millis(10);
 
 /// Runs in the child; in the parent it returns at once.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The longest time that an object may be between two states.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The names of a transport's lock files, and how they begin.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +104,7 @@ impl NameLock {
     ) -> Result<Option<Self>> {
         let path = naming.file(name);
         let fail = |error| unusable(dir, &path, operation, error);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let file = match dir.open_file(&path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => dir.create_file(&path),
@@ -150,7 +150,7 @@ impl NameLock {
             }
             if Instant::now() > deadline {
                 return Err(Error::new(operation, ErrorKind::Busy).because(format!(
-                    "another process that does not own {} has had it locked for {PATIENCE:?}; it \
+                    "another process that does not own {} has had it locked for {TIMEOUT:?}; it \
                      may be stopped",
                     dir.path().join(&path).display()
                 )));

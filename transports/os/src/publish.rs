@@ -10,7 +10,7 @@ pub const UNPUBLISHED: &str = ".tmp";
 
 /// How long another writer of the same temporary name may take, and how long signals may keep the
 /// space from being reserved.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A file, mode 0600, that has no name yet, or a temporary one where there are no nameless files.
 /// Its writer holds the shared lock: a temporary file with a free lock is a dead writer's. Dropping
@@ -57,7 +57,7 @@ impl<'a> UnpublishedFile<'a> {
     /// As `new`.
     pub fn with_temporary_name(dir: &'a Dir, temporary: &'a str) -> io::Result<Self> {
         let start = Instant::now();
-        while start.elapsed() <= PATIENCE {
+        while start.elapsed() <= TIMEOUT {
             match dir.create_file(temporary) {
                 Ok(file) => {
                     // Unless another writer or a sweeper took it for a dead writer's before it was
@@ -76,7 +76,7 @@ impl<'a> UnpublishedFile<'a> {
             }
         }
         let why = format!(
-            "another process has been writing {temporary} for {PATIENCE:?}; end it, or remove the \
+            "another process has been writing {temporary} for {TIMEOUT:?}; end it, or remove the \
              file"
         );
         Err(io::Error::new(io::ErrorKind::TimedOut, why))
@@ -129,7 +129,7 @@ pub fn write_atomically(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write(new: UnpublishedFile<'_>, name: &str, bytes: &[u8]) -> io::Result<()> {
-    new.file().reserve(bytes.len(), PATIENCE)?;
+    new.file().reserve(bytes.len(), TIMEOUT)?;
     new.file().write_all_at(bytes, 0)?;
     new.publish(name).map(drop)
 }
@@ -194,7 +194,7 @@ mod tests {
         let error = write_temporary(&dir, &name, b"second").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
         assert!(error.to_string().contains(&temporary), "{error}");
-        assert!(start.elapsed() < PATIENCE * 5);
+        assert!(start.elapsed() < TIMEOUT * 5);
         drop(stopped);
         write_temporary(&dir, &name, b"third").unwrap();
         dir.unlink(&name).unwrap();

@@ -29,7 +29,7 @@ impl Fd {
     pub fn status(&self) -> io::Result<Status> {
         match self.0 {}
     }
-    pub fn reserve(&self, _len: usize, _patience: Duration) -> io::Result<()> {
+    pub fn reserve(&self, _len: usize, _timeout: Duration) -> io::Result<()> {
         match self.0 {}
     }
     pub fn lengthen(&self, _len: usize) -> io::Result<()> {

@@ -71,7 +71,7 @@ impl Transport for SharedMemory {
         let settings = Settings::read(options, Operation::Open)?;
         let dir = Arc::new(Dir::open(settings.scope, Operation::Open)?);
         let block = match open_block(path(&dir, name, &settings, Operation::Open)) {
-            Ok(segment) => Some(Block::new(segment, settings.patience)),
+            Ok(segment) => Some(Block::new(segment, settings.timeout)),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
@@ -109,7 +109,7 @@ impl Transport for SharedMemory {
             dir,
             settings,
             Some(owner),
-            Some(Block::new(segment, settings.patience)),
+            Some(Block::new(segment, settings.timeout)),
         ))
     }
 
@@ -146,7 +146,7 @@ fn path<'a>(
     settings: &Settings,
     operation: Operation,
 ) -> Path<'a> {
-    Path { dir, kind: &BLOCK, name, patience: settings.patience, operation }
+    Path { dir, kind: &BLOCK, name, timeout: settings.timeout, operation }
 }
 
 /// Attaches to a live block. None persists, so none needs repair.
@@ -183,7 +183,7 @@ fn block_for_create(dir: &Arc<Dir>, name: &Name, settings: &Settings) -> Result<
             Err(error) => return Err(error),
         },
     };
-    Ok(Some(Block::new(segment, settings.patience)))
+    Ok(Some(Block::new(segment, settings.timeout)))
 }
 
 fn owned(operation: Operation) -> Error {

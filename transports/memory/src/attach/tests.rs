@@ -40,7 +40,7 @@ impl Place {
     }
 
     fn path<'a>(&'a self, name: &'a Name, operation: Operation) -> Path<'a> {
-        Path { dir: &self.dir, kind: &BLOCK, name, patience: WAIT, operation }
+        Path { dir: &self.dir, kind: &BLOCK, name, timeout: WAIT, operation }
     }
 
     fn attach<'a>(&'a self, name: &'a Name) -> Attach<'a> {

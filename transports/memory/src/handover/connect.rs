@@ -129,7 +129,9 @@ impl OpenerHandshake {
                     self.received.extend_from_slice(&bytes[..got]);
                     self.began.get_or_insert_with(Instant::now);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.patience(),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return self.wait_or_time_out();
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if ErrorKind::of_io(&error) == ErrorKind::PeerGone => {
                     return Err(no_owner());
@@ -158,7 +160,7 @@ impl OpenerHandshake {
 
     /// An answer that has begun has 1 s to end; one that has not may wait for the owner's next
     /// accept.
-    fn patience(&self) -> Result<Option<(Hello, u32, u64)>> {
+    fn wait_or_time_out(&self) -> Result<Option<(Hello, u32, u64)>> {
         match self.began {
             Some(began) if began.elapsed() > HANDSHAKE => {
                 Err(Error::new(Operation::Connect, ErrorKind::TimedOut)

@@ -24,12 +24,12 @@ impl<P: PeerWakers> QueueClient<P> {
 
     /// Takes the lock of this kind's makers. `None` if a living owner holds it for too long.
     #[inline]
-    pub(super) fn enter(&self, kind: usize, patience: Duration) -> Option<()> {
-        if patience == BRIEF && self.is_stuck(Some(kind)) {
+    pub(super) fn enter(&self, kind: usize, timeout: Duration) -> Option<()> {
+        if timeout == BRIEF && self.is_stuck(Some(kind)) {
             return None;
         }
         let word = self.store.lock(kind);
-        match lock(word, self.owner_id, &self.peers, patience) {
+        match lock(word, self.owner_id, &self.peers, timeout) {
             Some(Taken::Free) => {}
             Some(Taken::OwnerDied) => self.store.set_state(state::DAMAGED),
             None => {
@@ -59,9 +59,9 @@ impl<P: PeerWakers> QueueClient<P> {
     }
 
     /// Takes both locks, or none.
-    pub(super) fn enter_both(&self, patience: Duration) -> Option<()> {
-        self.enter(MESSAGES, patience)?;
-        let both = self.enter(ROOM, patience);
+    pub(super) fn enter_both(&self, timeout: Duration) -> Option<()> {
+        self.enter(MESSAGES, timeout)?;
+        let both = self.enter(ROOM, timeout);
         if both.is_none() {
             unlock(self.store.lock(MESSAGES), &self.peers);
         }

@@ -26,10 +26,10 @@ use lock::BRIEF;
 use wait::Turn;
 
 /// How long `counts` tries for the locks. It can do without them.
-const COUNT_PATIENCE: Duration = Duration::from_millis(20);
+const COUNT_TIMEOUT: Duration = Duration::from_millis(20);
 /// How long `purge` tries for the locks; no wait repeats it. Only a stopped process holds a lock
 /// for longer.
-const PURGE_PATIENCE: Duration = Duration::from_secs(1);
+const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a word is read again that its writer is about to change.
 const LOOKS: u32 = 8;
 
@@ -53,7 +53,7 @@ pub(crate) struct QueueClient<P> {
     wants: u32,
     turn: Turn,
     /// The lock that was refused last, and its owner. `Some` until that owner is seen to have given
-    /// it back: until then the owner gets no more patience.
+    /// it back: until then the lock is not waited for again.
     stuck: Cell<Option<(usize, OwnerId)>>,
 }
 
@@ -98,7 +98,7 @@ impl<P: PeerWakers> QueueClient<P> {
                 return Ok(counts);
             }
         }
-        if self.is_stuck(None) || self.enter_both(COUNT_PATIENCE).is_none() {
+        if self.is_stuck(None) || self.enter_both(COUNT_TIMEOUT).is_none() {
             // Two equal reads: nothing changed in between.
             let mut seen = store.counts();
             for _ in 0..LOOKS {
@@ -244,7 +244,7 @@ impl<P: PeerWakers> QueueClient<P> {
 
     /// Removes all messages, also those that cannot be read any more. Returns how many.
     pub(crate) fn purge(&mut self) -> Result<u64> {
-        self.enter_both(PURGE_PATIENCE).ok_or_else(|| stopped(Operation::Queue))?;
+        self.enter_both(PURGE_TIMEOUT).ok_or_else(|| stopped(Operation::Queue))?;
         let purged = self.store.purge();
         KINDS.iter().for_each(|kind| self.exit(*kind, purged.is_ok()));
         purged.map_err(|Corrupt| corrupt(Operation::Queue))

@@ -121,7 +121,7 @@ impl<P: PeerWakers> QueueClient<P> {
             Some((kind, by)) => {
                 let word = self.store.lock(kind);
                 await_release(word, by, &self.peers, timeout);
-                // Still held: its owner has had its patience. Given back meanwhile: tried afresh.
+                // Still held: the next try does not wait for it, otherwise it may.
                 self.stuck.set(owner(word).filter(|owner| *owner == by).map(|by| (kind, by)));
             }
             None => sleep(self.store.wake_word(self.owner_id.slot()), self.parked, timeout),

@@ -53,7 +53,7 @@ impl Scene {
             dir: &dir,
             kind: &KIND,
             name: &name,
-            patience: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
             operation: Operation::Create,
         };
         let plan = Plan::zeroed(geometry.size().unwrap());

@@ -61,9 +61,9 @@ impl Listening for Crowd<'_> {
     }
 }
 
-fn connector(complete: bool, patience: Duration) -> io::Result<Next<Connector>> {
+fn connector(complete: bool, timeout: Duration) -> io::Result<Next<Connector>> {
     let (wire, other) = UnixStream::pair()?;
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     Ok(Next::Begun(Connector { wire, _other: other, complete, work: 0, deadline }))
 }
 

@@ -54,8 +54,8 @@ impl Fd {
     /// later.
     ///
     /// A signal makes the kernel give up a piece, with all work on it: then pieces become smaller,
-    /// until one fits between two signals. `TimedOut` if a signal comes after `patience`.
-    pub fn reserve(&self, len: usize, patience: Duration) -> io::Result<()> {
+    /// until one fits between two signals. `TimedOut` if a signal comes after `timeout`.
+    pub fn reserve(&self, len: usize, timeout: Duration) -> io::Result<()> {
         let len = possible(len as u64)?;
         // Checked before the first piece: a file that does not fit must not take the room from
         // others meanwhile. A file system without blocks has no limit.
@@ -70,9 +70,9 @@ impl Fd {
                     done += piece.min(len - done);
                     piece = (piece * 2).min(PIECE);
                 }
-                Err(Errno::INTR) if start.elapsed() > patience => {
+                Err(Errno::INTR) if start.elapsed() > timeout => {
                     let why = format!(
-                        "signals interrupted it for {patience:?}; try a longer timeout=, or fewer \
+                        "signals interrupted it for {timeout:?}; try a longer timeout=, or fewer \
                          signals"
                     );
                     return Err(io::Error::new(io::ErrorKind::TimedOut, why));

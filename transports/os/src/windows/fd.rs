@@ -48,7 +48,7 @@ impl Fd {
     }
 
     /// Sets the size and reserves the space, so that a full disk is an error here.
-    pub fn reserve(&self, len: usize, _patience: Duration) -> io::Result<()> {
+    pub fn reserve(&self, len: usize, _timeout: Duration) -> io::Result<()> {
         self.file.set_len(len as u64)
     }
 

@@ -9,7 +9,7 @@ pub(super) struct Fences {
     mode: Mode,
     /// Empty looks since the last sleep, [`AWAKE`] at most.
     looks: u32,
-    /// Empty looks with the ring at `missed_at`, [`PATIENCE`] at most.
+    /// Empty looks with the ring at `missed_at`, [`MAX_MISSES`] at most.
     misses: u32,
     /// `head` at the last empty look.
     missed_at: u64,
@@ -28,7 +28,7 @@ enum Mode {
 /// After this many empty looks without a sleep `UNFENCED` is worth setting;
 const AWAKE: u32 = 32;
 /// after this many at one position, some microseconds, no longer.
-const PATIENCE: u32 = 128;
+const MAX_MISSES: u32 = 128;
 /// How long a record that was published without a fence may stay invisible, generously.
 const GRACE: Duration = Duration::from_micros(20);
 
@@ -43,7 +43,7 @@ impl Fences {
         if self.missed_at != head {
             (self.missed_at, self.misses) = (head, 0);
         }
-        if self.misses == PATIENCE {
+        if self.misses == MAX_MISSES {
             return self.demand(own_state);
         }
         self.misses += 1;

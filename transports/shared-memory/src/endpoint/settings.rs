@@ -15,7 +15,7 @@ const DEFAULT_CAPACITY: usize = 16 << 10;
 const DEFAULT_LIMIT: usize = 4 << 20;
 
 /// The longest wait for an object that is being made or reclaimed, without `timeout=`.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The options of an address, checked.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ pub(crate) struct Settings {
     pub(crate) size: Option<usize>,
     pub(crate) adopt: bool,
     /// The longest wait for an object that is being made or reclaimed.
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl Settings {
@@ -68,7 +68,7 @@ impl Settings {
                 Scope::User
             },
             size,
-            patience: options.span(keys::TIMEOUT).unwrap_or(PATIENCE),
+            timeout: options.span(keys::TIMEOUT).unwrap_or(TIMEOUT),
             adopt: options.text(keys::CREATE) == Some("open_or_create"),
         })
     }

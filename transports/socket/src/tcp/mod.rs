@@ -1,5 +1,5 @@
-//! `tcp://host:port`: ports in place of names, and a secret in place of the kernel's word for the
-//! user.
+//! `tcp://host:port`: ports in place of names, and a secret, because the kernel does not tell a
+//! peer's user.
 
 mod key;
 mod place;
@@ -35,9 +35,8 @@ const KEY_FILE: OptionKey = OptionKey::new(
      first use",
 );
 
-/// The longest time for which a port may be between two owners, and a port that does not answer is
-/// asked.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest wait for a port that its last owner is leaving, and for the answer of a port.
+const PORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a call waits for the look-up of a host, and for the owner to send its text, unless the
 /// address says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,7 +78,7 @@ impl Transport for Tcp {
             place::resolve(name, options.flag(ALLOW_REMOTE), operation, deadline.left())?;
         let key = Arc::new(key::load(options.text(KEY_FILE), operation)?);
         for address in addresses {
-            let asked = answers(&address, deadline.left().min(PATIENCE));
+            let asked = answers(&address, deadline.left().min(PORT_TIMEOUT));
             if asked.map_err(|e| Error::io(operation, &format!("reaching {address}"), e))? {
                 return Ok(StreamEndpoint::opener(Place::Tcp {
                     address,
@@ -118,7 +117,7 @@ fn own(
     let text = Text::new(text)?;
     let mut last = None;
     for address in addresses {
-        match listen(&address, deadline.left().min(PATIENCE)) {
+        match listen(&address, deadline.left().min(PORT_TIMEOUT)) {
             Ok(listener) => {
                 let address = listener
                     .address()
@@ -173,8 +172,8 @@ fn listen(address: &SocketAddr, time: Duration) -> io::Result<Listener> {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 // Of two sockets that begin to listen at once the kernel may refuse both, so a
-                // refusal alone does not mean a listener. One that has no time to answer counts as
-                // one.
+                // refusal alone does not mean a listener. A port that does not answer in time
+                // counts as one.
                 match answers(address, left) {
                     Ok(false) if !left.is_zero() => {}
                     Err(other) if other.kind() != io::ErrorKind::TimedOut => return Err(other),
@@ -187,7 +186,7 @@ fn listen(address: &SocketAddr, time: Duration) -> io::Result<Listener> {
     }
 }
 
-/// True if an owner listens. It sees a connector that leaves without a word.
+/// True if an owner listens. The owner sees a connector that leaves before its hello.
 ///
 /// # Errors
 /// `TimedOut` if nothing answers within `time`.
@@ -199,7 +198,7 @@ fn answers(address: &SocketAddr, time: Duration) -> io::Result<bool> {
         match is_connected_within(address, limit.min(left)) {
             Ok(true) => return Ok(true),
             Ok(false) if limit >= left => return Err(io::ErrorKind::TimedOut.into()),
-            // A listener that closes at this instant may swallow the connection: try again.
+            // A listener that closes at this instant may drop the connection: try again.
             Ok(false) => limit *= 2,
             Err(error) => match error.kind() {
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {

@@ -43,10 +43,10 @@ impl Tcp {
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
         let event = SocketEvent::new(&socket)?;
         socket.set_tcp_nodelay(true)?;
-        let patience = TcpKeepalive::new()
+        let keepalive = TcpKeepalive::new()
             .with_time(Duration::from_secs(10))
             .with_interval(Duration::from_secs(3));
-        socket.set_tcp_keepalive(&patience)?;
+        socket.set_tcp_keepalive(&keepalive)?;
         socket.set_send_buffer_size(BUFFER)?;
         Ok(Self { socket, event, buffer: BUFFER })
     }
