@@ -153,7 +153,7 @@ fn a_value_is_not_stored_where_nobody_finds_it() {
         let start = Instant::now();
         let error = loop {
             match block.store_bytes(b"two") {
-                Ok(()) => assert!(start.elapsed() < SOON, "nobody is told"),
+                Ok(()) => assert!(start.elapsed() < SOON, "no error was reported"),
                 Err(error) => break error,
             }
         };

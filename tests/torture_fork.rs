@@ -323,7 +323,7 @@ impl Drop for Echo {
 #[track_caller]
 fn is_gone(channel: &mut Channel, killed: Instant) {
     assert_eq!(kind(channel.recv()), ErrorKind::PeerGone);
-    assert!(killed.elapsed() < SOON, "the death was news after {:?}", killed.elapsed());
+    assert!(killed.elapsed() < SOON, "the death was reported after {:?}", killed.elapsed());
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn a_fork_takes_nothing_along_and_hides_no_death() {
     let connections = if cfg!(feature = "tokio") { 2 } else { 1 };
     eventually("the echo knows", || echo.deaths_of(holder.pid()).len() == connections);
     let latest = echo.deaths_of(holder.pid()).into_iter().max().unwrap();
-    assert!(latest < killed + SOON, "the death was news after {:?}", latest - killed);
+    assert!(latest < killed + SOON, "the death was reported after {:?}", latest - killed);
     // Its names are free at once: the child holds none of them.
     for (name, options) in [("b", "?size=4096"), ("c", ""), ("d", "")] {
         let url = format!("shm://{tag}.{name}");

@@ -126,7 +126,7 @@ fn a_killed_owner_is_followed_at_once_and_its_clients_connect_again() {
         ok(&mut owner, "serve");
         for client in waiting {
             assert_eq!(client.hear(), "peer_gone 0");
-            assert!(killed.elapsed() < SOON, "the death was news after {:?}", killed.elapsed());
+            assert!(killed.elapsed() < SOON, "the death was reported after {:?}", killed.elapsed());
         }
         for client in others {
             assert_eq!(tell(client, "recv"), "peer_gone 0");

@@ -49,6 +49,6 @@ impl Absence {
             return error;
         }
         Error::new(Operation::Connect, ErrorKind::NoOwner)
-            .because("nobody accepts there; start the owner first, or raise timeout=")
+            .because("no owner accepts there; start the owner first, or raise timeout=")
     }
 }

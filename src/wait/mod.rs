@@ -36,7 +36,7 @@ pub(crate) trait Waitable {
     }
 }
 
-/// Disarms when dropped. A waiter that left and stayed armed would swallow a wake-up meant for
+/// Disarms when dropped. A waiter that left and stayed armed would take a wake-up meant for
 /// another.
 pub(crate) struct Disarm<'a, W: Waitable + ?Sized>(pub(crate) &'a mut W);
 

@@ -126,7 +126,7 @@ impl Spinner {
     }
 }
 
-/// Tries for as long as the spinner of `on` allows. `None` if that was in vain.
+/// Tries for as long as the spinner of `on` allows. `None` if nothing came.
 ///
 /// # Errors
 /// `TimedOut` at the deadline, and those of `attempt`.

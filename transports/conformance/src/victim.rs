@@ -93,7 +93,7 @@ impl Victim {
     ///
     /// # Panics
     /// If it ends before.
-    pub fn told(&mut self) -> u64 {
+    pub fn reported(&mut self) -> u64 {
         let mut bytes = [0; 8];
         self.words().read_exact(&mut bytes).expect("the process ended before it sent a number");
         u64::from_le_bytes(bytes)
@@ -105,9 +105,9 @@ impl Victim {
     /// If the pipe cannot be read.
     pub fn kill(mut self) -> Option<u64> {
         self.end();
-        let mut told = Vec::new();
-        self.words().read_to_end(&mut told).expect("reading the pipe failed");
-        told.chunks_exact(8).last().and_then(|last| Some(u64::from_le_bytes(last.try_into().ok()?)))
+        let mut rest = Vec::new();
+        self.words().read_to_end(&mut rest).expect("reading the pipe failed");
+        rest.chunks_exact(8).last().and_then(|last| Some(u64::from_le_bytes(last.try_into().ok()?)))
     }
 
     fn end(&mut self) {

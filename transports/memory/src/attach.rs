@@ -8,9 +8,9 @@
 //! The steps, each of which is one system call in `tests/model.rs`:
 //! 1. Open the file, without creating it. If it is absent, make it: an unpublished file, locked,
 //!    written in full, then linked to the name. If the name is taken by then, start over.
-//! 2. Try the exclusive lock. If it is free, nobody is attached. Check that the name still stands
-//!    for this file, else start over. Remove the file and start over; a persistent one is repaired
-//!    instead.
+//! 2. Try the exclusive lock. If it is free, no process is attached. Check that the name still
+//!    stands for this file, else start over. Remove the file and start over; a persistent one is
+//!    repaired instead.
 //! 3. Take the shared lock. If that fails, the file is being reclaimed: start over.
 //! 4. Check again that the name stands for this file; else detach and start over.
 //!

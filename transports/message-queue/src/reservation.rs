@@ -1,6 +1,6 @@
 //! The reservation of the next room for one sender. Short messages take each chunk as it comes
 //! free, so that a long message beside them would never find room. Therefore a sender that has
-//! waited for a while reserves the next room, and the other senders wait until its message is in.
+//! waited for 20 ms reserves the next room, and the other senders wait until its message is in.
 //!
 //! The reservation is one word beside the authoritative state: the sender's owner id, and the time
 //! at which it was last renewed. It changes by compare-and-swap without a lock; a sender that reads

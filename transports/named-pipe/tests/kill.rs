@@ -80,7 +80,7 @@ fn what_a_killed_sender_sent_arrives() {
     for round in 0..kills() {
         let mut child = Victim::spawn("send", name.as_str());
         let (sender, mut receiver, _): Channel = meet(&owner).unwrap();
-        let first = child.told();
+        let first = child.reported();
         let mut got = 0;
         let end = Instant::now() + moment(round);
         while round % 3 != 0 && Instant::now() < end {
@@ -115,7 +115,7 @@ fn a_killed_receiver_is_noticed() {
     for round in 0..kills() {
         let mut child = Victim::spawn("recv", name.as_str());
         let (mut sender, _receiver, _) = meet(&owner).unwrap();
-        child.told();
+        child.reported();
         let end = Instant::now() + moment(round);
         let mut i = 0;
         while Instant::now() < end {
@@ -142,7 +142,7 @@ fn a_killed_owners_name_is_reclaimed_and_a_live_ones_is_not() {
     for round in 0..kills() {
         let _alone = alone();
         let mut child = Victim::spawn("owner", name.as_str());
-        child.told();
+        child.reported();
         assert_eq!(failed(NamedPipe.create(&name, &none)).kind(), ErrorKind::Exists);
         let opener = NamedPipe.open(&name, &none).unwrap();
         let (mut sender, mut receiver, _) = meet(&opener).unwrap();
@@ -188,7 +188,7 @@ fn killed_connectors_leave_nothing() {
     for round in 0..kills() {
         let _alone = alone();
         let mut child = Victim::spawn("connect", name.as_str());
-        child.told();
+        child.reported();
         let accepting = round % 2 == 0;
         let end = Instant::now() + moment(round);
         while Instant::now() < end {
@@ -216,9 +216,9 @@ fn the_next_owner_clears_away_dead_connectors() {
     for _ in 0..5 {
         let _alone = alone();
         let mut owner = Victim::spawn("silent", name.as_str());
-        owner.told();
+        owner.reported();
         let mut connector = Victim::spawn("ask", name.as_str());
-        connector.told();
+        connector.reported();
         assert_eq!(files(&name).len(), 6, "{:?}", files(&name));
         connector.kill();
         owner.kill();

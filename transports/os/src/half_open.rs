@@ -49,7 +49,7 @@ pub struct HalfOpen<H> {
     unstepped: usize,
     /// When the present round over all of them began.
     round: Instant,
-    /// True if a next round is due: some have come since then, or have work left.
+    /// True if a next round is due: handshakes were added since then, or have work left.
     due: bool,
     /// True while the set watches the listener.
     listening: bool,
@@ -99,7 +99,7 @@ impl<H: Handshake> HalfOpen<H> {
         &self.set
     }
 
-    /// Takes newcomers, and every handshake a step further; returns the first channel.
+    /// Takes connectors, and every handshake a step further; returns the first channel.
     ///
     /// # Errors
     /// `WouldBlock` without a channel yet; the system's errors of the listener.
@@ -110,7 +110,7 @@ impl<H: Handshake> HalfOpen<H> {
         let now = Instant::now();
         let until = now + WORK;
         self.busy = false;
-        let accepted = match self.take_newcomers(listening, now, until) {
+        let accepted = match self.take_connectors(listening, now, until) {
             Ok(None) => Ok(self.step_all(listening, now, until)),
             taken => taken,
         };
@@ -176,7 +176,7 @@ impl<H: Handshake> HalfOpen<H> {
     }
 
     /// Takes connectors until none is left, or the limits of one call are reached.
-    fn take_newcomers<L: Listening<Handshake = H>>(
+    fn take_connectors<L: Listening<Handshake = H>>(
         &mut self,
         listening: &mut L,
         now: Instant,
@@ -205,7 +205,7 @@ impl<H: Handshake> HalfOpen<H> {
                 }
                 Ok(Next::Rejected(error)) => self.reject(None, &error),
                 Ok(Next::Left) => {}
-                Ok(Next::Nobody) => {
+                Ok(Next::NoConnector) => {
                     self.shortage.end();
                     break;
                 }
@@ -343,7 +343,7 @@ impl<H: Handshake> HalfOpen<H> {
         self.report.reject(error);
     }
 
-    /// Connectors wait for descriptors or memory for a while.
+    /// Begins a pause of 5 to 80 ms in which connectors wait at the listener.
     fn run_short(&mut self, error: &io::Error) {
         if self.shortage.begin() {
             self.report.warn_of_shortage(error);

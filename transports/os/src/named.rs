@@ -44,8 +44,8 @@ pub fn check_named(dir: &Dir, file: &str, id: FileId, operation: Operation) -> R
         return Ok(());
     }
     Err(Error::new(operation, ErrorKind::Removed).because(format!(
-        "{} was removed or replaced from outside, so nobody finds the object any more: close it \
-         and create it again. Where a session manager or a cleaner removes such files, say \
+        "{} was removed or replaced from outside, so no process finds the object any more: close \
+         it and create it again. Where a session manager or a cleaner removes such files, say \
          RemoveIPC=no in logind.conf, except the directory from cleaning, or choose another with \
          ANYIPC_DIR, such as $XDG_RUNTIME_DIR",
         dir.path().join(file).display()

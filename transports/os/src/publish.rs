@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_writer_holds_nobody_for_long() {
+    fn a_stopped_writer_delays_others_only_briefly() {
         let dir = Dir::open(Scope::User, Operation::Create).unwrap();
         let name = format!("put-stopped-{}", std::process::id());
         let temporary = format!("{name}{UNPUBLISHED}");

@@ -111,7 +111,7 @@ fn a_set_is_ready_with_any_member_or_its_clock() {
 }
 
 #[test]
-fn whoever_waits_for_a_set_learns_what_comes_into_it() {
+fn a_waiter_learns_what_is_added_to_its_set() {
     let set = Set::new().unwrap();
     let mut members = Vec::new();
     for _ in 0..100 {

@@ -95,7 +95,7 @@ impl<S: Storage> Consumer<S> {
         let Some(result) = self.pop_sized(len, |payload| read(flags, payload)) else {
             return Next::Corrupt;
         };
-        let wake = if self.is_release_due() { self.release_and_pace() } else { Wake::Nobody };
+        let wake = if self.is_release_due() { self.release_and_pace() } else { Wake::None };
         Next::Frame(result, wake)
     }
 
@@ -212,7 +212,7 @@ impl<S: Storage> Consumer<S> {
     pub fn release_and_pace(&mut self) -> Wake {
         let wake = self.release_now();
         // A sleeping producer must be woken first.
-        if wake == Wake::Nobody {
+        if wake == Wake::None {
             self.pacing.keep_distance(&self.storage, self.head);
         }
         wake
@@ -221,7 +221,7 @@ impl<S: Storage> Consumer<S> {
     /// Releases the consumed lines, if there are any. Returns which sleepers to wake.
     #[inline]
     pub fn release(&mut self) -> Wake {
-        if self.head == self.released { Wake::Nobody } else { self.release_now() }
+        if self.head == self.released { Wake::None } else { self.release_now() }
     }
 
     fn release_now(&mut self) -> Wake {

@@ -105,7 +105,7 @@ fn model(f: impl Fn() + Sync + Send + 'static) {
 }
 
 #[test]
-fn records_are_whole_and_in_order_across_the_turn() {
+fn records_are_whole_and_in_order_across_the_wrap() {
     model(|| {
         let (mut producer, mut consumer) = pair(15);
         let sender = thread::spawn(move || {
@@ -145,7 +145,7 @@ fn no_wake_is_lost_by_a_receiver() {
         let notifier = Arc::clone(&wake_up);
         let sender = thread::spawn(move || {
             for value in 1..=2 {
-                if push(&mut producer, value).unwrap() != Wake::Nobody {
+                if push(&mut producer, value).unwrap() != Wake::None {
                     notifier.notify();
                 }
             }
@@ -179,12 +179,12 @@ fn no_wake_is_lost_by_a_sender() {
         let receiver = thread::spawn(move || {
             for _ in 0..2 {
                 match consumer.pop(|_, _| ()) {
-                    Next::Frame((), Wake::Nobody) => {}
+                    Next::Frame((), Wake::None) => {}
                     Next::Frame(..) => notifier.notify(),
                     other => panic!("{other:?}"),
                 }
             }
-            if consumer.release() != Wake::Nobody {
+            if consumer.release() != Wake::None {
                 notifier.notify();
             }
             consumer
@@ -209,7 +209,7 @@ fn a_close_comes_after_the_last_record() {
         let notifier = Arc::clone(&wake_up);
         let sender = thread::spawn(move || {
             for wake in [push(&mut producer, 9).unwrap(), producer.close()] {
-                if wake != Wake::Nobody {
+                if wake != Wake::None {
                     notifier.notify();
                 }
             }
@@ -246,7 +246,7 @@ fn a_move_keeps_every_record() {
         let sender = thread::spawn(move || {
             let moved = Modelled { array: larger, ..producer.storage().clone() };
             let wake_peer = |wake| {
-                if wake != Wake::Nobody {
+                if wake != Wake::None {
                     notifier.notify();
                 }
             };

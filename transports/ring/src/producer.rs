@@ -114,7 +114,7 @@ impl<S: Storage> Producer<S> {
         self.cursor.spoil(start + lines);
         let Some(len) = self.storage.write(start, max, fill).flatten() else { return Ok(None) };
         let is_flush_due = self.publish(start, len.min(max), flags);
-        Ok(Some(if is_flush_due { self.flush_tail() } else { Wake::Nobody }))
+        Ok(Some(if is_flush_due { self.flush_tail() } else { Wake::None }))
     }
 
     /// Opens the fast path for this many records of `len` bytes, as far as free lines before the

@@ -158,9 +158,9 @@ pub fn await_release(
 ) {
     // Before the sleep: an owner that releases the lock after this finds the bit, and one that did
     // so before has changed the word, on which `sleep` returns at once then.
-    let marked = owner.0 | WAITERS;
-    let _ = word.compare_exchange(owner.0, marked, Ordering::Relaxed, Ordering::Relaxed);
-    backend.sleep(word, marked, timeout.min(SLICE));
+    let with_waiters = owner.0 | WAITERS;
+    let _ = word.compare_exchange(owner.0, with_waiters, Ordering::Relaxed, Ordering::Relaxed);
+    backend.sleep(word, with_waiters, timeout.min(SLICE));
 }
 
 /// Releases the lock. The caller holds it.
@@ -232,7 +232,7 @@ mod tests {
         let (word, backend) = (Arc::new(AtomicU32::new(0)), Arc::new(Threads::default()));
         lock(&word, OwnerId::new(7, 3), &*backend, LONG);
         assert_eq!(lock(&word, OwnerId::new(1, 1), &*backend, Duration::from_millis(30)), None);
-        let heirs: Vec<_> = (0..4)
+        let contenders: Vec<_> = (0..4)
             .map(|slot| {
                 let (word, backend) = (word.clone(), backend.clone());
                 std::thread::spawn(move || {
@@ -243,7 +243,8 @@ mod tests {
             })
             .collect();
         backend.dead.store(true, SeqCst);
-        let taken: Vec<_> = heirs.into_iter().map(|heir| heir.join().unwrap().unwrap()).collect();
+        let taken: Vec<_> =
+            contenders.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect();
         assert_eq!(taken.iter().filter(|t| **t == Taken::OwnerDied).count(), 1, "{taken:?}");
     }
 

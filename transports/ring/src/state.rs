@@ -31,12 +31,12 @@ pub const UNFENCED: u32 = 32;
 /// Which sleepers of the other side to wake after an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// None.
-    Nobody,
+    /// No sleeper.
+    None,
     /// A thread on the other side's state word.
     Thread,
     /// A task on the other side's descriptor.
-    Reactor,
+    Task,
     /// Both: the other side has changed from one to the other.
     Both,
 }
@@ -60,7 +60,7 @@ pub(crate) fn is_waiting(peer: &AtomicU32) -> bool {
 /// before.
 #[inline]
 pub(crate) fn take_wake(peer: &AtomicU32) -> Wake {
-    if is_waiting(peer) { take_waiting(peer) } else { Wake::Nobody }
+    if is_waiting(peer) { take_waiting(peer) } else { Wake::None }
 }
 
 /// Takes the waiting bits, so that only one publication wakes.
@@ -69,8 +69,8 @@ pub(crate) fn take_waiting(peer: &AtomicU32) -> Wake {
     match peer.fetch_and(!WAITING, Ordering::SeqCst) & WAITING {
         WAITING => Wake::Both,
         PARKED => Wake::Thread,
-        POLLING => Wake::Reactor,
-        _ => Wake::Nobody,
+        POLLING => Wake::Task,
+        _ => Wake::None,
     }
 }
 
@@ -85,14 +85,14 @@ pub(crate) fn set_waiting(own: &AtomicU32, waiting: u32) -> u32 {
 /// Takes our own waiting bits back, unless the peer has taken them.
 pub(crate) fn clear_waiting(own: &AtomicU32) {
     // The load is cheaper, and most waits end by a wake-up, which has taken the bits. Only this
-    // side sets them, so they cannot appear in between. Relaxed: a peer that still sees them wakes
-    // once in vain.
+    // side sets them, so they cannot appear in between. Relaxed: a peer that still sees them
+    // makes one wake-up too many.
     if own.load(Ordering::Relaxed) & WAITING != 0 {
         own.fetch_and(!WAITING, Ordering::Relaxed);
     }
 }
 
-/// Marks our own side as gone.
+/// Sets `CLOSED` for our own side, and returns which sleepers to wake.
 pub(crate) fn close(own: &AtomicU32, peer: &AtomicU32) -> Wake {
     // Release (in SeqCst): a consumer that sees CLOSED also sees every record that was published
     // before.

@@ -98,7 +98,7 @@ fn push(producer: &mut Producer<Heap>, payload: &[u8]) -> Result<Wake, Refused> 
 fn send(producer: &mut Producer<Heap>, payload: &[u8]) -> Result<Wake, Refused> {
     match producer.push_fast(payload, |from, to| to.copy_from_slice(from)) {
         Pushed::FlushDue => Ok(producer.flush_tail()),
-        Pushed::Done => Ok(Wake::Nobody),
+        Pushed::Done => Ok(Wake::None),
         Pushed::Skipped => {
             let sent = push(producer, payload);
             producer.open_fast_path(3, payload.len());
@@ -174,7 +174,7 @@ fn payload_that_looks_like_headers_stays_payload() {
             frame.copy_from_slice(&fake[..200]);
             Some(1)
         });
-        assert_eq!(short, Ok(Some(Wake::Nobody)));
+        assert_eq!(short, Ok(Some(Wake::None)));
         assert_eq!(receive(&mut consumer).len(), 1);
         assert_eq!(look(&mut consumer), Next::Empty);
         consumer.release();
@@ -199,7 +199,7 @@ fn a_waiting_side_is_woken_once() {
     let (mut producer, mut consumer) = pair(8);
     assert_eq!(consumer.arm(state::PARKED), Some(state::PARKED));
     assert_eq!(send(&mut producer, b"x").unwrap(), Wake::Thread);
-    assert_eq!(send(&mut producer, b"x").unwrap(), Wake::Nobody);
+    assert_eq!(send(&mut producer, b"x").unwrap(), Wake::None);
     assert_eq!(consumer.arm(state::PARKED), None, "there is something to receive");
     while send(&mut producer, b"x").is_ok() {}
     assert!(producer.arm(state::POLLING).is_some());
@@ -208,7 +208,7 @@ fn a_waiting_side_is_woken_once() {
         wakes.push(wake);
     }
     wakes.push(consumer.release());
-    assert_eq!(wakes.iter().filter(|w| **w == Wake::Reactor).count(), 1);
+    assert_eq!(wakes.iter().filter(|w| **w == Wake::Task).count(), 1);
 }
 
 proptest! {
@@ -301,10 +301,10 @@ fn a_batch_wakes_once() {
         assert!(consumer.arm(state::PARKED).is_some());
         producer.cork();
         for _ in 0..3 {
-            assert_eq!(push(&mut producer, b"one of many"), Ok(Wake::Nobody));
+            assert_eq!(push(&mut producer, b"one of many"), Ok(Wake::None));
         }
         assert_eq!(producer.uncork(), Wake::Thread);
-        assert_eq!(producer.uncork(), Wake::Nobody);
+        assert_eq!(producer.uncork(), Wake::None);
         while let Next::Frame(..) = look(&mut consumer) {}
     }
 }
@@ -366,7 +366,7 @@ fn nobody_sleeps_through_an_unfenced_record() {
             // Up to a little more than the consumer stays awake.
             (0..round * 7 % 97).for_each(|_| std::hint::spin_loop());
             match send(&mut producer, b"x").unwrap() {
-                Wake::Nobody => {}
+                Wake::None => {}
                 Wake::Thread => waker.wake(producer.storage().consumer_state()),
                 other => panic!("{other:?} is not how the consumer waits"),
             }

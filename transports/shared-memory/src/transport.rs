@@ -77,7 +77,7 @@ impl Transport for SharedMemory {
         };
         if block.is_none() && !BLOCK.naming().is_live(&dir, name, Operation::Open)? {
             return Err(Error::new(Operation::Open, ErrorKind::NotFound)
-                .because("nobody holds an object of this name; create it first"));
+                .because("no process holds an object of this name; create it first"));
         }
         let actual = block.as_ref().map(Block::len);
         match settings.size {

@@ -420,7 +420,7 @@ fn an_owner_that_stops_in_the_middle_is_timed_out() {
 }
 
 #[test]
-fn what_is_beyond_this_machine_wants_a_word() {
+fn a_remote_address_needs_allow_remote() {
     for outside in ["0.0.0.0:0", "[::]:0"] {
         let name = Name::new(outside).unwrap();
         let error = failed(Tcp.create(&name, &options(&Tcp, &[])));

@@ -68,7 +68,7 @@ fn a_killed_sender(scheme: &str) {
     for round in 0..kills() {
         let mut child = Victim::spawn(&format!("send-{scheme}"), name.as_str());
         let (sender, mut receiver, _): Channel = meet(&owner, hello(scheme)).unwrap();
-        let first = child.told();
+        let first = child.reported();
         let mut got = 0;
         let end = Instant::now() + moment(round);
         while round % 3 != 0 && Instant::now() < end {
@@ -103,7 +103,7 @@ fn a_killed_receiver(scheme: &str) {
     for round in 0..kills() {
         let mut child = Victim::spawn(&format!("recv-{scheme}"), name.as_str());
         let (mut sender, _receiver, _) = meet(&owner, hello(scheme)).unwrap();
-        child.told();
+        child.reported();
         let end = Instant::now() + moment(round);
         let mut i = 0;
         while Instant::now() < end {
@@ -149,7 +149,7 @@ fn a_killed_owners_name_is_reclaimed_and_a_live_ones_is_not() {
     let none = options(&Local, &[]);
     for round in 0..kills() {
         let mut child = Victim::spawn("owner", name.as_str());
-        child.told();
+        child.reported();
         assert_eq!(failed(Local.create(&name, &none)).kind(), ErrorKind::Exists);
         let opener = Local.open(&name, &none).unwrap();
         let (mut sender, mut receiver, peer) = meet(&opener, hello("local")).unwrap();

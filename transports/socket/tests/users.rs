@@ -189,7 +189,7 @@ impl Place {
 
     /// Starts an opener. Returns what it reports.
     fn open(&self, user: u32, allow: &str) -> String {
-        self.start("opener", user, allow).told()
+        self.start("opener", user, allow).reported()
     }
 }
 
@@ -206,7 +206,7 @@ struct Process {
 
 impl Process {
     /// The next line for the parent.
-    fn told(&mut self) -> String {
+    fn reported(&mut self) -> String {
         let mut all = String::new();
         loop {
             let mut line = String::new();
@@ -238,7 +238,7 @@ impl Drop for Process {
 fn the_users_that_are_named_meet_and_others_are_refused_and_counted() {
     let Some(place) = Place::new() else { return };
     let mut owner = place.start("owner", OWNER, &format!("{ALLOWED},7"));
-    assert_eq!(owner.told(), "ready");
+    assert_eq!(owner.reported(), "ready");
     // An opener that does not name the owner's user does not find it. One that the owner does not
     // name is rejected.
     assert!(place.open(ALLOWED, "-").starts_with("not_found "));
@@ -248,11 +248,11 @@ fn the_users_that_are_named_meet_and_others_are_refused_and_counted() {
         assert!(refused.starts_with("permission_denied ") && refused.contains(&why), "{refused}");
     }
     assert_eq!(place.open(ALLOWED, &format!("9,{OWNER}")), format!("met {OWNER} {OWNER}"));
-    let told = owner.told();
+    let report = owner.reported();
     // An opener first connects to see whether the owner lives, which is rejected and counted, too.
     assert!(
-        told.starts_with(&format!("peer {ALLOWED} 6 ")) && told.contains("user 0 may not"),
-        "{told}"
+        report.starts_with(&format!("peer {ALLOWED} 6 ")) && report.contains("user 0 may not"),
+        "{report}"
     );
     owner.end();
     assert_eq!(std::fs::read_dir(place.shared(OWNER)).unwrap().count(), 0, "nothing is left");
@@ -264,14 +264,14 @@ fn the_users_that_are_named_meet_and_others_are_refused_and_counted() {
 fn unauthorised_peers_without_end_hold_no_call() {
     let Some(place) = Place::new() else { return };
     let mut owner = place.start("besieged", OWNER, &ALLOWED.to_string());
-    assert_eq!(owner.told(), "ready");
+    assert_eq!(owner.reported(), "ready");
     let files = std::fs::read_dir(place.shared(OWNER)).unwrap().map(|entry| entry.unwrap().path());
     let socket =
         files.filter(|path| path.extension().is_some_and(|end| end == "sock")).last().unwrap();
     let _besieger = place.start("besieger", OTHER, &format!("- {}", socket.display()));
-    let told = owner.told();
-    let (longest, rejections) = told.split_once(' ').unwrap();
-    assert!(rejections.parse::<u64>().unwrap() > 1000, "{told}");
+    let report = owner.reported();
+    let (longest, rejections) = report.split_once(' ').unwrap();
+    assert!(rejections.parse::<u64>().unwrap() > 1000, "{report}");
     assert!(longest.parse::<u64>().unwrap() < 1500, "a call of 100 ms took {longest} ms");
 }
 
@@ -279,7 +279,7 @@ fn unauthorised_peers_without_end_hold_no_call() {
 fn processes_of_one_user_need_no_names() {
     let Some(place) = Place::new() else { return };
     let mut owner = place.start("owner", OWNER, "-");
-    assert_eq!(owner.told(), "ready");
+    assert_eq!(owner.reported(), "ready");
     assert!(place.open(ALLOWED, &OWNER.to_string()).starts_with("permission_denied "));
     assert_eq!(place.open(OWNER, "-"), format!("met {OWNER} {OWNER}"));
 }
@@ -287,7 +287,7 @@ fn processes_of_one_user_need_no_names() {
 #[test]
 fn a_set_user_id_program_does_not_honour_the_callers_directory() {
     let Some(place) = Place::new() else { return };
-    let said = place.start("elevated", OWNER, "-").told();
+    let said = place.start("elevated", OWNER, "-").reported();
     assert!(said.starts_with("permission_denied ") && said.contains("set-user-ID"), "{said}");
 }
 
@@ -297,13 +297,13 @@ fn another_user_reaches_nothing_of_a_private_directory() {
     // This process is root, and the owner.
     let directory = place.0.join("anyipc-0");
     let mut owner = place.start("private", 0, "-");
-    assert_eq!(owner.told(), "ready");
+    assert_eq!(owner.reported(), "ready");
     let socket = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
     let socket =
         socket.into_iter().find(|path| path.extension().is_some_and(|end| end == "sock")).unwrap();
     assert_eq!(std::fs::metadata(&directory).unwrap().permissions().mode() & 0o7777, 0o700);
     assert_eq!(
-        place.start("intruder", OTHER, &format!("- {}", socket.display())).told(),
+        place.start("intruder", OTHER, &format!("- {}", socket.display())).reported(),
         "denied 5"
     );
 }
@@ -321,7 +321,7 @@ fn a_directory_that_others_made_or_may_write_to_is_refused() {
         let Some(place) = Place::new() else { return };
         squat(&place, user, mode);
         for result in
-            [place.open(ALLOWED, &OWNER.to_string()), place.start("owner", OWNER, "-").told()]
+            [place.open(ALLOWED, &OWNER.to_string()), place.start("owner", OWNER, "-").reported()]
         {
             assert!(result.starts_with("permission_denied "), "{user} {mode:o}: {result}");
         }
@@ -329,7 +329,7 @@ fn a_directory_that_others_made_or_may_write_to_is_refused() {
     let Some(place) = Place::new() else { return };
     std::os::unix::fs::symlink("/dev/shm", place.shared(OWNER)).unwrap();
     assert!(!place.open(ALLOWED, &OWNER.to_string()).starts_with("met"));
-    assert!(!place.start("owner", OWNER, "-").told().starts_with("ready"));
+    assert!(!place.start("owner", OWNER, "-").reported().starts_with("ready"));
 }
 
 #[test]

@@ -121,11 +121,11 @@ impl Listening for Accepting<'_> {
         let Authentication::Users(access) = &self.acceptor.authentication else {
             return Ok(match self.acceptor.listener.accept()? {
                 Some(stream) => Next::Begun(OwnerHandshake::unauthenticated(stream)),
-                None => Next::Nobody,
+                None => Next::NoConnector,
             });
         };
         let reserve = Reserve::new(LOCAL_RESERVE, set)?;
-        let Some(stream) = self.acceptor.listener.accept()? else { return Ok(Next::Nobody) };
+        let Some(stream) = self.acceptor.listener.accept()? else { return Ok(Next::NoConnector) };
         let Ok(credentials) = stream.credentials() else { return Ok(Next::Left) };
         Ok(match access.unauthorised(&credentials) {
             None => Next::Begun(OwnerHandshake::authenticated(stream, credentials, reserve)),

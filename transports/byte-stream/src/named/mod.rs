@@ -206,7 +206,7 @@ fn over_scopes(
     Ok(objects)
 }
 
-/// True if an owner listens. The owner sees a connector that leaves without a word.
+/// True if an owner listens. The owner sees a connector that leaves before its hello.
 fn answers(dir: &Dir, socket: &str) -> bool {
     match Stream::local(dir, socket) {
         Ok(_) => true,

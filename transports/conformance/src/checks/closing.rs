@@ -69,7 +69,7 @@ pub fn a_sender_learns_that_its_receiver_closed(fixture: &Fixture<'_>) {
         drop(there);
         let watchdog = Watchdog::new("Closed");
         let error = loop {
-            match here.sender.try_send(Flags::NONE, b"into the void") {
+            match here.sender.try_send(Flags::NONE, b"to a closed receiver") {
                 Err(error) if !error.is_would_block() => break error,
                 _ => watchdog.look(),
             }

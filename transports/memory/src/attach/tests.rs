@@ -188,7 +188,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn no_file_harms_whoever_opens_it(
+    fn no_file_harms_its_opener(
         start in prop::option::of(0usize..64),
         noise in prop::collection::vec(any::<u8>(), 0..400),
         len in 0u64..20_000,

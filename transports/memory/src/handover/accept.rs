@@ -174,7 +174,7 @@ impl<F: ChannelFactory> Listening for Accepting<'_, F> {
         // For the memory, the factory's descriptors, and once the ready page.
         let page = self.inbox.as_ref().is_some_and(|inbox| inbox.ready.is_none());
         let reserve = Reserve::new(1 + F::EXTRAS + usize::from(page), set)?;
-        let Some(socket) = self.listener.accept()? else { return Ok(Next::Nobody) };
+        let Some(socket) = self.listener.accept()? else { return Ok(Next::NoConnector) };
         let Ok(credentials) = socket.credentials() else { return Ok(Next::Left) };
         let deadline = Instant::now() + HANDSHAKE;
         let handshake = OwnerHandshake {

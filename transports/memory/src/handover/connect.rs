@@ -218,5 +218,5 @@ impl OpenerHandshake {
 
 fn strange(why: &str) -> Error {
     Error::new(Operation::Connect, ErrorKind::Corrupt)
-        .because(format!("the owner's welcome is not sound: {why}"))
+        .because(format!("the owner's welcome is not valid: {why}"))
 }

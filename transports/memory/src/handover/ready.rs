@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bit_that_nobody_has_keeps_nobody_awake() {
+    fn a_bit_without_a_sender_prevents_no_sleep() {
         let page = ReadyPage::new().unwrap();
         let _slot = page.take_slot().unwrap();
         for slot in [1, 64, WORDS as u32 * 64 - 1] {
@@ -206,7 +206,7 @@ mod tests {
     /// Each message comes at about the time when the owner stops polling the sender and decides to
     /// sleep.
     #[test]
-    fn nobody_sleeps_through_a_kept_bit() {
+    fn no_sleep_misses_a_kept_bit() {
         const ROUNDS: u64 = 20_000;
         const SLICE: Duration = Duration::from_secs(20);
         let page = ReadyPage::new().unwrap();
@@ -216,7 +216,7 @@ mod tests {
         let theirs = Arc::clone(&shared);
         // Not joined if the owner gives up.
         let sender = thread::spawn(move || {
-            let (sent, seen, bell) = &*theirs;
+            let (sent, seen, wake_up) = &*theirs;
             for round in 0..ROUNDS {
                 while seen.load(Ordering::Acquire) != round {
                     std::hint::spin_loop();
@@ -224,18 +224,18 @@ mod tests {
                 (0..round * 7 % 97).for_each(|_| std::hint::spin_loop());
                 sent.store(round + 1, Ordering::Release);
                 if slot.mark() {
-                    bell.store(true, Ordering::Release);
+                    wake_up.store(true, Ordering::Release);
                 }
             }
         });
-        let (sent, seen, bell) = &*shared;
+        let (sent, seen, wake_up) = &*shared;
         for round in 0..ROUNDS {
             let look =
                 |keep| !taken(&page, keep).is_empty() && sent.load(Ordering::Acquire) > round;
             while !((0..20).any(|_| look(keep)) || look(None)) {
                 if page.arm() {
                     let slept = Instant::now();
-                    while !bell.swap(false, Ordering::Acquire) {
+                    while !wake_up.swap(false, Ordering::Acquire) {
                         assert!(slept.elapsed() < SLICE, "round {round} was slept through");
                     }
                 }

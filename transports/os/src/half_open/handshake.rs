@@ -45,7 +45,7 @@ pub trait Handshake {
 #[derive(Debug)]
 pub enum Next<H> {
     /// No connector is waiting.
-    Nobody,
+    NoConnector,
     /// A connector begins its handshake.
     Begun(H),
     /// A connector that is rejected at once; the reason was sent to it unless it may not know.

@@ -1,13 +1,13 @@
-//! The second connection of a connector that was let in, while newcomers cannot be.
+//! The second connection of a connector that was admitted, while further ones cannot be.
 
 use std::time::Instant;
 
 use super::{Entry, HalfOpen, Handshake, Listening, MAX_TAKEN, Next, Reserve};
 
 impl<H: Handshake> HalfOpen<H> {
-    /// The second connection of a connector that was let in queues behind newcomers. While those
-    /// cannot be let in, they are taken and closed, with a descriptor that is kept free for this,
-    /// until it is found. A connector that is closed without an answer tries again.
+    /// The second connection of a connector that was admitted queues behind further connectors.
+    /// While those cannot be admitted, they are taken and closed, with a descriptor that is kept
+    /// free for this, until it is found. A connector that is closed without an answer tries again.
     pub(super) fn take_awaited<L: Listening<Handshake = H>>(
         &mut self,
         listening: &mut L,
@@ -29,7 +29,7 @@ impl<H: Handshake> HalfOpen<H> {
                     None
                 }
                 Ok(Next::Left) => None,
-                Ok(Next::Nobody) | Err(_) => {
+                Ok(Next::NoConnector) | Err(_) => {
                     self.refill();
                     return None;
                 }
@@ -37,8 +37,7 @@ impl<H: Handshake> HalfOpen<H> {
             if channel.is_some() {
                 return channel;
             }
-            // A connection that sent a newcomer's hello is closed; a silent one may be the awaited
-            // one.
+            // A connection that has sent a hello is closed; a silent one may be the awaited one.
             if self.list.len() > before
                 && let Some(entry) = self.list.pop_back()
             {
@@ -56,7 +55,7 @@ impl<H: Handshake> HalfOpen<H> {
         None
     }
 
-    /// Refills the reserves of the connectors that were let in.
+    /// Refills the reserves of the connectors that were admitted.
     fn refill(&mut self) {
         for entry in &mut self.list {
             if let Some(reserve) = entry.handshake.reserve().filter(|reserve| reserve.is_empty())

@@ -123,7 +123,7 @@ fn a_full_list_and_a_shortage_close_the_listener() {
 fn a_late_connector_is_rejected_after_it_was_heard() {
     let mut half_open = HalfOpen::new(Operation::Create).unwrap();
     let mut late = [connector(true, Duration::ZERO), connector(false, Duration::ZERO)].into_iter();
-    let mut next = || late.next().unwrap_or(Ok(Next::Nobody));
+    let mut next = || late.next().unwrap_or(Ok(Next::NoConnector));
     let listener = UnixStream::pair().unwrap().0;
     let mut crowd = Crowd { listener, next: &mut next };
     half_open.try_accept(&mut crowd).unwrap();
@@ -142,7 +142,7 @@ fn a_handshake_with_work_left_lets_others_go_first_and_is_never_forgotten() {
     });
     let mut half_open = HalfOpen::new(Operation::Create).unwrap();
     let mut all = [working, connector(true, Duration::from_secs(60))].into_iter();
-    let mut next = || all.next().unwrap_or(Ok(Next::Nobody));
+    let mut next = || all.next().unwrap_or(Ok(Next::NoConnector));
     let mut crowd = Crowd { listener: UnixStream::pair().unwrap().0, next: &mut next };
     let (mut channels, mut calls) = (0, 0);
     while channels < 2 {

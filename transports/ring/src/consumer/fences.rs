@@ -50,7 +50,7 @@ impl Fences {
         if self.looks < AWAKE {
             self.looks += 1;
         } else if !matches!(self.mode, Mode::Unfenced) {
-            // Relaxed: a producer that sees it late fences in vain.
+            // Relaxed: a producer that sees it late makes one fence too many.
             own_state.fetch_or(state::UNFENCED, Ordering::Relaxed);
             self.mode = Mode::Unfenced;
         }

@@ -41,10 +41,10 @@ impl WakeUps {
     pub(super) fn take(&mut self, consumer_state: &AtomicU32) -> Wake {
         // Relaxed: `publish` has read it behind a fence before.
         if consumer_state.load(Ordering::Relaxed) & state::WAITING == 0 {
-            Wake::Nobody
+            Wake::None
         } else if self.is_corked {
             self.watched = state::CLOSED;
-            Wake::Nobody
+            Wake::None
         } else {
             state::take_waiting(consumer_state)
         }
@@ -58,6 +58,6 @@ impl WakeUps {
     pub(super) fn uncork(&mut self, consumer_state: &AtomicU32) -> Wake {
         self.is_corked = false;
         let is_owed = std::mem::replace(&mut self.watched, WATCHED) != WATCHED;
-        if is_owed { state::take_wake(consumer_state) } else { Wake::Nobody }
+        if is_owed { state::take_wake(consumer_state) } else { Wake::None }
     }
 }

@@ -63,7 +63,7 @@ fn wake_peer(link: &Link, wake: Wake, word: &AtomicU32) {
     if matches!(wake, Wake::Thread | Wake::Both) {
         anyipc_memory::wake(word);
     }
-    if matches!(wake, Wake::Reactor | Wake::Both) {
+    if matches!(wake, Wake::Task | Wake::Both) {
         link.ring_doorbell();
     }
 }

@@ -101,7 +101,7 @@ impl Receiver {
     }
 
     fn wake(&self, wake: Wake) {
-        if wake != Wake::Nobody {
+        if wake != Wake::None {
             wake_peer(&self.link, wake, self.ring.storage().producer_state());
         }
     }

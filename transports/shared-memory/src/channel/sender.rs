@@ -142,8 +142,8 @@ impl Sender {
     #[inline]
     fn check(&mut self, len: usize) -> Result<()> {
         self.link.note_sent();
-        // Before the frame, not after: a caller that comes once a minute must not send into the
-        // void.
+        // Before the frame, not after: a caller that comes once a minute must not send to a
+        // dead peer.
         let is_plain =
             self.link.is_ours() && !self.link.is_gone() && len <= self.resize.roomy(&self.ring);
         if is_plain && !self.liveness.is_due() { Ok(()) } else { self.check_peer(len) }
@@ -169,7 +169,7 @@ impl Sender {
     #[inline]
     fn note_pushed(&mut self, wake: Wake) {
         let is_resize_due = Resize::is_due(&self.ring);
-        if wake != Wake::Nobody || self.ready.is_some() || is_resize_due {
+        if wake != Wake::None || self.ready.is_some() || is_resize_due {
             self.notify(wake);
             if is_resize_due {
                 self.resize();
@@ -179,7 +179,7 @@ impl Sender {
 
     /// Wakes the peer, and tells its inbox that there is something to receive.
     fn notify(&mut self, wake: Wake) {
-        if wake != Wake::Nobody {
+        if wake != Wake::None {
             wake_peer(&self.link, wake, self.ring.storage().consumer_state());
         }
         if let Some(ready) = &self.ready
@@ -306,7 +306,7 @@ impl SendHalf for Sender {
     fn try_flush(&mut self) -> Result<()> {
         self.link.check_generation(Operation::Send)?;
         let wake = self.ring.uncork();
-        if wake != Wake::Nobody {
+        if wake != Wake::None {
             wake_peer(&self.link, wake, self.ring.storage().consumer_state());
         }
         Ok(())

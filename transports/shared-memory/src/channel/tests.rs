@@ -215,19 +215,19 @@ fn a_panicking_reader_uses_the_message_up() {
 
 /// The first call after the death says so, however long the caller has been away.
 #[test]
-fn a_slow_sender_does_not_send_into_the_void() {
+fn a_slow_sender_does_not_send_to_a_dead_peer() {
     let (_, (mut sender, _recv), b) = pair(4096, false);
     let (peer, receiver) = b.unwrap();
     sender.try_send(Flags::NONE, b"heard").unwrap();
     peer.abandon();
     receiver.abandon();
     sender.was_last_called_long_ago();
-    assert_eq!(sender.try_send(Flags::NONE, b"void").unwrap_err().kind(), ErrorKind::PeerGone);
+    assert_eq!(sender.try_send(Flags::NONE, b"late").unwrap_err().kind(), ErrorKind::PeerGone);
 }
 
 /// Not even one on the fast path, with a receiver that died awake.
 #[test]
-fn a_sender_on_the_fast_path_that_pauses_does_not_send_into_the_void() {
+fn a_sender_on_the_fast_path_that_pauses_does_not_send_to_a_dead_peer() {
     let (_, (mut sender, _recv), b) = pair(1 << 16, false);
     let (peer, mut receiver) = b.unwrap();
     for _ in 0..200 {
@@ -237,7 +237,7 @@ fn a_sender_on_the_fast_path_that_pauses_does_not_send_into_the_void() {
     peer.abandon();
     receiver.abandon();
     sender.was_last_called_long_ago();
-    assert_eq!(sender.try_send(Flags::NONE, b"void").unwrap_err().kind(), ErrorKind::PeerGone);
+    assert_eq!(sender.try_send(Flags::NONE, b"late").unwrap_err().kind(), ErrorKind::PeerGone);
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Settings {
     }
 }
 
-/// True if the rings of an owner with this growth limit have spare arrays.
+/// True if the rings of an owner with this resize limit have spare arrays.
 fn has_spares(capacity: usize, limit: u64) -> bool {
     capacity < SPARE && limit >= SPARE as u64
 }
@@ -98,11 +98,12 @@ impl ChannelFactory for Settings {
     }
 
     fn extent(&self, capacity: usize, extra: u64) -> Option<Extent> {
-        let sound = capacity.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity);
-        sound.then(|| Layout::extent(capacity, has_spares(capacity, extra)))
+        let is_valid =
+            capacity.is_power_of_two() && (MIN_CAPACITY..=MAX_CAPACITY).contains(&capacity);
+        is_valid.then(|| Layout::extent(capacity, has_spares(capacity, extra)))
     }
 
-    /// The growth limit of a ring. A capacity from the address never grows.
+    /// The most bytes to which a ring is resized. One with a capacity from the address keeps it.
     fn extra(&self) -> u64 {
         self.capacity.unwrap_or(DEFAULT_LIMIT) as u64
     }

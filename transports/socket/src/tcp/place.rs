@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_loopback_wants_a_word() {
+    fn what_is_not_loopback_needs_allow_remote() {
         for outside in ["0.0.0.0:1", "[::]:1", "192.0.2.1:1", "[2001:db8::1]:1"] {
             assert_eq!(kind(outside, false), Err(ErrorKind::PermissionDenied));
             assert_eq!(kind(outside, true), Ok(1));

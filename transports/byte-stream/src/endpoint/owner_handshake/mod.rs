@@ -76,7 +76,7 @@ struct IssuedToken {
 pub(in crate::endpoint) enum Heard {
     /// Too little for the present stage.
     Nothing,
-    /// The connector left without a word: a probe.
+    /// The connector left before its hello: a probe.
     Left,
     /// The text was sent whole.
     TextSent,

@@ -109,7 +109,7 @@ impl Listening for Accepting<'_> {
                         "what was written into the FIFO is no request of ours",
                     )));
                 }
-                None => return Ok(Next::Nobody),
+                None => return Ok(Next::NoConnector),
             },
         };
         // All or none: a connector that sees some of its FIFOs opened and closed again takes its
