@@ -7,6 +7,6 @@ pub(crate) static KIND: Kind = Kind {
     heading: "anyipc-queue 1",
     word: *b"queue\0\0\0",
     noun: "queue",
-    companion: Some(".bell"),
+    companion: Some(".wake"),
     clean: None,
 };
