@@ -26,7 +26,7 @@ use support::random::Random;
 use support::schemes;
 use support::watchdog::watchdog;
 
-/// How long each manner is suffered at least, by `accept` and again by an inbox.
+/// The shortest time of measuring beside each behaviour, with `accept` and again with an inbox.
 const SCENE: Duration = Duration::from_millis(400);
 /// What a timed call is given.
 const TIMEOUT: Duration = Duration::from_millis(10);
@@ -41,8 +41,8 @@ fn child() {
 
 // --- The hostile peer.
 
-/// Over every transport.
-const MANNERS: &[&str] = &["fragments", "aborts", "empties", "garbage", "dawdle"];
+/// What it does over every transport.
+const BEHAVIOURS: &[&str] = &["fragments", "aborts", "empties", "garbage", "dawdle"];
 /// Where there is memory to scribble in.
 const SCRIBBLE: &str = "scribble";
 /// Where that is a ring.
@@ -55,7 +55,7 @@ type Halves = (Box<dyn SendHalf>, Box<dyn RecvHalf>);
 /// `hostile URL MANNER ROLE`: meets again whenever it was thrown out.
 fn hostile(words: &[&str]) {
     end_with_parent();
-    let (url, manner, owns) = (words[0], words[1], words[2] == "owner");
+    let (url, behaviour, owns) = (words[0], words[1], words[2] == "owner");
     let mut random = Random::new(7);
     let address: Address = url.parse().unwrap();
     let (transport, options) = Registry::global().resolve(&address).unwrap();
@@ -63,7 +63,7 @@ fn hostile(words: &[&str]) {
     // Behind the control words, the array that the owner reads; then the one that it writes.
     let array = if owns { 4096 + CAPACITY } else { 4096 };
     say("ready");
-    if manner == "queue" {
+    if behaviour == "queue" {
         let queue = anyipc::open(url).unwrap();
         let _queue = queue.queue().unwrap();
         say("inside");
@@ -80,7 +80,7 @@ fn hostile(words: &[&str]) {
         };
         let Ok((mut sender, _receiver)) = met else { continue };
         let until = Instant::now() + SCENE / 4;
-        match manner {
+        match behaviour {
             "fragments" => flood(&mut *sender, &[(Flags::MORE, b"x")], until),
             "aborts" => flood(&mut *sender, &[(Flags::MORE, b"x"), (Flags::ABORT, b"")], until),
             "empties" => flood(&mut *sender, &[(Flags::NONE, b"")], until),
@@ -98,7 +98,7 @@ fn hostile(words: &[&str]) {
             }
             "offers" => scribble(until, |memory, len| records(memory, len, array, || 3)),
             DESCRIPTORS => descriptors(until),
-            _ => panic!("no manner {manner}"),
+            _ => panic!("no behaviour {behaviour}"),
         }
     }
 }
@@ -396,12 +396,12 @@ fn inbox(url: &str, longest: &mut Longest) {
     longest.timed("drop of the inbox", || drop(inbox));
 }
 
-/// Suffers one manner after the other.
-fn suffers(scheme: &str, manners: &[&[&str]]) {
+/// Measures the calls beside a hostile peer, with one behaviour after the other.
+fn calls_end_in_time(scheme: &str, behaviours: &[&[&str]]) {
     let _watchdog = watchdog(scheme, Duration::from_secs(300));
     let mut faults = Vec::new();
-    for manner in manners.concat() {
-        let capacity = if RECORDS.contains(&manner) { CAPACITY } else { 64 << 10 };
+    for behaviour in behaviours.concat() {
+        let capacity = if RECORDS.contains(&behaviour) { CAPACITY } else { 64 << 10 };
         let scenes = [
             ("channel", "opener", channels as fn(&str, &mut Longest)),
             ("inbox", "opener", inbox),
@@ -409,11 +409,11 @@ fn suffers(scheme: &str, manners: &[&[&str]]) {
         ];
         for (side, role, scene) in scenes {
             let url = schemes::url(scheme, "calls") + &format!("?capacity={capacity}");
-            let mut hostile = spawn_here(&format!("hostile {url} {manner} {role}"));
+            let mut hostile = spawn_here(&format!("hostile {url} {behaviour} {role}"));
             hostile.expect("ready");
             let mut longest = Longest::default();
             scene(&url, &mut longest);
-            faults.extend(longest.report(&format!("{scheme} {manner} {side}")));
+            faults.extend(longest.report(&format!("{scheme} {behaviour} {side}")));
             hostile.kill_with(&url);
         }
     }
@@ -422,13 +422,13 @@ fn suffers(scheme: &str, manners: &[&[&str]]) {
 
 #[test]
 fn shared_memory() {
-    suffers("shm", &[MANNERS, RECORDS, &[SCRIBBLE, DESCRIPTORS]]);
+    calls_end_in_time("shm", &[BEHAVIOURS, RECORDS, &[SCRIBBLE, DESCRIPTORS]]);
 }
 
 #[cfg(feature = "message-queue")]
 #[test]
 fn message_queues() {
-    suffers("mq", &[MANNERS, &[SCRIBBLE, DESCRIPTORS]]);
+    calls_end_in_time("mq", &[BEHAVIOURS, &[SCRIBBLE, DESCRIPTORS]]);
 }
 
 /// Another process that has the queue open scribbles over its memory.
@@ -463,19 +463,19 @@ fn a_queue() {
 #[cfg(feature = "named-pipe")]
 #[test]
 fn pipes() {
-    suffers("pipe", &[MANNERS]);
+    calls_end_in_time("pipe", &[BEHAVIOURS]);
 }
 
 #[cfg(feature = "socket")]
 #[test]
 fn local_sockets() {
-    suffers("local", &[MANNERS, &[DESCRIPTORS]]);
+    calls_end_in_time("local", &[BEHAVIOURS, &[DESCRIPTORS]]);
 }
 
 #[cfg(feature = "socket")]
 #[test]
 fn tcp() {
-    suffers("tcp", &[MANNERS]);
+    calls_end_in_time("tcp", &[BEHAVIOURS]);
 }
 
 /// The transports without a test of their own above.
@@ -483,5 +483,5 @@ fn tcp() {
 fn other_transports() {
     let above = ["shm", "mq", "pipe", "local", "tcp"];
     let others = schemes::between_processes().iter().filter(|scheme| !above.contains(scheme));
-    others.for_each(|scheme| suffers(scheme, &[MANNERS]));
+    others.for_each(|scheme| calls_end_in_time(scheme, &[BEHAVIOURS]));
 }

@@ -71,13 +71,13 @@ impl Attachment {
         named
     }
 
-    /// The same, and `Removed` at every call since a check found it so.
+    /// As [`check_named`](Self::check_named), but `Removed` at every call after a check found that.
     pub(crate) fn insist_named(&self, operation: Operation) -> Result<()> {
         self.check_named(operation)?;
         self.recall_named(operation)
     }
 
-    /// The same without a check of its own: `Removed` if one found it so.
+    /// `Removed` if the last check found that. Does no check of its own unless it did.
     pub(crate) fn recall_named(&self, operation: Operation) -> Result<()> {
         if self.removed.load(Relaxed) {
             check_named(&self.dir, &self.file, self.id, operation)?;
@@ -120,8 +120,8 @@ impl Attachment {
             // Also for a segment that was removed by force: what it names is its own, and may have
             // been made anew.
             clean(self.kind, &self.fd);
-            // Checked again: the upgrade lets go for an instant, and the name may be another's by
-            // now.
+            // Checked again: the upgrade releases the lock for an instant, and the name may be
+            // another file's by now.
             if self.is_named().unwrap_or(false) {
                 if has_companions {
                     remove_companions(&self.dir, self.kind, &self.file);

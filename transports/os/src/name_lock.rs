@@ -14,7 +14,7 @@ use crate::{
     overwrite, read_text, try_lock,
 };
 
-/// The longest time that an object may be between two states.
+/// The longest wait for a process that has the lock file locked but is not the name's owner.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The names of a transport's lock files, and how they begin.

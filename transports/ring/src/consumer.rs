@@ -45,9 +45,9 @@ pub enum Next<R> {
     Moved,
     /// Nothing yet.
     Empty,
-    /// Nothing ever: the producer has left.
+    /// The producer has left: nothing more comes.
     Closed,
-    /// What cannot be.
+    /// The header at `head` is one that no honest producer writes there.
     Corrupt,
 }
 

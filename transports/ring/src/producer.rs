@@ -33,7 +33,7 @@ pub enum Refused {
     Full,
     /// The consumer has left.
     Closed,
-    /// The consumer's cursor is where it cannot be.
+    /// The consumer's cursor has a value that no honest consumer writes.
     Corrupt,
 }
 
@@ -48,10 +48,10 @@ pub enum Pushed {
     Done,
 }
 
-/// The producer takes possession of lines before it writes them: publishing waits until they are in
-/// its cache, and a lap ago they were in the consumer's. At least this many lines ahead;
+/// How many lines ahead the producer prefetches at least. Publishing waits until a line is in its
+/// cache, and since the last lap the line is in the consumer's.
 const AHEAD: u64 = 24;
-/// not for records of more lines than this.
+/// Records of more lines than this are not prefetched.
 const LONGEST_AHEAD: u64 = 256;
 
 impl<S: Storage> Producer<S> {

@@ -57,7 +57,7 @@ pub(crate) struct QueueClient<P> {
     stuck: Cell<Option<(usize, OwnerId)>>,
 }
 
-/// The fate of a message.
+/// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sent {
     /// It is in the queue, or dropped and counted, as `full=` says.

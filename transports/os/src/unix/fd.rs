@@ -7,7 +7,7 @@ use rustix::fs::{FallocateFlags, fallocate, fstatvfs, ftruncate};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr as retry};
 use rustix::process::{Resource, getrlimit};
 
-use super::fork::{self, Quiet, generation};
+use super::fork::{self, NoFork, generation};
 use super::system::device;
 use crate::{FileId, FileKind, Status};
 
@@ -28,7 +28,7 @@ impl Fd {
     pub fn new(fd: OwnedFd) -> Self {
         // A failure was reported when the `Dir` was opened, which comes first.
         let _ = fork::register();
-        let _quiet = Quiet::new();
+        let _no_fork = NoFork::new();
         fork::enter(fd.as_raw_fd());
         Self { fd: ManuallyDrop::new(fd), generation: generation() }
     }
@@ -36,7 +36,7 @@ impl Fd {
     /// Opens and takes over, with no fork in between. `open` sets `CLOEXEC` and does not block.
     pub fn make(open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<Self> {
         fork::register()?;
-        let _quiet = Quiet::new();
+        let _no_fork = NoFork::new();
         open().map(Self::new)
     }
 
@@ -128,7 +128,7 @@ impl Drop for Fd {
     fn drop(&mut self) {
         // In a child the handler has closed it, and the number may already be another file's.
         if self.is_ours() {
-            let _quiet = Quiet::new();
+            let _no_fork = NoFork::new();
             fork::leave(self.fd.as_raw_fd());
             // SAFETY: dropped here and never touched again.
             unsafe { ManuallyDrop::drop(&mut self.fd) };

@@ -18,7 +18,7 @@ static OWNED: [AtomicU64; WORDS] = [const { AtomicU64::new(0) }; WORDS];
 static HIGH: AtomicU32 = AtomicU32::new(0);
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// The number of [`Quiet`]s, or `FORKING`.
+/// The number of [`NoFork`]s, or `FORKING`.
 static GATE: AtomicU32 = AtomicU32::new(0);
 const FORKING: u32 = u32::MAX;
 /// The thread that forks, while the gate is `FORKING`.
@@ -36,18 +36,18 @@ pub fn generation() -> u32 {
 /// The thread that forks passes: handlers of the application run in it, and may close what they
 /// hold.
 #[derive(Debug)]
-pub struct Quiet {
+pub struct NoFork {
     /// True if the gate counts it.
     counted: bool,
 }
 
-impl Default for Quiet {
+impl Default for NoFork {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Quiet {
+impl NoFork {
     /// Waits out a fork that is under way.
     pub fn new() -> Self {
         let enter = |n| (n != FORKING).then(|| n + 1);
@@ -67,7 +67,7 @@ fn this_thread() -> usize {
     HERE.with(|here| std::ptr::from_ref(here).addr())
 }
 
-impl Drop for Quiet {
+impl Drop for NoFork {
     fn drop(&mut self) {
         if self.counted {
             GATE.fetch_sub(1, Release);
@@ -86,10 +86,10 @@ pub fn register() -> io::Result<()> {
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
 }
 
-/// Handlers run before a fork in the opposite order of their registration, and in the child in that
-/// order. Registered before the program's own, ours shut the gate after the program's have taken
-/// their locks, which a thread at the gate may hold; and no handler of the program finds a child's
-/// handles as good as the parent's.
+/// Registers our handlers before the program's own. Before a fork, handlers run in the opposite
+/// order of their registration: ours shuts the gate last, after the program's have taken their
+/// locks, which a thread that waits at the gate may hold. In the child they run in the order of
+/// registration: ours runs first, so that the program's find the parent's handles closed.
 #[used]
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
 #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
@@ -101,7 +101,7 @@ static BEFORE_MAIN: extern "C" fn() = {
     early
 };
 
-/// Enters a descriptor. The caller holds a [`Quiet`] since before it was opened.
+/// Enters a descriptor. The caller holds a [`NoFork`] since before it was opened.
 pub(super) fn enter(fd: RawFd) {
     if let Some((word, bit)) = place(fd) {
         HIGH.fetch_max(word as u32 + 1, Relaxed);
@@ -109,7 +109,7 @@ pub(super) fn enter(fd: RawFd) {
     }
 }
 
-/// Takes a descriptor out. The caller holds a [`Quiet`] until it is closed.
+/// Takes a descriptor out. The caller holds a [`NoFork`] until it is closed.
 pub(super) fn leave(fd: RawFd) {
     if let Some((word, bit)) = place(fd) {
         OWNED[word].fetch_and(!bit, Relaxed);

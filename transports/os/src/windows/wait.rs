@@ -57,9 +57,9 @@ pub fn sleep_on(sources: &[(Source, Interest)], longest: Duration) -> bool {
         return false;
     }
     if !fits {
-        return sleep_in_crowd(sources, longest);
+        return sleep_on_many(sources, longest);
     }
-    // Rounded up: waking early would be for nothing.
+    // Rounded up: after an early end the caller would only sleep again.
     let millis =
         u32::try_from(longest.as_nanos().div_ceil(1_000_000)).unwrap_or(INFINITE).min(INFINITE - 1);
     // SAFETY: `raw` begins with `count` handles, which `held` keeps open during the call.
@@ -75,7 +75,7 @@ pub fn sleep_on(sources: &[(Source, Interest)], longest: Duration) -> bool {
 }
 
 /// The same for more handles than one call can wait for.
-fn sleep_in_crowd(sources: &[(Source, Interest)], longest: Duration) -> bool {
+fn sleep_on_many(sources: &[(Source, Interest)], longest: Duration) -> bool {
     let begin = || {
         let woken = Event::new()?;
         let waker = Waker::from(Arc::clone(&woken));
@@ -135,7 +135,7 @@ impl Readiness {
         let state =
             Arc::new(State { ready: AtomicBool::new(false), waker: Mutex::new(waker.clone()) });
         let (mut watches, mut failed) = (Vec::new(), None);
-        // To have it watched costs more than to look.
+        // Registering a wait costs more than a poll.
         source.each(&mut |handle| {
             // SAFETY: the handle is open for the call, which does not wait.
             if unsafe { WaitForSingleObject(handle.as_raw_handle(), 0) } == WAIT_OBJECT_0 {

@@ -25,11 +25,11 @@ enum Mode {
     FencedSince(Instant),
 }
 
-/// After this many empty looks without a sleep `UNFENCED` is worth setting;
+/// Empty looks without a sleep after which the consumer sets `UNFENCED`.
 const AWAKE: u32 = 32;
-/// after this many at one position, some microseconds, no longer.
+/// Empty looks at one position, some microseconds, after which it clears `UNFENCED`.
 const MAX_MISSES: u32 = 128;
-/// How long a record that was published without a fence may stay invisible, generously.
+/// Longer than a record that was published without a fence may stay invisible.
 const GRACE: Duration = Duration::from_micros(20);
 
 impl Fences {
@@ -44,7 +44,7 @@ impl Fences {
             (self.missed_at, self.misses) = (head, 0);
         }
         if self.misses == MAX_MISSES {
-            return self.demand(own_state);
+            return self.demand_fences(own_state);
         }
         self.misses += 1;
         if self.looks < AWAKE {
@@ -56,7 +56,8 @@ impl Fences {
         }
     }
 
-    fn demand(&mut self, own_state: &AtomicU32) {
+    /// Makes the producer fence from now on.
+    fn demand_fences(&mut self, own_state: &AtomicU32) {
         if matches!(self.mode, Mode::Unfenced) {
             // SeqCst: not after the clock is read. A producer that still saw the bit has its record
             // in its store buffer by now; `GRACE` later the record is visible.
@@ -69,7 +70,7 @@ impl Fences {
     /// without a fence may still be invisible: look again.
     pub(super) fn may_sleep(&mut self, own_state: &AtomicU32) -> bool {
         self.looks = 0;
-        self.demand(own_state);
+        self.demand_fences(own_state);
         match self.mode {
             Mode::FencedSince(since) if since.elapsed() < GRACE => false,
             _ => {

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::storage::Storage;
 
-/// Lets a streaming producer get ahead. A consumer right behind it steals cache lines that are
+/// Lets a streaming producer get ahead. A consumer right behind it takes cache lines that are
 /// still being written, and each is fetched twice; pausing the consumer is faster for both. The
-/// distance is seen by [`Storage::tail_hint`], which decides about the pace and nothing else. Not
-/// in a conversation, where each side may wait for the other.
+/// distance is seen by [`Storage::tail_hint`], which decides about the pace and nothing else. In a
+/// conversation the consumer does not pause, since each side may wait for the other.
 #[derive(Debug)]
 pub(super) struct Pacing {
     /// Records since the last empty look.
@@ -22,13 +22,13 @@ pub(super) struct Pacing {
     has_sent: Arc<AtomicBool>,
 }
 
-/// After this many records without an empty look the producer streams,
+/// Records without an empty look after which the producer counts as streaming.
 const STREAM: u64 = 32;
-/// and is followed at a distance of this many lines, or half the array.
+/// The distance at which the consumer follows, in lines; at most half the array.
 const DISTANCE: u64 = 256;
-/// Lines between two checks where pausing helps,
+/// Lines between two checks of the distance while pausing helps.
 const SHORT_STRIDE: u64 = 128;
-/// and at most where it does not.
+/// The most lines between two checks: doubled up to this while pausing does not help.
 const LONG_STRIDE: u64 = 1 << 16;
 /// The consumer pauses for this many steps at most, as long as the producer moves on.
 const STEPS: u32 = 32;

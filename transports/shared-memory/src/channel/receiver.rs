@@ -83,7 +83,7 @@ impl Receiver {
                 self.release_if_due();
                 Ok(result)
             }
-            None => Err(self.condemn()),
+            None => Err(self.set_corrupt()),
         }
     }
 
@@ -131,7 +131,7 @@ impl Receiver {
             match self.ring.pop(&mut show) {
                 Next::Frame(result, wake) => {
                     self.wake(wake);
-                    return result.ok_or_else(|| self.condemn());
+                    return result.ok_or_else(|| self.set_corrupt());
                 }
                 // The next call's.
                 Next::Offer if was_offered => return Err(would_block()),
@@ -139,12 +139,12 @@ impl Receiver {
                     was_offered = true;
                     match self.follow.consider(&mut self.ring, &self.link) {
                         Some(wake) => self.wake(wake),
-                        None => return Err(self.condemn()),
+                        None => return Err(self.set_corrupt()),
                     }
                 }
                 Next::Moved => {
                     if !self.follow.follow(&mut self.ring) {
-                        return Err(self.condemn());
+                        return Err(self.set_corrupt());
                     }
                 }
                 Next::Empty if is_gone => {
@@ -163,7 +163,7 @@ impl Receiver {
                     self.release();
                     return Err(Error::new(Operation::Receive, ErrorKind::Closed));
                 }
-                Next::Corrupt => return Err(self.condemn()),
+                Next::Corrupt => return Err(self.set_corrupt()),
             }
         }
     }
@@ -176,7 +176,7 @@ impl Receiver {
     }
 
     #[cold]
-    fn condemn(&mut self) -> Error {
+    fn set_corrupt(&mut self) -> Error {
         self.is_broken = true;
         corrupt()
     }

@@ -3,7 +3,7 @@ use std::ptr::{self, NonNull};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
-use anyipc_os::{Fd, Quiet, generation, register};
+use anyipc_os::{Fd, NoFork, generation, register};
 
 /// A shared mapping that a forked child does not have.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Map {
             .filter(|&l| l > 0 && isize::try_from(l).is_ok())
             .ok_or(io::ErrorKind::OutOfMemory)?;
         register()?;
-        let _quiet = Quiet::new();
+        let _no_fork = NoFork::new();
         // SAFETY: the kernel chooses the address, so no existing mapping changes.
         let start = unsafe {
             mmap(ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED, fd, 0)?

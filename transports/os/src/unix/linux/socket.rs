@@ -7,7 +7,7 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, sockopt,
 };
 
-use crate::{Fd, Quiet};
+use crate::{Fd, NoFork};
 
 /// The most descriptors that the kernel lets a process send with one message.
 const SCM_MAX_FD: usize = 253;
@@ -76,7 +76,7 @@ pub fn recv_descriptors(
 ) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SCM_MAX_FD))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let _quiet = Quiet::new();
+    let _no_fork = NoFork::new();
     let got = recvmsg(
         socket,
         &mut [IoSliceMut::new(bytes)],

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use rustix::fs::Stat;
 
-use crate::{Dir, Fd, Quiet};
+use crate::{Dir, Fd, NoFork};
 
 unsafe extern "C" {
     /// Gives the calling thread a working directory of its own; with -1 it has the process's again.
@@ -88,7 +88,7 @@ impl Dir {
             }
         }
         // A child of this moment would begin in this directory.
-        let _quiet = Quiet::new();
+        let _no_fork = NoFork::new();
         // SAFETY: the descriptor is open for the call, which touches nothing but the thread's
         // working directory.
         if unsafe { pthread_fchdir_np(self.as_fd().as_raw_fd()) } != 0 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
 use anyipc_os::{
-    Dir, Fd, Quiet, limit_unsent, recv_descriptors, refuse_data, send_memory, sleep,
+    Dir, Fd, NoFork, limit_unsent, recv_descriptors, refuse_data, send_memory, sleep,
     take_descriptors,
 };
 use rustix::net::sockopt::{self, Timeout};
@@ -72,7 +72,7 @@ impl Stream {
 
     /// Both ends of a new local stream.
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
-        let _quiet = Quiet::new();
+        let _no_fork = NoFork::new();
         let (a, b) = socketpair(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
         let (a, b) = (Fd::new(a), Fd::new(b));
         for end in [&a, &b] {
