@@ -69,6 +69,57 @@ fn every_named_test_exists() {
     assert!(tests > 100, "only {tests} tests were found in the document");
 }
 
+/// True if this command of `docs/promises.md` runs the tests in `file`.
+fn runs(command: &str, file: &str) -> bool {
+    let (parts, stem): (Vec<_>, _) =
+        (file.split('/').collect(), Path::new(file).file_stem().unwrap().to_str().unwrap());
+    match (command, parts.as_slice()) {
+        (".ci/run loom", ["transports", "ring", ..]) | (".ci/run corpus", ["fuzz", ..]) => {
+            return true;
+        }
+        // The suite, over every transport.
+        (_, ["transports", "conformance", ..]) => return command.contains("--test conformance"),
+        _ => {}
+    }
+    let package = match parts.as_slice() {
+        ["transports", name, ..] => format!("anyipc-{name}"),
+        ["cli", ..] => "anyipc-cli".to_owned(),
+        _ => "anyipc".to_owned(),
+    };
+    let words: Vec<_> = command.split_whitespace().collect();
+    let given = |option| words.windows(2).filter(move |pair| pair[0] == option).map(|pair| pair[1]);
+    let is_in_package = given("-p").next().is_none() || given("-p").any(|name| name == package);
+    let is_chosen = if parts.contains(&"tests") && !parts.contains(&"src") {
+        given("--test").any(|name| name == stem)
+    } else {
+        words.contains(&"--lib")
+    };
+    let runs_all = given("--test").next().is_none() && !words.contains(&"--lib");
+    words.starts_with(&["cargo", "test"]) && is_in_package && (is_chosen || runs_all)
+}
+
+#[test]
+fn the_commands_of_a_promise_run_all_its_tests() {
+    let text = read("docs/promises.md");
+    for section in text.split("\n## ").skip(1) {
+        let title = section.lines().next().unwrap();
+        let (_, block) = section.split_once("```sh\n").unwrap();
+        let (block, _) = block.split_once("```").unwrap();
+        let commands: Vec<_> = block
+            .lines()
+            .flat_map(|line| line.split('#').next().unwrap().split("&&"))
+            .map(str::trim)
+            .collect();
+        for item in items(section) {
+            let file = quoted(&item)[0];
+            assert!(
+                commands.iter().any(|command| runs(command, file)),
+                "{title}: no command runs {file}"
+            );
+        }
+    }
+}
+
 fn has_unsafe_code(file: &str) -> bool {
     read(file).lines().map(str::trim_start).filter(|line| !line.starts_with("//")).any(|line| {
         let after = line.split("unsafe ").skip(1);
