@@ -130,9 +130,12 @@ const WIRE_KINDS: [ErrorKind; 6] = [
 ];
 
 impl Reply {
-    /// The rejection that carries this error, with at most 1000 bytes of its message.
+    /// The rejection that carries this error: its message and its source, 1000 bytes at most.
     pub fn reject(error: &Error) -> Self {
         let mut message = error.message().unwrap_or("the owner refused").to_owned();
+        if let Some(source) = std::error::Error::source(error) {
+            message = format!("{message}: {source}");
+        }
         while message.len() > 1000 {
             message.pop();
         }

@@ -20,6 +20,7 @@ use common::{
     WATCHDOG, Way, create, drain, failed, name, open, options, recv, role, say, send, spawn,
     try_recv,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// One test at a time: between fork and exec, a process that another test starts holds this test's
 /// descriptors.
@@ -184,6 +185,32 @@ fn the_kernels_limits_are_told() {
     let error = failed(PosixQueue.create(&name, &options("full=drop-old")));
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("only the oldest of the highest priority"), "{error}");
+}
+
+#[test]
+fn both_sides_are_told_that_a_limit_leaves_no_channel() {
+    let _alone = alone();
+    let name = name("no-channel");
+    let (owner, opener) = (create(&name, ""), open(&name, ""));
+    let hello = || Hello { transport: "posix-mq".into(), max_message: 1 << 20, ..Hello::default() };
+    let (mut accepts, mut connects) = (Attempt::new(hello()), Attempt::new(hello()));
+    let usual = getrlimit(Resource::Msgqueue);
+    setrlimit(Resource::Msgqueue, Rlimit { current: Some(1), ..usual }).unwrap();
+    let start = Instant::now();
+    let error = loop {
+        assert!(start.elapsed() < WATCHDOG, "the connector was not told");
+        assert!(owner.try_connect(&mut accepts).is_err_and(|error| error.is_would_block()));
+        match opener.try_connect(&mut connects) {
+            Err(error) if error.is_would_block() => {}
+            done => break failed(done.map(drop)),
+        }
+    };
+    setrlimit(Resource::Msgqueue, usual).unwrap();
+    assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
+    let reason = owner.rejections().last.unwrap();
+    for text in [error.to_string(), reason.to_string()] {
+        assert!(text.contains("ulimit -q"), "{text}");
+    }
 }
 
 #[test]
