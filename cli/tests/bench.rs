@@ -309,7 +309,10 @@ fn what_is_unknown_is_a_usage_error_with_the_choices() {
         (["--pin", "1"], "0,1"),
         (["--pin", "99999,0"], "99999"),
         (["--option", "wait=spin"], "--waits"),
-        (["--option", "bogus=1"], "capacity"),
+        (["--option", "bogus=1"], "max_message, priorities"),
+        (["--option", "native=posix"], "posix-mq://"),
+        (["--option", "persist=true"], "do not stay"),
+        (["--option", "full=drop-new"], "full=block"),
     ] {
         let done = place.run([&["bench", "--json"][..], &args].concat());
         assert_eq!(done.failure(), (2, "usage".into(), None), "{args:?}");

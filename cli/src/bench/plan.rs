@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyipc::transport::{COMMON_KEYS, DynTransport};
+use anyipc::transport::{COMMON_KEYS, DynTransport, Key};
 use anyipc::{Capabilities, Registry};
 use anyipc_measure::baseline::Baseline;
 use anyipc_measure::pattern::Pattern;
@@ -128,12 +128,19 @@ fn check_options(cases: &[Case], subjects: &[Subject<'_>], args: &Args) -> Resul
     let trust = args.method.trust.as_ref().map(|_| "trust");
     let mut chosen = args.method.option.iter().map(|(key, _)| key.as_str()).chain(trust);
     let Some(unknown) = chosen.find(|key| !honoured(key)) else { return Ok(()) };
-    let own = subjects.iter().flat_map(|subject| match subject {
-        Subject::Transport(transport, _) => transport.keys(),
-        Subject::Baseline(_) => &[],
-    });
-    let mut known: Vec<_> =
-        own.chain(COMMON_KEYS).map(|key| key.name).filter(|name| *name != "wait").collect();
+    let keys = || {
+        let own = subjects.iter().flat_map(|subject| match subject {
+            Subject::Transport(transport, _) => transport.keys(),
+            Subject::Baseline(_) => &[],
+        });
+        own.chain(COMMON_KEYS)
+    };
+    if let Some(retired) = keys().find(|key| key.is_retired() && key.name == unknown) {
+        return Err(Failure::Usage(format!("--option {unknown}: {}", retired.help)));
+    }
+    // The same as `values::parse_option` accepts.
+    let is_choice = |key: &&Key| !key.is_retired() && !["wait", "persist"].contains(&key.name);
+    let mut known: Vec<_> = keys().filter(is_choice).map(|key| key.name).collect();
     known.sort_unstable();
     known.dedup();
     let known = known.join(", ");
@@ -264,7 +271,8 @@ fn options(
     wait: Wait,
     args: &Args,
 ) -> Vec<(String, String)> {
-    let knows = |key: &str| transport.keys().iter().chain(COMMON_KEYS).any(|k| k.name == key);
+    let keys = transport.keys().iter().chain(COMMON_KEYS).filter(|key| !key.is_retired());
+    let knows = |key: &str| keys.clone().any(|k| k.name == key);
     let trust = args.method.trust.clone().map(|trust| ("trust".to_owned(), trust));
     // The capacity of a queue is fixed, and bounds its messages.
     let chosen = args.method.option.iter().any(|(key, _)| key == "capacity");

@@ -57,6 +57,10 @@ pub(super) fn parse_option(text: &str) -> Result<(String, String), String> {
     match key {
         "wait" => Err("use --waits, which are the same for every row that is compared".into()),
         "trust" => Err("use --trust".into()),
+        "persist" => Err("the queues of a benchmark do not stay: leave persist= out".into()),
+        "full" if value != "block" => {
+            Err("a benchmark counts each message, so its senders wait for room: full=block".into())
+        }
         _ => Ok((key.into(), value.into())),
     }
 }
@@ -167,5 +171,8 @@ mod tests {
         assert!(parse_option("a").is_err());
         assert!(parse_option("wait=spin").is_err());
         assert!(parse_option("trust=copy").is_err());
+        assert!(parse_option("persist=true").is_err());
+        assert!(parse_option("full=drop-new").is_err());
+        assert!(parse_option("full=block").is_ok());
     }
 }
