@@ -7,6 +7,7 @@ pub(crate) static KIND: Kind = Kind {
     heading: "anyipc-queue 1",
     word: *b"queue\0\0\0",
     noun: "queue",
-    companion: Some(".wake"),
+    // Part of the layout: queues that persist were made with it.
+    companion: Some(".bell"),
     clean: None,
 };
