@@ -4,8 +4,8 @@
 //! *record* in named memory holds the kernel queue's name and limits, and lives and dies as any
 //! named memory does: the process that removes the record unlinks the kernel queue first. The
 //! record comes before the queue: a process that opens the record makes the queue if it is
-//! missing. Therefore no death leaves a queue without a record. A second name in the record is for
-//! the queues of channels, which lose that name as soon as they are made.
+//! missing. Therefore no death leaves a queue without a record, within one IPC namespace. A second
+//! name in the record is for the queues of channels, which lose that name as soon as they are made.
 //!
 //! - `record`: the description of that memory
 //! - `queue`: a handle of a queue
