@@ -12,7 +12,7 @@ use super::reactor::Register;
 use super::registration::{Next, Registration, Retained};
 use super::spin::spin;
 use super::sys::wait_ready;
-use crate::wait::Waitable;
+use crate::wait::{Waitable, done};
 
 /// Tries in one poll that a backend may ask for at once, before the task yields.
 const ROUNDS: u32 = 16;
@@ -29,10 +29,7 @@ pub(super) async fn wait<W: Waitable + ?Sized, R>(
     deadline: Option<Instant>,
     mut attempt: impl FnMut(&mut W) -> Result<R>,
 ) -> Result<R> {
-    let mut attempt = |on: &mut W| match attempt(on) {
-        Err(error) if error.is_would_block() => None,
-        done => Some(done),
-    };
+    let mut attempt = |on: &mut W| done(attempt(on));
     // Without this, a task that always finds something never lets others run.
     tokio::task::consume_budget().await;
     if !retained.makes_try_useless(on)

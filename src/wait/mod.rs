@@ -51,6 +51,15 @@ pub(crate) fn deadline(timeout: Option<Duration>) -> Option<Instant> {
     timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }
 
+/// The end of a wait, if this result of a try is one: anything but `WouldBlock`.
+#[inline]
+pub(crate) fn done<R>(tried: Result<R>) -> Option<Result<R>> {
+    match tried {
+        Err(error) if error.is_would_block() => None,
+        tried => Some(tried),
+    }
+}
+
 /// Waits until `attempt` returns anything but `WouldBlock`. Called after it returned that once.
 ///
 /// # Errors
@@ -62,10 +71,7 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
     deadline: Option<Instant>,
     mut attempt: impl FnMut(&mut W) -> Result<R>,
 ) -> Result<R> {
-    let mut attempt = |on: &mut W| match attempt(on) {
-        Err(error) if error.is_would_block() => None,
-        done => Some(done),
-    };
+    let mut attempt = |on: &mut W| done(attempt(on));
     on.spinner().waits += 1;
     if let Some(done) = spin(on, operation, deadline, &mut attempt) {
         return done;

@@ -7,25 +7,17 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Endpoint as _, Name, ObjectState, Transport};
 use anyipc_message_queue::MessageQueue;
 use common::{
-    Handle, Process, Way, create, drain, failed, name, open, options, recv, role, say, send, spawn,
-    try_recv,
+    Handle, Process, Way, alone, create, drain, failed, name, open, options, recv, role, say, send,
+    spawn, try_recv,
 };
 
 fn kills() -> u64 {
     std::env::var("ANYIPC_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
-}
-
-/// One test at a time: between fork and exec, a process that another test starts holds this test's
-/// descriptors.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs in the child; in the parent it returns at once.

@@ -8,7 +8,6 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anyipc_core::{
@@ -17,17 +16,10 @@ use anyipc_core::{
 use anyipc_os::{Dir, Scope};
 use anyipc_posix_queue::{PosixQueue, PosixQueueEndpoint, PosixQueueReceiver, PosixQueueSender};
 use common::{
-    WATCHDOG, Way, create, drain, failed, name, open, options, recv, role, say, send, spawn,
+    WATCHDOG, Way, alone, create, drain, failed, name, open, options, recv, role, say, send, spawn,
     try_recv,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-/// One test at a time: between fork and exec, a process that another test starts holds this test's
-/// descriptors.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Runs in the child; in the parent it returns at once.
 #[test]

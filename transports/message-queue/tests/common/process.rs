@@ -2,10 +2,18 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const ROLE: &str = "ANYIPC_TEST_ROLE";
 /// The beginning of a line for the parent; other lines go to the test's output.
 const MARK: &str = "@ ";
+
+/// One test at a time: between fork and exec, a process that another test starts holds this test's
+/// descriptors.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The words of this process's role; `None` in the parent.
 pub(crate) fn role() -> Option<Vec<String>> {
