@@ -290,8 +290,10 @@ impl Group {
             }
             held.release(dir, &lock, Some(fd));
         }
-        for file in self.files() {
-            gone_is_none(dir.unlink(&file))?;
+        // Without the locked file there was nothing to lock: by now its name may be a new object's.
+        let last = self.kind.ends.len().saturating_sub(usize::from(fd.is_none()));
+        for end in &self.kind.ends[..last] {
+            gone_is_none(dir.unlink(&format!("{}{end}", self.stem)))?;
         }
         Ok(true)
     }
