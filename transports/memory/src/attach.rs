@@ -32,7 +32,7 @@ use crate::kind::Kind;
 use crate::region::Region;
 use crate::segment::Segment;
 use crate::sys::{
-    self, Dir, Fd, FileKind, Lock, Map, UNPUBLISHED, UnpublishedFile, hold, is_at, try_lock,
+    self, Dir, Fd, FileKind, Lock, Map, UNPUBLISHED, UnpublishedFile, hold, is_at, try_lock, unlock,
 };
 
 /// How to reach named memory.
@@ -174,8 +174,9 @@ impl<'a> Attach<'a> {
                 return Ok(Found::Changing);
             }
             (self.repair)(&Region::contents(&Arc::new(self.map_file(&fd, &header)?)))?;
+            // Another process may come in between: it repairs again, or removes the file.
+            unlock(&fd);
         }
-        // After the exclusive lock, too: going down to the shared one lets go for an instant.
         if !lock(Lock::Shared)? {
             return Ok(Found::Changing);
         }

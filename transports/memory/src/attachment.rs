@@ -7,7 +7,7 @@ use anyipc_core::{Error, ErrorKind, Operation, Result};
 use crate::header::COMPANIONS;
 use crate::kind::{CLEAN, Kind};
 use crate::region::Region;
-use crate::sys::{self, Dir, Fd, FileId, Lock, Pace, check_named, is_at, try_lock};
+use crate::sys::{self, Dir, Fd, FileId, Lock, Pace, check_named, is_at, try_lock, unlock};
 
 /// The shared lock that keeps a segment alive. Dropping it detaches.
 #[derive(Debug)]
@@ -93,17 +93,17 @@ impl Attachment {
     /// Leaves a persistent segment, and removes its file if no other process holds it and `unused`
     /// returns true.
     pub(crate) fn discard(&mut self, unused: impl FnOnce() -> bool) {
-        // The exclusive lock keeps others from attaching between the check and the removal. A
-        // failed upgrade loses the shared lock, which is no longer needed.
-        let ours = self.generation == sys::generation();
-        let alone = ours && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false);
-        self.removes_file |= alone && unused();
         // Its error says that the name is another's by now.
-        let _ = self.detach();
+        let _ = self.leave(Some(unused));
     }
 
     /// Leaves: the last holder, and only the last one, removes the file.
     pub(crate) fn detach(&mut self) -> Result<()> {
+        self.leave(None::<fn() -> bool>)
+    }
+
+    /// Detaches. A file that does not go with its last holder goes if `unused` returns true.
+    fn leave(&mut self, unused: Option<impl FnOnce() -> bool>) -> Result<()> {
         if std::mem::replace(&mut self.has_left, true) {
             return Ok(());
         }
@@ -112,16 +112,24 @@ impl Attachment {
         }
         let header = self.header.take();
         let has_companions = self.kind.companion.is_some()
-            && header.is_some_and(|header| header.u32(COMPANIONS).load(Relaxed) != 0);
+            && header.as_ref().is_some_and(|header| header.u32(COMPANIONS).load(Relaxed) != 0);
+        drop(header);
         // While this process holds the lock the name is removed by force only.
         let named = self.is_named();
         let last_removes = self.removes_file || matches!(named, Ok(false));
-        if last_removes && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false) {
+        // First: a `flock` that cannot be upgraded is lost, and on Windows a file's own lock
+        // refuses the upgrade, and lasts until the last view is unmapped.
+        unlock(&self.fd);
+        // The exclusive lock keeps others from attaching until the file is removed.
+        if (last_removes || unused.is_some())
+            && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false)
+            && (last_removes || unused.is_some_and(|unused| unused()))
+        {
             // Also for a segment that was removed by force: what it names is its own, and may have
             // been made anew.
             clean(self.kind, &self.fd);
-            // Checked again: the upgrade releases the lock for an instant, and the name may be
-            // another file's by now.
+            // Another process may have removed the file in between, and the name may be another
+            // file's by now.
             if self.is_named().unwrap_or(false) {
                 if has_companions {
                     remove_companions(&self.dir, self.kind, &self.file);

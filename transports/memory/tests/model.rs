@@ -41,9 +41,9 @@ enum Step {
     /// Only where the lock comes after the name.
     LockNamed,
     Attached,
-    /// The first half of the upgrade: the shared lock goes.
-    DropShared,
-    Upgrade,
+    /// No lock is upgraded: the shared one goes first.
+    Unlock,
+    TryLast,
     CheckLast,
     UnlinkLast,
     /// Closes the file; then tries again or is done with this turn.
@@ -78,6 +78,7 @@ struct Variant {
     no_check_at_detach: bool,
     lock_after_create: bool,
     refused_create_only_closes: bool,
+    upgrade_without_unlock: bool,
 }
 
 impl State {
@@ -98,12 +99,12 @@ impl State {
         (0..).find(|&i| !used(i)).unwrap()
     }
 
-    /// Takes the lock if no other process's stands against it.
+    /// Takes the lock if none stands against it, the process's own included: Windows refuses to
+    /// upgrade a lock. A `flock` differs in that alone, and no step asks for a second lock.
     fn try_lock(&mut self, process: usize, lock: Lock) -> bool {
         let file = self.processes[process].file;
-        let free = self.processes.iter().enumerate().all(|(i, p)| {
-            i == process
-                || p.file != file
+        let free = self.processes.iter().all(|p| {
+            p.file != file
                 || p.lock == Lock::None
                 || (p.lock == Lock::Shared && lock == Lock::Shared)
         });
@@ -158,13 +159,13 @@ impl State {
             CheckShared if variant.no_check_after_shared || s.is_named(process) => {
                 match (want, variant.refused_create_only_closes) {
                     (Want::Create, true) => Close,
-                    (Want::Create, false) => DropShared,
+                    (Want::Create, false) => Unlock,
                     _ => Attached,
                 }
             }
             CheckShared => {
                 s.processes[process].again = true;
-                DropShared
+                Unlock
             }
             MakeNameless => {
                 s.processes[process].file = Some(s.fresh_inode());
@@ -181,14 +182,16 @@ impl State {
             }
             LockNamed if s.try_lock(process, Lock::Shared) => Attached,
             LockNamed => CloseAndRetry,
-            Attached => DropShared,
-            DropShared => {
-                s.processes[process].lock = Lock::None;
-                Upgrade
+            Attached => Unlock,
+            Unlock => {
+                if !variant.upgrade_without_unlock {
+                    s.processes[process].lock = Lock::None;
+                }
+                TryLast
             }
-            Upgrade if s.try_lock(process, Lock::Exclusive) => CheckLast,
-            Upgrade if s.processes[process].again => CloseAndRetry,
-            Upgrade => Close,
+            TryLast if s.try_lock(process, Lock::Exclusive) => CheckLast,
+            TryLast if s.processes[process].again => CloseAndRetry,
+            TryLast => Close,
             CheckLast if variant.no_check_at_detach || s.is_named(process) => UnlinkLast,
             CheckLast if s.processes[process].again => CloseAndRetry,
             CheckLast => Close,
@@ -328,5 +331,11 @@ fn locking_after_creating_is_caught() {
 #[test]
 fn leaving_without_detaching_is_caught() {
     let variant = Variant { refused_create_only_closes: true, ..Variant::default() };
+    assert_eq!(explore(variant).unwrap_err().0, "an orderly last close left a file");
+}
+
+#[test]
+fn upgrading_without_unlocking_is_caught() {
+    let variant = Variant { upgrade_without_unlock: true, ..Variant::default() };
     assert_eq!(explore(variant).unwrap_err().0, "an orderly last close left a file");
 }

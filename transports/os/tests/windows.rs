@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyipc_core::{Interest, Operation, Source};
 use anyipc_os::{
     Dir, Event, Lock, Pipe, PipeListener, Readiness, Scope, Set, is_held, overwrite, read_text,
-    same_file, sleep, sleep_on, try_lock,
+    same_file, sleep, sleep_on, try_lock, unlock,
 };
 
 const SOON: Duration = Duration::from_millis(50);
@@ -146,6 +146,10 @@ fn locks_are_between_open_files_and_hide_nothing() {
     assert!(same_file(&dir, &name, &b).unwrap());
     drop(a);
     assert!(try_lock(&b, Lock::Shared).unwrap() && try_lock(&c, Lock::Shared).unwrap());
+    drop(c);
+    assert!(!try_lock(&b, Lock::Exclusive).unwrap(), "its own lock refuses the upgrade");
+    unlock(&b);
+    assert!(try_lock(&b, Lock::Exclusive).unwrap());
     dir.unlink(&name).unwrap();
 }
 

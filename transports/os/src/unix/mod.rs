@@ -26,7 +26,7 @@ pub use short::{Spare, Watched, is_shortage, lacks_descriptors};
 pub use sleep::sleep;
 pub use system::{
     NO_SIGNAL, Set, hold, holders, is_held, is_number_locked, no_signal, peer_of, take_descriptors,
-    try_lock, try_lock_number, try_write_lock, unlock_number, write_unlock,
+    try_lock, try_lock_number, try_write_lock, unlock, unlock_number, write_unlock,
 };
 #[cfg(target_os = "linux")]
 pub use system::{

@@ -16,10 +16,16 @@ const HELD: u64 = 1 << 62;
 const WRITER: u64 = HELD + 1;
 const NUMBERED: u64 = HELD + (1 << 40);
 
-/// Takes the lock on the open file, without waiting; false if another holder excludes it, or this
-/// open file has it. Closing the file gives it back.
+/// Takes the lock on the open file, which has none, without waiting; false if another holder
+/// excludes it. To change the kind of a lock, [`unlock`] first. Closing the file gives it back,
+/// unless it is mapped.
 pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     lock_byte(fd, HELD, lock)
+}
+
+/// Gives the lock of [`try_lock`] back.
+pub fn unlock(fd: &Fd) {
+    unlock_byte(fd, HELD);
 }
 
 /// Nothing: here [`is_held`] sees the lock itself, also one that is taken for an instant only.

@@ -19,7 +19,7 @@ pub use dir::Dir;
 pub use event::Event;
 pub use fd::{Fd, overwrite, read_text};
 pub use lock::{
-    hold, holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock,
+    hold, holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock,
     unlock_number, write_unlock,
 };
 pub use pipe::Pipe;

@@ -1,7 +1,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use crate::unix::flock::flock_now;
+use crate::unix::flock::{self, flock_now};
 use crate::{Fd, FileId, Lock};
 
 /// The byte that writers of a snapshot lock.
@@ -11,10 +11,15 @@ const WRITER: i64 = 0;
 /// lock this byte.
 const HELD: i64 = 1;
 
-/// Takes the lock on the open file, without waiting; false if another holder excludes it. A failed
-/// upgrade from shared to exclusive loses the shared lock. Closing the file gives it back.
+/// Takes the lock on the open file, which has none, without waiting; false if another holder
+/// excludes it. To change the kind of a lock, [`unlock`] first. Closing the file gives it back.
 pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     flock_now(fd, lock)
+}
+
+/// Gives the lock of [`try_lock`] back.
+pub fn unlock(fd: &Fd) {
+    flock::unlock(fd);
 }
 
 /// Shows the lock that this open file has to [`is_held`], until the file is closed. For locks that

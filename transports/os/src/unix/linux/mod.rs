@@ -7,7 +7,7 @@ mod socket;
 mod tcp;
 
 pub use lock::{
-    hold, holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock,
+    hold, holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock,
     unlock_number, write_unlock,
 };
 pub(super) use place::{base, check_shared, check_user, device, make_fifo, open_to_reach};

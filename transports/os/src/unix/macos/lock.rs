@@ -1,13 +1,18 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use crate::unix::flock::flock_now;
+use crate::unix::flock::{self, flock_now};
 use crate::{Fd, FileId, Lock};
 
-/// Takes the lock on the open file, without waiting; false if another holder excludes it. A failed
-/// upgrade from shared to exclusive loses the shared lock. Closing the file gives it back.
+/// Takes the lock on the open file, which has none, without waiting; false if another holder
+/// excludes it. To change the kind of a lock, [`unlock`] first. Closing the file gives it back.
 pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
     flock_now(fd, lock)
+}
+
+/// Gives the lock of [`try_lock`] back.
+pub fn unlock(fd: &Fd) {
+    flock::unlock(fd);
 }
 
 /// Nothing: here [`is_held`] sees the lock itself, also one that is taken for an instant only.
