@@ -151,7 +151,7 @@ impl Region {
 /// The memory of a channel, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent {
-    /// All of it.
+    /// All of it: whole pages.
     pub len: usize,
     /// Bytes from the start that are reserved when it is made. A side that uses more reserves it
     /// first.
@@ -159,8 +159,11 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// `len` bytes, all reserved.
+    /// `len` bytes, rounded up to whole pages, all reserved. More than there can be stay too many
+    /// to be mapped.
     pub fn whole(len: usize) -> Self {
+        let page = sys::page_size();
+        let len = len.div_ceil(page).saturating_mul(page);
         Self { len, reserved: len }
     }
 }

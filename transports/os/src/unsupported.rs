@@ -102,6 +102,11 @@ impl Dir {
     }
 }
 
+/// No memory is mapped here.
+pub fn page_size() -> usize {
+    1
+}
+
 pub fn open_read(_path: &Path) -> io::Result<Fd> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -19,11 +19,11 @@ use crate::record::Record;
 use crate::settings::Settings;
 use crate::sys;
 
-/// Bytes of the page of state words, one word per direction.
-const PAGE: usize = 4096;
 /// Where the state words of the two directions lie.
 const TO_OWNER: usize = 0;
 const TO_OPENER: usize = 8;
+/// Bytes of both.
+const STATES: usize = 16;
 /// Bits of a state word: the sender has left, the receiver has left.
 const SENDER_LEFT: u32 = 1;
 const RECEIVER_LEFT: u32 = 2;
@@ -52,7 +52,7 @@ impl ChannelFactory for Pair<'_> {
     }
 
     fn extent(&self, _capacity: usize, _extra: u64) -> Option<Extent> {
-        Some(Extent::whole(PAGE))
+        Some(Extent::whole(STATES))
     }
 
     fn extras(&self) -> io::Result<Vec<Fd>> {

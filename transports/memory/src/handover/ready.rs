@@ -5,10 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::region::Region;
 use crate::sys::{self, Fd, Map};
 
-const PAGE: usize = 4096;
 /// Where the bits begin: behind the owner's waiting word, on other cache lines.
 const BITS: usize = 128;
-const WORDS: usize = (PAGE - BITS) / 8;
+/// As many as fill the smallest page.
+const WORDS: usize = 496;
+
+/// Bytes of the memory: whole pages.
+fn size() -> usize {
+    (BITS + 8 * WORDS).next_multiple_of(sys::page_size())
+}
 
 /// One bit per connected sender, set after it has sent: the inbox receives from those only. The
 /// bits are hints that any sender can forge, so the inbox checks all channels every 100 ms.
@@ -25,7 +30,7 @@ struct Page(Region);
 
 impl Page {
     fn map(fd: &Fd) -> io::Result<Self> {
-        Ok(Self(Region::whole(Map::new(fd, PAGE)?)))
+        Ok(Self(Region::whole(Map::new(fd, size())?)))
     }
 
     /// 1 while the owner sleeps until a doorbell byte.
@@ -41,7 +46,7 @@ impl Page {
 
 impl ReadyPage {
     pub(crate) fn new() -> io::Result<Self> {
-        let fd = sys::anonymous(PAGE, PAGE)?;
+        let fd = sys::anonymous(size(), size())?;
         let page = Page::map(&fd)?;
         Ok(Self { fd, page, taken: Arc::default() })
     }
@@ -122,7 +127,7 @@ pub struct ReadySlot {
 impl ReadySlot {
     /// A sender's end, from what the owner handed over.
     pub(crate) fn open(fd: &Fd, slot: u32) -> io::Result<Self> {
-        sys::check_anonymous(fd, PAGE)?;
+        sys::check_anonymous(fd, size())?;
         if slot as usize >= WORDS * 64 {
             return Err(io::Error::from(io::ErrorKind::InvalidData));
         }

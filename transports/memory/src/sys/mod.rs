@@ -23,8 +23,8 @@ pub use unsupported::{
 pub(crate) use anyipc_os::{
     Contents, Dir, Fd, FileId, FileKind, FileNaming, Group, GroupKind, Lock, NameLock, ObjectFacts,
     ObjectFile, Pace, Set, UNPUBLISHED, UnpublishedFile, WakeFifo, check_generation, check_named,
-    files_of, generation, hold, is_at, is_number_locked, remove_groups, sweep_groups, try_lock,
-    try_lock_number, unlock, unlock_number, user,
+    files_of, generation, hold, is_at, is_number_locked, page_size, remove_groups, sweep_groups,
+    try_lock, try_lock_number, unlock, unlock_number, user,
 };
 
 /// The process and the user on the other side of a socket.

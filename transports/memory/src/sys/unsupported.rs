@@ -26,11 +26,6 @@ pub fn check_platform(operation: Operation) -> Result<()> {
     ))
 }
 
-/// Bytes of a page.
-pub(crate) fn page_size() -> usize {
-    4096
-}
-
 /// A shared mapping: there is none here.
 #[derive(Debug)]
 pub struct Map(Infallible);

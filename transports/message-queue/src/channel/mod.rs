@@ -28,8 +28,6 @@ const SENDER: OwnerId = OwnerId::new(0, 1);
 const RECEIVER: OwnerId = OwnerId::new(1, 1);
 /// The longest frame is 1/4 of a direction, so that copying in overlaps copying out.
 const FRAMES: u32 = 4;
-/// The memory's size is a multiple of this.
-const PAGE: usize = 4096;
 
 /// The geometry of a direction of this capacity.
 fn direction(capacity: usize) -> Option<Geometry> {
@@ -61,8 +59,7 @@ impl ChannelFactory for Settings {
     }
 
     fn extent(&self, capacity: usize, _extra: u64) -> Option<Extent> {
-        let both = direction(capacity)?.size()?.checked_mul(2)?;
-        both.checked_next_multiple_of(PAGE).map(Extent::whole)
+        direction(capacity)?.size()?.checked_mul(2).map(Extent::whole)
     }
 
     fn halves(

@@ -8,9 +8,6 @@ use crate::fifos::sys;
 /// The size to which a FIFO may grow unless the address says otherwise, in bytes per direction. It
 /// begins with the system's default of 64 KiB, and grows when long frames need it.
 const DEFAULT_CAPACITY: usize = 256 << 10;
-/// The size of the smallest FIFO, in bytes.
-const PAGE: usize = 4096;
-
 /// The options of an address, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -35,7 +32,8 @@ impl Settings {
             Some(bytes) => Some(round(bytes, sys::largest()).map_err(|largest| {
                 Error::new(operation, ErrorKind::InvalidOption).because(format!(
                     "capacity={bytes} is out of range: 1 to {largest} bytes \
-                     (/proc/sys/fs/pipe-max-size), rounded up to a power of two of {PAGE} or more"
+                     (/proc/sys/fs/pipe-max-size), rounded up to a power of two of {} or more",
+                    sys::page_size()
                 ))
             })?),
         };
@@ -66,12 +64,12 @@ impl Settings {
     }
 }
 
-/// The size that the system makes of `bytes`. The error is the largest size, if that is less or
-/// none fits.
+/// The size that the system makes of `bytes`: a page or more. The error is the largest size, if
+/// that is less or none fits.
 fn round(bytes: u64, largest: usize) -> std::result::Result<usize, usize> {
     let rounded = usize::try_from(bytes)
         .ok()
         .filter(|bytes| *bytes > 0)
         .and_then(usize::checked_next_power_of_two);
-    rounded.map(|size| size.max(PAGE)).filter(|size| *size <= largest).ok_or(largest)
+    rounded.map(|size| size.max(sys::page_size())).filter(|size| *size <= largest).ok_or(largest)
 }

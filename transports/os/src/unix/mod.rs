@@ -22,6 +22,7 @@ use macos as system;
 pub use dir::Dir;
 pub use fd::Fd;
 pub use fork::{NoFork, generation, register};
+pub use rustix::param::page_size;
 pub use short::{Spare, Watched, is_shortage, lacks_descriptors};
 pub use sleep::sleep;
 pub use system::{

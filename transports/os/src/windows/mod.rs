@@ -6,6 +6,7 @@ mod event;
 mod fd;
 mod lock;
 mod overlapped;
+mod page;
 mod pipe;
 mod pipe_listener;
 mod security;
@@ -22,6 +23,7 @@ pub use lock::{
     hold, holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock,
     unlock_number, write_unlock,
 };
+pub use page::page_size;
 pub use pipe::Pipe;
 pub use pipe_listener::PipeListener;
 pub use set::Set;

@@ -3,7 +3,7 @@ use std::ptr::{self, NonNull};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
-use anyipc_os::{Fd, NoFork, generation, register};
+use anyipc_os::{Fd, NoFork, generation, page_size, register};
 
 /// A shared mapping that a forked child does not have.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ unsafe impl Sync for Map {}
 impl Map {
     /// Maps the first `len` bytes, rounded up to whole pages, for reading and writing.
     pub fn new(fd: &Fd, len: usize) -> io::Result<Self> {
-        let page = rustix::param::page_size();
+        let page = page_size();
         let len = len
             .checked_next_multiple_of(page)
             .filter(|&l| l > 0 && isize::try_from(l).is_ok())

@@ -12,8 +12,6 @@ pub use map::Map;
 pub use memory::{Anonymous, anonymous, check_anonymous, sealed_len};
 pub(crate) use socket::{Listener, Socket, take_ready, watch_numbered};
 
-pub(crate) use rustix::param::page_size;
-
 use anyipc_core::{Operation, Result};
 
 /// Whether there is shared memory on this platform: here there is.
