@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
+mod map;
 #[cfg(not(target_os = "linux"))]
 mod unsupported;
 
@@ -9,16 +10,16 @@ mod unsupported;
 pub(crate) use linux::*;
 #[cfg(target_os = "linux")]
 pub use linux::{
-    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len,
-    second,
+    Anonymous, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len, second,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unsupported::*;
 #[cfg(not(target_os = "linux"))]
 pub use unsupported::{
-    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len,
-    second,
+    Anonymous, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len, second,
 };
+
+pub use map::Map;
 
 pub(crate) use anyipc_os::{
     Contents, Dir, Fd, FileId, FileKind, FileNaming, Group, GroupKind, Lock, NameLock, ObjectFacts,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result, Source};
 use anyipc_os::{Dir, Fd, Set};
+use memmap2::MmapRaw;
 
 use super::{Credentials, Doorbell};
 
@@ -26,28 +27,14 @@ pub fn check_platform(operation: Operation) -> Result<()> {
     ))
 }
 
-/// A shared mapping: there is none here.
-#[derive(Debug)]
-pub struct Map(Infallible);
+/// Maps the first bytes of a file.
+pub(crate) fn map_file(_fd: &Fd, _len: usize) -> io::Result<MmapRaw> {
+    no()
+}
 
-impl Map {
-    /// Maps a file.
-    pub fn new(_fd: &Fd, _len: usize) -> io::Result<Self> {
-        no()
-    }
-    /// Sees to it that a part has memory.
-    pub fn reserve(&self, _start: usize, _len: usize) -> io::Result<()> {
-        match self.0 {}
-    }
-    /// The first byte.
-    pub fn as_ptr(&self) -> *mut u8 {
-        match self.0 {}
-    }
-    /// The mapped bytes.
-    #[expect(clippy::len_without_is_empty, reason = "there is none")]
-    pub fn len(&self) -> usize {
-        match self.0 {}
-    }
+/// Sees to it that a part has memory.
+pub(crate) fn populate(_map: &MmapRaw, _start: usize, _len: usize) -> io::Result<()> {
+    no()
 }
 
 /// Nameless memory: there is none here.

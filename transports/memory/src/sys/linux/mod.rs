@@ -8,7 +8,7 @@ mod socket;
 
 pub use clock::{Second, coarse_ticks, second};
 pub(crate) use futex::{futex_wait, futex_wake};
-pub use map::Map;
+pub(crate) use map::{map_file, populate};
 pub use memory::{Anonymous, anonymous, check_anonymous, sealed_len};
 pub(crate) use socket::{Listener, Socket, take_ready, watch_numbered};
 
