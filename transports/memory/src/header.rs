@@ -122,6 +122,11 @@ impl Header {
         let Some(name) = name else { return corrupt("it stores no valid name") };
         let size = usize::try_from(raw.size).ok().filter(|&size| size > 0);
         let Some((size, file_size)) = size.and_then(|s| Some((s, Self::file_size(s)?))) else {
+            // A process with longer addresses can have made it.
+            if usize::BITS < 64 && (1..i64::MAX as u64).contains(&raw.size) {
+                let why = format!("its {} bytes are more than this program can address", raw.size);
+                return bad(ErrorKind::Mismatch, why);
+            }
             return corrupt("it stores no valid size");
         };
         match fd.status() {
