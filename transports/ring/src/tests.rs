@@ -137,6 +137,31 @@ fn a_full_ring_refuses_and_recovers() {
     }
 }
 
+/// A header's upper half tells an empty ring from an empty record: nothing may cut it, also where
+/// addresses have 32 bits.
+#[test]
+fn an_empty_ring_holds_no_empty_record_at_any_position() {
+    let (mut producer, mut consumer) = pair(8);
+    for round in 0..if cfg!(miri) { 40 } else { 1000u32 } {
+        for most in [0, 64, u32::MAX as usize - 1] {
+            let found = consumer.pop_fast(most, |payload| payload.len());
+            assert!(found.is_err_and(|len| len > consumer.max_payload()), "{round}: {found:?}");
+        }
+        // One line, so that no padding is due.
+        let payload = &[7; 50][..round as usize % 50];
+        push(&mut producer, payload).unwrap();
+        assert!(consumer.pop_fast(50, |read| read == payload).unwrap());
+        // Flags make a record another one.
+        producer.push(0, 1, |_| Some(0)).unwrap();
+        assert!(consumer.pop_fast(0, |_| ()).is_err_and(|len| len > consumer.max_payload()));
+        assert!(matches!(
+            consumer.pop(|flags, payload| (flags, payload.len())),
+            Next::Frame((1, 0), _)
+        ));
+        consumer.release();
+    }
+}
+
 #[test]
 fn a_false_tail_costs_time_and_nothing_else() {
     for tail in [0, 1, 1 << 20, u64::MAX / 2, u64::MAX] {

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::{CHUNKS, Model, PRIORITIES, Scene, Step, act, check, expect, geometry, owner_id};
 use crate::client::reset_unshared;
 use crate::layout::{CHUNK, Geometry, RECORD, hot, longest_in};
+use crate::settings::chunks_of;
 use crate::store::Store;
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -44,6 +45,24 @@ fn no_queue_takes_messages_whose_length_does_not_fit_into_its_word() {
     let scene = Scene::new("huge", 1);
     scene.store.region().store(0, &Geometry { longest: u32::MAX as usize + 1, ..huge }.encode());
     assert_eq!(Geometry::read(scene.store.region()), None);
+}
+
+/// The limits name no queue that addresses cannot reach, and offsets of the largest do not wrap.
+#[test]
+fn the_largest_queue_fits_into_the_address_space() {
+    use crate::layout::{MAX_CHUNKS, MAX_SLOTS};
+    let longest = longest_in(MAX_CHUNKS);
+    let largest =
+        Geometry { chunks: MAX_CHUNKS, slots: MAX_SLOTS, longest, text: 1 << 16, ..geometry(1) };
+    assert!(largest.size().unwrap() < isize::MAX as usize);
+    let end = largest.size().unwrap() - largest.text;
+    assert_eq!(largest.text_at(), end);
+    let order = largest.first_chunk() + MAX_CHUNKS as usize * (CHUNK + RECORD);
+    assert_eq!(largest.order_at(), order);
+    assert!(largest.first_chunk() < largest.first_record() && order < end);
+    assert!(chunks_of(largest.capacity()).is_some());
+    assert_eq!(chunks_of(largest.capacity() + 1), None);
+    assert_eq!(chunks_of(1 << 32 | 1), (usize::BITS == 64).then_some((1 << 25) + 1));
 }
 
 proptest! {
