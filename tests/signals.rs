@@ -31,13 +31,14 @@ fn in_a_storm(calls: impl FnOnce() + Send) {
     };
     assert_eq!(handled, 0);
     let over = AtomicBool::new(false);
+    // With musl it is a pointer, which would stay in its thread.
     // SAFETY: the call has no conditions. The thread lives until the scope ends.
-    let target = unsafe { libc::pthread_self() };
+    let target = unsafe { libc::pthread_self() } as usize;
     thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Relaxed) {
                 // SAFETY: the thread is the one that waits for this scope.
-                unsafe { libc::pthread_kill(target, libc::SIGUSR1) };
+                unsafe { libc::pthread_kill(target as libc::pthread_t, libc::SIGUSR1) };
                 thread::sleep(Duration::from_micros(200));
             }
         });

@@ -22,8 +22,8 @@ fn interrupt_above(limit: u32) {
     let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     let greater = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
     // Byte offsets into the system call's description: its number, and both halves of the fourth
-    // argument.
-    let (call, low, high) = (0, 40, 44);
+    // argument, which is the fifth and the sixth where registers have 32 bits.
+    let (call, low, high) = if usize::BITS == 64 { (0, 40, 44) } else { (0, 48, 56) };
     let mut filter = [
         step(load, 0, 0, call),
         step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 4, libc::SYS_fallocate as u32),
