@@ -24,7 +24,7 @@ pub use participant_slots::{ParticipantSlot, ParticipantSlots, SLOT_HEADER};
 pub use region::{Extent, Region, sleep, wake};
 pub use segment::Segment;
 pub use sys::{
-    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len,
-    second,
+    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, parks,
+    sealed_len, second,
 };
 pub use words::Words;

@@ -1,5 +1,7 @@
 //! Everything that asks the operating system, behind the same names on each platform.
 
+#[cfg(any(not(target_os = "linux"), anyipc_as_macos))]
+mod back_off;
 #[cfg(target_os = "linux")]
 mod linux;
 mod map;
@@ -19,6 +21,12 @@ pub use unsupported::{
     Anonymous, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len, second,
 };
 
+#[cfg(any(not(target_os = "linux"), anyipc_as_macos))]
+pub use back_off::parks;
+#[cfg(any(not(target_os = "linux"), anyipc_as_macos))]
+pub(crate) use back_off::{futex_wait, futex_wake};
+#[cfg(all(target_os = "linux", not(anyipc_as_macos)))]
+pub use linux::parks;
 pub use map::Map;
 
 pub(crate) use anyipc_os::{

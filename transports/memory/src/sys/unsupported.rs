@@ -3,8 +3,6 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result, Source};
 use anyipc_os::{Dir, Fd, Set};
@@ -78,12 +76,6 @@ pub fn check_anonymous(_fd: &Fd, _len: usize) -> io::Result<()> {
 pub fn sealed_len(_fd: &Fd) -> io::Result<usize> {
     no()
 }
-
-pub(crate) fn futex_wait(_word: &AtomicU32, _expected: u32, timeout: Duration) {
-    std::thread::sleep(timeout);
-}
-
-pub(crate) fn futex_wake(_word: &AtomicU32, _count: u32) {}
 
 /// A clock that never goes back, in ticks of about a millisecond.
 pub fn coarse_ticks() -> u64 {

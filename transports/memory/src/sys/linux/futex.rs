@@ -3,6 +3,11 @@ use std::time::Duration;
 
 use rustix::thread::futex::{Flags, Timespec, wait, wake};
 
+/// True if a thread can sleep on a word that processes share: here always.
+pub const fn parks() -> bool {
+    true
+}
+
 /// Sleeps while `word` is `expected`: until a wake, a signal, a difference or the timeout. The
 /// caller checks its condition again in each case. Works across processes.
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
