@@ -18,10 +18,8 @@
 //! file, another version's, another user's, a directory, a FIFO, a link) is an error that names the
 //! path, and stays: it may be needed, and no crash of ours leaves such a thing.
 
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
@@ -32,7 +30,8 @@ use crate::kind::Kind;
 use crate::region::Region;
 use crate::segment::Segment;
 use crate::sys::{
-    self, Dir, Fd, FileKind, Lock, Map, UNPUBLISHED, UnpublishedFile, hold, is_at, try_lock, unlock,
+    self, Dir, Fd, FileKind, Lock, Map, Token, UNPUBLISHED, UnpublishedFile, hold, is_at, try_lock,
+    unlock,
 };
 
 /// How to reach named memory.
@@ -201,9 +200,9 @@ impl<'a> Attach<'a> {
 
     /// Makes the segment in full, then gives it its name; `None` if another process was faster.
     fn make(&self, plan: Plan<'_>) -> Result<Option<Segment>> {
-        let temporary = temporary_name(self.path.kind.prefix);
-        let new = UnpublishedFile::new(self.path.dir, &temporary);
-        self.publish(new.map_err(|e| self.failed("making", e))?, plan)
+        let fail = |e| self.failed("making", e);
+        let temporary = temporary_name(self.path.kind.prefix).map_err(fail)?;
+        self.publish(UnpublishedFile::new(self.path.dir, &temporary).map_err(fail)?, plan)
     }
 
     /// Reserves the space, writes header and contents, maps, and publishes.
@@ -293,12 +292,8 @@ impl<'a> Attach<'a> {
 }
 
 /// A file name that no other process or thread makes.
-fn temporary_name(prefix: &str) -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Relaxed);
-    // The random keys of two processes differ, and so do two counts of one process.
-    let random = RandomState::new().hash_one((std::process::id(), count));
-    format!("{prefix}{random:016x}-{count:x}{UNPUBLISHED}")
+fn temporary_name(prefix: &str) -> io::Result<String> {
+    Ok(format!("{prefix}{}{UNPUBLISHED}", Token::random()?))
 }
 
 #[cfg(test)]

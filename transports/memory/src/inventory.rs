@@ -8,8 +8,8 @@ use crate::attachment::{clean, remove_companions};
 use crate::header::{Header, LPSZ, PERSIST};
 use crate::kind::{Kind, LOCK, SOCKET};
 use crate::sys::{
-    Contents, Dir, Fd, FileKind, Group, GroupKind, ObjectFacts, ObjectFile, UNPUBLISHED, files_of,
-    remove_groups, sweep_groups,
+    Contents, Dir, Fd, FileKind, Group, GroupKind, ObjectFacts, ObjectFile, UNPUBLISHED, WakeFifo,
+    files_of, remove_groups, sweep_groups,
 };
 
 /// All objects of the directory, the unknown ones as `Invalid`. Unpublished leftovers are only in
@@ -107,7 +107,7 @@ fn group_of(file: &str, kind: &'static Kind, files: &[String]) -> Option<Group> 
         if is_there(stem, kind.suffix) {
             return None;
         }
-        (file, alone("wake FIFO", FileKind::Fifo, Contents::Unnamed))
+        (file, alone("wake FIFO", WakeFifo::KIND, Contents::Unnamed))
     } else if file.ends_with(UNPUBLISHED) {
         (file, alone(UNFINISHED, FileKind::Regular, Contents::Unnamed))
     } else {

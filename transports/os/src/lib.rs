@@ -17,6 +17,7 @@ mod lpsz;
 mod name_lock;
 mod named;
 mod publish;
+mod token;
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub use unix::*;
@@ -32,6 +33,7 @@ pub use lpsz::{show_lpsz, store_lpsz};
 pub use name_lock::{FileNaming, NameLock};
 pub use named::{Pace, check_named};
 pub use publish::{UNPUBLISHED, UnpublishedFile, write_atomically};
+pub use token::Token;
 
 use std::io;
 

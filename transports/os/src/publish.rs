@@ -134,7 +134,7 @@ fn write(new: UnpublishedFile<'_>, name: &str, bytes: &[u8]) -> io::Result<()> {
     new.publish(name).map(drop)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(all(test, any(target_os = "linux", windows)))]
 mod tests {
     use super::*;
     use crate::Scope;

@@ -151,6 +151,7 @@ pub fn is_number_locked(fd: &Fd, _number: u32) -> io::Result<bool> {
 pub struct WakeFifo(Infallible);
 
 impl WakeFifo {
+    pub const KIND: FileKind = FileKind::Fifo;
     pub fn make(dir: &Dir, _name: &str) -> io::Result<Self> {
         match dir.0 {}
     }

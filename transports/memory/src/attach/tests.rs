@@ -69,7 +69,7 @@ fn name() -> Name {
 impl Attach<'_> {
     /// As where there are no nameless files.
     fn make_temporary(&self, plan: Plan<'_>) -> Result<Option<Segment>> {
-        let temporary = temporary_name(self.path.kind.prefix);
+        let temporary = temporary_name(self.path.kind.prefix).unwrap();
         self.publish(UnpublishedFile::with_temporary_name(self.path.dir, &temporary).unwrap(), plan)
     }
 }
@@ -93,9 +93,9 @@ fn without_nameless_files_a_temporary_name_serves() {
 #[test]
 fn a_sweep_knows_abandoned_temporary_files_by_their_free_lock() {
     let place = Place::new();
-    let dead = temporary_name("");
+    let dead = temporary_name("").unwrap();
     drop(place.dir.create_file(&dead).unwrap());
-    let alive = temporary_name("");
+    let alive = temporary_name("").unwrap();
     let fd = place.dir.create_file(&alive).unwrap();
     assert!(try_lock(&fd, Lock::Shared).unwrap());
     hold(&fd).unwrap();

@@ -31,9 +31,9 @@ pub use map::Map;
 
 pub(crate) use anyipc_os::{
     Contents, Dir, Fd, FileId, FileKind, FileNaming, Group, GroupKind, Lock, NameLock, ObjectFacts,
-    ObjectFile, Pace, Set, UNPUBLISHED, UnpublishedFile, WakeFifo, check_generation, check_named,
-    files_of, generation, hold, is_at, is_number_locked, page_size, remove_groups, sweep_groups,
-    try_lock, try_lock_number, unlock, unlock_number, user,
+    ObjectFile, Pace, Set, Token, UNPUBLISHED, UnpublishedFile, WakeFifo, check_generation,
+    check_named, files_of, generation, hold, is_at, is_number_locked, page_size, remove_groups,
+    sweep_groups, try_lock, try_lock_number, unlock, unlock_number, user,
 };
 
 /// The process and the user on the other side of a socket.

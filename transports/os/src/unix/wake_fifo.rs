@@ -13,6 +13,9 @@ use crate::FileKind;
 pub struct WakeFifo(Fd);
 
 impl WakeFifo {
+    /// What stands at its name.
+    pub const KIND: FileKind = FileKind::Fifo;
+
     /// Creates the wake FIFO at this name, replacing an old one. The name stays when it is dropped.
     pub fn make(dir: &Dir, name: &str) -> io::Result<Self> {
         match dir.unlink(name) {
@@ -28,7 +31,7 @@ impl WakeFifo {
         // For reading too: then opening does not wait for a reader, and writing without a reader is
         // no signal.
         let fd = dir.open_file(name)?;
-        if fd.status()?.kind != FileKind::Fifo {
+        if fd.status()?.kind != Self::KIND {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(Self(fd))

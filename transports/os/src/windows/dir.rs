@@ -3,26 +3,29 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::OpenOptionsExt;
-use std::os::windows::io::FromRawHandle;
-use std::path::{Path, PathBuf};
+use std::os::windows::io::{AsRawHandle, FromRawHandle};
+use std::path::{Component, Path, PathBuf, Prefix};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use windows_sys::Win32::Foundation::{GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE};
 use windows_sys::Win32::Storage::FileSystem::{
     CREATE_NEW, CreateDirectoryW, CreateFileW, DELETE, FILE_ATTRIBUTE_NORMAL,
-    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_DELETE_ON_CLOSE, FILE_FLAG_OPEN_REPARSE_POINT,
-    FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, READ_CONTROL,
+    FILE_ATTRIBUTE_TEMPORARY, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_DELETE_ON_CLOSE,
+    FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES, FILE_REMOTE_PROTOCOL_INFO,
+    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FileRemoteProtocolInfo, GetDriveTypeW,
+    GetFileInformationByHandleEx, READ_CONTROL,
 };
+use windows_sys::Win32::System::WindowsProgramming::DRIVE_REMOTE;
 
 use super::fd::{Fd, status};
 use super::security::Private;
-use crate::{FileId, FileKind, Scope, Status};
+use crate::{FileId, FileKind, Scope, Status, Token, UNPUBLISHED};
 
 /// A directory of one user's objects: `%LOCALAPPDATA%\anyipc`, or under the absolute path in
-/// `ANYIPC_DIR`. No other user can reach into it. It stays when it is empty.
-#[derive(Debug)]
+/// `ANYIPC_DIR`, on a drive of this machine. No other user can reach into it. It stays when it is
+/// empty.
+#[derive(Debug, Clone)]
 pub struct Dir(PathBuf);
 
 impl Dir {
@@ -30,7 +33,7 @@ impl Dir {
     ///
     /// # Errors
     /// `PermissionDenied` if what is there is not a private directory of this user; `Unsupported`
-    /// for `Scope::System`.
+    /// on a network drive and for `Scope::System`.
     pub fn open(scope: Scope, op: Operation) -> Result<Self> {
         match scope {
             Scope::User => Self::under(&base(op)?, op),
@@ -78,7 +81,15 @@ impl Dir {
             }
             _ => {}
         }
-        let there = look_at(&path).map_err(|error| fail("opening", error))?;
+        let opened = open_to_look(&path).map_err(|error| fail("opening", error))?;
+        if is_remote(&path, &opened) {
+            return Err(Error::new(op, ErrorKind::Unsupported).because(format!(
+                "{} is on a network drive, where processes of two machines would not see the same \
+                 memory; choose a place on a drive of this machine with ANYIPC_DIR",
+                path.display()
+            )));
+        }
+        let there = status(&opened).map_err(|error| fail("opening", error))?;
         if there.kind == FileKind::Directory && there.ours && there.private {
             return Ok(Self(path));
         }
@@ -106,19 +117,20 @@ impl Dir {
         fresh(&self.0.join(name), 0, 0).map(Fd::new)
     }
 
-    /// Makes a file that goes when it is closed, unless [`link_nameless`](Self::link_nameless) gave
-    /// it a name. The system has none without any: until then it is called `*.tmp`.
+    /// Makes a file that goes when it is neither open nor mapped here any more, unless
+    /// [`link_nameless`](Self::link_nameless) gave it a name. The system has none without any: until
+    /// then it is called by a token and `.tmp`.
     pub fn nameless_file(&self) -> io::Result<Fd> {
-        static SERIAL: AtomicU64 = AtomicU64::new(0);
-        loop {
-            let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-            let path = self.0.join(format!("{}-{serial}.tmp", std::process::id()));
-            match fresh(&path, DELETE, FILE_FLAG_DELETE_ON_CLOSE) {
-                // Of a process that had our number and is just going.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return made.map(|file| Fd::nameless(file, path)),
-            }
-        }
+        let token = Token::random()?;
+        let path = self.0.join(nameless(&token));
+        // Kept in memory as long as there is enough.
+        let flags = FILE_FLAG_DELETE_ON_CLOSE | FILE_ATTRIBUTE_TEMPORARY;
+        fresh(&path, DELETE, flags).map(|file| Fd::nameless(file, path, token))
+    }
+
+    /// Opens a nameless file that another process of this user has.
+    pub fn open_nameless(&self, token: &Token) -> io::Result<Fd> {
+        self.open_file(&nameless(token))
     }
 
     /// Gives a nameless file its name; `AlreadyExists` if it is taken.
@@ -137,9 +149,21 @@ impl Dir {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    /// Takes a name away.
+    /// Removes a name, which is free at once. A file that another process maps may stay under a
+    /// temporary name, for a sweep.
     pub fn unlink(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.0.join(name))
+        let path = self.0.join(name);
+        if name.ends_with(UNPUBLISHED) {
+            return fs::remove_file(path);
+        }
+        if look_at(&path)?.kind == FileKind::Directory {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        // A removed file keeps its name until its last handle is closed.
+        let aside = self.0.join(format!("{name}-{}{UNPUBLISHED}", Token::random()?));
+        fs::rename(path, &aside)?;
+        let _ = fs::remove_file(aside);
+        Ok(())
     }
 
     /// The status of the file at a name; a link's own.
@@ -163,12 +187,48 @@ impl Dir {
     }
 }
 
+fn nameless(token: &Token) -> String {
+    format!("{token}{UNPUBLISHED}")
+}
+
 fn look_at(path: &Path) -> io::Result<Status> {
+    status(&open_to_look(path)?)
+}
+
+fn open_to_look(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options
         .access_mode(READ_CONTROL | FILE_READ_ATTRIBUTES)
         .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT);
-    status(&options.open(path)?)
+    options.open(path)
+}
+
+/// True if it is another machine's, by its drive or by its file system.
+fn is_remote(path: &Path, opened: &File) -> bool {
+    let by_drive = match path.components().next() {
+        Some(Component::Prefix(prefix)) => match prefix.kind() {
+            Prefix::Disk(letter) | Prefix::VerbatimDisk(letter) => {
+                let root = [letter.into(), u16::from(b':'), u16::from(b'\\'), 0];
+                // SAFETY: the root ends with a NUL.
+                unsafe { GetDriveTypeW(root.as_ptr()) == DRIVE_REMOTE }
+            }
+            Prefix::UNC(..) | Prefix::VerbatimUNC(..) => true,
+            _ => false,
+        },
+        _ => false,
+    };
+    let mut protocol = FILE_REMOTE_PROTOCOL_INFO::default();
+    // SAFETY: the directory is open for the call, and `protocol` is ours to write, of this size.
+    by_drive
+        || unsafe {
+            // Local files have no such protocol: then the call fails.
+            GetFileInformationByHandleEx(
+                opened.as_raw_handle(),
+                FileRemoteProtocolInfo,
+                (&raw mut protocol).cast(),
+                size_of_val(&protocol) as u32,
+            ) != 0
+        }
 }
 
 fn make(path: &Path) -> io::Result<()> {

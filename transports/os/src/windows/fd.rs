@@ -12,15 +12,17 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_TYPE_DISK, GetFileInformationByHandle, GetFileType,
 };
 
+use super::lock::Held;
 use super::security;
-use crate::{FileId, FileKind, Status};
+use crate::{FileId, FileKind, Status, Token};
 
 /// An open file. Nothing inherits it.
 #[derive(Debug)]
 pub struct Fd {
     file: File,
-    /// Its path while it counts as nameless.
-    nameless: Option<PathBuf>,
+    /// Its path and the token in it while it counts as nameless.
+    nameless: Option<(PathBuf, Token)>,
+    pub(super) held: Held,
 }
 
 /// A file has no events: there is never anything to wait for.
@@ -30,16 +32,21 @@ impl Handles for Fd {
 
 impl Fd {
     pub(super) fn new(file: File) -> Self {
-        Self { file, nameless: None }
+        Self { file, nameless: None, held: Held::default() }
     }
 
-    pub(super) fn nameless(file: File, place: PathBuf) -> Self {
-        Self { file, nameless: Some(place) }
+    pub(super) fn nameless(file: File, place: PathBuf, token: Token) -> Self {
+        Self { file, nameless: Some((place, token)), held: Held::default() }
     }
 
     /// The path of a nameless file.
     pub(super) fn place(&self) -> Option<&Path> {
-        self.nameless.as_deref()
+        self.nameless.as_ref().map(|(place, _)| place.as_path())
+    }
+
+    /// What [`Dir::open_nameless`](super::Dir::open_nameless) finds a nameless file by.
+    pub fn token(&self) -> Option<&Token> {
+        self.nameless.as_ref().map(|(_, token)| token)
     }
 
     /// Its kind, owner and size.
@@ -76,6 +83,13 @@ impl Fd {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Fd {
+    /// A mapping has a duplicate of the handle: only what is given back ends with this one.
+    fn drop(&mut self) {
+        self.held.release(self.file.as_raw_handle());
     }
 }
 

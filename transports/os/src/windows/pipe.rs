@@ -14,9 +14,15 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 use windows_sys::Win32::System::Pipes::{GetNamedPipeClientProcessId, GetNamedPipeServerProcessId};
 
+use super::dir::Dir;
 use super::event::Event;
+use super::fd::read_text;
 use super::overlapped::Overlapped;
 use super::security;
+use crate::{FileKind, Token};
+
+/// The beginning of the names of the pipes that files lead to.
+pub(super) const LEAD: &str = r"\\.\pipe\anyipc-";
 
 /// One end of a connection over a named pipe: bytes both ways. No call blocks.
 ///
@@ -43,6 +49,21 @@ struct Reading {
 }
 
 impl Pipe {
+    /// Connects to the listener that a file leads to, see
+    /// [`PipeListener::at`](super::PipeListener::at); as [`connect`](Self::connect). `InvalidData`
+    /// if it is not such a file.
+    pub fn at(dir: &Dir, name: &str) -> io::Result<Self> {
+        let file = dir.open_file(name)?;
+        let status = file.status()?;
+        // One byte more than the name has shows that there are more.
+        let text = read_text(&file, LEAD.len() + Token::LEN + 1)?;
+        let token = text.strip_prefix(LEAD).and_then(|token| Token::parse(token.as_bytes()));
+        if token.is_some() && status.kind == FileKind::Regular && status.ours {
+            return Self::connect(&text);
+        }
+        Err(io::ErrorKind::InvalidData.into())
+    }
+
     /// Connects to the pipe of this name. `NotFound`: there is none; `WouldBlock`: its owner has to
     /// come for earlier clients; `PermissionDenied`: it is another user's.
     pub fn connect(name: &str) -> io::Result<Self> {
@@ -69,7 +90,7 @@ impl Pipe {
         // SAFETY: opened just now, and this is its only owner.
         let handle = unsafe { OwnedHandle::from_raw_handle(raw) };
         // Names of pipes are everyone's to take.
-        if !security::of_pipe(&handle)?.ours {
+        if !security::of_object(&handle)?.ours {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         Self::new(Arc::new(handle), false)
@@ -128,21 +149,8 @@ impl Pipe {
     /// `BrokenPipe`: the other side is gone, or its buffer had no room; then the connection is of
     /// no use any more.
     pub fn send(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
-        let writing = &mut *self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let len = first.len() + second.len();
-        match writing.buffer_of(len).split_at_mut_checked(first.len()) {
-            Some((front, back)) if back.len() == second.len() => {
-                front.copy_from_slice(first);
-                back.copy_from_slice(second);
-            }
-            _ => return Err(io::ErrorKind::BrokenPipe.into()),
-        }
-        let begun = writing.begin(|pipe, buffer, len, overlapped| {
-            // SAFETY: `Overlapped::begin` keeps pipe, buffer and structure until the write has
-            // ended.
-            unsafe { WriteFile(pipe, buffer, len, ptr::null_mut(), overlapped) }
-        });
-        begun?;
+        let writing = &mut *self.writing();
+        let len = begin_to_send(writing, first, second)?;
         // It has ended by now, or ends at once. If not, part of it may be gone when it is called
         // off.
         match writing.result(true) {
@@ -152,11 +160,50 @@ impl Pipe {
         }
     }
 
+    /// Sends two pieces, whole. What the other side's buffer has no room for follows once there is,
+    /// as long as this end and the thread that sends last.
+    ///
+    /// # Errors
+    /// `WouldBlock`: such a rest is under way, and nothing happens. `BrokenPipe`: the other side is
+    /// gone, or a rest was lost.
+    pub fn send_later(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        let writing = &mut *self.writing();
+        if writing.is_begun() {
+            writing.result(false)?;
+        }
+        let len = begin_to_send(writing, first, second)?;
+        match writing.result(false) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(len),
+        }
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Overlapped> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What a reactor registers: ready when there is something to receive, or the other side is
     /// gone.
     pub fn source(&self) -> Source {
         self.arrival.source()
     }
+}
+
+/// Begins to send two pieces; how many bytes that are. Nothing is under way.
+fn begin_to_send(writing: &mut Overlapped, first: &[u8], second: &[u8]) -> io::Result<usize> {
+    let len = first.len() + second.len();
+    match writing.buffer_of(len).split_at_mut_checked(first.len()) {
+        Some((front, back)) if back.len() == second.len() => {
+            front.copy_from_slice(first);
+            back.copy_from_slice(second);
+        }
+        _ => return Err(io::ErrorKind::BrokenPipe.into()),
+    }
+    writing.begin(|pipe, buffer, len, overlapped| {
+        // SAFETY: `Overlapped::begin` keeps pipe, buffer and structure until the write has ended.
+        unsafe { WriteFile(pipe, buffer, len, ptr::null_mut(), overlapped) }
+    })?;
+    Ok(len)
 }
 
 impl Handles for Pipe {

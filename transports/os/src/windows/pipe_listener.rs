@@ -14,10 +14,12 @@ use windows_sys::Win32::System::Pipes::{
     PIPE_TYPE_BYTE, PIPE_UNLIMITED_INSTANCES, PIPE_WAIT,
 };
 
+use super::dir::Dir;
 use super::event::Event;
 use super::overlapped::Overlapped;
-use super::pipe::Pipe;
+use super::pipe::{LEAD, Pipe};
 use super::security::Private;
+use crate::{Token, write_atomically};
 
 /// Instances that wait for clients: this many may connect before the owner looks.
 const WAITING: usize = 8;
@@ -43,6 +45,20 @@ struct Instance {
 }
 
 impl PipeListener {
+    /// Makes a pipe with a random name, and a file that leads [`Pipe::at`] to it. `AddrInUse` if
+    /// there is a file of this name.
+    pub fn at(dir: &Dir, name: &str, room: usize) -> io::Result<Self> {
+        let pipe = format!("{LEAD}{}", Token::random()?);
+        let listener = Self::new(&pipe, room)?;
+        match write_atomically(dir, name, pipe.as_bytes()) {
+            Ok(()) => Ok(listener),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(io::ErrorKind::AddrInUse.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes the pipe of this name; `PermissionDenied` if there is one, of any user.
     pub fn new(name: &str, room: usize) -> io::Result<Self> {
         let name: Vec<u16> = name.encode_utf16().chain([0]).collect();

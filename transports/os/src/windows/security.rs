@@ -152,9 +152,9 @@ pub(super) fn of_file(file: &impl AsRawHandle) -> io::Result<Access> {
     look(file.as_raw_handle(), SE_FILE_OBJECT)
 }
 
-/// Looks at an open pipe.
-pub(super) fn of_pipe(pipe: &impl AsRawHandle) -> io::Result<Access> {
-    look(pipe.as_raw_handle(), SE_KERNEL_OBJECT)
+/// Looks at an open pipe or event.
+pub(super) fn of_object(object: &impl AsRawHandle) -> io::Result<Access> {
+    look(object.as_raw_handle(), SE_KERNEL_OBJECT)
 }
 
 fn look(handle: HANDLE, kind: SE_OBJECT_TYPE) -> io::Result<Access> {

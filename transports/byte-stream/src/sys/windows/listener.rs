@@ -7,9 +7,10 @@ use anyipc_core::{Handles, Interest};
 use anyipc_os::{Dir, PipeListener, SocketEvent, claim_port};
 use socket2::Socket;
 
-use super::local::{self, Local};
+use super::local::Local;
 use super::stream::Stream;
 use super::tcp::{self, Tcp};
+use crate::credit::BUFFER;
 
 /// The length of the queue of TCP connectors.
 const BACKLOG: i32 = 1024;
@@ -29,7 +30,7 @@ impl Listener {
         if shared {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        local::listen(dir, name).map(Self::Local)
+        PipeListener::at(dir, name, BUFFER).map(Self::Local)
     }
 
     /// Listens at a port. `AddrInUse` if another socket does.
