@@ -28,6 +28,9 @@ use support::watchdog::{eventually, watchdog};
 /// The promise to an honest client without others in its way.
 const SOON: Duration = Duration::from_secs(1);
 
+/// What an opener says after it has mapped the memory.
+const MAPPED: u8 = b'M';
+
 /// Where an owner listens.
 fn socket_of(name: &str) -> PathBuf {
     let base = std::env::var_os("ANYIPC_DIR").map_or_else(|| "/dev/shm".into(), PathBuf::from);
@@ -142,6 +145,18 @@ fn answer(mut channel: Channel) {
     }
 }
 
+/// A connector that has read its welcome, and the number of its ready slot.
+fn welcomed(owner: &Owner) -> (UnixStream, u32) {
+    let mut stream = owner.raw();
+    stream.write_all(&hello()).unwrap();
+    let mut prefix = [0; 8];
+    stream.read_exact(&mut prefix).unwrap();
+    let mut rest = vec![0; usize::from(u16::from_le_bytes([prefix[6], prefix[7]])) + 12];
+    stream.read_exact(&mut rest).unwrap();
+    let slot = *rest[rest.len() - 12..].first_chunk().unwrap();
+    (stream, u32::from_le_bytes(slot))
+}
+
 /// What the owner replied before it closed.
 fn reply(stream: &mut UnixStream) -> Error {
     let mut bytes = Vec::new();
@@ -167,6 +182,7 @@ fn whatever_is_said_the_owner_goes_on() {
         halves(&owner);
         not_quite(&owner);
         slow(&owner);
+        unmapped(&owner, inbox);
         crowds(&owner);
         floods(&owner);
         drop(owner);
@@ -278,6 +294,58 @@ fn slow(owner: &Owner) {
     });
 }
 
+/// Connectors take the welcome, and do not say that they have mapped the memory.
+fn unmapped(owner: &Owner, inbox: bool) {
+    const CROWD: u64 = 100;
+    // An inbox keeps its ready page mapped.
+    let idle = usize::from(inbox);
+    eventually("all channels are unmapped", || channel_mappings() == idle);
+    owner.rejects(CROWD, "leave after the welcome", || {
+        for index in 0..CROWD {
+            let (_stream, slot) = welcomed(owner);
+            // Given back by those before it.
+            assert!(if inbox { slot < 50 } else { slot == u32::MAX }, "{index}: slot {slot}");
+        }
+    });
+    owner.rejects(CROWD, "say something else", || {
+        for index in 0..CROWD {
+            let (mut stream, _) = welcomed(owner);
+            let no = [index as u8 + u8::from(index as u8 >= MAPPED)];
+            stream.write_all(&no).unwrap();
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0, "it is sent away, without a word");
+        }
+    });
+    assert!(owner.last().contains("did not say that it has mapped"), "{}", owner.last());
+    owner.rejects(1, "in advance, with the hello", || {
+        let mut stream = owner.raw();
+        stream.write_all(&[&hello()[..], &[MAPPED]].concat()).unwrap();
+        assert!(reply(&mut stream).message().unwrap().contains("more than its hello"));
+    });
+    owner.rejects(0, "with doorbell bytes behind it", || {
+        for _ in 0..CROWD {
+            let (mut stream, _) = welcomed(owner);
+            stream.write_all(&[MAPPED, 1, 1, MAPPED, 0]).unwrap();
+        }
+    });
+    owner.rejects(CROWD, "say nothing", || {
+        let start = Instant::now();
+        let mut silent: Vec<_> = (0..CROWD).map(|_| welcomed(owner).0).collect();
+        assert!(channel_mappings() >= CROWD as usize, "the memory is promised to each of them");
+        while start.elapsed() < 8 * SOON {
+            owner.serves_within(SOON);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        for stream in &mut silent {
+            stream.set_read_timeout(Some(20 * SOON)).unwrap();
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+        }
+        assert!(start.elapsed() >= 10 * SOON, "they have ten seconds");
+        assert!(start.elapsed() < 20 * SOON, "they were sent away after {:?}", start.elapsed());
+    });
+    assert!(owner.last().contains("within 10 s"), "{}", owner.last());
+    eventually("all promised memory is unmapped", || channel_mappings() == idle);
+}
+
 /// More than the owner keeps half-open at a time, and far more than it has descriptors for.
 fn crowds(owner: &Owner) {
     owner.rejects(0, "instant closes", || (0..3000).for_each(|_| drop(owner.raw())));
@@ -295,8 +363,8 @@ fn floods(owner: &Owner) {
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
-                let mut stream = owner.raw();
-                stream.write_all(&hello()).unwrap();
+                let (mut stream, _) = welcomed(owner);
+                stream.write_all(&[MAPPED]).unwrap();
                 stream.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
                 while flooding.load(SeqCst) {
                     match stream.write(&[1; 4096]) {

@@ -7,7 +7,7 @@
 use crate::{Error, ErrorKind, Operation, Result};
 
 /// The version of the handshake and of the frames after it.
-pub const PROTOCOL_VERSION: u16 = 5;
+pub const PROTOCOL_VERSION: u16 = 6;
 /// The longest encoded [`Hello`] or [`Reply`], in bytes.
 pub const MAX_HELLO: usize = 2048;
 /// The longest type name, in bytes.

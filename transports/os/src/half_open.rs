@@ -266,13 +266,6 @@ impl<H: Handshake> HalfOpen<H> {
                 return None;
             }
             Ok(Step::Left) => drop(self.forget(entry)),
-            Ok(Step::Short) => {
-                drop(self.forget(entry));
-                self.run_short(&io::Error::other(
-                    "no descriptor is left for a connector's channel",
-                ));
-                return None;
-            }
             Ok(Step::Complete) => {
                 let handshake = self.forget(entry);
                 match listening.admit(handshake, &self.set) {
@@ -292,7 +285,14 @@ impl<H: Handshake> HalfOpen<H> {
             }
             Err(error) => {
                 let handshake = self.forget(entry);
-                self.reject(Some(&handshake), &error);
+                match lack(&error) {
+                    Some(lack) => {
+                        drop(handshake);
+                        self.run_short(lack);
+                        return None;
+                    }
+                    None => self.reject(Some(&handshake), &error),
+                }
             }
         }
         // Its descriptors were released.

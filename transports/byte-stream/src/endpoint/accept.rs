@@ -148,7 +148,6 @@ impl Listening for Accepting<'_> {
         let theirs = match handshake.step(&self.acceptor.authentication, others.set())? {
             Heard::Nothing => return Ok(Step::Waits),
             Heard::Left | Heard::TextSent => return Ok(Step::Left),
-            Heard::Short => return Ok(Step::Short),
             Heard::Join(token) => {
                 let fits = !token.for_control || self.acceptor.both_ways();
                 let first =

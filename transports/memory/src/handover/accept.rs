@@ -1,21 +1,20 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Hello, MAX_HELLO, Operation, Peer, Rejections, Reply, Result,
-    Role, Source,
+    Armed, Attempt, Error, ErrorKind, Hello, Operation, Peer, Rejections, Reply, Result, Role,
+    Source,
 };
 use anyipc_os::half_open::{Admission, HalfOpen, Handshake, Listening, Next, Reserve, Step};
-use anyipc_os::lacks_descriptors;
 
 use super::channel_factory::{ChannelFactory, Side};
 use super::link::Link;
+use super::out_of_range;
+use super::owner_handshake::{OwnerHandshake, Welcomed};
 use super::ready::{ReadyPage, ReadySlot};
 use super::rendezvous::Rendezvous;
-use super::{HANDSHAKE, out_of_range};
 use crate::region::Region;
-use crate::sys::{self, Anonymous, Credentials, Fd, Listener, Map, Set, Socket};
+use crate::sys::{self, Anonymous, Fd, Listener, Map, Set};
 
 /// The owner's side of the handshakes.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ struct State {
     half_open: HalfOpen<OwnerHandshake>,
     inbox: Inbox,
     /// The memory of the next channel. The handshakes reserve it together, step by step, and the
-    /// first one admitted gets it. One memory at a time: the first channel does not wait for the
+    /// first one welcomed gets it. One memory at a time: the first channel does not wait for the
     /// last one's memory.
     memory: Option<Anonymous>,
 }
@@ -40,20 +39,6 @@ struct Inbox {
     ready: Option<ReadyPage>,
     /// The channels by their slot in the page.
     watched: Vec<Weak<Link>>,
-}
-
-/// The owner's side of one handshake. What a connector makes the owner keep is bounded: a socket,
-/// the descriptors that its channel needs, and the longest hello.
-#[derive(Debug)]
-struct OwnerHandshake {
-    socket: Socket,
-    credentials: Credentials,
-    /// Descriptors that its channel needs beside the socket.
-    reserve: Reserve,
-    received: Vec<u8>,
-    /// Set once it is complete: then the handshake waits for the channel's memory only.
-    hello: Option<Hello>,
-    deadline: Instant,
 }
 
 /// The owner's part in one call.
@@ -110,7 +95,7 @@ impl Acceptor {
             ours: Hello { capacity: factory.capacity() as u64, ..attempt.hello.clone() },
         });
         if let Some(unused) = memory
-            && !half_open.any(|handshake| handshake.hello.is_some())
+            && !half_open.any(OwnerHandshake::awaits_memory)
         {
             // The connector that it was meant for has left.
             if unused.give_back_some() {
@@ -176,15 +161,7 @@ impl<F: ChannelFactory> Listening for Accepting<'_, F> {
         let reserve = Reserve::new(1 + F::EXTRAS + usize::from(page), set)?;
         let Some(socket) = self.listener.accept()? else { return Ok(Next::NoConnector) };
         let Ok(credentials) = socket.credentials() else { return Ok(Next::Left) };
-        let deadline = Instant::now() + HANDSHAKE;
-        let handshake = OwnerHandshake {
-            socket,
-            credentials,
-            reserve,
-            received: Vec::new(),
-            hello: None,
-            deadline,
-        };
+        let handshake = OwnerHandshake::new(socket, credentials, reserve);
         if credentials.uid == sys::user() {
             return Ok(Next::Begun(handshake));
         }
@@ -199,49 +176,35 @@ impl<F: ChannelFactory> Listening for Accepting<'_, F> {
         handshake: &mut OwnerHandshake,
         _others: &mut HalfOpen<OwnerHandshake>,
     ) -> Result<Step> {
-        let step = handshake.step()?;
+        if let Some(welcomed) = &handshake.welcomed {
+            // Another call, for channels of other types, may have welcomed it.
+            if welcomed.ours != self.ours {
+                return Err(Error::new(Operation::Accept, ErrorKind::Mismatch)
+                    .because("the owner accepts something else than when it welcomed this one"));
+            }
+            return handshake.hear_mapped();
+        }
+        let step = handshake.hear_hello()?;
         match &handshake.hello {
             Some(theirs) => self.ours.check(theirs)?,
             None => return Ok(step),
         }
         // The rest is the owner's work: from now on the connector cannot be late.
-        handshake.deadline = Instant::now() + HANDSHAKE;
-        self.make_memory(&mut handshake.reserve)
+        handshake.wait_for_memory();
+        match self.make_memory(&mut handshake.reserve)? {
+            Step::Complete => self.welcome(handshake),
+            step => Ok(step),
+        }
     }
 
     fn admit(
         &mut self,
-        mut handshake: OwnerHandshake,
+        handshake: OwnerHandshake,
         set: &Set,
     ) -> Admission<OwnerHandshake, (F::Sender, F::Receiver, Peer)> {
-        handshake.reserve.release();
-        let Some(memory) = self.memory.take() else {
-            let error =
-                Error::new(Operation::Accept, ErrorKind::Io).because("the channel has no memory");
-            return Admission::Refused(Some(handshake), error);
-        };
-        let (region, ready, extras) = match self.hand_over(&handshake, memory.fd(), set) {
-            Ok(made) => made,
-            Err(error) => {
-                // Kept for the next connector, or given back piece by piece.
-                *self.memory = Some(memory);
-                return Admission::Refused(Some(handshake), error);
-            }
-        };
-        let OwnerHandshake { socket, credentials, hello, .. } = handshake;
-        let peer = Peer {
-            pid: credentials.pid,
-            uid: Some(credentials.uid),
-            hello: hello.unwrap_or_default(),
-        };
-        let link = Arc::new(Link::new(Arc::new(socket)));
-        if let (Some(slot), Some(inbox)) = (&ready, &mut self.inbox) {
-            inbox.watch(slot.index(), &link);
-        }
-        let (role, uid, extra) = (Role::Owner, credentials.uid, self.factory.extra());
-        let side = Side { link, role, ready, uid, extra, extras };
-        match self.factory.halves(region, self.factory.capacity(), side) {
-            Ok((sender, receiver)) => Admission::Channel((sender, receiver, peer)),
+        match self.channel(handshake, set) {
+            Ok(channel) => Admission::Channel(channel),
+            // It has its channel already, and finds the owner's side gone.
             Err(error) => {
                 Admission::Refused(None, Error::io(Operation::Accept, "making the channel", error))
             }
@@ -259,56 +222,72 @@ impl<F: ChannelFactory> Accepting<'_, F> {
                 let extent = self.factory.extent(self.factory.capacity(), self.factory.extra());
                 let extent = extent.ok_or_else(|| out_of_range(Operation::Accept))?;
                 reserve.release_one();
-                match Anonymous::new(extent.len, extent.reserved) {
-                    Ok(memory) => self.memory.insert(memory),
-                    Err(error) if lacks_descriptors(&error) => return Ok(Step::Short),
-                    Err(error) => return Err(fail(error)),
-                }
+                self.memory.insert(Anonymous::new(extent.len, extent.reserved).map_err(fail)?)
             }
         };
         Ok(if memory.reserve_some().map_err(fail)? { Step::Complete } else { Step::Works })
     }
 
     /// Hands the channel's memory over.
-    fn hand_over(
-        &mut self,
-        handshake: &OwnerHandshake,
-        memory: &Fd,
-        set: &Set,
-    ) -> Result<(Region, Option<ReadySlot>, Vec<Fd>)> {
+    fn welcome(&mut self, handshake: &mut OwnerHandshake) -> Result<Step> {
         let fail =
             |what: &'static str| move |error: io::Error| Error::io(Operation::Accept, what, error);
-        let factory = self.factory;
-        let extent = factory.extent(factory.capacity(), factory.extra());
-        let extent = extent.ok_or_else(|| out_of_range(Operation::Accept))?;
-        let map = Map::new(memory, extent.len).map_err(fail("mapping the channel's memory"))?;
-        let region = Region::whole(map);
-        let slot = match &mut self.inbox {
+        let Some(memory) = self.memory.as_ref() else { return Ok(Step::Works) };
+        let (factory, ours) = (self.factory, self.ours.clone());
+        let (capacity, extra) = (factory.capacity(), factory.extra());
+        let extent =
+            factory.extent(capacity, extra).ok_or_else(|| out_of_range(Operation::Accept))?;
+        handshake.reserve.release();
+        let map =
+            Map::new(memory.fd(), extent.len).map_err(fail("mapping the channel's memory"))?;
+        let ready = match &mut self.inbox {
             Some(inbox) => inbox.take_slot().map_err(fail("making the ready page"))?,
             None => None,
         };
-        if let Some(slot) = &slot {
-            let watching = sys::watch_numbered(set, &handshake.socket, slot.index());
-            watching.map_err(fail("watching the channel's socket"))?;
-        }
-        let mut bytes = Reply::Welcome(self.ours.clone()).encode()?;
-        let index = slot.as_ref().map_or(u32::MAX, ReadySlot::index);
-        bytes.extend(index.to_le_bytes());
-        bytes.extend(factory.extra().to_le_bytes());
         let extras = factory.extras().map_err(fail("making the channel's descriptors"))?;
-        let mut fds: Vec<&Fd> = std::iter::once(memory).chain(&extras).collect();
-        if let (Some(_), Some(ready)) =
-            (&slot, self.inbox.as_ref().and_then(|inbox| inbox.ready.as_ref()))
+        let mut bytes = Reply::Welcome(ours.clone()).encode()?;
+        bytes.extend(ready.as_ref().map_or(u32::MAX, ReadySlot::index).to_le_bytes());
+        bytes.extend(extra.to_le_bytes());
+        let mut fds: Vec<&Fd> = std::iter::once(memory.fd()).chain(&extras).collect();
+        if let (Some(_), Some(page)) =
+            (&ready, self.inbox.as_ref().and_then(|inbox| inbox.ready.as_ref()))
         {
-            fds.push(ready.fd());
+            fds.push(page.fd());
         }
-        handshake.socket.take_descriptors();
-        match handshake.socket.send_with(&bytes, &fds) {
-            Ok(sent) if sent == bytes.len() => Ok((region, slot, extras)),
-            Ok(_) => Err(Error::new(Operation::Accept, ErrorKind::Io)
-                .because("the welcome went out in part")),
-            Err(error) => Err(fail("sending the welcome")(error)),
+        let sent = handshake.send_welcome(&bytes, &fds).map_err(fail("sending the welcome"))?;
+        // The descriptors went with the first byte. Until then the memory is kept for the next
+        // connector, or given back piece by piece.
+        *self.memory = None;
+        if sent < bytes.len() {
+            return Err(Error::new(Operation::Accept, ErrorKind::Io)
+                .because("the welcome went out in part"));
         }
+        let region = Region::whole(map);
+        handshake.wait_for_mapping(Welcomed { ours, region, ready, extra, extras });
+        Ok(Step::Waits)
+    }
+
+    /// The channel with a connector that has mapped its memory.
+    fn channel(
+        &mut self,
+        handshake: OwnerHandshake,
+        set: &Set,
+    ) -> io::Result<(F::Sender, F::Receiver, Peer)> {
+        let OwnerHandshake { socket, credentials, hello, welcomed, .. } = handshake;
+        let (Some(hello), Some(welcomed)) = (hello, welcomed) else {
+            return Err(io::Error::other("the connector was not welcomed"));
+        };
+        let Welcomed { region, ready, extra, extras, .. } = welcomed;
+        let socket = Arc::new(socket);
+        let link = Arc::new(Link::new(Arc::clone(&socket)));
+        if let (Some(slot), Some(inbox)) = (&ready, &mut self.inbox) {
+            // Doorbell bytes that have arrived already make the set ready as well.
+            sys::watch_numbered(set, &socket, slot.index())?;
+            inbox.watch(slot.index(), &link);
+        }
+        let side = Side { link, role: Role::Owner, ready, uid: credentials.uid, extra, extras };
+        let (sender, receiver) = self.factory.halves(region, self.factory.capacity(), side)?;
+        Ok((sender, receiver, Peer { pid: credentials.pid, uid: Some(credentials.uid), hello }))
     }
 }
 
@@ -340,66 +319,6 @@ impl Inbox {
             && let Some(ready) = &self.ready
         {
             ready.mark(slot);
-        }
-    }
-}
-
-impl Handshake for OwnerHandshake {
-    type Wire = Socket;
-
-    fn wire(&self) -> &Socket {
-        &self.socket
-    }
-
-    fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
-    fn late(&self) -> Error {
-        Error::new(Operation::Accept, ErrorKind::TimedOut)
-            .because("the connector did not finish its hello within 1 s")
-    }
-
-    fn refuse(&self, error: &Error) {
-        if let Ok(reply) = Reply::reject(error).encode() {
-            let _ = self.socket.send_with(&reply, &[]);
-        }
-    }
-
-    fn has_spoken(&self) -> bool {
-        !self.received.is_empty()
-    }
-}
-
-impl OwnerHandshake {
-    fn step(&mut self) -> Result<Step> {
-        let mut descriptors = Vec::new();
-        loop {
-            let mut bytes = [0; 512];
-            match self.socket.recv_with(&mut bytes, &mut descriptors) {
-                // A process that connects only to see whether an owner lives sends nothing.
-                Ok(0) if self.received.is_empty() => return Ok(Step::Left),
-                Ok(0) => {
-                    return Err(Error::new(Operation::Accept, ErrorKind::PeerGone)
-                        .because("the connector left in the middle of its handshake"));
-                }
-                Ok(got) => self.received.extend_from_slice(&bytes[..got]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Waits),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::io(Operation::Accept, "reading a hello", error)),
-            }
-            if let Some((hello, used)) = Hello::decode(&self.received)? {
-                if used == self.received.len() && descriptors.is_empty() {
-                    self.hello = Some(hello);
-                    return Ok(Step::Complete);
-                }
-                return Err(Error::new(Operation::Accept, ErrorKind::Corrupt)
-                    .because("the connector said more than its hello"));
-            }
-            if self.received.len() >= MAX_HELLO {
-                return Err(Error::new(Operation::Accept, ErrorKind::Corrupt)
-                    .because("the hello is too long"));
-            }
         }
     }
 }

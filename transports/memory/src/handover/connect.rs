@@ -7,10 +7,10 @@ use anyipc_core::{
 };
 use std::time::{Duration, Instant};
 
-use super::HANDSHAKE;
 use super::channel_factory::{ChannelFactory, Side};
 use super::link::Link;
 use super::ready::ReadySlot;
+use super::{HANDSHAKE, MAPPED};
 use crate::kind::Kind;
 use crate::region::Region;
 use crate::sys::{Credentials, Dir, Fd, Map, Socket, check_anonymous, user};
@@ -212,7 +212,25 @@ impl OpenerHandshake {
         let side = Side { link, role: Role::Opener, ready, uid: owner.uid, extra, extras };
         let (sender, receiver) =
             factory.halves(Region::whole(map), capacity, side).map_err(unfit)?;
+        drop(fds);
+        self.say_mapped()?;
         Ok((sender, receiver, Peer { pid: owner.pid, uid: Some(owner.uid), hello: theirs }))
+    }
+
+    /// The last step: nothing is needed from the owner any more.
+    fn say_mapped(&self) -> Result<()> {
+        let error = match self.socket.send_with(&[MAPPED], &[]) {
+            Ok(1) => return Ok(()),
+            Ok(_) => io::Error::from(io::ErrorKind::WriteZero),
+            Err(error) => error,
+        };
+        Err(match ErrorKind::of_io(&error) {
+            // It died, or waited too long for this.
+            ErrorKind::PeerGone => no_owner(),
+            _ => {
+                Error::io(Operation::Connect, "telling the owner that its memory is mapped", error)
+            }
+        })
     }
 }
 

@@ -63,9 +63,6 @@ pub enum Step {
     Works,
     /// It is done without a channel: it left without a hello, or it got what it asked for.
     Left,
-    /// The owner lacks a descriptor for the next step. The connection is closed without an answer;
-    /// then the connector tries again.
-    Short,
     /// It can be admitted.
     Complete,
 }
@@ -106,7 +103,8 @@ pub trait Listening {
     /// Takes a handshake as far as the received bytes allow.
     ///
     /// # Errors
-    /// Why the connector is rejected.
+    /// Why the connector is rejected. If the error's source is a lack of descriptors, the connection
+    /// is closed without an answer; then the connector tries again.
     fn step(
         &mut self,
         handshake: &mut Self::Handshake,

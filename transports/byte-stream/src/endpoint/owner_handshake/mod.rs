@@ -80,8 +80,6 @@ pub(in crate::endpoint) enum Heard {
     Left,
     /// The text was sent whole.
     TextSent,
-    /// The connector may come in, but there is no descriptor for its second stream.
-    Short,
     /// The connector's hello.
     Hello(Hello),
     /// This is the second stream of the handshake that holds this token.

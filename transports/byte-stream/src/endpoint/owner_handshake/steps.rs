@@ -3,8 +3,8 @@
 use std::io;
 
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Reply, Result};
+use anyipc_os::Set;
 use anyipc_os::half_open::{Handshake, Reserve};
-use anyipc_os::{Set, is_shortage};
 
 use super::{Heard, OwnerHandshake, Stage};
 use crate::endpoint::accept::Authentication;
@@ -97,11 +97,9 @@ impl OwnerHandshake {
                 }
                 // The descriptor of the second stream is reserved from now on: a connector that was
                 // let in must not find that there is none.
-                match Reserve::new(1, set) {
-                    Ok(reserve) => self.reserve = reserve,
-                    Err(error) if is_shortage(&error) => return Ok(Some(Heard::Short)),
-                    Err(error) => return Err(Error::io(Operation::Accept, "making room", error)),
-                }
+                self.reserve = Reserve::new(1, set).map_err(|error| {
+                    Error::io(Operation::Accept, "keeping a descriptor for the connector", error)
+                })?;
                 self.send(&session.prove(Statement::Owner, &[])?)?;
                 self.extend_time();
                 Stage::Hello
