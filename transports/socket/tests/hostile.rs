@@ -120,7 +120,7 @@ fn garbage_is_turned_away_and_counted() {
             b"AIPC\x03\x00\xff\xff and so on",
             b"AIPC\r\n\r\nthe beginning of before version 5, and then nothing that proves \
                 anything at all.............",
-            b"AIPC\r\n\x05\0the right beginning, and then nothing that proves anything at \
+            b"AIPC\r\n\x06\0the right beginning, and then nothing that proves anything at \
                 all.............",
             b"AIPC\x03\x00\x00\x00",
         ];
@@ -139,7 +139,7 @@ fn garbage_is_turned_away_and_counted() {
 fn a_slow_connector_is_dropped_within_a_second_and_delays_no_other() {
     const HOSTILES: usize = 100;
     both("slow", |target| {
-        let lead: &[u8] = if target.scheme == "local" { b"A" } else { b"AIPC\r\n\x05\x0012345" };
+        let lead: &[u8] = if target.scheme == "local" { b"A" } else { b"AIPC\r\n\x06\x0012345" };
         let mut hostiles: Vec<_> = (0..HOSTILES).map(|_| (target.connect)()).collect();
         hostiles.iter_mut().step_by(2).for_each(|hostile| hostile.write_all(lead).unwrap());
         let begun = Instant::now();
@@ -170,7 +170,7 @@ fn a_connector_that_trickles_is_dropped_within_a_second() {
     both("trickle", |target| {
         let mut bytes = hello(target.scheme).encode().unwrap();
         if target.scheme == "tcp" {
-            bytes = b"AIPC\r\n\x05\x0012345678901234567890123456789012".to_vec();
+            bytes = b"AIPC\r\n\x06\x0012345678901234567890123456789012".to_vec();
         }
         let mut hostile = (target.connect)();
         thread::scope(|scope| {
@@ -385,7 +385,7 @@ fn an_owner_that_trickles_is_timed_out() {
         scope.spawn(|| {
             drop(server.accept().unwrap());
             let (mut stream, _) = server.accept().unwrap();
-            for byte in b"AIPC\r\n\x05\x0012345678901234567890123456789012" {
+            for byte in b"AIPC\r\n\x06\x0012345678901234567890123456789012" {
                 if stream.write_all(&[*byte]).is_err() {
                     break;
                 }

@@ -103,8 +103,8 @@ impl OwnerHandshake {
         }
     }
 
-    /// Reads the byte by which a connector says that it has mapped the memory. Exactly one: doorbell
-    /// bytes of the channel, and its descriptors, may follow.
+    /// Reads the byte by which a connector says that it has mapped the memory. Exactly one:
+    /// doorbell bytes of the channel, and its descriptors, may follow.
     pub(super) fn hear_mapped(&mut self) -> Result<Step> {
         let (mut byte, mut descriptors) = ([0], Vec::new());
         match self.hear(&mut byte, &mut descriptors)? {

@@ -103,8 +103,8 @@ pub trait Listening {
     /// Takes a handshake as far as the received bytes allow.
     ///
     /// # Errors
-    /// Why the connector is rejected. If the error's source is a lack of descriptors, the connection
-    /// is closed without an answer; then the connector tries again.
+    /// Why the connector is rejected. If the error's source is a lack of descriptors, the
+    /// connection is closed without an answer; then the connector tries again.
     fn step(
         &mut self,
         handshake: &mut Self::Handshake,
