@@ -1,6 +1,6 @@
 //! Attaching to named memory.
 //!
-//! Attached means holding a shared `flock` on the segment's own file, so the kernel knows which
+//! Attached means holding a shared lock on the segment's own file, so the kernel knows which
 //! segments have holders, after any crash. A file without a holder was left by a crash: the next
 //! process that comes removes it. A process that has the shared lock leaves by
 //! [`Attachment::detach`] and in no other way.

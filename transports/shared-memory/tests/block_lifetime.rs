@@ -128,11 +128,16 @@ fn the_inventory_tells_who_holds_what() {
     let (mut one, mut two) = (place.spawn(), place.spawn());
     one.ok("create a block size=10");
     two.ok("open a block ");
-    let mut pids = [one.pid(), two.pid()];
-    pids.sort();
+    let shown = |mut pids: Vec<u32>| {
+        pids.sort();
+        // No system but Linux reports the holders of a lock.
+        pids.retain(|_| !cfg!(anyipc_as_macos));
+        format!("{pids:?}").replace(' ', "")
+    };
+    let (both, owner) = (shown(vec![one.pid(), two.pid()]), shown(vec![one.pid()]));
     let looked = two.ok("list");
-    assert!(looked.contains(&format!("block:live:block:{pids:?}").replace(' ', "")), "{looked}");
-    assert!(looked.contains(&format!("rendezvous:live:block:[{}]", one.pid())), "{looked}");
+    assert!(looked.contains(&format!("block:live:block:{both}")), "{looked}");
+    assert!(looked.contains(&format!("rendezvous:live:block:{owner}")), "{looked}");
     assert_eq!(two.ok("sweep fix"), "", "nothing is stale");
     two.fails("remove block no", "busy", 0);
     two.fails("remove other no", "not_found", 0);

@@ -1,12 +1,12 @@
-//! Linux and macOS: `flock`, `pthread_atfork`, descriptors. What differs between them is in `linux`
+//! Linux and macOS: locks, `pthread_atfork`, descriptors. What differs between them is in `linux`
 //! and `macos`, under the same names.
 
 mod dir;
 mod fd;
-mod flock;
 mod fork;
 #[cfg(target_os = "linux")]
 mod linux;
+mod lock;
 #[cfg(target_os = "macos")]
 mod macos;
 mod short;
@@ -22,13 +22,14 @@ use macos as system;
 pub use dir::Dir;
 pub use fd::Fd;
 pub use fork::{NoFork, generation, register};
+pub use lock::{
+    hold, holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock,
+    unlock_number, write_unlock,
+};
 pub use rustix::param::page_size;
 pub use short::{Spare, Watched, is_shortage, lacks_descriptors};
 pub use sleep::sleep;
-pub use system::{
-    NO_SIGNAL, Set, hold, holders, is_held, is_number_locked, no_signal, peer_of, take_descriptors,
-    try_lock, try_lock_number, try_write_lock, unlock, unlock_number, write_unlock,
-};
+pub use system::{NO_SIGNAL, Set, no_signal, peer_of, take_descriptors};
 #[cfg(target_os = "linux")]
 pub use system::{
     SendMemory, limit_unsent, recv_descriptors, refuse_data, segment, send_memory,

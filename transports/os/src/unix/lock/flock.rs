@@ -1,0 +1,56 @@
+//! Linux: the lock is a `flock`.
+
+use std::io;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use crate::{Fd, FileId, Lock};
+
+/// Takes the lock on the open file, which has none, without waiting; false if another holder
+/// excludes it. To change the kind of a lock, [`unlock`] first. Closing the file gives it back.
+pub fn try_lock(fd: &Fd, lock: Lock) -> io::Result<bool> {
+    let operation = match lock {
+        Lock::Shared => FlockOperation::NonBlockingLockShared,
+        Lock::Exclusive => FlockOperation::NonBlockingLockExclusive,
+    };
+    loop {
+        match flock(fd, operation) {
+            Ok(()) => return Ok(true),
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Gives the lock of [`try_lock`] back.
+pub fn unlock(fd: &Fd) {
+    let _ = flock(fd, FlockOperation::Unlock);
+}
+
+/// The processes that took a `flock` on the file and still run, as far as `/proc/locks` shows them:
+/// none of another PID namespace. For display only.
+pub fn holders(id: FileId) -> Vec<u32> {
+    let file = format!(
+        "{:02x}:{:02x}:{}",
+        rustix::fs::major(id.device),
+        rustix::fs::minor(id.device),
+        id.inode
+    );
+    let pid = |line: &str| {
+        // "1: FLOCK  ADVISORY  READ 1234 00:1a:5678 0 EOF"; waiters have "->" as the second word.
+        let mut words = line.split_ascii_whitespace().skip(1);
+        let is_lock = words.next() == Some("FLOCK");
+        let pid = words.nth(2)?.parse().ok().filter(|pid| *pid != 0);
+        if is_lock && words.next() == Some(file.as_str()) { pid } else { None }
+    };
+    let mut pids: Vec<u32> = std::fs::read_to_string("/proc/locks")
+        .unwrap_or_default()
+        .lines()
+        .filter_map(pid)
+        .collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
