@@ -7,11 +7,11 @@
 pub(crate) mod select;
 pub(crate) mod sleeper;
 pub(crate) mod spin;
-mod sys;
 
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Error, ErrorKind, Operation, Result, Wait, Waiter};
+use anyipc_os::sleep;
 
 use spin::{Spinner, spin};
 
@@ -104,7 +104,7 @@ fn sleep_slice<W: Waitable + ?Sized>(on: &mut W, deadline: Option<Instant>) -> R
         Armed::Park => on.target().park(slice),
         Armed::Source(interest) => {
             let source = on.target().source()?;
-            sys::poll(&[(source, interest)], slice);
+            sleep(&source, interest, slice);
         }
         Armed::After(time) => std::thread::sleep(time.min(slice)),
         // Backends answer this to tasks only. A backend that breaks the rule is polled.

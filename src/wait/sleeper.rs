@@ -6,14 +6,14 @@ use std::task::Waker;
 use std::time::Duration;
 
 use anyipc_core::{Armed, Interest, Result, Source};
+use anyipc_os::{Event, sleep_on};
 
 use super::SLICE;
-use super::sys::{self, PolledWaker};
 
 /// What ends the next sleep.
 pub(crate) struct Sleeper {
-    polled: Arc<PolledWaker>,
-    /// Wakes `polled`.
+    event: Arc<Event>,
+    /// Sets `event`.
     waker: Waker,
     /// Everything armed since the last [`reset`](Self::reset) that has a source.
     sources: Vec<(Source, Interest)>,
@@ -23,9 +23,9 @@ pub(crate) struct Sleeper {
 
 impl Sleeper {
     pub(crate) fn new() -> std::io::Result<Self> {
-        let polled = Arc::new(PolledWaker::new()?);
-        let waker = Waker::from(Arc::clone(&polled));
-        Ok(Self { polled, waker, sources: Vec::new(), longest: SLICE })
+        let event = Event::new()?;
+        let waker = Waker::from(Arc::clone(&event));
+        Ok(Self { event, waker, sources: Vec::new(), longest: SLICE })
     }
 
     /// The waker to arm with.
@@ -36,7 +36,7 @@ impl Sleeper {
     /// Forgets what ended the last sleep. Call it before arming: a wake-up from then on ends the
     /// next sleep.
     pub(crate) fn reset(&mut self) {
-        self.polled.reset();
+        self.event.reset();
         self.sources.clear();
         self.longest = SLICE;
     }
@@ -61,7 +61,7 @@ impl Sleeper {
     /// Adds everything that another sleeper sleeps on.
     pub(crate) fn add_all(&mut self, other: &Self) {
         self.sources.extend(other.sources.iter().cloned());
-        self.sources.push((other.polled.source(), Interest::Readable));
+        self.sources.push((other.event.source(), Interest::Readable));
         self.limit(other.longest);
     }
 
@@ -71,7 +71,7 @@ impl Sleeper {
     }
 
     pub(crate) fn sleep(&mut self, timeout: Duration) {
-        self.sources.push((self.polled.source(), Interest::Readable));
-        sys::poll(&self.sources, timeout.min(self.longest));
+        self.sources.push((self.event.source(), Interest::Readable));
+        sleep_on(&self.sources, timeout.min(self.longest));
     }
 }

@@ -4,6 +4,10 @@
 //!
 //! An internal crate: it follows no semantic versioning. Use a transport.
 
+#[cfg(unix)]
+mod event;
+#[cfg(unix)]
+mod sleep;
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 mod unix;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
@@ -19,6 +23,10 @@ mod named;
 mod publish;
 mod token;
 
+#[cfg(unix)]
+pub use event::Event;
+#[cfg(unix)]
+pub use sleep::{sleep, sleep_on};
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub use unix::*;
 #[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]

@@ -226,8 +226,3 @@ pub fn overwrite(file: &Fd, _text: &[u8]) -> io::Result<()> {
 pub fn read_text(file: &Fd, _max: usize) -> io::Result<String> {
     match file.0 {}
 }
-
-pub fn sleep(_source: &Source, _interest: Interest, longest: Duration) -> bool {
-    std::thread::sleep(longest);
-    false
-}

@@ -10,7 +10,6 @@ mod lock;
 #[cfg(target_os = "macos")]
 mod macos;
 mod short;
-mod sleep;
 mod text;
 mod wake_fifo;
 
@@ -28,7 +27,6 @@ pub use lock::{
 };
 pub use rustix::param::page_size;
 pub use short::{Spare, Watched, is_shortage, lacks_descriptors};
-pub use sleep::sleep;
 pub use system::{NO_SIGNAL, Set, no_signal, peer_of, take_descriptors};
 #[cfg(target_os = "linux")]
 pub use system::{
