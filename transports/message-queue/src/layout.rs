@@ -124,8 +124,9 @@ pub(crate) mod slot {
     use super::SLOT_HEADER;
     /// The word that a thread sleeps on: counts the wake-ups of the slot.
     pub(crate) const WAKE: usize = SLOT_HEADER;
-    /// 1 if the holder is a task, which a wake FIFO wakes.
-    pub(crate) const TASK: usize = SLOT_HEADER + 4;
+    /// 1 if the holder sleeps on a source, not on the word: a wake FIFO or the channel's socket
+    /// wakes it.
+    pub(crate) const ON_SOURCE: usize = SLOT_HEADER + 4;
     /// The number of free chunks that it waits for.
     pub(crate) const WANTS: usize = SLOT_HEADER + 8;
 }

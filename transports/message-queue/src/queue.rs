@@ -1,4 +1,4 @@
-//! A handle of a named queue: a participant slot, and the wake FIFOs of tasks.
+//! A handle of a named queue: a participant slot, and wake FIFOs.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyipc_core::{
     Armed, Error, ErrorKind, Operation, Queue, QueueStatus, Result, Source, Wait, Waiter,
 };
-use anyipc_memory::{ParticipantSlot, ParticipantSlots, Region, Segment, sleep, wake};
+use anyipc_memory::{ParticipantSlot, ParticipantSlots, Region, Segment, parks, sleep, wake};
 use anyipc_os::{WakeFifo, generation};
 use anyipc_ring::robust::{LockBackend, OwnerId};
 
@@ -24,7 +24,8 @@ const MAX_WAKE_FIFOS: usize = 16;
 pub(crate) struct Handle {
     client: QueueClient<OtherHandles>,
     slot: ParticipantSlot,
-    /// What this handle's task sleeps on. Created when a task first sleeps.
+    /// What a task of this handle sleeps on, and a thread that cannot park. Created when one first
+    /// sleeps.
     wake_fifo: OnceLock<Arc<WakeFifo>>,
     /// The private copy of the message received last.
     copy: Vec<u8>,
@@ -169,11 +170,11 @@ impl Wait for Handle {
         self.check(self.operation())?;
         // If the name means other memory by now, nothing will ever come here.
         self.memory().insist_named(self.operation())?;
-        let task = matches!(waiter, Waiter::Task(_));
-        if task {
+        let on_source = matches!(waiter, Waiter::Task(_)) || !parks();
+        if on_source {
             self.wake_fifo()?.drain();
         }
-        self.client.arm(self.kind, task, self.operation())
+        self.client.arm(self.kind, on_source, self.operation())
     }
 
     fn park(&mut self, timeout: Duration) {
@@ -224,7 +225,7 @@ impl LockBackend for OtherHandles {
 }
 
 impl PeerWakers for OtherHandles {
-    fn wake_task(&mut self, slot: u32) {
+    fn wake_source(&mut self, slot: u32) {
         let holder = (slot, self.slots.turn(&self.region, slot));
         if let Some((_, fifo)) = self.wake_fifos.iter().find(|(of, _)| *of == holder) {
             return fifo.wake();

@@ -28,8 +28,8 @@ pub(crate) fn words(store: &Store) -> u32 {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sleeper {
     pub(crate) slot: u32,
-    /// Its holder is a task that sleeps on a wake FIFO, not on the wake word.
-    pub(crate) task: bool,
+    /// Its holder sleeps on a source, not on the wake word.
+    pub(crate) on_source: bool,
 }
 
 impl Store {
@@ -60,9 +60,9 @@ impl Store {
 
     /// Sets the bit of a slot that is about to sleep. Returns the value of its wake word to sleep
     /// on.
-    pub(crate) fn await_wake(&self, kind: usize, number: u32, task: bool, wants: u32) -> u32 {
+    pub(crate) fn await_wake(&self, kind: usize, number: u32, on_source: bool, wants: u32) -> u32 {
         let slot = |field| self.geometry().slot(number, field);
-        self.set(slot(slot::TASK), u32::from(task));
+        self.set(slot(slot::ON_SOURCE), u32::from(on_source));
         self.set(slot(slot::WANTS), wants);
         let (at, bit) = bit_of(kind, number);
         let word = self.get_wide(at);
@@ -123,7 +123,10 @@ impl Store {
                     self.cancel_wait(kind, number);
                     self.set(hot::WOKEN[kind], number);
                     self.wake_word(number).fetch_add(1, Release);
-                    return Some(Sleeper { slot: number, task: field(number, slot::TASK) != 0 });
+                    return Some(Sleeper {
+                        slot: number,
+                        on_source: field(number, slot::ON_SOURCE) != 0,
+                    });
                 }
             }
         }

@@ -244,11 +244,11 @@ fn no_call_waits_in_vain_for_what_damaged_memory_shows() {
         assert_eq!(try_recv(&mut *queue).unwrap(), (0, b"b".to_vec()));
         scribble(TAKEN, u32::MAX);
         assert_eq!(failed(queue.try_send(0, b"c")).kind(), ErrorKind::Corrupt);
-        assert_ne!(queue.room().arm(Waiter::Thread).ok(), Some(Armed::Park));
+        assert!(matches!(queue.room().arm(Waiter::Thread), Err(_) | Ok(Armed::Ready)));
         queue.purge().unwrap();
         scribble(NONEMPTY, 1);
         let _ = try_recv(&mut *queue);
-        assert_eq!(queue.messages().arm(Waiter::Thread).unwrap(), Armed::Park);
+        assert_ne!(queue.messages().arm(Waiter::Thread).unwrap(), Armed::Ready);
         queue.messages().disarm();
     }
 }

@@ -168,13 +168,17 @@ fn soundly<T>(
         let half = wait(&mut **queue);
         match half.arm(Waiter::Thread).unwrap() {
             Armed::Ready => half.disarm(),
-            Armed::Park => {
+            Armed::After(time) => thread::sleep(time),
+            armed => {
                 let start = Instant::now();
-                half.park(WATCHDOG);
+                match armed {
+                    Armed::Source(interest) => {
+                        anyipc_os::sleep(&half.source().unwrap(), interest, WATCHDOG);
+                    }
+                    _ => half.park(WATCHDOG),
+                }
                 assert!(start.elapsed() < WATCHDOG, "no wake-up came");
             }
-            Armed::After(time) => thread::sleep(time),
-            other => panic!("armed as {other:?}"),
         }
     }
 }

@@ -147,15 +147,9 @@ fn one_message_ends_one_sleep_of_each_kind() {
             });
             match armed {
                 Armed::Park => half.park(Duration::from_secs(20)),
-                Armed::Source(_) => {
-                    use std::os::fd::AsFd as _;
+                Armed::Source(interest) => {
                     let source = half.source().unwrap();
-                    let mut fds = [rustix::event::PollFd::from_borrowed_fd(
-                        source.as_fd(),
-                        rustix::event::PollFlags::IN,
-                    )];
-                    let limit = rustix::event::Timespec { tv_sec: 20, tv_nsec: 0 };
-                    assert_eq!(rustix::event::poll(&mut fds, Some(&limit)).unwrap(), 1);
+                    assert!(anyipc_os::sleep(&source, interest, Duration::from_secs(20)));
                 }
                 other => panic!("{other:?}"),
             }

@@ -1,9 +1,11 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
+use std::time::Duration;
 
-use anyipc_core::{Operation, Result, Source};
+use anyipc_core::{Error, Interest, Operation, Result, Source, Waiter};
+use anyipc_os::{Event, sleep_on};
 
 use crate::sys::{self, Fd, Socket};
 
@@ -18,14 +20,17 @@ pub struct Link {
     /// True if the sending half has sent since the receiving half last cleared this.
     sent: Arc<AtomicBool>,
     shared: Mutex<Shared>,
+    /// What wakes the thread of a half when the other half took its doorbell byte: the sender's,
+    /// the receiver's. Made when a thread that cannot [park](sys::parks) first sleeps.
+    events: [OnceLock<Arc<Event>>; 2],
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The tasks that sleep on the socket: the sender's, the receiver's. A half that empties the
+    /// The waiters that sleep on the socket: the sender's, the receiver's. A half that empties the
     /// socket may have taken the other's doorbell byte and therefore wakes the other.
     wakers: [Option<Waker>; 2],
-    /// Sleeps of tasks on the socket since it was last emptied.
+    /// Sleeps on the socket since it was last emptied.
     sleeps: u32,
     /// Memory that the peer has handed over and the receiver has not taken yet.
     handed: Vec<Fd>,
@@ -64,6 +69,7 @@ impl Link {
             alive: AtomicU32::new(generation),
             sent: Arc::default(),
             shared: Mutex::default(),
+            events: Default::default(),
         }
     }
 
@@ -147,6 +153,52 @@ impl Link {
         self.socket.source()
     }
 
+    /// Before the waiter of a half sleeps. True if the doorbell wakes it; false if it is a thread
+    /// that sleeps on the half's state word. The caller then announces it accordingly and looks
+    /// again.
+    ///
+    /// # Errors
+    /// `Forked`; `Io` if there is no descriptor left for the thread's event.
+    pub fn arm(&self, half: Half, waiter: Waiter<'_>, operation: Operation) -> Result<bool> {
+        self.check_generation(operation)?;
+        match waiter {
+            Waiter::Thread if sys::parks() => return Ok(false),
+            Waiter::Thread => {
+                let event = self.event(half, operation)?;
+                // Before it is registered: what sets it from then on ends the next sleep.
+                event.reset();
+                self.register(half, &Waker::from(Arc::clone(event)));
+            }
+            Waiter::Task(waker) => self.register(half, waker),
+        }
+        Ok(true)
+    }
+
+    /// Blocks the thread of a half that [`arm`](Self::arm) registered, until the doorbell or the
+    /// end of the connection.
+    ///
+    /// No wake-up is lost. The peer rings after the waiter was announced, which is after it was
+    /// registered here. The byte stays on the socket, where this sleep finds it, or the other half
+    /// takes it and sets the event. If the other half took the waker before that, for an older
+    /// byte, the event is set as well: nothing resets it before the next `arm`.
+    pub fn park(&self, half: Half, timeout: Duration) {
+        let socket = Arc::clone(&self.socket) as Source;
+        if let Some(event) = self.events[half as usize].get() {
+            let sources = [socket, event.source()].map(|source| (source, Interest::Readable));
+            sleep_on(&sources, timeout);
+        }
+    }
+
+    fn event(&self, half: Half, operation: Operation) -> Result<&Arc<Event>> {
+        let slot = &self.events[half as usize];
+        if let Some(event) = slot.get() {
+            return Ok(event);
+        }
+        let event = Event::new()
+            .map_err(|error| Error::io(operation, "making the event of a thread", error))?;
+        Ok(slot.get_or_init(|| event))
+    }
+
     /// Before a task sleeps: stores its waker and takes old doorbell bytes off the socket.
     pub fn register(&self, half: Half, waker: &Waker) {
         let (mut shared, forgotten) = self.remember(half, waker);
@@ -192,8 +244,8 @@ impl Link {
         self.check_gone()
     }
 
-    /// Takes everything off the socket. Returns the wakers of the tasks that slept on it, except
-    /// the caller's own: the caller wakes them without the lock.
+    /// Takes everything off the socket. Returns the wakers of those that slept on it, except the
+    /// caller's own: the caller wakes them without the lock.
     fn empty(&self, shared: &mut Shared, own: Option<Half>) -> Woken {
         shared.sleeps = 0;
         let doorbell = self.socket.take_doorbell_bytes(&mut shared.handed);

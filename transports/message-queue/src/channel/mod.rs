@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyipc_core::{Armed, Error, ErrorKind, Full, Hello, Operation, Result, Role, Waiter};
 use anyipc_memory::handover::{ChannelFactory, Half, Link, Side};
-use anyipc_memory::{Extent, Region, sleep, wake};
+use anyipc_memory::{Extent, Region, parks, sleep, wake};
 use anyipc_ring::robust::{LockBackend, OwnerId};
 
 use crate::client::{PeerWakers, QueueClient};
@@ -94,12 +94,24 @@ fn arm(
     waiter: Waiter<'_>,
     operation: Operation,
 ) -> Result<Armed> {
+    let by_doorbell = client.peers.link.arm(half, waiter, operation)?;
+    let armed = arm_unless_gone(client, kind, by_doorbell, operation)?;
+    // A thread sleeps on its own event beside the source: see `park`.
+    let parks = matches!((armed, waiter), (Armed::Source(_), Waiter::Thread));
+    Ok(if parks { Armed::Park } else { armed })
+}
+
+/// Blocks the thread of a half that was armed.
+fn park(client: &QueueClient<PeerHalf>, half: Half, timeout: Duration) {
     let link = &client.peers.link;
-    link.check_generation(operation)?;
-    if let Waiter::Task(waker) = waiter {
-        link.register(half, waker);
+    if !link.is_ours() {
+        return;
     }
-    arm_unless_gone(client, kind, matches!(waiter, Waiter::Task(_)), operation)
+    if parks() {
+        client.park(timeout);
+    } else {
+        link.park(half, timeout);
+    }
 }
 
 /// The same for a task that polls with another waker, while its old one may still be in use.
@@ -119,13 +131,13 @@ fn rearm(
 fn arm_unless_gone(
     client: &mut QueueClient<PeerHalf>,
     kind: usize,
-    task: bool,
+    by_doorbell: bool,
     operation: Operation,
 ) -> Result<Armed> {
     if client.peers.link.is_gone() {
         return Ok(Armed::Ready);
     }
-    client.arm(kind, task, operation).map_err(explain)
+    client.arm(kind, by_doorbell, operation).map_err(explain)
 }
 
 /// In a channel only the peer can have done the damage.
@@ -158,7 +170,7 @@ impl LockBackend for PeerHalf {
 }
 
 impl PeerWakers for PeerHalf {
-    fn wake_task(&mut self, _slot: u32) {
+    fn wake_source(&mut self, _slot: u32) {
         self.link.ring_doorbell();
     }
 }

@@ -104,9 +104,7 @@ impl Wait for QueueReceiver {
     }
 
     fn park(&mut self, timeout: Duration) {
-        if self.link().is_ours() {
-            self.client.park(timeout);
-        }
+        super::park(&self.client, Half::Receiver, timeout);
     }
 
     fn disarm(&mut self) {

@@ -125,9 +125,7 @@ impl Wait for QueueSender {
     }
 
     fn park(&mut self, timeout: Duration) {
-        if self.link().is_ours() {
-            self.client.park(timeout);
-        }
+        super::park(&self.client, Half::Sender, timeout);
     }
 
     fn disarm(&mut self) {

@@ -81,7 +81,7 @@ impl<P: PeerWakers> QueueClient<P> {
         unlock(self.store.lock(kind), &self.peers);
         match sleeper {
             None => {}
-            Some(sleeper) if sleeper.task => self.peers.wake_task(sleeper.slot),
+            Some(sleeper) if sleeper.on_source => self.peers.wake_source(sleeper.slot),
             Some(sleeper) => wake(self.store.wake_word(sleeper.slot)),
         }
     }

@@ -33,10 +33,10 @@ const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a word is read again that its writer is about to change.
 const LOOKS: u32 = 8;
 
-/// The other participants of a queue: which of them died, and how their tasks are woken.
+/// The other participants of a queue: which of them died, and how those are woken that sleep on a source.
 pub(crate) trait PeerWakers: LockBackend {
-    /// Wakes the task that holds this slot.
-    fn wake_task(&mut self, slot: u32);
+    /// Wakes the holder of this slot, which sleeps on a source.
+    fn wake_source(&mut self, slot: u32);
 }
 
 /// A store, and the place of this handle among its participants.

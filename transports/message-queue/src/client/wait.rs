@@ -10,8 +10,9 @@ use super::{PeerWakers, QueueClient, corrupt};
 use crate::store::Corrupt;
 use crate::waiters::ROOM;
 
-/// How soon a task tries again while a stopped process holds the lock. A thread sleeps on the lock.
-const TASK_RETRY: Duration = Duration::from_millis(2);
+/// How soon a waiter with a source tries again while a stopped process holds the lock. A thread
+/// that can park sleeps on the lock.
+const RETRY: Duration = Duration::from_millis(2);
 /// How long a sender waits before it reserves the next room.
 const RESERVES_AFTER: Duration = Duration::from_millis(20);
 /// A sender sleeps until 1/8 of the queue is free, so that it is not woken for each message.
@@ -79,11 +80,17 @@ impl<P: PeerWakers> QueueClient<P> {
         }
     }
 
-    /// Registers for a message, or for room for the message that was refused last.
-    pub(crate) fn arm(&mut self, kind: usize, task: bool, operation: Operation) -> Result<Armed> {
+    /// Registers for a message, or for room for the message that was refused last. `on_source`: the
+    /// waiter sleeps on its source, otherwise it calls [`park`](Self::park).
+    pub(crate) fn arm(
+        &mut self,
+        kind: usize,
+        on_source: bool,
+        operation: Operation,
+    ) -> Result<Armed> {
         self.cancel_wait();
         if self.is_stuck(None) || self.armed.is_some() {
-            return Ok(self.until_released(task));
+            return Ok(self.until_released(on_source));
         }
         let slot = self.owner_id.slot();
         let reserved = kind == ROOM && self.reserves();
@@ -97,25 +104,26 @@ impl<P: PeerWakers> QueueClient<P> {
             if store.has(kind, slot, needs, store.reserved_for()) {
                 return Ok(None);
             }
-            Ok(Some(store.await_wake(kind, slot, task, wants)))
+            Ok(Some(store.await_wake(kind, slot, on_source, wants)))
         });
         match armed {
-            None => Ok(self.until_released(task)),
+            None => Ok(self.until_released(on_source)),
             Some(Err(Corrupt)) => Err(corrupt(operation)),
             Some(Ok(None)) => Ok(Armed::Ready),
             Some(Ok(Some(value))) => {
                 (self.armed, self.parked) = (Some(kind), value);
-                Ok(if task { Armed::Source(Interest::Readable) } else { Armed::Park })
+                Ok(if on_source { Armed::Source(Interest::Readable) } else { Armed::Park })
             }
         }
     }
 
     /// How to wait for a lock that a stopped process holds.
     #[cold]
-    fn until_released(&self, task: bool) -> Armed {
-        if task || self.stuck.get().is_none() { Armed::After(TASK_RETRY) } else { Armed::Park }
+    fn until_released(&self, on_source: bool) -> Armed {
+        if on_source || self.stuck.get().is_none() { Armed::After(RETRY) } else { Armed::Park }
     }
 
+    /// Blocks a thread that [`parks`](anyipc_memory::parks).
     pub(crate) fn park(&self, timeout: Duration) {
         match self.stuck.take() {
             Some((kind, by)) => {

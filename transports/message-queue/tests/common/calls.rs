@@ -1,10 +1,9 @@
 //! Calls that wait as the facade does. A call that hangs panics after [`WATCHDOG`].
 
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Armed, Error, Interest, Queue, Result, Wait, Waiter};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use anyipc_core::{Armed, Error, Queue, Result, Wait, Waiter};
+use anyipc_os::sleep;
 
 /// The longest time that a call may take.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(30);
@@ -41,12 +40,7 @@ fn until<T>(
             Armed::Park => half.park(slice),
             Armed::After(time) => std::thread::sleep(time),
             Armed::Source(interest) => {
-                let flags =
-                    if interest == Interest::Readable { PollFlags::IN } else { PollFlags::OUT };
-                let source = half.source()?;
-                let mut fds = [PollFd::from_borrowed_fd(source.as_fd(), flags)];
-                let limit = Timespec { tv_sec: 0, tv_nsec: slice.subsec_nanos().into() };
-                poll(&mut fds, Some(&limit)).unwrap();
+                sleep(&half.source()?, interest, slice);
             }
             other => panic!("armed as {other:?}"),
         }

@@ -18,9 +18,11 @@ pub use sender::Sender;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::time::Duration;
 
-use anyipc_core::{Armed, Interest, Role};
-use anyipc_memory::handover::{Link, ReadySlot};
+use anyipc_core::{Armed, Interest, Role, Waiter};
+use anyipc_memory::handover::{Half, Link, ReadySlot};
+use anyipc_memory::{parks, sleep};
 use anyipc_ring::{Consumer, Producer, Wake, state};
 
 /// Both halves over mapped memory, with rings that may be resized to `limit` bytes. `slot` is the
@@ -49,12 +51,30 @@ pub(crate) fn halves(
     (sender, receiver)
 }
 
-/// How a half sleeps after it armed its ring for `waiting`. `value` is what the ring returned, and
-/// `parked` becomes the value of the state word on which a thread may sleep.
-fn armed(value: Option<u32>, waiting: u32, parked: &mut u32) -> Armed {
-    let Some(value) = value else { return Armed::Ready };
-    *parked = value;
-    if waiting == state::PARKED { Armed::Park } else { Armed::Source(Interest::Readable) }
+/// How a waiter sleeps once its half is armed.
+fn asleep(waiter: Waiter<'_>) -> Armed {
+    match waiter {
+        Waiter::Thread => Armed::Park,
+        Waiter::Task(_) => Armed::Source(Interest::Readable),
+    }
+}
+
+/// The bit by which a half tells its peer how to wake it.
+fn waiting(by_doorbell: bool) -> u32 {
+    if by_doorbell { state::POLLING } else { state::PARKED }
+}
+
+/// Blocks the thread of a half that was armed. `word` is its state word, and had the value `parked`
+/// when it was armed.
+fn park(link: &Link, half: Half, word: &AtomicU32, parked: u32, timeout: Duration) {
+    if !link.is_ours() {
+        return;
+    }
+    if parks() {
+        sleep(word, parked, timeout);
+    } else {
+        link.park(half, timeout);
+    }
 }
 
 /// Wakes these sleepers of the peer. `word` is its state word.

@@ -7,12 +7,12 @@ use anyipc_core::{
 };
 use anyipc_memory::bytes::{self, SHORT};
 use anyipc_memory::handover::{Half, Link, Liveness, ReadySlot};
-use anyipc_ring::{Consumer, Next, Storage, Wake, state};
+use anyipc_ring::{Consumer, Next, Storage, Wake};
 
 use super::resize::Follow;
 use super::scratch::Scratch;
 use super::shared_ring::SharedRing;
-use super::{armed, wake_peer};
+use super::{asleep, park, waiting, wake_peer};
 
 /// The receiving half of a shared-memory channel.
 #[derive(Debug)]
@@ -181,13 +181,14 @@ impl Receiver {
         corrupt()
     }
 
-    /// Prepares a sleep, unless there is no reason to wait.
-    fn arm_ring(&mut self, waiting: u32) -> Armed {
+    /// Announces a sleep, unless there is no reason to wait.
+    fn arm_ring(&mut self, by_doorbell: bool, asleep: Armed) -> Armed {
         if self.link.is_gone() {
             return Armed::Ready;
         }
-        let value = self.ring.arm(waiting);
-        armed(value, waiting, &mut self.parked)
+        let Some(value) = self.ring.arm(waiting(by_doorbell)) else { return Armed::Ready };
+        self.parked = value;
+        asleep
     }
 }
 
@@ -240,27 +241,19 @@ impl Wait for Receiver {
     }
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
-        self.link.check_generation(Operation::Receive)?;
-        let waiting = match waiter {
-            Waiter::Thread => state::PARKED,
-            Waiter::Task(waker) => {
-                self.link.register(Half::Receiver, waker);
-                state::POLLING
-            }
-        };
-        Ok(self.arm_ring(waiting))
+        let by_doorbell = self.link.arm(Half::Receiver, waiter, Operation::Receive)?;
+        Ok(self.arm_ring(by_doorbell, asleep(waiter)))
     }
 
     fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
         self.link.check_generation(Operation::Receive)?;
         self.link.register_again(Half::Receiver, waker);
-        Ok(self.arm_ring(state::POLLING))
+        Ok(self.arm_ring(true, asleep(Waiter::Task(waker))))
     }
 
     fn park(&mut self, timeout: Duration) {
-        if self.link.is_ours() {
-            anyipc_memory::sleep(self.ring.storage().consumer_state(), self.parked, timeout);
-        }
+        let word = self.ring.storage().consumer_state();
+        park(&self.link, Half::Receiver, word, self.parked, timeout);
     }
 
     fn disarm(&mut self) {

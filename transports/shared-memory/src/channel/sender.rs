@@ -14,7 +14,7 @@ use super::fast_path::FastPath;
 use super::resize::Resize;
 use super::scratch::Scratch;
 use super::shared_ring::SharedRing;
-use super::{armed, wake_peer};
+use super::{asleep, park, waiting, wake_peer};
 
 /// The sending half of a shared-memory channel.
 #[derive(Debug)]
@@ -215,13 +215,14 @@ impl Sender {
         }
     }
 
-    /// Prepares a sleep, unless there is no reason to wait.
-    fn arm_ring(&mut self, waiting: u32) -> Armed {
+    /// Announces a sleep, unless there is no reason to wait.
+    fn arm_ring(&mut self, by_doorbell: bool, asleep: Armed) -> Armed {
         if self.link.is_gone() {
             return Armed::Ready;
         }
-        let value = self.ring.arm(waiting);
-        armed(value, waiting, &mut self.parked)
+        let Some(value) = self.ring.arm(waiting(by_doorbell)) else { return Armed::Ready };
+        self.parked = value;
+        asleep
     }
 
     #[cold]
@@ -319,27 +320,19 @@ impl Wait for Sender {
     }
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
-        self.link.check_generation(Operation::Send)?;
-        let waiting = match waiter {
-            Waiter::Thread => state::PARKED,
-            Waiter::Task(waker) => {
-                self.link.register(Half::Sender, waker);
-                state::POLLING
-            }
-        };
-        Ok(self.arm_ring(waiting))
+        let by_doorbell = self.link.arm(Half::Sender, waiter, Operation::Send)?;
+        Ok(self.arm_ring(by_doorbell, asleep(waiter)))
     }
 
     fn rearm(&mut self, waker: &Waker) -> Result<Armed> {
         self.link.check_generation(Operation::Send)?;
         self.link.register_again(Half::Sender, waker);
-        Ok(self.arm_ring(state::POLLING))
+        Ok(self.arm_ring(true, asleep(Waiter::Task(waker))))
     }
 
     fn park(&mut self, timeout: Duration) {
-        if self.link.is_ours() {
-            anyipc_memory::sleep(self.ring.storage().producer_state(), self.parked, timeout);
-        }
+        let word = self.ring.storage().producer_state();
+        park(&self.link, Half::Sender, word, self.parked, timeout);
     }
 
     fn disarm(&mut self) {
