@@ -21,10 +21,21 @@ impl Check {
     ///
     /// # Panics
     /// When the check fails.
-    pub fn run(&self, fixture: &Fixture<'_>) {
+    pub fn run(&self, fixture: &Fixture<'_>) -> Outcome {
         let _explanation = Explanation(self);
+        fixture.take_skipped();
         (self.check)(fixture);
+        fixture.take_skipped().map_or(Outcome::Passed, Outcome::Skipped)
     }
+}
+
+/// How a check ended that found no fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The transport keeps the rule.
+    Passed,
+    /// The rule is about something that the transport does not claim. Why, in words.
+    Skipped(String),
 }
 
 impl fmt::Debug for Check {

@@ -1,5 +1,6 @@
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub struct Fixture<'t> {
     options: Vec<(&'static str, &'static str)>,
     pub(crate) sleeper: Sleeper,
     namer: Option<fn(u64) -> String>,
+    /// Why the check that runs is skipped.
+    skipped: Mutex<Option<String>>,
 }
 
 #[derive(Debug)]
@@ -48,7 +51,13 @@ impl<'t> Fixture<'t> {
     }
 
     fn over(transport: Held<'t>) -> Self {
-        Self { transport, options: Vec::new(), sleeper: look_again_soon, namer: None }
+        Self {
+            transport,
+            options: Vec::new(),
+            sleeper: look_again_soon,
+            namer: None,
+            skipped: Mutex::new(None),
+        }
     }
 
     /// Adds an option with which every object is created and opened. The checks need frames of at
@@ -75,9 +84,13 @@ impl<'t> Fixture<'t> {
         self
     }
 
-    /// True if the transport takes any legal name.
-    pub(crate) fn takes_any_name(&self) -> bool {
-        self.namer.is_none()
+    /// True if the transport takes no names but those of a form of its own: then the check is
+    /// skipped, and returns.
+    pub(crate) fn skips_names(&self) -> bool {
+        if self.namer.is_some() {
+            self.skip("names have a form of their own");
+        }
+        self.namer.is_some()
     }
 
     pub(crate) fn transport(&self) -> &dyn DynTransport {
@@ -89,6 +102,34 @@ impl<'t> Fixture<'t> {
 
     pub(crate) fn can(&self, capability: Capabilities) -> bool {
         self.transport().capabilities().contains(capability)
+    }
+
+    /// True if the transport lacks what the check is about: then it is skipped, and returns.
+    pub(crate) fn skips_without(&self, capability: Capabilities) -> bool {
+        let lacks = !self.can(capability);
+        if lacks {
+            self.skip(format!("does not claim {capability:?}"));
+        }
+        lacks
+    }
+
+    /// True if the transport has what the check is to miss: then it is skipped, and returns.
+    pub(crate) fn skips_with(&self, capability: Capabilities) -> bool {
+        let has = self.can(capability);
+        if has {
+            self.skip(format!("claims {capability:?}"));
+        }
+        has
+    }
+
+    /// Notes why the check that runs is skipped.
+    pub(crate) fn skip(&self, reason: impl Into<String>) {
+        *self.skipped.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.into());
+    }
+
+    /// Why the last check was skipped. Forgets it.
+    pub(crate) fn take_skipped(&self) -> Option<String> {
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(crate) fn has_key(&self, name: &str) -> bool {

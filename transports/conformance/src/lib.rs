@@ -25,6 +25,7 @@
 //! | type | what it is |
 //! |---|---|
 //! | [`suite!`], [`run_all`], [`CHECKS`] | the checks: as tests, in one call, as a list |
+//! | [`Outcome`] | how a check ended that found no fault: passed, or skipped and why |
 //! | [`Fixture`], [`Sleeper`] | a transport under test, its options, how to sleep on its sources |
 //! | [`WaitLoop`] | waiting calls with a watchdog, for a transport's own tests |
 //! | [`victim`] | a process that a test kills |
@@ -38,7 +39,7 @@ mod noise;
 pub mod victim;
 mod wait_loop;
 
-pub use check::{Check, run_all};
+pub use check::{Check, Outcome, run_all};
 pub use fixture::{Fixture, Sleeper};
 pub use wait_loop::{WATCHDOG, WaitLoop};
 

@@ -16,7 +16,7 @@ use crate::wait_loop::{Trying, WATCHDOG, WaitLoop};
 
 /// Runs the scene as a thread and as a task, with the event before arming and after it.
 fn in_every_order(fixture: &Fixture<'_>, scene: fn(&Fixture<'_>, Order)) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     for wait_loop in [WaitLoop::thread(fixture), WaitLoop::task(fixture)] {
@@ -118,7 +118,7 @@ pub fn the_receivers_leaving_ends_the_sleep(fixture: &Fixture<'_>) {
 
 /// A caller that trusts `drained` only waits for the source.
 pub fn a_drained_half_hears_of_more(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let wait_loop = WaitLoop::thread(fixture);

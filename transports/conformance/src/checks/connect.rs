@@ -32,7 +32,7 @@ fn send_one(fixture: &Fixture<'_>, from: &mut End, to: &mut End) {
 }
 
 pub fn both_sides_meet(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, owner, opener } = fixture.pair();
@@ -53,7 +53,7 @@ pub fn both_sides_meet(fixture: &Fixture<'_>) {
 }
 
 pub fn channels_outlive_their_endpoints(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, owner, opener } = fixture.pair();
@@ -66,7 +66,7 @@ pub fn channels_outlive_their_endpoints(fixture: &Fixture<'_>) {
 pub fn many_clients_share_an_owner(fixture: &Fixture<'_>) {
     const CLIENTS: u64 = 8;
     const MESSAGES: u64 = 100;
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let name = fixture.name();
@@ -101,7 +101,7 @@ pub fn many_clients_share_an_owner(fixture: &Fixture<'_>) {
 }
 
 pub fn a_late_owner_accepts_connectors_that_came_in_time(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let name = fixture.name();
@@ -131,7 +131,7 @@ pub fn a_late_owner_accepts_connectors_that_came_in_time(fixture: &Fixture<'_>) 
 }
 
 pub fn nobody_there_would_block(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let name = fixture.name();
@@ -148,7 +148,7 @@ pub fn nobody_there_would_block(fixture: &Fixture<'_>) {
 }
 
 pub fn no_owner_until_one_comes(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let name = fixture.name();
@@ -175,7 +175,7 @@ pub fn no_owner_until_one_comes(fixture: &Fixture<'_>) {
 }
 
 pub fn an_abandoned_attempt_harms_no_one(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let name = fixture.name();
@@ -210,7 +210,7 @@ pub fn an_abandoned_attempt_harms_no_one(fixture: &Fixture<'_>) {
 }
 
 pub fn without_channels_it_is_unsupported(fixture: &Fixture<'_>) {
-    if fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_with(Capabilities::CHANNEL) {
         return;
     }
     let name = fixture.name();

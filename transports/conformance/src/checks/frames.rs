@@ -44,7 +44,7 @@ fn assert_silent(fixture: &Fixture<'_>, from: &mut End, to: &mut End) {
 }
 
 pub fn every_length_arrives_whole(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
@@ -62,7 +62,7 @@ pub fn every_length_arrives_whole(fixture: &Fixture<'_>) {
 }
 
 pub fn too_long_is_refused(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
@@ -90,7 +90,7 @@ pub fn too_long_is_refused(fixture: &Fixture<'_>) {
 }
 
 pub fn flags_are_carried(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
@@ -104,7 +104,7 @@ pub fn flags_are_carried(fixture: &Fixture<'_>) {
 }
 
 pub fn order_is_kept(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
@@ -115,7 +115,7 @@ pub fn order_is_kept(fixture: &Fixture<'_>) {
 }
 
 pub fn filling_less_sends_less(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
@@ -135,7 +135,7 @@ pub fn filling_less_sends_less(fixture: &Fixture<'_>) {
 }
 
 pub fn filling_nothing_sends_nothing(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
@@ -151,7 +151,7 @@ pub fn filling_nothing_sends_nothing(fixture: &Fixture<'_>) {
 }
 
 pub fn a_panic_sends_nothing(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
@@ -173,7 +173,7 @@ pub fn a_panic_sends_nothing(fixture: &Fixture<'_>) {
 }
 
 pub fn receiving_appends(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
@@ -215,7 +215,7 @@ pub(super) fn fill_up(end: &mut End, len: usize) -> u64 {
 }
 
 pub fn full_would_block_and_drains(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();

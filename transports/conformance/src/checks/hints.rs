@@ -10,13 +10,13 @@ use crate::wait_loop::{WaitLoop, Watchdog};
 
 pub fn ready_names_the_channel(fixture: &Fixture<'_>) {
     const CHANNELS: usize = 5;
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let name = fixture.name();
     let owner = fixture.create(&name);
     if !owner.ready(None, &mut |_| {}) {
-        return;
+        return fixture.skip("has no hints");
     }
     let wait_loop = WaitLoop::thread(fixture);
     let mut pairs: Vec<(End, End)> = (0..CHANNELS)

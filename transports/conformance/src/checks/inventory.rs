@@ -46,7 +46,7 @@ pub fn what_lives_is_listed(fixture: &Fixture<'_>) {
 }
 
 pub fn what_lives_is_not_removed(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::INVENTORY) {
+    if fixture.skips_without(Capabilities::INVENTORY) {
         return;
     }
     let (name, options, transport) = (fixture.name(), fixture.options(&[]), fixture.transport());
@@ -62,7 +62,7 @@ pub fn what_lives_is_not_removed(fixture: &Fixture<'_>) {
 
 /// Connectors no longer find the owner, so an owner that waits for one must be told.
 pub fn an_owner_is_told_that_its_name_was_removed(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::INVENTORY) {
+    if fixture.skips_without(Capabilities::INVENTORY) {
         return;
     }
     let (name, options, transport) = (fixture.name(), fixture.options(&[]), fixture.transport());

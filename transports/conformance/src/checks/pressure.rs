@@ -45,7 +45,7 @@ fn receive_all(wait_loop: WaitLoop, mut half: Box<dyn RecvHalf>, mut script: Scr
 }
 
 fn stream(fixture: &Fixture<'_>, wait_loop: WaitLoop) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { here, there, .. } = fixture.pair();
@@ -65,7 +65,7 @@ pub fn tasks_stream(fixture: &Fixture<'_>) {
 }
 
 pub fn both_directions_stream(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let (threads, tasks) = (WaitLoop::thread(fixture), WaitLoop::task(fixture));

@@ -22,7 +22,7 @@ pub fn data_wakes_tasks(fixture: &Fixture<'_>) {
 
 /// One frame to and fro: every receive may have to sleep.
 fn data_wakes(fixture: &Fixture<'_>, wait_loop: WaitLoop) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
@@ -58,7 +58,7 @@ pub fn space_wakes_tasks(fixture: &Fixture<'_>) {
 
 /// Frames of which only a few fit: every send may have to sleep.
 fn space_wakes(fixture: &Fixture<'_>, wait_loop: WaitLoop) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
@@ -82,7 +82,7 @@ fn space_wakes(fixture: &Fixture<'_>, wait_loop: WaitLoop) {
 }
 
 pub fn connectors_wake_the_owner(fixture: &Fixture<'_>) {
-    if !fixture.can(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL) {
         return;
     }
     let name = fixture.name();
