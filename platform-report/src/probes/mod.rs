@@ -53,7 +53,7 @@ const fn probe(
 pub(crate) const ALL: &[Probe] = &[
     probe(
         "remove-mapped",
-        "Can a block be removed by force, and its name be used again, while a process has it mapped",
+        "Can a block be removed by force, and its name used again, while a process has it mapped",
         blocks::removed_while_mapped,
         "shm",
     ),

@@ -16,7 +16,7 @@ use crate::facts::{printed, size};
 pub(crate) const ONE_LOOPBACK_ADDRESS: bool = false;
 
 pub(crate) fn system() -> String {
-    if is_wine() { "Windows under wine" } else { "Windows" }.to_owned()
+    printed("cmd", &["/C", "ver"]).unwrap_or_else(|| "Windows".to_owned())
 }
 
 /// A program of wine's, which Windows does not have.
@@ -26,7 +26,14 @@ fn is_wine() -> bool {
 }
 
 pub(crate) fn kernel() -> String {
-    printed("cmd", &["/C", "ver"]).unwrap_or_else(|| "unknown".to_owned())
+    let key = r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion";
+    let named = |value| {
+        let text = printed("reg", &["query", key, "/v", value])?;
+        text.split("REG_SZ").nth(1).map(|value| value.trim().to_owned())
+    };
+    let (product, build) = (named("ProductName"), named("BuildLabEx"));
+    let words: Vec<_> = [product, build].into_iter().flatten().collect();
+    if words.is_empty() { "unknown".to_owned() } else { words.join(", build ") }
 }
 
 /// Wine, or a program for another processor on Windows for ARM.
