@@ -1,5 +1,7 @@
 //! What the transports with queues share. Their queues lie in named memory, or are recorded there:
-//! making, opening and adopting a queue, and the handle of its name.
+//! the transport itself, making, opening and adopting a queue, and the handle of its name.
+
+mod transport;
 
 use std::ffi::CStr;
 use std::fmt::Debug;
@@ -7,12 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Name, Operation, Options, Peer, Queue, RecvHalf, Rejections,
-    Result, Role, SendHalf, Source, Waiter, keys,
+    Armed, Attempt, Error, ErrorKind, Key, Name, Operation, Options, Peer, Queue, RecvHalf,
+    Rejections, Result, Role, SendHalf, Source, Waiter, keys,
 };
-use anyipc_os::{Dir, Scope, check_generation, generation};
+use anyipc_os::{Dir, Scope};
+pub use transport::NamedQueues;
 
-use crate::handover::{self, Acceptor, ChannelFactory, Rendezvous};
+use crate::handover::{ChannelFactory, Meeting};
 use crate::{Kind, Path, Plan, Region, Segment, check_platform};
 
 /// The longest wait for memory that another process makes or reclaims, unless the address has a
@@ -72,6 +75,12 @@ pub trait Description: Debug + Send + Sync + Sized + 'static {
     /// Makes the channels of an endpoint.
     type Channels<'a>: ChannelFactory<Sender = Self::Sender, Receiver = Self::Receiver>;
 
+    /// The scheme of the transport.
+    const SCHEME: &'static str;
+    /// The options of its addresses.
+    const KEYS: &'static [Key];
+    /// How it works, in one sentence.
+    const ABOUT: &'static str;
     /// The names of the transport's files.
     const KIND: &'static Kind;
     /// The version of the layout: the first word of the memory, 1 to 999.
@@ -127,19 +136,11 @@ pub trait Description: Debug + Send + Sync + Sized + 'static {
     fn queue(&self, memory: &Arc<Segment>, settings: &Self::Settings) -> Result<Box<dyn Queue>>;
 }
 
-/// The directory of an address.
-///
-/// # Errors
-/// Those of the options and of the directory.
-pub fn dir<C: Description>(options: &Options, operation: Operation) -> Result<Dir> {
-    Dir::open(C::Settings::read(options, operation)?.access().scope, operation)
-}
-
 /// Opens a queue.
 ///
 /// # Errors
 /// `NotFound`, `Mismatch`, `Corrupt`, `Busy`.
-pub fn open<C: Description>(name: &Name, options: &Options) -> Result<Endpoint<C>> {
+fn open<C: Description>(name: &Name, options: &Options) -> Result<Endpoint<C>> {
     let operation = Operation::Open;
     let settings = C::Settings::read(options, operation)?;
     let dir = Arc::new(Dir::open(settings.access().scope, operation)?);
@@ -153,7 +154,8 @@ pub fn open<C: Description>(name: &Name, options: &Options) -> Result<Endpoint<C
         })?;
     let description: C = read(&memory.region(), operation)?;
     description.check(&settings, memory.persists(), operation)?;
-    Ok(Endpoint::new(name, dir, settings, None, (memory, description)))
+    let meeting = Meeting::open(dir, C::KIND, name);
+    Ok(Endpoint { meeting, settings, memory: Arc::new(memory), description })
 }
 
 /// Makes a queue or adopts an existing one, and becomes its owner if it has none.
@@ -164,7 +166,7 @@ pub fn open<C: Description>(name: &Name, options: &Options) -> Result<Endpoint<C
 ///
 /// # Errors
 /// `Exists`, `Mismatch`, `Corrupt`, `Busy`, `OutOfMemory`, what [`Description`] says.
-pub fn create<C: Description>(
+fn create<C: Description>(
     name: &Name,
     options: &Options,
     text: Option<&[u8]>,
@@ -184,8 +186,8 @@ pub fn create<C: Description>(
         Segment::open_or_create(path, plan, &|region| repair::<C>(region, operation))?;
     let found = Found { made, adopt: access.adopt && text.is_none(), text: text.is_some() };
     match own(name, &dir, &settings, &memory, found, operation) {
-        Ok((description, owner)) => {
-            Ok(Endpoint::new(name, dir, settings, owner, (memory, description)))
+        Ok((description, meeting)) => {
+            Ok(Endpoint { meeting, settings, memory: Arc::new(memory), description })
         }
         Err(error) => {
             // A failed creation leaves nothing, except messages that others have sent meanwhile.
@@ -218,7 +220,7 @@ fn own<C: Description>(
     memory: &Segment,
     found: Found,
     operation: Operation,
-) -> Result<(C, Option<Acceptor>)> {
+) -> Result<(C, Meeting)> {
     let exists = |why: &str| Err(Error::new(operation, ErrorKind::Exists).because(why));
     let description: C = read(&memory.region(), operation)?;
     // A queue that only openers hold gets a new owner, like any rendezvous; its messages stay.
@@ -228,14 +230,14 @@ fn own<C: Description>(
             "open it, or say create=open_or_create to adopt it; `anyipc rm` removes what stayed",
         );
     }
-    let owner = Rendezvous::take(Arc::clone(dir), C::KIND, name, operation)?;
-    if owner.is_none() && !found.adopt {
-        return exists("it has a live owner; open it, or say create=open_or_create");
-    }
+    let meeting = match Meeting::own(Arc::clone(dir), C::KIND, name, operation)? {
+        Some(owner) => owner,
+        None if found.adopt => Meeting::open(Arc::clone(dir), C::KIND, name),
+        None => return exists("it has a live owner; open it, or say create=open_or_create"),
+    };
     description.check(settings, memory.persists(), operation)?;
     description.complete(operation)?;
-    let owner = owner.map(|owner| Acceptor::new(owner, operation)).transpose()?;
-    Ok((description, owner))
+    Ok((description, meeting))
 }
 
 fn path<'a, C: Description>(
@@ -273,46 +275,22 @@ fn damaged(operation: Operation) -> Error {
         .because("its memory holds what no queue holds; `anyipc rm` removes it")
 }
 
-/// A handle of a queue's name: its memory, and the owner's rendezvous.
+/// A handle of a queue's name.
 #[derive(Debug)]
 pub struct Endpoint<C: Description> {
-    name: Name,
-    dir: Arc<Dir>,
+    meeting: Meeting,
     settings: C::Settings,
-    /// `Some` in the owner.
-    acceptor: Option<Acceptor>,
     memory: Arc<Segment>,
     description: C,
 }
 
 impl<C: Description> Endpoint<C> {
-    fn new(
-        name: &Name,
-        dir: Arc<Dir>,
-        settings: C::Settings,
-        acceptor: Option<Acceptor>,
-        (memory, description): (Segment, C),
-    ) -> Self {
-        Self { name: name.clone(), dir, settings, acceptor, memory: Arc::new(memory), description }
-    }
-
-    /// The operation that `try_connect` is for this handle.
-    fn operation(&self) -> Operation {
-        if self.acceptor.is_some() { Operation::Accept } else { Operation::Connect }
-    }
-
-    /// False in a forked child.
-    fn is_ours(&self) -> bool {
-        self.memory.generation() == generation()
-    }
-
     /// Releases everything. Handles of the queue keep its memory.
     ///
     /// # Errors
     /// `StatFailed` if files were removed or replaced, `Forked`.
-    pub fn close(self) -> Result<()> {
-        check_generation(self.memory.generation(), Operation::Close)?;
-        let owned = self.acceptor.map_or(Ok(()), Acceptor::close);
+    fn close(self) -> Result<()> {
+        let owned = self.meeting.close();
         match Arc::try_unwrap(self.memory) {
             Ok(memory) => memory.close().and(owned),
             Err(_) => owned,
@@ -325,42 +303,25 @@ impl<C: Description> anyipc_core::Endpoint for Endpoint<C> {
     type Receiver = C::Receiver;
 
     fn role(&self) -> Role {
-        if self.acceptor.is_some() { Role::Owner } else { Role::Opener }
+        self.meeting.role()
     }
 
     fn try_connect(&self, attempt: &mut Attempt) -> Result<(C::Sender, C::Receiver, Peer)> {
-        self.memory.check(self.operation())?;
         let channels = self.description.channels(&self.settings);
-        match &self.acceptor {
-            Some(acceptor) => {
-                let met = acceptor.try_accept(attempt, &channels);
-                if met.as_ref().is_err_and(Error::is_would_block) {
-                    self.memory.check_named(Operation::Accept)?;
-                }
-                met
-            }
-            None => handover::try_connect(&self.dir, C::KIND, &self.name, attempt, &channels),
-        }
+        let check_named = || self.memory.check_named(Operation::Accept);
+        self.meeting.try_connect(attempt, &channels, check_named)
     }
 
     fn arm(&self, attempt: &mut Attempt, _waiter: Waiter<'_>) -> Result<Armed> {
-        self.memory.check(self.operation())?;
-        match &self.acceptor {
-            Some(acceptor) => acceptor.arm(attempt),
-            None => Ok(handover::arm(attempt)),
-        }
+        self.meeting.arm(attempt)
     }
 
     fn source(&self, attempt: &Attempt) -> Result<Source> {
-        match &self.acceptor {
-            Some(acceptor) => acceptor.source(),
-            None => handover::source(attempt),
-        }
+        self.meeting.source(attempt)
     }
 
     fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
-        let ours = self.is_ours();
-        self.acceptor.as_ref().is_some_and(|acceptor| ours && acceptor.ready(keep, visit))
+        self.meeting.ready(keep, visit)
     }
 
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
@@ -380,9 +341,7 @@ impl<C: Description> anyipc_core::Endpoint for Endpoint<C> {
     }
 
     fn rejections(&self) -> Rejections {
-        // In a forked child the lock on them may be held for good, by a thread of the parent.
-        let ours = self.is_ours();
-        self.acceptor.as_ref().filter(|_| ours).map(Acceptor::rejections).unwrap_or_default()
+        self.meeting.rejections()
     }
 
     fn queue(&self) -> Result<Box<dyn Queue>> {

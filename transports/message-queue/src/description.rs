@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use anyipc_core::{Name, Operation, Queue, Result};
-use anyipc_memory::named_queue::{self, Description};
+use anyipc_core::{Key, Name, Operation, Queue, Result};
+use anyipc_memory::named_queue::{self, Description, NamedQueues};
 use anyipc_memory::{Kind, Region, Segment};
 
 use crate::channel::{QueueReceiver, QueueSender};
@@ -11,8 +11,12 @@ use crate::client;
 use crate::kind::KIND;
 use crate::layout::{Geometry, LAYOUT};
 use crate::queue::Handle;
-use crate::settings::Settings;
+use crate::settings::{KEYS, Settings};
 use crate::store::Store;
+
+/// `mq://`: bounded priority queues for many senders and many receivers, and channels over queues.
+#[expect(non_upper_case_globals, reason = "used as the unit structs of other transports are")]
+pub const MessageQueue: NamedQueues<Geometry> = NamedQueues::new();
 
 /// A handle of a queue's name.
 pub type QueueEndpoint = named_queue::Endpoint<Geometry>;
@@ -23,6 +27,11 @@ impl Description for Geometry {
     type Receiver = QueueReceiver;
     type Channels<'a> = Settings;
 
+    const SCHEME: &'static str = "mq";
+    const KEYS: &'static [Key] = KEYS;
+    const ABOUT: &'static str = "a file in the private directory, mapped: chunks of 128 bytes, two \
+        locks that survive their owners, 256 handles at a time; channels: such queues in a memfd, \
+        handed over a Unix socket";
     const KIND: &'static Kind = &KIND;
     const LAYOUT: u32 = LAYOUT;
 

@@ -10,7 +10,7 @@
 //! - `client`: a participant of a queue: lock, act, unlock, wake
 //! - `queue`: a handle of a named queue
 //! - `channel`: channels over two queues
-//! - `kind`, `settings`, `description`, `transport`: file names, options, and the transport itself
+//! - `kind`, `settings`, `description`: file names, options, and the transport itself
 #![forbid(unsafe_code)]
 
 mod channel;
@@ -27,9 +27,7 @@ mod settings;
 mod store;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
-mod transport;
 mod waiters;
 
 pub use channel::{QueueReceiver, QueueSender};
-pub use description::QueueEndpoint;
-pub use transport::MessageQueue;
+pub use description::{MessageQueue, QueueEndpoint};

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use anyipc_core::{Name, Operation, Queue, Result};
-use anyipc_memory::named_queue::{self, Description};
+use anyipc_core::{Key, Name, Operation, Queue, Result};
+use anyipc_memory::named_queue::{self, Description, NamedQueues};
 use anyipc_memory::{Kind, Region, Segment};
 
 use crate::channel::{Pair, PosixQueueReceiver, PosixQueueSender};
 use crate::queue::Handle;
 use crate::record::{KIND, LAYOUT, Record, TEXT};
-use crate::settings::Settings;
+use crate::settings::{KEYS, Settings};
+
+/// `posix-mq://`: the kernel's POSIX message queues, and channels over pairs of them. Linux only.
+#[expect(non_upper_case_globals, reason = "used as the unit structs of other transports are")]
+pub const PosixQueue: NamedQueues<Record> = NamedQueues::new();
 
 /// A handle of a queue's name.
 pub type PosixQueueEndpoint = named_queue::Endpoint<Record>;
@@ -20,6 +24,10 @@ impl Description for Record {
     type Receiver = PosixQueueReceiver;
     type Channels<'a> = Pair<'a>;
 
+    const SCHEME: &'static str = "posix-mq";
+    const KEYS: &'static [Key] = KEYS;
+    const ABOUT: &'static str = "a queue of the kernel, and a file in the private directory that \
+        names it, mapped; channels: two such queues without names, handed over a Unix socket";
     const KIND: &'static Kind = &KIND;
     const LAYOUT: u32 = LAYOUT;
 

@@ -10,7 +10,7 @@
 //! - `record`: the description of that memory
 //! - `queue`: a handle of a queue
 //! - `channel`: a pair of nameless kernel queues per connection
-//! - `settings`, `description`, `transport`: options, and the transport itself
+//! - `settings`, `description`: options, and the transport itself
 //! - `sys`: the system calls, the only place with unsafe code
 #![deny(unsafe_code)]
 
@@ -20,8 +20,6 @@ mod queue;
 mod record;
 mod settings;
 mod sys;
-mod transport;
 
 pub use channel::{PosixQueueReceiver, PosixQueueSender};
-pub use description::PosixQueueEndpoint;
-pub use transport::PosixQueue;
+pub use description::{PosixQueue, PosixQueueEndpoint};

@@ -7,7 +7,7 @@ use anyipc_core::{
 use crate::block::Block;
 use crate::endpoint::{Endpoint, Settings};
 use crate::kind::BLOCK;
-use anyipc_memory::handover::{Acceptor, Rendezvous};
+use anyipc_memory::handover::Meeting;
 use anyipc_memory::{Path, Plan, Segment};
 use anyipc_os::Dir;
 
@@ -59,12 +59,12 @@ impl Transport for SharedMemory {
         let dir = Arc::new(Dir::open(settings.scope, Operation::Create)?);
         // The block is made before the owner: no opener finds an owner without its block.
         let block = block_for_create(&dir, name, &settings)?;
-        let owner = Rendezvous::take(Arc::clone(&dir), &BLOCK, name, Operation::Create)?;
-        if owner.is_none() && !settings.adopt {
-            return Err(owned(Operation::Create));
-        }
-        let owner = owner.map(|owner| Acceptor::new(owner, Operation::Create)).transpose()?;
-        Ok(Endpoint::new(name, dir, settings, owner, block))
+        let meeting = match Meeting::own(Arc::clone(&dir), &BLOCK, name, Operation::Create)? {
+            Some(owner) => owner,
+            None if settings.adopt => Meeting::open(dir, &BLOCK, name),
+            None => return Err(owned(Operation::Create)),
+        };
+        Ok(Endpoint::new(meeting, settings, block))
     }
 
     fn open(&self, name: &Name, options: &Options) -> Result<Endpoint> {
@@ -87,7 +87,7 @@ impl Transport for SharedMemory {
                 Err(Error::new(Operation::Open, ErrorKind::Mismatch)
                     .because(format!("size={wanted} was asked for, but the object has {has}")))
             }
-            _ => Ok(Endpoint::new(name, dir, settings, None, block)),
+            _ => Ok(Endpoint::new(Meeting::open(dir, &BLOCK, name), settings, block)),
         }
     }
 
@@ -100,17 +100,10 @@ impl Transport for SharedMemory {
         }
         let segment =
             Segment::create(path(&dir, name, &settings, operation), Plan::lpsz(&[(0, text)]))?;
-        let Some(owner) = Rendezvous::take(Arc::clone(&dir), &BLOCK, name, operation)? else {
+        let Some(owner) = Meeting::own(dir, &BLOCK, name, operation)? else {
             return Err(owned(operation));
         };
-        let owner = Acceptor::new(owner, operation)?;
-        Ok(Endpoint::new(
-            name,
-            dir,
-            settings,
-            Some(owner),
-            Some(Block::new(segment, settings.timeout)),
-        ))
+        Ok(Endpoint::new(owner, settings, Some(Block::new(segment, settings.timeout))))
     }
 
     fn close(&self, endpoint: Endpoint) -> Result<()> {

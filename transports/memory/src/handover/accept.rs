@@ -18,7 +18,7 @@ use crate::sys::{self, Anonymous, Fd, Listener, Map, Set};
 
 /// The owner's side of the handshakes.
 #[derive(Debug)]
-pub struct Acceptor {
+pub(super) struct Acceptor {
     rendezvous: Rendezvous,
     state: Mutex<State>,
 }
@@ -55,7 +55,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// `Io` if there is no descriptor left.
-    pub fn new(rendezvous: Rendezvous, operation: Operation) -> Result<Self> {
+    pub(super) fn new(rendezvous: Rendezvous, operation: Operation) -> Result<Self> {
         let half_open = HalfOpen::new(operation)?;
         let state = State { half_open, inbox: Inbox::default(), memory: None };
         Ok(Self { rendezvous, state: Mutex::new(state) })
@@ -65,7 +65,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// `StatFailed` if it was removed from under the owner.
-    pub fn close(self) -> Result<()> {
+    pub(super) fn close(self) -> Result<()> {
         self.rendezvous.close()
     }
 
@@ -78,7 +78,7 @@ impl Acceptor {
     /// # Errors
     /// `WouldBlock` until one is; `Removed` if the name no longer leads here; the system's
     /// errors of the listener.
-    pub fn try_accept<F: ChannelFactory>(
+    pub(super) fn try_accept<F: ChannelFactory>(
         &self,
         attempt: &Attempt,
         factory: &F,
@@ -114,7 +114,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// `Io` if the clock cannot be set.
-    pub fn arm(&self, attempt: &Attempt) -> Result<Armed> {
+    pub(super) fn arm(&self, attempt: &Attempt) -> Result<Armed> {
         let mut state = self.state();
         if let Some(ready) = state.inbox.ready.as_ref().filter(|_| attempt.inbox)
             && !ready.arm()
@@ -128,12 +128,12 @@ impl Acceptor {
     ///
     /// # Errors
     /// None yet.
-    pub fn source(&self) -> Result<Source> {
+    pub(super) fn source(&self) -> Result<Source> {
         Ok(self.state().half_open.source())
     }
 
     /// Visits the inbox's channels that may have something to receive; the bit of `keep` stays.
-    pub fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
+    pub(super) fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
         if let Some(ready) = &self.state().inbox.ready {
             ready.take(keep, visit);
         }
@@ -141,7 +141,7 @@ impl Acceptor {
     }
 
     /// How many connectors were rejected, and the last reason.
-    pub fn rejections(&self) -> Rejections {
+    pub(super) fn rejections(&self) -> Rejections {
         self.state().half_open.rejections()
     }
 }

@@ -35,7 +35,7 @@ struct OpenerHandshake {
 ///
 /// # Errors
 /// `WouldBlock` until it has answered, `NoOwner`, `Mismatch`, `Corrupt`, `TimedOut`, …
-pub fn try_connect<F: ChannelFactory>(
+pub(super) fn try_connect<F: ChannelFactory>(
     dir: &Dir,
     kind: &Kind,
     name: &Name,
@@ -56,7 +56,7 @@ pub fn try_connect<F: ChannelFactory>(
 }
 
 /// Prepares to wait for the owner's answer.
-pub fn arm(attempt: &Attempt) -> Armed {
+pub(super) fn arm(attempt: &Attempt) -> Armed {
     match attempt.stored::<OpenerHandshake>() {
         Some(handshake) if handshake.began.is_none() => Armed::Source(Interest::Readable),
         _ => Armed::After(SOON),
@@ -67,7 +67,7 @@ pub fn arm(attempt: &Attempt) -> Armed {
 ///
 /// # Errors
 /// `Unsupported` while there is nothing to register.
-pub fn source(attempt: &Attempt) -> Result<Source> {
+pub(super) fn source(attempt: &Attempt) -> Result<Source> {
     match attempt.stored::<OpenerHandshake>() {
         Some(handshake) => handshake.socket.source(),
         None => Err(Error::new(Operation::Connect, ErrorKind::Unsupported)),

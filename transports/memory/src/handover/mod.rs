@@ -8,17 +8,16 @@ mod channel_factory;
 mod connect;
 mod link;
 mod liveness;
+mod meeting;
 mod owner_handshake;
 mod ready;
 mod rendezvous;
 
-pub use accept::Acceptor;
 pub use channel_factory::{ChannelFactory, Side};
-pub use connect::{arm, source, try_connect};
 pub use link::{Half, Link};
 pub use liveness::Liveness;
+pub use meeting::Meeting;
 pub use ready::ReadySlot;
-pub use rendezvous::Rendezvous;
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use crate::sys::{Dir, Listener, NameLock, Socket};
 
 /// The owner's side, until dropped or killed.
 #[derive(Debug)]
-pub struct Rendezvous {
+pub(super) struct Rendezvous {
     dir: Arc<Dir>,
     socket: String,
     name_lock: NameLock,
@@ -24,7 +24,7 @@ pub struct Rendezvous {
 
 impl Rendezvous {
     /// Becomes the owner of the name. `None` if another process is.
-    pub fn take(
+    pub(super) fn take(
         dir: Arc<Dir>,
         kind: &Kind,
         name: &Name,
@@ -60,16 +60,16 @@ impl Rendezvous {
     }
 
     /// Gives the name up; `StatFailed` if it was removed from under the owner.
-    pub(crate) fn close(self) -> Result<()> {
+    pub(super) fn close(self) -> Result<()> {
         self.name_lock.check_close()
     }
 
     /// Looks, once a second at most, whether the name still leads to this owner; `Removed` if not.
-    pub(crate) fn check(&self, operation: Operation) -> Result<()> {
+    pub(super) fn check(&self, operation: Operation) -> Result<()> {
         self.name_lock.check(operation)
     }
 
-    pub(crate) fn listener(&self) -> &Listener {
+    pub(super) fn listener(&self) -> &Listener {
         &self.listener
     }
 }

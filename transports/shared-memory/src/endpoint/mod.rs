@@ -4,40 +4,27 @@ mod settings;
 
 use std::any::Any;
 use std::ffi::CStr;
-use std::sync::Arc;
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Name, Operation, Peer, Rejections, Result, Role, Source,
-    Waiter,
+    Armed, Attempt, Error, ErrorKind, Operation, Peer, Rejections, Result, Role, Source, Waiter,
 };
+use anyipc_memory::handover::Meeting;
 
 use crate::block::Block;
 use crate::channel::{Receiver, Sender};
-use crate::kind::BLOCK;
-use anyipc_memory::handover::{self, Acceptor};
-use anyipc_os::{Dir, check_generation, generation};
 pub(crate) use settings::Settings;
 
 /// A handle of a shared-memory name.
 #[derive(Debug)]
 pub struct Endpoint {
-    name: Name,
-    dir: Arc<Dir>,
+    meeting: Meeting,
     settings: Settings,
-    acceptor: Option<Acceptor>,
     block: Option<Block>,
-    generation: u32,
 }
 
 impl Endpoint {
-    pub(crate) fn new(
-        name: &Name,
-        dir: Arc<Dir>,
-        settings: Settings,
-        acceptor: Option<Acceptor>,
-        block: Option<Block>,
-    ) -> Self {
-        Self { name: name.clone(), dir, settings, acceptor, block, generation: generation() }
+    pub(crate) fn new(meeting: Meeting, settings: Settings, block: Option<Block>) -> Self {
+        Self { meeting, settings, block }
     }
 
     /// The named block, if the name has one.
@@ -45,16 +32,10 @@ impl Endpoint {
         self.block.as_ref()
     }
 
-    /// The operation of `try_connect` for this handle.
-    fn operation(&self) -> Operation {
-        if self.acceptor.is_some() { Operation::Accept } else { Operation::Connect }
-    }
-
     /// Releases everything; reports the status of the block and of the owner's files.
-    pub(crate) fn close(mut self) -> Result<()> {
-        check_generation(self.generation, Operation::Close)?;
-        let owned = self.acceptor.take().map_or(Ok(()), Acceptor::close);
-        match self.block.take() {
+    pub(crate) fn close(self) -> Result<()> {
+        let owned = self.meeting.close();
+        match self.block {
             Some(block) => block.close().and(owned),
             None => owned,
         }
@@ -66,44 +47,26 @@ impl anyipc_core::Endpoint for Endpoint {
     type Receiver = Receiver;
 
     fn role(&self) -> Role {
-        if self.acceptor.is_some() { Role::Owner } else { Role::Opener }
+        self.meeting.role()
     }
 
     fn try_connect(&self, attempt: &mut Attempt) -> Result<(Sender, Receiver, Peer)> {
-        check_generation(self.generation, self.operation())?;
-        match &self.acceptor {
-            Some(acceptor) => {
-                let met = acceptor.try_accept(attempt, &self.settings);
-                if let (Err(error), Some(block)) = (&met, &self.block)
-                    && error.is_would_block()
-                {
-                    block.check_named(Operation::Accept)?;
-                }
-                met
-            }
-            None => handover::try_connect(&self.dir, &BLOCK, &self.name, attempt, &self.settings),
-        }
+        self.meeting.try_connect(attempt, &self.settings, || match &self.block {
+            Some(block) => block.check_named(Operation::Accept),
+            None => Ok(()),
+        })
     }
 
     fn arm(&self, attempt: &mut Attempt, _waiter: Waiter<'_>) -> Result<Armed> {
-        check_generation(self.generation, self.operation())?;
-        match &self.acceptor {
-            Some(acceptor) => acceptor.arm(attempt),
-            None => Ok(handover::arm(attempt)),
-        }
+        self.meeting.arm(attempt)
     }
 
     fn source(&self, attempt: &Attempt) -> Result<Source> {
-        match &self.acceptor {
-            Some(acceptor) => acceptor.source(),
-            None => handover::source(attempt),
-        }
+        self.meeting.source(attempt)
     }
 
     fn ready(&self, keep: Option<u64>, visit: &mut dyn FnMut(u64)) -> bool {
-        // A forked child does not have the page.
-        let ours = self.generation == generation();
-        self.acceptor.as_ref().is_some_and(|acceptor| ours && acceptor.ready(keep, visit))
+        self.meeting.ready(keep, visit)
     }
 
     fn read_lpsz(&self, read: &mut dyn FnMut(&CStr)) -> Result<()> {
@@ -118,9 +81,7 @@ impl anyipc_core::Endpoint for Endpoint {
     }
 
     fn rejections(&self) -> Rejections {
-        // A forked child does not know whether a thread of its parent held the lock on them.
-        let ours = self.generation == generation();
-        self.acceptor.as_ref().filter(|_| ours).map(Acceptor::rejections).unwrap_or_default()
+        self.meeting.rejections()
     }
 
     fn extension(&self) -> Option<&dyn Any> {
