@@ -168,13 +168,17 @@ impl Extent {
     }
 }
 
-/// Sleeps while `word` is `expected`: until a wake, a signal, a difference or the timeout. Works
-/// across processes.
+/// Sleeps while `word` is `expected`: until a wake, a signal, a difference or the timeout. The word
+/// lies in memory that processes share.
+///
+/// Where a thread does not [`park`](crate::parks) this looks at the word after pauses of 50 µs to
+/// 1 ms, and no wake shortens them: good enough for a contended lock, which its owner holds for
+/// microseconds, and not for a message.
 pub fn sleep(word: &AtomicU32, expected: u32, timeout: Duration) {
     sys::futex_wait(word, expected, timeout);
 }
 
-/// Wakes one sleeper on `word`, in any process.
+/// Wakes one sleeper on `word`, in any process. Nothing where no thread [`parks`](crate::parks).
 pub fn wake(word: &AtomicU32) {
     sys::futex_wake(word, 1);
 }

@@ -15,7 +15,8 @@ use crate::primitive::{AtomicU32, Ordering, compiler_fence, fence};
 
 /// A thread of this side sleeps on the word itself.
 pub const PARKED: u32 = 1;
-/// A task of this side sleeps on a descriptor.
+/// A waiter of this side sleeps on a descriptor: a task, or a thread where processes cannot share
+/// a futex.
 pub const POLLING: u32 = 2;
 /// Either of the two.
 pub const WAITING: u32 = PARKED | POLLING;

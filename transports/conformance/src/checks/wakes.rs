@@ -1,5 +1,6 @@
 //! A waiter is woken by its event, whatever the order of the two sides.
 
+use std::sync::mpsc;
 use std::thread;
 
 use anyipc_core::{Capabilities, Flags};
@@ -8,7 +9,7 @@ use super::connect::talk;
 use crate::Fixture;
 use crate::fixture::{End, Pair};
 use crate::noise::Noise;
-use crate::wait_loop::WaitLoop;
+use crate::wait_loop::{WATCHDOG, WaitLoop};
 
 const ROUNDS: usize = 1000;
 
@@ -79,6 +80,43 @@ fn space_wakes(fixture: &Fixture<'_>, wait_loop: WaitLoop) {
             assert_eq!(buffer.len(), frame.len());
         }
     });
+}
+
+/// Each half of a channel waits by itself, also where all four share two sockets: frames cross in
+/// both directions, and each send and each receive may have to sleep.
+pub fn each_half_is_woken_beside_the_other(fixture: &Fixture<'_>) {
+    if !fixture.can(Capabilities::CHANNEL) {
+        return;
+    }
+    let (task, thread) = (WaitLoop::task(fixture), WaitLoop::thread(fixture));
+    for (sends, receives) in [(thread, thread), (thread, task), (task, thread), (task, task)] {
+        let Pair { here, there, .. } = fixture.pair();
+        let frame = vec![6; here.sender.max_frame().min(64 << 10)];
+        thread::scope(|scope| {
+            for (seed, End { mut sender, mut receiver, .. }) in [(6, here), (7, there)] {
+                let frame = &frame;
+                // Neither half is closed before the other is done.
+                let (done, other_done) = mpsc::channel::<()>();
+                scope.spawn(move || {
+                    let mut noise = Noise::new(seed);
+                    for _ in 0..ROUNDS / 4 {
+                        sends.send(&mut *sender, Flags::NONE, frame).expect("send");
+                        noise.pause();
+                    }
+                    let _ = other_done.recv_timeout(WATCHDOG);
+                });
+                scope.spawn(move || {
+                    let (mut noise, mut buffer) = (Noise::new(seed + 2), Vec::new());
+                    for _ in 0..ROUNDS / 4 {
+                        noise.pause();
+                        receives.recv(&mut *receiver, &mut buffer).expect("receive");
+                        assert_eq!(buffer.len(), frame.len());
+                    }
+                    drop(done);
+                });
+            }
+        });
+    }
 }
 
 pub fn connectors_wake_the_owner(fixture: &Fixture<'_>) {

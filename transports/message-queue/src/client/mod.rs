@@ -33,7 +33,8 @@ const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a word is read again that its writer is about to change.
 const LOOKS: u32 = 8;
 
-/// The other participants of a queue: which of them died, and how those are woken that sleep on a source.
+/// The other participants of a queue: which of them died, and how to wake one that sleeps on a
+/// source.
 pub(crate) trait PeerWakers: LockBackend {
     /// Wakes the holder of this slot, which sleeps on a source.
     fn wake_source(&mut self, slot: u32);
