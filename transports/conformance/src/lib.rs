@@ -276,8 +276,7 @@ macro_rules! suite {
                 "room wakes a task that waits for it, at any moment"
                 "Wait, section `No wake-up is lost`"
             wakes each_half_is_woken_beside_the_other
-                "the halves of a channel wait at the same time, as threads and as tasks, and each is \
-                 woken"
+                "each half is woken while the other waits, too, as threads and as tasks"
                 "Wait"
             wakes connectors_wake_the_owner
                 "a connector wakes an owner that waits for it, at any moment"

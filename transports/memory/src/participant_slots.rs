@@ -40,8 +40,9 @@ impl ParticipantSlots {
         region.u32(self.at(number) + TURN).load(Relaxed)
     }
 
-    /// The process that took it last, 0 after it left.
-    pub fn process(&self, region: &Region, number: u32) -> u32 {
+    /// 0 after its holder left. Otherwise it may be held, or its holder died: the number is for
+    /// people, and another container may have another process of that number.
+    fn process(&self, region: &Region, number: u32) -> u32 {
         region.u32(self.at(number) + PROCESS).load(Relaxed)
     }
 
