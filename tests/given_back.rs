@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use anyipc::{ErrorKind, Event, Inbox};
+use anyipc::{ErrorKind, Inbox};
 use support::schemes::each;
 
 /// Bytes that are allocated now.
@@ -80,10 +80,10 @@ fn after_some_short_messages() {
 }
 
 /// The process does not keep what belongs to peers that came and went.
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 #[test]
 fn peers_that_come_and_go_leave_no_descriptor() {
-    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let open = || std::fs::read_dir("/dev/fd").unwrap().count();
     each("leave", move |url| {
         let owner = anyipc::create(url).unwrap();
         let address = owner.address().clone();
@@ -95,7 +95,7 @@ fn peers_that_come_and_go_leave_no_descriptor() {
         });
         let (mut ended, mut most) = (0, 0);
         while ended < 100 {
-            if let Event::Disconnected(..) =
+            if let anyipc::Event::Disconnected(..) =
                 inbox.next_event_timeout(Duration::from_secs(20)).unwrap()
             {
                 ended += 1;

@@ -1,5 +1,5 @@
 //! One program over every transport: the address in its environment is all that differs.
-#![cfg(all(feature = "config", feature = "shared-memory", target_os = "linux"))]
+#![cfg(all(feature = "config", feature = "shared-memory"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
 mod support;
@@ -14,8 +14,8 @@ use support::watchdog::watchdog;
 /// The example, which cargo builds with the tests.
 fn program() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
-    let program =
-        tests.parent().and_then(|deps| deps.parent()).unwrap().join("examples/one_program");
+    let program = format!("examples/one_program{}", std::env::consts::EXE_SUFFIX);
+    let program = tests.parent().and_then(|deps| deps.parent()).unwrap().join(program);
     assert!(
         program.exists(),
         "{} is missing: `cargo build --examples` makes it",

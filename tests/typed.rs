@@ -116,7 +116,7 @@ fn a_codec_that_is_not_there_is_named() {
     assert!(error.to_string().contains("json"), "{error}");
 }
 
-#[cfg(all(feature = "shared-memory", target_os = "linux"))]
+#[cfg(feature = "shared-memory")]
 #[test]
 fn blocks_hold_values() {
     use anyipc::BlockExt;

@@ -1,11 +1,8 @@
 //! send, recv, serve and call, between processes.
-#![cfg(target_os = "linux")]
 
 mod common;
 
-use anyipc::Capabilities;
-use common::{Place, parse, schemes};
-use rustix::process::Signal;
+use common::{Place, parse, uid};
 use serde_json::json;
 
 #[test]
@@ -67,16 +64,15 @@ fn json_tells_everything() {
     let place = Place::new();
     let receiver = place.start_owner(["recv", "shm://json", "--json"]);
     let sent = place.run_with(["send", "shm://json", "--json"], b"plain\n\xff\x00\n\n\xc3\xbc");
-    let uid = rustix::process::getuid().as_raw();
     let summary = json!({
         "schema": 1, "address": "shm://json", "sent": 4, "bytes": 9,
-        "peer": { "pid": receiver.pid(), "uid": uid },
+        "peer": { "pid": receiver.pid(), "uid": uid() },
     });
     assert_eq!(sent.records(), [summary]);
     let (_, received, _) = receiver.end();
     let received: Vec<_> = received.iter().map(|line| parse(line)).collect();
     let pid = received[0]["peer"]["pid"].clone();
-    let peer = json!({ "id": "1", "pid": pid, "uid": uid });
+    let peer = json!({ "id": "1", "pid": pid, "uid": uid() });
     assert!(pid.is_u64());
     assert_eq!(
         received,
@@ -89,6 +85,8 @@ fn json_tells_everything() {
     );
 }
 
+/// Ctrl-C on Windows is an event of a console, and reaches all its processes.
+#[cfg(unix)]
 #[test]
 fn follow_goes_on_until_a_signal() {
     let place = Place::new();
@@ -97,16 +95,19 @@ fn follow_goes_on_until_a_signal() {
         place.run(["send", "shm://follow", text]).ok();
         assert_eq!(receiver.data.line(), text);
     }
-    receiver.signal(Signal::INT);
+    receiver.signal(rustix::process::Signal::INT);
     let (status, rest, _) = receiver.end();
     assert_eq!((status.code(), rest.len()), (Some(130), 0));
     assert_eq!(place.files(), [""; 0], "an interrupted owner leaves nothing");
 }
 
 /// Signals the process and at once its group, as `timeout` does.
+#[cfg(unix)]
 #[test]
 fn two_signals_at_once_are_one_request() {
-    for scheme in schemes(Capabilities::CHANNEL | Capabilities::INVENTORY) {
+    use anyipc::Capabilities;
+    use rustix::process::Signal;
+    for scheme in common::schemes(Capabilities::CHANNEL | Capabilities::INVENTORY) {
         let place = Place::new();
         let url = format!("{scheme}://twice");
         let receiver = place.start_owner(["recv", &url, "--follow"]);
@@ -181,8 +182,11 @@ fn calls_are_answered() {
     assert_eq!(place.run(["call", "shm://echo", &large]).ok().len(), large.len() + 1);
     // A peer that does not take its answers delays no other.
     place.run_with(["send", "shm://echo"], &b"unheard\n".repeat(50_000)).ok();
-    owner.signal(Signal::TERM);
-    assert_eq!(owner.end().0.code(), Some(130));
+    #[cfg(unix)]
+    {
+        owner.signal(rustix::process::Signal::TERM);
+        assert_eq!(owner.end().0.code(), Some(130));
+    }
 }
 
 #[test]
@@ -246,6 +250,8 @@ fn a_reader_that_leaves_ends_it_quietly() {
     assert_eq!(place.files(), [""; 0]);
 }
 
+/// Only `/proc` tells whether a process has its handler already.
+#[cfg(target_os = "linux")]
 #[test]
 fn ctrl_c_ends_a_wait_for_an_owner() {
     let place = Place::new();
@@ -261,7 +267,7 @@ fn ctrl_c_ends_a_wait_for_an_owner() {
         assert!(started.elapsed() < common::WATCHDOG);
         std::thread::yield_now();
     }
-    sender.signal(Signal::INT);
+    sender.signal(rustix::process::Signal::INT);
     let (status, data, errors) = {
         let stdin = sender.stdin.take();
         let ended = sender.end();

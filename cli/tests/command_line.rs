@@ -1,5 +1,4 @@
 //! Common to all commands: usage, configuration, exit codes, streams.
-#![cfg(unix)]
 
 mod common;
 

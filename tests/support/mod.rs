@@ -12,10 +12,8 @@ pub(crate) mod halves;
 /// Messages that show any damage.
 pub(crate) mod message;
 /// A directory of a test's own, and the files in it.
-#[cfg(target_os = "linux")]
 pub(crate) mod place;
 /// A second process that runs a part of the test.
-#[cfg(target_os = "linux")]
 pub(crate) mod process;
 /// Random numbers that a second run can repeat.
 pub(crate) mod random;

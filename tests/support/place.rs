@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use super::schemes::unique;
 
-/// A directory in memory for the objects of one test; its drop removes it.
+/// A directory for the objects of one test, in memory on Linux; its drop removes it.
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     pub(crate) fn new(tag: &str) -> Self {
-        let path = Path::new("/dev/shm").join(unique(tag));
+        let memory = cfg!(target_os = "linux").then(|| PathBuf::from("/dev/shm"));
+        let path = memory.unwrap_or_else(std::env::temp_dir).join(unique(tag));
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
@@ -27,7 +28,11 @@ impl Drop for Scratch {
 
 /// The private directory of this user under `base`.
 pub(crate) fn private_dir(base: &Path) -> PathBuf {
-    base.join(format!("anyipc-{}", rustix::process::geteuid().as_raw()))
+    #[cfg(unix)]
+    let name = format!("anyipc-{}", rustix::process::geteuid().as_raw());
+    #[cfg(not(unix))]
+    let name = "anyipc";
+    base.join(name)
 }
 
 /// The names in the private directory under `base`.

@@ -34,7 +34,11 @@ pub(crate) fn serve(roles: &[(&str, Role)]) {
 
 /// The child's side: one line to the parent. Also safe in a forked child: one system call, no lock.
 pub(crate) fn say(line: &str) {
-    let _ = rustix::io::write(std::io::stderr(), format!("{MARK}{line}\n").as_bytes());
+    let line = format!("{MARK}{line}\n");
+    #[cfg(unix)]
+    let _ = rustix::io::write(std::io::stderr(), line.as_bytes());
+    #[cfg(not(unix))]
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// The child's side: the next line of the parent; `None` when it has ended.

@@ -1,6 +1,14 @@
+use anyipc::{ErrorKind, Registry};
+
 use crate::commands::doctor::{Finding, Status};
 
-/// There is no directory of objects to check.
+/// Checks the privacy of the directory of the objects, as each use of it does. `fix` changes
+/// nothing.
 pub(crate) fn check_directory(_fix: bool) -> Vec<Finding> {
-    vec![Finding::new("directory", Status::Info, "not looked at on this platform yet")]
+    let (status, detail) = match Registry::global().list() {
+        Ok(_) => (Status::Ok, "no other user reaches the objects".to_owned()),
+        Err(error) if error.kind() == ErrorKind::Unsupported => (Status::Info, error.to_string()),
+        Err(error) => (Status::Problem, error.to_string()),
+    };
+    vec![Finding::new("directory", status, detail)]
 }

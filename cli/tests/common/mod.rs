@@ -15,8 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyipc::{Capabilities, Registry};
-use rustix::process::{Pid, Signal, kill_process};
+use anyipc::{Capabilities, ErrorKind, Registry};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -30,8 +29,8 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let memory = Path::new("/dev/shm");
-        let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let memory = cfg!(target_os = "linux").then(|| "/dev/shm".into());
+        let base = memory.unwrap_or_else(std::env::temp_dir);
         Self { dir: TempDir::with_prefix_in("anyipc-cli-", base).unwrap() }
     }
 
@@ -181,9 +180,14 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn new(mut command: Command) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let data = Lines::of(child.stdout.take().unwrap());
+        command.stdout(Stdio::piped());
+        Self::without_data(command)
+    }
+
+    /// With a standard output that the command has already.
+    pub(crate) fn without_data(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let data = child.stdout.take().map_or_else(Lines::none, Lines::of);
         let errors = Lines::of(child.stderr.take().unwrap());
         Self { stdin: child.stdin.take(), child, data, errors }
     }
@@ -198,7 +202,9 @@ impl Running {
         stdin.flush().unwrap();
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        use rustix::process::{Pid, kill_process};
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
@@ -235,6 +241,10 @@ impl Drop for Running {
 pub(crate) struct Lines(Receiver<String>);
 
 impl Lines {
+    fn none() -> Self {
+        Self(channel().1)
+    }
+
     fn of(stream: impl Read + Send + 'static) -> Self {
         let (lines, receiver) = channel();
         thread::spawn(move || {
@@ -271,5 +281,26 @@ impl Lines {
 pub(crate) fn schemes(capabilities: Capabilities) -> Vec<&'static str> {
     let wanted = capabilities | Capabilities::CROSS_PROCESS;
     let transports = Registry::global().transports();
-    transports.filter(|t| t.capabilities().contains(wanted)).map(|t| t.schemes()[0]).collect()
+    let able = transports.filter(|t| t.capabilities().contains(wanted)).map(|t| t.schemes()[0]);
+    able.filter(|scheme| works(scheme)).collect()
+}
+
+/// True if the backend exists on this platform; otherwise each of its calls answers `Unsupported`.
+pub(crate) fn works(scheme: &str) -> bool {
+    let name = if scheme == "tcp" { "127.0.0.1:9" } else { "nothing" };
+    !anyipc::open(format!("{scheme}://{name}"))
+        .is_err_and(|error| error.kind() == ErrorKind::Unsupported)
+}
+
+/// The processes that hold an object, as `--json` prints them. Windows does not tell.
+pub(crate) fn holders(pid: u32) -> Value {
+    if cfg!(windows) { serde_json::json!([]) } else { serde_json::json!([pid]) }
+}
+
+/// The number of this user, as `--json` prints it. Windows has none.
+pub(crate) fn uid() -> Value {
+    #[cfg(unix)]
+    return rustix::process::getuid().as_raw().into();
+    #[cfg(not(unix))]
+    return Value::Null;
 }

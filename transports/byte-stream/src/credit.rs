@@ -4,7 +4,7 @@
 use crate::wire::MAX_ENCODED;
 
 /// Bytes on their way, unless the address says otherwise.
-const DEFAULT: u64 = 64 << 10;
+const DEFAULT: u64 = 256 << 10;
 /// The smallest and the largest limit, in bytes.
 const RANGE: (usize, usize) = (UNIT, 1 << 20);
 /// The bytes of one unit of credit. A receiver owes less than one unit, and so less than any limit:
@@ -29,7 +29,7 @@ pub struct SendCredit {
 }
 
 impl SendCredit {
-    /// A count with about `capacity` bytes as its limit; 0 means 64 KiB.
+    /// A count with about `capacity` bytes as its limit; 0 means 256 KiB.
     pub fn new(capacity: u64) -> Self {
         let asked = if capacity == 0 { DEFAULT } else { capacity };
         let limit = usize::try_from(asked).unwrap_or(usize::MAX).clamp(RANGE.0, RANGE.1);
