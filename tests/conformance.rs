@@ -12,7 +12,7 @@
 mod support;
 
 use anyipc::{Address, Registry};
-use anyipc_conformance::Fixture;
+use anyipc_conformance::{Fixture, loopback};
 use support::schemes::{self, url};
 
 /// A fixture for each transport.
@@ -21,14 +21,8 @@ fn transports() -> impl Iterator<Item = Fixture<'static>> {
         let address: Address = url(scheme, "any").parse().unwrap();
         let fixture = Fixture::of(Registry::global().resolve(&address).unwrap().0);
         let fixture = fixture.sleeper(anyipc_os::sleep);
-        if *scheme == "tcp" { fixture.names(port) } else { fixture }
+        if *scheme == "tcp" { fixture.names(|_| loopback()) } else { fixture }
     })
-}
-
-/// A loopback address of this process's own.
-fn port(serial: u64) -> String {
-    let [.., b, c] = std::process::id().to_be_bytes();
-    format!("127.{}.{c}.3:{}", b.max(1), 20_000 + serial % 10_000)
 }
 
 anyipc_conformance::suite!(for transports());

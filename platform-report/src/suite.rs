@@ -1,6 +1,5 @@
 //! The conformance suite, each check in a process that the report can outlive.
 
-use std::process;
 use std::time::{Duration, Instant};
 
 use anyipc::{Address, ErrorKind, Registry};
@@ -11,7 +10,7 @@ use serde::Serialize;
 use crate::helper::{Helper, Silence, say};
 use crate::outcome::{Counts, Outcome};
 use crate::output::Progress;
-use crate::{panics, sys};
+use crate::panics;
 
 type Pairs = &'static [(&'static str, &'static str)];
 
@@ -50,7 +49,7 @@ impl Fixture {
         for (key, value) in self.settings {
             fixture = fixture.option(key, value);
         }
-        Ok(if self.scheme == "tcp" { fixture.names(port) } else { fixture })
+        Ok(if self.scheme == "tcp" { fixture.names(|_| conformance::loopback()) } else { fixture })
     }
 
     /// Why the transport is not there on this platform.
@@ -84,16 +83,6 @@ fn resolve(scheme: &str) -> anyipc::Result<Resolved> {
     let name = if scheme == "tcp" { "127.0.0.1:0" } else { "report.nothing" };
     let address: Address = format!("{scheme}://{name}").parse()?;
     Registry::global().resolve(&address)
-}
-
-/// A loopback address and a port that no other check uses. Where the loopback is one address only,
-/// ports of other processes are in the way now and then.
-fn port(serial: u64) -> String {
-    let id = u64::from(process::id());
-    if sys::ONE_LOOPBACK_ADDRESS {
-        return format!("127.0.0.1:{}", 20_000 + (id * 199 + serial) % 20_000);
-    }
-    format!("127.{}.{}.5:{}", 1 + id / 256 % 255, id % 256, 20_000 + serial % 10_000)
 }
 
 /// A check that was run.

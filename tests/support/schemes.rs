@@ -62,9 +62,7 @@ pub(crate) fn unique(tag: &str) -> String {
 /// An address that no other test and no other process uses, without options.
 pub(crate) fn url(scheme: &str, tag: &str) -> String {
     if scheme == "tcp" {
-        // A loopback address of this process's own.
-        let [.., b, c] = process::id().to_be_bytes();
-        return format!("tcp://127.{}.{c}.2:{}", b.max(1), 20_000 + serial());
+        return format!("tcp://{}", anyipc_conformance::loopback());
     }
     format!("{scheme}://{}", unique(tag))
 }

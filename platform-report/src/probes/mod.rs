@@ -108,6 +108,7 @@ pub(crate) const ALL: &[Probe] = &[
         "",
     ),
     probe("looking", "Is looking for holders never mistaken for holding", locks::looking, ""),
+    probe("sleep", "How does a thread sleep until another process wakes it", waits::way, ""),
     probe("timer", "Does a set of descriptors wake at the time it was told", waits::timer, ""),
     probe("left-shm", "Is nothing left of a channel with a killed peer", channels::left, "shm"),
     probe("left-mq", "Is nothing left of a channel with a killed peer", channels::left, "mq"),

@@ -3,9 +3,6 @@ use std::path::Path;
 
 use crate::facts::{printed, size};
 
-/// True if 127.0.0.1 is the only address of the loopback.
-pub(crate) const ONE_LOOPBACK_ADDRESS: bool = false;
-
 pub(crate) fn system() -> String {
     let name = if cfg!(anyipc_as_macos) { "as macOS on Linux" } else { "Linux" };
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();

@@ -2,9 +2,6 @@ use std::path::Path;
 
 use crate::facts::{printed, size};
 
-/// True if 127.0.0.1 is the only address of the loopback.
-pub(crate) const ONE_LOOPBACK_ADDRESS: bool = true;
-
 pub(crate) fn system() -> String {
     let version = printed("sw_vers", &["-productVersion"]).unwrap_or_default();
     let build = printed("sw_vers", &["-buildVersion"]).unwrap_or_default();

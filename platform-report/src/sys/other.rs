@@ -1,8 +1,5 @@
 use std::path::Path;
 
-/// True if 127.0.0.1 is the only address of the loopback.
-pub(crate) const ONE_LOOPBACK_ADDRESS: bool = true;
-
 pub(crate) fn system() -> String {
     std::env::consts::OS.to_owned()
 }

@@ -12,9 +12,6 @@ use windows_sys::Win32::System::SystemInformation::{GlobalMemoryStatusEx, MEMORY
 
 use crate::facts::{printed, size};
 
-/// True if 127.0.0.1 is the only address of the loopback.
-pub(crate) const ONE_LOOPBACK_ADDRESS: bool = false;
-
 pub(crate) fn system() -> String {
     printed("cmd", &["/C", "ver"]).unwrap_or_else(|| "Windows".to_owned())
 }

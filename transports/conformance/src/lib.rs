@@ -27,6 +27,7 @@
 //! | [`suite!`], [`run_all`], [`CHECKS`] | the checks: as tests, in one call, as a list |
 //! | [`Outcome`] | how a check ended that found no fault: passed, or skipped and why |
 //! | [`Fixture`], [`Sleeper`] | a transport under test, its options, how to sleep on its sources |
+//! | [`loopback`] | names for a transport that takes `host:port` |
 //! | [`WaitLoop`] | waiting calls with a watchdog, for a transport's own tests |
 //! | [`victim`] | a process that a test kills |
 #![forbid(unsafe_code)]
@@ -35,12 +36,14 @@
 mod check;
 pub mod checks;
 mod fixture;
+mod loopback;
 mod noise;
 pub mod victim;
 mod wait_loop;
 
 pub use check::{Check, Outcome, run_all};
 pub use fixture::{Fixture, Sleeper};
+pub use loopback::loopback;
 pub use wait_loop::{WATCHDOG, WaitLoop};
 
 /// Every check of the suite, with its rule.

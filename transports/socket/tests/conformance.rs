@@ -12,14 +12,9 @@ mod local {
 mod tcp {
     use super::*;
 
-    /// A loopback address that only this process uses.
-    fn address(serial: u64) -> String {
-        let [.., b, c] = std::process::id().to_be_bytes();
-        let (port, more) = (20_000 + serial % 10_000, 1 + (serial / 10_000) % 250);
-        format!("127.{}.{c}.{more}:{port}", b.max(1))
-    }
-
     anyipc_conformance::suite!(
-        Fixture::new(anyipc_socket::Tcp).names(address).sleeper(anyipc_os::sleep)
+        Fixture::new(anyipc_socket::Tcp)
+            .names(|_| anyipc_conformance::loopback())
+            .sleeper(anyipc_os::sleep)
     );
 }
