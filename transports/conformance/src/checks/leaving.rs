@@ -194,7 +194,10 @@ pub fn a_waker_may_call_back(fixture: &Fixture<'_>) {
         for round in 0..12 {
             if round % 2 == 1 {
                 let mut sender = called.sender.lock().expect("the sender");
-                while sender.try_send(Flags::NONE, &[1; 100]).is_ok() {}
+                // Long frames first: short ones alone take seconds to fill a socket's buffers.
+                for len in [sender.max_frame().min(16 << 10), 100] {
+                    while sender.try_send(Flags::NONE, &vec![1; len]).is_ok() {}
+                }
             }
             called.wait();
             // Once more: the new wakers replace the first ones.
