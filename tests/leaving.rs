@@ -1,11 +1,6 @@
 //! A waiter that has left its wait takes no wake-up from another one. A half that changes threads
 //! is woken in its new thread.
-#![cfg(all(
-    target_os = "linux",
-    feature = "in-process",
-    feature = "message-queue",
-    feature = "tokio"
-))]
+#![cfg(all(feature = "in-process", feature = "message-queue", feature = "tokio"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 mod support;

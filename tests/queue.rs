@@ -1,5 +1,5 @@
 //! Queues through the facade: blocking, timed, async, selected.
-#![cfg(all(target_os = "linux", feature = "message-queue"))]
+#![cfg(feature = "message-queue")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test panics")]
 
 mod support;
@@ -96,7 +96,7 @@ fn an_address_with_native_is_told_where_the_kernels_queues_are() {
     }
 }
 
-#[cfg(feature = "posix-queue")]
+#[cfg(all(target_os = "linux", feature = "posix-queue"))]
 #[test]
 fn the_kernels_queues_are_names_of_their_own() {
     let ours = url("mq", "apart");

@@ -1,5 +1,5 @@
 //! Bad addresses: each is an error that names the fault and the choices, and makes nothing.
-#![cfg(all(target_os = "linux", feature = "shared-memory"))]
+#![cfg(feature = "shared-memory")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
 mod support;

@@ -1,5 +1,5 @@
 //! Messages cost no allocation once a channel is warm, on neither side.
-#![cfg(all(target_os = "linux", feature = "shared-memory"))]
+#![cfg(feature = "shared-memory")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
 mod support;

@@ -1,6 +1,6 @@
 //! Many at once, over each transport: eight processes send ten thousand paths each, fifty clients
 //! ask at once.
-#![cfg(all(target_os = "linux", feature = "shared-memory"))]
+#![cfg(feature = "shared-memory")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
 mod support;

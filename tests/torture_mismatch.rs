@@ -1,5 +1,5 @@
 //! Two sides that do not agree: each gets the same named error, at once, and the owner goes on.
-#![cfg(all(target_os = "linux", feature = "shared-memory", feature = "postcard"))]
+#![cfg(all(feature = "shared-memory", feature = "postcard"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
 mod support;

@@ -1,6 +1,6 @@
 //! One owner and many clients, in processes of their own: a new owner after a dead one, many
 //! senders at once, many clients at once.
-#![cfg(all(target_os = "linux", feature = "shared-memory"))]
+#![cfg(feature = "shared-memory")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
 mod support;

@@ -1,5 +1,5 @@
 //! Every call that takes a time keeps to it: 100 ms are neither less nor much more.
-#![cfg(all(target_os = "linux", feature = "shared-memory"))]
+#![cfg(feature = "shared-memory")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
 mod support;
