@@ -1,13 +1,15 @@
 //! Files of the private directory, and memory that is handed over.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyipc::Operation;
+use anyipc_memory::Map;
 use anyipc_os::{Dir, Scope};
 
 use super::{Found, Leftovers, Setting, spread, unique, url};
 use crate::facts::files_of_the_private_directory;
 use crate::outcome::Outcome;
+use crate::sys;
 
 pub(super) fn made_and_removed(setting: &Setting) -> Found {
     const FILES: usize = 300;
@@ -69,13 +71,18 @@ pub(super) fn nameless(_: &Setting) -> Found {
 pub(super) fn size_of_handed_over_memory(_: &Setting) -> Found {
     const LEN: usize = 64 << 10;
     let memory = anyipc_memory::anonymous(LEN, LEN)?;
-    let before = memory.status()?.size;
-    let refused = memory.reserve(2 * LEN, Duration::from_secs(1));
-    let after = memory.status()?.size;
-    let detail = match refused {
-        Err(error) => format!("making it longer was refused: {error}"),
-        Ok(()) => "making it longer succeeded".to_owned(),
-    };
-    let detail = format!("{detail}; {before} bytes before, {after} after");
-    Ok(if before == after { Outcome::passed(detail) } else { Outcome::failed(detail) })
+    let map = Map::new(&memory, LEN)?;
+    let mut said = Vec::new();
+    let mut cut = false;
+    for (what, len) in [("half as long", LEN / 2), ("twice as long", 2 * LEN)] {
+        let refused = sys::set_len(&memory, len);
+        cut |= memory.status()?.size < LEN as u64;
+        said.push(match refused {
+            Ok(()) => format!("{what}: done"),
+            Err(error) => format!("{what}: refused ({error})"),
+        });
+    }
+    drop(map);
+    let detail = format!("making it {}", said.join(", "));
+    Ok(if cut { Outcome::failed(detail) } else { Outcome::passed(detail) })
 }

@@ -89,7 +89,7 @@ pub(crate) const ALL: &[Probe] = &[
     ),
     probe(
         "fixed-size",
-        "Does memory that was handed to a peer keep its size",
+        "Can memory that was handed to a peer, and mapped, not be cut",
         files::size_of_handed_over_memory,
         "",
     ),

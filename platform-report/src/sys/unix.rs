@@ -1,7 +1,11 @@
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::{io, panic, process};
+
+use anyipc_os::Fd;
 
 use crate::facts::size;
 
@@ -25,6 +29,11 @@ pub(crate) fn free(path: &Path) -> String {
 
 pub(crate) fn home() -> Option<String> {
     std::env::home_dir()?.into_os_string().into_string().ok()
+}
+
+/// Tries to give a file another length.
+pub(crate) fn set_len(file: &Fd, len: usize) -> io::Result<()> {
+    File::from(file.as_fd().try_clone_to_owned()?).set_len(len as u64)
 }
 
 /// Runs the function in a forked child, which exits with 0 if it returns true. How the child ended.

@@ -4,7 +4,9 @@ use std::mem;
 use std::os::windows::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
+use std::time::Duration;
 
+use anyipc_os::Fd;
 use windows_sys::Win32::Storage::FileSystem::{
     GetDiskFreeSpaceExW, GetVolumeInformationW, GetVolumePathNameW,
 };
@@ -91,6 +93,12 @@ pub(crate) fn file_system(path: &Path) -> String {
 
 pub(crate) fn home() -> Option<String> {
     env::home_dir()?.into_os_string().into_string().ok()
+}
+
+/// Tries to give a file another length.
+pub(crate) fn set_len(file: &Fd, len: usize) -> io::Result<()> {
+    // Sets the length, whatever it is.
+    file.reserve(len, Duration::ZERO)
 }
 
 /// There are no forks on Windows.
