@@ -297,5 +297,4 @@ fn temporary_name(prefix: &str) -> io::Result<String> {
 }
 
 #[cfg(test)]
-#[cfg(target_os = "linux")]
 mod tests;

@@ -60,7 +60,6 @@ impl Drop for Map {
 }
 
 #[cfg(test)]
-#[cfg(target_os = "linux")]
 mod tests {
     use super::*;
     use crate::sys::anonymous;

@@ -5,19 +5,20 @@ mod back_off;
 #[cfg(target_os = "linux")]
 mod linux;
 mod map;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 mod unsupported;
+#[cfg(windows)]
+mod windows;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::*;
-#[cfg(target_os = "linux")]
-pub use linux::{
-    Anonymous, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len, second,
-};
-#[cfg(not(target_os = "linux"))]
-pub(crate) use unsupported::*;
-#[cfg(not(target_os = "linux"))]
-pub use unsupported::{
+use linux as platform;
+#[cfg(not(any(target_os = "linux", windows)))]
+use unsupported as platform;
+#[cfg(windows)]
+use windows as platform;
+
+pub(crate) use platform::*;
+pub use platform::{
     Anonymous, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len, second,
 };
 

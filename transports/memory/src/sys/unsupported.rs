@@ -160,17 +160,3 @@ impl std::os::fd::AsFd for Listener {
         match self.0 {}
     }
 }
-
-#[cfg(windows)]
-impl anyipc_core::Handles for Socket {
-    fn each(&self, _see: &mut dyn FnMut(&Arc<std::os::windows::io::OwnedHandle>)) {
-        match self.0 {}
-    }
-}
-
-#[cfg(windows)]
-impl anyipc_core::Handles for Listener {
-    fn each(&self, _see: &mut dyn FnMut(&Arc<std::os::windows::io::OwnedHandle>)) {
-        match self.0 {}
-    }
-}

@@ -118,8 +118,8 @@ impl Dir {
     }
 
     /// Makes a file that goes when it is neither open nor mapped here any more, unless
-    /// [`link_nameless`](Self::link_nameless) gave it a name. The system has none without any: until
-    /// then it is called by a token and `.tmp`.
+    /// [`link_nameless`](Self::link_nameless) gave it a name. The system has none without any: this
+    /// one is called by a token and `.tmp`.
     pub fn nameless_file(&self) -> io::Result<Fd> {
         let token = Token::random()?;
         let path = self.0.join(nameless(&token));

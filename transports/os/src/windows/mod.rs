@@ -5,6 +5,7 @@ mod dir;
 mod event;
 mod fd;
 mod lock;
+mod numbered;
 mod overlapped;
 mod page;
 mod pipe;

@@ -182,8 +182,12 @@ impl Pipe {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a reactor registers: ready when there is something to receive, or the other side is
-    /// gone.
+    /// Signalled when there is something to receive, or the other side is gone.
+    pub fn arrival(&self) -> &Arc<Event> {
+        &self.arrival
+    }
+
+    /// What a reactor registers: ready when the arrival is signalled.
     pub fn source(&self) -> Source {
         self.arrival.source()
     }

@@ -1,10 +1,12 @@
 use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use super::event::Event;
+use super::numbered::Numbered;
 use super::short::Spare;
 use anyipc_core::{Handles, Interest, Source};
 use windows_sys::Win32::System::Threading::{
@@ -21,6 +23,7 @@ pub struct Set {
 struct Members {
     /// Those that are closed are forgotten.
     handles: Vec<Weak<OwnedHandle>>,
+    numbered: Numbered,
     /// Wakes the threads that sleep on the present set when something is added to it. Then it stays
     /// signalled, and another event takes its place: a thread that has looked at the set and does
     /// not sleep yet must not miss it.
@@ -38,7 +41,12 @@ struct Clock {
 impl Set {
     /// A set of nothing but its clock, which is not running.
     pub fn new() -> io::Result<Arc<Self>> {
-        let members = Members { handles: Vec::new(), changed: Event::new()?, clock: None };
+        let members = Members {
+            handles: Vec::new(),
+            numbered: Numbered::new()?,
+            changed: Event::new()?,
+            clock: None,
+        };
         Ok(Arc::new(Self { members: Mutex::new(members) }))
     }
 
@@ -61,6 +69,28 @@ impl Set {
     /// settles by itself what its handles are signalled for.
     pub fn watch_for(&self, _what: &impl Handles, _interest: Interest) -> io::Result<()> {
         Ok(())
+    }
+
+    /// From now on the set is ready when this is, until [`take_ready`](Self::take_ready) has
+    /// reported this number. It is watched until `over` is true, or nothing else has that flag.
+    pub fn watch_numbered(
+        &self,
+        what: &impl Handles,
+        number: u32,
+        over: &Arc<AtomicBool>,
+    ) -> io::Result<()> {
+        self.members().numbered.watch(what, number, over)
+    }
+
+    /// Reports the numbers of what became ready; what is watched without a number stays ready. What
+    /// is still ready after its report is reported by the next call, unless it is over.
+    pub fn take_ready(&self, see: &mut dyn FnMut(u32)) {
+        let numbers = self.members().numbered.take();
+        numbers.iter().for_each(|number| see(*number));
+        if !numbers.is_empty() {
+            let watched = &mut self.members().numbered;
+            numbers.iter().for_each(|number| watched.watch_again(*number));
+        }
     }
 
     /// Stops watching what stays open.
@@ -99,6 +129,7 @@ impl Handles for Set {
     fn each(&self, see: &mut dyn FnMut(&Arc<OwnedHandle>)) {
         let members = self.members();
         members.changed.each(see);
+        members.numbered.each(see);
         members.handles.iter().filter_map(Weak::upgrade).for_each(|handle| see(&handle));
         if let Some(clock) = members.clock.as_ref().filter(|clock| clock.ticks) {
             see(&clock.timer);

@@ -9,8 +9,8 @@ use super::event::Event;
 use super::fd::read_text;
 use crate::{FileKind, Token, write_atomically};
 
-/// An event whose token stands in a file of the private directory. Signalled, it wakes the task that
-/// made it.
+/// An event whose token stands in a file of the private directory. Signalled, it wakes the task
+/// that made it.
 #[derive(Debug)]
 pub struct WakeFifo(Arc<Event>);
 
