@@ -1,5 +1,5 @@
 //! The suite every transport passes, with threads and tasks that sleep in a real `poll`.
-#![cfg(target_os = "linux")]
+#![cfg(any(target_os = "linux", windows))]
 
 use anyipc_conformance::Fixture;
 

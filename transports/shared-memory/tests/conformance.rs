@@ -1,5 +1,5 @@
 //! The suite every transport passes.
-#![cfg(target_os = "linux")]
+#![cfg(any(target_os = "linux", windows))]
 
 anyipc_conformance::suite!(anyipc_shared_memory::SharedMemory);
 

@@ -10,8 +10,8 @@ use anyipc_core::{Handles, Source};
 use super::event::Event;
 use super::wait::Readiness;
 
-/// Sources with numbers. The system's pool watches each of them all the time, so that a sleep on any
-/// number of them costs no more than one on a single event.
+/// Sources with numbers. The system's pool watches each of them all the time, so that a sleep on
+/// any number of them costs no more than one on a single event.
 #[derive(Debug)]
 pub(super) struct Numbered {
     watched: HashMap<u32, Watched>,

@@ -48,7 +48,8 @@ impl Incoming {
         (self.kept.len() >= len).then(|| self.kept.drain(..len).collect())
     }
 
-    /// Takes bytes of one frame, and all tokens of a frame with its first byte. 0: nothing is there.
+    /// Takes bytes of one frame, and all tokens of a frame with its first byte. 0: nothing is
+    /// there.
     ///
     /// # Errors
     /// `InvalidData` for what no honest peer says, also for more than `most_tokens`.

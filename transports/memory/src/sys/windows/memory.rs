@@ -5,8 +5,8 @@ use anyipc_core::Operation;
 use anyipc_os::{Dir, Fd, FileKind, Scope};
 
 /// Memory of exactly `len` bytes, zeroed: a file of the private directory, which goes with the last
-/// process that has it open or mapped. A peer finds it by its token. All bytes have their space from
-/// the beginning.
+/// process that has it open or mapped. A peer finds it by its token. All bytes have their space
+/// from the beginning.
 #[derive(Debug)]
 pub struct Anonymous {
     fd: Fd,
@@ -29,8 +29,8 @@ impl Anonymous {
         Ok(true)
     }
 
-    /// Gives the last piece back. True if nothing is reserved any more: all of it goes at once, with
-    /// the file.
+    /// Gives the last piece back. True if nothing is reserved any more: all of it goes at once,
+    /// with the file.
     pub fn give_back_some(&mut self) -> bool {
         true
     }
@@ -61,8 +61,8 @@ pub fn check_anonymous(fd: &Fd, len: usize) -> io::Result<()> {
     }
 }
 
-/// The bytes of a peer's memory, which will not be fewer while it is mapped; else `InvalidData`. (If
-/// they are fewer by then, mapping them fails.)
+/// The bytes of a peer's memory, which will not be fewer while it is mapped; else `InvalidData`.
+/// (If they are fewer by then, mapping them fails.)
 pub fn sealed_len(fd: &Fd) -> io::Result<usize> {
     let status = fd.status()?;
     if status.kind != FileKind::Regular || !status.ours {

@@ -41,8 +41,8 @@ struct Doorbells {
 }
 
 impl Socket {
-    /// Connects to the listener at a name. `NotFound`: there is no listener; `WouldBlock`: it has to
-    /// come for earlier connectors.
+    /// Connects to the listener at a name. `NotFound`: there is no listener; `WouldBlock`: it has
+    /// to come for earlier connectors.
     pub(crate) fn connect(dir: &Dir, name: &str) -> io::Result<Self> {
         let pipe = Pipe::at(dir, name)?;
         let [owners, openers] = [Token::random()?, Token::random()?];
@@ -97,8 +97,8 @@ impl Socket {
         self.takes_memory.store(true, Ordering::Relaxed);
     }
 
-    /// Sends bytes and, with the first of them, memory. All or nothing: `WouldBlock` while the other
-    /// side has too much to take.
+    /// Sends bytes and, with the first of them, memory. All or nothing: `WouldBlock` while the
+    /// other side has too much to take.
     pub(crate) fn send_with(&self, bytes: &[u8], fds: &[&Fd]) -> io::Result<usize> {
         let tokens: Option<Vec<&Token>> = fds.iter().map(|fd| fd.token()).collect();
         let header = header(bytes.len(), &tokens.ok_or(io::ErrorKind::InvalidInput)?)?;
@@ -169,8 +169,9 @@ impl Socket {
         !self.is_over()
     }
 
-    /// Takes the doorbell and the bytes, and appends the memory that came with them. At most as much
-    /// as a connection holds is taken: a peer that never stops sending must not hold this thread.
+    /// Takes the doorbell and the bytes, and appends the memory that came with them. At most as
+    /// much as a connection holds is taken: a peer that never stops sending must not hold this
+    /// thread.
     pub(crate) fn take_doorbell_bytes(&self, fds: &mut Vec<Fd>) -> Doorbell {
         let mut doorbell = Doorbell::default();
         if let Some(Doorbells { ours, .. }) = &self.state().doorbells
