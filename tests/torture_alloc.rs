@@ -115,6 +115,18 @@ fn opener(channel: Channel, way: Way) -> [u64; 2] {
     [streaming, asking]
 }
 
+/// Lets the sender of one side and the receiver of the other sleep once: what a half sleeps on is
+/// made at its first sleep.
+fn let_sleep(from: &mut Channel, to: &mut Channel) {
+    let longer_than_a_spin = Duration::from_millis(5);
+    assert!(to.recv_timeout(longer_than_a_spin).is_err());
+    let mut sent = 0;
+    while from.send_timeout(&[0; 4096], longer_than_a_spin).is_ok() {
+        sent += 1;
+    }
+    (0..sent).for_each(|_| drop(to.recv().unwrap()));
+}
+
 #[test]
 fn a_warm_channel_allocates_nothing() {
     let _watchdog = watchdog("the allocations", Duration::from_secs(300));
@@ -131,7 +143,9 @@ fn a_warm_channel_allocates_nothing() {
                         "{}?wait={wait}&trust={trust}&capacity=64KiB",
                         url(scheme, "alloc")
                     );
-                    let (_endpoint, ours, theirs) = pair(&url);
+                    let (_endpoint, mut ours, mut theirs) = pair(&url);
+                    let_sleep(&mut ours, &mut theirs);
+                    let_sleep(&mut theirs, &mut ours);
                     let other = std::thread::spawn(move || opener(theirs, way));
                     let counts = [owner(ours, way), other.join().unwrap()];
                     assert_eq!(counts, [[0; 2]; 2], "{way:?} {url}");
