@@ -1,6 +1,6 @@
 use std::process;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::Ordering::Relaxed;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_ring::robust::OwnerId;
@@ -94,7 +94,9 @@ impl ParticipantSlot {
                 }
                 ours.insert(number);
                 let turn = slots.turn(&region, number).wrapping_add(1);
-                region.u32(slots.at(number) + TURN).store(turn, Release);
+                // Relaxed: a thread that reads this holder's id reads it from a word that
+                // is written by a release after this.
+                region.u32(slots.at(number) + TURN).store(turn, Relaxed);
                 region.u32(slots.at(number) + PROCESS).store(process::id(), Relaxed);
                 return Ok(Self {
                     memory: Arc::clone(memory),

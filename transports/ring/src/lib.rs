@@ -1,6 +1,7 @@
 //! What works in memory that processes share, without an operating system: a ring for one producer
-//! and one consumer, a lock word that survives its owner ([`robust`]), and racing copies of words
-//! ([`words`]). All of it is generic over its storage, has no unsafe code, and is explored by loom.
+//! and one consumer, a lock word that survives its owner ([`robust`]), the bits that tell which of
+//! many rings has something ([`ready`]), and racing copies of words ([`words`]). All of it is
+//! generic over its storage, has no unsafe code, and is explored by loom.
 //!
 //! An internal crate: it follows no semantic versioning. Use a transport.
 //!
@@ -39,14 +40,18 @@
 //! The side that publishes checks whether the other side sleeps, and the side that is about to
 //! sleep checks whether something was published: each needs a full fence between its store and its
 //! load, or both may miss the other ([`state`]). A fence waits until the record's lines have
-//! arrived from the consumer's cache, for each record. Therefore a consumer that keeps polling says
-//! that the producer needs no fence ([`state::UNFENCED`]), takes that back when nothing has come
-//! for some microseconds, and sleeps no sooner than 20 µs later, when each record that was
-//! published without a fence has long been visible: a store leaves its processor's buffer within a
-//! few microseconds, interrupts included (Morrison and Afek, *Temporally Bounding TSO for
+//! arrived from the consumer's cache, for each record. Therefore a consumer on x86 that keeps
+//! polling says that the producer needs no fence ([`state::UNFENCED`]), takes that back when
+//! nothing has come for some microseconds, and sleeps no sooner than 20 µs later, when each record
+//! that was published without a fence has long been visible: a store leaves its processor's buffer
+//! within a few microseconds, interrupts included (Morrison and Afek, *Temporally Bounding TSO for
 //! Fence-Free Asymmetric Synchronization*, ASPLOS 2015). If one ever takes longer, the caller's
 //! sleep must end by itself: it is cut into slices. (`membarrier(2)`, which is made for this, does
 //! not reach processors that idled in the sender's address space when that was registered.)
+//!
+//! No such bound is published for other processors. There the consumer never says so, and the
+//! producer does not heed it: it fences each publication. All orderings, and why they suffice on
+//! x86, ARMv8 and ARMv7, are in `docs/design/ring.md` of the repository.
 #![cfg_attr(not(loom), forbid(unsafe_code))]
 
 mod consumer;
@@ -54,6 +59,7 @@ mod consumer;
 mod loom_tests;
 mod primitive;
 mod producer;
+pub mod ready;
 mod record;
 pub mod robust;
 #[cfg(all(test, not(loom)))]

@@ -2,14 +2,58 @@
 //! `RUSTFLAGS="--cfg loom" cargo test -p anyipc-ring --release --lib`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
+use std::cell::Cell;
+
 use loom::cell::UnsafeCell;
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
-use crate::primitive::{AtomicU32, AtomicU64};
-use crate::{Consumer, LINE, Next, Producer, Refused, Storage, Wake, state};
+use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::{Consumer, LINE, Next, Producer, Refused, Storage, Wake, ready, state};
 
 const LINES: usize = 16;
+
+thread_local! {
+    /// What [`is_x86`] says in this test. The threads of a model are one thread of the system.
+    static IS_X86: Cell<bool> = const { Cell::new(false) };
+    /// Whether a grace takes as long as it must.
+    static HAS_GRACE: Cell<bool> = const { Cell::new(true) };
+}
+
+loom::lazy_static! {
+    /// 1 while the producer may have published something that is not yet visible.
+    static ref UNDER_WAY: AtomicU32 = AtomicU32::new(0);
+}
+
+pub(crate) fn is_x86() -> bool {
+    IS_X86.get()
+}
+
+/// What 20 µs stand for: since it began, the producer has been seen with nothing under way.
+#[derive(Debug)]
+pub(crate) struct Grace(());
+
+impl Grace {
+    pub(crate) fn new() -> Self {
+        fence(Ordering::SeqCst);
+        Self(())
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        !HAS_GRACE.get() || UNDER_WAY.load(Ordering::Acquire) == 0
+    }
+}
+
+/// Publishes a record as x86 does: it is visible some time after the producer has looked for a
+/// sleeper.
+fn push_late(producer: &mut Producer<Modelled>, value: u8) -> Wake {
+    UNDER_WAY.store(1, Ordering::SeqCst);
+    fence(Ordering::SeqCst);
+    let wake = push(producer, value).unwrap();
+    fence(Ordering::SeqCst);
+    UNDER_WAY.store(0, Ordering::Release);
+    wake
+}
 
 #[derive(Clone)]
 struct Modelled {
@@ -162,6 +206,92 @@ fn no_wake_is_lost_by_a_receiver() {
                 }
             };
             assert_eq!(value, expected);
+        }
+        sender.join().unwrap();
+    });
+}
+
+/// A receiver that polls, and so spares an x86 sender the fence, and then sleeps.
+fn receiver_that_polled() {
+    IS_X86.set(true);
+    model(|| {
+        let (mut producer, mut consumer) = pair(0);
+        for _ in 0..2 {
+            assert_eq!(consumer.pop(|_, _| ()), Next::Empty);
+        }
+        assert_ne!(
+            consumer.storage().control.consumer.load(Ordering::Relaxed) & state::UNFENCED,
+            0
+        );
+        let wake_up = Arc::new(Notify::new());
+        let notifier = Arc::clone(&wake_up);
+        let sender = thread::spawn(move || {
+            if push_late(&mut producer, 1) != Wake::None {
+                notifier.notify();
+            }
+        });
+        while consumer.pop(|_, _| ()) == Next::Empty {
+            if consumer.arm(state::PARKED).is_some() {
+                wake_up.wait();
+            } else {
+                thread::yield_now();
+            }
+        }
+        sender.join().unwrap();
+    });
+}
+
+/// x86: no wake-up is lost, whether or not the sender has seen that it must fence again.
+#[test]
+fn no_wake_is_lost_after_a_grace() {
+    receiver_that_polled();
+}
+
+/// Without the grace one is: the model finds it.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn without_a_grace_a_wake_is_lost() {
+    HAS_GRACE.set(false);
+    receiver_that_polled();
+}
+
+/// Not x86: a receiver that polls demands every fence.
+#[test]
+fn only_x86_goes_without_fences() {
+    model(|| {
+        let (_producer, mut consumer) = pair(0);
+        for _ in 0..8 {
+            assert_eq!(consumer.pop(|_, _| ()), Next::Empty);
+        }
+        assert_eq!(consumer.storage().control.consumer.load(Ordering::Relaxed), 0);
+    });
+}
+
+/// A receiver of many channels that takes a sender's bit finds what the sender published, and one
+/// that goes to sleep is woken.
+#[test]
+fn no_channel_of_many_is_overlooked() {
+    model(|| {
+        // A published count, the bits, the waiting word.
+        let shared = Arc::new((AtomicU32::new(0), AtomicU64::new(0), AtomicU32::new(0)));
+        let wake_up = Arc::new(Notify::new());
+        let (sent, notifier) = (Arc::clone(&shared), Arc::clone(&wake_up));
+        let sender = thread::spawn(move || {
+            for count in 1..=2 {
+                sent.0.store(count, Ordering::Release);
+                if ready::mark(&sent.1, 1, &sent.2) {
+                    notifier.notify();
+                }
+            }
+        });
+        let (published, word, waiting) = &*shared;
+        let mut seen = 0;
+        while seen < 2 {
+            if ready::take(word, 0) != 0 {
+                seen = published.load(Ordering::Acquire);
+            } else if ready::arm(waiting, [word]) {
+                wake_up.wait();
+            }
         }
         sender.join().unwrap();
     });

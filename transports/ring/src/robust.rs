@@ -8,8 +8,11 @@
 //! the lock, for it cannot know whether others sleep.
 //!
 //! Ordering: taking the lock is an acquire, releasing it a release, so that each owner sees what
-//! the ones before it wrote. A lock taken over from a dead owner has no release to pair with: what
-//! it protects is as the owner's last instruction left it.
+//! the ones before it wrote. Taking it is a release as well, and reading its owner's id an acquire:
+//! a thread that reads the id also sees what the owner wrote about itself before, by which the
+//! backend tells whether it is dead. A lock taken over from a dead owner has no release to pair
+//! with. What it protects is as the owner's last instruction left it: the kernel, which said that
+//! the owner is dead, made all its stores visible before.
 
 use std::time::{Duration, Instant};
 
@@ -93,7 +96,7 @@ pub fn lock(
     backend: &impl LockBackend,
     timeout: Duration,
 ) -> Option<Taken> {
-    match word.compare_exchange(0, own_id.0, Ordering::Acquire, Ordering::Relaxed) {
+    match word.compare_exchange(0, own_id.0, Ordering::AcqRel, Ordering::Relaxed) {
         Ok(_) => Some(Taken::Free),
         Err(_) => contend(word, own_id, backend, timeout),
     }
@@ -106,9 +109,9 @@ fn contend(
     backend: &impl LockBackend,
     timeout: Duration,
 ) -> Option<Taken> {
-    // Acquire if it succeeds with an id of ours; a mere WAITERS needs none.
+    // AcqRel if it succeeds with an id of ours; a mere WAITERS needs neither.
     let replace =
-        |expected, new| word.compare_exchange(expected, new, Ordering::Acquire, Ordering::Relaxed);
+        |expected, new| word.compare_exchange(expected, new, Ordering::AcqRel, Ordering::Relaxed);
     let [mut pauses, longest] = PAUSES;
     for _ in 0..LOOKS {
         (0..pauses).for_each(|_| std::hint::spin_loop());
@@ -129,8 +132,8 @@ fn contend(
             }
         } else if now & WAITERS != 0 || replace(now, now | WAITERS).is_ok() {
             backend.sleep(word, now | WAITERS, left.min(SLICE));
-            // An owner that released it meanwhile was alive.
-            let is_same = word.load(Ordering::Relaxed) == now | WAITERS;
+            // An owner that released it meanwhile was alive. Acquire: for `is_dead`.
+            let is_same = word.load(Ordering::Acquire) == now | WAITERS;
             if is_same
                 && backend.is_dead(OwnerId(now & !WAITERS))
                 && replace(now | WAITERS, own_id.0 | WAITERS).is_ok()
@@ -146,7 +149,8 @@ fn contend(
 
 /// The owner's id, if the lock is taken.
 pub fn owner(word: &AtomicU32) -> Option<OwnerId> {
-    OwnerId::from_bits(word.load(Ordering::Relaxed) & !WAITERS)
+    // Acquire: for `is_dead`.
+    OwnerId::from_bits(word.load(Ordering::Acquire) & !WAITERS)
 }
 
 /// Sleeps until this owner releases the lock, at most 10 ms or `timeout`.

@@ -11,7 +11,7 @@
 //! Of two SeqCst fences one comes first, and the side behind the second sees the other's store:
 //! they cannot miss each other.
 
-use crate::primitive::{AtomicU32, Ordering, compiler_fence, fence};
+use crate::primitive::{AtomicU32, Ordering, compiler_fence, fence, is_x86};
 
 /// A thread of this side sleeps on the word itself.
 pub const PARKED: u32 = 1;
@@ -26,7 +26,8 @@ pub const CLOSED: u32 = 4;
 pub const ACCEPTED: u32 = 8;
 /// The consumer refuses the larger array that was offered.
 pub const DECLINED: u32 = 16;
-/// Set by the consumer while it polls: the producer needs no fence before it checks [`WAITING`].
+/// Set by the consumer while it polls, on x86: the producer needs no fence before it checks
+/// [`WAITING`].
 pub const UNFENCED: u32 = 32;
 
 /// Which sleepers of the other side to wake after an operation.
@@ -45,16 +46,18 @@ pub enum Wake {
 /// True if the peer sleeps. The caller has published before.
 #[inline]
 pub(crate) fn is_waiting(peer: &AtomicU32) -> bool {
-    // The publication must not move below the load. The compiler fence forbids that to the
-    // compiler. To the processor only a real fence does; UNFENCED means that the consumer makes up
-    // for it (`Fences`).
-    compiler_fence(Ordering::SeqCst);
-    let mut seen = peer.load(Ordering::Relaxed);
-    if seen & UNFENCED == 0 {
-        fence(Ordering::SeqCst);
-        seen = peer.load(Ordering::Relaxed);
+    if is_x86() {
+        // The publication must not move below the load. The compiler fence forbids that to the
+        // compiler. To the processor only a real fence does; UNFENCED means that the consumer makes
+        // up for it (`Fences`).
+        compiler_fence(Ordering::SeqCst);
+        let seen = peer.load(Ordering::Relaxed);
+        if seen & UNFENCED != 0 {
+            return seen & WAITING != 0;
+        }
     }
-    seen & WAITING != 0
+    fence(Ordering::SeqCst);
+    peer.load(Ordering::Relaxed) & WAITING != 0
 }
 
 /// Takes the waiting bits out of the peer's state word, if there are any. The caller has published

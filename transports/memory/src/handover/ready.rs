@@ -1,6 +1,8 @@
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use anyipc_ring::ready;
 
 use crate::region::Region;
 use crate::sys::{self, Fd, Map};
@@ -87,10 +89,7 @@ impl ReadyPage {
         for (index, word) in self.used().enumerate() {
             let kept =
                 keep.filter(|slot| slot / 64 == index as u64).map_or(0, |slot| 1 << (slot % 64));
-            let mut bits = word.load(Ordering::Relaxed);
-            if bits & !kept != 0 {
-                bits = word.fetch_and(kept, Ordering::SeqCst);
-            }
+            let mut bits = ready::take(word, kept);
             while bits != 0 {
                 visit(index as u64 * 64 + u64::from(bits.trailing_zeros()));
                 bits &= bits - 1;
@@ -105,13 +104,7 @@ impl ReadyPage {
 
     /// Notes that the owner sleeps until a sender's doorbell byte. False if a bit is set now.
     pub(crate) fn arm(&self) -> bool {
-        self.page.waiting().store(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        let quiet = self.used().all(|word| word.load(Ordering::Relaxed) == 0);
-        if !quiet {
-            self.page.waiting().store(0, Ordering::Relaxed);
-        }
-        quiet
+        ready::arm(self.page.waiting(), self.used())
     }
 }
 
@@ -142,16 +135,8 @@ impl ReadySlot {
     /// After a publication: sets the bit. True if the owner sleeps and needs a doorbell byte.
     #[inline]
     pub fn mark(&self) -> bool {
-        // Orders the publication before the load: an owner that takes a bit which is still set here
-        // sees what was published.
-        fence(Ordering::SeqCst);
         let word = self.page.word(self.slot as usize / 64);
-        let bit = 1 << (self.slot % 64);
-        word.load(Ordering::Relaxed) & bit == 0 && {
-            word.fetch_or(bit, Ordering::SeqCst);
-            self.page.waiting().load(Ordering::SeqCst) != 0
-                && self.page.waiting().swap(0, Ordering::SeqCst) != 0
-        }
+        ready::mark(word, 1 << (self.slot % 64), self.page.waiting())
     }
 }
 

@@ -1,9 +1,10 @@
-use std::time::{Duration, Instant};
-
-use crate::primitive::{AtomicU32, Ordering};
+use crate::primitive::{AtomicU32, Ordering, is_x86};
 use crate::state;
 
-/// Whether the producer fences its publications: while the consumer polls it need not.
+#[cfg(all(test, loom))]
+use crate::loom_tests::Grace;
+
+/// Whether the producer fences its publications: on x86 it need not while the consumer polls.
 #[derive(Debug)]
 pub(super) struct Fences {
     mode: Mode,
@@ -22,15 +23,30 @@ enum Mode {
     /// `UNFENCED` is set.
     Unfenced,
     /// `UNFENCED` is clear since then: what was published before may not be visible yet.
-    FencedSince(Instant),
+    FencedSince(Grace),
 }
 
 /// Empty looks without a sleep after which the consumer sets `UNFENCED`.
-const AWAKE: u32 = 32;
+const AWAKE: u32 = if cfg!(loom) { 1 } else { 32 };
 /// Empty looks at one position, some microseconds, after which it clears `UNFENCED`.
-const MAX_MISSES: u32 = 128;
-/// Longer than a record that was published without a fence may stay invisible.
-const GRACE: Duration = Duration::from_micros(20);
+const MAX_MISSES: u32 = if cfg!(loom) { 2 } else { 128 };
+
+/// Longer than a record that was published without a fence may stay invisible: 20 µs.
+#[cfg(not(all(test, loom)))]
+#[derive(Debug)]
+struct Grace(std::time::Instant);
+
+#[cfg(not(all(test, loom)))]
+impl Grace {
+    /// Begins now.
+    fn new() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.elapsed() >= std::time::Duration::from_micros(20)
+    }
+}
 
 impl Fences {
     pub(super) fn new() -> Self {
@@ -49,7 +65,7 @@ impl Fences {
         self.misses += 1;
         if self.looks < AWAKE {
             self.looks += 1;
-        } else if !matches!(self.mode, Mode::Unfenced) {
+        } else if is_x86() && !matches!(self.mode, Mode::Unfenced) {
             // Relaxed: a producer that sees it late makes one fence too many.
             own_state.fetch_or(state::UNFENCED, Ordering::Relaxed);
             self.mode = Mode::Unfenced;
@@ -60,9 +76,9 @@ impl Fences {
     fn demand_fences(&mut self, own_state: &AtomicU32) {
         if matches!(self.mode, Mode::Unfenced) {
             // SeqCst: not after the clock is read. A producer that still saw the bit has its record
-            // in its store buffer by now; `GRACE` later the record is visible.
+            // in its store buffer by now; when the grace is over the record is visible.
             own_state.fetch_and(!state::UNFENCED, Ordering::SeqCst);
-            self.mode = Mode::FencedSince(Instant::now());
+            self.mode = Mode::FencedSince(Grace::new());
         }
     }
 
@@ -71,8 +87,8 @@ impl Fences {
     pub(super) fn may_sleep(&mut self, own_state: &AtomicU32) -> bool {
         self.looks = 0;
         self.demand_fences(own_state);
-        match self.mode {
-            Mode::FencedSince(since) if since.elapsed() < GRACE => false,
+        match &self.mode {
+            Mode::FencedSince(grace) if !grace.is_over() => false,
             _ => {
                 self.mode = Mode::Fenced;
                 true

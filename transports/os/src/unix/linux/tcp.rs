@@ -41,22 +41,41 @@ pub struct SendMemory {
     pub limit: usize,
 }
 
-/// How full a socket's send buffer is. Since Linux 4.12.
+/// How full a socket's send buffer is.
 pub fn send_memory(socket: &impl AsFd) -> io::Result<SendMemory> {
     // SAFETY: this option is an array of `u32`; newer kernels may know more of them than fit.
-    let words: [u32; 9] = unsafe { get(socket, libc::SOL_SOCKET, libc::SO_MEMINFO)? };
-    let [_, _, allocated, limit, _, queued, ..] = words;
-    Ok(SendMemory { allocated: allocated as usize, queued: queued as usize, limit: limit as usize })
+    match unsafe { get::<[u32; 6]>(socket, libc::SOL_SOCKET, libc::SO_MEMINFO) } {
+        Ok([_, _, allocated, limit, _, queued]) => Ok(SendMemory {
+            allocated: allocated as usize,
+            queued: queued as usize,
+            limit: limit as usize,
+        }),
+        Err(_) => counted(socket),
+    }
+}
+
+/// The same before Linux 4.12, and where another program stands in for the kernel (gVisor, qemu).
+fn counted(socket: &impl AsFd) -> io::Result<SendMemory> {
+    let sent = pending(socket, libc::TIOCOUTQ as u32)?;
+    let limit = rustix::net::sockopt::socket_send_buffer_size(socket)?;
+    // Of a local stream the call counts memory; of TCP bytes, which take up to twice as much.
+    Ok(SendMemory { allocated: sent, queued: 2 * sent, limit })
 }
 
 /// The unsent bytes of a TCP connection.
 pub fn unsent(socket: &impl AsFd) -> io::Result<usize> {
     /// `SIOCOUTQNSD` of `linux/sockios.h`.
     const NOT_SENT: u32 = 0x894b;
+    // The stand-ins know only the bytes that are not acknowledged, which are no fewer.
+    pending(socket, NOT_SENT).or_else(|_| pending(socket, libc::TIOCOUTQ as u32))
+}
+
+/// The answer to one of the questions for bytes that wait in a socket.
+fn pending(socket: &impl AsFd, question: u32) -> io::Result<usize> {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the descriptor is open for the call, which writes an `int` into one that is there.
     let code =
-        unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), NOT_SENT as libc::Ioctl, &raw mut bytes) };
+        unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), question as libc::Ioctl, &raw mut bytes) };
     if code == 0 {
         Ok(usize::try_from(bytes).unwrap_or(0))
     } else {
@@ -81,7 +100,7 @@ pub fn unlock_send_buffer(socket: &impl AsFd) -> io::Result<()> {
     unsafe { set(socket, libc::SOL_SOCKET, libc::SO_BUF_LOCK, &(locks & !SEND)) }
 }
 
-/// Reads an option; what the kernel does not write stays zero.
+/// Reads an option. An error also if the kernel has less to say.
 ///
 /// # Safety
 /// The option is of this type, or longer, and any bytes are a value of it.
@@ -95,6 +114,9 @@ unsafe fn get<T: Copy>(socket: &impl AsFd, level: i32, option: i32) -> io::Resul
         unsafe { libc::getsockopt(fd, level, option, value.as_mut_ptr().cast(), &raw mut len) };
     if code != 0 {
         return Err(io::Error::last_os_error());
+    }
+    if (len as usize) < size_of::<T>() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
     // SAFETY: every byte was set, to zero or by the kernel, and any bytes are a value.
     Ok(unsafe { value.assume_init() })
