@@ -96,7 +96,7 @@ impl Place {
             .unwrap()
             .map(|directory| directory.unwrap().path())
             // The key of tcp:// stays.
-            .filter(|directory| !directory.to_string_lossy().contains("anyipc-secrets-"))
+            .filter(|directory| !directory.to_string_lossy().contains("anyipc-secrets"))
             .flat_map(|directory| std::fs::read_dir(directory).unwrap())
             .map(|file| file.unwrap().file_name().into_string().unwrap())
             .collect();
