@@ -103,6 +103,9 @@ fn events_tell_the_whole_story() {
     });
 }
 
+/// Long enough that few of them fill a channel.
+const LOUD: [u8; 1000] = [7; 1000];
+
 #[test]
 fn a_loud_peer_does_not_drown_a_quiet_one() {
     each("fair", |url| {
@@ -116,7 +119,7 @@ fn a_loud_peer_does_not_drown_a_quiet_one() {
             assert!(matches!(inbox.next_event().unwrap(), Event::Connected(_)));
         }
         let (mut loud, mut quiet) = (loud.join().unwrap(), quiet.join().unwrap());
-        while loud.try_send(b"loud").is_ok() {}
+        while loud.try_send(&LOUD).is_ok() {}
         quiet.send(b"quiet").unwrap();
         let before = (0..).find(|_| inbox.recv().unwrap().1 == b"quiet").unwrap();
         assert!(before <= 16, "{before} came before the quiet one");
@@ -138,7 +141,7 @@ fn a_loud_peer_keeps_no_connector_outside() {
         for polls in [false, true] {
             let late = connect(url);
             loop {
-                while loud.try_send(b"loud").is_ok() {}
+                while loud.try_send(&LOUD).is_ok() {}
                 match if polls { inbox.try_next_event() } else { inbox.next_event() } {
                     Ok(Event::Connected(_)) => break,
                     Ok(Event::Message(..)) => {}
