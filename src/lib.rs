@@ -129,7 +129,6 @@ pub use anyipc_shared_memory::Block;
 /// Compiles and runs the examples of the README.
 #[cfg(all(
     doctest,
-    target_os = "linux",
     feature = "config",
     feature = "message-queue",
     feature = "postcard",

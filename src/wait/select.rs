@@ -15,7 +15,7 @@ use crate::address::settings::WaitMode;
 /// channels.
 ///
 /// ```
-/// # #[cfg(all(feature = "in-process", feature = "shared-memory", target_os = "linux"))]
+/// # #[cfg(all(feature = "in-process", feature = "shared-memory"))]
 /// # fn main() -> anyipc::Result<()> {
 /// # let mut errors = anyipc::create("shm://select.errors")?;
 /// # let edits = anyipc::create("inproc://select.edits")?;
@@ -30,7 +30,7 @@ use crate::address::settings::WaitMode;
 /// assert_eq!(channel.try_recv()?, b"insert");
 /// # editor.join().unwrap()
 /// # }
-/// # #[cfg(not(all(feature = "in-process", feature = "shared-memory", target_os = "linux")))]
+/// # #[cfg(not(all(feature = "in-process", feature = "shared-memory")))]
 /// # fn main() {}
 /// ```
 ///
