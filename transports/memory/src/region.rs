@@ -180,5 +180,5 @@ pub fn sleep(word: &AtomicU32, expected: u32, timeout: Duration) {
 
 /// Wakes one sleeper on `word`, in any process. Nothing where no thread [`parks`](crate::parks).
 pub fn wake(word: &AtomicU32) {
-    sys::futex_wake(word, 1);
+    sys::futex_wake(word);
 }

@@ -87,6 +87,11 @@ impl<'a> UnpublishedFile<'a> {
         &self.file
     }
 
+    /// The file, which never gets a name.
+    pub fn into_nameless(self) -> Fd {
+        self.file
+    }
+
     /// Gives the file its name.
     ///
     /// # Errors

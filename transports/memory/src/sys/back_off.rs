@@ -12,6 +12,7 @@ const FIRST: Duration = Duration::from_micros(50);
 const LONGEST: Duration = Duration::from_millis(1);
 
 /// True if a thread can sleep on a word that processes share: here never.
+#[cfg(not(target_os = "macos"))]
 pub const fn parks() -> bool {
     false
 }
@@ -31,7 +32,7 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
 }
 
 /// Nothing: the thread looks by itself.
-pub(crate) fn futex_wake(_word: &AtomicU32, _count: u32) {}
+pub(crate) fn futex_wake(_word: &AtomicU32) {}
 
 #[cfg(test)]
 mod tests {

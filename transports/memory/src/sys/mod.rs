@@ -4,15 +4,19 @@
 mod back_off;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(any(target_os = "macos", anyipc_as_macos))]
+mod macos;
 mod map;
-#[cfg(not(any(target_os = "linux", windows)))]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod unix;
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 mod unsupported;
 #[cfg(windows)]
 mod windows;
 
-#[cfg(target_os = "linux")]
-use linux as platform;
-#[cfg(not(any(target_os = "linux", windows)))]
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+use unix as platform;
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 use unsupported as platform;
 #[cfg(windows)]
 use windows as platform;
@@ -22,13 +26,13 @@ pub use platform::{
     Anonymous, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len, second,
 };
 
-#[cfg(any(not(target_os = "linux"), anyipc_as_macos))]
+#[cfg(not(any(target_os = "macos", all(target_os = "linux", not(anyipc_as_macos)))))]
 pub use back_off::parks;
-#[cfg(any(not(target_os = "linux"), anyipc_as_macos))]
+#[cfg(not(any(target_os = "macos", all(target_os = "linux", not(anyipc_as_macos)))))]
 pub(crate) use back_off::{futex_wait, futex_wake};
-#[cfg(all(target_os = "linux", not(anyipc_as_macos)))]
-pub use linux::parks;
 pub use map::Map;
+#[cfg(any(target_os = "macos", all(target_os = "linux", not(anyipc_as_macos))))]
+pub use platform::parks;
 
 pub(crate) use anyipc_os::{
     Contents, Dir, Fd, FileId, FileKind, FileNaming, Group, GroupKind, Lock, NameLock, ObjectFacts,

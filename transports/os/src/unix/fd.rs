@@ -3,12 +3,12 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs, ftruncate};
+use rustix::fs::{fstatvfs, ftruncate};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr as retry};
 use rustix::process::{Resource, getrlimit};
 
 use super::fork::{self, NoFork, generation};
-use super::system::device;
+use super::system::{self, device};
 use crate::{FileId, FileKind, Status};
 
 /// Bytes that one call reserves, which takes the kernel about a millisecond.
@@ -65,7 +65,7 @@ impl Fd {
         }
         let (mut done, mut piece, start) = (0, PIECE, Instant::now());
         while done < len {
-            match fallocate(self, FallocateFlags::empty(), done, piece.min(len - done)) {
+            match system::allocate(self, done, piece.min(len - done)) {
                 Ok(()) => {
                     done += piece.min(len - done);
                     piece = (piece * 2).min(PIECE);

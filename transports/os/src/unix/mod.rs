@@ -10,6 +10,7 @@ mod lock;
 #[cfg(target_os = "macos")]
 mod macos;
 mod short;
+mod socket;
 mod text;
 mod wake_fifo;
 
@@ -27,11 +28,13 @@ pub use lock::{
 };
 pub use rustix::param::page_size;
 pub use short::{Spare, Watched, is_shortage, lacks_descriptors};
-pub use system::{NO_SIGNAL, Set, no_signal, peer_of, take_descriptors};
+pub use socket::{hung_up, recv_descriptors, stream_pair};
+pub use system::{
+    NO_SIGNAL, Set, accept_stream, no_signal, peer_of, stream_socket, take_descriptors,
+};
 #[cfg(target_os = "linux")]
 pub use system::{
-    SendMemory, limit_unsent, recv_descriptors, refuse_data, segment, send_memory,
-    unlock_send_buffer, unsent,
+    SendMemory, limit_unsent, refuse_data, segment, send_memory, unlock_send_buffer, unsent,
 };
 pub use text::{overwrite, read_text};
 pub use wake_fifo::WakeFifo;

@@ -2,14 +2,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use anyipc_os::{Dir, Fd, take_descriptors};
+use anyipc_os::{Dir, Fd, accept_stream, stream_socket, take_descriptors};
 use rustix::io::Errno;
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
 use rustix::net::{AddressFamily, SocketAddrUnix, bind, getsockname, listen};
 
 use super::Stream;
 use super::socket::family_of;
-use super::system::{accept, fresh};
 
 /// The length of the queue of connectors.
 const BACKLOG: i32 = 1024;
@@ -27,7 +26,7 @@ impl Listener {
     /// Listens at a name, to which every user may connect if `shared`. `AddrInUse` if the name
     /// exists.
     pub(crate) fn local(dir: &Dir, name: &str, shared: bool) -> io::Result<Self> {
-        let socket = Fd::make(|| fresh(AddressFamily::UNIX))?;
+        let socket = Fd::make(|| stream_socket(AddressFamily::UNIX))?;
         dir.reach(name, |path| Ok(bind(&socket, &SocketAddrUnix::new(path)?)?))?;
         if shared {
             dir.open_to_all(name)?;
@@ -40,7 +39,7 @@ impl Listener {
 
     /// Listens at a port. `AddrInUse` if another socket does.
     pub fn tcp(at: &SocketAddr) -> io::Result<Self> {
-        let socket = Fd::make(|| fresh(family_of(at)))?;
+        let socket = Fd::make(|| stream_socket(family_of(at)))?;
         // Connections of an earlier owner that the kernel is still closing do not count.
         set_socket_reuseaddr(&socket, true)?;
         if at.is_ipv6() {
@@ -60,7 +59,7 @@ impl Listener {
     /// already.
     pub(crate) fn accept(&self) -> io::Result<Option<Stream>> {
         for _ in 0..MOST_GONE {
-            match Fd::make(|| accept(&self.socket)) {
+            match Fd::make(|| accept_stream(&self.socket)) {
                 Ok(fd) => {
                     let stream =
                         if self.tcp { Stream::tcp_ready(fd) } else { Ok(Stream::ready(fd)) };

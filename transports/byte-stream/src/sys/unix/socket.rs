@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use anyipc_os::{Dir, Fd, NO_SIGNAL, peer_of};
+use anyipc_os::{Dir, Fd, NO_SIGNAL, peer_of, stream_socket};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
@@ -11,7 +11,6 @@ use rustix::net::{
     sockopt,
 };
 
-use super::system::fresh;
 use crate::sys::Credentials;
 
 /// The flags of every send.
@@ -23,14 +22,14 @@ pub(super) fn family_of(address: &SocketAddr) -> AddressFamily {
 
 /// Connects to the local listener at a name.
 pub(super) fn connect_local(dir: &Dir, name: &str) -> io::Result<Fd> {
-    let fd = Fd::make(|| fresh(AddressFamily::UNIX))?;
+    let fd = Fd::make(|| stream_socket(AddressFamily::UNIX))?;
     dir.reach(name, |path| Ok(connect(&fd, &SocketAddrUnix::new(path)?)?))?;
     Ok(fd)
 }
 
 /// Begins to connect over TCP. `prepare` sets options before: a refused connection takes none.
 pub(super) fn connect_tcp(to: &SocketAddr, prepare: fn(&Fd) -> io::Result<()>) -> io::Result<Fd> {
-    let fd = Fd::make(|| fresh(family_of(to)))?;
+    let fd = Fd::make(|| stream_socket(family_of(to)))?;
     prepare(&fd)?;
     match connect(&fd, to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(fd),

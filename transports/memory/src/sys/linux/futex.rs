@@ -19,7 +19,7 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     let _ = wait(word, Flags::empty(), expected, Some(&timeout));
 }
 
-/// Wakes up to `count` sleepers on `word`, in all processes.
-pub(crate) fn futex_wake(word: &AtomicU32, count: u32) {
-    let _ = wake(word, Flags::empty(), count);
+/// Wakes a sleeper on `word`, in whichever process.
+pub(crate) fn futex_wake(word: &AtomicU32) {
+    let _ = wake(word, Flags::empty(), 1);
 }

@@ -3,7 +3,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fstat, linkat, mknodat, open, stat};
+use rustix::fs::{
+    AtFlags, CWD, FallocateFlags, FileType, Mode, OFlags, Stat, fallocate, fstat, linkat, mknodat,
+    open, stat,
+};
 
 use crate::{Dir, Fd};
 
@@ -56,6 +59,11 @@ pub(in super::super) fn open_to_reach(path: &Path) -> io::Result<OwnedFd> {
 /// Makes a FIFO, mode 0600 less the umask.
 pub(in super::super) fn make_fifo(dir: &Dir, name: &str) -> io::Result<()> {
     Ok(mknodat(dir, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?)
+}
+
+/// Allocates the space of the next bytes of a file, and makes it longer by them.
+pub(in super::super) fn allocate(fd: &Fd, start: u64, len: u64) -> rustix::io::Result<()> {
+    fallocate(fd, FallocateFlags::empty(), start, len)
 }
 
 /// The device of a file.

@@ -1,16 +1,17 @@
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::io::Errno;
+use rustix::event::PollFlags;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, recvmsg, sockopt,
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, accept_with, socket_with,
 };
 
-use crate::{Fd, NoFork};
-
 /// The most descriptors that the kernel lets a process send with one message.
-const SCM_MAX_FD: usize = 253;
+pub(in super::super) const MAX_FDS: usize = 253;
+/// The flags of a receive that takes descriptors.
+pub(in super::super) const TAKE_FDS: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+/// What `poll` reports once the other side of a stream has closed it.
+pub(in super::super) const HANG_UP: PollFlags = PollFlags::RDHUP;
 
 /// The flags of a send: a peer that is gone is an error, not a signal.
 pub const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
@@ -18,6 +19,25 @@ pub const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
 /// Prepares a new socket for the same: nothing to do.
 pub fn no_signal(_socket: &impl AsFd) -> io::Result<()> {
     Ok(())
+}
+
+/// Closes a received descriptor in programs that this one starts: [`TAKE_FDS`] did that.
+pub(in super::super) fn keep_from_children(_fd: &OwnedFd) -> io::Result<()> {
+    Ok(())
+}
+
+/// The flags of every new socket.
+const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+
+/// A new stream socket that does not block. To be called by [`Fd::make`](crate::Fd::make).
+pub fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    Ok(socket_with(family, SocketType::STREAM, FLAGS, None)?)
+}
+
+/// The next connector's socket, which does not block. To be called by
+/// [`Fd::make`](crate::Fd::make).
+pub fn accept_stream(listener: &impl AsFd) -> io::Result<OwnedFd> {
+    Ok(accept_with(listener, FLAGS)?)
 }
 
 /// The process and the user at the other end of a local socket: the ones that called `connect` or
@@ -60,40 +80,6 @@ pub fn take_descriptors(socket: &impl AsFd, take: bool) -> bool {
             size_of::<libc::c_int>() as libc::socklen_t,
         ) == 0
     }
-}
-
-/// Receives bytes, and appends the descriptors that came with them. 0: the other side has closed.
-/// With a full table of descriptors, the descriptors are lost, and the bytes with them.
-///
-/// Descriptors of any kind may arrive. There is room for all, since the kernel would close the rest
-/// in this call, and closing a socket may wait until its buffer is sent (`SO_LINGER`): that option
-/// is cleared.
-pub fn recv_descriptors(
-    socket: &impl AsFd,
-    bytes: &mut [u8],
-    fds: &mut Vec<Fd>,
-    flags: RecvFlags,
-) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SCM_MAX_FD))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let _no_fork = NoFork::new();
-    let got = recvmsg(
-        socket,
-        &mut [IoSliceMut::new(bytes)],
-        &mut control,
-        flags | RecvFlags::CMSG_CLOEXEC,
-    )?;
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(received) = message {
-            fds.extend(received.map(|fd| {
-                // An error: it is no such socket.
-                let _ = sockopt::set_socket_linger(&fd, None);
-                Fd::new(fd)
-            }));
-        }
-    }
-    // The kernel drops descriptors for which it has no number.
-    if got.flags.contains(ReturnFlags::CTRUNC) { Err(Errno::MFILE.into()) } else { Ok(got.bytes) }
 }
 
 fn process(pid: libc::pid_t) -> Option<u32> {

@@ -5,7 +5,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
-use rustix::fs::Stat;
+use rustix::fs::{Stat, ftruncate};
+use rustix::io::Errno;
 
 use crate::{Dir, Fd, NoFork};
 
@@ -57,6 +58,25 @@ pub(in super::super) fn make_fifo(dir: &Dir, name: &str) -> io::Result<()> {
         let code = unsafe { libc::mkfifo(path.as_ptr(), 0o600) };
         if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     })
+}
+
+/// Allocates the space of the next bytes of a file that ends at `start`, and makes it longer by
+/// them.
+pub(in super::super) fn allocate(fd: &Fd, start: u64, len: u64) -> rustix::io::Result<()> {
+    let bytes = |count: u64| i64::try_from(count).map_err(|_| Errno::FBIG);
+    let mut store = libc::fstore_t {
+        fst_flags: libc::F_ALLOCATEALL,
+        fst_posmode: libc::F_PEOFPOSMODE,
+        fst_offset: 0,
+        fst_length: bytes(len)?,
+        fst_bytesalloc: 0,
+    };
+    // SAFETY: the descriptor is open for the call, which reads and writes the structure only.
+    let code = unsafe { libc::fcntl(fd.as_fd().as_raw_fd(), libc::F_PREALLOCATE, &raw mut store) };
+    if code != 0 {
+        return Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO));
+    }
+    ftruncate(fd, start.saturating_add(len))
 }
 
 /// The device of a file.

@@ -1,7 +1,17 @@
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::net::{SendFlags, sockopt};
+use rustix::event::PollFlags;
+use rustix::io::{Errno, ioctl_fioclex, ioctl_fionbio};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, accept, socket, sockopt};
+
+/// The most descriptors that the kernel lets a process send with one message. It would never close
+/// those that find no room.
+pub(in super::super) const MAX_FDS: usize = 512;
+/// The flags of a receive that takes descriptors.
+pub(in super::super) const TAKE_FDS: RecvFlags = RecvFlags::empty();
+/// What `poll` reports once the other side of a stream has closed it.
+pub(in super::super) const HANG_UP: PollFlags = PollFlags::HUP;
 
 /// The flags of a send: none, since the socket's option makes a peer that is gone an error.
 pub const NO_SIGNAL: SendFlags = SendFlags::empty();
@@ -9,6 +19,33 @@ pub const NO_SIGNAL: SendFlags = SendFlags::empty();
 /// Prepares a new socket: a peer that is gone is an error, not a signal.
 pub fn no_signal(socket: &impl AsFd) -> io::Result<()> {
     Ok(sockopt::set_socket_nosigpipe(socket, true)?)
+}
+
+/// Closes a received descriptor in programs that this one starts.
+pub(in super::super) fn keep_from_children(fd: &OwnedFd) -> io::Result<()> {
+    Ok(ioctl_fioclex(fd)?)
+}
+
+/// A new stream socket that does not block. To be called by [`Fd::make`](crate::Fd::make).
+pub fn stream_socket(family: AddressFamily) -> io::Result<OwnedFd> {
+    let socket = socket(family, SocketType::STREAM, None)?;
+    prepare(&socket)?;
+    Ok(socket)
+}
+
+/// The next connector's socket, which does not block. To be called by
+/// [`Fd::make`](crate::Fd::make).
+pub fn accept_stream(listener: &impl AsFd) -> io::Result<OwnedFd> {
+    let socket = accept(listener)?;
+    // Setting options fails for a connector that is gone already.
+    prepare(&socket).map_err(|_| io::Error::from(Errno::CONNABORTED))?;
+    Ok(socket)
+}
+
+fn prepare(socket: &OwnedFd) -> io::Result<()> {
+    ioctl_fioclex(socket)?;
+    ioctl_fionbio(socket, true)?;
+    no_signal(socket)
 }
 
 /// The process and the user that called `connect` or `listen` at the other end of a local socket.

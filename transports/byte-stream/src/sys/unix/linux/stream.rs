@@ -8,16 +8,15 @@ use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
 use anyipc_os::{
-    Dir, Fd, NoFork, limit_unsent, recv_descriptors, refuse_data, send_memory, sleep,
+    Dir, Fd, limit_unsent, recv_descriptors, refuse_data, send_memory, sleep, stream_pair,
     take_descriptors,
 };
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, Shutdown, SocketType,
-    recv, send, sendmsg, shutdown, socketpair,
+    RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, Shutdown, recv, send, sendmsg, shutdown,
 };
 
-use super::{FLAGS, SendRoom};
+use super::SendRoom;
 use crate::sys::Credentials;
 use crate::sys::unix::socket::{self, SEND};
 
@@ -72,9 +71,7 @@ impl Stream {
 
     /// Both ends of a new local stream.
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
-        let _no_fork = NoFork::new();
-        let (a, b) = socketpair(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
-        let (a, b) = (Fd::new(a), Fd::new(b));
+        let (a, b) = stream_pair()?;
         for end in [&a, &b] {
             take_descriptors(end, false);
         }

@@ -1,17 +1,17 @@
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use anyipc_core::{Result, Source};
-use anyipc_os::{Dir, Fd, Set, is_shortage, recv_descriptors, take_descriptors};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use anyipc_os::{
+    Dir, Fd, NO_SIGNAL, Set, accept_stream, hung_up, is_shortage, recv_descriptors, stream_pair,
+    stream_socket, take_descriptors,
+};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
-    SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen, send, sendmsg,
-    shutdown, socket_with,
+    SocketAddrUnix, bind, connect, listen, send, sendmsg, shutdown,
 };
 
 use super::super::{Credentials, Doorbell};
@@ -22,7 +22,8 @@ const BACKLOG: i32 = 1024;
 const MOST_GONE: usize = 16;
 /// The most descriptors that we send with one message.
 const MAX_FDS: usize = 4;
-const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+/// The flags of every send.
+const SEND: SendFlags = NO_SIGNAL.union(SendFlags::DONTWAIT);
 
 /// A non-blocking local stream socket.
 #[derive(Debug)]
@@ -32,18 +33,15 @@ impl Socket {
     /// Connects to the listener at a name. `NotFound` or `ConnectionRefused`: there is no listener;
     /// `WouldBlock`: its queue is full.
     pub(crate) fn connect(dir: &Dir, name: &str) -> io::Result<Self> {
-        let fd =
-            Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
+        let fd = Fd::make(|| stream_socket(AddressFamily::UNIX))?;
         dir.reach(name, |path| Ok(connect(&fd, &SocketAddrUnix::new(path)?)?))?;
         Ok(Self(fd))
     }
 
     /// Two connected ones.
     pub(crate) fn pair() -> io::Result<(Self, Self)> {
-        let (a, b) = UnixStream::pair()?;
-        a.set_nonblocking(true)?;
-        b.set_nonblocking(true)?;
-        Ok((Self(Fd::make(|| Ok(a.into()))?), Self(Fd::make(|| Ok(b.into()))?)))
+        let (a, b) = stream_pair()?;
+        Ok((Self(a), Self(b)))
     }
 
     /// The process and the user that called `connect` or `listen` on the other side.
@@ -65,8 +63,7 @@ impl Socket {
         if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        Ok(sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, flags)?)
+        Ok(sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SEND)?)
     }
 
     /// See [`recv_descriptors`].
@@ -76,14 +73,12 @@ impl Socket {
 
     /// True if the other side has closed its socket or died.
     pub(crate) fn hung_up(&self) -> bool {
-        let mut fds = [PollFd::new(&self.0, PollFlags::RDHUP)];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        matches!(poll(&mut fds, Some(&now)), Ok(1..))
+        hung_up(&self.0)
     }
 
     /// Sends the doorbell byte. False if the other side is gone.
     pub(crate) fn ring_doorbell(&self) -> bool {
-        let rung = send(&self.0, &[1], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+        let rung = send(&self.0, &[1], SEND);
         // A full socket holds enough doorbell bytes. A system without memory says nothing about the
         // other side, which looks again by itself.
         !matches!(rung, Err(error) if is_end(error))
@@ -173,8 +168,7 @@ impl Listener {
     /// Listens at a name; `AddrInUse` if the name is taken. A connector can send no descriptors
     /// until [`Socket::take_descriptors`], where the kernel knows how to refuse them.
     pub(crate) fn bind(dir: &Dir, name: &str) -> io::Result<Self> {
-        let socket =
-            Fd::make(|| Ok(socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?))?;
+        let socket = Fd::make(|| stream_socket(AddressFamily::UNIX))?;
         dir.reach(name, |path| Ok(bind(&socket, &SocketAddrUnix::new(path)?)?))?;
         take_descriptors(&socket, false);
         listen(&socket, BACKLOG)?;
@@ -185,7 +179,7 @@ impl Listener {
     /// over at once.
     pub(crate) fn accept(&self) -> io::Result<Option<Socket>> {
         for _ in 0..MOST_GONE {
-            match Fd::make(|| Ok(accept_with(&self.0, FLAGS)?)) {
+            match Fd::make(|| accept_stream(&self.0)) {
                 Ok(fd) => return Ok(Some(Socket(fd))),
                 Err(error) => match Errno::from_io_error(&error) {
                     Some(Errno::WOULDBLOCK) => return Ok(None),
