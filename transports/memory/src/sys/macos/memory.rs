@@ -40,7 +40,7 @@ impl Anonymous {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => nameless_file(len)?,
             made => made?,
         };
-        Ok(Self { fd, wanted: wanted.next_multiple_of(GRANULE).min(len) })
+        Ok(Self { fd, wanted: wanted.min(len).next_multiple_of(GRANULE) })
     }
 
     /// Reserves the next piece: there is none. True.
@@ -119,4 +119,64 @@ pub fn sealed_len(fd: &Fd) -> io::Result<usize> {
 
 fn wrong(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::Map;
+
+    #[test]
+    fn memory_is_zeroed_and_accepted_in_its_own_size_only() {
+        for make in [shared_memory, nameless_file] {
+            let fd = make(2 * GRANULE).unwrap();
+            for len in [GRANULE + 1, 2 * GRANULE] {
+                check_anonymous(&fd, len).unwrap();
+            }
+            for len in [0, GRANULE, 2 * GRANULE + 1, usize::MAX] {
+                let error = check_anonymous(&fd, len).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{len}");
+            }
+            let map = Map::new(&fd, 2 * GRANULE).unwrap();
+            // SAFETY: mapped as long as `map`, and written by no one.
+            let bytes = unsafe { std::slice::from_raw_parts(map.as_ptr(), map.len()) };
+            assert!(bytes.iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn no_other_file_is_taken_for_memory() {
+        let dir = Dir::open(Scope::User, Operation::Create).unwrap();
+        let name = format!("named-{}", Token::random().unwrap());
+        let file = dir.create_file(&name).unwrap();
+        file.lengthen(GRANULE).unwrap();
+        let refused = sealed_len(&file).map_err(|error| error.kind());
+        dir.unlink(&name).unwrap();
+        assert_eq!(refused, Err(io::ErrorKind::InvalidData), "it has a name");
+        let (socket, _other) = anyipc_os::stream_pair().unwrap();
+        assert_eq!(sealed_len(&socket).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn wanted_bytes_are_whole_pages_of_the_memory() {
+        for (len, wanted, whole) in [(1, 1, GRANULE), (3 * GRANULE, GRANULE + 1, 2 * GRANULE)] {
+            let mut memory = Anonymous::new(len, wanted).unwrap();
+            assert!(memory.reserve_some().unwrap());
+            assert_eq!(memory.wanted(), whole);
+            check_anonymous(memory.fd(), len).unwrap();
+            assert!(memory.give_back_some());
+        }
+        let error = Anonymous::new(usize::MAX, 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
+    }
+
+    /// What takes the place of a seal.
+    #[cfg(target_os = "macos")]
+    #[test]
+    fn the_size_of_memory_is_set_once() {
+        let fd = shared_memory(GRANULE).unwrap();
+        for len in [0, GRANULE, 2 * GRANULE] {
+            fd.lengthen(len).unwrap_err();
+        }
+    }
 }
