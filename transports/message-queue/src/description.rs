@@ -30,8 +30,8 @@ impl Description for Geometry {
     const SCHEME: &'static str = "mq";
     const KEYS: &'static [Key] = KEYS;
     const ABOUT: &'static str = "a file in the private directory, mapped: chunks of 128 bytes, two \
-        locks that survive their owners, 256 handles at a time; channels: such queues in a memfd, \
-        handed over a Unix socket";
+        locks that survive their owners, 256 handles at a time; channels: such queues in memory of \
+        their own, which the handshake hands over";
     const KIND: &'static Kind = &KIND;
     const LAYOUT: u32 = LAYOUT;
 

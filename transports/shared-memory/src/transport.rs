@@ -35,7 +35,7 @@ impl Transport for SharedMemory {
 
     fn about(&self) -> &'static str {
         "block: a file in the private directory, mapped, as large as its file system allows; \
-         channels: two rings in a sealed memfd, handed over a Unix socket, frames of a \
+         channels: two rings in memory of their own, which the handshake hands over, frames of a \
          quarter of a ring"
     }
 
