@@ -10,7 +10,12 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     pub(crate) fn new(tag: &str) -> Self {
         let memory = cfg!(target_os = "linux").then(|| PathBuf::from("/dev/shm"));
-        let path = memory.unwrap_or_else(std::env::temp_dir).join(unique(tag));
+        Self::under(&memory.unwrap_or_else(std::env::temp_dir), tag)
+    }
+
+    /// One in this directory.
+    pub(crate) fn under(base: &Path, tag: &str) -> Self {
+        let path = base.join(unique(tag));
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }

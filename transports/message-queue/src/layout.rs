@@ -48,9 +48,12 @@ pub(crate) const CHUNK: usize = 128;
 pub(crate) const LINE: usize = 64;
 /// The fewest chunks of a queue.
 pub(crate) const MIN_CHUNKS: u32 = 8;
-/// The most chunks of a queue: 32 GiB, so that positions, which count to twice as many, fit into 32
-/// bits; 1 GiB where addresses have 32 bits.
-pub(crate) const MAX_CHUNKS: u32 = if usize::BITS < 64 { 1 << 23 } else { 1 << 28 };
+/// The most chunks of any queue: 32 GiB, so that positions, which count to twice as many, fit into
+/// 32 bits.
+const MAX_POSITIONS: u32 = 1 << 28;
+/// The most chunks of a queue that this program makes: 1 GiB where addresses have 32 bits. It opens
+/// larger ones, too, as far as they can be mapped.
+pub(crate) const MAX_CHUNKS: u32 = if usize::BITS < 64 { 1 << 23 } else { MAX_POSITIONS };
 /// Bytes of the longest message of any queue: lengths are stored in 32 bits.
 pub(crate) const MAX_LEN: usize = u32::MAX as usize;
 /// The most participant slots: one for each bit of the waiting ones.
@@ -235,7 +238,7 @@ impl Geometry {
     }
 
     /// The inverse of [`encode`](Self::encode).
-    fn decode(bytes: &[u8; plan::END]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8; plan::END]) -> Option<Self> {
         let small = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
         let large =
             |at: usize| usize::try_from(u64::from_ne_bytes(*bytes.get(at..)?.first_chunk()?)).ok();
@@ -250,7 +253,7 @@ impl Geometry {
         let fits = small(plan::LAYOUT)? == LAYOUT
             && (1..=MAX_PRIORITIES).contains(&geometry.priorities)
             && (1..=MAX_SLOTS).contains(&geometry.slots)
-            && (MIN_CHUNKS..=MAX_CHUNKS).contains(&geometry.chunks)
+            && (MIN_CHUNKS..=MAX_POSITIONS).contains(&geometry.chunks)
             && geometry.longest <= longest_in(geometry.chunks);
         fits.then_some(geometry)
     }

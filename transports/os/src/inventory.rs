@@ -217,9 +217,9 @@ impl Group {
     /// Fills in what the locked file says.
     fn fill(&self, object: &mut Object, lock: &Fd, status: Status) {
         let live = is_held(lock).unwrap_or(false);
-        if live {
-            object.holders = holders(status.id);
-        }
+        let known = if live { holders(status.id) } else { None };
+        // The number that an owner of another PID namespace has there is another process's here.
+        let is_elsewhere = |pid| known.as_ref().is_some_and(|known| !known.contains(&pid));
         let persists = match self.kind.contents {
             Contents::Unnamed => Ok(false),
             Contents::Unknown => Err("its name is not one of ours".to_owned()),
@@ -232,7 +232,9 @@ impl Group {
             Contents::Owner(naming) => match naming.owner_of(lock) {
                 Some((pid, name)) => {
                     object.name = Name::new(&name).ok();
-                    object.facts.push(("owner", pid.to_string()));
+                    let elsewhere =
+                        if is_elsewhere(pid) { " of another PID namespace" } else { "" };
+                    object.facts.push(("owner", format!("{pid}{elsewhere}")));
                     Ok(false)
                 }
                 // Killed before it wrote, or about to write.
@@ -240,6 +242,7 @@ impl Group {
                 None => Err("its lock file is not one of ours".to_owned()),
             },
         };
+        object.holders = known.unwrap_or_default();
         match persists {
             Ok(_) if live => object.state = ObjectState::Live,
             Ok(true) => object.state = ObjectState::Persistent,

@@ -65,6 +65,18 @@ fn the_largest_queue_fits_into_the_address_space() {
     assert_eq!(chunks_of(1 << 32 | 1), (usize::BITS == 64).then_some((1 << 25) + 1));
 }
 
+/// A 64-bit process makes queues that a 32-bit one does not make, but can map: it opens them.
+#[test]
+fn a_queue_opens_as_far_as_it_can_be_mapped() {
+    for (chunks, opens) in [(3 << 22, true), (1 << 24, usize::BITS == 64)] {
+        let queue = Geometry { chunks, longest: longest_in(1 << 20), ..geometry(1) };
+        let decoded = Geometry::decode(queue.encode().first_chunk().unwrap());
+        assert_eq!(decoded, Some(queue));
+        let fits = decoded.unwrap().size().is_some_and(|size| size < isize::MAX as usize);
+        assert_eq!(fits, opens, "{chunks} chunks");
+    }
+}
+
 proptest! {
     #[test]
     fn queues_do_as_the_model_does(

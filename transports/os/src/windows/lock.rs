@@ -136,8 +136,8 @@ pub fn is_number_locked(fd: &Fd, number: u32) -> io::Result<bool> {
 }
 
 /// None: the system does not report the holders of a lock.
-pub fn holders(_id: FileId) -> Vec<u32> {
-    Vec::new()
+pub fn holders(_id: FileId) -> Option<Vec<u32>> {
+    None
 }
 
 fn lock_bytes(file: HANDLE, start: u64, count: u64, lock: Lock) -> io::Result<bool> {

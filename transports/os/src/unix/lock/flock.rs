@@ -29,9 +29,9 @@ pub fn unlock(fd: &Fd) {
     let _ = flock(fd, FlockOperation::Unlock);
 }
 
-/// The processes that took a `flock` on the file and still run, as far as `/proc/locks` shows them:
-/// none of another PID namespace. For display only.
-pub fn holders(id: FileId) -> Vec<u32> {
+/// The processes that took a `flock` on the file and still run, those of this PID namespace.
+/// `None` without `/proc/locks`. For display only.
+pub fn holders(id: FileId) -> Option<Vec<u32>> {
     let file = format!(
         "{:02x}:{:02x}:{}",
         rustix::fs::major(id.device),
@@ -45,12 +45,9 @@ pub fn holders(id: FileId) -> Vec<u32> {
         let pid = words.nth(2)?.parse().ok().filter(|pid| *pid != 0);
         if is_lock && words.next() == Some(file.as_str()) { pid } else { None }
     };
-    let mut pids: Vec<u32> = std::fs::read_to_string("/proc/locks")
-        .unwrap_or_default()
-        .lines()
-        .filter_map(pid)
-        .collect();
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let mut pids: Vec<u32> = locks.lines().filter_map(pid).collect();
     pids.sort_unstable();
     pids.dedup();
-    pids
+    Some(pids)
 }
