@@ -25,7 +25,7 @@ mod repair;
 mod reservation;
 mod settings;
 mod store;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests;
 mod waiters;
 

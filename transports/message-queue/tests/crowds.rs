@@ -1,5 +1,5 @@
 //! Concurrent senders and receivers: what each side may rely on while the other has its own lock.
-#![cfg(target_os = "linux")]
+#![cfg(any(target_os = "linux", windows))]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 mod common;

@@ -1,7 +1,7 @@
 //! Users of a queue are killed at random instants: what was sent with `Ok` is received exactly
 //! once, and no call waits for the dead. `ANYIPC_KILLS` is the number of kills per scene, 50
 //! without it.
-#![cfg(target_os = "linux")]
+#![cfg(any(target_os = "linux", windows))]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 mod common;

@@ -1,5 +1,5 @@
 //! Queues in one process: order, limits, policies, waiting, lifetime.
-#![cfg(target_os = "linux")]
+#![cfg(any(target_os = "linux", windows))]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 mod common;

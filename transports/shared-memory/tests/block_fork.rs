@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyipc_core::{Endpoint as _, ErrorKind, Name, Result, Transport};
 use anyipc_shared_memory::{Endpoint, SharedMemory};
-use block_process::alone::{Random, alone, fork, shared_words};
+use block_process::alone::{Random, alone};
+use block_process::forked::{fork, shared_words};
 use block_process::{Place, block, options};
 
 const WATCHDOG: Duration = Duration::from_secs(120);

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use anyipc_core::{Endpoint as _, ErrorKind, Name, Role, Transport};
 use anyipc_shared_memory::{Endpoint, SharedMemory};
-use block_process::alone::{Forked, Random, alone, fork, shared_words};
+use block_process::alone::{Random, alone};
+use block_process::forked::{Forked, fork, shared_words};
 use block_process::{block, options};
 
 const PROCESSES: usize = 8;

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{ErrorKind, Name, Transport};
 use anyipc_shared_memory::{Block, Endpoint, SharedMemory};
-use block_process::alone::{Forked, Random, alone, fork, shared_words};
+use block_process::alone::{Random, alone};
+use block_process::forked::{Forked, fork, shared_words};
 use block_process::{block, options};
 
 const T: SharedMemory = SharedMemory;

@@ -9,7 +9,6 @@ mod scratch;
 mod sender;
 mod shared_ring;
 #[cfg(test)]
-#[cfg(target_os = "linux")]
 mod tests;
 
 pub(crate) use layout::{Layout, MAX_CAPACITY, MIN_CAPACITY, SPARE};

@@ -5,6 +5,8 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub(crate) mod alone;
+#[cfg(unix)]
+pub(crate) mod forked;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -15,14 +17,20 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyipc_core::{
-    COMMON_KEYS, Endpoint as _, Error, Name, Options, Result, Role, Transport, keys,
+    COMMON_KEYS, Endpoint as _, Error, Name, Operation, Options, Result, Role, Transport, keys,
 };
+use anyipc_os::{Dir, Scope};
 use anyipc_shared_memory::{Block, Endpoint, SharedMemory};
 
 const ROLE: &str = "ANYIPC_TEST_PROCESS";
 const ANSWER: &str = ">> ";
 /// The longest a process may take for one answer before the test fails.
 const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// The directory of this user's objects in ordinary programs.
+fn usual() -> PathBuf {
+    Dir::open(Scope::User, Operation::Create).unwrap().path().to_owned()
+}
 
 /// A directory for one test's objects.
 pub(crate) struct Place(PathBuf);
@@ -31,8 +39,7 @@ impl Place {
     pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Relaxed);
-        let path =
-            Path::new("/dev/shm").join(format!("anyipc-test-{}-{number}", std::process::id()));
+        let path = usual().with_file_name(format!("anyipc-test-{}-{number}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
@@ -48,7 +55,7 @@ impl Place {
 
     /// Where the objects lie.
     pub(crate) fn private(&self) -> PathBuf {
-        self.0.join(format!("anyipc-{}", rustix::process::geteuid().as_raw()))
+        self.0.join(usual().file_name().unwrap())
     }
 
     pub(crate) fn block(&self, name: &str) -> PathBuf {
