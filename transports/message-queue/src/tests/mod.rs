@@ -2,7 +2,6 @@
 //!
 //! - this file: a queue in real memory, the model, and the check of one against the other
 //! - `deaths`, `hostile`, `reservation`: the tests
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
 
 mod deaths;
 mod hostile;

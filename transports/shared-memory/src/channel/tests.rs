@@ -328,8 +328,8 @@ mod edges {
 
     use super::*;
 
-    /// A task that slept before leaves old doorbell bytes on the socket. Its reactor sees each new one
-    /// all the same, however long that goes on and whichever half sleeps, and then the hang-up.
+    /// A task that slept before leaves old doorbell bytes on the socket. Its reactor sees each new
+    /// one all the same, however long that goes on and whichever half sleeps, and then the hang-up.
     #[test]
     fn each_doorbell_byte_is_seen_beside_old_ones() {
         let (_, (mut send_a, mut recv_a), b) = pair(4096, false);
