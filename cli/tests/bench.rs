@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::{Place, parse, works};
+use common::{Place, parse};
 use serde_json::Value;
 
 /// Runs it with the shortest rows, and returns all figures.
@@ -56,9 +56,6 @@ fn every_transport_pattern_and_size_has_its_row() {
         ("tcp", "process"),
         ("inproc", "thread"),
     ] {
-        if !works(transport) {
-            continue;
-        }
         for pattern in ["round-trip", "stream"] {
             for size in [64, 64 << 10] {
                 let row = rows(&figures).iter().find(|row| {

@@ -54,7 +54,8 @@ fn what_is_alive_is_not_removed() {
     let refused = place.run(["--json", "rm", "shm://alive"]);
     assert_eq!(refused.failure(), (1, "busy".into(), None));
     let message = refused.error()["message"].as_str().unwrap().to_owned();
-    assert!(message.contains("--force") && message.contains(&owner.pid().to_string()), "{message}");
+    assert!(message.contains("--force"), "{message}");
+    assert!(cfg!(windows) || message.contains(&owner.pid().to_string()), "{message}");
     assert_eq!(place.run(["call", "shm://alive", "still"]).ok(), "still\n");
 
     let forced = place.run(["--json", "rm", "shm://alive", "--force"]);
@@ -175,9 +176,10 @@ fn addresses_are_explained() {
     let explained = explain("shm://why");
     assert_eq!(explained["reading"]["in_place"], false);
     assert_eq!(explained["writing"]["in_place"], false);
-    assert_eq!(explained["objects"][0]["holders"], json!([owner.pid()]));
+    assert_eq!(explained["objects"][0]["holders"], holders(owner.pid()));
     let text = place.run(["explain", "shm://why"]).ok();
-    assert!(text.contains("live owner") && text.contains(&owner.pid().to_string()), "{text}");
+    assert!(text.contains("live owner"), "{text}");
+    assert!(cfg!(windows) || text.contains(&owner.pid().to_string()), "{text}");
     owner.kill();
     assert!(place.run(["explain", "shm://why"]).ok().contains("leftovers of a crash"));
     assert!(place.run(["explain", "inproc://why"]).ok().contains("copied"));
@@ -201,7 +203,9 @@ fn a_capacity_without_one_default_is_explained_in_words() {
         let help = option["help"].as_str().unwrap();
         assert!(words.iter().all(|word| help.contains(word)), "{url}: {help}");
     }
-    for url in ["mq://x", "pipe://x", "inproc://x"] {
+    // Where pipes are no FIFOs, they are byte streams.
+    let pipe = if cfg!(target_os = "linux") { "pipe://x" } else { "mq://x" };
+    for url in ["mq://x", pipe, "inproc://x"] {
         assert_eq!(capacity(url)["value"], "256KiB", "{url}");
     }
     assert_eq!(capacity("shm://x?capacity=8KiB")["value"], "8KiB");
@@ -214,7 +218,9 @@ fn system_names_are_those_of_the_files() {
         let explained = place.run(["--json", "explain", url]).records().remove(0);
         let name = explained["system_name"].as_str().unwrap();
         let owner = place.start_owner(["recv", url, "--follow"]);
-        let files = place.files();
+        let mut files = place.files();
+        // Windows has no nameless files.
+        files.retain(|file| cfg!(unix) || !file.ends_with(".tmp"));
         assert!(
             !files.is_empty() && files.iter().all(|file| file.starts_with(name)),
             "{name}: {files:?}"

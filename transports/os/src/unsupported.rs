@@ -21,6 +21,9 @@ pub fn user() -> u32 {
     0
 }
 
+/// True if users have numbers, and [`user`] tells this process's.
+pub const USERS_HAVE_NUMBERS: bool = false;
+
 /// No descriptor exists here.
 #[derive(Debug)]
 pub struct Fd(Infallible);

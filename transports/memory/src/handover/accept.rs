@@ -287,7 +287,8 @@ impl<F: ChannelFactory> Accepting<'_, F> {
         }
         let side = Side { link, role: Role::Owner, ready, uid: credentials.uid, extra, extras };
         let (sender, receiver) = self.factory.halves(region, self.factory.capacity(), side)?;
-        Ok((sender, receiver, Peer { pid: credentials.pid, uid: Some(credentials.uid), hello }))
+        let uid = anyipc_os::USERS_HAVE_NUMBERS.then_some(credentials.uid);
+        Ok((sender, receiver, Peer { pid: credentials.pid, uid, hello }))
     }
 }
 

@@ -214,7 +214,8 @@ impl OpenerHandshake {
             factory.halves(Region::whole(map), capacity, side).map_err(unfit)?;
         drop(fds);
         self.say_mapped()?;
-        Ok((sender, receiver, Peer { pid: owner.pid, uid: Some(owner.uid), hello: theirs }))
+        let uid = anyipc_os::USERS_HAVE_NUMBERS.then_some(owner.uid);
+        Ok((sender, receiver, Peer { pid: owner.pid, uid, hello: theirs }))
     }
 
     /// The last step: nothing is needed from the owner any more.

@@ -50,3 +50,6 @@ pub fn open_read(path: &std::path::Path) -> std::io::Result<Fd> {
 pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
+
+/// True if users have numbers, and [`user`] tells this process's.
+pub const USERS_HAVE_NUMBERS: bool = true;

@@ -47,3 +47,6 @@ pub fn generation() -> u32 {
 pub fn user() -> u32 {
     0
 }
+
+/// True if users have numbers, and [`user`] tells this process's.
+pub const USERS_HAVE_NUMBERS: bool = false;
