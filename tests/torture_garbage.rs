@@ -355,6 +355,14 @@ fn crowds(owner: &Owner) {
         owner.serves_within(4 * SOON);
         crowd
     });
+    // Those that were welcomed have more time, unless others wait for their places.
+    let before = owner.count();
+    let mut crowd: Vec<UnixStream> = (0..320).map(|_| owner.raw()).collect();
+    crowd.iter_mut().for_each(|stream| stream.write_all(&hello()).unwrap());
+    owner.serves_within(4 * SOON);
+    assert!(owner.count() > before, "there was a place for one more than 256");
+    drop(crowd);
+    eventually("the crowd is sent away", || owner.count() == before + 320);
 }
 
 /// Peers that were let in, and fill their sockets as fast as they can.

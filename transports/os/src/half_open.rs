@@ -131,7 +131,8 @@ impl<H: Handshake> HalfOpen<H> {
             return Ok(Armed::Ready);
         }
         let retry = self.shortage.until();
-        let moments = self.list.iter().map(|entry| entry.handshake.deadline()).chain(retry);
+        let deadline = self.deadline();
+        let moments = self.list.iter().map(|entry| deadline(&entry.handshake)).chain(retry);
         self.set
             .wake_at(moments.min())
             .map_err(|error| Error::io(Operation::Accept, "setting the clock", error))?;
@@ -173,6 +174,11 @@ impl<H: Handshake> HalfOpen<H> {
             self.set.forget(entry.handshake.wire());
         }
         entry.handshake
+    }
+
+    /// The deadlines that count now.
+    fn deadline(&self) -> fn(&H) -> Instant {
+        if self.list.len() < MAX_HALF_OPEN { H::deadline } else { H::deadline_if_full }
     }
 
     /// Takes connectors until none is left, or the limits of one call are reached.
@@ -240,8 +246,8 @@ impl<H: Handshake> HalfOpen<H> {
                 return None;
             }
         }
-        let round = self.round;
-        while let Some(late) = self.take(|handshake| handshake.deadline() <= round) {
+        let (round, deadline) = (self.round, self.deadline());
+        while let Some(late) = self.take(|handshake| deadline(handshake) <= round) {
             let error = late.late();
             self.reject(Some(&late), &error);
         }

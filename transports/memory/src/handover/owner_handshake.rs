@@ -10,7 +10,8 @@ use crate::region::Region;
 use crate::sys::{Credentials, Fd, Socket};
 
 /// The time in which a connector that was welcomed must have mapped the memory. Longer than a
-/// hello's: it has shown that it may come in, and may run on a busy machine.
+/// hello's: it has shown that it may come in, and may run on a busy machine. While the list is full
+/// it has as long as for its hello.
 const MAPPING: Duration = Duration::from_secs(10);
 
 /// The owner's side of one handshake. What a connector makes the owner keep is bounded: a socket,
@@ -28,7 +29,8 @@ pub(super) struct OwnerHandshake {
     /// Set once the welcome is out: then the handshake waits until the connector has mapped the
     /// memory.
     pub(super) welcomed: Option<Welcomed>,
-    deadline: Instant,
+    /// When the present part began: the hello, the memory, the mapping.
+    since: Instant,
 }
 
 /// What a connector was promised with its welcome.
@@ -44,7 +46,6 @@ pub(super) struct Welcomed {
 
 impl OwnerHandshake {
     pub(super) fn new(socket: Socket, credentials: Credentials, reserve: Reserve) -> Self {
-        let deadline = Instant::now() + HANDSHAKE;
         Self {
             socket,
             credentials,
@@ -52,7 +53,7 @@ impl OwnerHandshake {
             received: Vec::new(),
             hello: None,
             welcomed: None,
-            deadline,
+            since: Instant::now(),
         }
     }
 
@@ -63,13 +64,13 @@ impl OwnerHandshake {
 
     /// The connector cannot be late while the owner makes its memory.
     pub(super) fn wait_for_memory(&mut self) {
-        self.deadline = Instant::now() + HANDSHAKE;
+        self.since = Instant::now();
     }
 
     /// The welcome is out.
     pub(super) fn wait_for_mapping(&mut self, welcomed: Welcomed) {
         self.welcomed = Some(welcomed);
-        self.deadline = Instant::now() + MAPPING;
+        self.since = Instant::now();
     }
 
     /// Sends the welcome: how many of its bytes went out.
@@ -149,13 +150,20 @@ impl Handshake for OwnerHandshake {
     }
 
     fn deadline(&self) -> Instant {
-        self.deadline
+        self.since + if self.welcomed.is_some() { MAPPING } else { HANDSHAKE }
+    }
+
+    fn deadline_if_full(&self) -> Instant {
+        self.since + HANDSHAKE
     }
 
     fn late(&self) -> Error {
         Error::new(Operation::Accept, ErrorKind::TimedOut).because(match self.welcomed {
             None => "the connector did not finish its hello within 1 s",
-            Some(_) => "the connector did not map the channel's memory within 10 s",
+            Some(_) => {
+                "the connector did not map the channel's memory within 10 s, or within 1 s while \
+                 others wait for its place"
+            }
         })
     }
 

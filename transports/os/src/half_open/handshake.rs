@@ -25,6 +25,11 @@ pub trait Handshake {
     /// From this moment on it is late.
     fn deadline(&self) -> Instant;
 
+    /// From this moment on it is late while the list is full: others wait for its place.
+    fn deadline_if_full(&self) -> Instant {
+        self.deadline()
+    }
+
     /// The error that a late one is rejected with.
     fn late(&self) -> Error;
 

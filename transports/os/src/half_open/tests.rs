@@ -10,6 +10,7 @@ struct Connector {
     /// How many steps of work the owner has before it is complete.
     work: usize,
     deadline: Instant,
+    deadline_if_full: Instant,
 }
 
 impl Handshake for Connector {
@@ -19,6 +20,9 @@ impl Handshake for Connector {
     }
     fn deadline(&self) -> Instant {
         self.deadline
+    }
+    fn deadline_if_full(&self) -> Instant {
+        self.deadline_if_full
     }
     fn late(&self) -> Error {
         Error::new(Operation::Accept, ErrorKind::TimedOut)
@@ -64,7 +68,14 @@ impl Listening for Crowd<'_> {
 fn connector(complete: bool, timeout: Duration) -> io::Result<Next<Connector>> {
     let (wire, other) = UnixStream::pair()?;
     let deadline = Instant::now() + timeout;
-    Ok(Next::Begun(Connector { wire, _other: other, complete, work: 0, deadline }))
+    Ok(Next::Begun(Connector {
+        wire,
+        _other: other,
+        complete,
+        work: 0,
+        deadline,
+        deadline_if_full: deadline,
+    }))
 }
 
 fn would_block(result: Result<()>) -> bool {
@@ -158,4 +169,25 @@ fn a_handshake_with_work_left_lets_others_go_first_and_is_never_forgotten() {
         );
     }
     assert!(calls >= STEPS, "one call did it all");
+}
+
+#[test]
+fn a_full_list_has_less_patience() {
+    let mut half_open = HalfOpen::new(Operation::Create).unwrap();
+    let mut begun = 0;
+    let mut next = || {
+        begun += 1;
+        connector(false, Duration::from_secs(60)).map(|next| match next {
+            Next::Begun(connector) => {
+                Next::Begun(Connector { deadline_if_full: Instant::now(), ..connector })
+            }
+            next => next,
+        })
+    };
+    let mut crowd = Crowd { listener: UnixStream::pair().unwrap().0, next: &mut next };
+    while half_open.rejections().count == 0 {
+        assert!(would_block(half_open.try_accept(&mut crowd)));
+    }
+    assert!(begun >= MAX_HALF_OPEN, "one was rejected while there was room");
+    assert!(half_open.list.len() < MAX_HALF_OPEN && half_open.listening);
 }
