@@ -112,16 +112,19 @@ fn a_reader_of_some_lines_leaves_the_others() {
     assert_eq!(place.run(["queue", "len", "mq://jobs"]).ok(), format!("{COUNT}\n"));
 }
 
+/// Outputs that take little or nothing.
+const OUTPUTS: &[fn() -> Stdio] = &[
+    #[cfg(target_os = "linux")]
+    full,
+    unread,
+];
+
 /// An owner takes no message before it has printed the last one: the channel fills up.
 #[test]
 fn an_owner_takes_no_more_than_it_prints() {
     let _alone = alone();
     for scheme in schemes(Capabilities::CHANNEL | Capabilities::INVENTORY) {
-        for stdout in [
-            #[cfg(target_os = "linux")]
-            full,
-            unread,
-        ] {
+        for stdout in OUTPUTS {
             let place = Place::new();
             let url = format!("{scheme}://full?capacity=64KiB");
             let mut command = place.command(["recv", &url, "--follow"]);
