@@ -12,12 +12,15 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use alone::Random;
 use anyipc_core::{
-    COMMON_KEYS, Endpoint as _, Error, Name, Operation, Options, Result, Role, Transport, keys,
+    COMMON_KEYS, Endpoint as _, Error, ErrorKind, Name, Operation, Options, Result, Role,
+    Transport, keys,
 };
 use anyipc_os::{Dir, Scope};
 use anyipc_shared_memory::{Block, Endpoint, SharedMemory};
@@ -115,10 +118,14 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Gives a command; its answer comes later.
+    pub(crate) fn give(&mut self, command: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{command}").unwrap();
+    }
+
     /// Gives a command and waits for the answer.
     pub(crate) fn ask(&mut self, command: &str) -> String {
-        let input = self.input.as_mut().unwrap();
-        writeln!(input, "{command}").unwrap();
+        self.give(command);
         self.answer(command)
     }
 
@@ -250,8 +257,43 @@ fn obey(words: &[&str], held: &mut HashMap<String, Endpoint>) -> Result<String, 
         ["remove", of, force] => {
             t.remove(&name(of)?, &options("")?, force == "force").map(|()| String::new())
         }
+        ["race", seed, count] => race(number(seed) as u64, number(count)).map(|()| String::new()),
         _ => panic!("no such command: {words:?}"),
     }
+}
+
+/// Creates, adopts and opens the block `block` in turn with other processes, and looks for a second
+/// owner while it is the owner.
+fn race(seed: u64, count: usize) -> Result<()> {
+    let t = SharedMemory;
+    let name = Name::new("block")?;
+    let me = u64::from(std::process::id());
+    let mut random = Random::new(seed);
+    for _ in 0..count {
+        let found = match random.below(3) {
+            0 => t.create(&name, &options("size=64")?),
+            1 => t.create(&name, &options("size=64,create=open_or_create")?),
+            _ => t.open(&name, &options("")?),
+        };
+        let endpoint = match found {
+            Ok(endpoint) => endpoint,
+            Err(error) if matches!(error.kind(), ErrorKind::Exists | ErrorKind::NotFound) => {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if endpoint.role() == Role::Owner {
+            let owner = block(&endpoint).atomic_u64(0)?;
+            owner.store(me, SeqCst);
+            for _ in 0..random.below(20) {
+                std::thread::yield_now();
+                let seen = owner.load(SeqCst);
+                assert_eq!(seen, me, "two owners");
+            }
+        }
+        t.close(endpoint)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn block(endpoint: &Endpoint) -> &Block {
