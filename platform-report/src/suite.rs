@@ -59,7 +59,7 @@ impl Fixture {
             Err(error) => return Some(error.to_string()),
         };
         let name = anyipc::Name::new("report.nothing").ok()?;
-        let error = transport.open(&name, &options).err()?;
+        let error = transport.create(&name, &options).err()?;
         (error.kind() == ErrorKind::Unsupported).then(|| error.to_string())
     }
 }
