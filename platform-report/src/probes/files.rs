@@ -84,5 +84,8 @@ pub(super) fn size_of_handed_over_memory(_: &Setting) -> Found {
     }
     drop(map);
     let detail = format!("making it {}", said.join(", "));
+    if cut && sys::AS_MACOS {
+        return Ok(Outcome::skipped("only macOS itself sets the size of shm_open memory once"));
+    }
     Ok(if cut { Outcome::failed(detail) } else { Outcome::passed(detail) })
 }

@@ -22,6 +22,9 @@ pub(crate) use unix::*;
 #[cfg(windows)]
 pub(crate) use windows::*;
 
+/// True if this program does on Linux what macOS does.
+pub(crate) const AS_MACOS: bool = cfg!(anyipc_as_macos);
+
 /// The C library or the toolchain that the program is built for.
 pub(crate) fn environment() -> &'static str {
     if cfg!(target_env = "gnu") {
