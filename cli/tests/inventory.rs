@@ -60,7 +60,7 @@ fn what_is_alive_is_not_removed() {
 
     let forced = place.run(["--json", "rm", "shm://alive", "--force"]);
     assert_eq!(forced.records(), [json!({ "schema": 1, "removed": "shm://alive" })]);
-    assert_eq!(place.files(), [""; 0]);
+    assert_eq!(place.named_files(), [""; 0]);
     let none = place.run(["--json", "rm", "shm://alive"]);
     assert_eq!(none.failure(), (1, "not_found".into(), None));
     assert!(none.stderr().contains("`anyipc ls` lists"), "{}", none.stderr());
@@ -218,9 +218,7 @@ fn system_names_are_those_of_the_files() {
         let explained = place.run(["--json", "explain", url]).records().remove(0);
         let name = explained["system_name"].as_str().unwrap();
         let owner = place.start_owner(["recv", url, "--follow"]);
-        let mut files = place.files();
-        // Windows has no nameless files.
-        files.retain(|file| cfg!(unix) || !file.ends_with(".tmp"));
+        let files = place.named_files();
         assert!(
             !files.is_empty() && files.iter().all(|file| file.starts_with(name)),
             "{name}: {files:?}"

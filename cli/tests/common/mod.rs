@@ -90,6 +90,13 @@ impl Place {
         holder
     }
 
+    /// All files of objects but those that Windows removes with their last handle.
+    pub(crate) fn named_files(&self) -> Vec<String> {
+        let mut files = self.files();
+        files.retain(|file| cfg!(unix) || !file.ends_with(".tmp"));
+        files
+    }
+
     /// All files of objects.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut files: Vec<_> = std::fs::read_dir(self.path())
