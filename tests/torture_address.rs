@@ -134,6 +134,10 @@ fn faults() -> Vec<Fault> {
 /// Everything that takes an address, with each bad one: what is not as it should be.
 fn tries(_words: &[&str]) {
     for (url, kind, word) in faults() {
+        if cfg!(anyipc_as_macos) && url.starts_with("pipe://") {
+            // No FIFO: there is no `pipe-max-size`, and Linux's directory is open to other users.
+            continue;
+        }
         let shown: String = url.chars().take(60).collect();
         let check = |call: &str, error: Option<Error>, code: SmCode| {
             let text = error.as_ref().map_or("Ok".into(), ToString::to_string);

@@ -271,6 +271,10 @@ impl<H: Handshake> HalfOpen<H> {
                 self.due = true;
                 return None;
             }
+            Ok(Step::Short) => {
+                drop(self.forget(entry));
+                return None;
+            }
             Ok(Step::Left) => drop(self.forget(entry)),
             Ok(Step::Complete) => {
                 let handshake = self.forget(entry);

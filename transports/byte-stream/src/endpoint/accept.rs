@@ -118,26 +118,15 @@ impl Listening for Accepting<'_> {
     }
 
     fn next(&mut self, set: &Set) -> io::Result<Next<OwnerHandshake>> {
-        let Authentication::Users(access) = &self.acceptor.authentication else {
-            return Ok(match self.acceptor.listener.accept()? {
-                Some(stream) => Next::Begun(OwnerHandshake::unauthenticated(stream)),
-                None => Next::NoConnector,
-            });
+        let reserve = match self.acceptor.authentication {
+            Authentication::Users(_) => Reserve::new(LOCAL_RESERVE, set)?,
+            Authentication::Secret(..) => Reserve::default(),
         };
-        let reserve = Reserve::new(LOCAL_RESERVE, set)?;
-        let Some(stream) = self.acceptor.listener.accept()? else { return Ok(Next::NoConnector) };
-        let Ok(credentials) = stream.credentials() else { return Ok(Next::Left) };
-        Ok(match access.unauthorised(&credentials) {
-            None => Next::Begun(OwnerHandshake::authenticated(stream, credentials, reserve)),
-            Some(uid) => {
-                let why = format!("user {uid} may not connect to user {}", user());
-                let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(why);
-                if let Ok(reply) = Reply::reject(&error).encode() {
-                    let _ = stream.send(&reply);
-                }
-                Next::Rejected(error)
-            }
-        })
+        self.take(reserve)
+    }
+
+    fn next_second(&mut self, _set: &Set) -> io::Result<Next<OwnerHandshake>> {
+        self.take(Reserve::default())
     }
 
     fn step(
@@ -174,6 +163,9 @@ impl Listening for Accepting<'_> {
         if self.acceptor.passes_streams() {
             handshake.complete(theirs);
             return Ok(Step::Complete);
+        }
+        if !handshake.has_reserve() {
+            return Ok(Step::Short);
         }
         let welcome = Reply::Welcome(self.ours.clone()).encode()?;
         handshake.issue_token(theirs, welcome, self.acceptor.both_ways())?;
@@ -216,6 +208,26 @@ impl Listening for Accepting<'_> {
 }
 
 impl Accepting<'_> {
+    /// Takes the next connector; local ones with what is reserved for their channel.
+    fn take(&self, reserve: Reserve) -> io::Result<Next<OwnerHandshake>> {
+        let Some(stream) = self.acceptor.listener.accept()? else { return Ok(Next::NoConnector) };
+        let Authentication::Users(access) = &self.acceptor.authentication else {
+            return Ok(Next::Begun(OwnerHandshake::unauthenticated(stream)));
+        };
+        let Ok(credentials) = stream.credentials() else { return Ok(Next::Left) };
+        Ok(match access.unauthorised(&credentials) {
+            None => Next::Begun(OwnerHandshake::authenticated(stream, credentials, reserve)),
+            Some(uid) => {
+                let why = format!("user {uid} may not connect to user {}", user());
+                let error = Error::new(Operation::Accept, ErrorKind::PermissionDenied).because(why);
+                if let Ok(reply) = Reply::reject(&error).encode() {
+                    let _ = stream.send(&reply);
+                }
+                Next::Rejected(error)
+            }
+        })
+    }
+
     /// Sends the welcome together with one end of a new control stream. Returns the other end.
     fn hand_over(&self, handshake: &OwnerHandshake) -> Result<Stream> {
         let welcome = Reply::Welcome(self.ours.clone()).encode()?;

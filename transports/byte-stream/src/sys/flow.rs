@@ -126,15 +126,15 @@ impl Flow {
     }
 }
 
-/// Reads everything that the receiver has said. `BrokenPipe`: it is gone, or returns credit for
-/// bytes that were not sent.
+/// Reads what the receiver has said, up to its `STOP`. `BrokenPipe`: it is gone, or returns credit
+/// for bytes that were not sent.
 fn read_credit(
     over: &impl Duplex,
     send_credit: &mut SendCredit,
     stopped: &mut bool,
 ) -> io::Result<()> {
     let mut words = [0; 128];
-    loop {
+    while !*stopped {
         let count = match over.recv(&mut words) {
             Ok(0) => return Err(io::ErrorKind::BrokenPipe.into()),
             Ok(count) => count,
@@ -149,4 +149,5 @@ fn read_credit(
             }
         }
     }
+    Ok(())
 }

@@ -68,6 +68,8 @@ pub enum Step {
     Works,
     /// It is done without a channel: it left without a hello, or it got what it asked for.
     Left,
+    /// It lacks a descriptor: it is closed without an answer, and the connector tries again.
+    Short,
     /// It can be admitted.
     Complete,
 }
@@ -98,6 +100,15 @@ pub trait Listening {
     /// # Errors
     /// The system's errors of the listener.
     fn next(&mut self, set: &Set) -> io::Result<Next<Self::Handshake>>;
+
+    /// Takes the next connector with the only descriptor that there is: as the second connection of
+    /// a connector that was admitted. Another connector must not be welcomed on it.
+    ///
+    /// # Errors
+    /// The system's errors of the listener.
+    fn next_second(&mut self, set: &Set) -> io::Result<Next<Self::Handshake>> {
+        self.next(set)
+    }
 
     /// True if bytes of connectors were read ahead and not processed: then there is work although
     /// the listener is not ready.

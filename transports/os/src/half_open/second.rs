@@ -18,7 +18,7 @@ impl<H: Handshake> HalfOpen<H> {
                 entry.handshake.reserve().filter(|reserve| !reserve.is_empty()).map(std::mem::take)
             })?;
             drop(reserve);
-            let next = listening.next(&self.set);
+            let next = listening.next_second(&self.set);
             let before = self.list.len();
             let channel = match next {
                 Ok(Next::Begun(handshake)) => {

@@ -189,6 +189,11 @@ impl OwnerHandshake {
         Ok(())
     }
 
+    /// True if there are descriptors for what its channel needs beside the stream.
+    pub(in crate::endpoint) fn has_reserve(&self) -> bool {
+        !self.reserve.is_empty()
+    }
+
     /// Makes the reserved descriptors available: the channel's are made now.
     pub(in crate::endpoint) fn release_reserve(&mut self) {
         self.reserve.release();

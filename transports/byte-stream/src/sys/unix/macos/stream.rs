@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
-use anyipc_os::{Dir, Fd};
+use anyipc_os::{Dir, Fd, is_shortage, recv_descriptors};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, Shutdown, recv, send, sendmsg, shutdown};
@@ -22,6 +22,9 @@ const TCP_RECEIVE: usize = 128 << 10;
 
 /// The size of a raised send buffer, in bytes.
 const LAST: usize = 2 * credit::BUFFER;
+
+/// The most receives that discard what a closing socket holds: more than its buffer needs.
+const MOST_DISCARDED: u32 = 4096;
 
 /// A non-blocking byte stream: a local socket or a TCP connection.
 #[derive(Debug)]
@@ -136,7 +139,7 @@ impl Stream {
     /// As [`send`](Self::send), two pieces in one call.
     pub(crate) fn send_two(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         match &self.kind {
-            Kind::Local(flow) => flow.send(&self.fd, first, second),
+            Kind::Local(flow) => flow.send(&Local(&self.fd), first, second),
             Kind::Tcp { .. } => Duplex::send(&self.fd, first, second),
         }
     }
@@ -155,7 +158,7 @@ impl Stream {
     /// Receives what is there. 0: the other side hung up.
     pub(crate) fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
         match &self.kind {
-            Kind::Local(flow) => flow.recv(&self.fd, bytes),
+            Kind::Local(flow) => flow.recv(&Local(&self.fd), bytes),
             Kind::Tcp { .. } => Duplex::recv(&self.fd, bytes),
         }
     }
@@ -198,7 +201,7 @@ impl Stream {
     /// True if a send would do more than block.
     pub(crate) fn writable(&self) -> bool {
         match &self.kind {
-            Kind::Local(flow) => flow.writable(&self.fd),
+            Kind::Local(flow) => flow.writable(&Local(&self.fd)),
             Kind::Tcp { .. } => socket::is_writable(&self.fd),
         }
     }
@@ -263,6 +266,48 @@ impl Duplex for Fd {
 
     fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
         Ok(recv(self, bytes, RecvFlags::DONTWAIT)?.0)
+    }
+}
+
+/// A local socket. The system cannot refuse descriptors that a peer sends along. They are taken
+/// out: left to the kernel, one that closes slowly would block this thread.
+struct Local<'a>(&'a Fd);
+
+impl Local<'_> {
+    /// Takes out what is there, and not for ever what still comes.
+    fn discard(&self) {
+        let mut bytes = [0; 4 << 10];
+        for _ in 0..MOST_DISCARDED {
+            match Duplex::recv(self, &mut bytes) {
+                Ok(0) => return,
+                Err(error) if !is_shortage(&error) => return,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Duplex for Local<'_> {
+    fn send(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
+        Duplex::send(self.0, first, second)
+    }
+
+    fn recv(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        recv_descriptors(self.0, bytes, &mut Vec::new(), RecvFlags::DONTWAIT)
+    }
+}
+
+impl Drop for Stream {
+    /// What is not received would be closed with the socket, descriptors that linger included: it
+    /// is received. Before the shutdown, by which macOS throws away what is there; and after it,
+    /// when nothing more comes.
+    fn drop(&mut self) {
+        if matches!(self.kind, Kind::Local(_)) && self.fd.is_ours() {
+            let socket = Local(&self.fd);
+            socket.discard();
+            let _ = shutdown(&self.fd, Shutdown::Both);
+            socket.discard();
+        }
     }
 }
 
