@@ -16,7 +16,7 @@ const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlag
 const PIECE: usize = 256 << 10;
 
 /// Nameless memory of exactly `len` bytes, zeroed. Its first `wanted` bytes are reserved piece by
-/// piece. The others must be reserved by [`Map::reserve`](super::Map::reserve) before they are
+/// piece. The others must be reserved by [`Map::reserve`](crate::sys::Map::reserve) before they are
 /// touched.
 #[derive(Debug)]
 pub struct Anonymous {
