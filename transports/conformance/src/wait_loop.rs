@@ -78,8 +78,11 @@ impl WaitLoop {
         false
     }
 
-    /// Connects or accepts.
-    pub(crate) fn connect(self, endpoint: &dyn DynEndpoint, hello: Hello) -> Result<DynHalves> {
+    /// Connects or accepts, over a transport that was chosen at run time.
+    ///
+    /// # Errors
+    /// Those of the endpoint.
+    pub fn connect(self, endpoint: &dyn DynEndpoint, hello: Hello) -> Result<DynHalves> {
         self.attempt(endpoint, &mut Attempt::new(hello))
     }
 
