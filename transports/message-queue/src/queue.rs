@@ -1,5 +1,6 @@
 //! A handle of a named queue: a participant slot, and wake FIFOs.
 
+use std::error::Error as _;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use anyipc_core::{
     Armed, Error, ErrorKind, Operation, Queue, QueueStatus, Result, Source, Wait, Waiter,
 };
 use anyipc_memory::{ParticipantSlot, ParticipantSlots, Region, Segment, parks, sleep, wake};
-use anyipc_os::{WakeFifo, generation};
+use anyipc_os::{WakeFifo, generation, is_shortage};
 use anyipc_ring::robust::{LockBackend, OwnerId};
 
 use crate::client::{PeerWakers, QueueClient};
@@ -18,6 +19,9 @@ use crate::waiters::{MESSAGES, ROOM};
 
 /// The most wake FIFOs of other handles that a handle keeps open.
 const MAX_WAKE_FIFOS: usize = 16;
+
+/// The pause of a thread that has no wake FIFO for want of a descriptor.
+const SHORT: Duration = Duration::from_millis(10);
 
 /// A handle of a queue. Dropping it gives its slot back.
 #[derive(Debug)]
@@ -172,7 +176,16 @@ impl Wait for Handle {
         self.memory().insist_named(self.operation())?;
         let on_source = matches!(waiter, Waiter::Task(_)) || !parks();
         if on_source {
-            self.wake_fifo()?.drain();
+            match self.wake_fifo() {
+                Ok(fifo) => {
+                    fifo.drain();
+                }
+                // A thread can do without: it looks again and again.
+                Err(error) if matches!(waiter, Waiter::Thread) && is_short(&error) => {
+                    return Ok(Armed::After(SHORT));
+                }
+                Err(error) => return Err(error),
+            }
         }
         self.client.arm(self.kind, on_source, self.operation())
     }
@@ -200,6 +213,11 @@ impl Drop for Handle {
             self.client.disarm();
         }
     }
+}
+
+/// True for a lack of descriptors or memory.
+fn is_short(error: &Error) -> bool {
+    error.source().and_then(|source| source.downcast_ref()).is_some_and(is_shortage)
 }
 
 /// The other handles of the queue, in any process.

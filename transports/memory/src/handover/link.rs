@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use anyipc_core::{Error, Interest, Operation, Result, Source, Waiter};
-use anyipc_os::{Event, sleep_on};
+use anyipc_core::{Interest, Operation, Result, Source, Waiter};
+use anyipc_os::{Event, sleep, sleep_on};
 
 use crate::sys::{self, Fd, Socket};
 
@@ -50,6 +50,9 @@ const MAX_HANDED: usize = 4;
 /// The most sleeps with old doorbell bytes on the socket. Each may add one; a full socket would
 /// take no new byte and report none.
 const MAX_SLEEPS: u32 = 8;
+
+/// The longest sleep of a thread without an event: the other half may take its doorbell byte.
+const EVENTLESS: Duration = Duration::from_millis(10);
 
 /// A half of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,17 +161,19 @@ impl Link {
     /// again.
     ///
     /// # Errors
-    /// `Forked`; `Io` if there is no descriptor left for the thread's event.
+    /// `Forked`.
     pub fn arm(&self, half: Half, waiter: Waiter<'_>, operation: Operation) -> Result<bool> {
         self.check_generation(operation)?;
         match waiter {
             Waiter::Thread if sys::parks() => return Ok(false),
-            Waiter::Thread => {
-                let event = self.event(half, operation)?;
-                // Before it is registered: what sets it from then on ends the next sleep.
-                event.reset();
-                self.register(half, &Waker::from(Arc::clone(event)));
-            }
+            Waiter::Thread => match self.event(half) {
+                Some(event) => {
+                    // Before it is registered: what sets it from then on ends the next sleep.
+                    event.reset();
+                    self.register(half, &Waker::from(Arc::clone(event)));
+                }
+                None => self.register(half, Waker::noop()),
+            },
             Waiter::Task(waker) => self.register(half, waker),
         }
         Ok(true)
@@ -183,20 +188,26 @@ impl Link {
     /// byte, the event is set as well: nothing resets it before the next `arm`.
     pub fn park(&self, half: Half, timeout: Duration) {
         let socket = Arc::clone(&self.socket) as Source;
-        if let Some(event) = self.events[half as usize].get() {
-            let sources = [socket, event.source()].map(|source| (source, Interest::Readable));
-            sleep_on(&sources, timeout);
+        match self.events[half as usize].get() {
+            Some(event) => {
+                let sources = [socket, event.source()].map(|source| (source, Interest::Readable));
+                sleep_on(&sources, timeout);
+            }
+            None => {
+                sleep(&socket, Interest::Readable, timeout.min(EVENTLESS));
+            }
         }
     }
 
-    fn event(&self, half: Half, operation: Operation) -> Result<&Arc<Event>> {
+    /// `None` while the process has no descriptor left for it: a channel works without.
+    fn event(&self, half: Half) -> Option<&Arc<Event>> {
         let slot = &self.events[half as usize];
-        if let Some(event) = slot.get() {
-            return Ok(event);
+        if slot.get().is_none()
+            && let Ok(event) = Event::new()
+        {
+            let _ = slot.set(event);
         }
-        let event = Event::new()
-            .map_err(|error| Error::io(operation, "making the event of a thread", error))?;
-        Ok(slot.get_or_init(|| event))
+        slot.get()
     }
 
     /// Before a task sleeps: stores its waker and takes old doorbell bytes off the socket.
