@@ -264,3 +264,18 @@ fn another_scheme_on_the_other_side_is_told() {
         }
     }
 }
+
+#[cfg(all(feature = "posix-queue", not(target_os = "linux")))]
+#[test]
+fn a_transport_that_the_system_lacks_says_so_in_each_call() {
+    let url = "posix-mq://lacking?timeout=10ms";
+    for (call, error) in [
+        ("create", anyipc::create(url).unwrap_err()),
+        ("open", anyipc::open(url).unwrap_err()),
+        ("connect", anyipc::connect(url).unwrap_err()),
+        ("text", anyipc::alloc_lpsz(url, "text").unwrap_err()),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{call}: {error}");
+        assert!(error.to_string().contains("mq://"), "{call}: {error}");
+    }
+}

@@ -14,6 +14,6 @@ static PIPE: StreamScheme = StreamScheme::new(
     &[CAPACITY, SCOPE, keys::TRUST_ANYWAY],
     "on Windows named pipes of this user's, in byte mode, with a file in the private directory \
      that tells their name; on macOS, where FIFOs can neither be locked nor tell of an end, stream \
-     sockets as those of local:// (type-checked, not run there yet)",
+     sockets as those of local://",
     &FileNaming { prefix: "pipe+", suffix: ".lock", heading: "anyipc-pipe 1" },
 );

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Interest, Operation, Result, Source};
 
-use crate::{FileId, Lock, Scope, Status};
+use crate::{FileId, FileKind, Lock, Scope, Status};
 
 pub fn generation() -> u32 {
     0

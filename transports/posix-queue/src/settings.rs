@@ -38,6 +38,7 @@ pub struct Settings {
 
 impl named_queue::Settings for Settings {
     fn read(options: &Options, operation: Operation) -> Result<Self> {
+        sys::check_platform(operation)?;
         let access = Access::read(options, operation)?;
         let capacity = options.number(keys::CAPACITY);
         if capacity == Some(0) {

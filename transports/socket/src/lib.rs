@@ -25,6 +25,6 @@ static LOCAL: StreamScheme = StreamScheme::new(
     &[ALLOW_UID, CAPACITY, SCOPE, keys::TRUST_ANYWAY],
     "a Unix stream socket in the private directory and two connected ones per channel, one for \
      messages and one for control, with buffers within net.core.wmem_max (macOS: one per \
-     direction; type-checked, not run there yet); on Windows named pipes of this user's",
+     direction); on Windows named pipes of this user's",
     &FileNaming { prefix: "local+", suffix: ".lock", heading: "anyipc-local 1" },
 );

@@ -19,10 +19,8 @@ fn no<T>() -> io::Result<T> {
 /// # Errors
 /// `Unsupported`.
 pub fn check_platform(operation: Operation) -> Result<()> {
-    Err(Error::new(operation, ErrorKind::Unsupported).because(
-        "shared memory is not built for this platform yet, see ROADMAP.md; use local://, tcp:// or \
-         pipe:// where they are, or inproc://",
-    ))
+    Err(Error::new(operation, ErrorKind::Unsupported)
+        .because("shared memory is not built for this platform yet, see ROADMAP.md; use inproc://"))
 }
 
 /// Maps the first bytes of a file.

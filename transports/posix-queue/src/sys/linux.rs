@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
-use anyipc_core::ErrorKind;
+use anyipc_core::{ErrorKind, Operation, Result};
 use anyipc_os::Fd;
 
 use super::Status;
@@ -14,6 +14,15 @@ use crate::record::Shape;
 
 /// A time in the past: no call waits, even on a descriptor without `O_NONBLOCK`.
 const PAST: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+
+/// Whether the kernel's queues are there on this platform: here they are.
+///
+/// # Errors
+/// `Unsupported` elsewhere.
+#[expect(clippy::unnecessary_wraps, reason = "as on other platforms")]
+pub(crate) fn check_platform(_operation: Operation) -> Result<()> {
+    Ok(())
+}
 
 /// Opens the queue of this name and makes it, mode 0600, if it is missing. With `exclusive` an
 /// existing queue is `AlreadyExists`.

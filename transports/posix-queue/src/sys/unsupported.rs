@@ -1,6 +1,6 @@
 use std::io;
 
-use anyipc_core::ErrorKind;
+use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_os::Fd;
 
 use super::Status;
@@ -8,6 +8,12 @@ use crate::record::Shape;
 
 fn none<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(crate) fn check_platform(operation: Operation) -> Result<()> {
+    Err(Error::new(operation, ErrorKind::Unsupported).because(
+        "posix-mq:// is not built for this platform: only Linux has such queues; take mq://",
+    ))
 }
 
 pub(crate) fn open(_name: &str, _shape: &Shape, _exclusive: bool) -> io::Result<Fd> {

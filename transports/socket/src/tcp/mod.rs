@@ -60,7 +60,7 @@ impl Transport for Tcp {
 
     fn about(&self) -> &'static str {
         "a listening TCP port and two connections per channel, without delay; buffers within \
-         net.core.wmem_max and rmem_max (macOS: type-checked, not run there yet)"
+         net.core.wmem_max and rmem_max where there are such"
     }
 
     fn capabilities(&self) -> Capabilities {

@@ -35,7 +35,7 @@ pub(in super::super) fn base() -> io::Result<PathBuf> {
 /// `Unsupported`: users cannot share a directory here.
 pub(in super::super) fn check_shared(op: Operation) -> Result<()> {
     Err(Error::new(op, ErrorKind::Unsupported).because(
-        "scope=system: on macOS no other user reaches this user's directory; use scope=user, or \\
+        "scope=system: on macOS no other user reaches this user's directory; use scope=user, or \
          tcp://",
     ))
 }
