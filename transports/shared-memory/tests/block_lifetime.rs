@@ -143,7 +143,10 @@ fn the_inventory_tells_who_holds_what() {
     two.fails("remove other no", "not_found", 0);
     // Force takes the name; the holders keep the memory and hear of it at the end.
     two.ok("remove block force");
-    assert_eq!(place.files(), [""; 0]);
+    let mut files = place.files();
+    // Windows removes a file in use with its last handle, and gives it another name until then.
+    files.retain(|file| cfg!(unix) || !file.ends_with(".tmp"));
+    assert_eq!(files, [""; 0]);
     one.ok("write a 0 still");
     assert_eq!(two.ok("read a 0 5"), "still");
     two.fails("close a", "stat_failed", -5);

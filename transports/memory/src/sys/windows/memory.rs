@@ -2,7 +2,7 @@ use std::io;
 use std::time::Duration;
 
 use anyipc_core::Operation;
-use anyipc_os::{Dir, Fd, FileKind, Scope};
+use anyipc_os::{Dir, Fd, FileKind, Lock, Scope, hold, try_lock};
 
 /// Memory of exactly `len` bytes, zeroed: a file of the private directory, which goes with the last
 /// process that has it open or mapped. A peer finds it by its token. All bytes have their space
@@ -19,6 +19,9 @@ impl Anonymous {
     pub fn new(len: usize, wanted: usize) -> io::Result<Self> {
         let dir = Dir::open(Scope::User, Operation::Create).map_err(io::Error::other)?;
         let fd = dir.nameless_file()?;
+        // Held for as long as it is open or mapped here: it is no dead process's leftover.
+        try_lock(&fd, Lock::Shared)?;
+        hold(&fd)?;
         fd.reserve(len, Duration::ZERO)?;
         Ok(Self { fd, wanted })
     }
