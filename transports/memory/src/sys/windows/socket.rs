@@ -190,7 +190,16 @@ impl Socket {
                     doorbell.rang = true;
                     continue;
                 }
-                Err(error) => doorbell.ended = error.kind() != io::ErrorKind::WouldBlock,
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => {}
+                    // The other side gave the memory up before it was opened here: as where it did
+                    // not arrive. (A file that is being removed denies permission.)
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                        doorbell.rang = true;
+                        continue;
+                    }
+                    _ => doorbell.ended = true,
+                },
             }
             break;
         }
