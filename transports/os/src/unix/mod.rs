@@ -28,7 +28,7 @@ pub use lock::{
 };
 pub use rustix::param::page_size;
 pub use short::{Spare, Watched, is_shortage, lacks_descriptors};
-pub use socket::{hung_up, recv_descriptors, stream_pair};
+pub use socket::{discard, hung_up, recv_descriptors, stream_pair};
 pub use system::{
     NO_SIGNAL, Set, accept_stream, no_signal, peer_of, stream_socket, take_descriptors,
 };

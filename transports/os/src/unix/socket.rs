@@ -4,13 +4,13 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use rustix::event::{PollFd, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionread};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg, sockopt,
 };
 
 use super::system::{HANG_UP, MAX_FDS, TAKE_FDS, keep_from_children, no_signal};
-use crate::{Fd, NoFork};
+use crate::{Fd, NoFork, is_shortage};
 
 /// Receives bytes, and appends the descriptors that came with them. 0: the other side has closed.
 /// With a full table of descriptors, the descriptors are lost, and the bytes with them.
@@ -40,6 +40,28 @@ pub fn recv_descriptors(
     }
     // The kernel drops descriptors for which it has no number.
     if got.flags.contains(ReturnFlags::CTRUNC) { Err(Errno::MFILE.into()) } else { Ok(got.bytes) }
+}
+
+/// The most receives of one [`discard`]: more than a buffer of the usual size holds.
+const MOST_DISCARDED: u32 = 4096;
+
+/// Receives what a local socket holds, before it is closed: descriptors that linger would otherwise
+/// be closed with it, by this thread. What still comes meanwhile stays, so that a peer that never
+/// stops sending does not hold this thread.
+pub fn discard(socket: &impl AsFd) {
+    let Ok(mut left) = ioctl_fionread(socket) else { return };
+    let mut bytes = [0; 4 << 10];
+    for _ in 0..MOST_DISCARDED {
+        if left == 0 {
+            return;
+        }
+        match recv_descriptors(socket, &mut bytes, &mut Vec::new(), RecvFlags::DONTWAIT) {
+            Ok(got @ 1..) => left = left.saturating_sub(got as u64),
+            // At least one byte is lost with the descriptors.
+            Err(error) if is_shortage(&error) => left -= 1,
+            _ => return,
+        }
+    }
 }
 
 /// Two connected local stream sockets that do not block.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use anyipc_core::{Result, Source};
 use anyipc_os::{
-    Dir, Fd, NO_SIGNAL, Set, accept_stream, hung_up, is_shortage, recv_descriptors, stream_pair,
-    stream_socket, take_descriptors,
+    Dir, Fd, NO_SIGNAL, Set, accept_stream, discard, hung_up, is_shortage, recv_descriptors,
+    stream_pair, stream_socket, take_descriptors,
 };
 use rustix::io::Errno;
 use rustix::net::{
@@ -130,26 +130,14 @@ impl Socket {
     }
 }
 
-/// The most messages that are taken off a socket before it is closed: more than a buffer of the
-/// usual size holds.
-const MOST: u32 = 4096;
-
 impl Drop for Socket {
     /// What was not received would be closed with the socket, descriptors that linger included: it
     /// is received.
     fn drop(&mut self) {
-        if !self.0.is_ours() {
-            return;
-        }
-        // Nothing more comes.
-        let _ = shutdown(&self.0, Shutdown::Both);
-        let (mut bytes, mut fds) = ([0; 256], Vec::new());
-        for _ in 0..MOST {
-            match self.recv_with(&mut bytes, &mut fds) {
-                Ok(1..) => fds.clear(),
-                Err(error) if is_shortage(&error) => fds.clear(),
-                Ok(0) | Err(_) => return,
-            }
+        if self.0.is_ours() {
+            // Nothing more comes.
+            let _ = shutdown(&self.0, Shutdown::Both);
+            discard(&self.0);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyipc_core::{Interest, Source};
-use anyipc_os::{Dir, Fd, is_shortage, recv_descriptors};
+use anyipc_os::{Dir, Fd, discard, recv_descriptors};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, Shutdown, recv, send, sendmsg, shutdown};
@@ -22,9 +22,6 @@ const TCP_RECEIVE: usize = 128 << 10;
 
 /// The size of a raised send buffer, in bytes.
 const LAST: usize = 2 * credit::BUFFER;
-
-/// The most receives that discard what a closing socket holds: more than its buffer needs.
-const MOST_DISCARDED: u32 = 4096;
 
 /// A non-blocking byte stream: a local socket or a TCP connection.
 #[derive(Debug)]
@@ -273,20 +270,6 @@ impl Duplex for Fd {
 /// out: left to the kernel, one that closes slowly would block this thread.
 struct Local<'a>(&'a Fd);
 
-impl Local<'_> {
-    /// Takes out what is there, and not for ever what still comes.
-    fn discard(&self) {
-        let mut bytes = [0; 4 << 10];
-        for _ in 0..MOST_DISCARDED {
-            match Duplex::recv(self, &mut bytes) {
-                Ok(0) => return,
-                Err(error) if !is_shortage(&error) => return,
-                _ => {}
-            }
-        }
-    }
-}
-
 impl Duplex for Local<'_> {
     fn send(&self, first: &[u8], second: &[u8]) -> io::Result<usize> {
         Duplex::send(self.0, first, second)
@@ -303,10 +286,9 @@ impl Drop for Stream {
     /// when nothing more comes.
     fn drop(&mut self) {
         if matches!(self.kind, Kind::Local(_)) && self.fd.is_ours() {
-            let socket = Local(&self.fd);
-            socket.discard();
+            discard(&self.fd);
             let _ = shutdown(&self.fd, Shutdown::Both);
-            socket.discard();
+            discard(&self.fd);
         }
     }
 }
