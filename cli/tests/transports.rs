@@ -4,7 +4,7 @@
 mod common;
 
 use anyipc::Capabilities;
-use common::{Place, Running, parse, schemes};
+use common::{Place, Running, parse, schemes, works};
 
 /// Runs a test for each transport with these capabilities, with an address for an owner.
 fn each(capabilities: Capabilities, test: fn(&Place, &str)) {
@@ -140,6 +140,12 @@ fn objects_are_listed_explained_and_removed() {
         let none = place.run(["--json", "rm", &address]);
         assert_eq!(none.failure(), (1, "not_found".into(), None), "{url}");
     });
+}
+
+#[test]
+fn what_this_platform_lacks_is_said() {
+    let explained = Place::new().run(["explain", "posix-mq://x"]);
+    assert_eq!(explained.ok().contains("unsupported here"), !works("posix-mq"));
 }
 
 #[test]

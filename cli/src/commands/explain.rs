@@ -33,6 +33,8 @@ struct Explanation<'a> {
     name: &'a str,
     /// The beginning of its files' names; `None` without files.
     system_name: Option<String>,
+    /// The reason, if this platform has no such objects.
+    unsupported: Option<String>,
     capabilities: Vec<&'static str>,
     made_of: &'static str,
     reading: Access,
@@ -64,20 +66,22 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let (transport, options) = Registry::global().resolve(&address)?;
     let capabilities = transport.capabilities();
     let lists = capabilities.contains(Capabilities::INVENTORY);
-    let objects = if lists {
+    let mut objects = Vec::new();
+    let mut unsupported = None;
+    if lists {
         match transport.inspect(address.name(), &options) {
-            // The transport is missing on this platform, and has no objects.
-            Err(error) if error.kind() == ErrorKind::Unsupported => Vec::new(),
-            looked => looked.map_err(|error| error.during(Operation::Stat).at(&address))?,
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                unsupported = Some(error.message().unwrap_or("this platform has none").to_owned());
+            }
+            looked => objects = looked.map_err(|e| e.during(Operation::Stat).at(&address))?,
         }
-    } else {
-        Vec::new()
-    };
+    }
     let explanation = Explanation {
         address: address.to_string(),
         scheme: address.scheme(),
         name: address.name().as_str(),
         system_name: transport.file_stem(address.name(), &options),
+        unsupported,
         capabilities: capabilities.names().collect(),
         made_of: transport.about(),
         reading: access(&address, capabilities, "read"),
@@ -181,10 +185,11 @@ fn print(
         out.line(table::columns(["", ""], rows))?;
     }
     out.line("")?;
-    out.line(match lists {
-        true => verdict(objects),
-        false => "This transport keeps no list: open it to see whether it has an owner.",
-    })
+    match &explanation.unsupported {
+        Some(why) => out.line(format!("It is unsupported here: {why}.")),
+        None if lists => out.line(verdict(objects)),
+        None => out.line("This transport keeps no list: open it to see whether it has an owner."),
+    }
 }
 
 /// What create, open and connect would do now.

@@ -1,7 +1,9 @@
 use std::path::Path;
 
+use crate::facts::printed;
+
 pub(crate) fn system() -> String {
-    std::env::consts::OS.to_owned()
+    printed("uname", &["-sr"]).unwrap_or_else(|| std::env::consts::OS.to_owned())
 }
 
 pub(crate) fn emulation() -> String {

@@ -274,7 +274,9 @@ fn base(op: Operation) -> Result<PathBuf> {
         };
     };
     if !Path::new(&chosen).is_absolute() {
-        return refuse(format!("ANYIPC_DIR={chosen:?}: an absolute path is needed"));
+        return refuse(format!(
+            "ANYIPC_DIR={chosen:?}: an absolute path with a drive is needed, such as C:\\anyipc"
+        ));
     }
     Ok(chosen.into())
 }

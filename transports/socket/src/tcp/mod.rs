@@ -31,8 +31,8 @@ const KEY_FILE: OptionKey = OptionKey::new(
     "key_file",
     KeyKind::Text,
     For::Both,
-    "file of the secret that both sides share, mode 0600; without it one of this user is made on \
-     first use",
+    "file of the secret that both sides share, this user's alone (mode 0600); without it one is \
+     made on first use",
 );
 
 /// The longest wait for a port that its last owner is leaving, and for the answer of a port.
