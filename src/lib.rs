@@ -48,6 +48,7 @@
 //! | `named-pipe` | yes | `pipe://` |
 //! | `socket` | yes | `local://`, `tcp://` |
 //! | `in-process` | yes | `inproc://` |
+//! | `sync` | yes | [`sync`]: locks and events in shared memory |
 //! | `postcard` | yes | typed channels, the codec `postcard`; `serde` |
 //! | `bincode`, `json` | no | the codec of that name; `serde` |
 //! | `serde` | with a codec | [`TypedChannel`], [`BlockExt`]; alone it has no codec |
@@ -83,6 +84,7 @@
 //   queue         address, wait, endpoint
 //   inbox         wait, channel, endpoint
 //   block         codec, endpoint; a backend
+//   sync          address, wait, registry, asynchronous; backends
 //   asynchronous  address, wait, channel, endpoint, registry, queue; tokio
 mod address;
 #[cfg(feature = "tokio")]
@@ -95,6 +97,8 @@ mod endpoint;
 mod inbox;
 mod queue;
 mod registry;
+#[cfg(feature = "sync")]
+pub mod sync;
 mod wait;
 
 #[cfg(feature = "config")]

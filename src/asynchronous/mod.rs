@@ -15,6 +15,25 @@ mod sys;
 mod turn;
 mod wait;
 
+#[cfg(feature = "sync")]
+use anyipc_core::{Operation, Result};
+
+#[cfg(feature = "sync")]
+use crate::wait::Waitable;
 pub use channel::{AsyncChannel, AsyncReceiver, AsyncSender};
 pub use connect::connect_async;
 pub use queue::AsyncQueue;
+/// Waits for something that keeps nothing from one wait to the next.
+///
+/// # Errors
+/// `Unsupported` outside of a tokio runtime, and those of [`wait::wait`].
+#[cfg(feature = "sync")]
+pub(crate) async fn wait_once<W: Waitable, R>(
+    on: &mut W,
+    operation: Operation,
+    attempt: impl FnMut(&mut W) -> Result<R>,
+) -> Result<R> {
+    reactor::check_runtime()?;
+    let (reactor, mut retained) = (reactor::Reactor::default(), registration::Retained::default());
+    wait::wait(on, &reactor, &mut retained, operation, None, attempt).await
+}

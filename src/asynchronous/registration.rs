@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::reactor::Register;
 use super::sys::{EDGES, Registered};
-use crate::wait::{Disarm, SLICE, Waitable};
+use crate::wait::{Disarm, Waitable};
 
 /// What one wait leaves to the next for the same thing.
 #[derive(Debug, Default)]
@@ -35,14 +35,14 @@ impl Retained {
     }
 
     /// True if the slice is over, and the next one begins. Otherwise its end wakes the task.
-    fn is_slice_over(&mut self, cx: &mut Context<'_>) -> bool {
+    fn is_slice_over(&mut self, cx: &mut Context<'_>, slice: Duration) -> bool {
         let runtime = Handle::current().id();
         self.slice.take_if(|(of, _)| *of != runtime);
-        let (_, timer) = self.slice.get_or_insert_with(|| (runtime, Box::pin(sleep(SLICE))));
+        let (_, timer) = self.slice.get_or_insert_with(|| (runtime, Box::pin(sleep(slice))));
         if timer.as_mut().poll(cx).is_pending() {
             return false;
         }
-        timer.as_mut().reset(Instant::now() + SLICE);
+        timer.as_mut().reset(Instant::now() + slice);
         true
     }
 }
@@ -163,7 +163,8 @@ where
             Armed::Waker => Ok(Next::Asleep),
             Armed::Source(interest) if self.interest == Some(interest) => {
                 // What only the source can report needs no look at the end of the slice.
-                let asleep = on.target().drained() || !self.retained.is_slice_over(cx);
+                let slice = on.slice();
+                let asleep = on.target().drained() || !self.retained.is_slice_over(cx, slice);
                 Ok(if asleep { Next::Asleep } else { Next::Again })
             }
             Armed::Source(interest) => {

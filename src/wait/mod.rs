@@ -29,6 +29,10 @@ pub(crate) trait Waitable {
     fn spin_hints(&self) -> [u32; 2] {
         [1, 16]
     }
+    /// The longest sleep before the next try: shorter where a death must be noticed sooner.
+    fn slice(&self) -> Duration {
+        SLICE
+    }
     /// True once if the last try stopped early with more to do, so that its caller can look at the
     /// clock. The next try then needs no readiness.
     fn take_interrupted(&mut self) -> bool {
@@ -92,8 +96,8 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
 /// without a reason.
 fn sleep_slice<W: Waitable + ?Sized>(on: &mut W, deadline: Option<Instant>) -> Result<()> {
     let slice = match deadline {
-        Some(deadline) => SLICE.min(deadline.saturating_duration_since(Instant::now())),
-        None => SLICE,
+        Some(deadline) => on.slice().min(deadline.saturating_duration_since(Instant::now())),
+        None => on.slice(),
     };
     if on.take_interrupted() {
         on.target().disarm();

@@ -22,6 +22,11 @@ pub(crate) const CONTROL_LEN: usize = 128;
 /// Where it is noted that the segment has companions (u32).
 pub(crate) const COMPANIONS: usize = 1152;
 
+/// Where the participant slots of those that lock and wait in the contents lie.
+pub(crate) const PARTICIPANTS: usize = 1280;
+/// The end of all this: the smallest page.
+pub(crate) const END: usize = 4096;
+
 /// As stored, in the machine's byte order: the file never leaves the machine.
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

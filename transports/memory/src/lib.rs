@@ -12,19 +12,25 @@ mod inventory;
 mod kind;
 pub mod named_queue;
 mod participant_slots;
+mod participants;
 mod region;
 mod segment;
 mod sys;
+mod wait_set;
+mod waiter;
 mod words;
 
 pub use attach::{Path, Plan, Repair};
 pub use inventory::{inspect, list, remove, sweep};
 pub use kind::{CLEAN, Kind};
 pub use participant_slots::{ParticipantSlot, ParticipantSlots, SLOT_HEADER};
-pub use region::{Extent, Region, sleep, wake};
+pub use participants::{MAX_PARTICIPANTS, Participants, WaitPlace};
+pub use region::{Extent, Region, sleep, wake, wake_most};
 pub use segment::Segment;
 pub use sys::{
     Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, parks,
     sealed_len, second,
 };
+pub use wait_set::{WAIT_SET, WaitSet};
+pub use waiter::SetWaiter;
 pub use words::Words;

@@ -70,21 +70,21 @@ pub struct ParticipantSlot {
 }
 
 impl ParticipantSlot {
-    /// Takes a free slot.
+    /// Takes a free slot of those that lie in this part of the memory.
     ///
     /// # Errors
     /// `OutOfMemory` if there is none.
     pub fn take(
         memory: &Arc<Segment>,
+        region: &Region,
         slots: ParticipantSlots,
         operation: Operation,
     ) -> Result<Self> {
-        let region = memory.region();
         // First the slots that were given back: the others may be taken or a dead holder's, which
         // costs a system call each.
         for dead_too in [false, true] {
             for number in 0..slots.count {
-                if dead_too != (slots.process(&region, number) != 0) {
+                if dead_too != (slots.process(region, number) != 0) {
                     continue;
                 }
                 let mut ours = memory.own_slots();
@@ -93,7 +93,7 @@ impl ParticipantSlot {
                     continue;
                 }
                 ours.insert(number);
-                let turn = slots.turn(&region, number).wrapping_add(1);
+                let turn = slots.turn(region, number).wrapping_add(1);
                 // Relaxed: a thread that reads this holder's id reads it from a word that
                 // is written by a release after this.
                 region.u32(slots.at(number) + TURN).store(turn, Relaxed);

@@ -180,5 +180,11 @@ pub fn sleep(word: &AtomicU32, expected: u32, timeout: Duration) {
 
 /// Wakes one sleeper on `word`, in any process. Nothing where no thread [`parks`](crate::parks).
 pub fn wake(word: &AtomicU32) {
-    sys::futex_wake(word);
+    sys::futex_wake(word, 1);
+}
+
+/// As [`wake`], for at most `most` sleepers. Returns how many it woke, as far as the system says:
+/// 0 exactly if none slept.
+pub fn wake_most(word: &AtomicU32, most: u32) -> u32 {
+    sys::futex_wake(word, most)
 }

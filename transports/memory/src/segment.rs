@@ -106,6 +106,11 @@ impl Segment {
         Region::control(&self.map)
     }
 
+    /// The header's page.
+    pub(crate) fn header(&self) -> Region {
+        Region::header(&self.map)
+    }
+
     /// The first byte of contents, page-aligned.
     pub fn as_ptr(&self) -> *mut u8 {
         // In bounds: the mapping has the header's page and at least one more.

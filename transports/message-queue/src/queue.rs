@@ -41,7 +41,8 @@ impl Handle {
     pub(crate) fn new(memory: &Arc<Segment>, geometry: Geometry) -> Result<Self> {
         memory.check(Operation::Queue)?;
         let region = memory.region();
-        let slot = ParticipantSlot::take(memory, geometry.participant_slots(), Operation::Queue)?;
+        let slot =
+            ParticipantSlot::take(memory, &region, geometry.participant_slots(), Operation::Queue)?;
         let peers = OtherHandles {
             memory: Arc::clone(memory),
             region: region.clone(),

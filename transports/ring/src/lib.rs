@@ -57,6 +57,7 @@
 mod consumer;
 #[cfg(all(test, loom))]
 mod loom_tests;
+pub mod mutex;
 mod primitive;
 mod producer;
 pub mod ready;
@@ -68,6 +69,7 @@ pub mod state;
 mod storage;
 #[cfg(all(test, not(loom)))]
 mod tests;
+pub mod wait_set;
 pub mod words;
 
 pub use consumer::{Consumer, Next};

@@ -1,5 +1,6 @@
 use std::ffi::{CStr, CString};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
@@ -7,7 +8,7 @@ use anyipc_ring::words::Atomic32;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::snapshot::{Snapshot, Writers};
-use anyipc_memory::{Region, Segment, Words};
+use anyipc_memory::{Participants, Region, Segment, Words};
 
 /// A named piece of memory that all its holders see, alive until the last of them closes it.
 ///
@@ -27,7 +28,9 @@ use anyipc_memory::{Region, Segment, Words};
 pub struct Block {
     contents: Region,
     control: Region,
-    segment: Segment,
+    segment: Arc<Segment>,
+    /// Joined when something in the block is first locked or waited for.
+    participants: OnceLock<Arc<Participants>>,
     writers: Writers,
     timeout: Duration,
 }
@@ -36,15 +39,41 @@ impl Block {
     /// `timeout` bounds the wait for another process that is storing.
     pub(crate) fn new(segment: Segment, timeout: Duration) -> Self {
         let (contents, control) = (segment.region(), segment.control());
-        Self { contents, control, segment, writers: Writers::default(), timeout }
+        Self {
+            contents,
+            control,
+            segment: Arc::new(segment),
+            participants: OnceLock::new(),
+            writers: Writers::default(),
+            timeout,
+        }
     }
 
     /// Detaches. The memory is released in any case, also on an error.
     pub(crate) fn close(self) -> Result<()> {
-        let Self { contents, control, segment, .. } = self;
+        let Self { contents, control, segment, participants, .. } = self;
         // Unmapped before the lock goes.
-        drop((contents, control));
-        segment.close()
+        drop((contents, control, participants));
+        match Arc::try_unwrap(segment) {
+            Ok(segment) => segment.close(),
+            // A lock in the block holds it.
+            Err(segment) => segment.check(Operation::Close),
+        }
+    }
+
+    /// This handle as one that locks and waits in the block. For `anyipc-sync`.
+    ///
+    /// # Errors
+    /// `OutOfMemory` if there are [`MAX_PARTICIPANTS`](anyipc_memory::MAX_PARTICIPANTS); `Forked`.
+    #[doc(hidden)]
+    pub fn participants(&self) -> Result<&Arc<Participants>> {
+        if self.participants.get().is_none() {
+            // Another thread may be faster; then this one's leaves again.
+            let _ = self
+                .participants
+                .set(Arc::new(Participants::join(&self.segment, Operation::Block)?));
+        }
+        self.participants.get().ok_or(Error::new(Operation::Block, ErrorKind::Io))
     }
 
     /// Bytes of contents, as given when the block was created.

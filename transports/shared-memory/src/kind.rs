@@ -7,6 +7,6 @@ pub(crate) static BLOCK: Kind = Kind {
     heading: "anyipc-rendezvous 1",
     word: [0; 8],
     noun: "block",
-    companion: None,
+    companion: Some(".wake"),
     clean: None,
 };

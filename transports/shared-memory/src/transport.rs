@@ -128,6 +128,52 @@ impl Transport for SharedMemory {
 }
 
 impl SharedMemory {
+    /// Makes a block of this size with these first contents, each piece at its offset, without an
+    /// owner: for objects that live in a block of their own. With `adopt` a live block of the name
+    /// is opened instead.
+    ///
+    /// # Errors
+    /// Those of `create`; `InvalidOption` for a `size` in the address, which has another meaning.
+    #[doc(hidden)]
+    pub fn make_block(
+        name: &Name,
+        options: &Options,
+        size: usize,
+        contents: &[(usize, &[u8])],
+        adopt: bool,
+    ) -> Result<Block> {
+        let operation = Operation::Create;
+        let settings = Settings::read(options, operation)?;
+        if settings.size.is_some() {
+            return Err(Error::new(operation, ErrorKind::InvalidOption)
+                .because("such an object has a size of its own; leave size= out"));
+        }
+        let dir = Arc::new(Dir::open(settings.scope, operation)?);
+        let path = path(&dir, name, &settings, operation);
+        let plan = Plan { contents, ..Plan::zeroed(size) };
+        let segment = if adopt || settings.adopt {
+            Segment::open_or_create(path, plan, &|_| Ok(()))?.0
+        } else if BLOCK.naming().is_live(&dir, name, operation)? {
+            return Err(owned(operation));
+        } else {
+            Segment::create(path, plan)?
+        };
+        Ok(Block::new(segment, settings.timeout))
+    }
+
+    /// Opens a live block, without its owner.
+    ///
+    /// # Errors
+    /// Those of `open`.
+    #[doc(hidden)]
+    pub fn find_block(name: &Name, options: &Options) -> Result<Block> {
+        let operation = Operation::Open;
+        let settings = Settings::read(options, operation)?;
+        let dir = Arc::new(Dir::open(settings.scope, operation)?);
+        let segment = open_block(path(&dir, name, &settings, operation))?;
+        Ok(Block::new(segment, settings.timeout))
+    }
+
     fn dir(&self, options: &Options, operation: Operation) -> Result<Dir> {
         Dir::open(Settings::read(options, operation)?.scope, operation)
     }

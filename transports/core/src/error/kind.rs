@@ -35,11 +35,13 @@ pub enum Operation {
     Block,
     /// Getting a handle of a queue, or reading, purging or changing it.
     Queue,
+    /// Locking, signalling, or waiting for a lock or an event in shared memory.
+    Lock,
 }
 
 impl Operation {
     /// All of them, each at the index of its number.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Address,
         Self::Create,
         Self::AllocLpsz,
@@ -55,6 +57,7 @@ impl Operation {
         Self::Receive,
         Self::Block,
         Self::Queue,
+        Self::Lock,
     ];
 
     /// The lower-case word used in messages.
@@ -75,6 +78,7 @@ impl Operation {
             Self::Receive => "receive",
             Self::Block => "block",
             Self::Queue => "queue",
+            Self::Lock => "lock",
         }
     }
 }
@@ -139,11 +143,14 @@ pub enum ErrorKind {
     /// The name was removed or given to another object while this handle held it. The handle keeps
     /// working with the peers that it has; others no longer find it.
     Removed,
+    /// The owner of a lock died, and the next one released it without saying that what it protects
+    /// is consistent again.
+    Poisoned,
 }
 
 impl ErrorKind {
     /// All of them, each at the index of its number.
-    pub(super) const ALL: [Self; 27] = [
+    pub(super) const ALL: [Self; 28] = [
         Self::Exists,
         Self::NotFound,
         Self::NoOwner,
@@ -171,6 +178,7 @@ impl ErrorKind {
         Self::OutOfBounds,
         Self::Io,
         Self::Removed,
+        Self::Poisoned,
     ];
 
     /// The kind in snake case, as the command line's JSON prints it.
@@ -203,6 +211,7 @@ impl ErrorKind {
             Self::OutOfBounds => "out_of_bounds",
             Self::Io => "io",
             Self::Removed => "removed",
+            Self::Poisoned => "poisoned",
         }
     }
 
@@ -235,6 +244,7 @@ impl ErrorKind {
             Self::OutOfBounds => "out of bounds",
             Self::Io => "input/output error",
             Self::Removed => "the name was removed while it was held",
+            Self::Poisoned => "the lock is poisoned",
         }
     }
 

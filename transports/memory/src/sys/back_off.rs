@@ -32,7 +32,9 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
 }
 
 /// Nothing: the thread looks by itself.
-pub(crate) fn futex_wake(_word: &AtomicU32) {}
+pub(crate) fn futex_wake(_word: &AtomicU32, _most: u32) -> u32 {
+    0
+}
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,9 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     let _ = wait(word, Flags::empty(), expected, Some(&timeout));
 }
 
-/// Wakes a sleeper on `word`, in whichever process.
-pub(crate) fn futex_wake(word: &AtomicU32) {
-    let _ = wake(word, Flags::empty(), 1);
+/// Wakes at most `most` sleepers on `word`, in whichever process. Returns how many.
+pub(crate) fn futex_wake(word: &AtomicU32, most: u32) -> u32 {
+    // The kernel takes the number for a signed one.
+    let woken = wake(word, Flags::empty(), most.min(i32::MAX as u32));
+    woken.map_or(0, |woken| u32::try_from(woken).unwrap_or(u32::MAX))
 }

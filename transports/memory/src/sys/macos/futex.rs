@@ -18,6 +18,7 @@ type Wake = unsafe extern "C" fn(*mut c_void, usize, u32) -> c_int;
 struct Calls {
     wait: Wait,
     wake_any: Wake,
+    wake_all: Wake,
 }
 
 /// The system's calls, if it has them: looked up once.
@@ -31,12 +32,14 @@ fn calls() -> Option<&'static Calls> {
     let calls = CALLS.get_or_init(|| {
         let wait = find(c"os_sync_wait_on_address_with_timeout")?;
         let wake_any = find(c"os_sync_wake_by_address_any")?;
+        let wake_all = find(c"os_sync_wake_by_address_all")?;
         // SAFETY: functions of the C library by these names, which have these signatures
         // (os/os_sync_wait_on_address.h); the library is never unloaded.
         unsafe {
             Some(Calls {
                 wait: std::mem::transmute::<*mut c_void, Wait>(wait),
                 wake_any: std::mem::transmute::<*mut c_void, Wake>(wake_any),
+                wake_all: std::mem::transmute::<*mut c_void, Wake>(wake_all),
             })
         }
     });
@@ -73,16 +76,16 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout: Duration) {
     }
 }
 
-/// Wakes a sleeper on `word`, in whichever process.
-pub(crate) fn futex_wake(word: &AtomicU32) {
-    let Some(calls) = calls() else { return back_off::futex_wake(word) };
+/// Wakes one sleeper on `word`, or all for any `most` over 1, in whichever process. Returns how
+/// many there were, 1 for any number: the system does not say.
+pub(crate) fn futex_wake(word: &AtomicU32, most: u32) -> u32 {
+    let Some(calls) = calls() else { return back_off::futex_wake(word, most) };
+    let wake = if most > 1 { calls.wake_all } else { calls.wake_any };
     // SAFETY: the word is mapped for the call, which does not access it: its address names the
     // sleepers.
-    unsafe {
-        (calls.wake_any)(
-            word.as_ptr().cast(),
-            size_of::<AtomicU32>(),
-            libc::OS_SYNC_WAKE_BY_ADDRESS_SHARED,
-        );
-    }
+    let code = unsafe {
+        wake(word.as_ptr().cast(), size_of::<AtomicU32>(), libc::OS_SYNC_WAKE_BY_ADDRESS_SHARED)
+    };
+    // ENOENT: none sleeps.
+    u32::from(code >= 0)
 }

@@ -1,0 +1,84 @@
+//! Locks and events that processes share: in memory, by name, and robust.
+//!
+//! Each object lies either in a block of its own, reached by an address (`create`, `open`,
+//! `open_or_create`), or at an offset of any [`Block`] (`at`). While no process waits, no call of
+//! it makes a system call.
+//!
+//! ```
+//! use anyipc::sync::Mutex;
+//!
+//! let counter = Mutex::create("shm://sync.counter", 0u64)?;
+//! *counter.lock()?.recover(|_count| { /* its last owner died */ }) += 1;
+//!
+//! // In another process, or here:
+//! let same = Mutex::<u64>::open("shm://sync.counter")?;
+//! assert_eq!(*same.lock()?.recover(|_| {}), 1);
+//! # Ok::<(), anyipc::Error>(())
+//! ```
+//!
+//! # Deaths
+//! A process that dies gives back what it held, and the next one that comes is told so. Whether a
+//! process is dead is what the kernel says: a lock on the object's file ends with the process that
+//! has it. A process that is merely stopped loses nothing, however long that takes.
+//!
+//! # Handles
+//! A handle is `Send` and `Sync`; threads share it by reference. An object belongs to the process's
+//! handle of its memory, not to a thread: guards may be sent to other threads, and a thread that
+//! ends, or forgets a guard, leaves the object held until the process drops all its handles of that
+//! memory; then the next one is told that the owner died. In a child made by `fork` all calls
+//! return `Forked`, and guards do nothing; the child opens the address anew. A program that
+//! replaces itself (`exec`) has given back everything, as if it had died.
+//!
+//! One block has at most 176 participants: handles with which a process locks, and tasks that
+//! wait.
+
+mod mutex;
+
+use anyipc_core::{Error, ErrorKind, Operation, Options, Result};
+use anyipc_shared_memory::{Block, SharedMemory};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use crate::address::settings::{Settings, WaitMode};
+use crate::address::{Address, IntoAddress};
+use crate::registry::Registry;
+
+pub use mutex::{LockResult, Mutex, MutexGuard};
+
+/// Values that shared memory can hold: of any bytes, without padding, without pointers. The traits
+/// of the crate `zerocopy` say so; derive them for structs of your own. Integers, and arrays of
+/// such types, have them.
+pub trait Plain: FromBytes + IntoBytes + Immutable {}
+
+impl<T: FromBytes + IntoBytes + Immutable> Plain for T {}
+
+/// What an address says about an object.
+struct Named {
+    address: Address,
+    options: Options,
+    wait: WaitMode,
+}
+
+impl Named {
+    fn new(address: impl IntoAddress) -> Result<Self> {
+        let address = address.into_address()?;
+        let (_, options) = Registry::global().resolve(&address)?;
+        if address.scheme() != "shm" {
+            return Err(Error::new(Operation::Address, ErrorKind::Unsupported)
+                .because("locks and events live in shared memory: write shm://name")
+                .at(&address));
+        }
+        let wait = Settings::new(&options).map_err(|e| e.at(&address))?.wait;
+        Ok(Self { address, options, wait })
+    }
+
+    /// A block with these first contents; `adopt`: or the one that is there.
+    fn make(&self, size: usize, contents: &[(usize, &[u8])], adopt: bool) -> Result<Block> {
+        SharedMemory::make_block(self.address.name(), &self.options, size, contents, adopt)
+            .map_err(|e| e.at(&self.address))
+    }
+
+    fn find(&self) -> Result<Block> {
+        SharedMemory::find_block(self.address.name(), &self.options)
+            .map_err(|e| e.at(&self.address))
+    }
+}

@@ -1,0 +1,13 @@
+//! Locks and events in memory that processes share, as tries and announcements. Waiting is derived
+//! from them in `anyipc::sync`.
+//!
+//! An internal crate: it follows no semantic versioning. Use `anyipc::sync`.
+#![forbid(unsafe_code)]
+
+mod mutex;
+mod place;
+
+pub use anyipc_ring::mutex::Effort;
+pub use anyipc_ring::robust::Taken;
+pub use mutex::{Mutex, MutexWaiter};
+pub use place::{ALIGN, Place};

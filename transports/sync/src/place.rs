@@ -1,0 +1,156 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+
+use anyipc_core::{Error, ErrorKind, Operation, Result};
+use anyipc_memory::{Participants, Region, WaitSet};
+
+/// What the offset of an object is a multiple of: a cache line.
+pub const ALIGN: usize = 64;
+
+/// The version of the layout of all objects.
+const LAYOUT: u64 = 1;
+
+/// The first word of an object, which tells what it is.
+const IDENTITY: usize = 0;
+/// The wait set of an object.
+const WAITERS: usize = 24;
+
+/// What an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Mutex = 1,
+}
+
+impl Kind {
+    const ALL: &[Self] = &[Self::Mutex];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Mutex => "mutex",
+        }
+    }
+
+    /// What the number in the identity of such an object is.
+    fn number(self) -> &'static str {
+        match self {
+            Self::Mutex => "bytes of value",
+        }
+    }
+}
+
+/// What the first word of an object says: its kind, and one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) kind: Kind,
+    pub(crate) number: u32,
+}
+
+impl Identity {
+    /// The first word: `layout` in byte 0, the kind in byte 1, zero, the number in the upper half.
+    pub(crate) fn word(self) -> u64 {
+        LAYOUT | (self.kind as u64) << 8 | u64::from(self.number) << 32
+    }
+
+    /// Why an object with this word is another one.
+    fn refuse(self, word: u64) -> Error {
+        let mismatch = |why| Error::new(Operation::Open, ErrorKind::Mismatch).because(why);
+        let wanted = self.kind.name();
+        if word == 0 {
+            return mismatch(format!("there is no {wanted}: the memory is zero"));
+        }
+        let layout = word & 0xff;
+        let kind = Kind::ALL.iter().find(|kind| **kind as u64 == word >> 8 & 0xff);
+        match kind {
+            _ if word & 0xffff_0000 != 0 || kind.is_none() && layout == LAYOUT => {
+                Error::new(Operation::Open, ErrorKind::Corrupt).because(format!(
+                    "there is no {wanted}: the bytes are no object of this library"
+                ))
+            }
+            _ if layout != LAYOUT => mismatch(format!(
+                "it has layout {layout} of locks and events, this program speaks layout {LAYOUT}"
+            )),
+            Some(kind) if *kind != self.kind => {
+                mismatch(format!("it is a {}, not a {wanted}", kind.name()))
+            }
+            _ => mismatch(format!(
+                "it has {} {number}, not {}",
+                word >> 32,
+                self.number,
+                number = self.kind.number()
+            )),
+        }
+    }
+}
+
+/// An object's part of the memory, and the participants that use it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    participants: Arc<Participants>,
+    contents: Region,
+    offset: usize,
+    makes: bool,
+}
+
+impl Place {
+    /// The place at an offset of a segment's contents. `makes`: an object is made there if the
+    /// memory is zero.
+    pub fn new(participants: &Arc<Participants>, offset: usize, makes: bool) -> Self {
+        let contents = participants.memory().region();
+        Self { participants: Arc::clone(participants), contents, offset, makes }
+    }
+
+    /// Finds or makes the object.
+    ///
+    /// # Errors
+    /// `OutOfBounds`; `Mismatch` for an object of another kind, layout or size; `Corrupt` if the
+    /// memory is no object and not zero; `Forked`.
+    pub(crate) fn settle(self, identity: Identity, len: usize) -> Result<Object> {
+        let Self { participants, contents, offset, makes } = self;
+        let memory = participants.memory();
+        memory.check(Operation::Open)?;
+        let outside = |why| Err(Error::new(Operation::Open, ErrorKind::OutOfBounds).because(why));
+        if !offset.is_multiple_of(ALIGN) {
+            return outside(format!("offset {offset} is no multiple of {ALIGN}"));
+        }
+        let end = offset.checked_add(len);
+        let region = match end.filter(|end| *end <= memory.len()) {
+            Some(_) => contents.part(offset, len),
+            None => None,
+        };
+        let Some(region) = region else {
+            return outside(format!(
+                "a {} of {len} bytes at offset {offset} of a block of {} bytes",
+                identity.kind.name(),
+                memory.len()
+            ));
+        };
+        let word = region.u64(IDENTITY);
+        let found = match word.load(Acquire) {
+            0 if makes => word
+                .compare_exchange(0, identity.word(), AcqRel, Acquire)
+                .map_or_else(|found| found, |_| identity.word()),
+            found => found,
+        };
+        if found != identity.word() {
+            return Err(identity.refuse(found));
+        }
+        let waiters = WaitSet::new(&region, WAITERS);
+        Ok(Object { participants, region, waiters })
+    }
+}
+
+/// An object that was found: its bytes, its waiters, and the participants.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) participants: Arc<Participants>,
+    pub(crate) region: Region,
+    pub(crate) waiters: WaitSet,
+}
+
+impl Object {
+    /// `Forked` in a child of the process that opened it: the memory is not mapped there.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<()> {
+        self.participants.memory().check(Operation::Lock)
+    }
+}
