@@ -19,21 +19,33 @@ const WAITERS: usize = 24;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Mutex = 1,
+    Event = 4,
+    Condvar = 5,
+    Barrier = 6,
+    Once = 7,
 }
 
 impl Kind {
-    const ALL: &[Self] = &[Self::Mutex];
+    const ALL: &[Self] = &[Self::Mutex, Self::Event, Self::Condvar, Self::Barrier, Self::Once];
 
     fn name(self) -> &'static str {
         match self {
             Self::Mutex => "mutex",
+            Self::Event => "event",
+            Self::Condvar => "condvar",
+            Self::Barrier => "barrier",
+            Self::Once => "once",
         }
     }
 
-    /// What the number in the identity of such an object is.
-    fn number(self) -> &'static str {
+    /// What the number in the identity of such an object says.
+    fn describe(self, number: u32) -> String {
         match self {
-            Self::Mutex => "bytes of value",
+            Self::Mutex => format!("{number} bytes of value"),
+            Self::Event if number == 0 => "manual reset".into(),
+            Self::Event if number == 1 => "automatic reset".into(),
+            Self::Barrier => format!("{number} parties"),
+            Self::Event | Self::Condvar | Self::Once => format!("an unknown form ({number})"),
         }
     }
 }
@@ -70,13 +82,12 @@ impl Identity {
                 "it has layout {layout} of locks and events, this program speaks layout {LAYOUT}"
             )),
             Some(kind) if *kind != self.kind => {
-                mismatch(format!("it is a {}, not a {wanted}", kind.name()))
+                mismatch(format!("there is no {wanted}: it is of the kind {}", kind.name()))
             }
             _ => mismatch(format!(
-                "it has {} {number}, not {}",
-                word >> 32,
-                self.number,
-                number = self.kind.number()
+                "it has {}, not {}",
+                self.kind.describe((word >> 32) as u32),
+                self.kind.describe(self.number)
             )),
         }
     }
