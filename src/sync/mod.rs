@@ -33,6 +33,7 @@
 //! wait.
 
 mod mutex;
+mod waiting;
 
 use anyipc_core::{Error, ErrorKind, Operation, Options, Result};
 use anyipc_shared_memory::{Block, SharedMemory};

@@ -3,15 +3,14 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use anyipc_core::{Error, ErrorKind, Operation, Result, Wait};
+use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_shared_memory::Block;
-use anyipc_sync::{Effort, MutexWaiter, Place, Taken};
+use anyipc_sync::{Effort, Place, Taken};
 
+use super::waiting::Waiting;
 use super::{Named, Plain};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
-use crate::wait::spin::Spinner;
-use crate::wait::{Waitable, deadline, wait};
 
 /// A mutual exclusion lock with a value that processes share.
 ///
@@ -148,12 +147,8 @@ impl<T: Plain> Mutex<T> {
     /// `Unsupported` outside of a tokio runtime, and those of `lock`.
     #[cfg(feature = "tokio")]
     pub async fn lock_async(&self) -> Result<LockResult<MutexGuard<'_, T>>> {
-        let mut waiting = Waiting::new(self.raw.waiter(), self.wait);
-        let taken = crate::asynchronous::wait_once(&mut waiting, Operation::Lock, |waiting| {
-            waiting.waiter.try_lock()
-        })
-        .await?;
-        Ok(self.guard(taken))
+        let waiting = Waiting::new(self.raw.waiter(), self.wait);
+        Ok(self.guard(waiting.wait_async(Operation::Lock).await?))
     }
 
     /// Ends the poisoning: whatever the lock protects was found, or made, consistent.
@@ -174,11 +169,8 @@ impl<T: Plain> Mutex<T> {
 
     #[cold]
     fn lock_later(&self, timeout: Option<Duration>) -> Result<LockResult<MutexGuard<'_, T>>> {
-        let mut waiting = Waiting::new(self.raw.waiter(), self.wait);
-        let taken = wait(&mut waiting, Operation::Lock, deadline(timeout), |waiting| {
-            waiting.waiter.try_lock()
-        })?;
-        Ok(self.guard(taken))
+        let waiting = Waiting::new(self.raw.waiter(), self.wait);
+        Ok(self.guard(waiting.wait(Operation::Lock, timeout)?))
     }
 
     #[inline]
@@ -269,29 +261,5 @@ impl<T: Plain> Drop for MutexGuard<'_, T> {
 impl<T: Plain + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("MutexGuard").field(&self.value).finish()
-    }
-}
-
-/// A locker that waits.
-struct Waiting<'a> {
-    waiter: MutexWaiter<'a>,
-    spinner: Spinner,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(waiter: MutexWaiter<'a>, mode: WaitMode) -> Self {
-        Self { waiter, spinner: Spinner::new(mode) }
-    }
-}
-
-impl Waitable for Waiting<'_> {
-    fn target(&mut self) -> &mut dyn Wait {
-        &mut self.waiter
-    }
-    fn spinner(&mut self) -> &mut Spinner {
-        &mut self.spinner
-    }
-    fn slice(&self) -> Duration {
-        self.waiter.slice()
     }
 }

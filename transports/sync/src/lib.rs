@@ -4,10 +4,12 @@
 //! An internal crate: it follows no semantic versioning. Use `anyipc::sync`.
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod mutex;
 mod place;
 
 pub use anyipc_ring::mutex::Effort;
 pub use anyipc_ring::robust::Taken;
+pub use attempt::Attempt;
 pub use mutex::{Mutex, MutexWaiter};
 pub use place::{ALIGN, Place};

@@ -19,6 +19,7 @@ use anyipc_ring::mutex::{Effort, await_release, try_lock, unlock};
 use anyipc_ring::robust::{LockBackend, Taken, owner};
 use anyipc_ring::wait_set::wake_one;
 
+use crate::attempt::{Attempt, lock_slice};
 use crate::place::{Identity, Kind, Object, Place};
 
 const WORD: usize = 8;
@@ -35,10 +36,6 @@ const POISONED: u32 = 2;
 
 /// How long a waiter lets others pass.
 const STARVES_AFTER: Duration = Duration::from_micros(500);
-/// The longest sleep before a waiter looks whether the owner has died: at first, and after a
-/// second of waiting.
-const SLICES: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(50)];
-
 /// A mutex in shared memory.
 #[derive(Debug)]
 pub struct Mutex {
@@ -191,12 +188,10 @@ pub struct MutexWaiter<'a> {
     since: Option<Instant>,
 }
 
-impl MutexWaiter<'_> {
-    /// Tries to lock.
-    ///
-    /// # Errors
-    /// `WouldBlock` while another participant has it; those of [`Mutex::try_lock`].
-    pub fn try_lock(&mut self) -> Result<Taken> {
+impl Attempt for MutexWaiter<'_> {
+    type Got = Taken;
+
+    fn attempt(&mut self) -> Result<Taken> {
         let looks = self.seen != 0 && self.mutex.word().load(Relaxed) == self.seen;
         let taken = self.mutex.try_lock(self.effort, looks)?;
         if taken.is_some() {
@@ -205,10 +200,8 @@ impl MutexWaiter<'_> {
         taken.ok_or(Error::new(Operation::Lock, ErrorKind::WouldBlock))
     }
 
-    /// The longest sleep before the owner is looked at.
-    pub fn slice(&self) -> Duration {
-        let late = self.since.is_some_and(|since| since.elapsed() > Duration::from_secs(1));
-        SLICES[usize::from(late)]
+    fn slice(&self) -> Duration {
+        lock_slice(self.since)
     }
 }
 

@@ -19,6 +19,8 @@ const WAITERS: usize = 24;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Mutex = 1,
+    RwLock = 2,
+    Semaphore = 3,
     Event = 4,
     Condvar = 5,
     Barrier = 6,
@@ -26,11 +28,21 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: &[Self] = &[Self::Mutex, Self::Event, Self::Condvar, Self::Barrier, Self::Once];
+    const ALL: &[Self] = &[
+        Self::Mutex,
+        Self::RwLock,
+        Self::Semaphore,
+        Self::Event,
+        Self::Condvar,
+        Self::Barrier,
+        Self::Once,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Mutex => "mutex",
+            Self::RwLock => "rwlock",
+            Self::Semaphore => "semaphore",
             Self::Event => "event",
             Self::Condvar => "condvar",
             Self::Barrier => "barrier",
@@ -41,11 +53,13 @@ impl Kind {
     /// What the number in the identity of such an object says.
     fn describe(self, number: u32) -> String {
         match self {
-            Self::Mutex => format!("{number} bytes of value"),
+            Self::Mutex | Self::RwLock => format!("{number} bytes of value"),
             Self::Event if number == 0 => "manual reset".into(),
             Self::Event if number == 1 => "automatic reset".into(),
             Self::Barrier => format!("{number} parties"),
-            Self::Event | Self::Condvar | Self::Once => format!("an unknown form ({number})"),
+            Self::Semaphore | Self::Event | Self::Condvar | Self::Once => {
+                format!("an unknown form ({number})")
+            }
         }
     }
 }

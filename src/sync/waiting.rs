@@ -1,0 +1,54 @@
+use std::time::Duration;
+
+use anyipc_core::{Operation, Result, Wait};
+use anyipc_sync::Attempt;
+
+use crate::address::settings::WaitMode;
+use crate::wait::spin::Spinner;
+use crate::wait::{Waitable, deadline, wait};
+
+/// A call that waits for an object.
+pub(super) struct Waiting<W> {
+    waiter: W,
+    spinner: Spinner,
+}
+
+impl<W: Attempt> Waiting<W> {
+    pub(super) fn new(waiter: W, mode: WaitMode) -> Self {
+        Self { waiter, spinner: Spinner::new(mode) }
+    }
+
+    /// Waits as a thread, for `timeout` at most; `None` is no limit.
+    ///
+    /// # Errors
+    /// `TimedOut`, and those of the object.
+    pub(super) fn wait(
+        mut self,
+        operation: Operation,
+        timeout: Option<Duration>,
+    ) -> Result<W::Got> {
+        wait(&mut self, operation, deadline(timeout), |waiting| waiting.waiter.attempt())
+    }
+
+    /// Waits as a task.
+    ///
+    /// # Errors
+    /// `Unsupported` outside of a tokio runtime, and those of the object.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn wait_async(mut self, operation: Operation) -> Result<W::Got> {
+        let attempt = |waiting: &mut Self| waiting.waiter.attempt();
+        crate::asynchronous::wait_once(&mut self, operation, attempt).await
+    }
+}
+
+impl<W: Attempt> Waitable for Waiting<W> {
+    fn target(&mut self) -> &mut dyn Wait {
+        &mut self.waiter
+    }
+    fn spinner(&mut self) -> &mut Spinner {
+        &mut self.spinner
+    }
+    fn slice(&self) -> Duration {
+        self.waiter.slice()
+    }
+}
