@@ -136,6 +136,11 @@ impl Process {
         }
     }
 
+    /// The next line of the child, if there is one by now.
+    pub(crate) fn try_hear(&mut self) -> Option<String> {
+        self.lines.try_recv().ok()
+    }
+
     /// The next line of the child must be this.
     #[track_caller]
     pub(crate) fn expect(&mut self, line: &str) {

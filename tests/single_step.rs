@@ -1,0 +1,67 @@
+//! A process dies after any instruction of one operation; another one goes on and finds everything
+//! whole. `ANYIPC_STEPS=all` tries every instruction of short operations, and those around every
+//! system call of long ones; a number tries so many points of each operation.
+//!
+//! Not on ARM: there a step breaks the pairs of instructions that make an atomic change, and the
+//! program tries them again for ever.
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "x86")))]
+#![cfg(all(feature = "shared-memory", feature = "message-queue"))]
+#![cfg(all(feature = "socket", feature = "named-pipe"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
+
+mod support;
+
+#[path = "support/steps/mod.rs"]
+mod steps;
+
+use steps::{blocks, channels, queues, survive, tracer};
+use support::process::{say, serve};
+use support::random::Random;
+
+#[test]
+fn child() {
+    serve(&[
+        ("survivor", survivor),
+        ("tracer", |_| tracer(&[channels::VICTIMS, blocks::VICTIMS, queues::VICTIMS].concat())),
+    ]);
+}
+
+fn survivor(words: &[&str]) {
+    let mut random = Random::new(Random::run_seed());
+    match words[0] {
+        "blocks" => blocks::survive(&mut random),
+        "queues" => queues::survive(&mut random),
+        scheme => channels::survive(scheme, words[1].parse().unwrap(), &mut random),
+    }
+    say("done");
+}
+
+#[test]
+fn a_death_at_any_instruction_harms_no_channel_over_shm() {
+    survive("shm", channels::SHARES);
+}
+
+#[test]
+fn a_death_at_any_instruction_harms_no_channel_over_mq() {
+    survive("mq", channels::SHARES);
+}
+
+#[test]
+fn a_death_at_any_instruction_harms_no_channel_over_local() {
+    survive("local", channels::SHARES);
+}
+
+#[test]
+fn a_death_at_any_instruction_harms_no_channel_over_pipe() {
+    survive("pipe", channels::SHARES);
+}
+
+#[test]
+fn a_death_at_any_instruction_harms_no_block() {
+    survive("blocks", 1);
+}
+
+#[test]
+fn a_death_at_any_instruction_harms_no_queue() {
+    survive("queues", 1);
+}
