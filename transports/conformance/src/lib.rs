@@ -29,13 +29,14 @@
 //! | [`Fixture`], [`Sleeper`] | a transport under test, its options, how to sleep on its sources |
 //! | [`loopback`] | names for a transport that takes `host:port` |
 //! | [`WaitLoop`] | waiting calls with a watchdog, for a transport's own tests |
-//! | [`victim`] | a process that a test kills |
+//! | [`kills`], [`victim`] | scenes of processes that are killed; a process that a test kills |
 #![forbid(unsafe_code)]
 #![expect(clippy::expect_used, reason = "a failed check is a panic")]
 
 mod check;
 pub mod checks;
 mod fixture;
+pub mod kills;
 mod loopback;
 mod noise;
 pub mod victim;

@@ -1,11 +1,9 @@
-//! Forks, and a process of the same user that writes anything into the queue's memory.
-#![cfg(target_os = "linux")]
+//! A process of the same user that writes anything into the queue's memory.
+#![cfg(any(target_os = "linux", windows))]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
 
 mod common;
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -13,8 +11,8 @@ use anyipc_core::{
     Armed, Endpoint as _, Error, ErrorKind, Name, Operation, Queue, Result, Transport, Waiter,
 };
 use anyipc_message_queue::MessageQueue;
-use anyipc_os::{Dir, Scope};
-use common::{Way, create, failed, name, open, options, queue, recv, try_recv};
+use anyipc_os::{Dir, Fd, Scope};
+use common::{create, failed, name, options, try_recv};
 
 /// Offsets of the locks, of the positions, and of the bits of the lists that have messages.
 const LOCKS: [u64; 2] = [128, 256];
@@ -74,21 +72,39 @@ fn abused(queue: &mut dyn Queue, seed: &mut u64) -> [Duration; CALLS.len()] {
     ]
 }
 
-/// The file of a queue, and the memory in it, behind the file's own header. The geometry is left
-/// out: it is read once, when the queue is opened.
-fn memory_of(name: &Name) -> (File, u64, u64) {
-    let dir = Dir::open(Scope::User, Operation::Open).unwrap();
-    let path = dir.path().join(format!("mq+{}.queue", name.os_name()));
-    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
-    let (start, len) = (4096, file.metadata().unwrap().len() - 4096);
-    (file, start, len)
+/// Bytes of the file before the queue's memory.
+const HEADER: u64 = 4096;
+
+/// The file of a queue, as a process that scribbles has it. The geometry is left out: it is read
+/// once, when the queue is opened.
+struct Memory(Fd);
+
+impl Memory {
+    fn of(name: &Name) -> Self {
+        let dir = Dir::open(Scope::User, Operation::Open).unwrap();
+        Self(dir.open_file(&format!("mq+{}.queue", name.os_name())).unwrap())
+    }
+
+    /// Bytes of the queue's memory.
+    fn len(&self) -> u64 {
+        self.0.status().unwrap().size - HEADER
+    }
+
+    fn fill(&self, at: u64, bytes: &[u8]) {
+        self.0.write_all_at(bytes, HEADER + at).unwrap();
+    }
+
+    fn write(&self, at: u64, word: u32) {
+        self.fill(at, &word.to_ne_bytes());
+    }
 }
 
 #[test]
 fn no_call_is_long_in_any_memory() {
     let name = name("scribbled-all");
     let owner = create(&name, "capacity=4KiB&priorities=3");
-    let (file, start, len) = memory_of(&name);
+    let memory = Memory::of(&name);
+    let len = memory.len();
     let stop = AtomicBool::new(false);
     let longest = std::thread::scope(|scope| {
         let users: Vec<_> = (0..2u64)
@@ -124,7 +140,7 @@ fn no_call_is_long_in_any_memory() {
                 2 => random(&mut seed) as u32 % 40,
                 _ => (random(&mut seed) as u32).wrapping_mul(3),
             };
-            file.write_at(&value.to_ne_bytes(), start + at).unwrap();
+            memory.write(at, value);
         }
         stop.store(true, Relaxed);
         users
@@ -138,7 +154,7 @@ fn no_call_is_long_in_any_memory() {
     }
     // Locks without an owner are set free by hand; then the queue works again.
     for lock in LOCKS {
-        file.write_at(&[0; 4], start + lock).unwrap();
+        memory.write(lock, 0);
     }
     let mut queue = owner.queue().unwrap();
     queue.purge().unwrap();
@@ -150,7 +166,8 @@ fn no_call_is_long_in_any_memory() {
 fn no_call_panics_or_hangs_in_any_memory() {
     let name = name("scribbled");
     let owner = create(&name, "capacity=4KiB&priorities=3");
-    let (file, start, len) = memory_of(&name);
+    let memory = Memory::of(&name);
+    let len = memory.len();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for user in 0..2u64 {
@@ -199,18 +216,18 @@ fn no_call_panics_or_hangs_in_any_memory() {
                 continue;
             }
             let value = if all { random(&mut seed) as u32 } else { random(&mut seed) as u32 % 40 };
-            file.write_at(&value.to_ne_bytes(), start + at).unwrap();
+            memory.write(at, value);
         }
         stop.store(true, Relaxed);
     });
     // However damaged, here by an impossible position, a purge makes it work again.
-    file.write_at(&u32::MAX.to_ne_bytes(), start + TAKEN).unwrap();
+    memory.write(TAKEN, u32::MAX);
     let mut queue = owner.queue().unwrap();
     queue.purge().unwrap();
     queue.try_send(2, b"as new").unwrap();
     assert_eq!(try_recv(&mut *queue).unwrap(), (2, b"as new".to_vec()));
     // Opening memory that was overwritten in full is an error.
-    file.write_at(&vec![0xa5; usize::try_from(len).unwrap()], start).unwrap();
+    memory.fill(0, &vec![0xa5; usize::try_from(len).unwrap()]);
     assert_eq!(failed(MessageQueue.open(&name, &options(""))).kind(), ErrorKind::Corrupt);
     drop(queue);
     MessageQueue.close(owner).unwrap();
@@ -231,22 +248,19 @@ fn no_call_waits_in_vain_for_what_damaged_memory_shows() {
     for priorities in [1, 3] {
         let name = name(&format!("promised-{priorities}"));
         let owner = create(&name, &format!("capacity=4KiB&priorities={priorities}"));
-        let dir = Dir::open(Scope::User, Operation::Open).unwrap();
-        let file = dir.path().join(format!("mq+{}.queue", name.os_name()));
-        let file = OpenOptions::new().write(true).open(file).unwrap();
-        let scribble = |at, value: u32| file.write_at(&value.to_ne_bytes(), 4096 + at).unwrap();
+        let memory = Memory::of(&name);
         let mut queue = owner.queue().unwrap();
         // Once around, so that the sender has to look at `RETURNED`.
         while queue.try_send(0, b"a").is_ok() {}
         assert_eq!(common::drain(&mut queue).len(), 32);
-        scribble(RETURNED, u32::MAX);
+        memory.write(RETURNED, u32::MAX);
         queue.try_send(0, b"b").unwrap();
         assert_eq!(try_recv(&mut *queue).unwrap(), (0, b"b".to_vec()));
-        scribble(TAKEN, u32::MAX);
+        memory.write(TAKEN, u32::MAX);
         assert_eq!(failed(queue.try_send(0, b"c")).kind(), ErrorKind::Corrupt);
         assert!(matches!(queue.room().arm(Waiter::Thread), Err(_) | Ok(Armed::Ready)));
         queue.purge().unwrap();
-        scribble(NONEMPTY, 1);
+        memory.write(NONEMPTY, 1);
         let _ = try_recv(&mut *queue);
         assert_ne!(queue.messages().arm(Waiter::Thread).unwrap(), Armed::Ready);
         queue.messages().disarm();
@@ -257,13 +271,8 @@ fn no_call_waits_in_vain_for_what_damaged_memory_shows() {
 fn a_persistent_queue_that_was_overwritten_is_told_and_can_be_removed() {
     let name = name("overwritten");
     drop(create(&name, "persist=true"));
-    let file = Dir::open(Scope::User, Operation::Open)
-        .unwrap()
-        .path()
-        .join(format!("mq+{}.queue", name.os_name()));
-    let file = OpenOptions::new().write(true).open(file).unwrap();
     // An impossible position.
-    file.write_at(&u32::MAX.to_ne_bytes(), 4096 + TAKEN).unwrap();
+    Memory::of(&name).write(TAKEN, u32::MAX);
     let error = failed(MessageQueue.open(&name, &options("")));
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains("anyipc rm"), "{error}");
@@ -275,15 +284,9 @@ fn a_persistent_queue_that_was_overwritten_is_told_and_can_be_removed() {
 fn a_queue_of_another_layout_is_told_and_can_be_removed() {
     let name = name("layout");
     drop(create(&name, "persist=true"));
-    let file = Dir::open(Scope::User, Operation::Open)
-        .unwrap()
-        .path()
-        .join(format!("mq+{}.queue", name.os_name()));
     // The number of an older layout, and of a newer one.
     for layout in [3u32, 5] {
-        let file = OpenOptions::new().write(true).open(&file).unwrap();
-        file.write_at(&layout.to_ne_bytes(), 4096).unwrap();
-        drop(file);
+        Memory::of(&name).write(0, layout);
         let adopted = MessageQueue.create(&name, &options("persist=true&create=open_or_create"));
         for error in [failed(MessageQueue.open(&name, &options(""))), failed(adopted)] {
             assert_eq!(error.kind(), ErrorKind::Mismatch);
@@ -297,69 +300,4 @@ fn a_queue_of_another_layout_is_told_and_can_be_removed() {
     MessageQueue.remove(&name, &options(""), false).unwrap();
     drop(create(&name, "persist=true"));
     MessageQueue.remove(&name, &options(""), false).unwrap();
-}
-
-/// Forks; the child runs `play` and exits without clean-up. True if `play` returned true.
-fn forked(play: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child uses nothing that another thread may hold at this moment except the
-    // allocator, which the C library keeps usable, and ends by `_exit`.
-    match unsafe { libc::fork() } {
-        -1 => panic!("no fork"),
-        0 => {
-            let good = play();
-            // SAFETY: `_exit` has no preconditions.
-            unsafe { libc::_exit(i32::from(!good)) }
-        }
-        child => {
-            let mut status = 0;
-            // SAFETY: `status` is valid for the call.
-            let ended = unsafe { libc::waitpid(child, &mut status, 0) };
-            (ended, status) == (child, 0)
-        }
-    }
-}
-
-#[test]
-fn a_forked_child_holds_nothing_and_is_told() {
-    let (owner, mut handle) = queue("forked", "");
-    let name = common::name("forked-opener");
-    let other = create(&name, "");
-    let opener = open(&name);
-    handle.try_send(0, b"the parent's").unwrap();
-    assert!(failed(try_recv(&mut *opener.queue().unwrap())).is_would_block());
-    handle.messages().arm(Waiter::Task(std::task::Waker::noop())).unwrap();
-    let good = forked(|| {
-        let is_forked =
-            |result: Result<()>| result.is_err_and(|error| error.kind() == ErrorKind::Forked);
-        let refused = is_forked(handle.try_send(0, b"x"))
-            && is_forked(handle.try_recv_with(&mut |_, _| {}))
-            && is_forked(handle.status().map(drop))
-            && is_forked(handle.purge().map(drop))
-            && is_forked(handle.room().arm(Waiter::Thread).map(drop))
-            && is_forked(owner.queue().map(drop));
-        handle.messages().park(Duration::from_secs(100));
-        handle.messages().disarm();
-        drop((handle, owner, opener, other));
-        refused
-    });
-    assert!(good, "a call of the child was not `Forked`, or the child crashed");
-}
-
-#[test]
-fn a_fork_changes_nothing_for_the_parent() {
-    let name = name("fork-parent");
-    let owner = create(&name, "");
-    let mut handle = owner.queue().unwrap();
-    handle.try_send(0, b"one").unwrap();
-    let mut other = owner.queue().unwrap();
-    assert!(forked(|| {
-        drop(other.try_send(0, b"x"));
-        true
-    }));
-    other.try_send(0, b"two").unwrap();
-    assert_eq!(recv(&mut handle, Way::Task).unwrap().1, b"one");
-    assert_eq!(recv(&mut handle, Way::Thread).unwrap().1, b"two");
-    drop((handle, other));
-    MessageQueue.close(owner).unwrap();
-    assert!(MessageQueue.inspect(&name, &options("")).unwrap().is_empty());
 }

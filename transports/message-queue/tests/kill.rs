@@ -9,16 +9,13 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use anyipc_conformance::victim::kills;
 use anyipc_core::{Endpoint as _, Name, ObjectState, Transport};
 use anyipc_message_queue::MessageQueue;
 use common::{
     Handle, Process, Way, alone, create, drain, failed, name, open, options, recv, role, say, send,
     spawn, try_recv,
 };
-
-fn kills() -> u64 {
-    std::env::var("ANYIPC_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(50)
-}
 
 /// Runs in the child; in the parent it returns at once.
 #[test]

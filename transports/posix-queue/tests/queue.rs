@@ -278,8 +278,7 @@ fn total_death_is_reclaimed_by_the_next_user() {
 fn a_death_while_channels_are_made_leaves_no_queue() {
     let _alone = alone();
     let name = name("storm");
-    let kills =
-        std::env::var("ANYIPC_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(50);
+    let kills = anyipc_conformance::victim::kills();
     let mut left = 0;
     for round in 0..kills {
         let mut child = spawn(&format!("connect {name}"));
