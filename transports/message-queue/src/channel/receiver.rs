@@ -44,8 +44,10 @@ impl QueueReceiver {
                         super::explain(Error::new(Operation::Receive, ErrorKind::Corrupt))
                     });
                 }
-                Err(error) if !error.is_would_block() => return Err(super::explain(error)),
-                _ => {}
+                // Also if the peer is about to give the lock back, as one that leaves: whether the
+                // queue is empty is not known.
+                Err(error) => return Err(super::explain(error)),
+                Ok(None) => {}
             }
             // All frames were sent before the end became visible: look once more after it has.
             match (end, self.end()) {
@@ -123,5 +125,62 @@ impl Drop for QueueReceiver {
             // at the fork.
             std::mem::forget(self.token.take());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyipc_core::{COMMON_KEYS, Options, Role, SendHalf, Transport};
+    use anyipc_memory::handover::{ChannelFactory, Side};
+    use anyipc_memory::named_queue::Settings as _;
+    use anyipc_memory::{Map, Region, anonymous};
+    use anyipc_ring::robust::{lock, unlock};
+
+    use super::*;
+    use crate::channel::{QueueSender, SENDER};
+    use crate::settings::Settings;
+    use crate::waiters::ROOM;
+
+    const CAPACITY: usize = 4096;
+
+    fn pair() -> (QueueSender, QueueReceiver) {
+        let options = Options::parse([], &[COMMON_KEYS, crate::MessageQueue.keys()]).unwrap();
+        let settings = Settings::read(&options, Operation::Create).unwrap();
+        let bytes = settings.extent(CAPACITY, 0).unwrap().len;
+        let memory = anonymous(bytes, bytes).unwrap();
+        let (ours, theirs) = Link::pair().unwrap();
+        let half = |link, role| {
+            let side = Side {
+                link: std::sync::Arc::new(link),
+                role,
+                ready: None,
+                uid: 0,
+                extra: 0,
+                extras: Vec::new(),
+            };
+            let region = Region::whole(Map::new(&memory, bytes).unwrap());
+            settings.halves(region, CAPACITY, side).unwrap()
+        };
+        (half(ours, Role::Owner).0, half(theirs, Role::Opener).1)
+    }
+
+    /// A sender that leaves says so, and then takes both locks to wake the receiver. The system may
+    /// stop it there for longer than a receiver waits for a lock.
+    #[test]
+    fn what_was_sent_is_received_although_the_leaving_sender_holds_the_lock() {
+        let (mut sender, mut receiver) = pair();
+        sender.try_send(Flags::NONE, b"the last").unwrap();
+        let word = receiver.client.store().lock(ROOM);
+        lock(word, SENDER, &receiver.client.peers, Duration::ZERO).unwrap();
+        receiver.client.store().set_state(state::SENDER_LEFT);
+        let mut got = Vec::new();
+        for _ in 0..3 {
+            let error = receiver.try_recv_into(&mut got).unwrap_err();
+            assert!(error.is_would_block(), "{error}");
+        }
+        unlock(receiver.client.store().lock(ROOM), &receiver.client.peers);
+        receiver.try_recv_into(&mut got).unwrap();
+        assert_eq!(got, b"the last");
+        assert_eq!(receiver.try_recv_into(&mut got).unwrap_err().kind(), ErrorKind::Closed);
     }
 }
