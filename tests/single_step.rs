@@ -6,7 +6,7 @@
 //! program tries them again for ever.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "x86")))]
 #![cfg(all(feature = "shared-memory", feature = "message-queue"))]
-#![cfg(all(feature = "socket", feature = "named-pipe"))]
+#![cfg(all(feature = "socket", feature = "named-pipe", feature = "sync"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
 mod support;
@@ -14,7 +14,7 @@ mod support;
 #[path = "support/steps/mod.rs"]
 mod steps;
 
-use steps::{blocks, channels, queues, survive, tracer};
+use steps::{blocks, channels, queues, survive, sync, tracer};
 use support::process::{say, serve};
 use support::random::Random;
 
@@ -22,7 +22,9 @@ use support::random::Random;
 fn child() {
     serve(&[
         ("survivor", survivor),
-        ("tracer", |_| tracer(&[channels::VICTIMS, blocks::VICTIMS, queues::VICTIMS].concat())),
+        ("tracer", |_| {
+            tracer(&[channels::VICTIMS, blocks::VICTIMS, queues::VICTIMS, sync::VICTIMS].concat())
+        }),
     ]);
 }
 
@@ -31,6 +33,7 @@ fn survivor(words: &[&str]) {
     match words[0] {
         "blocks" => blocks::survive(&mut random),
         "queues" => queues::survive(&mut random),
+        "sync" => sync::survive(&mut random),
         scheme => channels::survive(scheme, words[1].parse().unwrap(), &mut random),
     }
     say("done");
@@ -64,4 +67,9 @@ fn a_death_at_any_instruction_harms_no_block() {
 #[test]
 fn a_death_at_any_instruction_harms_no_queue() {
     survive("queues", 1);
+}
+
+#[test]
+fn a_death_at_any_instruction_harms_no_lock() {
+    survive("sync", 1);
 }

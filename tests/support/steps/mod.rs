@@ -17,6 +17,7 @@
 pub(crate) mod blocks;
 pub(crate) mod channels;
 pub(crate) mod queues;
+pub(crate) mod sync;
 mod trace;
 
 use std::collections::{BTreeSet, HashMap};
@@ -57,6 +58,11 @@ pub(crate) fn end() {
     let _ = kill_process(getpid(), END);
 }
 
+/// Another process comes to its [`begin`], and is killed there.
+pub(crate) fn corpse(until: impl FnOnce()) {
+    drop(Traced::fork(BEGIN.as_raw(), until));
+}
+
 /// Where a victim dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Point {
@@ -80,7 +86,7 @@ pub(crate) fn tracer(victims: &[(&str, Victim)]) {
     while let Some(line) = hear() {
         let words: Vec<&str> = line.split(' ').collect();
         let victim = victims.iter().find(|(name, _)| *name == words[0]).unwrap().1;
-        let traced = Traced::fork(|| victim(&words[1..]));
+        let traced = Traced::fork(BEGIN.as_raw(), || victim(&words[1..]));
         say(&format!("ready {}", traced.pid()));
         let Some(point) = hear() else { return };
         let (calls, steps) = point.split_once(' ').unwrap();

@@ -30,8 +30,8 @@ pub(super) struct Traced {
 }
 
 impl Traced {
-    /// Forks. The child runs `victim` and ends; it stands still from its first signal on.
-    pub(super) fn fork(victim: impl FnOnce()) -> Self {
+    /// Forks. The child runs `victim`, and stands still from the signal `mark` on.
+    pub(super) fn fork(mark: c_int, victim: impl FnOnce()) -> Self {
         // SAFETY: the other thread of this process waits for this one and holds no lock, so that
         // the child may go on as a whole program.
         let pid = unsafe { libc::fork() };
@@ -43,10 +43,13 @@ impl Traced {
             unsafe { libc::_exit(if done.is_ok() { 0 } else { 101 }) };
         }
         let traced = Self { pid, has_ended: Cell::new(false) };
-        // The child's first signal is its mark.
-        match traced.wait() {
-            Stop::Signal(_) => {}
-            stop => panic!("the victim did not come to its operation: {stop:?}"),
+        loop {
+            match traced.wait() {
+                Stop::Signal(signal) if signal == mark => break,
+                // Of a child of its own.
+                Stop::Signal(libc::SIGCHLD) => trace(libc::PTRACE_CONT, pid, 0, 0),
+                stop => panic!("the victim did not come to its operation: {stop:?}"),
+            }
         }
         let options = libc::PTRACE_O_EXITKILL | libc::PTRACE_O_TRACESYSGOOD;
         trace(libc::PTRACE_SETOPTIONS, pid, 0, options.into());
