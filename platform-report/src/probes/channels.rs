@@ -77,12 +77,15 @@ pub(super) fn killed_sender(setting: &Setting) -> Found {
     }
     let late = times.iter().filter(|time| **time > Duration::from_secs(1)).count();
     let detail = format!(
-        "{} kills, reported after: {}; {received} messages received, {lost} of those sent lost{}",
+        "{} kills, reported after: {} ({late} after more than a second); {received} messages \
+         received, {lost} of those sent lost{}",
         setting.kills,
         spread(&mut times),
         if keeps_all { "" } else { " (it does not promise them)" }
     );
-    let fine = late == 0 && (lost == 0 || !keeps_all);
+    // A system that does not tell of deaths is late every time, an overloaded machine now and then.
+    let in_time = late * 5 <= times.len();
+    let fine = in_time && (lost == 0 || !keeps_all);
     Ok(if fine { Outcome::passed(detail) } else { Outcome::failed(detail) })
 }
 
