@@ -32,6 +32,7 @@
 //! One block has at most 176 participants: handles with which a process locks, and tasks that
 //! wait.
 
+mod event;
 mod mutex;
 mod waiting;
 
@@ -43,6 +44,8 @@ use crate::address::settings::{Settings, WaitMode};
 use crate::address::{Address, IntoAddress};
 use crate::registry::Registry;
 
+pub use anyipc_sync::Reset;
+pub use event::{Event, EventWaiter};
 pub use mutex::{LockResult, Mutex, MutexGuard};
 
 /// Values that shared memory can hold: of any bytes, without padding, without pointers. The traits

@@ -52,7 +52,9 @@ pub struct Select {
 /// - an [`Acceptor`](crate::Acceptor): `try_accept` returns a channel, or an error;
 /// - an [`Inbox`](crate::Inbox): `try_next_event` returns an event;
 /// - a [`Queue`](crate::Queue): it has messages. Another receiver may be faster; `try_recv` then
-///   returns `WouldBlock`.
+///   returns `WouldBlock`;
+/// - an [`EventWaiter`](crate::sync::EventWaiter): its event is set. Another waiter may take the
+///   signal first; `try_wait` then returns `WouldBlock`.
 ///
 /// Sealed: implemented for these types only.
 pub trait Selectable: Member {}

@@ -55,8 +55,11 @@
 #![cfg_attr(not(loom), forbid(unsafe_code))]
 
 mod consumer;
+pub mod event;
 #[cfg(all(test, loom))]
 mod loom_tests;
+#[cfg(all(test, loom))]
+mod modelled;
 pub mod mutex;
 mod primitive;
 mod producer;

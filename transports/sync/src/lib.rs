@@ -5,11 +5,14 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod event;
 mod mutex;
 mod place;
 
+pub use anyipc_ring::event::Reset;
 pub use anyipc_ring::mutex::Effort;
 pub use anyipc_ring::robust::Taken;
 pub use attempt::Attempt;
+pub use event::{Event, EventWaiter};
 pub use mutex::{Mutex, MutexWaiter};
 pub use place::{ALIGN, Place};

@@ -124,6 +124,15 @@ impl Place {
         Self { participants: Arc::clone(participants), contents, offset, makes }
     }
 
+    /// The number of the object of this kind that is there.
+    pub(crate) fn number(&self, kind: Kind) -> Option<u32> {
+        let memory = self.participants.memory();
+        memory.check(Operation::Open).ok()?;
+        let word = self.contents.part(self.offset, ALIGN)?.u64(IDENTITY).load(Acquire);
+        let number = (word >> 32) as u32;
+        (word == Identity { kind, number }.word()).then_some(number)
+    }
+
     /// Finds or makes the object.
     ///
     /// # Errors
