@@ -24,11 +24,23 @@ pub(crate) enum Pattern {
     Senders,
     /// Something created and removed.
     Cost,
+    /// A lock taken and released, by one process.
+    Lock,
+    /// A lock taken by each of two processes as soon as the other one releases it.
+    Handover,
 }
 
 impl Pattern {
-    const ALL: [Self; 6] =
-        [Self::RoundTrip, Self::Stream, Self::Words, Self::Batch, Self::Senders, Self::Cost];
+    const ALL: [Self; 8] = [
+        Self::RoundTrip,
+        Self::Stream,
+        Self::Words,
+        Self::Batch,
+        Self::Senders,
+        Self::Cost,
+        Self::Lock,
+        Self::Handover,
+    ];
 
     /// Its name.
     pub(crate) fn word(self) -> &'static str {
@@ -39,6 +51,8 @@ impl Pattern {
             Self::Batch => "batch",
             Self::Senders => "senders",
             Self::Cost => "cost",
+            Self::Lock => "lock",
+            Self::Handover => "handover",
         }
     }
 }

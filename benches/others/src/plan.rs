@@ -1,7 +1,7 @@
 //! The comparisons. Both sides of one wait in the same way, polling beside spinning and sleeping
 //! beside blocking, except where the label of ours says `adaptive`.
 
-use crate::job::Pattern::{self, Batch, Cost, RoundTrip, Senders, Stream, Words};
+use crate::job::Pattern::{self, Batch, Cost, Handover, Lock, RoundTrip, Senders, Stream, Words};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -130,7 +130,7 @@ impl Comparison {
 
 /// All rows.
 pub(crate) fn rows() -> Vec<Row> {
-    [shared_memory(), queues(), sockets(), batches(), tasks(), costs()].concat()
+    [shared_memory(), queues(), sockets(), batches(), tasks(), costs(), locks()].concat()
 }
 
 fn shared_memory() -> Vec<Row> {
@@ -278,6 +278,25 @@ fn costs() -> Vec<Row> {
         against("connect, hello, memfd in C", Cost, &["costs connect"])
             .ours("shm connect", "anyipc-costs connect", 1.0)
             .at(&[(16 * KIB, within)]),
+    ]
+    .concat()
+}
+
+/// The value of a lock of ours has 8 bytes.
+fn locks() -> Vec<Row> {
+    let ours = |what: &str, pattern, theirs: &str, goal| {
+        against(what, pattern, &[theirs])
+            .ours("Mutex, block", "anyipc-mutex block", 1.0)
+            .at(&[(64, goal)])
+    };
+    [
+        ours("pthread robust mutex", Lock, "pthread_mutex robust", 1.0 / 1.2),
+        ours("Boost named_mutex", Lock, "boost_mutex", 1.0),
+        ours("std Mutex, one process", Lock, "std-mutex", 0.0),
+        ours("bare futex mutex", Handover, "futex_mutex", 1.0 / 1.15),
+        ours("pthread robust mutex", Handover, "pthread_mutex robust", 1.0),
+        ours("Boost named_mutex", Handover, "boost_mutex", 1.0),
+        ours("std Mutex, two threads", Handover, "std-mutex", 0.0),
     ]
     .concat()
 }

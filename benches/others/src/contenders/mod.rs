@@ -7,6 +7,7 @@ mod anyipc_task;
 mod iceoryx;
 mod interprocess;
 mod kernel;
+mod locks;
 mod ring;
 mod tasks;
 mod tokio_stream;
@@ -17,20 +18,32 @@ use anyipc_measure::process::Second;
 use crate::job::Job;
 
 /// The programs that `run` builds where their headers are installed.
-pub(crate) const PROGRAMS: [&str; 7] =
-    ["boost_queue", "boost_ring", "costs", "futex", "nng", "posix_mq", "zeromq"];
+pub(crate) const PROGRAMS: [&str; 10] = [
+    "boost_mutex",
+    "boost_queue",
+    "boost_ring",
+    "costs",
+    "futex",
+    "futex_mutex",
+    "nng",
+    "posix_mq",
+    "pthread_mutex",
+    "zeromq",
+];
 
 /// The first process: the nanoseconds that a message, or a round trip, takes.
 pub(crate) fn first(job: &Job) -> Result<f64> {
     match job.contender.as_str() {
         "anyipc" => anyipc_channel::first(job),
         "anyipc-costs" => anyipc_costs::first(job),
+        "anyipc-mutex" => locks::first(job),
         "anyipc-queue" => anyipc_queue::first(job),
         "anyipc-task" => tasks::first::<anyipc_task::Owner>(job),
         "iceoryx2" => iceoryx::first(job),
         "interprocess" => interprocess::first(job),
         "kernel" => kernel::first(job),
         "rtrb" => ring::first(job),
+        "std-mutex" => locks::threads(job),
         "tokio-tcp" => tasks::first::<tokio_stream::Tcp>(job),
         "tokio-unix" => tasks::first::<tokio_stream::Unix>(job),
         unknown => Err(format!("no contender {unknown}").into()),
@@ -42,6 +55,7 @@ pub(crate) fn second(job: &Job, place: &str) -> Result<()> {
     match job.contender.as_str() {
         "anyipc" => anyipc_channel::second(job, place),
         "anyipc-costs" => anyipc_costs::second(job, place),
+        "anyipc-mutex" => locks::second(job, place),
         "anyipc-queue" => anyipc_queue::second(job, place),
         "anyipc-task" => tasks::second::<anyipc_task::Owner>(job, place),
         "iceoryx2" => iceoryx::second(job, place),
