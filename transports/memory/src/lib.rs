@@ -20,6 +20,7 @@ mod wait_set;
 mod waiter;
 mod words;
 
+pub use anyipc_os::check_generation;
 pub use attach::{Path, Plan, Repair};
 pub use inventory::{inspect, list, remove, sweep};
 pub use kind::{CLEAN, Kind};

@@ -27,6 +27,9 @@ const STATE: usize = 12;
 const STARVING: usize = 16;
 const VALUE: usize = 64;
 
+/// Up to so many bytes a value is copied word by word, in the caller's code.
+const SHORT: usize = 64;
+
 /// No owner has died that was not made good.
 const CONSISTENT: u32 = 0;
 /// An owner died, and its follower has not yet said that all is well.
@@ -70,11 +73,12 @@ impl Mutex {
     #[inline]
     pub fn try_lock(&self, effort: Effort, looks: bool) -> Result<Option<Taken>> {
         self.object.check()?;
-        let participants = &*self.object.participants;
-        let word = self.word();
-        let taken = try_lock(word, participants.owner_id(), effort, looks, participants);
+        // Both before the lock, behind which everything is read anew.
+        let (word, state) = (self.word(), self.state());
+        let Object { own_id, participants, .. } = &self.object;
+        let taken = try_lock(word, *own_id, effort, looks, &**participants);
         match taken {
-            Some(Taken::Free) if self.state().load(Relaxed) == CONSISTENT => {}
+            Some(Taken::Free) if state.load(Relaxed) == CONSISTENT => {}
             None => {}
             Some(taken) => return self.taken_inconsistent(taken).map(Some),
         }
@@ -104,12 +108,14 @@ impl Mutex {
         if self.object.check().is_err() {
             return;
         }
-        if self.state().load(Relaxed) != CONSISTENT {
-            self.state().store(POISONED, Relaxed);
+        let state = self.state();
+        if state.load(Relaxed) != CONSISTENT {
+            state.store(POISONED, Relaxed);
         }
         self.release();
     }
 
+    #[inline]
     fn release(&self) {
         if unlock(self.word(), self.starving()) {
             wake_one(&self.object.waiters, &*self.object.participants);
@@ -133,11 +139,17 @@ impl Mutex {
         Ok(())
     }
 
-    /// Copies the value out. The caller holds the lock.
+    /// Copies the value out. The caller has just taken the lock.
     #[inline]
     pub fn load(&self, value: &mut [u8]) {
-        if self.object.check().is_ok() {
-            self.object.region.load(VALUE, value);
+        let region = &self.object.region;
+        if value.len() > SHORT {
+            region.load(VALUE, value);
+            return;
+        }
+        for (index, part) in value.chunks_mut(8).enumerate() {
+            let word = region.u64(VALUE + index * 8).load(Relaxed).to_ne_bytes();
+            part.copy_from_slice(&word[..part.len()]);
         }
     }
 

@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
-use anyipc_memory::{Participants, Region, WaitSet};
+use anyipc_memory::{Participants, Region, WaitSet, check_generation};
+use anyipc_ring::robust::OwnerId;
 
 /// What the offset of an object is a multiple of: a cache line.
 pub const ALIGN: usize = 64;
@@ -169,7 +170,8 @@ impl Place {
             return Err(identity.refuse(found));
         }
         let waiters = WaitSet::new(&region, WAITERS);
-        Ok(Object { participants, region, waiters })
+        let (own_id, generation) = (participants.owner_id(), memory.generation());
+        Ok(Object { participants, own_id, generation, region, waiters })
     }
 }
 
@@ -177,6 +179,9 @@ impl Place {
 #[derive(Debug)]
 pub(crate) struct Object {
     pub(crate) participants: Arc<Participants>,
+    /// This handle's id in lock words.
+    pub(crate) own_id: OwnerId,
+    generation: u32,
     pub(crate) region: Region,
     pub(crate) waiters: WaitSet,
 }
@@ -185,6 +190,6 @@ impl Object {
     /// `Forked` in a child of the process that opened it: the memory is not mapped there.
     #[inline]
     pub(crate) fn check(&self) -> Result<()> {
-        self.participants.memory().check(Operation::Lock)
+        check_generation(self.generation, Operation::Lock)
     }
 }
