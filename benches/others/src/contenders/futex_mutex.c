@@ -29,7 +29,9 @@ static void lock(int number) {
 
 static void unlock(int number) {
     _Atomic uint32_t *state = &words[number].state;
-    if (atomic_exchange(state, 0) == 2 && syscall(SYS_futex, state, FUTEX_WAKE, 1, NULL, NULL, 0) < 0)
+    if (atomic_exchange(state, 0) != 2)
+        return;
+    if (syscall(SYS_futex, state, FUTEX_WAKE, 1, NULL, NULL, 0) < 0)
         fail("futex");
 }
 
