@@ -30,11 +30,12 @@ fn child() {
 
 fn survivor(words: &[&str]) {
     let mut random = Random::new(Random::run_seed());
+    let share = words[1].parse().unwrap();
     match words[0] {
         "blocks" => blocks::survive(&mut random),
-        "queues" => queues::survive(&mut random),
+        "queues" => queues::survive(share, &mut random),
         "sync" => sync::survive(&mut random),
-        scheme => channels::survive(scheme, words[1].parse().unwrap(), &mut random),
+        scheme => channels::survive(scheme, share, &mut random),
     }
     say("done");
 }
@@ -66,7 +67,7 @@ fn a_death_at_any_instruction_harms_no_block() {
 
 #[test]
 fn a_death_at_any_instruction_harms_no_queue() {
-    survive("queues", 1);
+    survive("queues", queues::SHARES);
 }
 
 #[test]

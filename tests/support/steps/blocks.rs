@@ -75,6 +75,18 @@ pub(crate) fn survive(random: &mut Random) {
     });
     halves_are_found(&owner, url, random);
     explore("block, store", random, |round| store(round, &owner, url));
+    explore("block, store that stands still", random, |round| {
+        let block = owner.block().unwrap();
+        let (old, new) = (old(round.number), new(round.number));
+        block.store_bytes(&old).unwrap();
+        round.start(&format!("store {url} {}", round.number));
+        round.ready();
+        round.stand(|| {
+            let value = block.load_bytes().unwrap().unwrap();
+            assert!(value == new || value == old, "a torn value");
+        });
+        assert_eq!(block.load_bytes().unwrap().unwrap(), new);
+    });
     explore("block, load", random, |round| {
         stays(round, &owner, &format!("load {url}"));
     });

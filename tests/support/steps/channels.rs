@@ -61,6 +61,8 @@ pub(crate) const VICTIMS: &[(&str, Victim)] = &[
 
 const FIRST: &[u8] = b"first";
 const SOON: Duration = Duration::from_secs(1);
+/// How long a call tries beside a process that stands still.
+const MOMENT: Duration = Duration::from_millis(5);
 
 fn message(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7) as u8).collect()
@@ -107,6 +109,9 @@ pub(crate) fn survive(scheme: &str, share: usize, random: &mut Random) {
     run("receive that waits", &mut |round| awaited(round, &owner, &small));
     run("send that waits", &mut |round| blocked(round, &owner, &small));
     run("close", &mut |round| close(round, &owner, &small));
+    run("send that stands still", &mut |round| stopped_send(round, &owner, &small));
+    run("receive that stands still", &mut |round| stopped_receive(round, &owner, &small));
+    run("close that stands still", &mut |round| stopped_close(round, &owner, &small));
     owner.close().unwrap();
     assert_eq!(left(), [""; 0]);
 }
@@ -370,4 +375,58 @@ fn close(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
     round.in_time();
     drop(channel);
     assert_eq!(left(), before);
+}
+
+/// What a call beside a stopped process may say: nothing is lost, and nobody is dead.
+#[track_caller]
+fn none_yet<T>(result: anyipc::Result<T>) -> Option<T> {
+    result.map_err(|error| assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}")).ok()
+}
+
+fn stopped_send(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
+    round.start(&format!("send {url} 3000 1"));
+    let mut channel = accepted(owner);
+    assert_eq!(channel.recv().unwrap(), FIRST);
+    round.ready();
+    let early = round.stand(|| {
+        none_yet(channel.send_timeout(FIRST, MOMENT));
+        none_yet(channel.recv_timeout(MOMENT))
+    });
+    let got = early.unwrap_or_else(|| channel.recv_timeout(SOON).unwrap());
+    assert!(got == message(3000), "a torn message");
+    is_gone(&mut channel);
+}
+
+fn stopped_receive(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
+    round.start(&format!("recv {url}"));
+    let mut channel = accepted(owner);
+    channel.send(FIRST).unwrap();
+    round.ready();
+    channel.send(&message(500)).unwrap();
+    round.stand(|| {
+        none_yet(channel.send_timeout(&message(1000), MOMENT));
+        none_yet(channel.recv_timeout(MOMENT));
+    });
+    is_gone(&mut channel);
+}
+
+fn stopped_close(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
+    round.start(&format!("close {url}"));
+    let mut channel = accepted(owner);
+    round.ready();
+    let early = round.stand(|| match channel.recv_timeout(MOMENT) {
+        Err(error) if error.kind() == ErrorKind::TimedOut => false,
+        got => {
+            assert_eq!(got.unwrap(), FIRST);
+            if let Err(error) = channel.recv_timeout(MOMENT) {
+                let kind = error.kind();
+                assert!(matches!(kind, ErrorKind::TimedOut | ErrorKind::Closed), "{error}");
+            }
+            true
+        }
+    });
+    if !early {
+        assert_eq!(channel.recv_timeout(SOON).unwrap(), FIRST);
+    }
+    assert_eq!(channel.recv_timeout(SOON).unwrap_err().kind(), ErrorKind::Closed);
 }

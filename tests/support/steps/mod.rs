@@ -37,6 +37,8 @@ use trace::{Stop, Traced};
 /// Prepares, and does one operation between its marks.
 pub(crate) type Victim = fn(&[&str]);
 
+/// What a victim does at its point, instead of dying.
+const STANDS: &str = "stands";
 const BEGIN: Signal = Signal::USR1;
 const END: Signal = Signal::USR2;
 
@@ -88,10 +90,17 @@ pub(crate) fn tracer(victims: &[(&str, Victim)]) {
         let victim = victims.iter().find(|(name, _)| *name == words[0]).unwrap().1;
         let traced = Traced::fork(BEGIN.as_raw(), || victim(&words[1..]));
         say(&format!("ready {}", traced.pid()));
-        let Some(point) = hear() else { return };
-        let (calls, steps) = point.split_once(' ').unwrap();
-        let to = Point { calls: number(calls), steps: number(steps) };
-        let death = if to.calls > 0 { run(&traced, to) } else { path.walk(&traced, to.steps) };
+        let Some(order) = hear() else { return };
+        let order: Vec<&str> = order.split(' ').collect();
+        let to = Point { calls: number(order[0]), steps: number(order[1]) };
+        let mut death = if to.calls > 0 { run(&traced, to) } else { path.walk(&traced, to.steps) };
+        if order[2] == STANDS {
+            say(STANDS);
+            hear();
+            while !death.ended {
+                death.ended = has_ended(traced.go_on());
+            }
+        }
         drop(traced);
         say(&format!("{} {} {}", death.at.calls, death.at.steps, u8::from(death.ended)));
     }
@@ -204,7 +213,22 @@ impl Round<'_> {
 
     /// Sends the victim to its death. Does not wait.
     pub(crate) fn go(&mut self) {
-        self.tracer.say(&format!("{} {}", self.to.calls, self.to.steps));
+        self.send("dies");
+    }
+
+    /// Runs `beside` while the victim stands still at its point; then the victim goes on to the end
+    /// of its operation, and dies there.
+    pub(crate) fn stand<T>(&mut self, beside: impl FnOnce() -> T) -> T {
+        self.send(STANDS);
+        self.tracer.expect(STANDS);
+        let done = beside();
+        self.tracer.say("go on");
+        self.dead();
+        done
+    }
+
+    fn send(&mut self, then: &str) {
+        self.tracer.say(&format!("{} {} {then}", self.to.calls, self.to.steps));
     }
 
     /// True if the victim is dead by now.
@@ -301,7 +325,7 @@ pub(crate) fn explore(operation: &str, random: &mut Random, mut round: impl FnMu
     let calls = die_at(Point { calls: u64::MAX, steps: 0 }).at.calls;
     let steps = (calls <= MANY_CALLS)
         .then(|| die_at(Point { calls: 0, steps: LONG }))
-        .and_then(|death| death.ended.then_some(death.at.steps));
+        .and_then(|death| (death.at.steps < LONG).then_some(death.at.steps));
     let points = match steps {
         Some(steps) => short(steps, random),
         None => long(calls, random),

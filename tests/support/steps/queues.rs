@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use anyipc::{Endpoint, Queue};
+use anyipc::{Endpoint, ErrorKind, Queue};
 
 use super::{Round, Victim, asleep, begin, end, explore, left, number};
 use crate::support::random::Random;
@@ -45,20 +45,26 @@ type Message = (u32, Vec<u8>);
 const SOON: Duration = Duration::from_secs(1);
 /// Handles of one queue at a time.
 const HANDLES: usize = 256;
-/// Chunks of the queues here.
-const CHUNKS: u64 = 32;
+/// Short messages for which the queues here have room.
+const ROOM: u64 = 32;
+/// The same of the kernel's queues.
+const KERNELS_ROOM: u64 = 10;
 
 /// The message of several chunks that a victim pushes.
 fn pushed(priority: u32, round: u8) -> Message {
     (priority, vec![round; 300])
 }
 
-/// Every operation on queues of several kinds.
-pub(crate) fn survive(random: &mut Random) {
-    for (kind, query) in [
+/// Survivors that share the queues.
+pub(crate) const SHARES: usize = 3;
+
+/// Every operation on the queues of this share.
+pub(crate) fn survive(share: usize, random: &mut Random) {
+    let kinds = [
         ("plain queue", "capacity=4KiB&wait=block"),
         ("queue of priorities", "capacity=4KiB&wait=block&priorities=3"),
-    ] {
+    ];
+    if let Some((kind, query)) = kinds.get(share) {
         let url = format!("mq://steps?{query}");
         let owner = anyipc::create(&url).unwrap();
         let mut run = |operation: &str, round: &mut dyn FnMut(&mut Round<'_>)| {
@@ -73,10 +79,13 @@ pub(crate) fn survive(random: &mut Random) {
         run("push to a sleeper", &mut |round| push_to_sleeper(round, &owner, &url));
         run("pop", &mut |round| pop(round, &owner, &format!("pop {url}"), top));
         run("pop from a sleeper", &mut |round| pop_from_sleeper(round, &owner, &url));
+        run("push that stands still", &mut |round| push_stopped(round, &owner, &url));
+        run("pop that stands still", &mut |round| pop_stopped(round, &owner, &url));
         run("push that waits", &mut |round| push_that_waits(round, &owner, &url));
         run("pop that waits", &mut |round| pop_that_waits(round, &owner, &url));
         owner.close().unwrap();
         assert_eq!(left(), [""; 0]);
+        return;
     }
     let url = "mq://steps?capacity=4KiB&full=drop-old&priorities=2";
     let owner = anyipc::create(url).unwrap();
@@ -91,6 +100,42 @@ pub(crate) fn survive(random: &mut Random) {
         });
     }
     anyipc::Registry::global().remove(url, false).unwrap();
+    assert_eq!(left(), [""; 0]);
+    if cfg!(feature = "posix-queue") {
+        of_the_kernel(random);
+    }
+}
+
+/// The kernel's queues: their names are the kernel's, too, and outlive all processes.
+fn of_the_kernel(random: &mut Random) {
+    let url = format!(
+        "posix-mq://steps.{}?capacity={}&create=open_or_create",
+        std::process::id(),
+        300 * KERNELS_ROOM
+    );
+    for (operation, victim) in [("create", "create"), ("last close", "detach")] {
+        explore(&format!("kernel's queue, {operation}"), random, |round| {
+            round.kill(&format!("{victim} {url}"));
+            let owner = anyipc::create(&url).unwrap();
+            assert_eq!(drain(&mut owner.queue().unwrap()), []);
+            owner.close().unwrap();
+            round.in_time();
+            assert_eq!(left(), [""; 0]);
+        });
+    }
+    let owner = anyipc::create(&url).unwrap();
+    for operation in ["open", "detach", "handle"] {
+        explore(&format!("kernel's queue, {operation}"), random, |round| {
+            let before = left();
+            round.kill(&format!("{operation} {url}"));
+            assert_eq!(drain(&mut owner.queue().unwrap()), []);
+            round.in_time();
+            assert_eq!(left(), before);
+        });
+    }
+    explore("kernel's queue, push", random, |round| push(round, &owner, &url, 0, 0));
+    explore("kernel's queue, pop", random, |round| pop(round, &owner, &format!("pop {url}"), 0));
+    owner.close().unwrap();
     assert_eq!(left(), [""; 0]);
 }
 
@@ -111,11 +156,12 @@ fn drain(queue: &mut Queue) -> Vec<Message> {
     }
     let status = queue.status().unwrap();
     assert_eq!((status.messages, status.bytes), (0, 0));
-    for _ in 0..CHUNKS {
+    let room = if queue.address().scheme() == "mq" { ROOM } else { KERNELS_ROOM };
+    for _ in 0..room {
         queue.send_timeout(0, b"room", SOON).unwrap();
     }
-    assert_eq!(queue.len().unwrap(), CHUNKS);
-    for _ in 0..CHUNKS {
+    assert_eq!(queue.len().unwrap(), room);
+    for _ in 0..room {
         assert_eq!(queue.try_recv().unwrap(), (0, b"room".to_vec()));
     }
     messages
@@ -186,11 +232,56 @@ fn push_to_sleeper(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
     assert_eq!(left(), before);
 }
 
+/// What others do beside a process that stands still: what they received, and whether they sent.
+fn beside(queue: &mut Queue) -> (Option<Message>, bool) {
+    let moment = Duration::from_millis(5);
+    let none_yet = |error: anyipc::Error| assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    let sent = queue.send_timeout(0, b"beside", moment).map_err(none_yet).is_ok();
+    let got = queue.recv_timeout(moment).map_err(none_yet).ok();
+    assert!(queue.len().unwrap() <= 6);
+    (got, sent)
+}
+
+/// Each message was received once: those before, the victim's, and the one from beside.
+fn all_once(mut got: Vec<Message>, mut all: Vec<Message>, beside: (Option<Message>, bool)) {
+    got.extend(beside.0);
+    all.extend(beside.1.then(|| (0, b"beside".to_vec())));
+    got.sort_unstable();
+    all.sort_unstable();
+    assert_eq!(got, all);
+}
+
+fn push_stopped(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
+    let mut queue = owner.queue().unwrap();
+    let mut all = fill(&mut queue, 0);
+    round.start(&format!("push {url} 0 {}", round.number));
+    round.ready();
+    let beside = round.stand(|| beside(&mut queue));
+    all.push(pushed(0, round.number));
+    all_once(drain(&mut queue), all, beside);
+}
+
+fn pop_stopped(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
+    let mut queue = owner.queue().unwrap();
+    let mut all = fill(&mut queue, 0);
+    round.start(&format!("pop {url}"));
+    round.ready();
+    let beside = round.stand(|| beside(&mut queue));
+    // The victim got one of the first two, we may have got the other one.
+    let mut got = drain(&mut queue);
+    got.extend(beside.0.clone());
+    let taken = all.iter().position(|message| !got.contains(message)).unwrap();
+    assert!(taken < 2, "the victim received number {taken}");
+    all.remove(taken);
+    got.truncate(got.len() - usize::from(beside.0.is_some()));
+    all_once(got, all, beside);
+}
+
 /// Fills the queue with numbers.
 fn full(queue: &mut Queue) -> Vec<Message> {
-    let all: Vec<Message> = (0..CHUNKS).map(|i| (0, i.to_le_bytes().to_vec())).collect();
+    let all: Vec<Message> = (0..ROOM).map(|i| (0, i.to_le_bytes().to_vec())).collect();
     all.iter().for_each(|message| queue.try_send(0, &message.1).unwrap());
-    assert_eq!(queue.len().unwrap(), CHUNKS);
+    assert_eq!(queue.len().unwrap(), ROOM);
     all
 }
 

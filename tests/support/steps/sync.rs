@@ -112,6 +112,20 @@ pub(crate) fn survive(random: &mut Random) {
     explore("mutex, lock that waits", random, |round| lock_that_waits(round, &mutex, url));
     explore("mutex, unlock", random, |round| unlock(round, &mutex, url, false));
     explore("mutex, unlock for a sleeper", random, |round| unlock(round, &mutex, url, true));
+    explore("mutex, lock that stands still", random, |round| {
+        round.start(&format!("mutex-lock {url}"));
+        round.ready();
+        // It is held, or it was free: no owner is dead.
+        round.stand(|| not_dead(mutex.try_lock()));
+        assert!(locked(&mutex).recover_quietly(), "nothing said of the death");
+        is_free(round, &mutex);
+    });
+    explore("mutex, unlock that stands still", random, |round| {
+        round.start(&format!("mutex-unlock {url} 1"));
+        round.ready();
+        round.stand(|| not_dead(mutex.lock_timeout(Duration::from_millis(15))));
+        is_free(round, &mutex);
+    });
     explore("mutex, lock after a death", random, |round| {
         round.kill(&format!("mutex-follow {url}"));
         assert!(locked(&mutex).recover_quietly(), "two deaths, and nothing said");
@@ -142,6 +156,18 @@ pub(crate) fn survive(random: &mut Random) {
 
 fn locked(mutex: &Mutex<Pair>) -> LockResult<MutexGuard<'_, Pair>> {
     mutex.lock_timeout(SOON).unwrap()
+}
+
+/// What a locker may see beside a process that stands still.
+#[track_caller]
+fn not_dead(result: anyipc::Result<LockResult<MutexGuard<'_, Pair>>>) {
+    match result {
+        Ok(locked) => assert!(!locked.recover_quietly(), "a stopped owner is taken for dead"),
+        Err(error) => {
+            let kind = error.kind();
+            assert!(matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+        }
+    }
 }
 
 trait Recover {

@@ -60,6 +60,12 @@ impl Traced {
         self.pid
     }
 
+    /// To the next signal.
+    pub(super) fn go_on(&self) -> Stop {
+        trace(libc::PTRACE_CONT, self.pid, 0, 0);
+        self.wait()
+    }
+
     /// One instruction. A system call is one.
     pub(super) fn step(&self) -> Stop {
         trace(libc::PTRACE_SINGLESTEP, self.pid, 0, 0);
@@ -83,8 +89,7 @@ impl Traced {
         self.set_debug_register(CONTROL, 1);
         let mut stop = Stop::Trap;
         for _ in 0..times {
-            trace(libc::PTRACE_CONT, self.pid, 0, 0);
-            stop = self.wait();
+            stop = self.go_on();
             if stop != Stop::Trap {
                 break;
             }

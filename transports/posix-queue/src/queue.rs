@@ -59,7 +59,8 @@ impl Handle {
             sys::limit("msgsize_max").map_or("unknown".to_owned(), |limit| limit.to_string());
         Error::new(Operation::Send, ErrorKind::MessageTooLarge).because(format!(
             "{len} bytes are more than the {max_message} that this queue takes; make it with a \
-             larger max_message=, up to /proc/sys/fs/mqueue/msgsize_max, which is {limit}"
+             larger max_message= or capacity=, which is ten messages or more; the kernel's limit \
+             is /proc/sys/fs/mqueue/msgsize_max, {limit}"
         ))
     }
 
