@@ -5,6 +5,7 @@ use crate::bench;
 use crate::commands::{
     block, call, doctor, explain, generate, inspect, lpsz, ls, queue, recv, rm, send, serve,
 };
+use crate::torture;
 
 const AFTER: &str = "\
 Exit codes: 0 done; 1 failed; 2 the command line or an address is wrong; 130 ended by a signal.
@@ -73,6 +74,7 @@ pub(crate) enum Command {
     Explain(explain::Args),
     Doctor(doctor::Args),
     Bench(Box<bench::Args>),
+    Torture(torture::Args),
     Completions(generate::CompletionsArgs),
     Man(generate::ManArgs),
 }

@@ -15,6 +15,7 @@ mod sys;
 mod table;
 mod target;
 mod text;
+mod torture;
 mod values;
 
 use std::io::{self, Write};
@@ -59,6 +60,7 @@ fn run(command: &Command, out: &Output) -> Result<ExitCode> {
         Command::Explain(args) => explain::run(args, out),
         Command::Doctor(args) => doctor::run(args, out),
         Command::Bench(args) => bench::run(args, out),
+        Command::Torture(args) => torture::run(args, out),
         Command::Completions(args) => generate::completions(args, out),
         Command::Man(args) => generate::man(args, out),
     }

@@ -19,6 +19,7 @@ const COMMANDS: &[&str] = &[
     "rm",
     "explain",
     "doctor",
+    "torture",
     "completions",
     "man",
 ];

@@ -70,7 +70,11 @@ fn nameless_files(path: &Path) -> Finding {
 
 /// The directory of the shared-memory transport's objects.
 fn directory() -> PathBuf {
+    base().join(format!("anyipc-{}", rustix::process::geteuid().as_raw()))
+}
+
+/// The directory that has the directory of the objects.
+pub(crate) fn base() -> PathBuf {
     let chosen = std::env::var_os("ANYIPC_DIR").filter(|dir| !dir.is_empty());
-    let base = chosen.map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from);
-    base.join(format!("anyipc-{}", rustix::process::geteuid().as_raw()))
+    chosen.map_or_else(|| PathBuf::from("/dev/shm"), PathBuf::from)
 }

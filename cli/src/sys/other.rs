@@ -1,6 +1,14 @@
+use std::path::PathBuf;
+
 use anyipc::{ErrorKind, Registry};
 
 use crate::commands::doctor::{Finding, Status};
+
+/// A directory that may have a directory of objects.
+pub(crate) fn base() -> PathBuf {
+    let chosen = std::env::var_os("ANYIPC_DIR").filter(|dir| !dir.is_empty());
+    chosen.map_or_else(std::env::temp_dir, PathBuf::from)
+}
 
 /// Checks the privacy of the directory of the objects, as each use of it does. `fix` changes
 /// nothing.

@@ -1,0 +1,240 @@
+//! `torture`: what holds is said to hold, and what is broken on purpose is found.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test panics")]
+
+mod common;
+
+use anyipc::Capabilities;
+use common::{Done, Place, finish, schemes};
+use serde_json::Value;
+
+/// The address of a scheme, for a run with few resources.
+fn url(scheme: &str) -> String {
+    match scheme {
+        "tcp" => "tcp://127.0.0.1:0".into(),
+        // The user's queues have a common limit.
+        "posix-mq" => "posix-mq://torture?capacity=16KiB".into(),
+        _ => format!("{scheme}://torture"),
+    }
+}
+
+/// Runs it, with a fault on purpose, and returns the JSON line.
+fn torture(place: &Place, fault: Option<&str>, args: &[&str]) -> (Done, Value) {
+    let always = ["--json", "torture", "--size", "1000", "--seed", "7"];
+    let mut command = place.command([&always, args].concat());
+    if let Some(fault) = fault {
+        command.env("ANYIPC_TORTURE_FAULT", fault);
+    }
+    let done = finish(command, b"");
+    let report = done.records().pop().unwrap_or_else(|| panic!("{}", done.stderr()));
+    (done, report)
+}
+
+/// All holds, with some of everything checked; nothing is left.
+#[track_caller]
+fn holds(args: &[&str], checks: &[&str]) {
+    let place = Place::new();
+    let (done, report) = torture(&place, None, &[args, &["--kills", "20"]].concat());
+    assert_eq!(done.code(), Some(0), "{args:?}: {report:#}");
+    assert_eq!(report["held"], true);
+    assert_eq!(report["complete"], true);
+    assert_eq!(report["seed"], 7);
+    assert_eq!(report["kills"], 20);
+    assert_eq!(report["stops"], if cfg!(unix) { 5 } else { 0 });
+    assert_eq!(report["violations"], Value::Array(Vec::new()));
+    let checked = |check: &str| {
+        let all = report["checks"].as_array().unwrap();
+        all.iter().find(|row| row["check"] == check).and_then(|row| row["checked"].as_u64())
+    };
+    for check in checks.iter().chain(&["torn", "hang", "failed", "left"]) {
+        assert!(checked(check) > Some(0), "{args:?}, {check}: {report:#}");
+    }
+    assert!(report["went_on"]["count"].as_u64() > Some(0), "{report:#}");
+    assert!(std::fs::read_dir(place.path()).unwrap().next().is_none(), "{args:?}");
+}
+
+#[test]
+fn channels_hold() {
+    for scheme in schemes(Capabilities::CHANNEL) {
+        let checks = ["lost", "twice", "order", "unsent", "late", "false_death"];
+        holds(&[&url(scheme), "--as", "channel"], &checks);
+    }
+}
+
+#[test]
+fn inboxes_hold() {
+    for scheme in schemes(Capabilities::CHANNEL) {
+        holds(&[&url(scheme), "--as", "inbox"], &["lost", "twice", "order", "false_death"]);
+    }
+}
+
+#[test]
+fn queues_hold() {
+    for scheme in schemes(Capabilities::QUEUE) {
+        let more = if scheme == "mq" { "?priorities=3&capacity=16KiB" } else { "" };
+        holds(&[&format!("{}{more}", url(scheme))], &["lost", "twice", "order", "unsent", "late"]);
+    }
+}
+
+#[test]
+fn values_hold() {
+    for scheme in schemes(Capabilities::BLOCK) {
+        holds(&[&url(scheme), "--as", "block"], &["stale", "late"]);
+    }
+}
+
+/// The check that finds the fault, as the last words of a run.
+#[track_caller]
+fn finds(fault: &str, args: &[&str], check: &str, words: &str) {
+    let place = Place::new();
+    let few = ["--kills", "8", "--stops", "0", "--hang-after", "2s"];
+    let (done, report) = torture(&place, Some(fault), &[args, &few].concat());
+    assert_eq!(done.code(), Some(1), "{fault}: {report:#}");
+    assert_eq!(report["held"], false);
+    let violations = report["violations"].as_array().unwrap();
+    let found = violations.iter().find(|violation| violation["check"] == check);
+    let found = found.unwrap_or_else(|| panic!("{fault}: {report:#}"));
+    assert!(found["what"].as_str().unwrap().contains(words), "{fault}: {found}");
+    assert_eq!(found["seed"], 7);
+    assert!(found["at_ms"].is_f64() && found["worker"].is_string(), "{found}");
+    let left = std::fs::read_dir(place.path()).unwrap().next();
+    assert!(left.is_none(), "{fault}: {left:?}");
+}
+
+#[test]
+fn every_fault_of_a_channel_is_found() {
+    let args = ["local://torture", "--as", "channel"];
+    for (fault, check, words) in [
+        ("lose", "lost", "have not arrived, numbers 3 to 3"),
+        ("duplicate", "twice", "message 3"),
+        ("tear", "torn", "message "),
+        ("reorder", "order", "came after message 4"),
+        ("false-death", "false_death", "has closed in order"),
+        ("leave", "failed", "it ended by itself"),
+        ("file", "left", "left"),
+    ] {
+        finds(fault, &args, check, words);
+    }
+    if cfg!(unix) {
+        finds("descriptor", &args, "descriptors", "open at its end");
+    }
+}
+
+#[test]
+fn a_late_report_and_a_hanging_call_are_found() {
+    let args = ["local://torture", "--as", "channel"];
+    finds("late", &args, "late", "its peer was killed");
+    finds("hang", &args, "hang", "");
+}
+
+#[test]
+fn every_fault_of_an_inbox_is_found() {
+    let args = ["local://torture", "--as", "inbox"];
+    for (fault, check, words) in [
+        ("lose", "lost", "have not arrived"),
+        ("duplicate", "twice", "message 3"),
+        ("tear", "torn", "message "),
+        ("reorder", "order", "came after message 4"),
+    ] {
+        finds(fault, &args, check, words);
+    }
+}
+
+#[test]
+fn every_fault_of_a_queue_is_found() {
+    let args = ["mq://torture"];
+    for (fault, check, words) in [
+        ("lose", "lost", "no killed receiver can have had it"),
+        ("duplicate", "twice", "message 3"),
+        ("tear", "torn", "message "),
+        ("reorder", "order", "came after message 4"),
+        ("hang", "hang", ""),
+    ] {
+        finds(fault, &args, check, words);
+    }
+}
+
+#[test]
+fn every_fault_of_a_value_is_found() {
+    let args = ["shm://torture?size=16KiB"];
+    finds("stale", &args, "stale", "after another one had replaced it");
+    finds("tear", &args, "torn", "message ");
+}
+
+#[test]
+fn the_table_says_what_the_run_found() {
+    let place = Place::new();
+    let args = ["torture", "local://torture", "--kills", "8", "--seed", "7"];
+    let text = place.run(args).ok();
+    for words in [
+        "local://torture as channel: 8 kills, 2 stops, 4 workers, seed 7",
+        "what was sent with Ok arrives",
+        "MEDIAN",
+        "a survivor's call said so",
+    ] {
+        assert!(text.contains(words) || cfg!(windows), "{words}: {text}");
+    }
+    assert!(!text.contains("BROKEN") && !text.contains('\u{1b}'), "{text}");
+    let mut command = place.command(args);
+    command.env("ANYIPC_TORTURE_FAULT", "lose");
+    let done = finish(command, b"");
+    assert_eq!(done.code(), Some(1));
+    let text = done.stdout();
+    assert!(text.contains("BROKEN") && text.contains("--seed 7 repeats the run"), "{text}");
+    assert!(done.stderr().is_empty(), "{}", done.stderr());
+}
+
+#[test]
+fn what_cannot_begin_is_no_broken_promise() {
+    let place = Place::new();
+    for (url, words) in [
+        ("mq://torture?capacity=1KiB", "--size"),
+        ("shm://torture?size=1KiB", "too large"),
+        ("tcp://127.0.0.1:1?key_file=/nowhere/key", "nowhere"),
+    ] {
+        let done = place.run(["--json", "torture", url]);
+        assert_eq!(done.code(), Some(1), "{url}: {}", done.stdout());
+        assert!(done.stdout().is_empty(), "{url}");
+        let message = done.error()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(words), "{url}: {message}");
+    }
+}
+
+#[test]
+fn usage_is_checked() {
+    let place = Place::new();
+    for args in [
+        &["local://torture", "--as", "queue"][..],
+        &["local://torture", "--as", "block"],
+        &["inproc://torture"],
+        &["shm://torture", "--as", "dance"],
+        &["shm://torture", "--workers", "1"],
+        &["shm://torture", "--size", "15"],
+        &["shm://torture", "--duration", "5"],
+        &[],
+    ] {
+        let done = place.run([&["--json", "torture"], args].concat());
+        assert_eq!(done.failure().0, 2, "{args:?}");
+        assert!(done.stdout().is_empty());
+    }
+    assert!(std::fs::read_dir(place.path()).unwrap().next().is_none());
+}
+
+/// The workers are dead, and nothing is left.
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_the_run() {
+    let place = Place::new();
+    let running = place.start(["torture", "shm://torture", "--duration", "60s"]);
+    let start = std::time::Instant::now();
+    let inner = || std::fs::read_dir(place.path()).unwrap().flatten().next();
+    while inner().is_none_or(|run| std::fs::read_dir(run.path()).unwrap().next().is_none()) {
+        assert!(start.elapsed() < common::WATCHDOG, "no object appears");
+        std::thread::yield_now();
+    }
+    running.signal(rustix::process::Signal::INT);
+    let (status, data, errors) = running.end();
+    assert_eq!(status.code(), Some(130), "{errors:?}");
+    assert!(data.is_empty() && errors.is_empty(), "{data:?} {errors:?}");
+    assert!(inner().is_none());
+}
