@@ -14,7 +14,7 @@ mod support;
 #[path = "support/steps/mod.rs"]
 mod steps;
 
-use steps::{blocks, channels, queues, survive, sync, tracer};
+use steps::{blocks, channels, events, queues, survive, sync, tracer};
 use support::process::{say, serve};
 use support::random::Random;
 
@@ -23,7 +23,13 @@ fn child() {
     serve(&[
         ("survivor", survivor),
         ("tracer", |_| {
-            tracer(&[channels::VICTIMS, blocks::VICTIMS, queues::VICTIMS, sync::VICTIMS].concat())
+            tracer(&[
+                blocks::VICTIMS,
+                channels::VICTIMS,
+                events::VICTIMS,
+                queues::VICTIMS,
+                sync::VICTIMS,
+            ])
         }),
     ]);
 }
@@ -35,6 +41,7 @@ fn survivor(words: &[&str]) {
         "blocks" => blocks::survive(&mut random),
         "queues" => queues::survive(share, &mut random),
         "sync" => sync::survive(&mut random),
+        "events" => events::survive(&mut random),
         scheme => channels::survive(scheme, share, &mut random),
     }
     say("done");
@@ -73,4 +80,9 @@ fn a_death_at_any_instruction_harms_no_queue() {
 #[test]
 fn a_death_at_any_instruction_harms_no_lock() {
     survive("sync", 1);
+}
+
+#[test]
+fn a_death_at_any_instruction_harms_no_event() {
+    survive("events", 1);
 }

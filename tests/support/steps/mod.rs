@@ -16,6 +16,7 @@
 
 pub(crate) mod blocks;
 pub(crate) mod channels;
+pub(crate) mod events;
 pub(crate) mod queues;
 pub(crate) mod sync;
 mod trace;
@@ -83,11 +84,12 @@ pub(crate) struct Death {
 }
 
 /// The tracer's role: makes victims of one operation for the survivor, until it has ended.
-pub(crate) fn tracer(victims: &[(&str, Victim)]) {
+pub(crate) fn tracer(victims: &[&[(&str, Victim)]]) {
     let mut path = Path::default();
     while let Some(line) = hear() {
         let words: Vec<&str> = line.split(' ').collect();
-        let victim = victims.iter().find(|(name, _)| *name == words[0]).unwrap().1;
+        let victim =
+            victims.iter().copied().flatten().find(|(name, _)| *name == words[0]).unwrap().1;
         let traced = Traced::fork(BEGIN.as_raw(), || victim(&words[1..]));
         say(&format!("ready {}", traced.pid()));
         let Some(order) = hear() else { return };
