@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyipc::{Channel, Endpoint, ErrorKind};
 
-use super::{Round, Victim, asleep, begin, end, explore, left, number};
+use super::{Round, Victim, WAITS, asleep, begin, end, explore, left, number};
 use crate::support::random::Random;
 
 /// What a victim does.
@@ -38,6 +38,29 @@ pub(crate) const VICTIMS: &[(&str, Victim)] = &[
         begin();
         channel.recv().unwrap();
         end();
+    }),
+    #[cfg(feature = "tokio")]
+    ("recv-as-task", |words| {
+        super::as_task(async {
+            let opener = anyipc::open(words[0]).unwrap();
+            let mut channel = opener.connect_async().await.unwrap();
+            assert_eq!(channel.recv().await.unwrap(), FIRST);
+            begin();
+            channel.recv().await.unwrap();
+            end();
+        });
+    }),
+    #[cfg(feature = "tokio")]
+    ("send-as-task", |words| {
+        super::as_task(async {
+            let opener = anyipc::open(words[0]).unwrap();
+            let mut channel = opener.connect_async().await.unwrap();
+            let message = message(number(words[1]) as usize);
+            channel.send(FIRST).await.unwrap();
+            begin();
+            channel.send(&message).await.unwrap();
+            end();
+        });
     }),
     ("close", |words| {
         let mut channel = anyipc::connect(words[0]).unwrap();
@@ -106,8 +129,10 @@ pub(crate) fn survive(scheme: &str, share: usize, random: &mut Random) {
     run("send to a sleeper", &mut |round| send(round, &owner, &small, (20, 1), true));
     run("receive", &mut |round| receive(round, &owner, &small, false));
     run("receive from a sleeper", &mut |round| receive(round, &owner, &small, true));
-    run("receive that waits", &mut |round| awaited(round, &owner, &small));
-    run("send that waits", &mut |round| blocked(round, &owner, &small));
+    for how in WAITS {
+        run(&format!("receive{how} that waits"), &mut |round| awaited(round, &owner, &small, how));
+        run(&format!("send{how} that waits"), &mut |round| blocked(round, &owner, &small, how));
+    }
     run("close", &mut |round| close(round, &owner, &small));
     run("send that stands still", &mut |round| stopped_send(round, &owner, &small));
     run("receive that stands still", &mut |round| stopped_receive(round, &owner, &small));
@@ -315,9 +340,9 @@ fn receive(round: &mut Round<'_>, owner: &Endpoint, url: &str, sleeps: bool) {
 }
 
 /// The victim sleeps within its operation, if it gets so far.
-fn awaited(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
+fn awaited(round: &mut Round<'_>, owner: &Endpoint, url: &str, how: &str) {
     let before = left();
-    round.start(&format!("recv {url}"));
+    round.start(&format!("recv{how} {url}"));
     let mut channel = accepted(owner);
     channel.send(FIRST).unwrap();
     round.ready();
@@ -335,10 +360,10 @@ fn awaited(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
 }
 
 /// The victim waits for room within its operation, if it gets so far.
-fn blocked(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
+fn blocked(round: &mut Round<'_>, owner: &Endpoint, url: &str, how: &str) {
     const LEN: usize = 300_000;
     let before = left();
-    round.start(&format!("send {url} {LEN} 1"));
+    round.start(&format!("send{how} {url} {LEN} 1"));
     let mut channel = accepted(owner);
     assert_eq!(channel.recv().unwrap(), FIRST);
     round.ready();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyipc::ErrorKind;
 use anyipc::sync::{Event, Reset};
 
-use super::{Round, Victim, asleep, begin, end, explore, left};
+use super::{Round, Victim, WAITS, asleep, begin, end, explore, left};
 use crate::support::random::Random;
 
 /// What a victim does.
@@ -33,6 +33,15 @@ pub(crate) const VICTIMS: &[(&str, Victim)] = &[
         begin();
         event.wait().unwrap();
         end();
+    }),
+    #[cfg(feature = "tokio")]
+    ("event-wait-as-task", |words| {
+        let event = Event::open(words[0]).unwrap();
+        super::as_task(async {
+            begin();
+            event.wait_async().await.unwrap();
+            end();
+        });
     }),
 ];
 
@@ -76,10 +85,12 @@ pub(crate) fn survive(random: &mut Random) {
             }
             works(round, &event, reset);
         });
-        explore(&format!("event, {kind}, wait that sleeps"), random, |round| {
-            wait_that_sleeps(round, &event, url);
-            works(round, &event, reset);
-        });
+        for how in WAITS {
+            explore(&format!("event, {kind}, wait{how} that sleeps"), random, |round| {
+                wait_that_sleeps(round, &event, url, how);
+                works(round, &event, reset);
+            });
+        }
         drop(event);
         assert_eq!(left(), [""; 0]);
     }
@@ -113,10 +124,10 @@ fn set_for_a_sleeper(round: &mut Round<'_>, event: &Event, url: &str) {
 }
 
 /// The victim sleeps beside another one. It may die with the first signal, not with the second.
-fn wait_that_sleeps(round: &mut Round<'_>, event: &Event, url: &str) {
+fn wait_that_sleeps(round: &mut Round<'_>, event: &Event, url: &str, how: &str) {
     thread::scope(|scope| {
         let mut sleeper = None;
-        round.kill_beside(&format!("event-wait {url}"), |round| {
+        round.kill_beside(&format!("event-wait{how} {url}"), |round| {
             round.asleep_or_dead();
             sleeper = Some(asleep(scope, || event.wait_timeout(20 * SOON).unwrap()));
             event.set().unwrap();

@@ -61,6 +61,16 @@ pub(crate) fn end() {
     let _ = kill_process(getpid(), END);
 }
 
+/// What is in the name of a victim that waits as a task.
+const TASK: &str = "-as-task";
+/// How victims wait.
+const WAITS: &[&str] = if cfg!(feature = "tokio") { &["", TASK] } else { &[""] };
+
+#[cfg(feature = "tokio")]
+fn as_task(task: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(task);
+}
+
 /// Another process comes to its [`begin`], and is killed there.
 pub(crate) fn corpse(until: impl FnOnce()) {
     drop(Traced::fork(BEGIN.as_raw(), until));
@@ -307,7 +317,7 @@ fn wanted() -> Option<usize> {
     match std::env::var("ANYIPC_STEPS").as_deref() {
         Ok("all") => None,
         Ok(number) => Some(number.parse().unwrap()),
-        Err(_) => Some(24),
+        Err(_) => Some(20),
     }
 }
 

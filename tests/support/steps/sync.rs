@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyipc::ErrorKind;
 use anyipc::sync::{LockResult, Mutex, MutexGuard};
 
-use super::{Round, Victim, asleep, begin, corpse, end, explore, left, number};
+use super::{Round, Victim, WAITS, asleep, begin, corpse, end, explore, left, number};
 use crate::support::random::Random;
 
 /// Two halves that are equal whenever nobody changes them.
@@ -35,6 +35,15 @@ pub(crate) const VICTIMS: &[(&str, Victim)] = &[
         begin();
         let _guard = mutex.lock().unwrap();
         end();
+    }),
+    #[cfg(feature = "tokio")]
+    ("mutex-lock-as-task", |words| {
+        let mutex = open(words);
+        super::as_task(async {
+            begin();
+            let _guard = mutex.lock_async().await.unwrap();
+            end();
+        });
     }),
     ("mutex-unlock", |words| {
         let mutex = open(words);
@@ -109,7 +118,11 @@ pub(crate) fn survive(random: &mut Random) {
         assert!(locked(&mutex).recover_quietly() || !ended, "nothing said of the death");
         is_free(round, &mutex);
     });
-    explore("mutex, lock that waits", random, |round| lock_that_waits(round, &mutex, url));
+    for how in WAITS {
+        explore(&format!("mutex, lock{how} that waits"), random, |round| {
+            lock_that_waits(round, &mutex, url, how);
+        });
+    }
     explore("mutex, unlock", random, |round| unlock(round, &mutex, url, false));
     explore("mutex, unlock for a sleeper", random, |round| unlock(round, &mutex, url, true));
     explore("mutex, lock that stands still", random, |round| {
@@ -194,9 +207,9 @@ fn is_free(round: &Round<'_>, mutex: &Mutex<Pair>) {
 }
 
 /// The survivor has the lock, and gives it back when the victim waits for it.
-fn lock_that_waits(round: &mut Round<'_>, mutex: &Mutex<Pair>, url: &str) {
+fn lock_that_waits(round: &mut Round<'_>, mutex: &Mutex<Pair>, url: &str, how: &str) {
     let guard = locked(mutex);
-    let ended = round.kill_beside(&format!("mutex-lock {url}"), |round| {
+    let ended = round.kill_beside(&format!("mutex-lock{how} {url}"), |round| {
         round.asleep_or_dead();
         drop(guard);
     });
