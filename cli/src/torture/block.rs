@@ -35,9 +35,7 @@ pub(super) fn work(role: Role, context: &Context) -> Result<()> {
     }
     context.log.say(What::Ready, &endpoint.address().to_string());
     if role == Role::Keeper {
-        while !context.is_finishing() {
-            std::thread::sleep(REST);
-        }
+        context.wait_to_finish();
     } else {
         use_value(context, block)?;
     }

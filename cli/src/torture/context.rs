@@ -57,6 +57,10 @@ pub(super) enum Fault {
     Descriptor,
     /// A value that was replaced is loaded again.
     Stale,
+    /// A lock is not taken.
+    Overlap,
+    /// The death of the owner before is not reported.
+    Silence,
 }
 
 impl Fault {
@@ -74,6 +78,8 @@ impl Fault {
             ("file", Self::File),
             ("descriptor", Self::Descriptor),
             ("stale", Self::Stale),
+            ("overlap", Self::Overlap),
+            ("silence", Self::Silence),
         ];
         all.into_iter().find_map(|(name, fault)| (name == word).then_some(fault))
     }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,8 @@ pub(super) struct Driver<'p> {
     pub(super) lives: Lives,
     oracle: Box<dyn Oracle>,
     pub(super) findings: Findings,
-    news: (SyncSender<News>, Receiver<News>),
+    /// Without a bound: a worker must never wait for the oracle.
+    news: (Sender<News>, Receiver<News>),
     random: Random,
     progress: Progress,
     pub(super) kills: u64,
@@ -86,7 +87,7 @@ impl<'p> Driver<'p> {
             lives: Lives::new(plan.hang_after),
             oracle,
             findings: Findings::new(plan.seed, sys::now()),
-            news: mpsc::sync_channel(16),
+            news: mpsc::channel(),
             random: Random::new(plan.seed),
             progress,
             kills: 0,

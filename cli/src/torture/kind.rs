@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::connections::Connections;
 use super::context::Context;
+use super::holds::{Holds, Rules};
 use super::oracle::Oracle;
-use super::{block, channel, inbox, queue, tidy};
+use super::{block, channel, event, inbox, mutex, queue, tidy};
 use crate::failure::{Failure, Result};
 
 /// What the workers do.
@@ -21,6 +22,10 @@ pub(super) enum Kind {
     Queue,
     /// Writers and readers of one stored value
     Block,
+    /// Owners of one mutex, one after the other
+    Mutex,
+    /// Setters and waiters of one event
+    Event,
 }
 
 /// What one worker does.
@@ -42,7 +47,8 @@ pub(super) enum Role {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Channel, Self::Inbox, Self::Queue, Self::Block];
+    const ALL: [Self; 6] =
+        [Self::Channel, Self::Inbox, Self::Queue, Self::Block, Self::Mutex, Self::Event];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -50,6 +56,8 @@ impl Kind {
             Self::Inbox => "inbox",
             Self::Queue => "queue",
             Self::Block => "block",
+            Self::Mutex => "mutex",
+            Self::Event => "event",
         }
     }
 
@@ -88,7 +96,9 @@ impl Kind {
         match self {
             Self::Channel | Self::Inbox => Capabilities::CHANNEL,
             Self::Queue => Capabilities::QUEUE,
-            Self::Block => Capabilities::BLOCK.and(Capabilities::OUTLIVES_CREATOR),
+            Self::Block | Self::Mutex | Self::Event => {
+                Capabilities::BLOCK.and(Capabilities::OUTLIVES_CREATOR)
+            }
         }
     }
 
@@ -99,11 +109,11 @@ impl Kind {
             Self::Channel | Self::Inbox => {
                 one_and(Role::Owner, vec![Role::Connector; workers.saturating_sub(1)])
             }
-            Self::Queue => {
+            Self::Queue | Self::Event => {
                 let pairs = [Role::Sender, Role::Receiver].into_iter().cycle();
                 one_and(Role::Keeper, pairs.take(workers).collect())
             }
-            Self::Block => one_and(Role::Keeper, vec![Role::User; workers]),
+            Self::Block | Self::Mutex => one_and(Role::Keeper, vec![Role::User; workers]),
         }
     }
 
@@ -124,6 +134,8 @@ impl Kind {
             Self::Channel | Self::Inbox => Box::new(Connections::new(delivers)),
             Self::Queue => Box::new(queue::Oracle::default()),
             Self::Block => Box::new(block::Oracle::default()),
+            Self::Mutex => Box::new(Holds::new(Rules { most: 1, tells: true, counts: true })),
+            Self::Event => Box::new(event::Signals::default()),
         })
     }
 
@@ -136,6 +148,8 @@ impl Kind {
             (Self::Channel | Self::Inbox, _) => super::connector::work(self, context),
             (Self::Queue, role) => queue::work(role, context),
             (Self::Block, role) => block::work(role, context),
+            (Self::Mutex, role) => mutex::work(role, context),
+            (Self::Event, role) => event::work(role, context),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! `anyipc torture`: kills and stops workers at random, and checks what the transport promises.
 //!
-//! - `kind`: the kinds of work; `channel`, `inbox`, `queue`, `block`: what their workers do
+//! - `kind`: the kinds of work; `channel`, `inbox`, `queue`, `block`, `mutex`, `event`: what their
+//!   workers do
 //! - `connector`, `link`, `plan`: what channels and inboxes share; `message`: messages that show
 //!   damage
 //! - `context`: what each worker has; `record`: what it reports, through a pipe that outlives it
 //! - `driver`, `lives`, `news`: the process that starts, kills and stops the workers
-//! - `oracle`: what is checked; `connections`, `lanes` judge channels and inboxes, `queue` and
-//!   `block` their own kind
+//! - `oracle`: what is checked; `connections`, `lanes` judge channels and inboxes, `holds` locks,
+//!   `queue`, `block` and `event` their own kind
 //! - `tidy`: what is left over; `report`, `progress`: what is shown
 //!
 //! The driver and the oracle use no transport: they know what workers report, and the kills.
@@ -17,12 +18,15 @@ mod connections;
 mod connector;
 mod context;
 mod driver;
+mod event;
+mod holds;
 mod inbox;
 mod kind;
 mod lanes;
 mod link;
 mod lives;
 mod message;
+mod mutex;
 mod news;
 mod oracle;
 mod plan;

@@ -32,6 +32,13 @@ pub(super) enum What {
     Stored,
     /// A whole value was loaded.
     Loaded,
+    /// A lock is taken: lane 0, or [`EXCLUSIVE`]. The number is what it protects, the text
+    /// says what is wrong with it.
+    Held,
+    /// It is given back, just after this. The number is what the lock protects from then on.
+    Freed,
+    /// A call ended at its deadline, or would have waited.
+    Waited,
     /// Messages that the queue dropped because it was full.
     Dropped,
     /// Descriptors that were not there at the start. The text says where they lead.
@@ -45,7 +52,7 @@ pub(super) enum What {
 }
 
 impl What {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 19] = [
         Self::Ready,
         Self::Open,
         Self::Sent,
@@ -57,6 +64,9 @@ impl What {
         Self::Retry,
         Self::Stored,
         Self::Loaded,
+        Self::Held,
+        Self::Freed,
+        Self::Waited,
         Self::Dropped,
         Self::Descriptors,
         Self::Left,
@@ -69,6 +79,9 @@ impl What {
 pub(super) const SEND: u8 = 0;
 pub(super) const RECEIVE: u8 = 1;
 pub(super) const BOTH: u8 = 2;
+
+/// The lane of a hold.
+pub(super) const EXCLUSIVE: u8 = 1;
 
 /// One happening.
 #[derive(Debug, Clone, PartialEq, Eq)]
