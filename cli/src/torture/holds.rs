@@ -220,12 +220,10 @@ mod tests {
         lives
     }
 
-    /// Holds as (life, lane, from, to, found, told), each of which adds one.
-    fn found(
-        rules: Rules,
-        lives: &Lives,
-        all: &[(u32, u8, u64, Option<u64>, u64, bool)],
-    ) -> Vec<Check> {
+    /// Life, lane, from, to, found, told. Each hold adds one.
+    type Terse = (u32, u8, u64, Option<u64>, u64, bool);
+
+    fn found(rules: Rules, lives: &Lives, all: &[Terse]) -> Vec<Check> {
         let mut holds = Holds::new(rules);
         holds.all.extend(all.iter().map(|&(life, lane, from, to, found, told)| {
             let left = found + u64::from(to.is_some() && lane == EXCLUSIVE);

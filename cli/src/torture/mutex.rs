@@ -134,5 +134,5 @@ impl Context {
     }
 }
 
-/// The text of a hold whose call said that the owner before has died.
+/// The text of a hold that came with the news that the owner before has died.
 pub(super) const OWNER_DIED: &str = "owner_died";
