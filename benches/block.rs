@@ -1,5 +1,5 @@
 //! A named block created, opened by its name and closed by both, over each transport that has
-//! blocks. Its memory is not touched.
+//! blocks; its memory is not touched. A value stored in a block that nobody waits for.
 //!
 //! `cargo bench --bench block`
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
@@ -29,7 +29,26 @@ fn benches(criterion: &mut Criterion) {
         }
         group.finish();
     }
+    store(criterion);
 }
+
+#[cfg(feature = "shared-memory")]
+fn store(criterion: &mut Criterion) {
+    let url = format!("shm://benches.store.{}?size=8KiB", std::process::id());
+    let owner = anyipc::create(url).unwrap();
+    let block = owner.block().unwrap();
+    let mut group = criterion.benchmark_group("block/store");
+    for size in [64, 4 << 10] {
+        let value = vec![7; size];
+        group.bench_function(BenchmarkId::from_parameter(size), |bench| {
+            bench.iter(|| block.store_bytes(&value).unwrap());
+        });
+    }
+    group.finish();
+}
+
+#[cfg(not(feature = "shared-memory"))]
+fn store(_: &mut Criterion) {}
 
 fn main() {
     support::main(benches);

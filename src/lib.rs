@@ -89,7 +89,7 @@
 mod address;
 #[cfg(feature = "tokio")]
 mod asynchronous;
-#[cfg(all(feature = "shared-memory", feature = "serde"))]
+#[cfg(feature = "shared-memory")]
 mod block;
 mod channel;
 pub mod codec;
@@ -106,8 +106,8 @@ pub use address::config::Config;
 pub use address::{Address, IntoAddress};
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncChannel, AsyncQueue, AsyncReceiver, AsyncSender, connect_async};
-#[cfg(all(feature = "shared-memory", feature = "serde"))]
-pub use block::BlockExt;
+#[cfg(feature = "shared-memory")]
+pub use block::{BlockExt, BlockWatch};
 pub use channel::message::Message;
 pub use channel::receiver::Receiver;
 pub use channel::sender::Sender;

@@ -45,6 +45,50 @@ fn bytes_go_where_they_should() {
 }
 
 #[test]
+fn a_watch_prints_each_value() {
+    let place = Place::new();
+    let _holder = place.hold(["block", "create", "shm://watch?size=16", "--hold"]);
+    let store = |value: &[u8]| place.run_with(["block", "write", "shm://watch", "--value"], value);
+    let mut json = place.start(["--json", "block", "watch", "shm://watch", "--count", "3"]);
+    for (version, value, shown) in [
+        (1, &b"dark"[..], json!({ "len": 4, "text": "dark" })),
+        (2, b"\xff", json!({ "len": 1, "data_hex": "ff" })),
+        (3, b"", json!({ "len": 0, "text": "" })),
+    ] {
+        store(value).ok();
+        let mut expected = json!({ "schema": 1, "address": "shm://watch", "version": version });
+        expected.as_object_mut().unwrap().extend(shown.as_object().unwrap().clone());
+        assert_eq!(parse(&json.data.line()), expected);
+    }
+    assert!(json.end().0.success());
+    // The present value comes first.
+    assert_eq!(place.run(["block", "watch", "shm://watch", "--count", "1"]).ok(), "\n");
+    let mut text = place.start(["block", "watch", "shm://watch"]);
+    assert_eq!(text.data.line(), "");
+    let long = place.run_with(["--json", "block", "write", "shm://watch", "--value"], &[1; 9]);
+    assert_eq!(long.failure().1, "message_too_large");
+    let record = place.run_with(["--json", "block", "write", "shm://watch", "--value"], b"light");
+    assert_eq!(record.records(), [json!({ "schema": 1, "address": "shm://watch", "written": 5 })]);
+    assert_eq!(text.data.line(), "light");
+    place.run(["rm", "shm://watch", "--force"]).ok();
+    let (status, _, errors) = text.end();
+    assert_eq!(status.code(), Some(1));
+    assert!(errors.last().unwrap().contains("shm://watch"), "{errors:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_watch() {
+    let place = Place::new();
+    let _holder = place.hold(["block", "create", "shm://watch?size=16", "--hold"]);
+    place.run_with(["block", "write", "shm://watch", "--value"], b"one").ok();
+    let mut watch = place.start(["block", "watch", "shm://watch"]);
+    assert_eq!(watch.data.line(), "one");
+    watch.signal(rustix::process::Signal::INT);
+    assert_eq!(watch.end().0.code(), Some(130));
+}
+
+#[test]
 fn ranges_outside_are_refused() {
     let place = Place::new();
     let _holder = place.hold(["block", "create", "shm://range", "--size", "8", "--hold"]);

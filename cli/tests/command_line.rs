@@ -34,7 +34,7 @@ fn every_command_has_help_with_examples() {
         assert!(help.contains("Example") && help.contains("anyipc "), "{command}: {help}");
         assert!(help.contains("--json"), "{command}");
     }
-    for command in ["create", "open", "write", "cat", "stat"] {
+    for command in ["create", "open", "write", "cat", "stat", "watch"] {
         assert!(place.run(["block", command, "--help"]).ok().contains("Example"), "{command}");
     }
     assert!(place.run(["--version"]).ok().starts_with("anyipc 0."));

@@ -15,10 +15,10 @@ mod sys;
 mod turn;
 mod wait;
 
-#[cfg(feature = "sync")]
+#[cfg(feature = "shared-memory")]
 use anyipc_core::{Operation, Result};
 
-#[cfg(feature = "sync")]
+#[cfg(feature = "shared-memory")]
 use crate::wait::Waitable;
 pub use channel::{AsyncChannel, AsyncReceiver, AsyncSender};
 pub use connect::connect_async;
@@ -27,7 +27,7 @@ pub use queue::AsyncQueue;
 ///
 /// # Errors
 /// `Unsupported` outside of a tokio runtime, and those of [`wait::wait`].
-#[cfg(feature = "sync")]
+#[cfg(feature = "shared-memory")]
 pub(crate) async fn wait_once<W: Waitable, R>(
     on: &mut W,
     operation: Operation,

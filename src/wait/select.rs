@@ -12,7 +12,7 @@ use super::{Waitable, deadline, wait};
 use crate::address::settings::WaitMode;
 
 /// Waits for several things at once, over any transports: messages, new connections, the ends of
-/// channels.
+/// channels, changes of blocks.
 ///
 /// ```
 /// # #[cfg(all(feature = "in-process", feature = "shared-memory"))]
@@ -54,7 +54,9 @@ pub struct Select {
 /// - a [`Queue`](crate::Queue): it has messages. Another receiver may be faster; `try_recv` then
 ///   returns `WouldBlock`;
 /// - an [`EventWaiter`](crate::sync::EventWaiter): its event is set. Another waiter may take the
-///   signal first; `try_wait` then returns `WouldBlock`.
+///   signal first; `try_wait` then returns `WouldBlock`;
+/// - a [`BlockWatch`](crate::BlockWatch): the block's stored value has another version than the
+///   one seen.
 ///
 /// Sealed: implemented for these types only.
 pub trait Selectable: Member {}

@@ -25,7 +25,7 @@ pub use attach::{Path, Plan, Repair};
 pub use inventory::{inspect, list, remove, sweep};
 pub use kind::{CLEAN, Kind};
 pub use participant_slots::{ParticipantSlot, ParticipantSlots, SLOT_HEADER};
-pub use participants::{MAX_PARTICIPANTS, Participants, WaitPlace};
+pub use participants::{MAX_PARTICIPANTS, Participants, WaitPlace, WaitPlaces};
 pub use region::{Extent, Region, sleep, wake, wake_most};
 pub use segment::Segment;
 pub use sys::{

@@ -21,14 +21,20 @@ const SLOTS: ParticipantSlots =
 /// The most wait places that are kept for later waits, and the most descriptors of others' places.
 const MAX_KEPT: usize = 16;
 
-/// A handle of a segment as one of those that lock and wait in its contents, and its view of the
-/// others. The kernel says which of them live, by the locks of their slots, which lie in the
-/// header's page.
+/// A handle of a segment as one of those that lock in its contents. The kernel says which of them
+/// live, by the locks of their slots, which lie in the header's page.
 #[derive(Debug)]
 pub struct Participants {
+    places: Arc<WaitPlaces>,
+    slot: ParticipantSlot,
+}
+
+/// The waits by a descriptor in a segment: those of one handle, which take a participant slot each,
+/// and a way to wake those of others, which takes none.
+#[derive(Debug)]
+pub struct WaitPlaces {
     memory: Arc<Segment>,
     region: Region,
-    slot: ParticipantSlot,
     /// Wait places that no waiter uses at the moment.
     idle: Mutex<Vec<WaitPlace>>,
     /// The wake FIFOs of others.
@@ -56,29 +62,46 @@ impl Participants {
     ///
     /// # Errors
     /// `OutOfMemory` if there are [`MAX_PARTICIPANTS`]; `Forked`.
-    pub fn join(memory: &Arc<Segment>, operation: Operation) -> Result<Self> {
-        memory.check(operation)?;
-        let region = memory.header();
-        let slot = ParticipantSlot::take(memory, &region, SLOTS, operation)?;
-        Ok(Self {
-            memory: Arc::clone(memory),
-            region,
-            slot,
-            idle: Mutex::default(),
-            known: Mutex::default(),
-        })
+    pub fn join(places: &Arc<WaitPlaces>, operation: Operation) -> Result<Self> {
+        places.memory.check(operation)?;
+        let slot = ParticipantSlot::take(&places.memory, &places.region, SLOTS, operation)?;
+        Ok(Self { places: Arc::clone(places), slot })
     }
 
     /// The memory.
     #[inline]
     pub fn memory(&self) -> &Arc<Segment> {
-        &self.memory
+        &self.places.memory
+    }
+
+    /// Where this handle waits.
+    #[inline]
+    pub fn places(&self) -> &Arc<WaitPlaces> {
+        &self.places
     }
 
     /// The id of this handle in locks.
     #[inline]
     pub fn owner_id(&self) -> OwnerId {
         self.slot.owner_id()
+    }
+}
+
+impl WaitPlaces {
+    /// Those of a handle that does not wait yet.
+    pub fn new(memory: &Arc<Segment>) -> Self {
+        Self {
+            memory: Arc::clone(memory),
+            region: memory.header(),
+            idle: Mutex::default(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The memory.
+    #[inline]
+    pub fn memory(&self) -> &Arc<Segment> {
+        &self.memory
     }
 
     /// A place for one poller.
@@ -121,7 +144,7 @@ impl Participants {
 
 impl LockBackend for Participants {
     fn is_dead(&self, owner_id: OwnerId) -> bool {
-        SLOTS.is_dead(&self.memory, &self.region, owner_id)
+        SLOTS.is_dead(&self.places.memory, &self.places.region, owner_id)
     }
     fn sleep(&self, word: &AtomicU32, expected: u32, timeout: Duration) {
         sleep(word, expected, timeout);
@@ -132,6 +155,15 @@ impl LockBackend for Participants {
 }
 
 impl Wakers for Participants {
+    fn wake(&self, word: &AtomicU32, most: u32) -> u32 {
+        self.places.wake(word, most)
+    }
+    fn ring(&self, slot: u32) -> bool {
+        self.places.ring(slot)
+    }
+}
+
+impl Wakers for WaitPlaces {
     fn wake(&self, word: &AtomicU32, most: u32) -> u32 {
         wake_most(word, most)
     }

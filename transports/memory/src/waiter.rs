@@ -7,7 +7,7 @@ use anyipc_ring::wait_set::{
     WaitWords, announce_poller, announce_thread, wake_one, withdraw_poller,
 };
 
-use crate::participants::{Participants, WaitPlace};
+use crate::participants::{WaitPlace, WaitPlaces};
 use crate::region::sleep;
 use crate::sys::parks;
 use crate::wait_set::WaitSet;
@@ -18,7 +18,7 @@ const SHORT: Duration = Duration::from_millis(10);
 /// One waiter of a wait set: a thread, or a task.
 #[derive(Debug)]
 pub struct SetWaiter {
-    participants: Arc<Participants>,
+    places: Arc<WaitPlaces>,
     set: WaitSet,
     /// What a poller sleeps on; taken when it first arms.
     place: Option<WaitPlace>,
@@ -30,22 +30,22 @@ pub struct SetWaiter {
 
 impl SetWaiter {
     /// A waiter that is not armed.
-    pub fn new(participants: &Arc<Participants>, set: WaitSet) -> Self {
-        Self { participants: Arc::clone(participants), set, place: None, seen: 0, polls: false }
+    pub fn new(places: &Arc<WaitPlaces>, set: WaitSet) -> Self {
+        Self { places: Arc::clone(places), set, place: None, seen: 0, polls: false }
     }
 
     /// Announces the waiter and calls `is_ready`, which looks again at what it waits for.
     ///
     /// # Errors
     /// `Forked`; `Removed` if the memory's name stands for other memory, so that nothing wakes this
-    /// waiter; for tasks also those of [`Participants::wait_place`].
+    /// waiter; for tasks also those of [`WaitPlaces::wait_place`].
     pub fn arm(
         &mut self,
         waiter: Waiter<'_>,
         operation: Operation,
         is_ready: impl FnOnce() -> bool,
     ) -> Result<Armed> {
-        let memory = self.participants.memory();
+        let memory = self.places.memory();
         memory.check(operation)?;
         memory.insist_named(operation)?;
         let is_thread = matches!(waiter, Waiter::Thread);
@@ -53,13 +53,12 @@ impl SetWaiter {
             self.seen = announce_thread(&self.set);
             return Ok(if is_ready() { Armed::Ready } else { Armed::Park });
         }
-        let place =
-            match self.place.take().map_or_else(|| self.participants.wait_place(operation), Ok) {
-                Ok(place) => self.place.insert(place),
-                // A thread can do without: it looks again and again.
-                Err(error) if is_thread && is_short(&error) => return Ok(Armed::After(SHORT)),
-                Err(error) => return Err(error),
-            };
+        let place = match self.place.take().map_or_else(|| self.places.wait_place(operation), Ok) {
+            Ok(place) => self.place.insert(place),
+            // A thread can do without: it looks again and again.
+            Err(error) if is_thread && is_short(&error) => return Ok(Armed::After(SHORT)),
+            Err(error) => return Err(error),
+        };
         place.drain();
         self.polls = true;
         announce_poller(&self.set, place.slot());
@@ -68,7 +67,7 @@ impl SetWaiter {
 
     /// Sleeps until a wake-up after [`Armed::Park`], for at most `timeout`.
     pub fn park(&self, timeout: Duration) {
-        if self.participants.memory().check(Operation::Block).is_ok() {
+        if self.places.memory().check(Operation::Block).is_ok() {
             sleep(self.set.sequence(), self.seen, timeout);
         }
     }
@@ -88,10 +87,10 @@ impl SetWaiter {
     /// be another's.
     pub fn disarm(&mut self, passes: bool) {
         let Some(place) = self.place.as_ref().filter(|_| self.polls) else { return };
-        if self.participants.memory().check(Operation::Block).is_ok() {
+        if self.places.memory().check(Operation::Block).is_ok() {
             self.polls = false;
             if !withdraw_poller(&self.set, place.slot()) && passes {
-                wake_one(&self.set, &*self.participants);
+                wake_one(&self.set, &*self.places);
             }
         }
     }
@@ -101,7 +100,7 @@ impl Drop for SetWaiter {
     fn drop(&mut self) {
         self.disarm(true);
         if let Some(place) = self.place.take() {
-            self.participants.keep(place);
+            self.places.keep(place);
         }
     }
 }

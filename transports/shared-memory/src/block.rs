@@ -7,7 +7,8 @@ use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_ring::words::Atomic32;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-use crate::snapshot::{Snapshot, Writers};
+use crate::change::{Changes, ValueWaiter, WordWaiter, is_newer, nothing_new};
+use crate::snapshot::{Snapshot, Writers, version};
 use anyipc_memory::{Participants, Region, Segment, Words};
 
 /// A named piece of memory that all its holders see, alive until the last of them closes it.
@@ -29,7 +30,8 @@ pub struct Block {
     contents: Region,
     control: Region,
     segment: Arc<Segment>,
-    /// Joined when something in the block is first locked or waited for.
+    changes: Changes,
+    /// Joined when something in the block is first locked.
     participants: OnceLock<Arc<Participants>>,
     writers: Writers,
     timeout: Duration,
@@ -39,10 +41,12 @@ impl Block {
     /// `timeout` bounds the wait for another process that is storing.
     pub(crate) fn new(segment: Segment, timeout: Duration) -> Self {
         let (contents, control) = (segment.region(), segment.control());
+        let segment = Arc::new(segment);
         Self {
             contents,
             control,
-            segment: Arc::new(segment),
+            changes: Changes::new(&segment),
+            segment,
             participants: OnceLock::new(),
             writers: Writers::default(),
             timeout,
@@ -51,12 +55,12 @@ impl Block {
 
     /// Detaches. The memory is released in any case, also on an error.
     pub(crate) fn close(self) -> Result<()> {
-        let Self { contents, control, segment, participants, .. } = self;
+        let Self { contents, control, segment, changes, participants, .. } = self;
         // Unmapped before the lock goes.
-        drop((contents, control, participants));
+        drop((contents, control, changes, participants));
         match Arc::try_unwrap(segment) {
             Ok(segment) => segment.close(),
-            // A lock in the block holds it.
+            // A lock in the block, or one that watches it, holds it.
             Err(segment) => segment.check(Operation::Close),
         }
     }
@@ -71,7 +75,7 @@ impl Block {
             // Another thread may be faster; then this one's leaves again.
             let _ = self
                 .participants
-                .set(Arc::new(Participants::join(&self.segment, Operation::Block)?));
+                .set(Arc::new(Participants::join(self.changes.places(), Operation::Block)?));
         }
         self.participants.get().ok_or(Error::new(Operation::Block, ErrorKind::Io))
     }
@@ -189,7 +193,9 @@ impl Block {
     pub fn store_bytes(&self, value: &[u8]) -> Result<()> {
         self.check()?;
         self.segment.insist_named(Operation::Block)?;
-        self.writers.store(self.snapshot(), self.segment.fd(), value, self.timeout)
+        self.writers.store(self.snapshot(), self.segment.fd(), value, self.timeout)?;
+        self.changes.wake_for_value();
+        Ok(())
     }
 
     /// The stored value, never torn; `None` if there is none yet. Does not block, unless writers
@@ -198,8 +204,73 @@ impl Block {
     /// # Errors
     /// `Corrupt` if another process wrote over it; `OutOfMemory`; `Busy`; `Forked`.
     pub fn load_bytes(&self) -> Result<Option<Vec<u8>>> {
+        Ok(self.load_versioned()?.map(|(_, value)| value))
+    }
+
+    /// The version of the stored value: the number of times one was stored, 0 before the first.
+    ///
+    /// # Errors
+    /// `Forked`.
+    pub fn version(&self) -> Result<u64> {
+        self.check()?;
+        Ok(version(&self.control))
+    }
+
+    /// The stored value, if its version is not `seen`, which becomes its version. Starts with 0 for
+    /// the first value. Values that were replaced in between are skipped. Waits for nothing, or as
+    /// [`load_bytes`](Self::load_bytes) does.
+    ///
+    /// Any other version counts as newer, so that a number which another process wrote over is not
+    /// waited for forever.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the version is `seen` or nothing is stored; `Removed` if it is so and a wait
+    /// found the name removed; those of `load_bytes`, after which `seen` is as before.
+    pub fn try_load_newer_bytes(&self, seen: &mut u64) -> Result<Vec<u8>> {
+        if is_newer(self.version()?, *seen)
+            && let Some((version, value)) = self.load_versioned()?
+            && is_newer(version, *seen)
+        {
+            *seen = version;
+            return Ok(value);
+        }
+        nothing_new(&self.segment)
+    }
+
+    fn load_versioned(&self) -> Result<Option<(u64, Vec<u8>)>> {
         self.check()?;
         self.writers.load(self.snapshot(), self.segment.fd(), self.timeout)
+    }
+
+    /// A waiter for a version that is not `seen`. For the facade.
+    #[doc(hidden)]
+    pub fn value_waiter(&self, seen: u64) -> ValueWaiter {
+        self.changes.value_waiter(seen)
+    }
+
+    /// Wakes all that wait for the 32-bit word at `offset`, in any process. The caller has changed
+    /// it, by any call. One system call, whether anything waits or not. A process that dies after
+    /// the change and before this costs those that wait 100 ms at most.
+    ///
+    /// Other programs may sleep on the word by the system's call, such as `futex(2)` without
+    /// `FUTEX_PRIVATE_FLAG`, and are woken, too.
+    ///
+    /// # Errors
+    /// `OutOfBounds`, also if `offset` is no multiple of 4; `Forked`.
+    pub fn wake_u32(&self, offset: usize) -> Result<()> {
+        self.check_aligned(offset, size_of::<u32>(), size_of::<u32>())?;
+        self.changes.wake_for_word(&self.contents, offset);
+        Ok(())
+    }
+
+    /// A waiter for a value that is not `seen` in the 32-bit word at `offset`. For the facade.
+    ///
+    /// # Errors
+    /// `OutOfBounds`, also if `offset` is no multiple of 4; `Forked`.
+    #[doc(hidden)]
+    pub fn word_waiter(&self, offset: usize, seen: u32) -> Result<WordWaiter> {
+        self.check_aligned(offset, size_of::<u32>(), size_of::<u32>())?;
+        Ok(self.changes.word_waiter(offset, seen))
     }
 
     /// A copy of the text that `alloc_lpsz` stored.

@@ -2,7 +2,8 @@
 //!
 //! There are two copies and an index. A writer fills the copy that the index does not name, then
 //! moves the index: killed anywhere, it leaves the old value or the new one. Writers exclude each
-//! other by a lock that the kernel releases at a death.
+//! other by a lock that the kernel releases at a death. The index counts the stores, and so is the
+//! version of the value.
 
 use std::sync::atomic::{AtomicU64, Ordering::*, fence};
 use std::sync::{Mutex, TryLockError};
@@ -21,6 +22,15 @@ const ATTEMPTS: usize = 32;
 const INDEX: usize = 0;
 /// The offsets of both copies' lengths.
 const LENGTHS: [usize; 2] = [8, 16];
+
+/// The version of the value in memory with these control words; 0: nothing is stored.
+#[inline]
+pub(crate) fn version(control: &Region) -> u64 {
+    control.u64(INDEX).load(SeqCst)
+}
+
+/// A value and its version.
+pub(crate) type Versioned = (u64, Vec<u8>);
 
 /// The two copies and their control words.
 #[derive(Debug, Clone, Copy)]
@@ -53,18 +63,20 @@ impl<'a> Snapshot<'a> {
 
     /// Replaces the value. The caller is the only writer.
     fn store(&self, value: &[u8]) {
-        let next = self.index().load(Acquire).wrapping_add(1).max(1);
+        // Behind the last number the other copy's smallest one, should anyone have written that.
+        let next = self.index().load(Acquire).checked_add(1).unwrap_or(2);
         let (copy, length) = self.copy(next);
         // A reader that sees any of the bytes below also sees that the index has left this copy.
         fence(Release);
         length.store(value.len() as u64, Relaxed);
         // It is no longer than `capacity`, as `store` of `Writers` has checked.
         self.copies.store(copy, value);
-        self.index().store(next, Release);
+        // The wait set of the value asks for a read-modify-write before it looks for waiters.
+        self.index().swap(next, SeqCst);
     }
 
     /// The value; `None` if a writer overtook this reader.
-    fn load(&self) -> Option<Result<Option<Vec<u8>>>> {
+    fn load(&self) -> Option<Result<Option<Versioned>>> {
         let index = self.index().load(Acquire);
         if index == 0 {
             return Some(Ok(None));
@@ -94,7 +106,7 @@ impl<'a> Snapshot<'a> {
             Some(length) if full => {
                 error(ErrorKind::OutOfMemory, format!("no memory for {length} bytes"))
             }
-            Some(_) => Some(Ok(Some(value))),
+            Some(_) => Some(Ok(Some((index, value)))),
         }
     }
 }
@@ -130,7 +142,7 @@ impl Writers {
         snapshot: Snapshot<'_>,
         fd: &Fd,
         timeout: Duration,
-    ) -> Result<Option<Vec<u8>>> {
+    ) -> Result<Option<Versioned>> {
         for _ in 0..ATTEMPTS {
             if let Some(value) = snapshot.load() {
                 return value;

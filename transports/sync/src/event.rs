@@ -104,7 +104,7 @@ impl Event {
         let Object { participants, waiters, .. } = &self.object;
         EventWaiter {
             event: self,
-            waiter: SetWaiter::new(participants, waiters.clone()),
+            waiter: SetWaiter::new(participants.places(), waiters.clone()),
             since: None,
         }
     }

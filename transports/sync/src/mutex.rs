@@ -166,7 +166,7 @@ impl Mutex {
         let Object { participants, waiters, .. } = &self.object;
         MutexWaiter {
             mutex: self,
-            waiter: SetWaiter::new(participants, waiters.clone()),
+            waiter: SetWaiter::new(participants.places(), waiters.clone()),
             effort: Effort::Fresh,
             seen: 0,
             since: None,

@@ -4,6 +4,7 @@ mod cat;
 mod create;
 mod open;
 mod stat;
+mod watch;
 mod write;
 
 use std::process::ExitCode;
@@ -18,9 +19,10 @@ Examples:
   anyipc block create shm://scratch --size 64KiB --hold     # in one terminal
   echo hello | anyipc block write shm://scratch --offset 16 # in another
   anyipc block cat shm://scratch --offset 16 --len 6
-  anyipc block stat shm://scratch";
+  anyipc block stat shm://scratch
+  anyipc block watch shm://settings                         # each value that is stored";
 
-/// Create, open, read and write named blocks of memory
+/// Create, open, read, write and watch named blocks of memory
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -35,6 +37,7 @@ enum Command {
     Write(write::Args),
     Cat(cat::Args),
     Stat(stat::Args),
+    Watch(watch::Args),
 }
 
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
@@ -44,5 +47,6 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         Command::Write(args) => write::run(args, out),
         Command::Cat(args) => cat::run(args, out),
         Command::Stat(args) => stat::run(args, out),
+        Command::Watch(args) => watch::run(args, out),
     }
 }

@@ -13,8 +13,12 @@ use crate::values;
 const EXAMPLES: &str = "\
 Nothing is written if the input does not fit behind the offset.
 
-Example:
-  echo hello | anyipc block write shm://scratch --offset 16";
+With --value the input becomes the stored value of the block, at most half as long as the block. \
+Readers see it as a whole, and `anyipc block watch` prints it.
+
+Examples:
+  echo hello | anyipc block write shm://scratch --offset 16
+  printf dark | anyipc block write shm://settings --value";
 
 /// Write the standard input into a block
 #[derive(clap::Args, Debug)]
@@ -26,18 +30,24 @@ pub(crate) struct Args {
     /// Offset of the first byte
     #[arg(long, value_name = "N", default_value = "0", value_parser = values::bytes)]
     offset: u64,
+
+    /// Store the input as the block's value
+    #[arg(long, conflicts_with = "offset")]
+    value: bool,
 }
 
 #[derive(Serialize)]
 struct Written {
     address: String,
-    offset: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<usize>,
     written: usize,
 }
 
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let address = args.target.address(Operation::Open)?;
     let offset = usize::try_from(args.offset).unwrap_or(usize::MAX);
+    let value = args.value;
     let written = interrupt::guard(move || {
         let endpoint = anyipc::open(&address)?;
         let block = endpoint.block().map_err(|error| error.during(Operation::Open))?;
@@ -59,8 +69,10 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
                 .at(&address)
                 .into());
         }
-        block.write_at(offset, &bytes).map_err(|error| error.at(&address))?;
+        let done = if value { block.store_bytes(&bytes) } else { block.write_at(offset, &bytes) };
+        done.map_err(|error| error.at(&address))?;
         endpoint.close()?;
+        let offset = (!value).then_some(offset);
         Ok(Written { address: address.to_string(), offset, written: bytes.len() })
     })?;
     if out.json() {
