@@ -1,12 +1,12 @@
 //! Waiting for what others change in a block: its stored value, or a word of it.
 //!
-//! Two wait sets lie in the control words, so that a death or a full block costs neither: one for
-//! the stored value, in the cache line of its index, and one for the words. A thread that waits for
-//! a word sleeps on the word itself, so other programs may wake it by the system's call; tasks, and
-//! threads where none can sleep on a shared word, wait in the set, whatever their word is.
+//! Two wait sets lie in the control words: one for the stored value, in the cache line of its
+//! index, and one for all words. A thread that waits for a word sleeps on the word itself, so other
+//! programs may wake it by the system's call. Tasks, and threads where none can sleep on a shared
+//! word, wait in the set, whatever their word is.
 //!
-//! A program that knows nothing of these sets changes a block without waking anyone: it costs the
-//! waiters the rest of a slice.
+//! A program of before these sets stores without waking anything: that costs the waiters the rest
+//! of a slice, as a writer does that dies before it wakes them.
 
 use std::sync::Arc;
 use std::sync::atomic::{Ordering::Acquire, Ordering::SeqCst, fence};
@@ -99,8 +99,8 @@ impl ValueWaiter {
     /// The version of the stored value, if it is not [`seen`](Self::seen), which it becomes.
     ///
     /// # Errors
-    /// `WouldBlock` if it is the one seen, or nothing is stored; `Removed` if it is so and an arming
-    /// found the name removed; `Forked`.
+    /// `WouldBlock` if it is the one seen, or nothing is stored; `Removed` if it is so and an
+    /// earlier wait found the name removed; `Forked`.
     #[inline]
     pub fn try_wait(&mut self) -> Result<u64> {
         self.seen = self.newer()?;
@@ -157,7 +157,8 @@ impl WordWaiter {
     /// The word, if it is not the value that was seen.
     ///
     /// # Errors
-    /// `WouldBlock` if it is; `Removed` if it is and an arming found the name removed; `Forked`.
+    /// `WouldBlock` if it is; `Removed` if it is and an earlier wait found the name removed;
+    /// `Forked`.
     pub fn try_wait(&self) -> Result<u32> {
         self.memory.check(Operation::Block)?;
         match word(&self.contents, self.offset) {
