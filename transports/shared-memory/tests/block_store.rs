@@ -82,7 +82,9 @@ fn killed_writers_leave_the_old_value_or_the_new_one() {
             let start = Instant::now();
             block(&endpoint).store_bytes(&value(next.fetch_add(1, SeqCst), &mut random)).unwrap();
             number(&block(&endpoint).load_bytes().unwrap().unwrap()).unwrap();
-            assert!(start.elapsed() < Duration::from_secs(1), "wedged for {:?}", start.elapsed());
+            // Four processes store and load all the time: on a busy machine this one waits for a
+            // core, and for its turn.
+            assert!(start.elapsed() < Duration::from_secs(4), "wedged for {:?}", start.elapsed());
             second.shoot();
             second.wait();
             number(&block(&endpoint).load_bytes().unwrap().unwrap()).unwrap();
