@@ -1,4 +1,4 @@
-//! Waiting for a change of a block whose writers die, or write garbage.
+//! Waiting for a change of a block while its writers die, or write garbage.
 //!
 //! `ANYIPC_TEST_KILLS` sets the number of kills.
 #![cfg(feature = "shared-memory")]
