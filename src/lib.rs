@@ -117,15 +117,15 @@ pub use channel::{Channel, Stats};
 pub use endpoint::Endpoint;
 pub use endpoint::acceptor::Acceptor;
 pub use inbox::{Event, Inbox, PeerId};
-pub use queue::Queue;
+pub use queue::{Job, Queue};
 pub use registry::Registry;
 pub use wait::select::{Select, Selectable};
 
 /// The contract with transports: what a backend of your own implements.
 pub use anyipc_core as transport;
 pub use anyipc_core::{
-    Capabilities, Error, ErrorKind, Key, Name, Object, ObjectState, Operation, Options, Peer,
-    QueueStatus, Rejections, Result, Role, SmCode,
+    Capabilities, Error, ErrorKind, Key, LeaseId, Name, Object, ObjectState, Operation, Options,
+    Peer, QueueStatus, Rejections, Result, Role, Settle, SmCode,
 };
 #[cfg(feature = "shared-memory")]
 pub use anyipc_shared_memory::Block;

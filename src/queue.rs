@@ -1,5 +1,7 @@
 //! Named queues of messages, for any number of senders and receivers.
 
+mod job;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use crate::endpoint::Endpoint;
 use crate::wait::select::{Arming, Member};
 use crate::wait::spin::Spinner;
 use crate::wait::{Waitable, deadline, wait};
+
+pub use job::Job;
 
 /// Spin-loop hints between two looks at a full queue: some microseconds, in which receivers make
 /// room for several messages. More looks would slow the receivers down.
@@ -118,7 +122,7 @@ impl Queue {
     /// queue has no end.
     ///
     /// `Ok` takes the message out of the queue: it is lost if this process dies before it has
-    /// handled it.
+    /// handled it. A message that is not to be lost is [leased](Self::lease).
     ///
     /// # Errors
     /// `Corrupt`, `Removed` (the queue is empty and its name was removed), `Forked`. A queue
@@ -201,7 +205,8 @@ impl Queue {
         .map_err(|e| self.explain(e, Operation::Receive))
     }
 
-    /// The number of messages in the queue.
+    /// The number of messages that can be received now: without those that are leased or wait for
+    /// their time.
     ///
     /// # Errors
     /// `Corrupt`, `Forked`.
@@ -209,7 +214,7 @@ impl Queue {
         Ok(self.status()?.messages)
     }
 
-    /// True if the queue has no messages.
+    /// True if no message can be received now.
     ///
     /// # Errors
     /// Those of [`len`](Self::len).
@@ -226,7 +231,8 @@ impl Queue {
         self.inner.status().map_err(|e| self.explain(e, Operation::Queue))
     }
 
-    /// Removes all messages and returns their number. Blocks for a second at most if another
+    /// Removes all messages, also those that are leased or wait for their time, and returns their
+    /// number.  Blocks for a second at most if another
     /// process holds the queue.
     ///
     /// # Errors

@@ -1,11 +1,13 @@
 //! Queues with async calls in place of the blocking ones.
 
+use std::time::Duration;
+
 use anyipc_core::{Operation, QueueStatus, Result};
 
 use super::reactor::{Reactor, check_runtime};
 use super::registration::Retained;
 use super::wait::wait;
-use crate::queue::{Messages, Queue, Room};
+use crate::queue::{Job, Messages, Queue, Room};
 
 /// A [`Queue`] with async calls in place of the blocking ones, all of them cancel-safe.
 ///
@@ -67,6 +69,40 @@ impl AsyncQueue {
         .map_err(|e| self.inner.explain(e, Operation::Receive))
     }
 
+    /// Leases one message for `time`, as [`Queue::lease`]. Waits until there is one, without a
+    /// limit of time. A dropped future has leased nothing. The calls of the [`Job`] are not async: they
+    /// wait for no message, and block only as [`Job::ack`] says.
+    ///
+    /// # Errors
+    /// Those of [`Queue::lease`].
+    pub async fn lease(&mut self, time: Duration) -> Result<Job> {
+        let Self { inner, reactor, retained } = self;
+        wait(&mut Messages(inner), reactor, retained, Operation::Receive, None, |messages| {
+            messages.0.try_lease_raw(time)
+        })
+        .await
+        .map_err(|e| self.inner.explain(e, Operation::Receive))
+    }
+
+    /// Sends one message that no receiver sees before `delay` is over, as [`Queue::send_after`].
+    /// Waits while there is no room. A dropped future has sent nothing.
+    ///
+    /// # Errors
+    /// Those of [`Queue::send_after`].
+    pub async fn send_after(
+        &mut self,
+        delay: Duration,
+        priority: u32,
+        message: &[u8],
+    ) -> Result<()> {
+        let Self { inner, reactor, retained } = self;
+        wait(&mut Room(inner), reactor, retained, Operation::Send, None, |room| {
+            room.0.try_send_after_raw(delay, priority, message)
+        })
+        .await
+        .map_err(|e| self.inner.explain(e, Operation::Send))
+    }
+
     /// Sends one message, without waiting.
     ///
     /// # Errors
@@ -81,6 +117,14 @@ impl AsyncQueue {
     /// Those of [`Queue::try_recv`].
     pub fn try_recv(&mut self) -> Result<(u32, Vec<u8>)> {
         self.inner.try_recv()
+    }
+
+    /// Leases one message for `time`, without waiting.
+    ///
+    /// # Errors
+    /// Those of [`Queue::try_lease`].
+    pub fn try_lease(&mut self, time: Duration) -> Result<Job> {
+        self.inner.try_lease(time)
     }
 
     /// The content of the queue, its limits, and the number of messages dropped.

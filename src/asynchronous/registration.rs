@@ -162,6 +162,9 @@ where
             }
             Armed::Waker => Ok(Next::Asleep),
             Armed::Source(interest) if self.interest == Some(interest) => {
+                if let Some(due) = on.target().due().filter(|due| *due < SLICE) {
+                    return Ok(self.pause(due, cx));
+                }
                 // What only the source can report needs no look at the end of the slice.
                 let slice = on.slice();
                 let asleep = on.target().drained() || !self.retained.is_slice_over(cx, slice);

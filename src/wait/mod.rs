@@ -103,7 +103,9 @@ fn sleep_slice<W: Waitable + ?Sized>(on: &mut W, deadline: Option<Instant>) -> R
         on.target().disarm();
         return Ok(());
     }
-    match on.target().arm(Waiter::Thread)? {
+    let armed = on.target().arm(Waiter::Thread)?;
+    let slice = on.target().due().map_or(slice, |due| slice.min(due));
+    match armed {
         Armed::Ready => on.target().disarm(),
         Armed::Park => on.target().park(slice),
         Armed::Source(interest) => {

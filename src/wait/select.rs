@@ -87,6 +87,9 @@ impl Arming<'_> {
     pub(crate) fn arm(self, on: &mut dyn Wait) -> Result<bool> {
         let waker = self.0.waker();
         let armed = on.arm(Waiter::Task(&waker))?;
+        if let Some(due) = on.due() {
+            self.0.limit(due);
+        }
         self.0.add(armed, || on.source())
     }
 

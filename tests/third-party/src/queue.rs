@@ -94,7 +94,7 @@ impl Queue for Handle {
             capacity: 0,
             max_message: LONGEST as u64,
             priorities: PRIORITIES as u32,
-            dropped: 0,
+            ..QueueStatus::default()
         })
     }
 

@@ -255,6 +255,24 @@ macro_rules! suite {
             leaving a_sender_that_left_takes_no_wakeup
                 "disarm passes a wake-up on to the next waiting sender of a queue"
                 "Wait::disarm"
+            leases a_leased_message_is_invisible_until_it_is_acknowledged
+                "a leased message is invisible; its acknowledgement takes it out of the queue"
+                "Queue::try_lease, Leases::settle"
+            leases a_lease_ends_with_its_time
+                "a lease that is over gives the message back, and ends no later lease of it"
+                "Queue::try_lease, LeaseId"
+            leases what_comes_back_is_the_first_of_its_priority
+                "what comes back is received before all other messages of its priority"
+                "Settle::Retry"
+            leases a_delayed_message_comes_in_its_time
+                "no receiver sees a delayed message before its time; due says when it comes"
+                "Queue::try_send_after, Wait::due"
+            leases a_lease_ends_with_its_holder
+                "a lease ends when its handle and all of its `leases` are dropped; a detached one not"
+                "Queue::leases, Settle::Detach"
+            leases without_leases_they_are_unsupported
+                "without Capabilities::LEASES leases and delays are Unsupported"
+                "Capabilities::LEASES"
             leaving a_waker_may_call_back
                 "wakers are cloned, woken and dropped without a lock that the halves need"
                 "Wait, section `Wakers`"

@@ -32,7 +32,10 @@ impl Capabilities {
     /// `list`, `inspect`, `remove` and `sweep` work.
     pub const INVENTORY: Self = Self(1 << 10);
 
-    const NAMES: [(Self, &'static str); 11] = [
+    /// Messages of a queue can be leased, and sent with a delay.
+    pub const LEASES: Self = Self(1 << 11);
+
+    const NAMES: [(Self, &'static str); 12] = [
         (Self::CROSS_PROCESS, "cross-process"),
         (Self::BLOCK, "block"),
         (Self::OUTLIVES_CREATOR, "outlives-creator"),
@@ -44,6 +47,7 @@ impl Capabilities {
         (Self::PRIORITIES, "priorities"),
         (Self::QUEUE, "queue"),
         (Self::INVENTORY, "inventory"),
+        (Self::LEASES, "leases"),
     ];
 
     /// The union of both sets, in constant context.

@@ -12,6 +12,7 @@
 //! | [`Wait`], [`Waiter`], [`Armed`], [`Source`] | how a half waits, for threads and tasks alike |
 //! | [`Attempt`], [`Hello`], [`Reply`] | an attempt to connect, and what both sides send in it |
 //! | [`Queue`] | a queue with many senders and receivers, for transports that have some |
+//! | [`Leases`], [`Settle`], [`LeaseId`] | messages that come back unless they are acknowledged |
 //! | [`Error`], [`ErrorKind`], [`SmCode`] | errors by kind, and the classic values −1 to −5 |
 //! | [`Name`], [`Options`], [`Key`] | names and options, checked before a backend gets them |
 //! | [`Capabilities`] | what a transport can do; the conformance suite checks it both ways |
@@ -29,6 +30,7 @@ mod frame;
 mod half;
 mod handshake;
 mod inventory;
+mod lease;
 mod memory;
 mod name;
 mod options;
@@ -44,6 +46,7 @@ pub use frame::{FRAME_HEADER, Flags, FrameHeader};
 pub use half::{RecvHalf, SendHalf};
 pub use handshake::{Hello, MAX_HELLO, MAX_TYPE_NAME, PROTOCOL_VERSION, Reply};
 pub use inventory::{Object, ObjectState};
+pub use lease::{LeaseId, Leased, Leases, MAX_ATTEMPTS, Settle};
 pub use memory::{KEPT, give_back};
 pub use name::{MAX_NAME, Name};
 pub use options::{COMMON_KEYS, Key, KeyKind, Options, Side, keys, parse_bytes, parse_span};

@@ -72,6 +72,21 @@ pub mod keys {
         "true: the queue and its messages stay without a holder, until it is removed",
     )
     .or("false");
+    /// `attempts`: how often a message of a queue is leased at most.
+    pub const ATTEMPTS: Key = Key::new(
+        "attempts",
+        Count,
+        Owner,
+        "a message that was leased this often and comes back is dead: moved to the queue of dead=, \
+         or dropped and counted; 1 to 32767, without it any number",
+    );
+    /// `dead`: the queue for dead messages.
+    pub const DEAD: Key = Key::new(
+        "dead",
+        Text,
+        Owner,
+        "with attempts=: the queue that dead messages move to, such as mq://failed",
+    );
     /// `trust`: whether closures work on memory that the peer can write, too.
     pub const TRUST: Key = Key::new(
         "trust",

@@ -1,6 +1,10 @@
 use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::{Error, ErrorKind, Operation, Options, Result, Wait, keys};
+use crate::{
+    Error, ErrorKind, Leased, Leases, MAX_ATTEMPTS, Operation, Options, Result, Wait, keys,
+};
 
 /// The largest number of priorities of a queue: 0 is the lowest priority, 31 the highest.
 pub const MAX_PRIORITIES: u32 = 32;
@@ -26,6 +30,37 @@ pub trait Queue: Debug + Send + 'static {
     /// # Errors
     /// `WouldBlock` (empty), `Corrupt`, `Forked`.
     fn try_recv_with(&mut self, read: &mut dyn FnMut(u32, &[u8])) -> Result<()>;
+
+    /// As [`try_recv_with`](Self::try_recv_with), but the message stays in the queue, invisible,
+    /// until it is acknowledged. The lease ends after `time`, or when its holder dies: then the
+    /// message comes back. The holder is this handle, with what [`leases`](Self::leases) gave.
+    ///
+    /// # Errors
+    /// Those of `try_recv_with`; `Unsupported` without
+    /// [`Capabilities::LEASES`](crate::Capabilities::LEASES).
+    fn try_lease(&mut self, time: Duration, read: &mut dyn FnMut(u32, &[u8])) -> Result<Leased> {
+        let _ = (time, read);
+        Err(without_leases(Operation::Receive))
+    }
+
+    /// As [`try_send`](Self::try_send), but no receiver sees the message before `delay` is over.
+    /// Then it is the last of its priority.
+    ///
+    /// # Errors
+    /// Those of `try_send`; `Unsupported` without
+    /// [`Capabilities::LEASES`](crate::Capabilities::LEASES).
+    fn try_send_after(&mut self, delay: Duration, priority: u32, message: &[u8]) -> Result<()> {
+        let _ = (delay, priority, message);
+        Err(without_leases(Operation::Send))
+    }
+
+    /// What ends and extends leases of this queue, for any thread.
+    ///
+    /// # Errors
+    /// `Unsupported` without [`Capabilities::LEASES`](crate::Capabilities::LEASES); `Forked`.
+    fn leases(&mut self) -> Result<Arc<dyn Leases>> {
+        Err(without_leases(Operation::Queue))
+    }
 
     /// True if a receiver would now get a message, or an error. False also if that cannot be told
     /// without waiting for another process.
@@ -55,12 +90,21 @@ pub trait Queue: Debug + Send + 'static {
     fn messages(&mut self) -> &mut dyn Wait;
 }
 
+fn without_leases(operation: Operation) -> Error {
+    Error::new(operation, ErrorKind::Unsupported)
+        .because("this transport's queues have no leases and no delays; mq:// has them")
+}
+
 /// The numbers of a queue, from [`Queue::status`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueStatus {
-    /// Messages in the queue.
+    /// Messages that a receiver can get now.
     pub messages: u64,
-    /// The bytes of these messages.
+    /// Messages that are leased: invisible until their lease ends.
+    pub leased: u64,
+    /// Messages that wait for their time, after a delayed send or a retry.
+    pub delayed: u64,
+    /// The bytes of all these messages.
     pub bytes: u64,
     /// The bytes that fit, including what each message needs beside its own bytes; 0 if bytes are
     /// not what limits the queue.
@@ -71,6 +115,9 @@ pub struct QueueStatus {
     pub priorities: u32,
     /// Messages dropped since the queue was created, because it was full.
     pub dropped: u64,
+    /// Messages since the queue was created that had no attempt left: moved to the queue that
+    /// `dead=` names, or dropped if there is none.
+    pub dead: u64,
 }
 
 /// The choices of `full=`: what happens to a message when the queue has no room.
@@ -117,6 +164,8 @@ pub struct QueueOptions {
     pub full: Option<Full>,
     /// [`keys::PERSIST`].
     pub persist: Option<bool>,
+    /// [`keys::ATTEMPTS`], 1 to [`MAX_ATTEMPTS`].
+    pub attempts: Option<u32>,
 }
 
 impl QueueOptions {
@@ -132,10 +181,18 @@ impl QueueOptions {
                     .because(format!("priorities={count} is out of range: 1 to {MAX_PRIORITIES}"))
             })
         });
+        let attempts = options.number(keys::ATTEMPTS).map(|count| {
+            let fits = u32::try_from(count).ok().filter(|n| (1..=MAX_ATTEMPTS).contains(n));
+            fits.ok_or_else(|| {
+                Error::new(operation, ErrorKind::InvalidOption)
+                    .because(format!("attempts={count} is out of range: 1 to {MAX_ATTEMPTS}"))
+            })
+        });
         Ok(Self {
             priorities: priorities.transpose()?,
             full: options.text(keys::FULL).and_then(Full::from_word),
             persist: options.has(keys::PERSIST).then(|| options.flag(keys::PERSIST)),
+            attempts: attempts.transpose()?,
         })
     }
 

@@ -168,6 +168,12 @@ pub trait Wait {
         self.arm(Waiter::Task(waker))
     }
 
+    /// After an arming: the longest sleep, if time alone will end the wait before anything wakes
+    /// the waiter. The caller sleeps no longer than this, then tries again.
+    fn due(&self) -> Option<Duration> {
+        None
+    }
+
     /// Blocks the thread until it is woken, for at most `timeout`. May return early. Called only
     /// after [`Armed::Park`].
     fn park(&mut self, timeout: Duration) {

@@ -29,8 +29,8 @@ pub use participants::{MAX_PARTICIPANTS, Participants, WaitPlace, WaitPlaces};
 pub use region::{Extent, Region, sleep, wake, wake_most};
 pub use segment::Segment;
 pub use sys::{
-    Anonymous, Map, Second, anonymous, check_anonymous, check_platform, coarse_ticks, parks,
-    sealed_len, second,
+    Anonymous, Map, Second, anonymous, boot_nanos, check_anonymous, check_platform, coarse_ticks,
+    parks, sealed_len, second,
 };
 pub use wait_set::{WAIT_SET, WaitSet};
 pub use waiter::SetWaiter;

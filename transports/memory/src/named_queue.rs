@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyipc_core::{
-    Armed, Attempt, Error, ErrorKind, Key, Name, Operation, Options, Peer, Queue, RecvHalf,
-    Rejections, Result, Role, SendHalf, Source, Waiter, keys,
+    Armed, Attempt, Capabilities, Error, ErrorKind, Key, Name, Operation, Options, Peer, Queue,
+    RecvHalf, Rejections, Result, Role, SendHalf, Source, Waiter, keys,
 };
 use anyipc_os::{Dir, Scope};
 pub use transport::NamedQueues;
@@ -83,6 +83,8 @@ pub trait Description: Debug + Send + Sync + Sized + 'static {
     const ABOUT: &'static str;
     /// The names of the transport's files.
     const KIND: &'static Kind;
+    /// What its queues can do beyond what all can.
+    const MORE: Capabilities = Capabilities::NONE;
     /// The version of the layout: the first word of the memory, 1 to 999.
     const LAYOUT: u32;
 
@@ -250,7 +252,10 @@ fn path<'a, C: Description>(
 }
 
 /// Reads a queue's memory, which may hold anything.
-fn read<C: Description>(region: &Region, operation: Operation) -> Result<C> {
+///
+/// # Errors
+/// `Mismatch` for another layout, `Corrupt`.
+pub fn read<C: Description>(region: &Region, operation: Operation) -> Result<C> {
     let mut first = [0; 4];
     region.load(0, &mut first);
     let (found, ours) = (u32::from_ne_bytes(first), C::LAYOUT);
@@ -263,7 +268,11 @@ fn read<C: Description>(region: &Region, operation: Operation) -> Result<C> {
     C::decode(region).ok_or_else(|| damaged(operation))
 }
 
-fn repair<C: Description>(region: &Region, operation: Operation) -> Result<()> {
+/// Repairs a queue that stayed without holders.
+///
+/// # Errors
+/// Those of [`read`], `Corrupt`.
+pub fn repair<C: Description>(region: &Region, operation: Operation) -> Result<()> {
     match read::<C>(region, operation)?.repair(region) {
         true => Ok(()),
         false => Err(damaged(operation)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyipc_core::{Key, Name, Operation, Queue, Result};
+use anyipc_core::{Capabilities, Key, Name, Operation, Queue, Result};
 use anyipc_memory::named_queue::{self, Description, NamedQueues};
 use anyipc_memory::{Kind, Region, Segment};
 
@@ -34,8 +34,10 @@ impl Description for Geometry {
         their own, which the handshake hands over";
     const KIND: &'static Kind = &KIND;
     const LAYOUT: u32 = LAYOUT;
+    const MORE: Capabilities = Capabilities::LEASES;
 
-    fn new(_name: &Name, settings: &Settings, text: usize, _during: Operation) -> Result<Self> {
+    fn new(name: &Name, settings: &Settings, text: usize, during: Operation) -> Result<Self> {
+        settings.check_dead(name, during)?;
         Ok(settings.queue(text))
     }
 
@@ -74,6 +76,6 @@ impl Description for Geometry {
     /// Also `Mismatch` if the address has another `max_message` than the queue.
     fn queue(&self, memory: &Arc<Segment>, settings: &Settings) -> Result<Box<dyn Queue>> {
         settings.check_longest(self)?;
-        Ok(Box::new(Handle::new(memory, *self)?))
+        Ok(Box::new(Handle::new(memory, *self, settings.scope())?))
     }
 }

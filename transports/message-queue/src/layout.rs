@@ -9,10 +9,14 @@
 //! | 320 | the list of each priority: its first and its last message that was sorted in |
 //! | 832, 896 | the waiting slots, a bit each |
 //! | 960 | per priority the number of messages sent, each on a cache line of its own |
-//! | 3072 | the participant slots, 64 bytes each |
+//! | 928 | the last lease's number, the count of dead messages |
+//! | 3072 | the name of the queue for dead messages |
+//! | 3328 | the participant slots, 64 bytes each |
 //! | then | the chunks, 128 bytes each |
 //! | then | the records, 16 bytes for each chunk: its link, and the message that begins with it |
 //! | then | the order of the chunks, 4 bytes each |
+//! | then | what is held back, 24 bytes for each chunk; not in a channel's queue |
+//! | then | a heap of the held messages, the earliest end first, 4 bytes for each chunk; as above |
 //! | then | the text of `alloc_lpsz` and a NUL |
 //!
 //! *The order* is a ring that names each chunk once. Three positions divide it. Senders take chunks
@@ -26,21 +30,28 @@
 //!
 //! A queue with one priority has no lists: the one store that moves `SORTED` over a message takes
 //! it off and gives its chunks back, and there is no `RETURNED`. Chunks come back in the order of
-//! their numbers, and the queue is a plain ring of them.
+//! their numbers, and the queue is a plain ring of them. The first lease or delay turns it into a
+//! queue with one list, see `hold`, and sets `state::TIMED`.
+//!
+//! *Held back* is a message that is leased or waits for its time: its first chunk names its holder.
+//! It is in no list; where a death left it in one, that it is held is what counts.
 //!
 //! *Authoritative* are `TAKEN`, `SORTED`, the order between them, the first message of each list,
-//! and the links that follow from it. All other words are derived from these, and a repair computes
-//! them anew. A link is a chunk's number plus 1; 0 is none. A place of the order holds the chunk's
-//! number XOR its own number, so that an empty queue is all zero behind its geometry.
+//! the links that follow from it, the holders of messages that are held back, and their times.
+//! All other words are derived from these, and a repair computes them anew. A link is a chunk's
+//! number plus 1; 0 is none. A place of the order holds the chunk's number XOR its own number, so
+//! that an empty queue is all zero behind its geometry.
 //!
 //! The records lie apart from the chunks so that adjacent chunks are copied at once, and a message
 //! that fits into a cache line takes one.
 
-use anyipc_core::{Full, MAX_PRIORITIES};
+use anyipc_core::{Full, MAX_ATTEMPTS, MAX_PRIORITIES};
 use anyipc_memory::{ParticipantSlots, Region, SLOT_HEADER};
 
+use crate::dead::{DeadName, NAME_BYTES};
+
 /// The version of this layout.
-pub(crate) const LAYOUT: u32 = 4;
+pub(crate) const LAYOUT: u32 = 5;
 
 /// Bytes of a chunk.
 pub(crate) const CHUNK: usize = 128;
@@ -66,9 +77,11 @@ mod plan {
     pub(super) const FULL: usize = 8;
     pub(super) const SLOTS: usize = 12;
     pub(super) const CHUNKS: usize = 16;
+    pub(super) const ATTEMPTS: usize = 20;
     pub(super) const LONGEST: usize = 24;
     pub(super) const TEXT: usize = 32;
-    pub(super) const END: usize = 40;
+    pub(super) const LEASES: usize = 40;
+    pub(super) const END: usize = 44;
 }
 
 /// Offsets of the words that change with each message. The words of each lock lie on a cache line
@@ -95,6 +108,8 @@ pub(crate) mod hot {
     pub(crate) const SENT_BYTES: usize = 144;
     /// Messages dropped so far (u64).
     pub(crate) const DROPPED: usize = 152;
+    /// Messages sent with a delay so far, less those that the receivers count in `DELAYED_DONE`.
+    pub(crate) const DELAYED_SENT: usize = 160;
 
     /// `TAKEN` as the receivers last saw it.
     pub(crate) const KNOWN_TAKEN: usize = 260;
@@ -109,6 +124,21 @@ pub(crate) mod hot {
     pub(crate) const NONEMPTY: usize = 276;
     /// Bytes of all messages taken off so far (u64).
     pub(crate) const RECEIVED_BYTES: usize = 280;
+    /// The earliest end of a held message (u64), 0 if there is none.
+    pub(crate) const DUE: usize = 288;
+    /// The number of held messages: places of the heap.
+    pub(crate) const HELD: usize = 304;
+    /// Those of them that are leased.
+    pub(crate) const LEASED: usize = 308;
+    /// Delays that ended, less retries that began one.
+    pub(crate) const DELAYED_DONE: usize = 312;
+    /// The number of the last lease (u64). A repair leaves it as it is.
+    pub(crate) const LAST_LEASE: usize = 928;
+    /// Messages without an attempt left so far (u64).
+    pub(crate) const DEAD: usize = 936;
+    /// The value of `DUE` that sleeping receivers were told last (u64). Written without a lock: a
+    /// race costs a wake-up.
+    pub(crate) const TOLD: usize = 944;
 }
 
 /// The list of each priority.
@@ -117,8 +147,10 @@ const LISTS: usize = 320;
 const BITS: [usize; 2] = [832, 896];
 /// The number of messages sent so far, per priority; the lowest is not counted.
 const SENT_OF: usize = 960;
+/// The name of the queue for dead messages.
+const DEAD_NAME: usize = 3072;
 /// The slots.
-const SLOTS: usize = 3072;
+const SLOTS: usize = 3328;
 /// Bytes of a slot.
 const STRIDE: usize = 64;
 
@@ -141,12 +173,37 @@ pub(crate) const RECORD: usize = 16;
 pub(crate) mod record {
     /// Bytes of the message.
     pub(crate) const LEN: usize = 0;
-    /// Its flags in the lowest 8 bits, its priority in the next.
+    /// Its flags in the lowest 8 bits, its priority in the next 8, how often it was leased in the
+    /// next 15, and [`DELAYED`].
     pub(crate) const KIND: usize = 4;
+    /// It was sent with a delay.
+    pub(crate) const DELAYED: u32 = 1 << 31;
+    /// The lowest bit of the attempts.
+    pub(crate) const ATTEMPTS: u32 = 16;
     /// The next message of the list.
     pub(crate) const NEXT_MESSAGE: usize = 8;
     /// The next chunk of the message.
     pub(crate) const LINK: usize = 12;
+}
+
+/// Bytes of what is held back, per chunk.
+pub(crate) const HOLD: usize = 24;
+
+/// Offsets in what is held back. They belong to the message that begins with the chunk.
+pub(crate) mod hold {
+    /// When it ends (u64), in nanoseconds of the machine's clock; at least 1.
+    pub(crate) const DUE: usize = 0;
+    /// The number of the lease (u64). Orders what ends at the same time.
+    pub(crate) const NUMBER: usize = 8;
+    /// 0 if the message is not held. Otherwise the owner id of the handle that leased it, or
+    /// `DETACHED` or `DELAYED`, which are no owner ids.
+    pub(crate) const HOLDER: usize = 16;
+    /// The message's place in the heap.
+    pub(crate) const PLACE: usize = 20;
+    /// Leased by no handle: only time ends it.
+    pub(crate) const DETACHED: u32 = 1 << 31 | 1;
+    /// Not leased: it waits for its time.
+    pub(crate) const DELAYED: u32 = 1 << 31 | 2;
 }
 
 /// The number of chunks that a message takes.
@@ -172,6 +229,12 @@ pub struct Geometry {
     pub(crate) longest: usize,
     /// Bytes of the text and its NUL; 0 without one.
     pub(crate) text: usize,
+    /// It has the area of held messages: all but the queues of channels.
+    pub(crate) leases: bool,
+    /// How often a message is leased at most; 0 for any number.
+    pub(crate) attempts: u32,
+    /// The queue for dead messages.
+    pub(crate) dead: Option<DeadName>,
 }
 
 impl Geometry {
@@ -196,15 +259,32 @@ impl Geometry {
         self.first_record() + self.chunks as usize * RECORD
     }
 
+    /// Chunks with an area of held messages.
+    fn holds(&self) -> u32 {
+        if self.leases { self.chunks } else { 0 }
+    }
+
+    /// Where the area of held messages begins.
+    pub(crate) fn holds_at(&self) -> usize {
+        (self.order_at() + self.chunks as usize * 4).next_multiple_of(8)
+    }
+
+    /// Where the heap begins.
+    pub(crate) fn heap_at(&self) -> usize {
+        self.holds_at() + self.holds() as usize * HOLD
+    }
+
     /// Where the text lies.
     pub(crate) fn text_at(&self) -> usize {
-        (self.order_at() + self.chunks as usize * 4).next_multiple_of(8)
+        (self.heap_at() + self.holds() as usize * 4).next_multiple_of(8)
     }
 
     /// Bytes of the whole memory. `None` if that overflows.
     pub(crate) fn size(&self) -> Option<usize> {
         let chunks = u64::from(self.chunks) * (CHUNK + RECORD + 4) as u64;
-        let text_at = (self.first_chunk() as u64 + chunks).next_multiple_of(8);
+        let holds_at = (self.first_chunk() as u64 + chunks).next_multiple_of(8);
+        let holds = u64::from(self.holds()) * (HOLD + 4) as u64;
+        let text_at = (holds_at + holds).next_multiple_of(8);
         usize::try_from(text_at).ok()?.checked_add(self.text)
     }
 
@@ -220,10 +300,16 @@ impl Geometry {
 
     /// The first bytes of the memory; the rest is zero.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let words = [LAYOUT, self.priorities, self.full as u32, self.slots, self.chunks, 0];
+        let words =
+            [LAYOUT, self.priorities, self.full as u32, self.slots, self.chunks, self.attempts];
         let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
         bytes.extend((self.longest as u64).to_ne_bytes());
         bytes.extend((self.text as u64).to_ne_bytes());
+        bytes.extend(u32::from(self.leases).to_ne_bytes());
+        if let Some(dead) = &self.dead {
+            bytes.resize(DEAD_NAME, 0);
+            bytes.extend(dead.bytes());
+        }
         bytes
     }
 
@@ -233,11 +319,16 @@ impl Geometry {
         if !region.load(0, &mut bytes) {
             return None;
         }
-        let geometry = Self::decode(&bytes)?;
+        let mut geometry = Self::decode(&bytes)?;
+        let mut name = [0; NAME_BYTES];
+        if !region.load(DEAD_NAME, &mut name) {
+            return None;
+        }
+        geometry.dead = DeadName::read(name);
         (geometry.size()? <= region.len()).then_some(geometry)
     }
 
-    /// The inverse of [`encode`](Self::encode).
+    /// The inverse of [`encode`](Self::encode), but for the name of the queue for dead messages.
     pub(crate) fn decode(bytes: &[u8; plan::END]) -> Option<Self> {
         let small = |at: usize| Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?));
         let large =
@@ -249,12 +340,17 @@ impl Geometry {
             chunks: small(plan::CHUNKS)?,
             longest: large(plan::LONGEST)?,
             text: large(plan::TEXT)?,
+            leases: small(plan::LEASES)? == 1,
+            attempts: small(plan::ATTEMPTS)?,
+            dead: None,
         };
         let fits = small(plan::LAYOUT)? == LAYOUT
             && (1..=MAX_PRIORITIES).contains(&geometry.priorities)
             && (1..=MAX_SLOTS).contains(&geometry.slots)
             && (MIN_CHUNKS..=MAX_POSITIONS).contains(&geometry.chunks)
-            && geometry.longest <= longest_in(geometry.chunks);
+            && geometry.longest <= longest_in(geometry.chunks)
+            && small(plan::LEASES)? <= 1
+            && geometry.attempts <= MAX_ATTEMPTS;
         fits.then_some(geometry)
     }
 }

@@ -15,7 +15,11 @@
 
 mod channel;
 mod client;
+mod dead;
 mod description;
+mod heap;
+mod hold;
+mod jobs;
 mod kind;
 mod layout;
 mod pop;

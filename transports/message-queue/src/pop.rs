@@ -1,6 +1,8 @@
 //! Taking messages off. All functions run under the receivers' lock. Each finds damage before its
 //! one store that takes a message off.
 
+use anyipc_core::MAX_ATTEMPTS;
+
 use crate::layout::{CHUNK, chunks_for, hot, list, lists, record, sent_of};
 use crate::store::{AHEAD, Checked, Corrupt, Store};
 
@@ -11,6 +13,10 @@ pub(crate) struct Found {
     pub(crate) flags: u8,
     pub(crate) first: u32,
     pub(crate) len: usize,
+    /// How often it was leased.
+    pub(crate) attempts: u32,
+    /// It was sent with a delay.
+    pub(crate) delayed: bool,
 }
 
 impl Found {
@@ -86,14 +92,21 @@ impl Store {
     pub(crate) fn message(&self, first: u32) -> Checked<Found> {
         let len = self.get(self.record(first, record::LEN)) as usize;
         let kind = self.get(self.record(first, record::KIND));
-        let found = Found { priority: kind >> 8, flags: kind as u8, first, len };
+        let found = Found {
+            priority: kind >> 8 & 0xff,
+            flags: kind as u8,
+            first,
+            len,
+            attempts: kind >> record::ATTEMPTS & MAX_ATTEMPTS,
+            delayed: kind & record::DELAYED != 0,
+        };
         let fits = len <= self.geometry().longest && found.priority < self.geometry().priorities;
         if fits { Ok(found) } else { Err(Corrupt) }
     }
 
     /// Moves all new messages into the lists of their priorities.
     #[inline(never)]
-    fn sort(&self) -> Checked<()> {
+    pub(crate) fn sort(&self) -> Checked<()> {
         // The counts are read first: each message that they count is found below.
         for priority in 1..self.geometry().priorities {
             let (sent, known) = (self.get(sent_of(priority)), list(priority, lists::KNOWN));
@@ -104,20 +117,31 @@ impl Store {
         // Bounded, as concurrent senders may add messages.
         for _ in 0..self.geometry().chunks {
             let Some(found) = self.arrival()? else { break };
-            let (at, link) = (|field| list(found.priority, field), found.first + 1);
-            self.set(self.record(found.first, record::NEXT_MESSAGE), 0);
-            if self.get(at(lists::FIRST)) == 0 {
-                self.set(at(lists::FIRST), link);
+            // A death behind this leaves the message in its list, or held, and also as the first
+            // new one; a repair allows for that.
+            if found.delayed && self.is_timed() {
+                self.hold_arrival(&found)?;
             } else {
-                let last = self.index(self.get(at(lists::LAST)))?;
-                self.set(self.record(last, record::NEXT_MESSAGE), link);
+                self.append_to_list(&found)?;
             }
-            // A death here leaves the message in its list and also as the first new one; a repair
-            // allows for that.
-            self.set(at(lists::LAST), link);
-            self.set(hot::NONEMPTY, self.get(hot::NONEMPTY) | 1 << found.priority);
             self.set(hot::SORTED, self.forward(self.position(hot::SORTED)?, found.chunks()));
         }
+        Ok(())
+    }
+
+    /// Makes a message the last of its list.
+    #[inline]
+    pub(crate) fn append_to_list(&self, found: &Found) -> Checked<()> {
+        let (at, link) = (|field| list(found.priority, field), found.first + 1);
+        self.set(self.record(found.first, record::NEXT_MESSAGE), 0);
+        if self.get(at(lists::FIRST)) == 0 {
+            self.set(at(lists::FIRST), link);
+        } else {
+            let last = self.index(self.get(at(lists::LAST)))?;
+            self.set(self.record(last, record::NEXT_MESSAGE), link);
+        }
+        self.set(at(lists::LAST), link);
+        self.set(hot::NONEMPTY, self.get(hot::NONEMPTY) | 1 << found.priority);
         Ok(())
     }
 
@@ -135,7 +159,7 @@ impl Store {
 
     /// Copies a message out. Returns its last chunk.
     #[inline(always)]
-    fn copy_out(&self, found: &Found, buffer: &mut Vec<u8>) -> Checked<u32> {
+    pub(crate) fn copy_out(&self, found: &Found, buffer: &mut Vec<u8>) -> Checked<u32> {
         // Adjacent chunks are read with one copy.
         let (mut last, mut at, mut rest) = (found.first, self.chunk(found.first), found.len);
         for _ in 1..found.chunks() {
@@ -168,31 +192,58 @@ impl Store {
     /// Takes a message off, and gives its chunks back.
     #[inline(always)]
     fn take_off(&self, found: &Found, last: u32) -> Checked<()> {
-        let returned = self.position(self.returned_at())?;
         if self.has_lists() {
-            self.unlist(found, returned)?;
+            let next = self.behind(found)?;
+            self.check_giving_back(found)?;
+            self.unlist(found, next);
         }
-        // With one priority this store takes the message off, otherwise one in `unlist`.
-        self.set(self.returned_at(), self.forward(returned, found.chunks()));
-        self.set(hot::RECEIVED, self.get(hot::RECEIVED).wrapping_add(1));
-        let bytes = self.get_wide(hot::RECEIVED_BYTES).wrapping_add(found.len as u64);
-        self.set_wide(hot::RECEIVED_BYTES, bytes);
+        self.give_back(found)?;
         self.fetch_ahead_to_read(last, found.len);
         Ok(())
     }
 
-    /// Takes a message off its list, and writes its chunks into the order at `returned`.
-    #[inline(never)]
-    fn unlist(&self, found: &Found, returned: u32) -> Checked<()> {
-        let behind = self.get(self.record(found.first, record::NEXT_MESSAGE));
-        let listed = self.distance(returned, self.position(hot::SORTED)?)?;
-        if behind > self.geometry().chunks || found.chunks() > listed {
-            return Err(Corrupt);
+    /// Gives the chunks of a message back, and counts it. Without lists its first store takes the
+    /// message off; otherwise it is in no list any more, and not held.
+    #[inline(always)]
+    pub(crate) fn give_back(&self, found: &Found) -> Checked<()> {
+        let returned = self.position(self.returned_at())?;
+        if self.has_lists() {
+            self.reorder(found, returned)?;
         }
-        self.set(list(found.priority, lists::FIRST), behind);
-        if behind == 0 {
+        self.set(self.returned_at(), self.forward(returned, found.chunks()));
+        self.set(hot::RECEIVED, self.get(hot::RECEIVED).wrapping_add(1));
+        let bytes = self.get_wide(hot::RECEIVED_BYTES).wrapping_add(found.len as u64);
+        self.set_wide(hot::RECEIVED_BYTES, bytes);
+        Ok(())
+    }
+
+    /// The link of a listed message to the next one.
+    #[inline]
+    pub(crate) fn behind(&self, found: &Found) -> Checked<u32> {
+        let link = self.get(self.record(found.first, record::NEXT_MESSAGE));
+        if link <= self.geometry().chunks { Ok(link) } else { Err(Corrupt) }
+    }
+
+    /// `Corrupt` if fewer chunks are in lists, or held, than this message has.
+    #[inline]
+    pub(crate) fn check_giving_back(&self, found: &Found) -> Checked<()> {
+        let returned = self.position(self.returned_at())?;
+        let listed = self.distance(returned, self.position(hot::SORTED)?)?;
+        if found.chunks() > listed { Err(Corrupt) } else { Ok(()) }
+    }
+
+    /// Takes the first message off its list; `next` is the link to the one behind it.
+    #[inline]
+    pub(crate) fn unlist(&self, found: &Found, next: u32) {
+        self.set(list(found.priority, lists::FIRST), next);
+        if next == 0 {
             self.set(hot::NONEMPTY, self.get(hot::NONEMPTY) & !(1 << found.priority));
         }
+    }
+
+    /// Writes the chunks of a message into the order at `returned`.
+    #[inline(never)]
+    fn reorder(&self, found: &Found, returned: u32) -> Checked<()> {
         let mut index = found.first;
         self.order(returned, index);
         for place in 1..found.chunks() {

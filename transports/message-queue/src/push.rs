@@ -18,6 +18,24 @@ impl Store {
     /// Adds a message. The caller has found room for it.
     #[inline(always)]
     pub(crate) fn push(&self, priority: u32, flags: u8, bytes: &[u8]) -> Checked<()> {
+        self.push_as(u32::from(flags) | priority << 8, bytes)
+    }
+
+    /// The same for a message that no receiver sees before `due`, which is 0 for one without a
+    /// delay.
+    #[inline(always)]
+    pub(crate) fn push_at(&self, due: u64, priority: u32, flags: u8, bytes: &[u8]) -> Checked<()> {
+        if due == 0 {
+            self.push(priority, flags, bytes)
+        } else {
+            self.push_delayed(due, u32::from(flags) | priority << 8, bytes)
+        }
+    }
+
+    /// Adds a message with a whole `record::KIND`.
+    #[inline(always)]
+    pub(crate) fn push_as(&self, kind: u32, bytes: &[u8]) -> Checked<()> {
+        let priority = kind >> 8 & 0xff;
         let taken = self.position(hot::TAKEN)?;
         let first = self.ordered(taken)?;
         let need = chunks_for(bytes.len());
@@ -36,11 +54,7 @@ impl Store {
             last = next;
         }
         self.region().store(at, rest);
-        self.set_pair(
-            self.record(first, record::LEN),
-            bytes.len() as u32,
-            u32::from(flags) | priority << 8,
-        );
+        self.set_pair(self.record(first, record::LEN), bytes.len() as u32, kind);
         self.set_wide(
             hot::SENT_BYTES,
             self.get_wide(hot::SENT_BYTES).wrapping_add(bytes.len() as u64),

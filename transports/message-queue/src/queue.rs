@@ -6,13 +6,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyipc_core::{
-    Armed, Error, ErrorKind, Operation, Queue, QueueStatus, Result, Source, Wait, Waiter,
+    Armed, Error, ErrorKind, Leased, Leases, Operation, Queue, QueueStatus, Result, Source, Wait,
+    Waiter,
 };
 use anyipc_memory::{ParticipantSlot, ParticipantSlots, Region, Segment, parks, sleep, wake};
-use anyipc_os::{WakeFifo, generation, is_shortage};
+use anyipc_os::{Scope, WakeFifo, generation, is_shortage};
 use anyipc_ring::robust::{LockBackend, OwnerId};
 
 use crate::client::{PeerWakers, QueueClient};
+use crate::dead::bury;
+use crate::jobs::Jobs;
 use crate::layout::{Geometry, MAX_LEN, hot};
 use crate::store::Store;
 use crate::waiters::{MESSAGES, ROOM};
@@ -27,7 +30,11 @@ const SHORT: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct Handle {
     client: QueueClient<OtherHandles>,
-    slot: ParticipantSlot,
+    slot: Arc<ParticipantSlot>,
+    /// What ends the leases of this handle. Made when it is first asked for.
+    jobs: Option<Arc<Jobs>>,
+    /// The directory of the queue for dead messages.
+    scope: Scope,
     /// What a task of this handle sleeps on, and a thread that cannot park. Created when one first
     /// sleeps.
     wake_fifo: OnceLock<Arc<WakeFifo>>,
@@ -38,20 +45,23 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    pub(crate) fn new(memory: &Arc<Segment>, geometry: Geometry) -> Result<Self> {
+    pub(crate) fn new(memory: &Arc<Segment>, geometry: Geometry, scope: Scope) -> Result<Self> {
         memory.check(Operation::Queue)?;
         let region = memory.region();
-        let slot =
-            ParticipantSlot::take(memory, &region, geometry.participant_slots(), Operation::Queue)?;
-        let peers = OtherHandles {
-            memory: Arc::clone(memory),
-            region: region.clone(),
-            slots: geometry.participant_slots(),
-            wake_fifos: Vec::new(),
-        };
+        let slots = geometry.participant_slots();
+        let slot = Arc::new(ParticipantSlot::take(memory, &region, slots, Operation::Queue)?);
+        let peers = OtherHandles::new(memory, slots);
         let client = QueueClient::new(Store::new(region, geometry), slot.owner_id(), peers);
         client.clear_slot();
-        Ok(Self { client, slot, wake_fifo: OnceLock::new(), copy: Vec::new(), kind: MESSAGES })
+        Ok(Self {
+            client,
+            slot,
+            jobs: None,
+            scope,
+            wake_fifo: OnceLock::new(),
+            copy: Vec::new(),
+            kind: MESSAGES,
+        })
     }
 
     #[inline]
@@ -78,6 +88,20 @@ impl Handle {
             let _ = self.wake_fifo.set(Arc::new(fifo));
         }
         self.wake_fifo.get().ok_or(Error::new(self.operation(), ErrorKind::Io))
+    }
+
+    /// The answer of an empty queue.
+    fn is_empty(&self) -> Error {
+        let gone = self.memory().recall_named(Operation::Receive).err();
+        gone.unwrap_or_else(|| Error::new(Operation::Receive, ErrorKind::WouldBlock))
+    }
+
+    /// Moves dead messages that this handle holds into their queue.
+    fn move_the_dead(&mut self) {
+        if !self.client.dying.is_empty() {
+            let dying = std::mem::take(&mut self.client.dying);
+            bury(&mut self.client, self.scope, &dying);
+        }
     }
 
     #[cold]
@@ -108,19 +132,54 @@ impl Queue for Handle {
         self.client.send(priority, 0, message)
     }
 
+    fn try_send_after(&mut self, delay: Duration, priority: u32, message: &[u8]) -> Result<()> {
+        self.check(Operation::Send)?;
+        if priority >= self.geometry().priorities || message.len() > self.geometry().longest {
+            return Err(self.refuse(priority, message.len()));
+        }
+        self.client.send_after(delay, priority, message)
+    }
+
     fn try_recv_with(&mut self, read: &mut dyn FnMut(u32, &[u8])) -> Result<()> {
         self.check(Operation::Receive)?;
         self.copy.clear();
-        match self.client.receive(&mut self.copy)? {
+        let received = self.client.receive(&mut self.copy);
+        if self.client.store().is_timed() {
+            self.move_the_dead();
+        }
+        match received? {
             Some((priority, _)) => {
                 read(priority, &self.copy);
                 Ok(())
             }
-            None => {
-                self.memory().recall_named(Operation::Receive)?;
-                Err(Error::new(Operation::Receive, ErrorKind::WouldBlock))
-            }
+            None => Err(self.is_empty()),
         }
+    }
+
+    fn try_lease(&mut self, time: Duration, read: &mut dyn FnMut(u32, &[u8])) -> Result<Leased> {
+        self.check(Operation::Receive)?;
+        self.copy.clear();
+        let leased = self.client.lease(time, &mut self.copy);
+        self.move_the_dead();
+        match leased? {
+            Some((priority, leased)) => {
+                read(priority, &self.copy);
+                Ok(leased)
+            }
+            None => Err(self.is_empty()),
+        }
+    }
+
+    fn leases(&mut self) -> Result<Arc<dyn Leases>> {
+        self.check(Operation::Queue)?;
+        let Self { client, slot, jobs, .. } = self;
+        let jobs = jobs.get_or_insert_with(|| {
+            let (memory, geometry) = (&client.peers.memory, *client.store().geometry());
+            let peers = OtherHandles::new(memory, geometry.participant_slots());
+            let store = Store::new(memory.region(), geometry);
+            Jobs::new(QueueClient::new(store, slot.owner_id(), peers), Arc::clone(slot))
+        });
+        Ok(jobs.clone())
     }
 
     fn is_ready(&self) -> Result<bool> {
@@ -135,16 +194,19 @@ impl Queue for Handle {
 
     fn status(&self) -> Result<QueueStatus> {
         self.check(Operation::Queue)?;
-        let (messages, bytes) = self.client.counts(Operation::Queue)?;
+        let counts = self.client.counts(Operation::Queue)?;
         let store = self.client.store();
         let geometry = store.geometry();
         Ok(QueueStatus {
-            messages: messages.into(),
-            bytes,
+            messages: counts.ready.into(),
+            leased: counts.leased.into(),
+            delayed: counts.delayed.into(),
+            bytes: counts.bytes,
             capacity: geometry.capacity(),
             max_message: geometry.longest as u64,
             priorities: geometry.priorities,
             dropped: store.get_wide(hot::DROPPED),
+            dead: store.get_wide(hot::DEAD),
         })
     }
 
@@ -191,6 +253,10 @@ impl Wait for Handle {
         self.client.arm(self.kind, on_source, self.operation())
     }
 
+    fn due(&self) -> Option<Duration> {
+        if self.kind == MESSAGES { self.client.due() } else { None }
+    }
+
     fn park(&mut self, timeout: Duration) {
         if self.check(self.operation()).is_ok() {
             self.client.park(timeout);
@@ -223,12 +289,22 @@ fn is_short(error: &Error) -> bool {
 
 /// The other handles of the queue, in any process.
 #[derive(Debug)]
-struct OtherHandles {
+pub(crate) struct OtherHandles {
     memory: Arc<Segment>,
     region: Region,
     slots: ParticipantSlots,
     /// Each with the slot that it wakes, and the slot's turn at that time.
     wake_fifos: Vec<((u32, u32), WakeFifo)>,
+}
+
+impl OtherHandles {
+    fn new(memory: &Arc<Segment>, slots: ParticipantSlots) -> Self {
+        Self { memory: Arc::clone(memory), region: memory.region(), slots, wake_fifos: Vec::new() }
+    }
+
+    pub(crate) fn memory(&self) -> &Segment {
+        &self.memory
+    }
 }
 
 impl LockBackend for OtherHandles {

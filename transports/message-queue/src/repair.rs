@@ -1,7 +1,9 @@
 //! Repairing a queue after a death or after damage was found: computes every derived word from the
 //! authoritative ones. Runs under both locks, or while the queue has no other participant.
 
-use crate::layout::{bits, hot, list, lists, record, sent_of};
+use crate::heap::Key;
+use crate::hold::is_lease;
+use crate::layout::{bits, hold, hot, list, lists, record, sent_of};
 use crate::pop::Found;
 use crate::store::{Checked, Corrupt, Store, state};
 use crate::waiters::{KINDS, words};
@@ -11,7 +13,11 @@ impl Store {
     /// the memory holds. A death inside leaves `DAMAGED` set: the next participant repairs again.
     pub(crate) fn repair(&self) -> Checked<()> {
         self.set_state(state::DAMAGED);
+        self.notice();
         let mut census = Census::new(self);
+        if self.is_timed() {
+            census.walk_held()?;
+        }
         if self.has_lists() {
             (0..self.geometry().priorities).try_for_each(|priority| census.walk_list(priority))?;
         }
@@ -23,11 +29,17 @@ impl Store {
 
     /// Removes all messages, also those that cannot be read. Returns how many the counts show.
     pub(crate) fn purge(&self) -> Checked<u64> {
+        self.notice();
         let count = self.counts().0;
         self.set_state(state::DAMAGED);
         // In the order of their lists: a death in between leaves the rest.
         for priority in 0..self.geometry().priorities {
             self.set(list(priority, lists::FIRST), 0);
+        }
+        if self.is_timed() {
+            for first in 0..self.geometry().chunks {
+                self.clear(self.hold(first, hold::HOLDER));
+            }
         }
         if self.position(hot::TAKEN).is_err() {
             self.set(hot::TAKEN, 0);
@@ -47,24 +59,69 @@ struct Census<'a> {
     messages: u32,
     used: u32,
     bytes: u64,
+    /// The held messages, and how many of them are leased.
+    held: Vec<(Key, u32)>,
+    leased: u32,
+    /// Messages that wait for their time, held or new.
+    delayed: u32,
 }
 
 impl<'a> Census<'a> {
     fn new(store: &'a Store) -> Self {
         let seen = vec![0; store.geometry().chunks.div_ceil(64) as usize];
-        Self { store, seen, nonempty: 0, messages: 0, used: 0, bytes: 0 }
+        Self {
+            store,
+            seen,
+            nonempty: 0,
+            messages: 0,
+            used: 0,
+            bytes: 0,
+            held: Vec::new(),
+            leased: 0,
+            delayed: 0,
+        }
     }
 
-    /// Walks the messages of a list, and stores its last one.
+    /// Walks the messages that are held back.
+    fn walk_held(&mut self) -> Checked<()> {
+        let store = self.store;
+        for first in (0..store.geometry().chunks).filter(|first| store.is_held(*first)) {
+            let message = store.message(first)?;
+            self.count(&message)?;
+            self.held.push((store.key(first), first));
+            match store.get(store.hold(first, hold::HOLDER)) {
+                holder if is_lease(holder) => self.leased += 1,
+                _ => self.delayed += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks the messages of a list, and stores its last one. A message that is held back, too,
+    /// leaves the list: a receiver died when it was to leave one of them.
     fn walk_list(&mut self, priority: u32) -> Checked<()> {
         let store = self.store;
-        let (mut link, mut last) = (store.head(priority), 0);
+        let (mut link, mut last, mut held_here) = (store.head(priority), 0, 0);
         while link != 0 {
             let message = store.member(priority, link)?;
-            self.count(&message)?;
-            self.nonempty |= 1 << priority;
-            last = link;
-            link = store.get(store.record(message.first, record::NEXT_MESSAGE));
+            let next = store.get(store.record(message.first, record::NEXT_MESSAGE));
+            if store.is_held(message.first) {
+                // Ends: the first chunks of at most as many messages are held as there are chunks.
+                held_here += 1;
+                if held_here > self.held.len() {
+                    return Err(Corrupt);
+                }
+                let before = match last {
+                    0 => list(priority, lists::FIRST),
+                    last => store.record(last - 1, record::NEXT_MESSAGE),
+                };
+                store.set(before, next);
+            } else {
+                self.count(&message)?;
+                self.nonempty |= 1 << priority;
+                last = link;
+            }
+            link = next;
         }
         store.set(list(priority, lists::LAST), last);
         // Differs from the count of sent messages: the next receive sorts first.
@@ -84,6 +141,7 @@ impl<'a> Census<'a> {
             let listed = position == store.position(hot::SORTED)? && self.is_seen(message.first);
             if !listed {
                 self.count(&message)?;
+                self.delayed += u32::from(message.delayed && store.is_timed());
             }
             position = store.forward(position, message.chunks());
             left = left.checked_sub(message.chunks()).ok_or(Corrupt)?;
@@ -145,6 +203,13 @@ impl<'a> Census<'a> {
             hot::SENT_BYTES,
             store.get_wide(hot::RECEIVED_BYTES).wrapping_add(self.bytes),
         );
+        if store.is_timed() {
+            let mut held = self.held.clone();
+            held.sort_unstable();
+            store.heap_rebuild(held.into_iter().map(|(_, first)| first))?;
+            store.set(hot::LEASED, self.leased);
+            store.set(hot::DELAYED_SENT, store.get(hot::DELAYED_DONE).wrapping_add(self.delayed));
+        }
         for kind in KINDS {
             let waiting =
                 (0..words(store)).map(|word| store.get_wide(bits(kind, word)).count_ones()).sum();

@@ -1,6 +1,10 @@
-use anyipc_core::{Error, ErrorKind, Full, Key, Operation, Options, QueueOptions, Result, keys};
+use anyipc_core::{
+    Error, ErrorKind, Full, Key, Name, Operation, Options, QueueOptions, Result, keys,
+};
 use anyipc_memory::named_queue::{self, Access};
+use anyipc_os::Scope;
 
+use crate::dead::DeadName;
 use crate::layout::{CHUNK, Geometry, MAX_CHUNKS, MAX_SLOTS, MIN_CHUNKS, longest_in};
 
 /// `capacity`: of the queue as well.
@@ -15,6 +19,8 @@ pub(crate) const KEYS: &[Key] = &[
     keys::PRIORITIES,
     keys::FULL,
     keys::PERSIST,
+    keys::ATTEMPTS,
+    keys::DEAD,
     NATIVE,
     keys::SCOPE,
     keys::TRUST_ANYWAY,
@@ -31,6 +37,7 @@ pub struct Settings {
     chunks: Option<u32>,
     queue: QueueOptions,
     longest: Option<usize>,
+    dead: Option<DeadName>,
 }
 
 impl named_queue::Settings for Settings {
@@ -46,10 +53,14 @@ impl named_queue::Settings for Settings {
                 ))
             })?),
         };
+        let queue = QueueOptions::read(options, operation)?;
+        let dead = options.text(keys::DEAD).map(DeadName::parse).transpose();
+        let dead = dead.map_err(|why| invalid(format!("dead=: {why}")))?;
         Ok(Self {
             access,
             chunks,
-            queue: QueueOptions::read(options, operation)?,
+            queue,
+            dead,
             longest: options
                 .number(keys::MAX_MESSAGE)
                 .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
@@ -66,6 +77,23 @@ impl named_queue::Settings for Settings {
 }
 
 impl Settings {
+    /// The directory that the queue is in, and the queue for its dead messages.
+    pub(crate) fn scope(&self) -> Scope {
+        self.access.scope
+    }
+
+    /// `InvalidOption` if a queue of this name cannot have these dead messages.
+    pub(crate) fn check_dead(&self, name: &Name, operation: Operation) -> Result<()> {
+        let why = match (self.dead, self.queue.attempts) {
+            (Some(_), None) => "dead= needs attempts=, such as attempts=3",
+            (Some(dead), _) if dead.name().as_ref() == Some(name) => {
+                "dead= names the queue itself: its dead messages would come back for ever"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::new(operation, ErrorKind::InvalidOption).because(why))
+    }
+
     /// The queue to make, with a text of this many bytes.
     pub(crate) fn queue(&self, text: usize) -> Geometry {
         let chunks = self.chunks.unwrap_or((CAPACITY / CHUNK) as u32);
@@ -76,6 +104,9 @@ impl Settings {
             chunks,
             longest: longest_in(chunks).min(self.longest.unwrap_or(usize::MAX)),
             text,
+            leases: true,
+            attempts: self.queue.attempts.unwrap_or(0),
+            dead: self.dead,
         }
     }
 
@@ -88,7 +119,11 @@ impl Settings {
     ) -> Result<()> {
         let capacity = |chunks: u32| (u64::from(chunks) * CHUNK as u64).to_string();
         QueueOptions::insist("capacity", self.chunks, queue.chunks, capacity, operation)?;
-        self.queue.check(queue.priorities, queue.full, persists, operation)
+        self.queue.check(queue.priorities, queue.full, persists, operation)?;
+        let number = |n: u32| n.to_string();
+        QueueOptions::insist("attempts", self.queue.attempts, queue.attempts, number, operation)?;
+        let name = |name: Option<DeadName>| name.map_or("none".to_owned(), |name| name.to_string());
+        QueueOptions::insist("dead", self.dead.map(Some), queue.dead, name, operation)
     }
 
     /// The same for the longest message. Only handles of the queue ask: channels agree on theirs in

@@ -1,11 +1,12 @@
 //! A queue's memory, word by word. Any process of this user may have written the words: each is
 //! checked before use, and a [`Region`] lets no access reach outside.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering::*};
 
 use anyipc_memory::Region;
 
-use crate::layout::{CHUNK, Geometry, LINE, RECORD, chunks_for, hot, list, lists, record};
+use crate::layout::{CHUNK, Geometry, HOLD, LINE, RECORD, chunks_for, hot, list, lists, record};
 
 /// The memory holds a value that no queue holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub(crate) mod state {
     pub(crate) const RECEIVER_LEFT: u32 = 2;
     /// A repair is due: the words that follow from the authoritative ones may be wrong.
     pub(crate) const DAMAGED: u32 = 4;
+    /// Messages may be held back, and the queue has lists. Set for good by the first lease or
+    /// delay, under both locks.
+    pub(crate) const TIMED: u32 = 8;
 }
 
 /// Cache lines are fetched for the message this many messages ahead.
@@ -37,6 +41,14 @@ pub(crate) struct Store {
     first_chunk: usize,
     first_record: usize,
     order: usize,
+    holds: usize,
+    heap: usize,
+    /// True if messages are sorted into lists, as far as this store has noticed.
+    listed: Cell<bool>,
+    /// `state::TIMED`, as far as this store has noticed.
+    timed: Cell<bool>,
+    /// The bits of the state that this store has to notice: see `is_stale`.
+    noticed: Cell<u32>,
     /// How many more stores succeed before a test's process "dies".
     #[cfg(test)]
     pub(crate) fuel: std::sync::atomic::AtomicU64,
@@ -45,15 +57,55 @@ pub(crate) struct Store {
 impl Store {
     /// Over memory of the geometry's size.
     pub(crate) fn new(region: Region, geometry: Geometry) -> Self {
-        Self {
+        let store = Self {
             region,
             first_chunk: geometry.first_chunk(),
             first_record: geometry.first_record(),
             order: geometry.order_at(),
+            holds: geometry.holds_at(),
+            heap: geometry.heap_at(),
+            listed: Cell::new(geometry.priorities > 1),
+            timed: Cell::new(false),
+            noticed: Cell::new(state::DAMAGED | state::TIMED),
             geometry,
             #[cfg(test)]
             fuel: std::sync::atomic::AtomicU64::new(u64::MAX),
+        };
+        store.notice();
+        store
+    }
+
+    /// True if the memory needs a repair, or is used in a way that this store has not noticed:
+    /// then what it reads without a lock may be wrong, and an action takes both locks.
+    #[inline]
+    pub(crate) fn is_stale(&self) -> bool {
+        self.get(hot::STATE) & self.noticed.get() != 0
+    }
+
+    /// Notices `state::TIMED`. Under both locks, or one of them while `TIMED` was set before it was
+    /// taken.
+    pub(crate) fn notice(&self) {
+        if self.geometry.leases && self.has_state(state::TIMED) {
+            self.listed.set(true);
+            self.timed.set(true);
         }
+        if self.timed.get() || !self.geometry.leases {
+            self.noticed.set(state::DAMAGED);
+        }
+    }
+
+    /// Forgets what it noticed: the memory is made anew.
+    #[cfg(test)]
+    pub(crate) fn forget(&self) {
+        self.listed.set(self.geometry.priorities > 1);
+        self.timed.set(false);
+        self.noticed.set(state::DAMAGED | state::TIMED);
+    }
+
+    /// True if messages may be held back.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.timed.get()
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
@@ -81,6 +133,13 @@ impl Store {
     pub(crate) fn set(&self, at: usize, value: u32) {
         self.burn();
         self.region.u32(at).store(value, Release);
+    }
+
+    /// Stores 0 where there is something else.
+    pub(crate) fn clear(&self, at: usize) {
+        if self.get(at) != 0 {
+            self.set(at, 0);
+        }
     }
 
     #[inline]
@@ -205,10 +264,27 @@ impl Store {
         self.set(self.order + place as usize * 4, index ^ place);
     }
 
-    /// True if messages are sorted into lists. A queue with one priority has none.
+    /// Where a field of what is held back lies, for the message that begins with a chunk.
+    #[inline]
+    pub(crate) fn hold(&self, index: u32, field: usize) -> usize {
+        self.holds + index as usize * HOLD + field
+    }
+
+    /// Where a place of the heap lies.
+    pub(crate) fn heap(&self, place: u32) -> usize {
+        self.heap + place as usize * 4
+    }
+
+    /// Makes the order that of a plain ring, which does not use it.
+    pub(crate) fn clear_order(&self) {
+        (0..self.geometry.chunks).for_each(|place| self.clear(self.order + place as usize * 4));
+    }
+
+    /// True if messages are sorted into lists. A queue with one priority has none before its first
+    /// lease or delay.
     #[inline]
     pub(crate) fn has_lists(&self) -> bool {
-        self.geometry.priorities > 1
+        self.listed.get()
     }
 
     /// Where the position is stored up to which chunks were given back.
@@ -267,10 +343,12 @@ impl Store {
 
     /// Sets bits of the state word. Needs no lock.
     pub(crate) fn set_state(&self, bits: u32) {
+        self.burn();
         self.region.u32(hot::STATE).fetch_or(bits, SeqCst);
     }
 
     pub(crate) fn clear_state(&self, bits: u32) {
+        self.burn();
         self.region.u32(hot::STATE).fetch_and(!bits, SeqCst);
     }
 

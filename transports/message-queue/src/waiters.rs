@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Release};
 
+use anyipc_memory::boot_nanos;
 use anyipc_ring::robust::OwnerId;
 
 use crate::layout::{bits, hot, slot};
@@ -49,7 +50,11 @@ impl Store {
         reserved_for: Option<OwnerId>,
     ) -> bool {
         match kind {
-            MESSAGES => !self.is_empty() || self.has_state(state::SENDER_LEFT),
+            MESSAGES => {
+                !self.is_empty()
+                    || self.has_state(state::SENDER_LEFT)
+                    || self.is_timed() && self.is_due(boot_nanos())
+            }
             _ if self.has_state(state::RECEIVER_LEFT) => true,
             _ => {
                 reserved_for.is_none_or(|reserved_for| reserved_for.slot() == number)
@@ -101,8 +106,18 @@ impl Store {
     /// The next slot, in rotation, that waits for this and has it now.
     #[cold]
     pub(crate) fn next_sleeper(&self, kind: usize) -> Option<Sleeper> {
-        let field = |number, field| self.get(self.geometry().slot(number, field));
         let reserved_for = self.reserved_for();
+        let has = |number, wants| self.has(kind, number, wants, reserved_for);
+        self.sleeper(kind, has)
+    }
+
+    /// The next slot, in rotation, that waits for this, whether it has it or not.
+    pub(crate) fn any_sleeper(&self, kind: usize) -> Option<Sleeper> {
+        self.sleeper(kind, |_, _| true)
+    }
+
+    fn sleeper(&self, kind: usize, has: impl Fn(u32, u32) -> bool) -> Option<Sleeper> {
+        let field = |number, field| self.get(self.geometry().slot(number, field));
         let words = words(self);
         // From the slot behind the one that was woken last, around, and up to that one.
         let last = self.get(hot::WOKEN[kind]) % (words * 64);
@@ -119,7 +134,7 @@ impl Store {
                 let number = word * 64 + waiting.trailing_zeros();
                 waiting &= waiting - 1;
                 let wants = field(number, slot::WANTS);
-                if number < self.geometry().slots && self.has(kind, number, wants, reserved_for) {
+                if number < self.geometry().slots && has(number, wants) {
                     self.cancel_wait(kind, number);
                     self.set(hot::WOKEN[kind], number);
                     self.wake_word(number).fetch_add(1, Release);

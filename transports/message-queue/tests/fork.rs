@@ -6,9 +6,9 @@ mod common;
 
 use std::time::Duration;
 
-use anyipc_core::{Endpoint as _, ErrorKind, Result, Transport, Waiter};
+use anyipc_core::{Endpoint as _, ErrorKind, Result, Settle, Transport, Waiter};
 use anyipc_message_queue::MessageQueue;
-use common::{Way, create, failed, name, open, options, queue, recv, try_recv};
+use common::{Way, create, failed, name, open, options, queue, recv, try_lease, try_recv};
 
 /// Forks; the child runs `play` and exits without clean-up. True if `play` returned true.
 fn forked(play: impl FnOnce() -> bool) -> bool {
@@ -38,6 +38,8 @@ fn a_forked_child_holds_nothing_and_is_told() {
     let opener = open(&name);
     handle.try_send(0, b"the parent's").unwrap();
     assert!(failed(try_recv(&mut *opener.queue().unwrap())).is_would_block());
+    let (_, leased) = try_lease(&mut *handle, Duration::MAX).unwrap();
+    let (leases, parents) = (handle.leases().unwrap(), handle.leases().unwrap());
     handle.messages().arm(Waiter::Task(std::task::Waker::noop())).unwrap();
     let good = forked(|| {
         let is_forked =
@@ -46,13 +48,19 @@ fn a_forked_child_holds_nothing_and_is_told() {
             && is_forked(handle.try_recv_with(&mut |_, _| {}))
             && is_forked(handle.status().map(drop))
             && is_forked(handle.purge().map(drop))
+            && is_forked(handle.try_send_after(Duration::ZERO, 0, b"x"))
+            && is_forked(try_lease(&mut *handle, Duration::ZERO).map(drop))
+            && is_forked(handle.leases().map(drop))
+            && is_forked(leases.settle(leased.id, Settle::Ack))
             && is_forked(handle.room().arm(Waiter::Thread).map(drop))
             && is_forked(owner.queue().map(drop));
         handle.messages().park(Duration::from_secs(100));
         handle.messages().disarm();
-        drop((handle, owner, opener, other));
+        drop((handle, leases, owner, opener, other));
         refused
     });
+    // What the child inherited and dropped is still the parent's.
+    parents.settle(leased.id, Settle::Ack).unwrap();
     assert!(good, "a call of the child was not `Forked`, or the child crashed");
 }
 

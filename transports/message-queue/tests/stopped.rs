@@ -21,7 +21,7 @@ use common::{
 const CONTENTS: u64 = 4096;
 const LOCKS: [u64; 2] = [128, 256];
 const RESERVATION: u64 = 72;
-const SLOTS: u64 = 3072;
+const SLOTS: u64 = 3328;
 const SLOT: u64 = 64;
 
 /// Far above what a call takes, far below the timeout of a call that waits.

@@ -130,6 +130,7 @@ impl Queue for Handle {
             max_message: status.max_message as u64,
             priorities: self.shape.priorities,
             dropped: self.memory.region().u64(DROPPED).load(SeqCst),
+            ..QueueStatus::default()
         })
     }
 

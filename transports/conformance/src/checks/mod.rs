@@ -10,6 +10,7 @@ pub mod frames;
 pub mod handshake;
 pub mod hints;
 pub mod inventory;
+pub mod leases;
 pub mod leaving;
 pub mod lifecycle;
 pub mod names;

@@ -67,6 +67,7 @@ impl<C: Description> Transport for NamedQueues<C> {
             | Capabilities::PRIORITIES
             | Capabilities::QUEUE
             | Capabilities::INVENTORY
+            | C::MORE
     }
 
     fn create(&self, name: &Name, options: &Options) -> Result<Endpoint<C>> {

@@ -23,7 +23,8 @@ use windows as platform;
 
 pub(crate) use platform::*;
 pub use platform::{
-    Anonymous, Second, anonymous, check_anonymous, check_platform, coarse_ticks, sealed_len, second,
+    Anonymous, Second, anonymous, boot_nanos, check_anonymous, check_platform, coarse_ticks,
+    sealed_len, second,
 };
 
 #[cfg(not(any(target_os = "macos", all(target_os = "linux", not(anyipc_as_macos)))))]

@@ -80,6 +80,11 @@ pub fn coarse_ticks() -> u64 {
     0
 }
 
+/// Nanoseconds since the machine started.
+pub fn boot_nanos() -> u64 {
+    0
+}
+
 /// A second of the day's time.
 pub type Second = i64;
 

@@ -40,6 +40,9 @@ fn direction(capacity: usize) -> Option<Geometry> {
         chunks,
         longest: longest_in(chunks / FRAMES),
         text: 0,
+        leases: false,
+        attempts: 0,
+        dead: None,
     })
 }
 

@@ -62,8 +62,9 @@ impl<P: PeerWakers> QueueClient<P> {
     pub(super) fn enter_both(&self, timeout: Duration) -> Option<()> {
         self.enter(MESSAGES, timeout)?;
         let both = self.enter(ROOM, timeout);
-        if both.is_none() {
-            unlock(self.store.lock(MESSAGES), &self.peers);
+        match both {
+            Some(()) => self.store.notice(),
+            None => unlock(self.store.lock(MESSAGES), &self.peers),
         }
         both
     }
@@ -94,11 +95,23 @@ impl<P: PeerWakers> QueueClient<P> {
     pub(super) fn with<T>(
         &mut self,
         kind: usize,
+        act: impl FnMut(&Store) -> Checked<T>,
+    ) -> Option<Checked<T>> {
+        self.with_within(kind, BRIEF, act)
+    }
+
+    /// The same, and tries for the lock for this long.
+    #[inline(always)]
+    pub(super) fn with_within<T>(
+        &mut self,
+        kind: usize,
+        timeout: Duration,
         mut act: impl FnMut(&Store) -> Checked<T>,
     ) -> Option<Checked<T>> {
-        self.enter(kind, BRIEF)?;
+        self.enter(kind, timeout)?;
         let store = &self.store;
-        let done = if store.has_state(state::DAMAGED) { Err(Corrupt) } else { act(store) };
+        // A stale store takes both locks, under which it notices what the state says.
+        let done = if store.is_stale() { Err(Corrupt) } else { act(store) };
         self.exit(kind, done.is_ok());
         if done.is_err() { self.with_both(act) } else { Some(done) }
     }

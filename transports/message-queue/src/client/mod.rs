@@ -6,8 +6,10 @@
 //! action that needs both locks takes the senders' lock first.
 //!
 //! - `lock`: taking and giving back the locks; what to do while a stopped process holds one
+//! - `lease`: receiving where messages are held back, and what becomes of leases
 //! - `wait`: arming, sleeping, and the reservation of a sender that has waited for long
 
+mod lease;
 mod lock;
 mod wait;
 
@@ -15,7 +17,7 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use anyipc_core::{Error, ErrorKind, Full, Operation, Result};
+use anyipc_core::{Error, ErrorKind, Full, LeaseId, Operation, Result};
 use anyipc_memory::Region;
 use anyipc_ring::robust::{LockBackend, OwnerId, unlock};
 
@@ -56,6 +58,29 @@ pub(crate) struct QueueClient<P> {
     /// The lock that was refused last, and its owner. `Some` until that owner is seen to have given
     /// it back: until then the lock is not waited for again.
     stuck: Cell<Option<(usize, OwnerId)>>,
+    /// When this client looked for dead holders of leases last, in ticks of the coarse clock.
+    looked: Cell<u64>,
+    /// Messages without an attempt left, leased to this client: its owner moves them.
+    pub(crate) dying: Vec<LeaseId>,
+}
+
+/// How many messages a queue has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Those that a receiver can get now.
+    pub(crate) ready: u32,
+    pub(crate) leased: u32,
+    pub(crate) delayed: u32,
+    /// Bytes of all of them.
+    pub(crate) bytes: u64,
+}
+
+impl Counts {
+    fn of(store: &Store) -> Self {
+        let ((messages, bytes), (leased, delayed)) = (store.counts(), store.counts_held());
+        let ready = messages.saturating_sub(leased).saturating_sub(delayed);
+        Self { ready, leased, delayed, bytes }
+    }
 }
 
 /// What became of a message.
@@ -77,6 +102,8 @@ impl<P: PeerWakers> QueueClient<P> {
             wants: 1,
             turn: Turn::Fresh,
             stuck: Cell::new(None),
+            looked: Cell::new(0),
+            dying: Vec::new(),
         }
     }
 
@@ -88,22 +115,23 @@ impl<P: PeerWakers> QueueClient<P> {
     /// The number of messages and their bytes, at some moment of the call. Takes the locks only if
     /// one is held, or its owner died, or the counts are half-changed. If a stopped process holds
     /// one, the message that it was about to send or to receive is counted or not.
-    pub(crate) fn counts(&self, operation: Operation) -> Result<(u32, u64)> {
+    pub(crate) fn counts(&self, operation: Operation) -> Result<Counts> {
         let store = &self.store;
+        let count = || Counts::of(store);
         let is_still =
             || self.is_free(MESSAGES) && self.is_free(ROOM) && !store.has_state(state::DAMAGED);
         if is_still() {
             let tally = store.tally();
-            let counts = store.counts();
+            let counts = count();
             if store.tally() == tally && is_still() {
                 return Ok(counts);
             }
         }
         if self.is_stuck(None) || self.enter_both(COUNT_TIMEOUT).is_none() {
             // Two equal reads: nothing changed in between.
-            let mut seen = store.counts();
+            let mut seen = count();
             for _ in 0..LOOKS {
-                match store.counts() {
+                match count() {
                     again if again == seen => break,
                     again => seen = again,
                 }
@@ -111,7 +139,7 @@ impl<P: PeerWakers> QueueClient<P> {
             return Ok(seen);
         }
         let repaired = if store.has_state(state::DAMAGED) { store.repair() } else { Ok(()) };
-        let counts = repaired.map(|()| store.counts());
+        let counts = repaired.map(|()| count());
         self.leave_both();
         counts.map_err(|Corrupt| corrupt(operation))
     }
@@ -120,7 +148,8 @@ impl<P: PeerWakers> QueueClient<P> {
     /// process holds the receivers' lock.
     pub(crate) fn is_ready(&self) -> bool {
         let store = &self.store;
-        let is_there = || !store.is_empty() || store.has_state(state::DAMAGED);
+        let is_there =
+            || !store.is_empty() || store.is_stale() || store.is_timed() && self.has_due();
         if !is_there() || self.is_free(ROOM) {
             return is_there();
         }
@@ -144,6 +173,13 @@ impl<P: PeerWakers> QueueClient<P> {
     /// Sends one message. The caller has checked priority and length.
     #[inline(always)]
     pub(crate) fn send(&mut self, priority: u32, flags: u8, bytes: &[u8]) -> Result<()> {
+        self.send_at(0, priority, flags, bytes)
+    }
+
+    /// Sends one message that no receiver sees before `due`, a time of the machine's clock; 0 for
+    /// none.
+    #[inline(always)]
+    fn send_at(&mut self, due: u64, priority: u32, flags: u8, bytes: &[u8]) -> Result<()> {
         let need = chunks_for(bytes.len());
         if self.store.geometry().full == Full::Block
             && (self.store.has_reservation() || !self.has_room(bytes.len()))
@@ -159,12 +195,12 @@ impl<P: PeerWakers> QueueClient<P> {
         let mut sent = self.with(MESSAGES, |store| {
             let room = store.has_room(need)?;
             if room {
-                store.push(priority, flags, bytes)?;
+                store.push_at(due, priority, flags, bytes)?;
             }
             Ok(if room { Sent::Done } else { Sent::NoRoom })
         });
         if sent == Some(Ok(Sent::NoRoom)) {
-            sent = self.send_to_full(priority, flags, bytes);
+            sent = self.send_to_full(due, priority, flags, bytes);
         }
         if self.armed.is_some() {
             self.cancel_wait();
@@ -187,12 +223,18 @@ impl<P: PeerWakers> QueueClient<P> {
     /// Under both locks the answer is final: no participant, alive or dead, is about to give room
     /// back.
     #[cold]
-    fn send_to_full(&mut self, priority: u32, flags: u8, bytes: &[u8]) -> Option<Checked<Sent>> {
+    fn send_to_full(
+        &mut self,
+        due: u64,
+        priority: u32,
+        flags: u8,
+        bytes: &[u8],
+    ) -> Option<Checked<Sent>> {
         let need = chunks_for(bytes.len());
         self.with_both(|store| {
             let full = store.geometry().full;
             if store.has_room(need)? || full == Full::DropOld && store.make_room(need, priority)? {
-                store.push(priority, flags, bytes)?;
+                store.push_at(due, priority, flags, bytes)?;
             } else if matches!(full, Full::Block | Full::Error) {
                 return Ok(Sent::NoRoom);
             } else {
@@ -225,7 +267,11 @@ impl<P: PeerWakers> QueueClient<P> {
     /// `None` if the queue is empty.
     #[inline(always)]
     pub(crate) fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<Option<(u32, u8)>> {
-        if self.store.is_empty() && !self.store.has_state(state::DAMAGED) {
+        if self.store.is_timed() {
+            let received = self.receive_timed(None, buffer)?;
+            return Ok(received.map(|received| (received.priority, received.flags)));
+        }
+        if self.store.is_empty() && !self.store.is_stale() {
             return Ok(None);
         }
         let received = self.with(ROOM, |store| {

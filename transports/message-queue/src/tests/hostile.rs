@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{CHUNKS, Model, PRIORITIES, Scene, Step, act, check, expect, geometry, owner_id};
 use crate::client::reset_unshared;
-use crate::layout::{CHUNK, Geometry, RECORD, hot, longest_in};
+use crate::layout::{CHUNK, Geometry, RECORD, hold, hot, longest_in};
 use crate::settings::chunks_of;
 use crate::store::Store;
 
@@ -19,14 +19,32 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => push.prop_map(|(priority, len)| Step::DropOld(priority, len)),
         4 => Just(Step::Pop),
         1 => Just(Step::Purge),
+        4 => any_timed_step(),
+    ]
+}
+
+fn any_timed_step() -> impl Strategy<Value = Step> {
+    let (slot, rank, due) = (0..3u32, 0..3usize, 1..200u64);
+    prop_oneof![
+        2 => (0..PRIORITIES, 0..300usize, due.clone()).prop_map(|(p, len, due)| {
+            Step::Delay(p, len, due)
+        }),
+        4 => (slot.clone(), due.clone()).prop_map(|(slot, due)| Step::Lease(slot, due)),
+        2 => rank.clone().prop_map(Step::Ack),
+        1 => (rank.clone(), due.clone()).prop_map(|(rank, due)| Step::Retry(rank, due)),
+        1 => (rank.clone(), due.clone()).prop_map(|(rank, due)| Step::Extend(rank, due)),
+        1 => rank.prop_map(Step::Detach),
+        1 => slot.prop_map(Step::Die),
+        2 => due.prop_map(Step::Back),
     ]
 }
 
 /// Random words, and words that are valid in some places.
 fn scribbles() -> impl Strategy<Value = Vec<(usize, u32)>> {
     let chunks = geometry(1).first_chunk();
-    let at = prop_oneof![64..chunks, chunks..chunks + CHUNKS as usize * (CHUNK + RECORD + 4)];
-    let value = prop_oneof![any::<u32>(), 0..CHUNKS + 2];
+    let behind = geometry(1).holds_at();
+    let at = prop_oneof![64..chunks, chunks..behind, behind..geometry(1).text_at()];
+    let value = prop_oneof![any::<u32>(), 0..CHUNKS + 2, hold::DETACHED..hold::DELAYED + 1];
     proptest::collection::vec((at.prop_map(|at| at & !3), value), 1..40)
 }
 
@@ -68,7 +86,7 @@ fn the_largest_queue_fits_into_the_address_space() {
 /// A 64-bit process makes queues that a 32-bit one does not make, but can map: it opens them.
 #[test]
 fn a_queue_opens_as_far_as_it_can_be_mapped() {
-    for (chunks, opens) in [(3 << 22, true), (1 << 24, usize::BITS == 64)] {
+    for (chunks, opens) in [(5 << 21, true), (1 << 24, usize::BITS == 64)] {
         let queue = Geometry { chunks, longest: longest_in(1 << 20), ..geometry(1) };
         let decoded = Geometry::decode(queue.encode().first_chunk().unwrap());
         assert_eq!(decoded, Some(queue));
@@ -108,6 +126,7 @@ proptest! {
             }
             for kind in [0, 1] {
                 let _ = store.next_sleeper(kind);
+                let _ = store.any_sleeper(kind);
                 store.await_wake(kind, 2, true, 3);
                 store.cancel_wait(kind, 1);
             }
@@ -123,6 +142,7 @@ proptest! {
         // Whatever it holds, it can be emptied and used again.
         store.purge().unwrap();
         scene.store.region().u32(hot::DROPPED).store(0, SeqCst);
+        scene.store.region().u64(hot::DEAD).store(0, SeqCst);
         let mut model = Model::default();
         for (seed, step) in super::steps(priorities).iter().enumerate() {
             prop_assert_eq!(act(store, step, seed).unwrap(), expect(&mut model, step, seed).0);
@@ -142,6 +162,12 @@ proptest! {
 
 /// A repaired queue gives out all its messages.
 fn check_consistency(store: &Store) {
+    if store.is_timed() {
+        store.sort().unwrap();
+        for _ in 0..=CHUNKS {
+            store.bring_back(u64::MAX, owner_id(0), &mut Vec::new()).unwrap();
+        }
+    }
     for _ in 0..store.counts().0 {
         let found = store.highest().unwrap().expect("as many as were counted");
         store.pop(&found, &mut Vec::new()).unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Armed, Error, Queue, Result, Wait, Waiter};
+use anyipc_core::{Armed, Error, Leased, Queue, Result, Settle, Wait, Waiter};
 use anyipc_os::sleep;
 
 /// The longest time that a call may take.
@@ -37,9 +37,10 @@ fn until<T>(
         let waiter = if let Way::Task = way { Waiter::Task(waker) } else { Waiter::Thread };
         match half.arm(waiter)? {
             Armed::Ready => half.disarm(),
-            Armed::Park => half.park(slice),
+            Armed::Park => half.park(slice.min(half.due().unwrap_or(slice))),
             Armed::After(time) => std::thread::sleep(time),
             Armed::Source(interest) => {
+                let slice = slice.min(half.due().unwrap_or(slice));
                 sleep(&half.source()?, interest, slice);
             }
             other => panic!("armed as {other:?}"),
@@ -62,6 +63,21 @@ pub(crate) fn try_recv(queue: &mut dyn Queue) -> Result<(u32, Vec<u8>)> {
         got = Some((priority, message.to_vec()));
     })?;
     Ok(got.expect("Ok came without a message"))
+}
+
+/// Leases a message, without waiting.
+pub(crate) fn try_lease(queue: &mut dyn Queue, time: Duration) -> Result<(Vec<u8>, Leased)> {
+    let mut got = None;
+    let leased = queue.try_lease(time, &mut |_, message| got = Some(message.to_vec()))?;
+    Ok((got.expect("Ok came without a message"), leased))
+}
+
+pub(crate) fn lease(queue: &mut Handle, way: Way, time: Duration) -> Result<(Vec<u8>, Leased)> {
+    until(&mut **queue, way, |queue| queue.messages(), |queue| try_lease(queue, time))
+}
+
+pub(crate) fn settle(queue: &mut Handle, leased: Leased, how: Settle) -> Result<()> {
+    queue.leases()?.settle(leased.id, how)
 }
 
 /// Receives all messages that are there.

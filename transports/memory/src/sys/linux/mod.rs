@@ -7,7 +7,7 @@ mod map;
 #[cfg(not(anyipc_as_macos))]
 mod memory;
 
-pub use clock::coarse_ticks;
+pub use clock::{boot_nanos, coarse_ticks};
 #[cfg(not(anyipc_as_macos))]
 pub use futex::parks;
 #[cfg(not(anyipc_as_macos))]

@@ -10,3 +10,9 @@ pub fn coarse_ticks() -> u64 {
     // 2^20 ns are a tick.
     clock_gettime_nsec_np(libc::CLOCK_MONOTONIC_RAW_APPROX) >> 20
 }
+
+/// Nanoseconds since the machine started, with the time that it slept. The same in all processes,
+/// and no change of the day's time changes it.
+pub fn boot_nanos() -> u64 {
+    clock_gettime_nsec_np(libc::CLOCK_MONOTONIC_RAW)
+}

@@ -10,7 +10,7 @@ mod map;
 mod memory;
 
 #[cfg(target_os = "macos")]
-pub use clock::coarse_ticks;
+pub use clock::{boot_nanos, coarse_ticks};
 #[cfg(target_os = "macos")]
 pub use futex::parks;
 #[cfg(target_os = "macos")]

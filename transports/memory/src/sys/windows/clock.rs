@@ -8,6 +8,12 @@ pub fn coarse_ticks() -> u64 {
     unsafe { GetTickCount64() }
 }
 
+/// Nanoseconds since the machine started, with the time that it slept, in steps of 10 to 16 ms. The
+/// same in all processes, and no change of the day's time changes it.
+pub fn boot_nanos() -> u64 {
+    coarse_ticks().saturating_mul(1_000_000)
+}
+
 /// Its width differs between platforms.
 pub type Second = u64;
 

@@ -7,7 +7,7 @@ mod map;
 mod memory;
 mod socket;
 
-pub use clock::{Second, coarse_ticks, second};
+pub use clock::{Second, boot_nanos, coarse_ticks, second};
 pub(crate) use listener::Listener;
 pub(crate) use map::{map_file, populate};
 pub use memory::{Anonymous, anonymous, check_anonymous, sealed_len};
