@@ -55,7 +55,7 @@ fn a_job_is_acknowledged_or_comes_back() {
 #[test]
 fn a_lease_that_was_given_away_is_settled_by_its_id() {
     watched("by id", || {
-        let (owner, mut queue) = queue("by-id", "");
+        let (owner, mut queue) = queue("by-id", "capacity=64KiB");
         queue.send(0, b"job").unwrap();
         let id = queue.lease(LONG).unwrap().detach().unwrap();
         drop(queue);
@@ -75,7 +75,7 @@ fn a_lease_that_was_given_away_is_settled_by_its_id() {
 #[test]
 fn a_forgotten_job_comes_back_in_its_time() {
     watched("forgotten", || {
-        let (_owner, mut queue) = queue("forgotten", "");
+        let (_owner, mut queue) = queue("forgotten", "capacity=64KiB");
         queue.send(0, b"job").unwrap();
         std::mem::forget(queue.lease(SHORT).unwrap());
         assert_eq!(queue.lease(LONG).unwrap().attempts(), 2);
@@ -85,8 +85,8 @@ fn a_forgotten_job_comes_back_in_its_time() {
 #[test]
 fn a_select_finds_what_is_due() {
     watched("select", || {
-        let (owner, mut queue) = queue("select", "");
-        let (_other, mut idle) = self::queue("select-idle", "");
+        let (owner, mut queue) = queue("select", "capacity=64KiB");
+        let (_other, mut idle) = self::queue("select-idle", "capacity=64KiB");
         let mut sender = owner.queue().unwrap();
         for round in 0..3 {
             match round {
@@ -122,7 +122,7 @@ fn tasks_lease_and_wait_for_what_is_due() {
     watched("tasks", || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let (owner, queue) = queue("tasks", "");
+            let (owner, queue) = queue("tasks", "capacity=64KiB");
             let mut queue = queue.into_async().unwrap();
             let mut sender = owner.queue().unwrap().into_async().unwrap();
             let later = tokio::spawn(async move {
@@ -144,11 +144,12 @@ fn tasks_lease_and_wait_for_what_is_due() {
 
 #[test]
 fn other_queues_have_no_leases() {
-    for scheme in schemes::all().iter().filter(|scheme| can(scheme, anyipc::Capabilities::QUEUE)) {
-        if can(scheme, anyipc::Capabilities::LEASES) {
+    for scheme in schemes::with(anyipc::Capabilities::QUEUE) {
+        let url = url(scheme, "no-leases");
+        if can(&url, anyipc::Capabilities::LEASES) {
             continue;
         }
-        let owner = anyipc::create(url(scheme, "no-leases")).unwrap();
+        let owner = anyipc::create(&url).unwrap();
         let mut queue = owner.queue().unwrap();
         let id = LeaseId { place: 0, number: 1 };
         let refused = [

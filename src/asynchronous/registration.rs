@@ -162,11 +162,11 @@ where
             }
             Armed::Waker => Ok(Next::Asleep),
             Armed::Source(interest) if self.interest == Some(interest) => {
-                if let Some(due) = on.target().due().filter(|due| *due < SLICE) {
+                let slice = on.slice();
+                if let Some(due) = on.target().due().filter(|due| *due < slice) {
                     return Ok(self.pause(due, cx));
                 }
                 // What only the source can report needs no look at the end of the slice.
-                let slice = on.slice();
                 let asleep = on.target().drained() || !self.retained.is_slice_over(cx, slice);
                 Ok(if asleep { Next::Asleep } else { Next::Again })
             }

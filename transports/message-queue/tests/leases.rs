@@ -1,4 +1,4 @@
-//! Jobs whose workers die, stop, or are slow: each is done at least once, and twice only if its
+//! Workers die, stop, or are slow: each job is done at least once, and twice only if its
 //! first worker did not acknowledge it. `ANYIPC_JOBS` is the number of jobs, 10,000 without it.
 #![cfg(any(target_os = "linux", windows))]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "these are tests")]
