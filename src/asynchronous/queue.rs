@@ -70,8 +70,8 @@ impl AsyncQueue {
     }
 
     /// Leases one message for `time`, as [`Queue::lease`]. Waits until there is one, without a
-    /// limit of time. A dropped future has leased nothing. The calls of the [`Job`] are not async: they
-    /// wait for no message, and block only as [`Job::ack`] says.
+    /// limit of time. A dropped future has leased nothing. The calls of the [`Job`] are not async:
+    /// they wait for no message, and block only as [`Job::ack`] says.
     ///
     /// # Errors
     /// Those of [`Queue::lease`].

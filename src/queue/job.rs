@@ -20,8 +20,8 @@ use crate::wait::{deadline, wait};
 /// - when the job is dropped: then the message comes back at once.
 ///
 /// Then the message is received again, before all others of its priority. So work is done at least
-/// once: a job is done twice if its worker dies after the work and before `ack`, or works for longer
-/// than the lease. A worker that may take long calls [`extend`](Self::extend) in time.
+/// once: a job is done twice if its worker dies after the work and before `ack`, or works for
+/// longer than the lease. A worker that may take long calls [`extend`](Self::extend) in time.
 ///
 /// A job does not borrow its queue: it goes to other threads and tasks, and is acknowledged there.
 #[must_use = "a job that is dropped comes back at once"]

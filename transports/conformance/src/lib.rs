@@ -268,7 +268,7 @@ macro_rules! suite {
                 "no receiver sees a delayed message before its time; due says when it comes"
                 "Queue::try_send_after, Wait::due"
             leases a_lease_ends_with_its_holder
-                "a lease ends when its handle and all of its `leases` are dropped; a detached one not"
+                "a lease ends once its handle and all of its `leases` are dropped, unless detached"
                 "Queue::leases, Settle::Detach"
             leases without_leases_they_are_unsupported
                 "without Capabilities::LEASES leases and delays are Unsupported"
