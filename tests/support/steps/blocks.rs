@@ -1,10 +1,13 @@
 //! Operations of blocks: create, open, close, store, load.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::Duration;
 
-use anyipc::{Endpoint, ErrorKind};
+use anyipc::{BlockExt, Endpoint, ErrorKind};
 
-use super::{Round, Victim, begin, end, explore, left, number};
+use super::{Round, Victim, WAITS, asleep, begin, end, explore, left, number};
 use crate::support::random::Random;
 
 /// What a victim does.
@@ -26,6 +29,33 @@ pub(crate) const VICTIMS: &[(&str, Victim)] = &[
         opened.block().unwrap().store_bytes(&new(number(words[1]) as u8)).unwrap();
         end();
     }),
+    ("load-newer", |words| {
+        let opened = anyipc::open(words[0]).unwrap();
+        let block = opened.block().unwrap();
+        let mut seen = block.version().unwrap();
+        begin();
+        block.load_newer_bytes(&mut seen, LONG).unwrap();
+        end();
+    }),
+    #[cfg(feature = "tokio")]
+    ("load-newer-as-task", |words| {
+        let opened = anyipc::open(words[0]).unwrap();
+        let block = opened.block().unwrap();
+        super::as_task(async {
+            let mut watch = block.watch().unwrap();
+            begin();
+            watch.changed().await.unwrap();
+            end();
+        });
+    }),
+    ("change-word", |words| {
+        let opened = anyipc::open(words[0]).unwrap();
+        let block = opened.block().unwrap();
+        begin();
+        block.atomic_u32(WORD).unwrap().store(number(words[1]) as u32, SeqCst);
+        block.wake_u32(WORD).unwrap();
+        end();
+    }),
     ("unsafe-change", |words| {
         let opened = anyipc::open(words[0]).unwrap();
         let block = opened.block().unwrap();
@@ -42,6 +72,10 @@ pub(crate) const VICTIMS: &[(&str, Victim)] = &[
         end();
     }),
 ];
+
+const LONG: Duration = Duration::from_secs(20);
+/// Where the word lies that some wait for.
+const WORD: usize = 128;
 
 /// The value before the operation of a round.
 fn old(round: u8) -> [u8; 300] {
@@ -90,8 +124,74 @@ pub(crate) fn survive(random: &mut Random) {
     explore("block, load", random, |round| {
         stays(round, &owner, &format!("load {url}"));
     });
+    explore("block, store for a sleeper", random, |round| store_for_a_sleeper(round, &owner, url));
+    explore("block, change of a word", random, |round| change_word(round, &owner, url));
+    for how in WAITS {
+        explore(&format!("block, load{how} that waits"), random, |round| {
+            load_that_waits(round, &owner, url, how);
+        });
+    }
     owner.close().unwrap();
     assert_eq!(left(), [""; 0]);
+}
+
+/// The survivor waits for the value that the victim stores.
+fn store_for_a_sleeper(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
+    let block = owner.block().unwrap();
+    let (old, new) = (old(round.number), new(round.number));
+    block.store_bytes(&old).unwrap();
+    let mut seen = block.version().unwrap();
+    round.start(&format!("store {url} {}", round.number));
+    round.ready();
+    let got = thread::scope(|scope| {
+        let sleeper = asleep(scope, || block.load_newer_bytes(&mut seen, LONG).unwrap());
+        round.go();
+        if !round.dead() && block.load_bytes().unwrap().unwrap() == old {
+            block.store_bytes(&new).unwrap();
+        }
+        sleeper.join().unwrap()
+    });
+    assert_eq!(got, new);
+    round.in_time();
+}
+
+/// The survivor waits for a word that the victim changes.
+fn change_word(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
+    let block = owner.block().unwrap();
+    let (word, new) = (block.atomic_u32(WORD).unwrap(), u32::from(round.number) | 1 << 16);
+    word.store(0, SeqCst);
+    round.start(&format!("change-word {url} {new}"));
+    round.ready();
+    let got = thread::scope(|scope| {
+        let sleeper = asleep(scope, || block.wait_u32(WORD, 0, LONG).unwrap());
+        round.go();
+        if !round.dead() && word.load(SeqCst) == 0 {
+            word.store(new, SeqCst);
+            block.wake_u32(WORD).unwrap();
+        }
+        sleeper.join().unwrap()
+    });
+    assert_eq!(got, new);
+    round.in_time();
+}
+
+/// The victim and another one wait for a value.
+fn load_that_waits(round: &mut Round<'_>, owner: &Endpoint, url: &str, how: &str) {
+    let block = owner.block().unwrap();
+    let new = new(round.number);
+    let mut seen = block.version().unwrap();
+    round.start(&format!("load-newer{how} {url}"));
+    round.ready();
+    thread::scope(|scope| {
+        round.go();
+        round.asleep_or_dead();
+        let sleeper = asleep(scope, || block.load_newer_bytes(&mut seen, LONG).unwrap());
+        block.store_bytes(&new).unwrap();
+        assert_eq!(sleeper.join().unwrap(), new);
+        // One that lost its wake-up looks by itself.
+        round.dead();
+    });
+    round.in_time();
 }
 
 /// The name is free, and can be taken at once.

@@ -377,10 +377,13 @@ fn long(calls: u64, random: &mut Random) -> BTreeSet<Point> {
         Point { calls, steps: random.below(most) }
     };
     match wanted() {
-        None => (0..=calls)
-            .flat_map(|calls| (0..40).map(move |steps| Point { calls, steps }))
-            .chain((0..=calls).flat_map(|calls| [calls; 60]).map(&mut far))
-            .collect(),
+        None => {
+            // Of a call that comes again and again, some.
+            let all: Vec<u64> = (0..=calls).step_by(1 + calls as usize / 60).collect();
+            let near =
+                all.iter().flat_map(|calls| (0..40).map(|steps| Point { calls: *calls, steps }));
+            near.chain(all.iter().flat_map(|calls| [*calls; 60]).map(&mut far)).collect()
+        }
         Some(some) => {
             // Around the calls in turn, so that few points meet as many calls as they can: first
             // right behind each call, later further on.
