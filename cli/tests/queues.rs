@@ -1,4 +1,4 @@
-//! queue send, recv, len and purge, between processes.
+//! queue send, recv, ack, retry, extend, status, len and purge, between processes.
 
 mod common;
 
@@ -55,6 +55,43 @@ fn a_follower_prints_what_comes_until_it_is_stopped() {
         assert_eq!(follower.end().0.code(), Some(130));
         assert_eq!(place.files(), [""; 0]);
     }
+}
+
+/// The lease of a command belongs to time, and to those with its id.
+#[test]
+fn a_leased_message_is_acknowledged_by_another_command() {
+    let place = Place::new();
+    place.run(["queue", "send", JOBS, "first"]).ok();
+    place.run(["queue", "send", "mq://jobs", "second"]).ok();
+    let lease = ["queue", "recv", "mq://jobs", "--count", "1", "--lease", "60m"];
+    let printed = place.run(lease).ok();
+    let (id, text) = printed.trim_end().split_once('\t').unwrap();
+    assert_eq!(text, "first");
+    let leased = place.run([&lease[..], &["--json"]].concat()).records().remove(0);
+    assert_eq!((&leased["text"], &leased["attempts"]), (&json!("second"), &json!(1)));
+    assert_eq!(place.run(["queue", "recv", "mq://jobs"]).ok(), "");
+    place.run(["queue", "send", "mq://jobs", "--after", "60m", "later"]).ok();
+    let status = place.run(["queue", "status", "mq://jobs", "--json"]).records().remove(0);
+    let counts = ["messages", "leased", "delayed", "dead"].map(|key| status[key].clone());
+    assert_eq!(counts, [json!(0), json!(2), json!(1), json!(0)]);
+    assert!(place.run(["queue", "status", "mq://jobs"]).ok().contains("leased          2\n"));
+
+    place.run(["queue", "extend", "mq://jobs", id, "--lease", "50m"]).ok();
+    assert_eq!(place.run(["queue", "ack", "mq://jobs", id]).ok(), "");
+    let again = place.run(["--json", "queue", "ack", "mq://jobs", id]);
+    assert_eq!(again.failure().1, "not_found");
+    let id = leased["lease"].as_str().unwrap();
+    let settled = place.run(["queue", "retry", "mq://jobs", id, "--json"]).records().remove(0);
+    assert_eq!(settled["lease"], *id);
+    // It is there again; a lease without time is over at once, and the attempts are counted.
+    let short = ["queue", "recv", "mq://jobs", "--count", "1", "--lease", "0s", "--json"];
+    for attempts in 2..4 {
+        let leased = place.run(short).records().remove(0);
+        assert_eq!((&leased["text"], &leased["attempts"]), (&json!("second"), &json!(attempts)));
+    }
+    assert_eq!(place.run(["--json", "queue", "ack", "mq://jobs", "x"]).failure().0, 2);
+    assert_eq!(place.run(["queue", "purge", "mq://jobs"]).ok(), "2\n");
+    place.run(["rm", "mq://jobs"]).ok();
 }
 
 #[test]

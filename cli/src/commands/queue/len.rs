@@ -1,16 +1,16 @@
 use std::process::ExitCode;
 
 use anyipc::Operation;
-use serde::Serialize;
 
 use super::open;
+use super::status::Status;
 use crate::failure::Result;
 use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-Prints the number of messages; with --json also their bytes, the queue's limits, and the number of \
-messages dropped because it was full.
+Prints the number of messages that can be received now; with --json all that `anyipc queue status` \
+shows.
 
 Examples:
   anyipc queue len mq://jobs
@@ -24,30 +24,11 @@ pub(crate) struct Args {
     target: Target,
 }
 
-#[derive(Serialize)]
-struct Length {
-    address: String,
-    messages: u64,
-    bytes: u64,
-    capacity: u64,
-    max_message: u64,
-    priorities: u32,
-    dropped: u64,
-}
-
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     let (endpoint, queue) = open(&args.target.address(Operation::Open)?)?;
     let status = queue.status()?;
     if out.json() {
-        out.record(Length {
-            address: endpoint.address().to_string(),
-            messages: status.messages,
-            bytes: status.bytes,
-            capacity: status.capacity,
-            max_message: status.max_message,
-            priorities: status.priorities,
-            dropped: status.dropped,
-        })?;
+        out.record(Status::new(endpoint.address().to_string(), &status))?;
     } else {
         out.line(status.messages)?;
     }

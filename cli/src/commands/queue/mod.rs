@@ -4,6 +4,8 @@ mod len;
 mod purge;
 mod recv;
 mod send;
+mod settle;
+mod status;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,9 +25,10 @@ Examples:
   anyipc queue len mq://jobs
   anyipc queue recv mq://jobs                  # all waiting messages
   anyipc queue recv mq://jobs --follow --json  # and all later ones
+  anyipc queue recv mq://jobs --lease 1m       # they come back unless they are acknowledged
   anyipc queue purge mq://jobs";
 
-/// Send to, receive from, count and empty queues
+/// Send to, receive from, lease from, count and empty queues
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -37,7 +40,11 @@ pub(crate) struct Args {
 enum Command {
     Send(send::Args),
     Recv(recv::Args),
+    Ack(settle::Ack),
+    Retry(settle::Retry),
+    Extend(settle::Extend),
     Len(len::Args),
+    Status(status::Args),
     Purge(purge::Args),
 }
 
@@ -45,7 +52,11 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     match &args.command {
         Command::Send(args) => send::run(args, out),
         Command::Recv(args) => recv::run(args, out),
+        Command::Ack(args) => args.run(out),
+        Command::Retry(args) => args.run(out),
+        Command::Extend(args) => args.run(out),
         Command::Len(args) => len::run(args, out),
+        Command::Status(args) => status::run(args, out),
         Command::Purge(args) => purge::run(args, out),
     }
 }

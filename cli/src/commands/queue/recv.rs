@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyipc::{ErrorKind, Operation, Queue};
+use anyipc::{ErrorKind, LeaseId, Operation, Queue, Settle};
 use serde::Serialize;
 
 use super::{open, open_or_create};
@@ -18,13 +18,20 @@ Prints each message as its bytes and a line end; with --json as \
 printed message is out of the queue. Each message is written before the next one is taken; one \
 that cannot be written goes back to the end of the queue.
 
+With --lease the messages stay in the queue, invisible, and each line begins with the lease's id \
+and a tab; with --json the record has \"lease\" and \"attempts\". The lease belongs to its time \
+alone, not to this command or to the shell: the message comes back when the time is over, unless \
+`anyipc queue ack` took it out before. Without persist=true or another process that holds the \
+queue, it is gone with this command.
+
 Ends when the queue is empty, after --count messages, or never with --follow. Both options create \
 a missing queue and hold it until the end.
 
 Examples:
   anyipc queue recv mq://jobs
   anyipc queue recv mq://jobs --count 1 --timeout 10s
-  anyipc queue recv mq://jobs --follow --json | jq .text";
+  anyipc queue recv mq://jobs --follow --json | jq .text
+  anyipc queue recv mq://jobs --count 1 --lease 30s";
 
 /// Take messages out of a queue
 #[derive(clap::Args, Debug)]
@@ -32,6 +39,10 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
+
+    /// Leave each message in the queue, invisible for this long, such as 30s
+    #[arg(long, value_name = "TIME", value_parser = values::span)]
+    lease: Option<Duration>,
 
     /// Wait for this many messages and end
     #[arg(long, value_name = "N", conflicts_with = "follow")]
@@ -50,7 +61,22 @@ pub(crate) struct Args {
 struct Received<'a> {
     priority: u32,
     #[serde(flatten)]
+    lease: Option<Lease>,
+    #[serde(flatten)]
     message: Payload<'a>,
+}
+
+#[derive(Serialize)]
+struct Lease {
+    lease: String,
+    attempts: u32,
+}
+
+/// What was received or leased.
+struct Item {
+    priority: u32,
+    message: Vec<u8>,
+    lease: Option<(LeaseId, u32)>,
 }
 
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
@@ -63,10 +89,10 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
     }
     let mut received = 0;
     while args.count.is_none_or(|count| received < count) {
-        let Some((priority, message)) = next(&mut queue, waits, args.timeout)? else { break };
+        let Some(item) = next(&mut queue, args, waits)? else { break };
         received += 1;
-        if let Err(failure) = print(priority, &message, out) {
-            put_back(&mut queue, priority, &message, out);
+        if let Err(failure) = print(&item, out) {
+            put_back(&mut queue, &item, out);
             return Err(failure);
         }
     }
@@ -76,19 +102,30 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
 }
 
 /// Writes a message to the standard output.
-fn print(priority: u32, message: &[u8], out: &Output) -> Result<()> {
+fn print(item: &Item, out: &Output) -> Result<()> {
     if out.json() {
-        out.record(Received { priority, message: Payload::new(message) })?;
+        let lease = item.lease.map(|(id, attempts)| Lease { lease: id.to_string(), attempts });
+        let message = Payload::new(&item.message);
+        out.record(Received { priority: item.priority, lease, message })?;
     } else {
-        out.bytes(message)?;
+        if let Some((id, _)) = item.lease {
+            out.bytes(format!("{id}\t").as_bytes())?;
+        }
+        out.bytes(&item.message)?;
         out.bytes(b"\n")?;
     }
     out.flush()
 }
 
-/// Sends a message back to the queue: it was taken and cannot be printed.
-fn put_back(queue: &mut Queue, priority: u32, message: &[u8], out: &Output) {
-    match queue.try_send(priority, message) {
+/// Gives a message back to the queue: it was taken and cannot be printed.
+fn put_back(queue: &mut Queue, item: &Item, out: &Output) {
+    let Item { priority, message, lease } = item;
+    if let Some((id, _)) = lease {
+        // Otherwise it comes back when its time is over.
+        let _ = queue.settle(*id, Settle::Retry(Duration::ZERO));
+        return;
+    }
+    match queue.try_send(*priority, message) {
         Ok(()) => {
             out.note("the message that could not be written is at the end of the queue again")
         }
@@ -102,27 +139,46 @@ fn put_back(queue: &mut Queue, priority: u32, message: &[u8], out: &Output) {
 }
 
 /// The next message. `None` if the queue is empty and `waits` is false.
-fn next(
-    queue: &mut Queue,
-    waits: bool,
-    timeout: Option<Duration>,
-) -> Result<Option<(u32, Vec<u8>)>> {
+fn next(queue: &mut Queue, args: &Args, waits: bool) -> Result<Option<Item>> {
     interrupt::check()?;
-    match queue.try_recv() {
+    match take(queue, args.lease, None) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
         done => return Ok(Some(done?)),
     }
     if !waits {
         return Ok(None);
     }
-    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let deadline = args.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        match queue.recv_timeout(left.map_or(SLICE, |left| left.min(SLICE))) {
+        match take(queue, args.lease, Some(left.map_or(SLICE, |left| left.min(SLICE)))) {
             Err(error)
                 if error.kind() == ErrorKind::TimedOut && left.is_none_or(|left| left > SLICE) => {}
             done => return Ok(Some(done?)),
         }
         interrupt::check()?;
     }
+}
+
+/// Receives or leases a message, waiting for `timeout` if there is one.
+fn take(
+    queue: &mut Queue,
+    lease: Option<Duration>,
+    timeout: Option<Duration>,
+) -> anyipc::Result<Item> {
+    let Some(time) = lease else {
+        let (priority, message) = match timeout {
+            Some(timeout) => queue.recv_timeout(timeout),
+            None => queue.try_recv(),
+        }?;
+        return Ok(Item { priority, message, lease: None });
+    };
+    let job = match timeout {
+        Some(timeout) => queue.lease_timeout(time, timeout),
+        None => queue.try_lease(time),
+    }?;
+    let (priority, message, attempts) = (job.priority(), job.message().to_vec(), job.attempts());
+    // Before it is printed: what reads the id may end the lease at once.
+    let id = job.detach()?;
+    Ok(Item { priority, message, lease: Some((id, attempts)) })
 }

@@ -20,7 +20,8 @@ is created.
 
 Examples:
   anyipc queue send 'mq://jobs?persist=true' 'index /home'
-  seq 1000 | anyipc queue send mq://jobs --priority 2";
+  seq 1000 | anyipc queue send mq://jobs --priority 2
+  anyipc queue send mq://jobs --after 10m 'look again'";
 
 /// Longest wait for a missing queue.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,6 +39,10 @@ pub(crate) struct Args {
     /// Priority, from 0 (the lowest)
     #[arg(long, value_name = "N", default_value_t = 0)]
     priority: u32,
+
+    /// No receiver sees the messages for this long, such as 5s
+    #[arg(long, value_name = "TIME", value_parser = values::span)]
+    after: Option<Duration>,
 
     /// Longest wait for the queue, and for room for each message, such as 500ms (default: 5s for
     /// the queue, without end for room)
@@ -58,6 +63,7 @@ struct Job {
     address: Address,
     text: Option<Vec<u8>>,
     priority: u32,
+    after: Option<Duration>,
     timeout: Option<Duration>,
 }
 
@@ -66,6 +72,7 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         address: args.target.address(Operation::Open)?,
         text: text::given(args.text.as_ref()),
         priority: args.priority,
+        after: args.after,
         timeout: args.timeout,
     };
     let summary = interrupt::guard(move || job.send())?;
@@ -88,9 +95,10 @@ impl Job {
         let before = queue.status()?;
         let (mut sent, mut bytes) = (0, 0);
         let mut put = |message: &[u8]| -> Result<()> {
-            match self.timeout {
-                Some(timeout) => queue.send_timeout(self.priority, message, timeout),
-                None => queue.send(self.priority, message),
+            match (self.after, self.timeout) {
+                (Some(after), _) => queue.send_after(after, self.priority, message),
+                (None, Some(timeout)) => queue.send_timeout(self.priority, message, timeout),
+                (None, None) => queue.send(self.priority, message),
             }?;
             sent += 1;
             bytes += message.len() as u64;
