@@ -93,7 +93,7 @@ fn a_tcp_text_is_sent_while_its_owner_accepts() {
     let begun = Instant::now();
     let error = failed(text_of(&open("100ms")));
     assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
-    assert!((100..250).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!((100..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
     assert!(text_of(&owner).unwrap() == text, "the owner reads it alone");
     thread::scope(|scope| {
         let readers: Vec<_> = (0..8)
