@@ -34,6 +34,8 @@
 
 mod event;
 mod mutex;
+mod rwlock;
+mod semaphore;
 mod waiting;
 
 use anyipc_core::{Error, ErrorKind, Operation, Options, Result};
@@ -47,6 +49,8 @@ use crate::registry::Registry;
 pub use anyipc_sync::Reset;
 pub use event::{Event, EventWaiter};
 pub use mutex::{LockResult, Mutex, MutexGuard};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use semaphore::{Permit, Semaphore};
 
 /// Values that shared memory can hold: of any bytes, without padding, without pointers. The traits
 /// of the crate `zerocopy` say so; derive them for structs of your own. Integers, and arrays of

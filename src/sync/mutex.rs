@@ -177,11 +177,7 @@ impl<T: Plain> Mutex<T> {
     fn guard(&self, taken: Taken) -> LockResult<MutexGuard<'_, T>> {
         let mut value = T::new_zeroed();
         self.raw.load(value.as_mut_bytes());
-        let guard = MutexGuard { mutex: self, value, is_changed: false };
-        match taken {
-            Taken::Free => LockResult::Locked(guard),
-            Taken::OwnerDied => LockResult::OwnerDied(guard),
-        }
+        LockResult::new(taken, MutexGuard { mutex: self, value, is_changed: false })
     }
 }
 
@@ -192,6 +188,13 @@ impl<T> fmt::Debug for Mutex<T> {
 }
 
 impl<G> LockResult<G> {
+    pub(super) fn new(taken: Taken, guard: G) -> Self {
+        match taken {
+            Taken::Free => Self::Locked(guard),
+            Taken::OwnerDied => Self::OwnerDied(guard),
+        }
+    }
+
     /// True if the owner before died with the lock.
     pub fn owner_died(&self) -> bool {
         matches!(self, Self::OwnerDied(_))

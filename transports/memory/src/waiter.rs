@@ -83,6 +83,12 @@ impl SetWaiter {
             .ok_or(Error::new(Operation::Block, ErrorKind::Unsupported))
     }
 
+    /// Ends the wait, which had its end, and goes on to wait in another set of the same memory.
+    pub fn turn_to(&mut self, set: WaitSet) {
+        self.disarm(false);
+        self.set = set;
+    }
+
     /// Ends the wait. `passes`: the waiter leaves without what it waited for, and what woke it may
     /// be another's.
     pub fn disarm(&mut self, passes: bool) {

@@ -27,7 +27,9 @@ pub fn set(signal: &AtomicU32, reset: Reset, waiters: &impl WaitWords, wakers: &
     signal.swap(1, SeqCst);
     match reset {
         Reset::Manual => wake_all(waiters, wakers),
-        Reset::Auto => wake_one(waiters, wakers),
+        Reset::Auto => {
+            wake_one(waiters, wakers);
+        }
     }
 }
 

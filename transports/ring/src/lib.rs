@@ -1,5 +1,5 @@
 //! What works in memory that processes share, without an operating system: a ring for one producer
-//! and one consumer, a lock word that survives its owner ([`robust`]), the bits that tell which of
+//! and one consumer, locks that survive their owners ([`robust`], …), the bits that tell which of
 //! many rings has something ([`ready`]), and racing copies of words ([`words`]). All of it is
 //! generic over its storage, has no unsafe code, and is explored by loom.
 //!
@@ -54,18 +54,26 @@
 //! x86, ARMv8 and ARMv7, are in `docs/design/ring.md` of the repository.
 #![cfg_attr(not(loom), forbid(unsafe_code))]
 
+mod bits;
+pub mod cells;
 mod consumer;
 pub mod event;
+#[cfg(test)]
+mod lock_tests;
 #[cfg(all(test, loom))]
 mod loom_tests;
 #[cfg(all(test, loom))]
 mod modelled;
+#[cfg(all(test, not(loom)))]
+mod mortal;
 pub mod mutex;
 mod primitive;
 mod producer;
 pub mod ready;
 mod record;
 pub mod robust;
+pub mod rwlock;
+pub mod semaphore;
 #[cfg(all(test, not(loom)))]
 mod sleeper;
 pub mod state;

@@ -13,8 +13,6 @@ use crate::wait_set::{POLLER_WORDS, WaitWords, Wakers, announce_poller, announce
 pub(crate) fn explore(run: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(2);
-    // A search for a poller looks at each slot.
-    builder.max_branches = 10_000;
     builder.check(run);
 }
 

@@ -8,8 +8,9 @@
 //!
 //! *Fairness.* The lock may be taken past its waiters, which spares a busy process a switch for
 //! each turn. A waiter that has waited for long sets `starving`; the next release leaves `WAITERS`
-//! alone in the word: free, but only for those that have waited. The bit has no owner: if the
-//! waiter died, the next one that has slept for a slice takes the lock.
+//! alone in the word: free, but only for those that have waited. The flag has no owner: if nobody
+//! waits, the release takes it back, and if the waiter that it woke died, the next one that has
+//! slept for a slice takes the lock.
 //!
 //! Ordering: as in [`robust`](crate::robust): its `owner` reads this word, too. Announcing a
 //! wait and releasing the lock are `SeqCst`: one of both sees the other.
@@ -69,6 +70,16 @@ fn try_taken(
         .then_some(taken)
 }
 
+/// True if nobody has the lock, nor is it left to others than a locker with this effort.
+#[inline]
+pub fn is_free(word: &AtomicU32, effort: Effort) -> bool {
+    match word.load(Ordering::SeqCst) {
+        0 => true,
+        WAITERS => effort != Effort::Fresh,
+        _ => false,
+    }
+}
+
 /// Sees to it that the owner wakes a waiter when it releases the lock. False if the lock is free:
 /// the caller tries again instead of sleeping. It has announced itself in the wait set before.
 pub fn await_release(word: &AtomicU32, effort: Effort) -> bool {
@@ -88,14 +99,26 @@ pub fn await_release(word: &AtomicU32, effort: Effort) -> bool {
     }
 }
 
-/// Releases the lock, which the caller holds. True if a waiter is to be woken.
+/// Releases the lock, which the caller holds. `wake_next` wakes a waiter; false if there is none.
 #[inline]
-pub fn unlock(word: &AtomicU32, starving: &AtomicU32) -> bool {
+pub fn unlock(word: &AtomicU32, starving: &AtomicU32, wake_next: impl Fn() -> bool) {
     // A flag that is seen late costs one more turn.
-    if starving.load(Ordering::Relaxed) == 0 {
-        return word.swap(0, Ordering::SeqCst) & WAITERS != 0;
+    if starving.load(Ordering::Relaxed) != 0 {
+        leave_to_starving(word, starving, wake_next);
+    } else if word.swap(0, Ordering::SeqCst) & WAITERS != 0 {
+        wake_next();
     }
+}
+
+#[cold]
+fn leave_to_starving(word: &AtomicU32, starving: &AtomicU32, wake_next: impl Fn() -> bool) {
     starving.store(0, Ordering::Relaxed);
     word.swap(WAITERS, Ordering::SeqCst);
-    true
+    // The flag was old: nobody waits. Those that came since and found the lock left to others look
+    // again.
+    if !wake_next()
+        && word.compare_exchange(WAITERS, 0, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    {
+        wake_next();
+    }
 }

@@ -1,7 +1,12 @@
-//! The atomics of this crate: std's, or loom's where loom explores them.
+//! The atomics of this crate: std's, or loom's where loom explores them, or those of threads that
+//! die in tests.
 
+#[cfg(all(test, not(loom)))]
+pub(crate) use crate::mortal::{AtomicU32, AtomicU64};
+#[cfg(not(any(test, loom)))]
+pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64};
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+pub(crate) use std::sync::atomic::{Ordering, compiler_fence, fence};
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};

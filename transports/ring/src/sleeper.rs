@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "these are tests")]
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::primitive::{AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 

@@ -22,6 +22,7 @@
 //! woken, lose a wake-up: each waiter therefore looks again after a slice of time, and then
 //! announces itself anew.
 
+use crate::bits::set_bits;
 use crate::primitive::{AtomicU32, AtomicU64, Ordering::SeqCst, fence_behind_swap};
 
 /// Threads may sleep on the sequence.
@@ -30,7 +31,7 @@ const THREADS: u32 = 1;
 const POLLERS: u32 = 2;
 
 /// Words of bits; each has a bit for 64 slots.
-pub const POLLER_WORDS: u32 = 3;
+pub const POLLER_WORDS: u32 = if cfg!(all(test, loom)) { 1 } else { 3 };
 /// Slots that can poll.
 pub const MAX_POLLERS: u32 = POLLER_WORDS * 64;
 
@@ -92,13 +93,11 @@ pub fn wake_all(words: &impl WaitWords, wakers: &impl Wakers) {
 }
 
 /// As [`wake_all`], but wakes one thread and one poller: enough where one waiter takes what the
-/// caller gave.
+/// caller gave. False if it found none.
 #[inline]
-pub fn wake_one(words: &impl WaitWords, wakers: &impl Wakers) {
+pub fn wake_one(words: &impl WaitWords, wakers: &impl Wakers) -> bool {
     fence_behind_swap();
-    if is_awaited(words) {
-        wake_next(words, wakers);
-    }
+    is_awaited(words) && wake_next(words, wakers)
 }
 
 #[cold]
@@ -115,17 +114,24 @@ fn wake_announced(words: &impl WaitWords, wakers: &impl Wakers) {
 /// The flag stays set while it may be true: another waker must not miss the waiters that this call
 /// leaves asleep.
 #[cold]
-fn wake_next(words: &impl WaitWords, wakers: &impl Wakers) {
+fn wake_next(words: &impl WaitWords, wakers: &impl Wakers) -> bool {
     let awaited = words.awaited().load(SeqCst);
-    if awaited & THREADS != 0 && wake_threads(words, wakers, 1) == 0 {
-        words.awaited().fetch_and(!THREADS, SeqCst);
-        // Those that fell asleep since: that was their flag. They announce themselves anew.
-        wake_threads(words, wakers, u32::MAX);
+    let mut found = false;
+    if awaited & THREADS != 0 {
+        found = wake_threads(words, wakers, 1) != 0;
+        if !found {
+            words.awaited().fetch_and(!THREADS, SeqCst);
+            // Those that fell asleep since: that was their flag. They announce themselves anew.
+            wake_threads(words, wakers, u32::MAX);
+        }
     }
     if awaited & POLLERS != 0 && !ring_next(words, wakers) {
         words.awaited().fetch_and(!POLLERS, SeqCst);
         ring_all(words, wakers);
+    } else {
+        found |= awaited & POLLERS != 0;
     }
+    found
 }
 
 fn wake_threads(words: &impl WaitWords, wakers: &impl Wakers, most: u32) -> u32 {
@@ -135,11 +141,9 @@ fn wake_threads(words: &impl WaitWords, wakers: &impl Wakers, most: u32) -> u32 
 
 fn ring_all(words: &impl WaitWords, wakers: &impl Wakers) {
     for index in 0..POLLER_WORDS {
-        let mut bits = words.pollers(index).swap(0, SeqCst);
-        while bits != 0 {
-            wakers.ring(index * 64 + bits.trailing_zeros());
-            bits &= bits - 1;
-        }
+        set_bits(index, words.pollers(index).swap(0, SeqCst)).for_each(|slot| {
+            wakers.ring(slot);
+        });
     }
 }
 
@@ -147,9 +151,17 @@ fn ring_all(words: &impl WaitWords, wakers: &impl Wakers) {
 fn ring_next(words: &impl WaitWords, wakers: &impl Wakers) -> bool {
     // In turn: the sequence, advanced with each call, is the place to begin at.
     let first = words.sequence().fetch_add(1, SeqCst) % MAX_POLLERS;
-    (0..MAX_POLLERS).map(|step| (first + step) % MAX_POLLERS).any(|slot| {
-        let is_set = words.pollers(slot / 64).load(SeqCst) >> (slot % 64) & 1 == 1;
-        is_set && take(words, slot) && wakers.ring(slot)
+    let behind = u64::MAX << (first % 64);
+    // The first word comes again at last, with its other part.
+    (0..=POLLER_WORDS).any(|step| {
+        let index = (first / 64 + step) % POLLER_WORDS;
+        let part = match step {
+            0 => behind,
+            POLLER_WORDS => !behind,
+            _ => u64::MAX,
+        };
+        set_bits(index, words.pollers(index).load(SeqCst) & part)
+            .any(|slot| take(words, slot) && wakers.ring(slot))
     })
 }
 

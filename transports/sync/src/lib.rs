@@ -6,8 +6,12 @@
 
 mod attempt;
 mod event;
+mod lock_word;
 mod mutex;
 mod place;
+mod rwlock;
+mod semaphore;
+mod slot_cells;
 
 pub use anyipc_ring::event::Reset;
 pub use anyipc_ring::mutex::Effort;
@@ -16,3 +20,5 @@ pub use attempt::Attempt;
 pub use event::{Event, EventWaiter};
 pub use mutex::{Mutex, MutexWaiter};
 pub use place::{ALIGN, Place};
+pub use rwlock::{ReadWaiter, RwLock, WriteWaiter};
+pub use semaphore::{Semaphore, SemaphoreWaiter};

@@ -9,22 +9,17 @@
 //! | 24 | 32 | the wait set |
 //! | 64 | | the value |
 
-use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyipc_core::{Armed, Error, ErrorKind, Operation, Result, Source, Wait, Waiter};
-use anyipc_memory::SetWaiter;
-use anyipc_ring::mutex::{Effort, await_release, try_lock, unlock};
-use anyipc_ring::robust::{LockBackend, Taken, owner};
-use anyipc_ring::wait_set::wake_one;
+use anyipc_ring::mutex::{Effort, try_lock, unlock};
+use anyipc_ring::robust::Taken;
 
 use crate::attempt::{Attempt, lock_slice};
+use crate::lock_word::{WordWaiter, poisoned};
 use crate::place::{Identity, Kind, Object, Place};
 
-const WORD: usize = 8;
-const STATE: usize = 12;
-const STARVING: usize = 16;
 const VALUE: usize = 64;
 
 /// Up to so many bytes a value is copied word by word, in the caller's code.
@@ -37,8 +32,6 @@ const INCONSISTENT: u32 = 1;
 /// That follower released the lock without saying so.
 const POISONED: u32 = 2;
 
-/// How long a waiter lets others pass.
-const STARVES_AFTER: Duration = Duration::from_micros(500);
 /// A mutex in shared memory.
 #[derive(Debug)]
 pub struct Mutex {
@@ -74,7 +67,7 @@ impl Mutex {
     pub fn try_lock(&self, effort: Effort, looks: bool) -> Result<Option<Taken>> {
         self.object.check()?;
         // Both before the lock, behind which everything is read anew.
-        let (word, state) = (self.word(), self.state());
+        let (word, state) = (self.object.word(), self.object.state());
         let Object { own_id, participants, .. } = &self.object;
         let taken = try_lock(word, *own_id, effort, looks, &**participants);
         match taken {
@@ -87,15 +80,12 @@ impl Mutex {
 
     #[cold]
     fn taken_inconsistent(&self, taken: Taken) -> Result<Taken> {
-        if self.state().load(Relaxed) == POISONED {
+        if self.object.state().load(Relaxed) == POISONED {
             self.release();
-            return Err(Error::new(Operation::Lock, ErrorKind::Poisoned).because(
-                "an owner died, and what the lock protects was not made consistent; \
-                 clear_poison says that it is",
-            ));
+            return Err(poisoned());
         }
         if taken == Taken::OwnerDied {
-            self.state().store(INCONSISTENT, Relaxed);
+            self.object.state().store(INCONSISTENT, Relaxed);
         }
         // Free and inconsistent: another process wrote over it.
         Ok(Taken::OwnerDied)
@@ -108,7 +98,7 @@ impl Mutex {
         if self.object.check().is_err() {
             return;
         }
-        let state = self.state();
+        let state = self.object.state();
         if state.load(Relaxed) != CONSISTENT {
             state.store(POISONED, Relaxed);
         }
@@ -117,15 +107,13 @@ impl Mutex {
 
     #[inline]
     fn release(&self) {
-        if unlock(self.word(), self.starving()) {
-            wake_one(&self.object.waiters, &*self.object.participants);
-        }
+        unlock(self.object.word(), self.object.starving(), || self.object.wake_next());
     }
 
     /// Says that what the lock protects is consistent. The caller holds the lock.
     pub fn make_consistent(&self) {
         if self.object.check().is_ok() {
-            self.state().store(CONSISTENT, Relaxed);
+            self.object.state().store(CONSISTENT, Relaxed);
         }
     }
 
@@ -135,7 +123,7 @@ impl Mutex {
     /// `Forked`.
     pub fn clear_poison(&self) -> Result<()> {
         self.object.check()?;
-        let _ = self.state().compare_exchange(POISONED, CONSISTENT, Relaxed, Relaxed);
+        let _ = self.object.state().compare_exchange(POISONED, CONSISTENT, Relaxed, Relaxed);
         Ok(())
     }
 
@@ -163,24 +151,7 @@ impl Mutex {
 
     /// A waiter for the lock.
     pub fn waiter(&self) -> MutexWaiter<'_> {
-        let Object { participants, waiters, .. } = &self.object;
-        MutexWaiter {
-            mutex: self,
-            waiter: SetWaiter::new(participants.places(), waiters.clone()),
-            effort: Effort::Fresh,
-            seen: 0,
-            since: None,
-        }
-    }
-
-    fn word(&self) -> &AtomicU32 {
-        self.object.region.u32(WORD)
-    }
-    fn state(&self) -> &AtomicU32 {
-        self.object.region.u32(STATE)
-    }
-    fn starving(&self) -> &AtomicU32 {
-        self.object.region.u32(STARVING)
+        MutexWaiter { mutex: self, word: WordWaiter::new(&self.object) }
     }
 }
 
@@ -192,60 +163,39 @@ fn identity(len: usize) -> Identity {
 #[derive(Debug)]
 pub struct MutexWaiter<'a> {
     mutex: &'a Mutex,
-    waiter: SetWaiter,
-    effort: Effort,
-    /// The word at the last arm: an owner that is still there after a sleep may be dead.
-    seen: u32,
-    /// When it first armed.
-    since: Option<Instant>,
+    word: WordWaiter<'a>,
 }
 
 impl Attempt for MutexWaiter<'_> {
     type Got = Taken;
 
     fn attempt(&mut self) -> Result<Taken> {
-        let looks = self.seen != 0 && self.mutex.word().load(Relaxed) == self.seen;
-        let taken = self.mutex.try_lock(self.effort, looks)?;
+        let taken = self.mutex.try_lock(self.word.effort, self.word.looks())?;
         if taken.is_some() {
-            self.waiter.disarm(false);
+            self.word.note_taken();
         }
         taken.ok_or(Error::new(Operation::Lock, ErrorKind::WouldBlock))
     }
 
     fn slice(&self) -> Duration {
-        lock_slice(self.since)
+        lock_slice(self.word.since)
     }
 }
 
 impl Wait for MutexWaiter<'_> {
     fn source(&self) -> Result<Source> {
-        self.waiter.source()
+        self.word.waiter.source()
     }
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
-        let (mutex, effort) = (self.mutex, self.effort);
-        if self.since.get_or_insert_with(Instant::now).elapsed() > STARVES_AFTER {
-            mutex.object.check()?;
-            mutex.starving().store(1, Relaxed);
-        }
-        // From the next try on.
-        self.effort = Effort::Waited;
-        let seen = &mut self.seen;
-        self.waiter.arm(waiter, Operation::Lock, || {
-            if !await_release(mutex.word(), effort) {
-                return true;
-            }
-            // The system call costs little beside a sleep.
-            *seen = mutex.word().load(Relaxed);
-            owner(mutex.word()).is_some_and(|owner| mutex.object.participants.is_dead(owner))
-        })
+        self.word.arm(waiter)
     }
 
     fn park(&mut self, timeout: Duration) {
-        self.waiter.park(timeout.min(self.slice()));
+        self.word.waiter.park(timeout.min(self.slice()));
     }
 
     fn disarm(&mut self) {
-        self.waiter.disarm(true);
+        self.word.waiter.disarm(true);
     }
 }
