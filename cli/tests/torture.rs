@@ -80,6 +80,7 @@ fn queues_hold() {
 fn values_hold() {
     for scheme in schemes(Capabilities::BLOCK) {
         holds(&[&url(scheme), "--as", "block"], &["stale", "late"]);
+        holds(&[&url(scheme), "--as", "watch"], &["stale", "late"]);
     }
 }
 
@@ -167,6 +168,8 @@ fn every_fault_of_a_value_is_found() {
     let args = ["shm://torture?size=16KiB"];
     finds("stale", &args, "stale", "after another one had replaced it");
     finds("tear", &args, "torn", "message ");
+    let args = ["shm://torture", "--as", "watch", "--kills", "2"];
+    finds("late", &args, "late", "waited for a newer value");
 }
 
 #[test]

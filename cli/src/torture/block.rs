@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyipc::{Block, Error, ErrorKind, Operation, Result};
+use anyipc::{Block, BlockExt, Error, ErrorKind, Operation, Result};
 
 use super::context::{Context, Fault};
 use super::kind::Role;
@@ -19,10 +19,25 @@ use crate::sys;
 const BURST: u64 = 16;
 const REST: Duration = Duration::from_millis(1);
 
+/// A waiting reader looks this often whether it is to finish.
+const RECHECK: Duration = Duration::from_millis(50);
+
+/// The lane of a load that has waited for a newer value. It is no lane of the value.
+const WAITED: u8 = 1;
+
 pub(super) fn work(role: Role, context: &Context) -> Result<()> {
+    with_block(role, context, |block| use_value(context, block))
+}
+
+/// Opens the block for this work; the keeper creates it and waits.
+fn with_block(
+    role: Role,
+    context: &Context,
+    work: impl FnOnce(&Block) -> Result<()>,
+) -> Result<()> {
     let address = &context.order.address;
-    let endpoint =
-        if role == Role::Keeper { anyipc::create(address) } else { anyipc::open(address) }?;
+    let keeps = role == Role::Keeper;
+    let endpoint = if keeps { anyipc::create(address) } else { anyipc::open(address) }?;
     let before = sys::descriptors();
     let block = endpoint.block()?;
     let longest = block.store_capacity();
@@ -34,13 +49,52 @@ pub(super) fn work(role: Role, context: &Context) -> Result<()> {
             .at(endpoint.address()));
     }
     context.log.say(What::Ready, &endpoint.address().to_string());
-    if role == Role::Keeper {
+    if keeps {
         context.wait_to_finish();
     } else {
-        use_value(context, block)?;
+        work(block)?;
     }
     context.count_descriptors(before);
     endpoint.close()
+}
+
+/// Stores values now and then, or waits for newer ones: half of the workers each.
+pub(super) fn watch(role: Role, context: &Context) -> Result<()> {
+    with_block(role, context, |block| {
+        let mut random = Random::new(context.order.seed ^ u64::from(context.order.life));
+        let mut next = Id { stream: context.order.life.into(), lane: 0, number: 0 };
+        let (mut value, mut seen) = (Vec::new(), 0);
+        loop {
+            let since = sys::now();
+            if role == Role::Sender {
+                if context.is_finishing() {
+                    return Ok(());
+                }
+                message::write(next, context.order.size, &mut value);
+                block.store_bytes(&value)?;
+                context.log.record(What::Stored, next, since, "");
+                next.number += 1;
+                std::thread::sleep(random.instant(13));
+                continue;
+            }
+            if context.has(Fault::Late) && next.number == 3 {
+                std::thread::sleep(Duration::from_millis(1500));
+            }
+            next.number += 1;
+            match block.load_newer_bytes(&mut seen, RECHECK) {
+                Ok(loaded) => match message::read(&loaded, context.order.size) {
+                    Ok(id) => {
+                        context.log.record(What::Loaded, Id { lane: WAITED, ..id }, since, "")
+                    }
+                    Err(why) => context.log.say(What::Torn, &why),
+                },
+                Err(error) if error.kind() != ErrorKind::TimedOut => return Err(error),
+                // The writers have ended before the readers are told to finish.
+                Err(_) if context.is_finishing() => return Ok(()),
+                Err(_) => context.log.record(What::Waited, next, since, ""),
+            }
+        }
+    })
 }
 
 fn use_value(context: &Context, block: &Block) -> Result<()> {
@@ -90,6 +144,8 @@ pub(super) struct Oracle {
     stores: HashMap<(u64, u64), Store>,
     /// When it began, the reader, the value.
     loads: Vec<(u64, u32, Id)>,
+    /// Waits for a newer value: when each began and ended, and the reader.
+    waits: Vec<(u64, u64, u32)>,
 }
 
 impl super::oracle::Oracle for Oracle {
@@ -108,10 +164,14 @@ impl super::oracle::Oracle for Oracle {
             }
             What::Loaded => {
                 findings.checked(Check::Torn);
-                self.loads.push((record.since, life, record.id));
+                if record.id.lane == WAITED {
+                    self.waits.push((record.since, record.at, life));
+                }
+                self.loads.push((record.since, life, Id { lane: 0, ..record.id }));
                 findings.count("values loaded", 1);
                 findings.went_on(life, record.at, lives);
             }
+            What::Waited => self.waits.push((record.since, record.at, life)),
             _ => {}
         }
     }
@@ -127,6 +187,7 @@ impl super::oracle::Oracle for Oracle {
     /// A load is stale if another value was stored, from begin to end, between the end of the
     /// value's own store and the begin of the load.
     fn conclude(&mut self, lives: &Lives, findings: &mut Findings) {
+        self.waits(lives, findings);
         let mut stores: Vec<_> = self.stores.values().copied().collect();
         stores.sort_unstable_by_key(|store| store.at);
         // The latest begin of all stores up to each.
@@ -165,6 +226,32 @@ impl super::oracle::Oracle for Oracle {
                     (since - over) / 1000
                 );
                 findings.violation(Check::Stale, since, lives.name(reader), what);
+            }
+        }
+    }
+}
+
+impl Oracle {
+    /// A wait ends soon after a store is over that began after the wait did.
+    fn waits(&mut self, lives: &Lives, findings: &mut Findings) {
+        let mut stores: Vec<_> = self.stores.values().copied().collect();
+        stores.sort_unstable_by_key(|store| store.since);
+        // The earliest end of all stores from each on.
+        let mut earliest = u64::MAX;
+        for store in stores.iter_mut().rev() {
+            earliest = earliest.min(store.at);
+            store.at = earliest;
+        }
+        for (since, at, reader) in self.waits.drain(..) {
+            findings.checked(Check::Late);
+            let next = stores.partition_point(|store| store.since < since);
+            let Some(due) = stores.get(next).map(|store| store.at) else { continue };
+            if at > lives.deadline(since, due) {
+                let what = format!(
+                    "waited for a newer value, and had none {} ms after a store was over",
+                    (at - due) / 1_000_000
+                );
+                findings.violation(Check::Late, due, lives.name(reader), what);
             }
         }
     }

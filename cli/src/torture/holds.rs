@@ -147,7 +147,8 @@ impl Holds {
         }
     }
 
-    /// After the death of an exclusive holder the next one is told, and nobody otherwise.
+    /// After the death of an exclusive holder all are told until the next exclusive one, which
+    /// repairs what the lock protects; and nobody otherwise.
     fn news(&self, lives: &Lives, findings: &mut Findings) {
         let mut deaths: Vec<u64> = lives.iter().filter_map(|(_, of)| of.killed).collect();
         deaths.sort_unstable();
@@ -170,12 +171,14 @@ impl Holds {
                 // It may have died before it could report the lock, or after it gave it back.
                 let index = deaths.partition_point(|killed| *killed < since);
                 if deaths.get(index).is_none_or(|killed| *killed > hold.from) {
-                    let what = "was told of a dead owner; nobody has died since the hold before";
+                    let what = "was told of a dead owner; nobody has died since the last one";
                     let worker = lives.name(hold.life);
                     findings.violation(Check::FalseDeath, hold.from, worker, what.into());
                 }
             }
-            before = Some(hold);
+            if hold.is_exclusive() {
+                before = Some(hold);
+            }
         }
     }
 

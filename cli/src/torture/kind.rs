@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Queue,
     /// Writers and readers of one stored value
     Block,
+    /// Writers of one stored value, and readers that wait for newer ones
+    Watch,
     /// Owners of one mutex, one after the other
     Mutex,
     /// Setters and waiters of one event
@@ -47,8 +49,15 @@ pub(super) enum Role {
 }
 
 impl Kind {
-    const ALL: [Self; 6] =
-        [Self::Channel, Self::Inbox, Self::Queue, Self::Block, Self::Mutex, Self::Event];
+    const ALL: [Self; 7] = [
+        Self::Channel,
+        Self::Inbox,
+        Self::Queue,
+        Self::Block,
+        Self::Watch,
+        Self::Mutex,
+        Self::Event,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -56,6 +65,7 @@ impl Kind {
             Self::Inbox => "inbox",
             Self::Queue => "queue",
             Self::Block => "block",
+            Self::Watch => "watch",
             Self::Mutex => "mutex",
             Self::Event => "event",
         }
@@ -96,7 +106,7 @@ impl Kind {
         match self {
             Self::Channel | Self::Inbox => Capabilities::CHANNEL,
             Self::Queue => Capabilities::QUEUE,
-            Self::Block | Self::Mutex | Self::Event => {
+            Self::Block | Self::Watch | Self::Mutex | Self::Event => {
                 Capabilities::BLOCK.and(Capabilities::OUTLIVES_CREATOR)
             }
         }
@@ -109,7 +119,7 @@ impl Kind {
             Self::Channel | Self::Inbox => {
                 one_and(Role::Owner, vec![Role::Connector; workers.saturating_sub(1)])
             }
-            Self::Queue | Self::Event => {
+            Self::Queue | Self::Watch | Self::Event => {
                 let pairs = [Role::Sender, Role::Receiver].into_iter().cycle();
                 one_and(Role::Keeper, pairs.take(workers).collect())
             }
@@ -121,7 +131,7 @@ impl Kind {
     pub(super) fn address(self, address: Address, size: usize) -> Address {
         match self {
             // Two copies and an index.
-            Self::Block if address.get("size").is_none() => {
+            Self::Block | Self::Watch if address.get("size").is_none() => {
                 address.with("size", &(4 * size + 4096).to_string())
             }
             _ => address,
@@ -133,7 +143,7 @@ impl Kind {
         Ok(match self {
             Self::Channel | Self::Inbox => Box::new(Connections::new(delivers)),
             Self::Queue => Box::new(queue::Oracle::default()),
-            Self::Block => Box::new(block::Oracle::default()),
+            Self::Block | Self::Watch => Box::new(block::Oracle::default()),
             Self::Mutex => Box::new(Holds::new(Rules { most: 1, tells: true, counts: true })),
             Self::Event => Box::new(event::Signals::default()),
         })
@@ -148,6 +158,7 @@ impl Kind {
             (Self::Channel | Self::Inbox, _) => super::connector::work(self, context),
             (Self::Queue, role) => queue::work(role, context),
             (Self::Block, role) => block::work(role, context),
+            (Self::Watch, role) => block::watch(role, context),
             (Self::Mutex, role) => mutex::work(role, context),
             (Self::Event, role) => event::work(role, context),
         }
