@@ -77,6 +77,14 @@ fn queues_hold() {
 }
 
 #[test]
+fn leases_hold() {
+    for scheme in schemes(Capabilities::LEASES) {
+        let checks = ["lost", "twice", "order", "exclusion", "value", "late"];
+        holds(&[&url(scheme), "--as", "lease"], &checks);
+    }
+}
+
+#[test]
 fn values_hold() {
     for scheme in schemes(Capabilities::BLOCK) {
         holds(&[&url(scheme), "--as", "block"], &["stale", "late"]);
@@ -158,6 +166,19 @@ fn every_fault_of_a_queue_is_found() {
         ("tear", "torn", "message "),
         ("reorder", "order", "came after message 4"),
         ("hang", "hang", ""),
+    ] {
+        finds(fault, &args, check, words);
+    }
+}
+
+#[test]
+fn every_fault_of_a_lease_is_found() {
+    let args = ["mq://torture", "--as", "lease"];
+    for (fault, check, words) in [
+        ("lose", "lost", "never acknowledged"),
+        ("duplicate", "twice", "after it was acknowledged"),
+        ("tear", "torn", "message "),
+        ("reorder", "order", "came after message 4"),
     ] {
         finds(fault, &args, check, words);
     }

@@ -7,7 +7,7 @@ use super::connections::Connections;
 use super::context::Context;
 use super::holds::{Holds, Rules};
 use super::oracle::Oracle;
-use super::{block, channel, event, inbox, mutex, queue, tidy};
+use super::{block, channel, event, inbox, lease, mutex, queue, tidy};
 use crate::failure::{Failure, Result};
 
 /// What the workers do.
@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Inbox,
     /// Senders and receivers of one queue
     Queue,
+    /// Senders of jobs, and workers that lease and acknowledge them
+    Lease,
     /// Writers and readers of one stored value
     Block,
     /// Writers of one stored value, and readers that wait for newer ones
@@ -49,10 +51,11 @@ pub(super) enum Role {
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Channel,
         Self::Inbox,
         Self::Queue,
+        Self::Lease,
         Self::Block,
         Self::Watch,
         Self::Mutex,
@@ -64,6 +67,7 @@ impl Kind {
             Self::Channel => "channel",
             Self::Inbox => "inbox",
             Self::Queue => "queue",
+            Self::Lease => "lease",
             Self::Block => "block",
             Self::Watch => "watch",
             Self::Mutex => "mutex",
@@ -106,6 +110,7 @@ impl Kind {
         match self {
             Self::Channel | Self::Inbox => Capabilities::CHANNEL,
             Self::Queue => Capabilities::QUEUE,
+            Self::Lease => Capabilities::QUEUE.and(Capabilities::LEASES),
             Self::Block | Self::Watch | Self::Mutex | Self::Event => {
                 Capabilities::BLOCK.and(Capabilities::OUTLIVES_CREATOR)
             }
@@ -119,7 +124,7 @@ impl Kind {
             Self::Channel | Self::Inbox => {
                 one_and(Role::Owner, vec![Role::Connector; workers.saturating_sub(1)])
             }
-            Self::Queue | Self::Watch | Self::Event => {
+            Self::Queue | Self::Lease | Self::Watch | Self::Event => {
                 let pairs = [Role::Sender, Role::Receiver].into_iter().cycle();
                 one_and(Role::Keeper, pairs.take(workers).collect())
             }
@@ -143,6 +148,7 @@ impl Kind {
         Ok(match self {
             Self::Channel | Self::Inbox => Box::new(Connections::new(delivers)),
             Self::Queue => Box::new(queue::Oracle::default()),
+            Self::Lease => Box::new(lease::Jobs::default()),
             Self::Block | Self::Watch => Box::new(block::Oracle::default()),
             Self::Mutex => Box::new(Holds::new(Rules { most: 1, tells: true, counts: true })),
             Self::Event => Box::new(event::Signals::default()),
@@ -156,7 +162,7 @@ impl Kind {
             (Self::Channel, Role::Owner) => channel::owner(context),
             (Self::Inbox, Role::Owner) => inbox::owner(context),
             (Self::Channel | Self::Inbox, _) => super::connector::work(self, context),
-            (Self::Queue, role) => queue::work(role, context),
+            (Self::Queue | Self::Lease, role) => queue::work(self, role, context),
             (Self::Block, role) => block::work(role, context),
             (Self::Watch, role) => block::watch(role, context),
             (Self::Mutex, role) => mutex::work(role, context),

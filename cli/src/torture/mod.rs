@@ -1,13 +1,13 @@
 //! `anyipc torture`: kills and stops workers at random, and checks what the transport promises.
 //!
-//! - `kind`: the kinds of work; `channel`, `inbox`, `queue`, `block`, `mutex`, `event`: what their
-//!   workers do
+//! - `kind`: the kinds of work; `channel`, `inbox`, `queue`, `lease`, `block`, `mutex`, `event`:
+//!   what their workers do
 //! - `connector`, `link`, `plan`: what channels and inboxes share; `message`: messages that show
 //!   damage
 //! - `context`: what each worker has; `record`: what it reports, through a pipe that outlives it
 //! - `driver`, `lives`, `news`: the process that starts, kills and stops the workers
 //! - `oracle`: what is checked; `connections`, `lanes` judge channels and inboxes, `holds` locks,
-//!   `queue`, `block` and `event` their own kind
+//!   `queue`, `lease`, `block` and `event` their own kind
 //! - `tidy`: what is left over; `report`, `progress`: what is shown
 //!
 //! The driver and the oracle use no transport: they know what workers report, and the kills.
@@ -23,6 +23,7 @@ mod holds;
 mod inbox;
 mod kind;
 mod lanes;
+mod lease;
 mod link;
 mod lives;
 mod message;

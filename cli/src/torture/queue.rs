@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyipc::{Endpoint, Error, ErrorKind, Operation, Queue, Result};
 
 use super::context::Context;
-use super::kind::Role;
+use super::kind::{Kind, Role};
+use super::lease;
 use super::link::Outgoing;
 use super::lives::{Life, Lives};
 use super::message::Id;
@@ -19,7 +20,7 @@ use crate::sys;
 /// A receiver looks this often whether it is to finish.
 const RECHECK: Duration = Duration::from_millis(50);
 
-pub(super) fn work(role: Role, context: &Context) -> Result<()> {
+pub(super) fn work(kind: Kind, role: Role, context: &Context) -> Result<()> {
     let address = &context.order.address;
     let keeps = role == Role::Keeper;
     let endpoint = if keeps { anyipc::create(address) } else { anyipc::open(address) }?;
@@ -33,9 +34,17 @@ pub(super) fn work(role: Role, context: &Context) -> Result<()> {
             .at(endpoint.address()));
     }
     context.log.say(What::Ready, &endpoint.address().to_string());
-    match role {
-        Role::Keeper => keep(context, &endpoint, &mut queue),
-        Role::Sender => send(context, &mut queue),
+    match (role, kind) {
+        (Role::Keeper, _) => {
+            context.wait_to_finish();
+            if kind == Kind::Lease {
+                lease::keep(context, &mut queue)
+            } else {
+                keep(context, &endpoint, &mut queue)
+            }
+        }
+        (Role::Sender, _) => send(context, &mut queue),
+        (_, Kind::Lease) => lease::work(context, &mut queue),
         _ => receive(context, &mut queue),
     }?;
     context.count_descriptors(before);
@@ -45,9 +54,6 @@ pub(super) fn work(role: Role, context: &Context) -> Result<()> {
 
 /// Receives what is left when all others have ended.
 fn keep(context: &Context, endpoint: &Endpoint, queue: &mut Queue) -> Result<()> {
-    while !context.is_finishing() {
-        thread::sleep(RECHECK);
-    }
     loop {
         match queue.try_recv() {
             Ok((_, message)) => context.got_any(&message),

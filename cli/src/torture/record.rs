@@ -32,11 +32,14 @@ pub(super) enum What {
     Stored,
     /// A whole value was loaded.
     Loaded,
-    /// A lock is taken: lane 0, or [`EXCLUSIVE`]. The number is what it protects, the text
-    /// says what is wrong with it.
+    /// A lock, or a message by a lease, is taken. Of a lock: lane 0, or [`EXCLUSIVE`]; the number
+    /// is what it protects, the text says what is wrong with it. Of a message: `since` is the
+    /// number of attempts.
     Held,
     /// It is given back, just after this. The number is what the lock protects from then on.
     Freed,
+    /// A leased message is acknowledged.
+    Acked,
     /// A call ended at its deadline, or would have waited.
     Waited,
     /// Messages that the queue dropped because it was full.
@@ -52,7 +55,7 @@ pub(super) enum What {
 }
 
 impl What {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 20] = [
         Self::Ready,
         Self::Open,
         Self::Sent,
@@ -66,6 +69,7 @@ impl What {
         Self::Loaded,
         Self::Held,
         Self::Freed,
+        Self::Acked,
         Self::Waited,
         Self::Dropped,
         Self::Descriptors,
