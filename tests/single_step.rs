@@ -14,7 +14,7 @@ mod support;
 #[path = "support/steps/mod.rs"]
 mod steps;
 
-use steps::{blocks, channels, events, queues, survive, sync, tracer};
+use steps::{blocks, channels, events, leases, queues, survive, sync, tracer};
 use support::process::{say, serve};
 use support::random::Random;
 
@@ -27,6 +27,7 @@ fn child() {
                 blocks::VICTIMS,
                 channels::VICTIMS,
                 events::VICTIMS,
+                leases::VICTIMS,
                 queues::VICTIMS,
                 sync::VICTIMS,
             ])
@@ -41,6 +42,7 @@ fn survivor(words: &[&str]) {
         "blocks" => blocks::survive(&mut random),
         "queues" => queues::survive(share, &mut random),
         "sync" => sync::survive(&mut random),
+        "jobs" => leases::survive(&mut random),
         "events" => events::survive(&mut random),
         scheme => channels::survive(scheme, share, &mut random),
     }
@@ -85,4 +87,9 @@ fn a_death_at_any_instruction_harms_no_lock() {
 #[test]
 fn a_death_at_any_instruction_harms_no_event() {
     survive("events", 1);
+}
+
+#[test]
+fn a_death_at_any_instruction_loses_no_job() {
+    survive("jobs", 1);
 }

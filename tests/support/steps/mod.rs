@@ -17,6 +17,7 @@
 pub(crate) mod blocks;
 pub(crate) mod channels;
 pub(crate) mod events;
+pub(crate) mod leases;
 pub(crate) mod queues;
 pub(crate) mod sync;
 mod trace;
@@ -387,9 +388,11 @@ fn long(calls: u64, random: &mut Random) -> BTreeSet<Point> {
         Some(some) => {
             // Around the calls in turn, so that few points meet as many calls as they can: first
             // right behind each call, later further on.
-            let first = far(0).steps;
+            let (first, all) = (far(0).steps, calls + 1);
+            // No divisor, so that every call is met.
+            let stride = [7, 11, 13].into_iter().find(|stride| all % stride != 0).unwrap_or(1);
             (0..some as u64)
-                .map(|i| (first + i * 7) % (calls + 1))
+                .map(|i| (first + i * stride) % all)
                 .map(|calls| if met.insert(calls) { Point { calls, steps: 0 } } else { far(calls) })
                 .collect()
         }
