@@ -6,7 +6,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use anyipc::{ErrorKind, Inbox, Select, Selectable};
+use anyipc::{BlockExt, ErrorKind, Inbox, Select, Selectable};
 use rustix::time::{ClockId, clock_gettime};
 #[cfg(feature = "in-process")]
 use support::channels::{kind, pair};
@@ -27,6 +27,7 @@ fn child() {
         ("select", select),
         ("peer", peer),
         ("task", task),
+        ("watcher", watcher),
     ]);
 }
 
@@ -115,6 +116,25 @@ fn select(words: &[&str]) {
     measure(|| assert_eq!(kind(select.wait_timeout(&mut all, NAP)), ErrorKind::TimedOut));
 }
 
+/// `watcher URL`: four readers of a block that does not change.
+fn watcher(words: &[&str]) {
+    end_with_parent();
+    let owner = anyipc::create(format!("{}&size=4096", words[0])).unwrap();
+    let block = owner.block().unwrap();
+    say("ready");
+    let (mut first, mut second) = (block.watch().unwrap(), block.watch().unwrap());
+    let mut select = Select::new().unwrap();
+    measure(|| {
+        std::thread::scope(|scope| {
+            let late = ErrorKind::TimedOut;
+            scope.spawn(|| assert_eq!(kind(block.load_newer_bytes(&mut 0, NAP)), late));
+            scope.spawn(|| assert_eq!(kind(block.wait_u32(0, 0, NAP)), late));
+            scope.spawn(|| assert_eq!(kind(first.wait_timeout(NAP)), late));
+            scope.spawn(|| assert_eq!(kind(select.wait_timeout(&mut [&mut second], NAP)), late));
+        });
+    });
+}
+
 /// `peer URL,… <count>`: connects to each and says nothing, ever.
 fn peer(words: &[&str]) {
     let count: usize = words[1].parse().unwrap();
@@ -124,11 +144,11 @@ fn peer(words: &[&str]) {
     linger();
 }
 
-/// One process that waits, and one that keeps it waiting.
+/// One process that waits, and perhaps one that keeps it waiting.
 struct Pair {
     what: String,
     waits: Process,
-    _silent: Process,
+    _silent: Option<Process>,
 }
 
 impl Pair {
@@ -158,7 +178,14 @@ impl Pair {
         let mut waits = spawn(place.path(), &format!("{role} {url} {peers}"));
         waits.expect("ready");
         let silent = spawn(place.path(), &format!("peer {url} {peers}"));
-        Self { what: format!("{scheme}: {what}, wait={wait}"), waits, _silent: silent }
+        Self { what: format!("{scheme}: {what}, wait={wait}"), waits, _silent: Some(silent) }
+    }
+
+    fn alone(place: &Scratch, what: &str, role: &str) -> Self {
+        let mut waits =
+            spawn(place.path(), &format!("{role} {}?wait=adaptive", url("shm", "idle")));
+        waits.expect("ready");
+        Self { what: what.into(), waits, _silent: None }
     }
 }
 
@@ -189,6 +216,7 @@ fn a_wait_uses_less_than_a_hundredth_of_a_core() {
             1,
         ));
     }
+    pairs.push(Pair::alone(&place, "four readers of a block", "watcher"));
     for pair in &mut pairs {
         let ppm: u64 = pair.waits.hear().parse().unwrap();
         eprintln!("{}: {:.3} % of a core", pair.what, ppm as f64 / 1e4);
