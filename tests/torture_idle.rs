@@ -124,13 +124,13 @@ fn watcher(words: &[&str]) {
     say("ready");
     let (mut first, mut second) = (block.watch().unwrap(), block.watch().unwrap());
     let mut select = Select::new().unwrap();
+    const LATE: ErrorKind = ErrorKind::TimedOut;
     measure(|| {
         std::thread::scope(|scope| {
-            let late = ErrorKind::TimedOut;
-            scope.spawn(|| assert_eq!(kind(block.load_newer_bytes(&mut 0, NAP)), late));
-            scope.spawn(|| assert_eq!(kind(block.wait_u32(0, 0, NAP)), late));
-            scope.spawn(|| assert_eq!(kind(first.wait_timeout(NAP)), late));
-            scope.spawn(|| assert_eq!(kind(select.wait_timeout(&mut [&mut second], NAP)), late));
+            scope.spawn(|| assert_eq!(kind(block.load_newer_bytes(&mut 0, NAP)), LATE));
+            scope.spawn(|| assert_eq!(kind(block.wait_u32(0, 0, NAP)), LATE));
+            scope.spawn(|| assert_eq!(kind(first.wait_timeout(NAP)), LATE));
+            scope.spawn(|| assert_eq!(kind(select.wait_timeout(&mut [&mut second], NAP)), LATE));
         });
     });
 }
