@@ -96,6 +96,8 @@ fn values_hold() {
 fn locks_and_events_hold() {
     let checks = ["exclusion", "value", "untold", "late"];
     holds(&["shm://torture", "--as", "mutex"], &checks);
+    holds(&["shm://torture", "--as", "rwlock"], &["exclusion", "value", "late"]);
+    holds(&["shm://torture", "--as", "semaphore"], &["exclusion", "late"]);
     holds(&["shm://torture", "--as", "event"], &["lost", "twice", "late"]);
 }
 
@@ -198,6 +200,10 @@ fn every_fault_of_locks_and_events_is_found() {
     let mutex = ["shm://torture", "--as", "mutex", "--kills", "40"];
     finds("overlap", &mutex, "exclusion", "took the lock while it was held by");
     finds("silence", &mutex, "untold", "was not told");
+    for kind in ["rwlock", "semaphore"] {
+        let lock = ["shm://torture", "--as", kind];
+        finds("overlap", &lock, "exclusion", "took the lock while it was held by");
+    }
     let event = ["shm://torture", "--as", "event"];
     finds("duplicate", &event, "twice", "waits have ended");
     finds("lose", &event, "lost", "no wait ended");

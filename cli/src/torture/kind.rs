@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::connections::Connections;
 use super::context::Context;
 use super::holds::{Holds, Rules};
+use super::lock::PERMITS;
 use super::oracle::Oracle;
-use super::{block, channel, event, inbox, lease, mutex, queue, tidy};
+use super::{block, channel, event, inbox, lease, lock, mutex, queue, tidy};
 use crate::failure::{Failure, Result};
 
 /// What the workers do.
@@ -28,6 +29,10 @@ pub(super) enum Kind {
     Watch,
     /// Owners of one mutex, one after the other
     Mutex,
+    /// Readers and writers of one read-write lock
+    Rwlock,
+    /// Holders of permits of one semaphore
+    Semaphore,
     /// Setters and waiters of one event
     Event,
 }
@@ -51,7 +56,7 @@ pub(super) enum Role {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Channel,
         Self::Inbox,
         Self::Queue,
@@ -59,6 +64,8 @@ impl Kind {
         Self::Block,
         Self::Watch,
         Self::Mutex,
+        Self::Rwlock,
+        Self::Semaphore,
         Self::Event,
     ];
 
@@ -71,6 +78,8 @@ impl Kind {
             Self::Block => "block",
             Self::Watch => "watch",
             Self::Mutex => "mutex",
+            Self::Rwlock => "rwlock",
+            Self::Semaphore => "semaphore",
             Self::Event => "event",
         }
     }
@@ -111,9 +120,8 @@ impl Kind {
             Self::Channel | Self::Inbox => Capabilities::CHANNEL,
             Self::Queue => Capabilities::QUEUE,
             Self::Lease => Capabilities::QUEUE.and(Capabilities::LEASES),
-            Self::Block | Self::Watch | Self::Mutex | Self::Event => {
-                Capabilities::BLOCK.and(Capabilities::OUTLIVES_CREATOR)
-            }
+            // Locks and events lie in blocks.
+            _ => Capabilities::BLOCK.and(Capabilities::OUTLIVES_CREATOR),
         }
     }
 
@@ -128,7 +136,7 @@ impl Kind {
                 let pairs = [Role::Sender, Role::Receiver].into_iter().cycle();
                 one_and(Role::Keeper, pairs.take(workers).collect())
             }
-            Self::Block | Self::Mutex => one_and(Role::Keeper, vec![Role::User; workers]),
+            _ => one_and(Role::Keeper, vec![Role::User; workers]),
         }
     }
 
@@ -151,6 +159,13 @@ impl Kind {
             Self::Lease => Box::new(lease::Jobs::default()),
             Self::Block | Self::Watch => Box::new(block::Oracle::default()),
             Self::Mutex => Box::new(Holds::new(Rules { most: 1, tells: true, counts: true })),
+            Self::Rwlock => {
+                Box::new(Holds::new(Rules { most: usize::MAX, tells: true, counts: true }))
+            }
+            Self::Semaphore => {
+                let most = PERMITS as usize;
+                Box::new(Holds::new(Rules { most, tells: false, counts: false }))
+            }
             Self::Event => Box::new(event::Signals::default()),
         })
     }
@@ -166,6 +181,7 @@ impl Kind {
             (Self::Block, role) => block::work(role, context),
             (Self::Watch, role) => block::watch(role, context),
             (Self::Mutex, role) => mutex::work(role, context),
+            (Self::Rwlock | Self::Semaphore, role) => lock::work(self, role, context),
             (Self::Event, role) => event::work(role, context),
         }
     }

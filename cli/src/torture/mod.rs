@@ -1,7 +1,7 @@
 //! `anyipc torture`: kills and stops workers at random, and checks what the transport promises.
 //!
-//! - `kind`: the kinds of work; `channel`, `inbox`, `queue`, `lease`, `block`, `mutex`, `event`:
-//!   what their workers do
+//! - `kind`: the kinds of work; `channel`, `inbox`, `queue`, `lease`, `block`, `mutex`, `lock` and
+//!   `event`: what their workers do
 //! - `connector`, `link`, `plan`: what channels and inboxes share; `message`: messages that show
 //!   damage
 //! - `context`: what each worker has; `record`: what it reports, through a pipe that outlives it
@@ -26,6 +26,7 @@ mod lanes;
 mod lease;
 mod link;
 mod lives;
+mod lock;
 mod message;
 mod mutex;
 mod news;
@@ -72,6 +73,7 @@ Examples:
   anyipc torture shm://x
   anyipc torture local://x --as inbox --workers 8 --kills 500 --seed 7
   anyipc torture 'mq://x?priorities=4&capacity=16KiB' --duration 60s
+  anyipc torture shm://x --as rwlock --stops 500
   anyipc torture 'shm://x?size=64KiB' --as block --json | jq .violations";
 
 /// Kill processes that use an address, at random, and check what they promise each other

@@ -1,0 +1,125 @@
+//! Processes that take one read-write lock, or permits of one semaphore, and die meanwhile.
+
+use std::thread;
+use std::time::Duration;
+
+use anyipc::Result;
+use anyipc::sync::{LockResult, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore};
+
+use super::context::{Context, Fault};
+use super::kind::{Kind, Role};
+use super::mutex::{Value, fault, is_later, linger, value};
+use super::random::Random;
+use super::record::{EXCLUSIVE, What};
+use crate::sys;
+
+/// Permits of the semaphore.
+pub(super) const PERMITS: u32 = 2;
+
+/// The lane of a hold beside others.
+const SHARED: u8 = 0;
+/// Calls between two rests.
+const BURST: u64 = 8;
+const REST: Duration = Duration::from_millis(1);
+
+pub(super) fn work(kind: Kind, role: Role, context: &Context) -> Result<()> {
+    let address = &context.order.address;
+    let keeps = role == Role::Keeper;
+    if kind == Kind::Semaphore {
+        let semaphore =
+            if keeps { Semaphore::create(address, PERMITS) } else { Semaphore::open(address) }?;
+        return contend(context, |random| permit(context, &semaphore, random));
+    }
+    let lock = if keeps { RwLock::create(address, [0; 3]) } else { RwLock::open(address) }?;
+    contend(context, |random| read_or_write(context, &lock, random))
+}
+
+/// One call after the other, or, for the keeper, none.
+fn contend(context: &Context, mut call: impl FnMut(&mut Random) -> Result<()>) -> Result<()> {
+    let before = sys::descriptors();
+    context.log.say(What::Ready, &context.order.address);
+    let mut random = Random::new(context.order.seed ^ u64::from(context.order.life));
+    if !context.order.role.is_victim() {
+        context.wait_to_finish();
+    }
+    while !context.is_finishing() {
+        for _ in 0..BURST {
+            match call(&mut random) {
+                Err(error) if is_later(error.kind()) => context.log.say(What::Waited, ""),
+                done => done?,
+            }
+            if context.has(Fault::Overlap) && random.below(16) == 0 {
+                context.pretend_to_hold(EXCLUSIVE);
+            }
+        }
+        thread::sleep(REST);
+    }
+    context.count_descriptors(before);
+    Ok(())
+}
+
+fn permit(context: &Context, semaphore: &Semaphore, random: &mut Random) -> Result<()> {
+    let (count, lane) = if random.below(8) == 0 { (PERMITS, EXCLUSIVE) } else { (1, SHARED) };
+    let since = sys::now();
+    let _permit = match random.below(8) {
+        0 => semaphore.try_acquire_many(count),
+        1 => semaphore.acquire_many_timeout(count, random.instant(13)),
+        _ => semaphore.acquire_many(count),
+    }?;
+    context.held(lane, 0, since, false, "");
+    linger(random);
+    context.freed(lane, 0);
+    Ok(())
+}
+
+fn read_or_write(context: &Context, lock: &RwLock<Value>, random: &mut Random) -> Result<()> {
+    let since = sys::now();
+    if random.below(3) == 0 {
+        let taken = match random.below(8) {
+            0 => lock.try_write(),
+            1 => lock.write_timeout(random.instant(13)),
+            _ => lock.write(),
+        };
+        write(context, taken?, since, random);
+    } else {
+        let taken = match random.below(8) {
+            0 => lock.try_read(),
+            1 => lock.read_timeout(random.instant(13)),
+            _ => lock.read(),
+        };
+        read(context, taken?, since, random);
+    }
+    Ok(())
+}
+
+fn read(
+    context: &Context,
+    taken: LockResult<RwLockReadGuard<'_, Value>>,
+    since: u64,
+    random: &mut Random,
+) {
+    let died = taken.owner_died();
+    let guard = taken.into_inner();
+    context.held(SHARED, guard[0], since, died, fault(&guard));
+    linger(random);
+    context.freed(SHARED, guard[0]);
+}
+
+fn write(
+    context: &Context,
+    taken: LockResult<RwLockWriteGuard<'_, Value>>,
+    since: u64,
+    random: &mut Random,
+) {
+    let died = taken.owner_died();
+    let mut guard = taken.into_inner();
+    context.held(EXCLUSIVE, guard[0], since, died, fault(&guard));
+    if died {
+        *guard = value(guard[0], context.order.life);
+        guard.make_consistent();
+    }
+    linger(random);
+    let count = guard[0] + 1;
+    *guard = value(count, context.order.life);
+    context.freed(EXCLUSIVE, count);
+}
