@@ -14,7 +14,7 @@ mod support;
 #[path = "support/steps/mod.rs"]
 mod steps;
 
-use steps::{blocks, channels, events, leases, queues, survive, sync, tracer};
+use steps::{blocks, channels, events, leases, queues, readers, survive, sync, tracer};
 use support::process::{say, serve};
 use support::random::Random;
 
@@ -29,6 +29,7 @@ fn child() {
                 events::VICTIMS,
                 leases::VICTIMS,
                 queues::VICTIMS,
+                readers::VICTIMS,
                 sync::VICTIMS,
             ])
         }),
@@ -41,7 +42,8 @@ fn survivor(words: &[&str]) {
     match words[0] {
         "blocks" => blocks::survive(&mut random),
         "queues" => queues::survive(share, &mut random),
-        "sync" => sync::survive(&mut random),
+        "locks" if share == 0 => sync::survive(&mut random),
+        "locks" => readers::survive(&mut random),
         "jobs" => leases::survive(&mut random),
         "events" => events::survive(&mut random),
         scheme => channels::survive(scheme, share, &mut random),
@@ -81,7 +83,7 @@ fn a_death_at_any_instruction_harms_no_queue() {
 
 #[test]
 fn a_death_at_any_instruction_harms_no_lock() {
-    survive("sync", 1);
+    survive("locks", 2);
 }
 
 #[test]

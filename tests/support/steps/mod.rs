@@ -19,6 +19,7 @@ pub(crate) mod channels;
 pub(crate) mod events;
 pub(crate) mod leases;
 pub(crate) mod queues;
+pub(crate) mod readers;
 pub(crate) mod sync;
 mod trace;
 
