@@ -188,11 +188,13 @@ fn a_setter_that_dies_has_set_it_or_not() {
 #[cfg(unix)]
 #[test]
 fn a_stopped_waiter_keeps_the_signal_from_nobody() {
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
     let _watchdog = watchdog("stopped", Duration::from_secs(50));
     let workers = Workers::new("stopped", 2);
     let stopped = Pid::from_raw(workers.processes[0].pid() as i32).unwrap();
     kill_process(stopped, Signal::STOP).unwrap();
+    // Not before all its threads have stopped.
+    waitpid(Some(stopped), WaitOptions::UNTRACED).unwrap();
     for _ in 0..10 {
         let start = Instant::now();
         workers.work.set().unwrap();

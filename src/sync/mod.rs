@@ -32,8 +32,11 @@
 //! One block has at most 176 participants: handles with which a process locks, and tasks that
 //! wait.
 
+mod barrier;
+mod condvar;
 mod event;
 mod mutex;
+mod once;
 mod rwlock;
 mod semaphore;
 mod waiting;
@@ -47,8 +50,11 @@ use crate::address::{Address, IntoAddress};
 use crate::registry::Registry;
 
 pub use anyipc_sync::Reset;
+pub use barrier::{Barrier, BarrierResult};
+pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::{Event, EventWaiter};
 pub use mutex::{LockResult, Mutex, MutexGuard};
+pub use once::{Once, OnceState};
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{Permit, Semaphore};
 

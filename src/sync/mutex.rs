@@ -147,7 +147,7 @@ impl<T: Plain> Mutex<T> {
     /// `Unsupported` outside of a tokio runtime, and those of `lock`.
     #[cfg(feature = "tokio")]
     pub async fn lock_async(&self) -> Result<LockResult<MutexGuard<'_, T>>> {
-        let waiting = Waiting::new(self.raw.waiter(), self.wait);
+        let mut waiting = Waiting::new(self.raw.waiter(), self.wait);
         Ok(self.guard(waiting.wait_async(Operation::Lock).await?))
     }
 
@@ -169,7 +169,7 @@ impl<T: Plain> Mutex<T> {
 
     #[cold]
     fn lock_later(&self, timeout: Option<Duration>) -> Result<LockResult<MutexGuard<'_, T>>> {
-        let waiting = Waiting::new(self.raw.waiter(), self.wait);
+        let mut waiting = Waiting::new(self.raw.waiter(), self.wait);
         Ok(self.guard(waiting.wait(Operation::Lock, timeout)?))
     }
 
@@ -223,7 +223,12 @@ impl<'a, T: Plain> LockResult<MutexGuard<'a, T>> {
     }
 }
 
-impl<T: Plain> MutexGuard<'_, T> {
+impl<'a, T: Plain> MutexGuard<'a, T> {
+    /// The mutex. Not a method, which could hide one of the value.
+    pub(super) fn mutex(guard: &Self) -> &'a Mutex<T> {
+        guard.mutex
+    }
+
     /// Says that what the lock protects is consistent again after the death of an owner. Stores the
     /// value first, as it is in the guard. Without a death it changes nothing.
     pub fn make_consistent(&mut self) {

@@ -163,7 +163,7 @@ impl<T: Plain> RwLock<T> {
     /// `Unsupported` outside of a tokio runtime, and those of `read`.
     #[cfg(feature = "tokio")]
     pub async fn read_async(&self) -> Result<LockResult<RwLockReadGuard<'_, T>>> {
-        let waiting = Waiting::new(self.raw.reader(), self.wait);
+        let mut waiting = Waiting::new(self.raw.reader(), self.wait);
         Ok(self.read_guard(waiting.wait_async(Operation::Lock).await?))
     }
 
@@ -201,7 +201,7 @@ impl<T: Plain> RwLock<T> {
     /// `Unsupported` outside of a tokio runtime, and those of `write`.
     #[cfg(feature = "tokio")]
     pub async fn write_async(&self) -> Result<LockResult<RwLockWriteGuard<'_, T>>> {
-        let waiting = Waiting::new(self.raw.writer(), self.wait);
+        let mut waiting = Waiting::new(self.raw.writer(), self.wait);
         Ok(self.write_guard(waiting.wait_async(Operation::Lock).await?))
     }
 

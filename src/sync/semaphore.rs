@@ -174,7 +174,7 @@ impl Semaphore {
     /// `Unsupported` outside of a tokio runtime, and those of `acquire_many`.
     #[cfg(feature = "tokio")]
     pub async fn acquire_many_async(&self, count: u32) -> Result<Permit<'_>> {
-        let waiting = Waiting::new(self.raw.waiter(count), self.wait);
+        let mut waiting = Waiting::new(self.raw.waiter(count), self.wait);
         waiting.wait_async(Operation::Lock).await?;
         Ok(Permit { semaphore: self, count })
     }

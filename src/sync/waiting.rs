@@ -5,11 +5,11 @@ use anyipc_sync::Attempt;
 
 use crate::address::settings::WaitMode;
 use crate::wait::spin::Spinner;
-use crate::wait::{Waitable, deadline, wait};
+use crate::wait::{Waitable, deadline, done, wait};
 
 /// A call that waits for an object.
 pub(super) struct Waiting<W> {
-    waiter: W,
+    pub(super) waiter: W,
     spinner: Spinner,
 }
 
@@ -23,11 +23,23 @@ impl<W: Attempt> Waiting<W> {
     /// # Errors
     /// `TimedOut`, and those of the object.
     pub(super) fn wait(
-        mut self,
+        &mut self,
         operation: Operation,
         timeout: Option<Duration>,
     ) -> Result<W::Got> {
-        wait(&mut self, operation, deadline(timeout), |waiting| waiting.waiter.attempt())
+        wait(self, operation, deadline(timeout), |waiting| waiting.waiter.attempt())
+    }
+
+    /// As [`wait`](Self::wait), after a try.
+    ///
+    /// # Errors
+    /// Those of `wait`.
+    pub(super) fn try_then_wait(
+        &mut self,
+        operation: Operation,
+        timeout: Option<Duration>,
+    ) -> Result<W::Got> {
+        done(self.waiter.attempt()).unwrap_or_else(|| self.wait(operation, timeout))
     }
 
     /// Waits as a task.
@@ -35,9 +47,9 @@ impl<W: Attempt> Waiting<W> {
     /// # Errors
     /// `Unsupported` outside of a tokio runtime, and those of the object.
     #[cfg(feature = "tokio")]
-    pub(super) async fn wait_async(mut self, operation: Operation) -> Result<W::Got> {
+    pub(super) async fn wait_async(&mut self, operation: Operation) -> Result<W::Got> {
         let attempt = |waiting: &mut Self| waiting.waiter.attempt();
-        crate::asynchronous::wait_once(&mut self, operation, attempt).await
+        crate::asynchronous::wait_once(self, operation, attempt).await
     }
 }
 

@@ -54,8 +54,10 @@
 //! x86, ARMv8 and ARMv7, are in `docs/design/ring.md` of the repository.
 #![cfg_attr(not(loom), forbid(unsafe_code))]
 
+pub mod barrier;
 mod bits;
 pub mod cells;
+pub mod condvar;
 mod consumer;
 pub mod event;
 #[cfg(test)]
@@ -67,6 +69,7 @@ mod modelled;
 #[cfg(all(test, not(loom)))]
 mod mortal;
 pub mod mutex;
+pub mod once;
 mod primitive;
 mod producer;
 pub mod ready;
@@ -74,6 +77,8 @@ mod record;
 pub mod robust;
 pub mod rwlock;
 pub mod semaphore;
+#[cfg(all(test, not(loom)))]
+mod signal_tests;
 #[cfg(all(test, not(loom)))]
 mod sleeper;
 pub mod state;

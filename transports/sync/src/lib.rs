@@ -5,9 +5,12 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod barrier;
+mod condvar;
 mod event;
 mod lock_word;
 mod mutex;
+mod once;
 mod place;
 mod rwlock;
 mod semaphore;
@@ -17,8 +20,11 @@ pub use anyipc_ring::event::Reset;
 pub use anyipc_ring::mutex::Effort;
 pub use anyipc_ring::robust::Taken;
 pub use attempt::Attempt;
+pub use barrier::{Barrier, BarrierWaiter};
+pub use condvar::{Condvar, CondvarWaiter};
 pub use event::{Event, EventWaiter};
 pub use mutex::{Mutex, MutexWaiter};
+pub use once::{Duty, Once, OnceWaiter};
 pub use place::{ALIGN, Place};
 pub use rwlock::{ReadWaiter, RwLock, WriteWaiter};
 pub use semaphore::{Semaphore, SemaphoreWaiter};

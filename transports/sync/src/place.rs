@@ -127,11 +127,15 @@ impl Place {
 
     /// The number of the object of this kind that is there.
     pub(crate) fn number(&self, kind: Kind) -> Option<u32> {
-        let memory = self.participants.memory();
-        memory.check(Operation::Open).ok()?;
-        let word = self.contents.part(self.offset, ALIGN)?.u64(IDENTITY).load(Acquire);
+        self.participants.memory().check(Operation::Open).ok()?;
+        let word = self.word()?;
         let number = (word >> 32) as u32;
         (word == Identity { kind, number }.word()).then_some(number)
+    }
+
+    /// The first word, if there is room for an object. The memory is mapped.
+    fn word(&self) -> Option<u64> {
+        Some(self.contents.part(self.offset, ALIGN)?.u64(IDENTITY).load(Acquire))
     }
 
     /// Finds or makes the object.
@@ -140,9 +144,10 @@ impl Place {
     /// `OutOfBounds`; `Mismatch` for an object of another kind, layout or size; `Corrupt` if the
     /// memory is no object and not zero; `Forked`.
     pub(crate) fn settle(self, identity: Identity, len: usize) -> Result<Object> {
+        self.participants.memory().check(Operation::Open)?;
+        let there = self.word();
         let Self { participants, contents, offset, makes } = self;
         let memory = participants.memory();
-        memory.check(Operation::Open)?;
         let outside = |why| Err(Error::new(Operation::Open, ErrorKind::OutOfBounds).because(why));
         if !offset.is_multiple_of(ALIGN) {
             return outside(format!("offset {offset} is no multiple of {ALIGN}"));
@@ -153,6 +158,13 @@ impl Place {
             None => None,
         };
         let Some(region) = region else {
+            // An object of another size that is there says more than where this one would end.
+            let other = there.filter(|word| *word != 0 && *word != identity.word());
+            if let Some(error) = other.map(|word| identity.refuse(word))
+                && error.kind() == ErrorKind::Mismatch
+            {
+                return Err(error);
+            }
             return outside(format!(
                 "a {} of {len} bytes at offset {offset} of a block of {} bytes",
                 identity.kind.name(),
