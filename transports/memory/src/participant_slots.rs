@@ -1,6 +1,6 @@
 use std::process;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_ring::robust::OwnerId;
@@ -37,7 +37,7 @@ impl ParticipantSlots {
     /// Times the slot was taken.
     #[inline]
     pub fn turn(&self, region: &Region, number: u32) -> u32 {
-        region.u32(self.at(number) + TURN).load(Relaxed)
+        region.u32(self.at(number) + TURN).load(Acquire)
     }
 
     /// 0 after its holder left. Otherwise it may be held, or its holder died: the number is for
@@ -93,10 +93,12 @@ impl ParticipantSlot {
                     continue;
                 }
                 ours.insert(number);
+                if dead_too {
+                    // Before the turn: a waker that knows the turn finds no wake FIFO of the dead.
+                    memory.remove_wake_fifo(number);
+                }
                 let turn = slots.turn(region, number).wrapping_add(1);
-                // Relaxed: a thread that reads this holder's id reads it from a word that
-                // is written by a release after this.
-                region.u32(slots.at(number) + TURN).store(turn, Relaxed);
+                region.u32(slots.at(number) + TURN).store(turn, Release);
                 region.u32(slots.at(number) + PROCESS).store(process::id(), Relaxed);
                 return Ok(Self {
                     memory: Arc::clone(memory),
