@@ -21,7 +21,10 @@ fn url(scheme: &str) -> String {
 /// Runs it, with a fault on purpose, and returns the JSON line.
 fn torture(place: &Place, fault: Option<&str>, args: &[&str]) -> (Done, Value) {
     let always = ["--json", "torture", "--size", "1000", "--seed", "7"];
-    let mut command = place.command([&always, args].concat());
+    // A busy machine takes its time.
+    let says = fault == Some("late") || args.contains(&"--late-after");
+    let late: &[&str] = if says { &[] } else { &["--late-after", "8s"] };
+    let mut command = place.command([&always, late, args].concat());
     if let Some(fault) = fault {
         command.env("ANYIPC_TORTURE_FAULT", fault);
     }
@@ -105,7 +108,8 @@ fn locks_and_events_hold() {
 #[track_caller]
 fn finds(fault: &str, args: &[&str], check: &str, words: &str) {
     let place = Place::new();
-    let few = ["--stops", "0", "--hang-after", "2s"];
+    let soon = if fault == "hang" { "2s" } else { "20s" };
+    let few = ["--stops", "0", "--hang-after", soon];
     let kills: &[&str] = if args.contains(&"--kills") { &[] } else { &["--kills", "8"] };
     let (done, report) = torture(&place, Some(fault), &[args, kills, &few].concat());
     assert_eq!(done.code(), Some(1), "{fault}: {report:#}");
@@ -206,6 +210,7 @@ fn every_fault_of_locks_and_events_is_found() {
     }
     let event = ["shm://torture", "--as", "event"];
     finds("duplicate", &event, "twice", "waits have ended");
+    let event = ["shm://torture", "--as", "event", "--late-after", "1s"];
     finds("lose", &event, "lost", "no wait ended");
 }
 

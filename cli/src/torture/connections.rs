@@ -183,7 +183,7 @@ impl Connections {
         if record.text == "peer_gone" {
             findings.checked(Check::FalseDeath);
             // A connector may still meet the socket of an owner that has just died.
-            let soon = 1_000_000_000;
+            let soon = u64::try_from(lives.soon.as_nanos()).unwrap_or(u64::MAX);
             let died = owners().any(|of| {
                 let over = of.over.unwrap_or(u64::MAX).saturating_add(soon);
                 of.killed.is_some_and(|killed| killed <= record.at) && over >= record.since
@@ -200,7 +200,8 @@ impl Connections {
         };
         let waited = record.at.saturating_sub(record.since);
         let stopped = lives.stopped(record.since, record.at);
-        if waited > 1_000_000_000_u64.saturating_add(stopped) && owners().any(was_there) {
+        let longest = u64::try_from(lives.soon.as_nanos()).unwrap_or(u64::MAX);
+        if waited > longest.saturating_add(stopped) && owners().any(was_there) {
             let what = format!(
                 "a connect said {} after {} ms; an owner was there all the time",
                 record.text,

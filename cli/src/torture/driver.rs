@@ -84,7 +84,7 @@ impl<'p> Driver<'p> {
             address: plan.address.clone(),
             place,
             slots: roles.into_iter().map(|role| Slot { role, worker: None }).collect(),
-            lives: Lives::new(plan.hang_after),
+            lives: Lives::new(plan.hang_after, plan.late_after),
             oracle,
             findings: Findings::new(plan.seed, sys::now()),
             news: mpsc::channel(),

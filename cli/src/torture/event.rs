@@ -8,7 +8,7 @@ use anyipc::sync::{Event, Reset};
 
 use super::context::{Context, Fault};
 use super::kind::Role;
-use super::lives::{Lives, SOON};
+use super::lives::Lives;
 use super::message::Id;
 use super::mutex::is_later;
 use super::oracle::{Check, Findings};
@@ -123,8 +123,7 @@ impl super::oracle::Oracle for Signals {
         let waiters = killed(Role::Receiver);
         let last = self.sets.last().map_or(0, |(_, at)| *at);
         for (since, at) in &self.sets {
-            let end = at.saturating_add(SOON.as_nanos() as u64);
-            let end = end.saturating_add(lives.stopped(*since, end));
+            let end = lives.deadline(*since, *at);
             let has_any = |times: &[u64]| {
                 let first = times.partition_point(|time| time < since);
                 times.get(first).is_some_and(|time| *time <= end)
@@ -132,7 +131,7 @@ impl super::oracle::Oracle for Signals {
             // A waiter that was killed may have taken it. The last one may come too late for all.
             findings.checked(Check::Lost);
             if *at < last && !has_any(&self.wakes) && !has_any(&waiters) {
-                let what = "no wait ended within 1 s of this signal".to_owned();
+                let what = format!("no wait ended within {:?} of this signal", lives.soon);
                 findings.violation(Check::Lost, *at, "all setters".into(), what);
             }
         }
@@ -145,7 +144,7 @@ mod tests {
     use crate::torture::oracle::Oracle;
 
     fn found(sets: &[(u64, u64)], wakes: &[u64], killed: Option<(Role, u64)>) -> Vec<Check> {
-        let mut lives = Lives::new(Duration::from_secs(1));
+        let mut lives = Lives::new(Duration::MAX, Duration::from_secs(1));
         if let Some((role, at)) = killed {
             lives.start(0, role, 1, 0);
             lives.kill(0, at, at);

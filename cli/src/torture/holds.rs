@@ -213,7 +213,7 @@ mod tests {
     const ONE: Rules = Rules { most: 1, tells: true, counts: true };
 
     fn lives(killed: &[Option<u64>]) -> Lives {
-        let mut lives = Lives::new(Duration::from_secs(1));
+        let mut lives = Lives::new(Duration::MAX, Duration::MAX);
         for (life, killed) in (0..).zip(killed) {
             lives.start(life as usize, Role::User, life, 0);
             if let Some(killed) = killed {

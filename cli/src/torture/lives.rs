@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use super::kind::Role;
 
-/// The promise: a death shows within this time.
-pub(super) const SOON: Duration = Duration::from_secs(1);
-
 /// One process. Times are those of records.
 #[derive(Debug)]
 pub(super) struct Life {
@@ -36,6 +33,8 @@ pub(super) struct Life {
 pub(super) struct Lives {
     /// A call that takes longer hangs.
     pub(super) patience: Duration,
+    /// A death, or a change, shows within this time.
+    pub(super) soon: Duration,
     all: Vec<Life>,
     /// Kills after which no other process has gone on yet.
     waiting: Vec<u32>,
@@ -44,8 +43,8 @@ pub(super) struct Lives {
 }
 
 impl Lives {
-    pub(super) fn new(patience: Duration) -> Self {
-        Self { patience, all: Vec::new(), waiting: Vec::new(), went_on: Vec::new() }
+    pub(super) fn new(patience: Duration, soon: Duration) -> Self {
+        Self { patience, soon, all: Vec::new(), waiting: Vec::new(), went_on: Vec::new() }
     }
 
     pub(super) fn next(&self) -> u32 {
@@ -145,10 +144,10 @@ impl Lives {
         time > longest && time > longest.saturating_add(self.stopped(since, now))
     }
 
-    /// The last time at which what happened at a kill must show: one second after the kernel has
+    /// The last time at which what happened at a kill must show: soon after the kernel has
     /// cleaned up, and after what stopped processes hold up.
     pub(super) fn deadline(&self, killed: u64, over: u64) -> u64 {
-        let end = over.saturating_add(SOON.as_nanos() as u64);
+        let end = over.saturating_add(self.soon.as_nanos() as u64);
         end.saturating_add(self.stopped(killed, end))
     }
 

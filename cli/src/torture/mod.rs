@@ -112,6 +112,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "BYTES", default_value = "4KiB", value_parser = values::bytes)]
     size: u64,
 
+    /// Call it late when a death or a change shows after more than this
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = values::span)]
+    late_after: Duration,
+
     /// Call it a hang when a call takes longer than this
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = values::span)]
     hang_after: Duration,
@@ -137,6 +141,7 @@ struct Plan {
     workers: usize,
     size: usize,
     hang_after: Duration,
+    late_after: Duration,
 }
 
 impl Plan {
@@ -165,6 +170,7 @@ impl Plan {
             workers: args.workers.into(),
             size,
             hang_after: args.hang_after,
+            late_after: args.late_after,
         })
     }
 }

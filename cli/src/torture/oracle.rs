@@ -57,7 +57,7 @@ impl Check {
             Self::Exclusion => ("no two hold what one may hold", "holds"),
             Self::Value => ("a holder finds what the last one left", "holds"),
             Self::Untold => ("the next holder is told of a death", "deaths"),
-            Self::Late => ("a death or a change shows within 1 s", "waits"),
+            Self::Late => ("a death or a change shows in time", "waits"),
             Self::FalseDeath => ("no living peer is called dead or closed", "ends"),
             Self::Hang => ("no call hangs", "workers"),
             Self::Failed => ("no worker fails", "workers"),
