@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::mem::offset_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use libc::{c_int, c_long, c_uint, pid_t};
+use libc::{c_int, c_long, pid_t};
 
 /// The debug register that turns the others on. Bit 0: stop before the instruction at the address
 /// in register 0.
@@ -139,7 +139,9 @@ impl Drop for Traced {
 }
 
 #[track_caller]
-fn trace(request: c_uint, pid: pid_t, at: c_long, data: c_long) {
+fn trace(request: impl Into<i64>, pid: pid_t, at: c_long, data: c_long) {
+    // Its type differs between the C libraries.
+    let request = request.into();
     // SAFETY: no request made here writes to this process; `at` and `data` are numbers for each.
     let done = unsafe { libc::ptrace(request as _, pid, at, data) };
     assert!(done == 0, "ptrace is not allowed here: {}", std::io::Error::last_os_error());
