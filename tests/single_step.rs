@@ -14,7 +14,7 @@ mod support;
 #[path = "support/steps/mod.rs"]
 mod steps;
 
-use steps::{blocks, channels, events, leases, queues, readers, survive, sync, tracer};
+use steps::{blocks, channels, events, leases, meetings, queues, readers, survive, sync, tracer};
 use support::process::{say, serve};
 use support::random::Random;
 
@@ -28,6 +28,7 @@ fn child() {
                 channels::VICTIMS,
                 events::VICTIMS,
                 leases::VICTIMS,
+                meetings::VICTIMS,
                 queues::VICTIMS,
                 readers::VICTIMS,
                 sync::VICTIMS,
@@ -45,7 +46,8 @@ fn survivor(words: &[&str]) {
         "locks" if share == 0 => sync::survive(&mut random),
         "locks" => readers::survive(&mut random),
         "jobs" => leases::survive(&mut random),
-        "events" => events::survive(&mut random),
+        "events" if share == 0 => events::survive(&mut random),
+        "events" => meetings::survive(&mut random),
         scheme => channels::survive(scheme, share, &mut random),
     }
     say("done");
@@ -88,7 +90,7 @@ fn a_death_at_any_instruction_harms_no_lock() {
 
 #[test]
 fn a_death_at_any_instruction_harms_no_event() {
-    survive("events", 1);
+    survive("events", 2);
 }
 
 #[test]

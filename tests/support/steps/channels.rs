@@ -83,7 +83,8 @@ pub(crate) const VICTIMS: &[(&str, Victim)] = &[
 ];
 
 const FIRST: &[u8] = b"first";
-const SOON: Duration = Duration::from_secs(1);
+/// For what must come; how soon, `Round::in_time` judges.
+const LONG: Duration = Duration::from_secs(20);
 /// How long a call tries beside a process that stands still.
 const MOMENT: Duration = Duration::from_millis(5);
 
@@ -142,19 +143,19 @@ pub(crate) fn survive(scheme: &str, share: usize, random: &mut Random) {
 }
 
 fn accepted(owner: &Endpoint) -> Channel {
-    owner.accept_timeout(20 * SOON).unwrap()
+    owner.accept_timeout(LONG).unwrap()
 }
 
 /// The other side is dead, and both directions say so.
 #[track_caller]
 fn is_gone(channel: &mut Channel) {
     let start = Instant::now();
-    let error = channel.recv_timeout(SOON).unwrap_err();
+    let error = channel.recv_timeout(LONG).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::PeerGone, "{error}");
     // Without a look at the peer a message may still go where nobody reads it, for a moment.
     let error = loop {
-        match channel.send_timeout(FIRST, SOON) {
-            Ok(()) => assert!(start.elapsed() < SOON, "a send does not notice the death"),
+        match channel.send_timeout(FIRST, LONG) {
+            Ok(()) => assert!(start.elapsed() < LONG, "a send does not notice the death"),
             Err(error) => break error,
         }
     };
@@ -176,7 +177,7 @@ fn is_answered(url: &str) {
                 continue;
             }
         };
-        let answer = channel.send(b"question").and_then(|()| channel.recv_timeout(20 * SOON));
+        let answer = channel.send(b"question").and_then(|()| channel.recv_timeout(LONG));
         match answer {
             Ok(answer) => return assert_eq!(answer, b"answer"),
             Err(error) => died(error),
@@ -189,7 +190,7 @@ fn is_answered(url: &str) {
 fn answer(owner: &Endpoint) {
     loop {
         let mut channel = accepted(owner);
-        match channel.recv_timeout(SOON) {
+        match channel.recv_timeout(LONG) {
             Ok(question) => {
                 assert_eq!(question, b"question");
                 return channel.send(b"answer").unwrap();
@@ -293,7 +294,7 @@ fn send(
     } else {
         round.go();
         round.dead();
-        channel.recv_timeout(SOON)
+        channel.recv_timeout(LONG)
     };
     match got {
         Ok(got) => assert!(got == message(len), "a torn message"),
@@ -369,7 +370,7 @@ fn blocked(round: &mut Round<'_>, owner: &Endpoint, url: &str, how: &str) {
     round.ready();
     round.go();
     round.asleep_or_dead();
-    match channel.recv_timeout(20 * SOON) {
+    match channel.recv_timeout(LONG) {
         Ok(got) => assert!(got == message(LEN), "a torn message"),
         Err(error) => {
             assert!(!round.dead(), "{error}, but the send had returned");
@@ -390,11 +391,11 @@ fn close(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
     round.ready();
     round.go();
     let ended = round.dead();
-    assert_eq!(channel.recv_timeout(SOON).unwrap(), FIRST);
-    let kind = channel.recv_timeout(SOON).unwrap_err().kind();
+    assert_eq!(channel.recv_timeout(LONG).unwrap(), FIRST);
+    let kind = channel.recv_timeout(LONG).unwrap_err().kind();
     assert!(kind == ErrorKind::Closed || kind == ErrorKind::PeerGone && !ended, "{kind:?}");
     // Its other half may have died open: then a message may still go where nobody reads it.
-    while channel.send_timeout(FIRST, SOON).is_ok() {
+    while channel.send_timeout(FIRST, LONG).is_ok() {
         round.in_time();
     }
     round.in_time();
@@ -417,7 +418,7 @@ fn stopped_send(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
         none_yet(channel.send_timeout(FIRST, MOMENT));
         none_yet(channel.recv_timeout(MOMENT))
     });
-    let got = early.unwrap_or_else(|| channel.recv_timeout(SOON).unwrap());
+    let got = early.unwrap_or_else(|| channel.recv_timeout(LONG).unwrap());
     assert!(got == message(3000), "a torn message");
     is_gone(&mut channel);
 }
@@ -451,7 +452,7 @@ fn stopped_close(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
         }
     });
     if !early {
-        assert_eq!(channel.recv_timeout(SOON).unwrap(), FIRST);
+        assert_eq!(channel.recv_timeout(LONG).unwrap(), FIRST);
     }
-    assert_eq!(channel.recv_timeout(SOON).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(channel.recv_timeout(LONG).unwrap_err().kind(), ErrorKind::Closed);
 }

@@ -45,7 +45,8 @@ pub(crate) const VICTIMS: &[(&str, Victim)] = &[
     }),
 ];
 
-const SOON: Duration = Duration::from_secs(1);
+/// For what must come; how soon, `Round::in_time` judges.
+const LONG: Duration = Duration::from_secs(20);
 
 /// Every operation.
 pub(crate) fn survive(random: &mut Random) {
@@ -102,7 +103,7 @@ fn works(round: &Round<'_>, event: &Event, reset: Reset) {
     event.reset().unwrap();
     assert_eq!(event.try_wait().unwrap_err().kind(), ErrorKind::WouldBlock);
     event.set().unwrap();
-    Event::open("shm://steps").unwrap().wait_timeout(SOON).unwrap();
+    Event::open("shm://steps").unwrap().wait_timeout(LONG).unwrap();
     assert_eq!(event.reset().unwrap(), reset == Reset::Manual);
     round.in_time();
 }
@@ -113,7 +114,7 @@ fn set_for_a_sleeper(round: &mut Round<'_>, event: &Event, url: &str) {
     round.start(&format!("event-set {url}"));
     round.ready();
     thread::scope(|scope| {
-        let sleeper = asleep(scope, || event.wait_timeout(20 * SOON).unwrap());
+        let sleeper = asleep(scope, || event.wait_timeout(LONG).unwrap());
         round.go();
         if !round.dead() {
             event.set().unwrap();
@@ -129,7 +130,7 @@ fn wait_that_sleeps(round: &mut Round<'_>, event: &Event, url: &str, how: &str) 
         let mut sleeper = None;
         round.kill_beside(&format!("event-wait{how} {url}"), |round| {
             round.asleep_or_dead();
-            sleeper = Some(asleep(scope, || event.wait_timeout(20 * SOON).unwrap()));
+            sleeper = Some(asleep(scope, || event.wait_timeout(LONG).unwrap()));
             event.set().unwrap();
             // It gets the signal, or the other one does.
             while !round.is_dead() && !sleeper.as_ref().unwrap().is_finished() {

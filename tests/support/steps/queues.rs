@@ -65,7 +65,8 @@ pub(crate) const VICTIMS: &[(&str, Victim)] = &[
 
 type Message = (u32, Vec<u8>);
 
-const SOON: Duration = Duration::from_secs(1);
+/// For what must come; how soon, `Round::in_time` judges.
+const LONG: Duration = Duration::from_secs(20);
 /// Handles of one queue at a time.
 const HANDLES: usize = 256;
 /// Short messages for which the queues here have room.
@@ -187,7 +188,7 @@ fn drain(queue: &mut Queue) -> Vec<Message> {
     assert_eq!((status.messages, status.bytes), (0, 0));
     let room = if queue.address().scheme() == "mq" { ROOM } else { KERNELS_ROOM };
     for _ in 0..room {
-        queue.send_timeout(0, b"room", SOON).unwrap();
+        queue.send_timeout(0, b"room", LONG).unwrap();
     }
     assert_eq!(queue.len().unwrap(), room);
     for _ in 0..room {
@@ -247,7 +248,7 @@ fn push_to_sleeper(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
     thread::scope(|scope| {
         round.start(&format!("push {url} 0 {}", round.number));
         round.ready();
-        let sleeper = asleep(scope, || queue.recv_timeout(20 * SOON).unwrap());
+        let sleeper = asleep(scope, || queue.recv_timeout(LONG).unwrap());
         round.go();
         let ended = round.dead();
         other.send(last.0, &last.1).unwrap();
@@ -321,12 +322,12 @@ fn pop_from_sleeper(round: &mut Round<'_>, owner: &Endpoint, url: &str) {
     thread::scope(|scope| {
         round.start(&format!("pop {url}"));
         round.ready();
-        let sleeper = asleep(scope, || queue.send_timeout(0, b"last", 20 * SOON).unwrap());
+        let sleeper = asleep(scope, || queue.send_timeout(0, b"last", LONG).unwrap());
         round.go();
         let ended = round.dead();
         let mut got = Vec::new();
         while got.last().is_none_or(|(_, message)| message != b"last") {
-            got.push(other.recv_timeout(SOON).unwrap());
+            got.push(other.recv_timeout(LONG).unwrap());
         }
         sleeper.join().unwrap();
         assert_eq!(drain(&mut other), []);
@@ -364,7 +365,7 @@ fn pop_that_waits(round: &mut Round<'_>, owner: &Endpoint, url: &str, how: &str)
         round.ready();
         round.go();
         round.asleep_or_dead();
-        let sleeper = asleep(scope, || queue.recv_timeout(20 * SOON).unwrap());
+        let sleeper = asleep(scope, || queue.recv_timeout(LONG).unwrap());
         for message in [b"one", b"two"] {
             other.send(0, message).unwrap();
         }

@@ -115,7 +115,8 @@ pub(crate) const VICTIMS: &[(&str, Victim)] = &[
     }),
 ];
 
-const SOON: Duration = Duration::from_secs(1);
+/// For what must come; how soon, `Round::in_time` judges.
+const LONG: Duration = Duration::from_secs(20);
 /// How long a call tries beside a process that stands still.
 const MOMENT: Duration = Duration::from_millis(15);
 
@@ -158,7 +159,7 @@ pub(crate) fn survive(random: &mut Random) {
         round.start(&format!("rw-unread {url}"));
         round.ready();
         thread::scope(|scope| {
-            let write = || assert!(!lock.write_timeout(20 * SOON).unwrap().owner_died());
+            let write = || assert!(!lock.write_timeout(LONG).unwrap().owner_died());
             let writer = asleep(scope, write);
             round.go();
             round.dead();
@@ -168,7 +169,7 @@ pub(crate) fn survive(random: &mut Random) {
     });
     for how in WAITS {
         run(&format!("read{how} that waits"), &mut |round| {
-            let guard = lock.write_timeout(SOON).unwrap().into_inner();
+            let guard = lock.write_timeout(LONG).unwrap().into_inner();
             round.kill_beside(&format!("rw-read{how} {url}"), |round| {
                 round.asleep_or_dead();
                 drop(guard);
@@ -184,7 +185,7 @@ pub(crate) fn survive(random: &mut Random) {
     });
     run("repair", &mut |round| {
         let ended = round.kill(&format!("rw-repair {url} {}", round.number));
-        match lock.write_timeout(SOON).unwrap() {
+        match lock.write_timeout(LONG).unwrap() {
             LockResult::Locked(guard) => assert_eq!(*guard, [u64::from(round.number); 2]),
             died => {
                 assert!(!ended, "it was repaired");
@@ -195,7 +196,7 @@ pub(crate) fn survive(random: &mut Random) {
     });
     run("poisoning", &mut |round| {
         let ended = round.kill(&format!("rw-poison {url}"));
-        match lock.write_timeout(SOON) {
+        match lock.write_timeout(LONG) {
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Poisoned);
                 lock.clear_poison().unwrap();
@@ -227,7 +228,7 @@ pub(crate) fn survive(random: &mut Random) {
 /// Repairs the value if a writer died. True if one did.
 #[track_caller]
 fn repaired(lock: &RwLock<Pair>) -> bool {
-    let result: Written<'_> = lock.write_timeout(SOON).unwrap();
+    let result: Written<'_> = lock.write_timeout(LONG).unwrap();
     let died = result.owner_died();
     drop(result.recover(|pair| *pair = [0; 2]));
     died
@@ -246,20 +247,20 @@ fn not_dead(told: anyipc::Result<bool>) {
 #[track_caller]
 fn is_free(round: &Round<'_>, lock: &RwLock<Pair>) {
     for lock in [lock, &RwLock::open("shm://steps").unwrap()] {
-        let LockResult::Locked(guard) = lock.read_timeout(SOON).unwrap() else { panic!("news") };
+        let LockResult::Locked(guard) = lock.read_timeout(LONG).unwrap() else { panic!("news") };
         assert_eq!(guard[0], guard[1]);
-        assert!(!lock.read_timeout(SOON).unwrap().owner_died());
+        assert!(!lock.read_timeout(LONG).unwrap().owner_died());
         drop(guard);
-        assert!(!lock.write_timeout(SOON).unwrap().owner_died());
+        assert!(!lock.write_timeout(LONG).unwrap().owner_died());
     }
     round.in_time();
 }
 
 fn unwrite(round: &mut Round<'_>, lock: &RwLock<Pair>, url: &str) {
-    *lock.write_timeout(SOON).unwrap().into_inner() = [1000; 2];
+    *lock.write_timeout(LONG).unwrap().into_inner() = [1000; 2];
     let new = u64::from(round.number);
     let ended = round.kill(&format!("rw-unwrite {url} {new}"));
-    match lock.write_timeout(SOON).unwrap() {
+    match lock.write_timeout(LONG).unwrap() {
         LockResult::Locked(guard) => assert_eq!(*guard, [new; 2]),
         died => {
             assert!(!ended, "it was given back");
@@ -274,7 +275,7 @@ fn wakes_a_reader(round: &mut Round<'_>, lock: &RwLock<Pair>, victim: &str) {
     round.start(victim);
     round.ready();
     let died = thread::scope(|scope| {
-        let read = || lock.read_timeout(20 * SOON).unwrap().owner_died();
+        let read = || lock.read_timeout(LONG).unwrap().owner_died();
         let reader = asleep(scope, read);
         round.go();
         round.dead();
@@ -288,11 +289,11 @@ fn wakes_a_reader(round: &mut Round<'_>, lock: &RwLock<Pair>, victim: &str) {
 
 /// The survivor reads, and the victim waits for it to end. A dead writer keeps no reader out.
 fn write_waits(round: &mut Round<'_>, lock: &RwLock<Pair>, url: &str, how: &str) {
-    let guard = lock.read_timeout(SOON).unwrap();
+    let guard = lock.read_timeout(LONG).unwrap();
     let ended = round.kill_beside(&format!("rw-write{how} {url}"), |round| {
         round.asleep_or_dead();
         if round.is_dead() {
-            assert!(!lock.read_timeout(SOON).unwrap().owner_died());
+            assert!(!lock.read_timeout(LONG).unwrap().owner_died());
         }
         drop(guard);
     });
@@ -317,7 +318,7 @@ fn permits(random: &mut Random) {
     }
     for how in WAITS {
         run(&format!("acquire{how} that waits"), &mut |round| {
-            let permits = semaphore.acquire_many_timeout(3, SOON).unwrap();
+            let permits = semaphore.acquire_many_timeout(3, LONG).unwrap();
             round.kill_beside(&format!("acquire{how} {url} 2"), |round| {
                 round.asleep_or_dead();
                 drop(permits);
@@ -329,7 +330,7 @@ fn permits(random: &mut Random) {
         round.start(&format!("release {url} 2"));
         round.ready();
         thread::scope(|scope| {
-            let take = || drop(semaphore.acquire_many_timeout(2, 20 * SOON).unwrap());
+            let take = || drop(semaphore.acquire_many_timeout(2, LONG).unwrap());
             let sleeper = asleep(scope, take);
             round.go();
             round.dead();
@@ -342,7 +343,7 @@ fn permits(random: &mut Random) {
             round.start(&format!("{operation} {url} 2"));
             round.ready();
             // One is free all the time.
-            round.stand(|| drop(semaphore.acquire_timeout(SOON).unwrap()));
+            round.stand(|| drop(semaphore.acquire_timeout(LONG).unwrap()));
             has_all(round, &semaphore, 3);
         });
     }
@@ -361,7 +362,7 @@ fn permits(random: &mut Random) {
 #[track_caller]
 fn has_all(round: &Round<'_>, semaphore: &Semaphore, all: u32) {
     let other = Semaphore::open("shm://steps").unwrap();
-    let permits = other.acquire_many_timeout(all, SOON).unwrap();
+    let permits = other.acquire_many_timeout(all, LONG).unwrap();
     assert_eq!(semaphore.try_acquire().unwrap_err().kind(), ErrorKind::WouldBlock);
     drop(permits);
     assert_eq!(semaphore.available().unwrap(), all);

@@ -80,7 +80,8 @@ pub(crate) const VICTIMS: &[(&str, Victim)] = &[
     }),
 ];
 
-const SOON: Duration = Duration::from_secs(1);
+/// For what must come; how soon, `Round::in_time` judges.
+const LONG: Duration = Duration::from_secs(20);
 
 fn open(words: &[&str]) -> Mutex<Pair> {
     Mutex::open(words[0]).unwrap()
@@ -154,7 +155,7 @@ pub(crate) fn survive(random: &mut Random) {
     });
     explore("mutex, poisoning", random, |round| {
         let ended = round.kill(&format!("mutex-poison {url}"));
-        match mutex.lock_timeout(SOON) {
+        match mutex.lock_timeout(LONG) {
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Poisoned);
                 mutex.clear_poison().unwrap();
@@ -168,7 +169,7 @@ pub(crate) fn survive(random: &mut Random) {
 }
 
 fn locked(mutex: &Mutex<Pair>) -> LockResult<MutexGuard<'_, Pair>> {
-    mutex.lock_timeout(SOON).unwrap()
+    mutex.lock_timeout(LONG).unwrap()
 }
 
 /// What a locker may see beside a process that stands still.
@@ -232,7 +233,7 @@ fn unlock(round: &mut Round<'_>, mutex: &Mutex<Pair>, url: &str, sleeps: bool) {
     };
     let died = if sleeps {
         thread::scope(|scope| {
-            let sleeper = asleep(scope, || check(mutex.lock_timeout(20 * SOON).unwrap()));
+            let sleeper = asleep(scope, || check(mutex.lock_timeout(LONG).unwrap()));
             round.go();
             round.dead();
             sleeper.join().unwrap()
