@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,18 +50,23 @@ pub(super) struct Driver<'p> {
     pub(super) lives: Lives,
     oracle: Box<dyn Oracle>,
     pub(super) findings: Findings,
-    /// Without a bound: a worker must never wait for the oracle.
-    news: (Sender<News>, Receiver<News>),
+    news: (SyncSender<News>, Receiver<News>),
     random: Random,
     progress: Progress,
     pub(super) kills: u64,
     pub(super) stops: u64,
     looked: Instant,
+    /// When all reports had been seen for the last time.
+    seen: u64,
     /// Workers that ended by themselves.
     failures: u64,
     /// A worker hangs, or too many end by themselves: the run ends.
     pub(super) stuck: bool,
 }
+
+/// Parts of logs that the oracle may be behind before workers wait for it. Many: a worker that waits
+/// for the oracle is late.
+const BEHIND: usize = 4096;
 
 /// The longest search for what is left over.
 const CLEANING: Duration = Duration::from_secs(10);
@@ -87,12 +92,13 @@ impl<'p> Driver<'p> {
             lives: Lives::new(plan.hang_after, plan.late_after),
             oracle,
             findings: Findings::new(plan.seed, sys::now()),
-            news: mpsc::channel(),
+            news: mpsc::sync_channel(BEHIND),
             random: Random::new(plan.seed),
             progress,
             kills: 0,
             stops: 0,
             looked: Instant::now(),
+            seen: 0,
             failures: 0,
             stuck: false,
         })
@@ -279,7 +285,7 @@ impl<'p> Driver<'p> {
         while !is_so(self) && !self.stuck {
             self.feed(Duration::from_millis(1))?;
             let now = sys::now();
-            if self.lives.hangs(start, now) {
+            if self.lives.hangs(start, self.seen) {
                 let (life, what) = self.oracle.stuck(now, &self.lives).unwrap_or_else(|| {
                     let still = self.slots.iter().find_map(|slot| slot.worker.as_ref());
                     let life = still.map_or(0, |worker| worker.life);
@@ -306,7 +312,6 @@ impl<'p> Driver<'p> {
                     self.go_on(slot);
                 }
             }
-            self.look(now);
             let left = end.saturating_duration_since(now).min(Duration::from_millis(5));
             match self.news.1.recv_timeout(left) {
                 Ok(News::Records(life, records)) => {
@@ -315,7 +320,12 @@ impl<'p> Driver<'p> {
                     }
                 }
                 Ok(News::End(life, why)) => self.ended(life, why)?,
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+                // All that was reported has been seen.
+                Err(RecvTimeoutError::Timeout) => {
+                    self.seen = sys::now();
+                    self.look(now);
+                }
+                Err(RecvTimeoutError::Disconnected) => {}
             }
             if now >= end {
                 return Ok(());

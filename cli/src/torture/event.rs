@@ -120,17 +120,17 @@ impl super::oracle::Oracle for Signals {
                 break;
             }
         }
-        let waiters = killed(Role::Receiver);
+        let waiters = lives.iter().filter(|(_, of)| of.role == Role::Receiver);
+        let waiters: Vec<_> = waiters.filter_map(|(_, of)| of.killed.zip(of.over)).collect();
         let last = self.sets.last().map_or(0, |(_, at)| *at);
         for (since, at) in &self.sets {
             let end = lives.deadline(*since, *at);
-            let has_any = |times: &[u64]| {
-                let first = times.partition_point(|time| time < since);
-                times.get(first).is_some_and(|time| *time <= end)
-            };
+            let first = self.wakes.partition_point(|wake| wake < since);
+            let is_seen = self.wakes.get(first).is_some_and(|wake| *wake <= end);
+            let is_near = |&(killed, over): &(u64, u64)| killed <= end && over >= *since;
             // A waiter that was killed may have taken it. The last one may come too late for all.
             findings.checked(Check::Lost);
-            if *at < last && !has_any(&self.wakes) && !has_any(&waiters) {
+            if *at < last && !is_seen && !waiters.iter().any(is_near) {
                 let what = format!("no wait ended within {:?} of this signal", lives.soon);
                 findings.violation(Check::Lost, *at, "all setters".into(), what);
             }

@@ -150,8 +150,8 @@ impl Holds {
     /// After the death of an exclusive holder all are told until the next exclusive one, which
     /// repairs what the lock protects; and nobody otherwise.
     fn news(&self, lives: &Lives, findings: &mut Findings) {
-        let mut deaths: Vec<u64> = lives.iter().filter_map(|(_, of)| of.killed).collect();
-        deaths.sort_unstable();
+        // A process may go on between the two times.
+        let deaths: Vec<_> = lives.iter().filter_map(|(_, of)| of.killed.zip(of.over)).collect();
         let mut before: Option<&Hold> = None;
         for hold in &self.all {
             let since = before.map_or(0, |hold| hold.from);
@@ -169,8 +169,8 @@ impl Holds {
             if hold.told {
                 findings.checked(Check::FalseDeath);
                 // It may have died before it could report the lock, or after it gave it back.
-                let index = deaths.partition_point(|killed| *killed < since);
-                if deaths.get(index).is_none_or(|killed| *killed > hold.from) {
+                let is_near = |&(killed, over): &(u64, u64)| killed <= hold.from && over >= since;
+                if !deaths.iter().any(is_near) {
                     let what = "was told of a dead owner; nobody has died since the last one";
                     let worker = lives.name(hold.life);
                     findings.violation(Check::FalseDeath, hold.from, worker, what.into());
@@ -265,6 +265,11 @@ mod tests {
         assert_eq!(found(ONE, &dead, &[of_dead, next(true), again]), [Check::FalseDeath]);
         // It did not hold the lock as far as it said; it may all the same.
         assert_eq!(found(ONE, &dead, &[next(true)]), []);
+        // It was killed just before another one took the lock, and ran on a little.
+        let mut slow = lives(&[None, None, None]);
+        slow.kill(0, 4, 8);
+        let two = [(1, 1, 5, Some(6), 0, false), (2, 1, 9, Some(9), 1, true)];
+        assert_eq!(found(ONE, &slow, &two), []);
         // Taken before the kill.
         assert_eq!(
             found(ONE, &dead, &[of_dead, (1, 1, 3, Some(5), 0, true)]),

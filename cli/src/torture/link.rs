@@ -130,7 +130,7 @@ impl<'c> Outgoing<'c> {
         self.next.number += 1;
         // The oracle must keep up, or workers would wait for it most of the time.
         if self.random.below(BURST) == 0 {
-            thread::sleep(self.random.instant(11));
+            thread::sleep(self.random.instant(13));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Reads what a worker reports.
 
 use std::io::Read;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 
 use super::record::Record;
 
@@ -13,7 +13,7 @@ pub(super) enum News {
 }
 
 /// Reads a log to its end.
-pub(super) fn follow(life: u32, mut log: impl Read, news: &Sender<News>) {
+pub(super) fn follow(life: u32, mut log: impl Read, news: &SyncSender<News>) {
     let (mut bytes, mut buffer) = (Vec::new(), vec![0; 16 << 10]);
     let end = loop {
         match log.read(&mut buffer) {
