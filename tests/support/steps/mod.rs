@@ -53,8 +53,8 @@ const IN_TIME: Duration = Duration::from_secs(1);
 const TOO_LATE: Duration = Duration::from_secs(20);
 /// An operation of more system calls is long.
 const MANY_CALLS: u64 = 8;
-/// An operation of more instructions is long.
-const LONG: u64 = 25_000;
+/// An operation of more instructions is long: where some points are tried, and where all are.
+const LONG: [u64; 2] = [6_000, 25_000];
 /// How many instructions after a system call a victim dies, at most, where the operation is long:
 /// two to the power of this.
 const BEHIND_A_CALL: u64 = 13;
@@ -355,9 +355,10 @@ pub(crate) fn explore(operation: &str, random: &mut Random, mut round: impl FnMu
     };
     let start = Instant::now();
     let calls = die_at(Point { calls: u64::MAX, steps: 0 }).at.calls;
+    let most = LONG[usize::from(wanted().is_none())];
     let steps = (calls <= MANY_CALLS)
-        .then(|| die_at(Point { calls: 0, steps: LONG }))
-        .and_then(|death| (death.at.steps < LONG).then_some(death.at.steps));
+        .then(|| die_at(Point { calls: 0, steps: most }))
+        .and_then(|death| (death.at.steps < most).then_some(death.at.steps));
     let points = match steps {
         Some(steps) => short(steps, random),
         None => long(calls, random),
