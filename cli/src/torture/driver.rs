@@ -64,8 +64,8 @@ pub(super) struct Driver<'p> {
     pub(super) stuck: bool,
 }
 
-/// Parts of logs that the oracle may be behind before workers wait for it. Many: a worker that waits
-/// for the oracle is late.
+/// Parts of logs that the oracle may be behind before workers wait for it. Many: a worker that
+/// waits for the oracle is late.
 const BEHIND: usize = 4096;
 
 /// The longest search for what is left over.
