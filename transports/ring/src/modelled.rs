@@ -78,7 +78,8 @@ impl Waiters {
         }
     }
 
-    fn sleep(&self, seen: u32) {
+    /// Sleeps on the sequence until a wake-up, if it is `seen`.
+    pub(crate) fn sleep(&self, seen: u32) {
         let mut asleep = self.asleep.lock().unwrap();
         if self.sequence.load(SeqCst) != seen {
             return;
@@ -94,15 +95,25 @@ impl Waiters {
     /// As [`wait`](Self::wait), for the holder of a slot.
     pub(crate) fn poll<R>(&self, slot: u32, mut attempt: impl FnMut() -> Option<R>) -> R {
         loop {
-            self.asleep.lock().unwrap().rung &= !(1 << slot);
+            self.drain(slot);
             announce_poller(self, slot);
             if let Some(done) = attempt() {
                 return done;
             }
-            let mut asleep = self.asleep.lock().unwrap();
-            while asleep.rung & 1 << slot == 0 {
-                asleep = self.changed.wait(asleep).unwrap();
-            }
+            self.sleep_on_source(slot);
+        }
+    }
+
+    /// Takes earlier wake-ups off the descriptor of a slot.
+    pub(crate) fn drain(&self, slot: u32) {
+        self.asleep.lock().unwrap().rung &= !(1 << slot);
+    }
+
+    /// Sleeps on the descriptor of a slot.
+    pub(crate) fn sleep_on_source(&self, slot: u32) {
+        let mut asleep = self.asleep.lock().unwrap();
+        while asleep.rung & 1 << slot == 0 {
+            asleep = self.changed.wait(asleep).unwrap();
         }
     }
 }

@@ -52,11 +52,11 @@ fn die_everywhere(
 }
 
 fn lock(memory: &Memory, slot: u32) -> Option<Taken> {
-    mutex::try_lock(&memory.word, id(slot), Effort::Once, true, &memory.system)
+    mutex::try_lock(&memory.word, id(slot), Effort::Once, true, &memory.kernel)
 }
 
 fn unlock(memory: &Memory) {
-    mutex::unlock(&memory.word, &memory.starving, || wake_one(&memory.waiters, &memory.system));
+    mutex::unlock(&memory.word, &memory.starving, || wake_one(&memory.waiters, &memory.waiters));
 }
 
 /// What a waiter that gives up does.
@@ -67,7 +67,7 @@ fn wait_in_vain(memory: &Memory, slot: u32) {
     await_release(&memory.word, Effort::Waited);
     memory.starving.store(1, SeqCst);
     if !withdraw_poller(&memory.waiters, slot) || !await_release(&memory.word, Effort::Waited) {
-        wake_one(&memory.waiters, &memory.system);
+        wake_one(&memory.waiters, &memory.waiters);
     }
 }
 
@@ -102,16 +102,16 @@ fn lock_and_unlock(memory: &Memory, slot: u32, inside: &Cell<bool>) {
 
 fn read(memory: &Memory, slot: u32) -> Option<Told> {
     rwlock::try_read(memory, id(slot), Effort::Once).or_else(|| {
-        rwlock::try_take(memory, id(slot), Effort::Once, true, &memory.system)
+        rwlock::try_take(memory, id(slot), Effort::Once, true, &memory.kernel)
             .then(|| rwlock::pass_to_read(memory, id(slot)))
     })
 }
 
 fn write(memory: &Memory, slot: u32) -> Option<Told> {
-    if !rwlock::try_take(memory, id(slot), Effort::Once, true, &memory.system) {
+    if !rwlock::try_take(memory, id(slot), Effort::Once, true, &memory.kernel) {
         return None;
     }
-    if rwlock::has_readers(memory, true, &memory.system) {
+    if rwlock::has_readers(memory, true, &memory.kernel) {
         rwlock::release(memory);
         return None;
     }
@@ -149,12 +149,12 @@ fn a_death_at_any_store_of_a_reader_is_nobodys_news() {
         wait_in_vain(memory, slot);
         rwlock::leave(memory, id(slot));
         // As one that has waited, by way of the word.
-        assert!(rwlock::try_take(memory, id(slot), Effort::Waited, true, &memory.system));
+        assert!(rwlock::try_take(memory, id(slot), Effort::Waited, true, &memory.kernel));
         assert_eq!(rwlock::pass_to_read(memory, id(slot)), SOUND);
         rwlock::leave(memory, id(slot));
         // As a writer that gives up.
-        assert!(rwlock::try_take(memory, id(slot), Effort::Waited, true, &memory.system));
-        rwlock::has_readers(memory, true, &memory.system);
+        assert!(rwlock::try_take(memory, id(slot), Effort::Waited, true, &memory.kernel));
+        rwlock::has_readers(memory, true, &memory.kernel);
         announce_thread(&memory.drain);
         rwlock::release(memory);
     };
@@ -209,11 +209,11 @@ fn a_death_at_any_store_of_one_that_was_told_is_told_again() {
 fn a_death_at_any_store_costs_no_permit() {
     let act = |memory: &Memory, slot: u32| {
         let acquire = |wanted, effort| {
-            semaphore::try_acquire(memory, id(slot), wanted, effort, true, &memory.system)
+            semaphore::try_acquire(memory, id(slot), wanted, effort, true, &memory.kernel)
         };
         assert!(acquire(2, Effort::Fresh));
         announce_thread(&memory.waiters);
-        assert!(!semaphore::await_permits(memory, id(slot), 2, true, &memory.system));
+        assert!(!semaphore::await_permits(memory, id(slot), 2, true, &memory.kernel));
         assert!(!acquire(2, Effort::Waited));
         assert!(acquire(1, Effort::Once));
         semaphore::end_wait(memory, id(slot), 2, false);
@@ -228,9 +228,9 @@ fn a_death_at_any_store_costs_no_permit() {
         },
         |memory| {
             pass_the_dead(memory, SURVIVOR);
-            assert_eq!(semaphore::available(memory, true, &memory.system), PERMITS);
+            assert_eq!(semaphore::available(memory, true, &memory.kernel), PERMITS);
             act(memory, SURVIVOR);
-            assert_eq!(semaphore::available(memory, false, &memory.system), PERMITS);
+            assert_eq!(semaphore::available(memory, false, &memory.kernel), PERMITS);
         },
     );
     assert!(deaths > 100, "{deaths}");
@@ -238,7 +238,7 @@ fn a_death_at_any_store_costs_no_permit() {
 
 /// As a waiter does after a slice.
 fn pass_the_dead(memory: &Memory, slot: u32) {
-    assert_eq!(semaphore::first_in_the_way(memory, id(slot), 1, &memory.system), None);
+    assert_eq!(semaphore::first_in_the_way(memory, id(slot), 1, &memory.kernel), None);
 }
 
 /// Permits that are added or destroyed are so wholly, whatever the dead had.
@@ -254,15 +254,15 @@ fn a_death_at_any_store_adds_or_destroys_all_or_nothing() {
                 4,
                 Effort::Once,
                 false,
-                &memory.system
+                &memory.kernel
             ));
             semaphore::forget(memory, id(VICTIM), 4);
         },
         |memory| {
-            semaphore::available(memory, true, &memory.system);
+            semaphore::available(memory, true, &memory.kernel);
         },
         |memory| {
-            let left = semaphore::available(memory, true, &memory.system);
+            let left = semaphore::available(memory, true, &memory.kernel);
             assert!([PERMITS, PERMITS + 2, PERMITS - 2].contains(&left), "{left}");
             assert_eq!(left, memory.total.load(SeqCst));
         },
@@ -277,7 +277,7 @@ fn a_new_holder_of_a_slot_has_nothing() {
     cells::add(&memory.cells, id(VICTIM), 2);
     let next = crate::robust::OwnerId::new(VICTIM, 2);
     cells::join(&memory.cells, next);
-    assert_eq!(cells::held(&memory.cells, false, &memory.system).count(), 0);
+    assert_eq!(cells::held(&memory.cells, false, &memory.kernel).count(), 0);
     cells::add(&memory.cells, next, 1);
     assert_eq!(cells::remove(&memory.cells, next, 1), 0);
 }
@@ -309,10 +309,10 @@ fn any_words_are_survived() {
                 if matches!(write(&memory, SURVIVOR), Some(Told::Locked(_))) {
                     rwlock::end_write(&memory, true);
                 }
-                let system = &memory.system;
+                let kernel = &memory.kernel;
                 let (own, effort) = (id(SURVIVOR), Effort::Fresh);
-                semaphore::await_permits(&memory, own, 2, true, system);
-                if semaphore::try_acquire(&memory, own, 2, effort, true, system) {
+                semaphore::await_permits(&memory, own, 2, true, kernel);
+                if semaphore::try_acquire(&memory, own, 2, effort, true, kernel) {
                     semaphore::release(&memory, own, 2);
                 }
                 semaphore::end_wait(&memory, own, 2, false);

@@ -1,5 +1,4 @@
-//! Every interleaving with two preemptions. A lost wake-up is a deadlock, which loom reports: here
-//! no sleep ends by itself.
+//! The locks under every interleaving with two preemptions. No sleep ends by itself.
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
@@ -7,6 +6,7 @@ use loom::thread;
 
 use super::{Memory, Set, id};
 use crate::cells;
+use crate::modelled::explore;
 use crate::mutex::{self, Effort, await_release};
 use crate::primitive::{AtomicU32, Ordering::SeqCst};
 use crate::robust::{LockBackend, Taken, owner};
@@ -15,13 +15,7 @@ use crate::semaphore;
 use crate::wait_set::{announce_poller, announce_thread, wake_one, withdraw_poller};
 
 /// The slot of a participant that is dead from the start.
-const DEAD: u32 = 2;
-
-fn model(f: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(2);
-    builder.check(f);
-}
+const DEAD: u32 = 3;
 
 /// How a waiter sleeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,14 +32,14 @@ impl Memory {
             As::Thread => {
                 let seen = announce_thread(set);
                 if !is_ready() {
-                    self.system.sleepers.sleep(crate::wait_set::WaitWords::sequence(set), seen);
+                    set.sleep(seen);
                 }
             }
             As::Task(slot) => {
-                self.system.sleepers.drain(slot);
+                set.drain(slot);
                 announce_poller(set, slot);
                 if !is_ready() {
-                    self.system.sleepers.poll(slot);
+                    set.sleep_on_source(slot);
                 }
             }
         }
@@ -57,7 +51,7 @@ impl Memory {
             && !withdraw_poller(set, slot)
             && passes
         {
-            wake_one(set, &self.system);
+            wake_one(set, set);
         }
     }
 
@@ -66,7 +60,7 @@ impl Memory {
         let was = std::mem::replace(effort, Effort::Waited);
         self.arm_and_sleep(&self.waiters, waiter, || {
             !await_release(&self.word, was)
-                || owner(&self.word).is_some_and(|owner| self.system.is_dead(owner))
+                || owner(&self.word).is_some_and(|owner| self.kernel.is_dead(owner))
         });
     }
 
@@ -74,7 +68,7 @@ impl Memory {
     fn leave_word(&self, waiter: As) {
         self.disarm(&self.waiters, waiter, true);
         if !await_release(&self.word, Effort::Waited) {
-            wake_one(&self.waiters, &self.system);
+            wake_one(&self.waiters, &self.waiters);
         }
     }
 
@@ -82,7 +76,7 @@ impl Memory {
         let mut effort = Effort::Fresh;
         loop {
             let looks = effort == Effort::Waited;
-            if let Some(taken) = mutex::try_lock(&self.word, id(slot), effort, looks, &self.system)
+            if let Some(taken) = mutex::try_lock(&self.word, id(slot), effort, looks, &self.kernel)
             {
                 if looks {
                     self.disarm(&self.waiters, waiter, false);
@@ -94,7 +88,7 @@ impl Memory {
     }
 
     fn unlock(&self) {
-        mutex::unlock(&self.word, &self.starving, || wake_one(&self.waiters, &self.system));
+        mutex::unlock(&self.word, &self.starving, || wake_one(&self.waiters, &self.waiters));
     }
 
     fn read(&self, slot: u32, waiter: As) -> Told {
@@ -104,7 +98,7 @@ impl Memory {
                 if let Some(told) = rwlock::try_read(self, id(slot), effort) {
                     return told;
                 }
-            } else if rwlock::try_take(self, id(slot), effort, true, &self.system) {
+            } else if rwlock::try_take(self, id(slot), effort, true, &self.kernel) {
                 self.disarm(&self.waiters, waiter, false);
                 return rwlock::pass_to_read(self, id(slot));
             }
@@ -115,21 +109,21 @@ impl Memory {
     /// As a writer; `patience`: how often it waits for readers to leave before it gives up.
     fn write(&self, slot: u32, waiter: As, patience: u32) -> Option<Told> {
         let mut effort = Effort::Fresh;
-        while !rwlock::try_take(self, id(slot), effort, effort == Effort::Waited, &self.system) {
+        while !rwlock::try_take(self, id(slot), effort, effort == Effort::Waited, &self.kernel) {
             self.await_word(waiter, &mut effort);
         }
         if effort == Effort::Waited {
             self.disarm(&self.waiters, waiter, false);
         }
         let mut looks = false;
-        while rwlock::has_readers(self, looks, &self.system) {
+        while rwlock::has_readers(self, looks, &self.kernel) {
             looks = true;
             if patience == 0 {
                 rwlock::release(self);
                 return None;
             }
             self.arm_and_sleep(&self.drain, waiter, || {
-                !rwlock::has_readers(self, true, &self.system)
+                !rwlock::has_readers(self, true, &self.kernel)
             });
         }
         if looks {
@@ -146,11 +140,11 @@ impl Memory {
             wanted,
             Effort::Waited,
             has_waited,
-            &self.system,
+            &self.kernel,
         ) {
             has_waited = true;
             self.arm_and_sleep(&self.waiters, waiter, || {
-                semaphore::await_permits(self, id(slot), wanted, starves, &self.system)
+                semaphore::await_permits(self, id(slot), wanted, starves, &self.kernel)
             });
         }
         if has_waited {
@@ -199,7 +193,7 @@ fn run<R: 'static>(
     works: &'static [fn(&Shared) -> R],
     check: impl Fn(&Shared, Vec<R>) + Sync + Send + 'static,
 ) {
-    model(move || {
+    explore(move || {
         let shared = Arc::new(prepare());
         let others: Vec<_> = works[1..]
             .iter()
@@ -225,15 +219,18 @@ fn lock_and_add(shared: &Shared, slot: u32, waiter: As) -> Taken {
     taken
 }
 
-const LOCKERS: &[fn(&Shared) -> Taken] =
-    &[|shared| lock_and_add(shared, 0, As::Thread), |shared| lock_and_add(shared, 1, As::Task(1))];
+const LOCKERS: &[fn(&Shared) -> Taken] = &[
+    |shared| lock_and_add(shared, 0, As::Thread),
+    |shared| lock_and_add(shared, 1, As::Task(1)),
+    |shared| lock_and_add(shared, 2, As::Thread),
+];
 
 #[test]
 fn mutex_lets_one_in_at_a_time() {
     run(
         || Shared::new(0),
         LOCKERS,
-        |shared, taken| assert_eq!((shared.look(), deaths(&taken)), (2, 0)),
+        |shared, taken| assert_eq!((shared.look(), deaths(&taken)), (3, 0)),
     );
 }
 
@@ -244,13 +241,13 @@ fn mutex_that_is_left_to_the_starving_loses_nobody() {
         shared.memory.starving.store(1, SeqCst);
         shared
     };
-    run(prepare, LOCKERS, |shared, _| assert_eq!(shared.look(), 2));
+    run(prepare, LOCKERS, |shared, _| assert_eq!(shared.look(), 3));
 }
 
 #[test]
 fn mutex_of_the_dead_is_taken_over_once() {
     let prepare = || Shared::after_death(0, |memory| memory.word.store(id(DEAD).bits(), SeqCst));
-    run(prepare, LOCKERS, |shared, taken| assert_eq!((shared.look(), deaths(&taken)), (2, 1)));
+    run(prepare, LOCKERS, |shared, taken| assert_eq!((shared.look(), deaths(&taken)), (3, 1)));
 }
 
 /// One gives up after its sleep.
@@ -265,7 +262,7 @@ fn mutex_waiter_that_leaves_passes_its_wake_up_on() {
         |shared| {
             let memory = &shared.memory;
             let mut effort = Effort::Fresh;
-            if mutex::try_lock(&memory.word, id(1), effort, false, &memory.system).is_some() {
+            if mutex::try_lock(&memory.word, id(1), effort, false, &memory.kernel).is_some() {
                 return memory.unlock();
             }
             memory.await_word(As::Thread, &mut effort);
@@ -298,7 +295,7 @@ fn take(shared: &Shared, waiter: As) {
 
 fn give(shared: &Shared) {
     shared.memory.total.fetch_add(1, SeqCst);
-    wake_one(&shared.memory.waiters, &shared.memory.system);
+    wake_one(&shared.memory.waiters, &shared.memory.waiters);
 }
 
 #[test]
@@ -327,7 +324,7 @@ fn wait_set_of_a_cancelled_task_wakes_another() {
         give,
         |shared| {
             let memory = &shared.memory;
-            memory.system.sleepers.drain(1);
+            memory.waiters.drain(1);
             announce_poller(&memory.waiters, 1);
             memory.disarm(&memory.waiters, As::Task(1), true);
         },
@@ -433,7 +430,7 @@ fn use_permits(shared: &Shared, slot: u32, waiter: As, wanted: u32, starves: boo
 }
 
 fn all_are_there(shared: &Shared) {
-    let left = semaphore::available(&shared.memory, false, &shared.memory.system);
+    let left = semaphore::available(&shared.memory, false, &shared.memory.kernel);
     assert_eq!(left, shared.memory.total.load(SeqCst));
 }
 

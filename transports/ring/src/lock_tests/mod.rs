@@ -8,8 +8,6 @@
 mod deaths;
 #[cfg(loom)]
 mod explored;
-#[cfg(loom)]
-mod sleep;
 
 use std::time::Duration;
 
@@ -18,13 +16,17 @@ use crate::primitive::{AtomicU32, AtomicU64};
 use crate::robust::{LockBackend, OwnerId};
 use crate::rwlock::RwWords;
 use crate::semaphore::SemaphoreWords;
-use crate::wait_set::{POLLER_WORDS, WaitWords, Wakers, wake_all, wake_one};
+#[cfg(not(loom))]
+use crate::wait_set::{POLLER_WORDS, WaitWords, Wakers};
+use crate::wait_set::{wake_all, wake_one};
+
+#[cfg(loom)]
+pub(crate) use crate::modelled::Waiters as Set;
 
 /// Participants of a test.
-pub(crate) const SLOTS: u32 = 3;
+pub(crate) const SLOTS: u32 = 4;
 
 /// The words of a lock of each sort, and their wait sets.
-#[derive(Debug)]
 pub(crate) struct Memory {
     pub(crate) word: AtomicU32,
     pub(crate) starving: AtomicU32,
@@ -38,30 +40,26 @@ pub(crate) struct Memory {
     pub(crate) waiters: Set,
     /// Waits for readers to leave.
     pub(crate) drain: Set,
-    pub(crate) system: System,
+    pub(crate) kernel: Kernel,
 }
 
-#[derive(Debug)]
 pub(crate) struct TestCells {
     cells: [AtomicU64; SLOTS as usize],
     joined: AtomicU64,
 }
 
-#[derive(Debug)]
+/// A wait set of waiters that never sleep.
+#[cfg(not(loom))]
+#[derive(Default)]
 pub(crate) struct Set {
     sequence: AtomicU32,
     awaited: AtomicU32,
     pollers: [AtomicU64; POLLER_WORDS as usize],
 }
 
-/// The kernel: it says which participants died, and wakes.
-#[derive(Debug, Default)]
-pub(crate) struct System {
-    /// A bit for each slot of the dead.
-    pub(crate) dead: std::sync::atomic::AtomicU32,
-    #[cfg(loom)]
-    pub(crate) sleepers: sleep::Sleepers,
-}
+/// Says which participants died: a bit for each slot.
+#[derive(Default)]
+pub(crate) struct Kernel(std::sync::atomic::AtomicU32);
 
 /// The id of the participant in a slot.
 pub(crate) fn id(slot: u32) -> OwnerId {
@@ -83,29 +81,20 @@ impl Memory {
                 cells: std::array::from_fn(|_| AtomicU64::new(0)),
                 joined: AtomicU64::new(0),
             },
-            waiters: Set::new(),
-            drain: Set::new(),
-            system: System::default(),
+            waiters: Set::default(),
+            drain: Set::default(),
+            kernel: Kernel::default(),
         };
         (0..SLOTS).for_each(|slot| cells::join(&memory.cells, id(slot)));
         memory
     }
 
     pub(crate) fn bury(&self, slot: u32) {
-        self.system.dead.fetch_or(1 << slot, std::sync::atomic::Ordering::SeqCst);
+        self.kernel.0.fetch_or(1 << slot, std::sync::atomic::Ordering::SeqCst);
     }
 }
 
-impl Set {
-    fn new() -> Self {
-        Self {
-            sequence: AtomicU32::new(0),
-            awaited: AtomicU32::new(0),
-            pollers: std::array::from_fn(|_| AtomicU64::new(0)),
-        }
-    }
-}
-
+#[cfg(not(loom))]
 impl WaitWords for Set {
     fn sequence(&self) -> &AtomicU32 {
         &self.sequence
@@ -118,9 +107,9 @@ impl WaitWords for Set {
     }
 }
 
-impl LockBackend for System {
+impl LockBackend for Kernel {
     fn is_dead(&self, owner: OwnerId) -> bool {
-        let dead = self.dead.load(std::sync::atomic::Ordering::SeqCst);
+        let dead = self.0.load(std::sync::atomic::Ordering::SeqCst);
         owner.slot() >= SLOTS || !owner.is_of(1) || dead >> owner.slot() & 1 == 1
     }
     fn sleep(&self, _word: &AtomicU32, _expected: u32, _timeout: Duration) {}
@@ -128,22 +117,12 @@ impl LockBackend for System {
 }
 
 #[cfg(not(loom))]
-impl Wakers for System {
+impl Wakers for Set {
     fn wake(&self, _word: &AtomicU32, _most: u32) -> u32 {
         0
     }
     fn ring(&self, _slot: u32) -> bool {
         false
-    }
-}
-
-#[cfg(loom)]
-impl Wakers for System {
-    fn wake(&self, word: &AtomicU32, most: u32) -> u32 {
-        self.sleepers.wake(word, most)
-    }
-    fn ring(&self, slot: u32) -> bool {
-        slot < SLOTS && !self.is_dead(id(slot)) && self.sleepers.ring(slot)
     }
 }
 
@@ -175,10 +154,10 @@ impl RwWords for Memory {
         &self.state
     }
     fn wake_writer(&self) {
-        wake_one(&self.drain, &self.system);
+        wake_one(&self.drain, &self.drain);
     }
     fn wake_next(&self) -> bool {
-        wake_one(&self.waiters, &self.system)
+        wake_one(&self.waiters, &self.waiters)
     }
 }
 
@@ -201,9 +180,9 @@ impl SemaphoreWords for Memory {
         &self.large
     }
     fn wake_one(&self) {
-        wake_one(&self.waiters, &self.system);
+        wake_one(&self.waiters, &self.waiters);
     }
     fn wake_all(&self) {
-        wake_all(&self.waiters, &self.system);
+        wake_all(&self.waiters, &self.waiters);
     }
 }
