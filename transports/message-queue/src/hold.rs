@@ -54,11 +54,18 @@ impl Store {
 
     /// Adds a message that no receiver sees before `due`. The caller has found room for it. Under
     /// the senders' lock.
-    pub(crate) fn push_delayed(&self, due: u64, kind: u32, bytes: &[u8]) -> Checked<()> {
+    pub(crate) fn push_delayed(
+        &self,
+        due: u64,
+        priority: u32,
+        flags: u8,
+        bytes: &[u8],
+    ) -> Checked<()> {
         let first = self.ordered(self.position(hot::TAKEN)?)?;
-        self.set_wide(self.hold(first, hold::DUE), due);
+        self.set_wide(self.hold(first, hold::DUE), due.max(1));
         self.add(hot::DELAYED_SENT, 1);
-        self.push_as(kind | record::DELAYED, bytes)
+        let kind = u32::from(flags) | priority << 8 | record::DELAYED;
+        self.push_as(priority, kind, bytes)
     }
 
     /// True if a held message is due. Needs no lock.
@@ -244,11 +251,11 @@ impl Store {
         for _ in 1..found.chunks() {
             last = self.next(last)?;
         }
-        self.check_giving_back(found)?;
+        let returned = self.to_give_back(found)?;
         self.heap_remove(found.first)?;
         // This store takes the message off.
         self.release(found);
-        self.give_back(found)
+        self.give_back(found, returned)
     }
 
     /// A lease becomes a wait for the time that was stored before.

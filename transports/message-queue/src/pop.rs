@@ -193,47 +193,67 @@ impl Store {
     #[inline(always)]
     fn take_off(&self, found: &Found, last: u32) -> Checked<()> {
         if self.has_lists() {
-            let next = self.behind(found)?;
-            self.check_giving_back(found)?;
-            self.unlist(found, next);
+            self.take_off_list(found)?;
+            self.fetch_ahead_to_read(hot::RETURNED, last, found.len);
+        } else {
+            // The store that takes the message off.
+            let sorted = self.position(hot::SORTED)?;
+            self.set(hot::SORTED, self.forward(sorted, found.chunks()));
+            self.count_received(found);
+            self.fetch_ahead_to_read(hot::SORTED, last, found.len);
         }
-        self.give_back(found)?;
-        self.fetch_ahead_to_read(last, found.len);
         Ok(())
     }
 
-    /// Gives the chunks of a message back, and counts it. Without lists its first store takes the
-    /// message off; otherwise it is in no list any more, and not held.
+    /// The same in a queue with lists.
+    #[inline(never)]
+    fn take_off_list(&self, found: &Found) -> Checked<()> {
+        let (next, returned) = (self.behind(found)?, self.to_give_back(found)?);
+        self.unlist(found, next);
+        self.give_back(found, returned)
+    }
+
+    /// Gives the chunks of a message back that is in no list any more, and not held: writes them
+    /// into the order at `returned`.
     #[inline(always)]
-    pub(crate) fn give_back(&self, found: &Found) -> Checked<()> {
-        let returned = self.position(self.returned_at())?;
-        if self.has_lists() {
-            self.reorder(found, returned)?;
+    pub(crate) fn give_back(&self, found: &Found, returned: u32) -> Checked<()> {
+        let mut index = found.first;
+        self.order(returned, index);
+        for place in 1..found.chunks() {
+            index = self.next(index)?;
+            self.order(self.forward(returned, place), index);
         }
-        self.set(self.returned_at(), self.forward(returned, found.chunks()));
+        self.set(hot::RETURNED, self.forward(returned, found.chunks()));
+        self.count_received(found);
+        Ok(())
+    }
+
+    /// Counts a message that was taken off.
+    #[inline(always)]
+    fn count_received(&self, found: &Found) {
         self.set(hot::RECEIVED, self.get(hot::RECEIVED).wrapping_add(1));
         let bytes = self.get_wide(hot::RECEIVED_BYTES).wrapping_add(found.len as u64);
         self.set_wide(hot::RECEIVED_BYTES, bytes);
-        Ok(())
     }
 
     /// The link of a listed message to the next one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn behind(&self, found: &Found) -> Checked<u32> {
         let link = self.get(self.record(found.first, record::NEXT_MESSAGE));
         if link <= self.geometry().chunks { Ok(link) } else { Err(Corrupt) }
     }
 
-    /// `Corrupt` if fewer chunks are in lists, or held, than this message has.
-    #[inline]
-    pub(crate) fn check_giving_back(&self, found: &Found) -> Checked<()> {
-        let returned = self.position(self.returned_at())?;
+    /// Where the chunks of a message go. `Corrupt` if fewer chunks are in lists, or held, than it
+    /// has.
+    #[inline(always)]
+    pub(crate) fn to_give_back(&self, found: &Found) -> Checked<u32> {
+        let returned = self.position(hot::RETURNED)?;
         let listed = self.distance(returned, self.position(hot::SORTED)?)?;
-        if found.chunks() > listed { Err(Corrupt) } else { Ok(()) }
+        if found.chunks() > listed { Err(Corrupt) } else { Ok(returned) }
     }
 
     /// Takes the first message off its list; `next` is the link to the one behind it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unlist(&self, found: &Found, next: u32) {
         self.set(list(found.priority, lists::FIRST), next);
         if next == 0 {
@@ -241,23 +261,11 @@ impl Store {
         }
     }
 
-    /// Writes the chunks of a message into the order at `returned`.
-    #[inline(never)]
-    fn reorder(&self, found: &Found, returned: u32) -> Checked<()> {
-        let mut index = found.first;
-        self.order(returned, index);
-        for place in 1..found.chunks() {
-            index = self.next(index)?;
-            self.order(self.forward(returned, place), index);
-        }
-        Ok(())
-    }
-
     /// Prefetches the cache lines of a later message of the same length.
     #[inline]
-    fn fetch_ahead_to_read(&self, last: u32, len: usize) {
+    fn fetch_ahead_to_read(&self, returned: usize, last: u32, len: usize) {
         let known = self
-            .position(self.returned_at())
+            .position(returned)
             .and_then(|returned| self.distance(returned, self.position(hot::KNOWN_TAKEN)?));
         if known.is_ok_and(|known| known > AHEAD * chunks_for(len)) {
             self.lines_ahead(last, len).for_each(|at| self.region().prefetch(at));

@@ -6,7 +6,7 @@ use crate::store::{AHEAD, Checked, Corrupt, Store};
 
 impl Store {
     /// True if `need` chunks are free.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn has_room(&self, need: u32) -> Checked<bool> {
         if self.free_behind(hot::KNOWN_RETURNED)? >= need {
             return Ok(true);
@@ -18,24 +18,28 @@ impl Store {
     /// Adds a message. The caller has found room for it.
     #[inline(always)]
     pub(crate) fn push(&self, priority: u32, flags: u8, bytes: &[u8]) -> Checked<()> {
-        self.push_as(u32::from(flags) | priority << 8, bytes)
+        self.push_as(priority, u32::from(flags) | priority << 8, bytes)
     }
 
-    /// The same for a message that no receiver sees before `due`, which is 0 for one without a
-    /// delay.
+    /// The same; a delayed message is seen by no receiver before `due`.
     #[inline(always)]
-    pub(crate) fn push_at(&self, due: u64, priority: u32, flags: u8, bytes: &[u8]) -> Checked<()> {
-        if due == 0 {
-            self.push(priority, flags, bytes)
+    pub(crate) fn push_at<const DELAYED: bool>(
+        &self,
+        due: u64,
+        priority: u32,
+        flags: u8,
+        bytes: &[u8],
+    ) -> Checked<()> {
+        if DELAYED {
+            self.push_delayed(due, priority, flags, bytes)
         } else {
-            self.push_delayed(due, u32::from(flags) | priority << 8, bytes)
+            self.push(priority, flags, bytes)
         }
     }
 
     /// Adds a message with a whole `record::KIND`.
     #[inline(always)]
-    pub(crate) fn push_as(&self, kind: u32, bytes: &[u8]) -> Checked<()> {
-        let priority = kind >> 8 & 0xff;
+    pub(crate) fn push_as(&self, priority: u32, kind: u32, bytes: &[u8]) -> Checked<()> {
         let taken = self.position(hot::TAKEN)?;
         let first = self.ordered(taken)?;
         let need = chunks_for(bytes.len());

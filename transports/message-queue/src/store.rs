@@ -43,15 +43,23 @@ pub(crate) struct Store {
     order: usize,
     holds: usize,
     heap: usize,
-    /// True if messages are sorted into lists, as far as this store has noticed.
-    listed: Cell<bool>,
-    /// `state::TIMED`, as far as this store has noticed.
-    timed: Cell<bool>,
-    /// The bits of the state that this store has to notice: see `is_stale`.
-    noticed: Cell<u32>,
+    /// Apart from the rest: a reference to a type with a cell in it tells the compiler nothing
+    /// about the other fields, and it would read the region's anew for each access.
+    view: Box<View>,
     /// How many more stores succeed before a test's process "dies".
     #[cfg(test)]
     pub(crate) fuel: std::sync::atomic::AtomicU64,
+}
+
+/// What a store has noticed of the state.
+#[derive(Debug)]
+struct View {
+    /// True if messages are sorted into lists.
+    listed: Cell<bool>,
+    /// `state::TIMED`.
+    timed: Cell<bool>,
+    /// The bits of the state that are still to be noticed: see `Store::is_stale`.
+    noticed: Cell<u32>,
 }
 
 impl Store {
@@ -64,9 +72,11 @@ impl Store {
             order: geometry.order_at(),
             holds: geometry.holds_at(),
             heap: geometry.heap_at(),
-            listed: Cell::new(geometry.priorities > 1),
-            timed: Cell::new(false),
-            noticed: Cell::new(state::DAMAGED | state::TIMED),
+            view: Box::new(View {
+                listed: Cell::new(geometry.priorities > 1),
+                timed: Cell::new(false),
+                noticed: Cell::new(state::DAMAGED | state::TIMED),
+            }),
             geometry,
             #[cfg(test)]
             fuel: std::sync::atomic::AtomicU64::new(u64::MAX),
@@ -79,33 +89,33 @@ impl Store {
     /// then what it reads without a lock may be wrong, and an action takes both locks.
     #[inline]
     pub(crate) fn is_stale(&self) -> bool {
-        self.get(hot::STATE) & self.noticed.get() != 0
+        self.get(hot::STATE) & self.view.noticed.get() != 0
     }
 
     /// Notices `state::TIMED`. Under both locks, or one of them while `TIMED` was set before it was
     /// taken.
     pub(crate) fn notice(&self) {
         if self.geometry.leases && self.has_state(state::TIMED) {
-            self.listed.set(true);
-            self.timed.set(true);
+            self.view.listed.set(true);
+            self.view.timed.set(true);
         }
-        if self.timed.get() || !self.geometry.leases {
-            self.noticed.set(state::DAMAGED);
+        if self.view.timed.get() || !self.geometry.leases {
+            self.view.noticed.set(state::DAMAGED);
         }
     }
 
     /// Forgets what it noticed: the memory is made anew.
     #[cfg(test)]
     pub(crate) fn forget(&self) {
-        self.listed.set(self.geometry.priorities > 1);
-        self.timed.set(false);
-        self.noticed.set(state::DAMAGED | state::TIMED);
+        self.view.listed.set(self.geometry.priorities > 1);
+        self.view.timed.set(false);
+        self.view.noticed.set(state::DAMAGED | state::TIMED);
     }
 
     /// True if messages may be held back.
     #[inline]
     pub(crate) fn is_timed(&self) -> bool {
-        self.timed.get()
+        self.view.timed.get()
     }
 
     pub(crate) fn geometry(&self) -> &Geometry {
@@ -284,7 +294,7 @@ impl Store {
     /// lease or delay.
     #[inline]
     pub(crate) fn has_lists(&self) -> bool {
-        self.listed.get()
+        self.view.listed.get()
     }
 
     /// Where the position is stored up to which chunks were given back.

@@ -121,6 +121,7 @@ impl<P: PeerWakers> QueueClient<P> {
 
     /// Sends one message that no receiver sees before `delay` is over. The caller has checked
     /// priority and length.
+    #[inline(never)]
     pub(crate) fn send_after(
         &mut self,
         delay: Duration,
@@ -128,7 +129,8 @@ impl<P: PeerWakers> QueueClient<P> {
         bytes: &[u8],
     ) -> Result<()> {
         self.begin_timing(Operation::Send)?;
-        self.send_at(later(boot_nanos(), delay).max(1), priority, 0, bytes)
+        let due = later(boot_nanos(), delay);
+        self.send_at::<true>(due, priority, 0, bytes)
     }
 
     /// Decides on a leased message.

@@ -173,21 +173,25 @@ impl<P: PeerWakers> QueueClient<P> {
     /// Sends one message. The caller has checked priority and length.
     #[inline(always)]
     pub(crate) fn send(&mut self, priority: u32, flags: u8, bytes: &[u8]) -> Result<()> {
-        self.send_at(0, priority, flags, bytes)
+        self.send_at::<false>(0, priority, flags, bytes)
     }
 
-    /// Sends one message that no receiver sees before `due`, a time of the machine's clock; 0 for
-    /// none.
+    /// Sends one message; a delayed one is seen by no receiver before `due`.
     #[inline(always)]
-    fn send_at(&mut self, due: u64, priority: u32, flags: u8, bytes: &[u8]) -> Result<()> {
-        let need = chunks_for(bytes.len());
+    fn send_at<const DELAYED: bool>(
+        &mut self,
+        due: u64,
+        priority: u32,
+        flags: u8,
+        bytes: &[u8],
+    ) -> Result<()> {
+        let (len, need) = (bytes.len(), chunks_for(bytes.len()));
         if self.store.geometry().full == Full::Block
-            && (self.store.has_reservation() || !self.has_room(bytes.len()))
+            && (self.store.has_reservation() || !self.has_room(len))
         {
             self.wants = need;
             // The third look: once the queue is at rest, everything given back before is visible.
-            if self.must_yield()
-                || !self.has_room(bytes.len()) && self.is_at_rest() && !self.has_room(bytes.len())
+            if self.must_yield() || !self.has_room(len) && self.is_at_rest() && !self.has_room(len)
             {
                 return Err(self.refuse());
             }
@@ -195,12 +199,12 @@ impl<P: PeerWakers> QueueClient<P> {
         let mut sent = self.with(MESSAGES, |store| {
             let room = store.has_room(need)?;
             if room {
-                store.push_at(due, priority, flags, bytes)?;
+                store.push_at::<DELAYED>(due, priority, flags, bytes)?;
             }
             Ok(if room { Sent::Done } else { Sent::NoRoom })
         });
         if sent == Some(Ok(Sent::NoRoom)) {
-            sent = self.send_to_full(due, priority, flags, bytes);
+            sent = self.send_to_full::<DELAYED>(due, priority, flags, bytes);
         }
         if self.armed.is_some() {
             self.cancel_wait();
@@ -223,7 +227,7 @@ impl<P: PeerWakers> QueueClient<P> {
     /// Under both locks the answer is final: no participant, alive or dead, is about to give room
     /// back.
     #[cold]
-    fn send_to_full(
+    fn send_to_full<const DELAYED: bool>(
         &mut self,
         due: u64,
         priority: u32,
@@ -234,7 +238,7 @@ impl<P: PeerWakers> QueueClient<P> {
         self.with_both(|store| {
             let full = store.geometry().full;
             if store.has_room(need)? || full == Full::DropOld && store.make_room(need, priority)? {
-                store.push_at(due, priority, flags, bytes)?;
+                store.push_at::<DELAYED>(due, priority, flags, bytes)?;
             } else if matches!(full, Full::Block | Full::Error) {
                 return Ok(Sent::NoRoom);
             } else {

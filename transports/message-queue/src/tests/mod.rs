@@ -251,7 +251,7 @@ fn act(store: &Store, step: &Step, seed: usize) -> Checked<Option<(u32, Vec<u8>)
         }
         Step::Delay(priority, len, due) => {
             if store.has_room(chunks_for(len))? {
-                store.push_at(end(due, seed), priority, 1, &payload(seed, len))?;
+                store.push_delayed(end(due, seed), priority, 1, &payload(seed, len))?;
             }
         }
         Step::DropOld(priority, len) => {
