@@ -73,7 +73,7 @@ impl Job {
 
     /// The work is not done: the message comes back after `delay`, before all others of its
     /// priority. The attempt counts; after the last one that `attempts=` allows, the message is
-    /// dead at once.
+    /// dead, without a delay, for the next receiver that looks.
     ///
     /// # Errors
     /// Those of [`ack`](Self::ack).

@@ -144,7 +144,8 @@ impl Barrier {
     /// a handle of the barrier's memory.
     ///
     /// # Errors
-    /// `Unsupported` outside of a tokio runtime, and those of `wait`.
+    /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
+    /// another participant, which a task that waits is; those of `wait`.
     #[cfg(feature = "tokio")]
     pub async fn wait_async(&self) -> Result<BarrierResult> {
         let mut waiting = Waiting::new(self.raw.waiter(), self.wait);

@@ -183,7 +183,8 @@ impl Condvar {
     /// takes no notification from others.
     ///
     /// # Errors
-    /// `Unsupported` outside of a tokio runtime, and those of `wait`.
+    /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
+    /// another participant, which a task that waits is; those of `wait`.
     #[cfg(feature = "tokio")]
     pub async fn wait_async<'a, T: Plain>(
         &self,

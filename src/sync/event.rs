@@ -163,7 +163,8 @@ impl Event {
     /// from others.
     ///
     /// # Errors
-    /// `Unsupported` outside of a tokio runtime, and those of `wait`.
+    /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
+    /// another participant, which a task that waits is; those of `wait`.
     #[cfg(feature = "tokio")]
     pub async fn wait_async(&self) -> Result<()> {
         Waiting::new(self.raw.waiter(), self.wait).wait_async(Operation::Lock).await

@@ -144,7 +144,8 @@ impl<T: Plain> Mutex<T> {
     /// from others.
     ///
     /// # Errors
-    /// `Unsupported` outside of a tokio runtime, and those of `lock`.
+    /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
+    /// another participant, which a task that waits is; those of `lock`.
     #[cfg(feature = "tokio")]
     pub async fn lock_async(&self) -> Result<LockResult<MutexGuard<'_, T>>> {
         let mut waiting = Waiting::new(self.raw.waiter(), self.wait);

@@ -144,7 +144,8 @@ impl Once {
     /// the next caller does it, as after a panic.
     ///
     /// # Errors
-    /// `Unsupported` outside of a tokio runtime, and those of `call`.
+    /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
+    /// another participant, which a task that waits is; those of `call`.
     #[cfg(feature = "tokio")]
     pub async fn call_async(&self, f: impl AsyncFnOnce(OnceState)) -> Result<()> {
         if self.is_completed()? {
@@ -177,7 +178,8 @@ impl Once {
     /// As [`wait`](Self::wait), for tasks.
     ///
     /// # Errors
-    /// `Unsupported` outside of a tokio runtime, and those of `wait`.
+    /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
+    /// another participant, which a task that waits is; those of `wait`.
     #[cfg(feature = "tokio")]
     pub async fn wait_async(&self) -> Result<()> {
         let mut waiting = Waiting::new(self.raw.waiter(false), self.wait);

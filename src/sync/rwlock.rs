@@ -160,7 +160,8 @@ impl<T: Plain> RwLock<T> {
     /// from others.
     ///
     /// # Errors
-    /// `Unsupported` outside of a tokio runtime, and those of `read`.
+    /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
+    /// another participant, which a task that waits is; those of `read`.
     #[cfg(feature = "tokio")]
     pub async fn read_async(&self) -> Result<LockResult<RwLockReadGuard<'_, T>>> {
         let mut waiting = Waiting::new(self.raw.reader(), self.wait);
@@ -198,7 +199,8 @@ impl<T: Plain> RwLock<T> {
     /// from others.
     ///
     /// # Errors
-    /// `Unsupported` outside of a tokio runtime, and those of `write`.
+    /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
+    /// another participant, which a task that waits is; those of `write`.
     #[cfg(feature = "tokio")]
     pub async fn write_async(&self) -> Result<LockResult<RwLockWriteGuard<'_, T>>> {
         let mut waiting = Waiting::new(self.raw.writer(), self.wait);

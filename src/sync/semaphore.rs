@@ -132,7 +132,8 @@ impl Semaphore {
     /// wake-up from others.
     ///
     /// # Errors
-    /// `Unsupported` outside of a tokio runtime, and those of `acquire`.
+    /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
+    /// another participant, which a task that waits is; those of `acquire`.
     #[cfg(feature = "tokio")]
     pub async fn acquire_async(&self) -> Result<Permit<'_>> {
         self.acquire_many_async(1).await
@@ -171,7 +172,8 @@ impl Semaphore {
     /// takes no wake-up from others.
     ///
     /// # Errors
-    /// `Unsupported` outside of a tokio runtime, and those of `acquire_many`.
+    /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
+    /// another participant, which a task that waits is; those of `acquire_many`.
     #[cfg(feature = "tokio")]
     pub async fn acquire_many_async(&self, count: u32) -> Result<Permit<'_>> {
         let mut waiting = Waiting::new(self.raw.waiter(count), self.wait);

@@ -105,7 +105,10 @@ impl SetWaiter {
 impl Drop for SetWaiter {
     fn drop(&mut self) {
         self.disarm(true);
-        if let Some(place) = self.place.take() {
+        // In a forked child a thread that is not there may have the mutex of the kept places.
+        if let Some(place) = self.place.take()
+            && self.places.memory().check(Operation::Block).is_ok()
+        {
             self.places.keep(place);
         }
     }

@@ -81,10 +81,11 @@ pub(crate) fn bury<P: PeerWakers>(client: &mut QueueClient<P>, scope: Scope, dyi
     let mut grave = None;
     for lease in dying {
         let moved = move_one(client, scope, &mut grave, *lease);
-        // Counts first: a death in between counts one too many, never one too few. Without the
-        // lock it stays leased to this handle, and is dead again when that ends.
-        let how = if moved.is_ok() { Settle::Ack } else { Settle::Retry(AGAIN) };
-        let _ = client.settle(*lease, how);
+        // Without the lock it stays leased to this handle, and is dead again when that ends.
+        let _ = match moved {
+            Ok(()) => client.settle_dead(*lease),
+            Err(_) => client.settle(*lease, Settle::Retry(AGAIN)),
+        };
     }
 }
 
@@ -100,9 +101,7 @@ fn move_one<P: PeerWakers>(
         None => grave.insert(open(client.store().geometry(), scope)?),
     };
     let priority = priority.min(queue.status()?.priorities.saturating_sub(1));
-    queue.try_send(priority, &bytes)?;
-    client.count_dead();
-    Ok(())
+    queue.try_send(priority, &bytes)
 }
 
 /// The queue for the dead messages of a queue like this. Does not wait for other processes.

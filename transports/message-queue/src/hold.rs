@@ -119,6 +119,13 @@ impl Store {
         Ok(true)
     }
 
+    /// Takes a leased message off that is dead. False if the lease is over.
+    pub(crate) fn settle_dead(&self, lease: LeaseId) -> Checked<bool> {
+        let Some(found) = self.leased(lease)? else { return Ok(false) };
+        self.finish_dead(&found)?;
+        Ok(true)
+    }
+
     /// The leased message, if the lease is not over.
     pub(crate) fn leased(&self, lease: LeaseId) -> Checked<Option<Found>> {
         if lease.place >= self.geometry().chunks {
@@ -195,9 +202,7 @@ impl Store {
             } else if self.geometry().dead.is_some() {
                 dying.push(self.adopt(&found, mover, now)?);
             } else {
-                // Counts first: a death in between counts one too many, never one too few.
-                self.count_dead();
-                self.finish(&found)?;
+                self.finish_dead(&found)?;
             }
         }
         for found in back.iter().filter(|found| found.attempts == 0) {
@@ -211,9 +216,11 @@ impl Store {
         Ok(back.len())
     }
 
-    /// Counts a message that has no attempt left.
-    pub(crate) fn count_dead(&self) {
+    /// Takes a held message off that has no attempt left.
+    fn finish_dead(&self, found: &Found) -> Checked<()> {
+        // Counts first: a death in between counts one too many, never one too few.
         self.set_wide(hot::DEAD, self.get_wide(hot::DEAD).wrapping_add(1));
+        self.finish(found)
     }
 
     /// How many messages are leased, and how many wait for their time. Exact if no lock was held

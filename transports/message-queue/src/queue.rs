@@ -174,10 +174,7 @@ impl Queue for Handle {
         self.check(Operation::Queue)?;
         let Self { client, slot, jobs, .. } = self;
         let jobs = jobs.get_or_insert_with(|| {
-            let (memory, geometry) = (&client.peers.memory, *client.store().geometry());
-            let peers = OtherHandles::new(memory, geometry.participant_slots());
-            let store = Store::new(memory.region(), geometry);
-            Jobs::new(QueueClient::new(store, slot.owner_id(), peers), Arc::clone(slot))
+            Arc::new(Jobs::new(&client.peers.memory, *client.store().geometry(), slot))
         });
         Ok(jobs.clone())
     }
@@ -298,12 +295,8 @@ pub(crate) struct OtherHandles {
 }
 
 impl OtherHandles {
-    fn new(memory: &Arc<Segment>, slots: ParticipantSlots) -> Self {
+    pub(crate) fn new(memory: &Arc<Segment>, slots: ParticipantSlots) -> Self {
         Self { memory: Arc::clone(memory), region: memory.region(), slots, wake_fifos: Vec::new() }
-    }
-
-    pub(crate) fn memory(&self) -> &Segment {
-        &self.memory
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use anyipc_core::{Endpoint as _, ErrorKind, Result, Settle, Transport, Waiter};
@@ -62,6 +63,33 @@ fn a_forked_child_holds_nothing_and_is_told() {
     // What the child inherited and dropped is still the parent's.
     parents.settle(leased.id, Settle::Ack).unwrap();
     assert!(good, "a call of the child was not `Forked`, or the child crashed");
+}
+
+/// A thread of the parent that ends leases does not exist in the child, nor leaves it a mutex.
+#[test]
+fn a_child_is_told_while_a_thread_settles() {
+    let (_owner, mut handle) = queue("fork-settle", "");
+    handle.try_send(0, b"job").unwrap();
+    let (_, leased) = try_lease(&mut *handle, Duration::MAX).unwrap();
+    let (leases, is_over) = (handle.leases().unwrap(), AtomicBool::new(false));
+    let told = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                leases.settle(leased.id, Settle::Extend(Duration::MAX)).unwrap();
+            }
+        });
+        let told = (0..100).all(|_| {
+            forked(|| {
+                // SAFETY: no preconditions. Ends a child that hangs.
+                unsafe { libc::alarm(5) };
+                let settled = leases.settle(leased.id, Settle::Ack);
+                settled.is_err_and(|error| error.kind() == ErrorKind::Forked)
+            })
+        });
+        is_over.store(true, Relaxed);
+        told
+    });
+    assert!(told, "a child hung, or was not told");
 }
 
 #[test]

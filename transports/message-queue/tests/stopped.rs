@@ -7,22 +7,27 @@ mod common;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Armed, Endpoint as _, ErrorKind, Name, Waiter};
+use anyipc_core::{Armed, Endpoint as _, ErrorKind, Name, Settle, Waiter};
 use anyipc_os::{Dir, Scope};
 use common::{
-    Handle, Process, WATCHDOG, Way, create, drain, failed, name, open, recv, role, say, send,
-    spawn, try_recv,
+    Handle, Process, WATCHDOG, Way, create, drain, failed, lease, name, open, recv, role, say,
+    send, settle, spawn, try_lease, try_recv,
 };
 
-/// Offset of the contents in the file, and in the contents those of the locks, the reservation and
-/// the slots.
+/// Offset of the contents in the file, and in the contents those of the locks, the reservation, the
+/// state and the slots.
 const CONTENTS: u64 = 4096;
 const LOCKS: [u64; 2] = [128, 256];
 const RESERVATION: u64 = 72;
+const STATE: u64 = 64;
 const SLOTS: u64 = 3328;
 const SLOT: u64 = 64;
+
+/// The bit of the state that asks for a repair.
+const DAMAGED: u32 = 4;
 
 /// Far above what a call takes, far below the timeout of a call that waits.
 const AT_ONCE: Duration = Duration::from_millis(10);
@@ -149,6 +154,106 @@ fn no_call_waits_for_a_process_that_was_stopped_in_a_lock() {
             assert!(died.elapsed() < Duration::from_secs(1), "{:?}", died.elapsed());
         }
     }
+}
+
+/// Each waits for a second at most, not one after another.
+#[test]
+fn threads_that_end_leases_do_not_wait_for_each_other() {
+    const JOBS: usize = 4;
+    let name = name("stopped-settle");
+    let owner = create(&name, "");
+    let mut queue = owner.queue().unwrap();
+    let leased: Vec<_> = (0..JOBS)
+        .map(|_| {
+            queue.try_send(0, b"job").unwrap();
+            try_lease(&mut *queue, Duration::MAX).unwrap().1
+        })
+        .collect();
+    let leases = queue.leases().unwrap();
+    let stopped = start("hold", &name);
+    let bare = Bare::of(&name);
+    bare.set(LOCKS[1], bare.owner_id(&stopped));
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let ends = leased.iter().map(|job| scope.spawn(|| leases.settle(job.id, Settle::Ack)));
+        for end in ends.collect::<Vec<_>>() {
+            assert_eq!(failed(end.join().unwrap()).kind(), ErrorKind::Busy);
+        }
+    });
+    let took = start.elapsed();
+    assert!(took < Duration::from_millis(2500), "{took:?}");
+    stopped.kill();
+    leased.iter().for_each(|job| leases.settle(job.id, Settle::Ack).unwrap());
+}
+
+/// After a death the end of a lease repairs the queue, for which it needs the senders' lock as
+/// well. It waits for that, too.
+#[test]
+fn the_end_of_a_lease_waits_for_the_locks_of_a_repair() {
+    let name = name("settle-repairs");
+    let owner = create(&name, "");
+    let mut queue = owner.queue().unwrap();
+    queue.try_send(0, b"job").unwrap();
+    let (_, leased) = try_lease(&mut *queue, Duration::MAX).unwrap();
+    let leases = queue.leases().unwrap();
+    let holder = start("hold", &name);
+    let bare = Bare::of(&name);
+    bare.set(STATE, bare.number(STATE) | DAMAGED);
+    bare.set(LOCKS[0], bare.owner_id(&holder));
+    std::thread::scope(|scope| {
+        let end = scope.spawn(|| leases.settle(leased.id, Settle::Ack));
+        std::thread::sleep(Duration::from_millis(100));
+        bare.set(LOCKS[0], 0);
+        end.join().unwrap().unwrap();
+    });
+    // It waits for a second at most here as well.
+    queue.try_send(0, b"job").unwrap();
+    let (_, leased) = try_lease(&mut *queue, Duration::MAX).unwrap();
+    bare.set(STATE, bare.number(STATE) | DAMAGED);
+    bare.set(LOCKS[0], bare.owner_id(&holder));
+    let start = Instant::now();
+    assert_eq!(failed(leases.settle(leased.id, Settle::Ack)).kind(), ErrorKind::Busy);
+    assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+}
+
+/// A dead message is counted also if another process has the lock when it has just been moved.
+#[test]
+fn a_dead_message_that_was_moved_is_counted() {
+    const DEAD: u64 = 20;
+    let (name, grave) = (name("dying"), name("grave"));
+    let grave_owner = create(&grave, "");
+    let owner = create(&name, &format!("attempts=1&dead=mq://{grave}"));
+    let mut queue = owner.queue().unwrap();
+    let holder = start("hold", &name);
+    let bare = Bare::of(&name);
+    let holders = bare.owner_id(&holder);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Only this test uses the queue: it does no harm that two may have the lock.
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                bare.set(LOCKS[1], holders);
+                std::thread::sleep(Duration::from_millis(1));
+                bare.set(LOCKS[1], 0);
+                // Enough to find it dead, and mostly too little for the move.
+                std::thread::sleep(Duration::from_micros(20));
+            }
+        });
+        let start = Instant::now();
+        for count in 1..=DEAD {
+            queue.try_send(0, b"job").unwrap();
+            let (_, leased) = lease(&mut queue, Way::Thread, Duration::MAX).unwrap();
+            settle(&mut queue, leased, Settle::Retry(Duration::ZERO)).unwrap();
+            while grave_owner.queue().unwrap().status().unwrap().messages < count {
+                assert!(start.elapsed() < WATCHDOG, "{count} was not moved");
+                let _ = try_recv(&mut *queue);
+            }
+        }
+        is_over.store(true, Relaxed);
+    });
+    let status = queue.status().unwrap();
+    assert!(status.dead >= DEAD, "{status:?}");
+    holder.kill();
 }
 
 #[test]

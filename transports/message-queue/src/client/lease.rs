@@ -16,7 +16,7 @@ use super::lock::BRIEF;
 use super::{PURGE_TIMEOUT, PeerWakers, QueueClient, corrupt, stopped};
 use crate::hold::later;
 use crate::layout::hot;
-use crate::store::{Corrupt, state};
+use crate::store::{Checked, Corrupt, Store, state};
 use crate::waiters::{MESSAGES, ROOM};
 
 /// Ticks of the coarse clock, about a millisecond each, between two looks for dead holders.
@@ -136,8 +136,17 @@ impl<P: PeerWakers> QueueClient<P> {
     /// Decides on a leased message.
     pub(crate) fn settle(&mut self, lease: LeaseId, how: Settle) -> Result<()> {
         let now = boot_nanos();
+        self.end(now, |store| store.settle(lease, how, now))
+    }
+
+    /// Takes a dead message off that was moved, and counts it.
+    pub(crate) fn settle_dead(&mut self, lease: LeaseId) -> Result<()> {
+        self.end(boot_nanos(), |store| store.settle_dead(lease))
+    }
+
+    fn end(&mut self, now: u64, mut act: impl FnMut(&Store) -> Checked<bool>) -> Result<()> {
         let done = self.with_within(ROOM, PURGE_TIMEOUT, |store| {
-            if store.is_timed() { store.settle(lease, how, now) } else { Ok(false) }
+            if store.is_timed() { act(store) } else { Ok(false) }
         });
         match done {
             None => return Err(stopped(Operation::Queue)),
@@ -168,14 +177,6 @@ impl<P: PeerWakers> QueueClient<P> {
             Some(Err(Corrupt)) => Err(corrupt(Operation::Queue)),
             None => Err(Error::new(Operation::Queue, ErrorKind::WouldBlock)),
         }
-    }
-
-    /// Counts a dead message that was moved.
-    pub(crate) fn count_dead(&mut self) {
-        let _ = self.with(ROOM, |store| {
-            store.count_dead();
-            Ok(())
-        });
     }
 
     /// How long until the earliest held message is due; `None` if there is none.

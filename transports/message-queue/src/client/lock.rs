@@ -1,7 +1,7 @@
 //! Taking and giving back a queue's two locks.
 
 use std::sync::atomic::Ordering::Acquire;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyipc_memory::wake;
 use anyipc_ring::robust::{OwnerId, Taken, lock, owner, unlock};
@@ -100,7 +100,7 @@ impl<P: PeerWakers> QueueClient<P> {
         self.with_within(kind, BRIEF, act)
     }
 
-    /// The same, and tries for the lock for this long.
+    /// The same, and tries for the locks for this long.
     #[inline(always)]
     pub(super) fn with_within<T>(
         &mut self,
@@ -108,21 +108,36 @@ impl<P: PeerWakers> QueueClient<P> {
         timeout: Duration,
         mut act: impl FnMut(&Store) -> Checked<T>,
     ) -> Option<Checked<T>> {
+        let deadline = if timeout == BRIEF { None } else { Instant::now().checked_add(timeout) };
         self.enter(kind, timeout)?;
         let store = &self.store;
         // A stale store takes both locks, under which it notices what the state says.
         let done = if store.is_stale() { Err(Corrupt) } else { act(store) };
         self.exit(kind, done.is_ok());
-        if done.is_err() { self.with_both(act) } else { Some(done) }
+        if done.is_ok() {
+            return Some(done);
+        }
+        // Each of the two has half of what is left.
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()) / 2);
+        self.with_both_within(left.unwrap_or(BRIEF).max(BRIEF), act)
     }
 
     /// The same under both locks.
-    #[cold]
     pub(super) fn with_both<T>(
         &mut self,
+        act: impl FnMut(&Store) -> Checked<T>,
+    ) -> Option<Checked<T>> {
+        self.with_both_within(BRIEF, act)
+    }
+
+    /// The same, and tries for each of the locks for this long.
+    #[cold]
+    fn with_both_within<T>(
+        &mut self,
+        timeout: Duration,
         mut act: impl FnMut(&Store) -> Checked<T>,
     ) -> Option<Checked<T>> {
-        self.enter_both(BRIEF)?;
+        self.enter_both(timeout)?;
         let store = &self.store;
         let first = if store.has_state(state::DAMAGED) { Err(Corrupt) } else { act(store) };
         let done = first.or_else(|Corrupt| store.repair().and_then(|()| act(store)));
