@@ -7,11 +7,12 @@ use std::time::Duration;
 use crate::barrier::{Arrival, BarrierWords, Progress, arrive, try_end, withdraw};
 use crate::condvar;
 use crate::event::{self, Reset};
+use crate::lock_tests::Set;
 use crate::mortal::with_stores;
 use crate::once::{self, Begun};
 use crate::primitive::{AtomicU32, AtomicU64};
 use crate::robust::{LockBackend, OwnerId};
-use crate::wait_set::{POLLER_WORDS, WaitWords, Wakers, announce_poller, announce_thread};
+use crate::wait_set::{Wakers, announce_poller, announce_thread};
 
 const PARTIES: u32 = 3;
 
@@ -27,13 +28,6 @@ struct Memory {
 }
 
 #[derive(Default)]
-struct Set {
-    sequence: AtomicU32,
-    awaited: AtomicU32,
-    pollers: [AtomicU64; POLLER_WORDS as usize],
-}
-
-#[derive(Default)]
 struct System {
     dead: RefCell<Vec<u32>>,
 }
@@ -44,27 +38,13 @@ impl System {
     }
 }
 
-impl WaitWords for Set {
-    fn sequence(&self) -> &AtomicU32 {
-        &self.sequence
-    }
-    fn awaited(&self) -> &AtomicU32 {
-        &self.awaited
-    }
-    fn pollers(&self, index: u32) -> &AtomicU64 {
-        &self.pollers[index as usize]
-    }
-}
-
-impl Set {
-    /// Waiters of both kinds, so that waking takes as many stores as it can.
-    fn awaited() -> Self {
-        let this = Self::default();
-        announce_thread(&this);
-        announce_poller(&this, 5);
-        announce_poller(&this, 70);
-        this
-    }
+/// Waiters of both kinds, so that waking takes as many stores as it can.
+fn awaited() -> Set {
+    let set = Set::default();
+    announce_thread(&set);
+    announce_poller(&set, 5);
+    announce_poller(&set, 70);
+    set
 }
 
 impl Wakers for System {
@@ -98,7 +78,7 @@ impl BarrierWords for Memory {
 
 impl Memory {
     fn new() -> Self {
-        Self { set: Set::awaited(), ..Self::default() }
+        Self { set: awaited(), ..Self::default() }
     }
 
     fn arrive(&self, slot: u32) -> Option<Arrival> {
