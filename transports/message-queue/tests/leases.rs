@@ -20,6 +20,7 @@ const LONG: Duration = Duration::from_secs(3600);
 /// A lease that ends within a test.
 const SHORT: Duration = Duration::from_millis(30);
 /// Within this time after a death its leases have ended.
+#[cfg(target_os = "linux")]
 const NOTICED: Duration = Duration::from_secs(1);
 
 fn jobs() -> u64 {
