@@ -15,7 +15,7 @@ use support::watchdog::watched;
 /// The locks of senders and of receivers, in the queue's file.
 const LOCKS: [u64; 2] = [4096 + 128, 4096 + 256];
 /// What a lock holds while the first handle of a queue has it.
-const FIRST: u32 = 1 | 1 << 16;
+const FIRST: u32 = 1 | 1 << 9;
 
 const TIMEOUT: Duration = Duration::from_millis(50);
 /// Far more than the timeout, far less than a call that waits for the lock each time it looks.

@@ -28,6 +28,13 @@ const PAUSES: [u32; 2] = [4, 256];
 /// Looks at a taken lock before sleeping: some microseconds in all.
 const LOOKS: u32 = 24;
 
+/// Bits of an owner id that name the slot, from the lowest on.
+const SLOT_BITS: u32 = 9;
+const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
+/// The bits between these and `WAITERS` tell the holders of a slot apart. A slot is taken millions
+/// of times before an id comes again.
+const GENERATION_MASK: u32 = (1 << (31 - SLOT_BITS)) - 1;
+
 /// A participant that takes the lock: its slot, and a generation that tells the holders of that
 /// slot apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,19 +42,19 @@ pub struct OwnerId(u32);
 
 impl OwnerId {
     /// The most slots.
-    pub const SLOTS: u32 = 0xfffe;
+    pub const SLOTS: u32 = SLOT_MASK - 1;
 
-    /// The id of a slot's holder. `slot` is below [`SLOTS`](Self::SLOTS); of `generation` 15 bits
+    /// The id of a slot's holder. `slot` is below [`SLOTS`](Self::SLOTS); of `generation` 22 bits
     /// count.
     #[must_use]
     pub const fn new(slot: u32, generation: u32) -> Self {
-        Self((slot.wrapping_add(1) & 0xffff) | (generation & 0x7fff) << 16)
+        Self((slot.wrapping_add(1) & SLOT_MASK) | (generation & GENERATION_MASK) << SLOT_BITS)
     }
 
     /// The slot. An id that was read from shared memory may name one that does not exist.
     #[must_use]
     pub const fn slot(self) -> u32 {
-        (self.0 & 0xffff).wrapping_sub(1)
+        (self.0 & SLOT_MASK).wrapping_sub(1)
     }
 
     /// As a number, for words that name a holder; never 0.
@@ -65,7 +72,7 @@ impl OwnerId {
     /// True if this id is of this generation.
     #[must_use]
     pub const fn is_of(self, generation: u32) -> bool {
-        (self.0 >> 16) & 0x7fff == generation & 0x7fff
+        (self.0 >> SLOT_BITS) & GENERATION_MASK == generation & GENERATION_MASK
     }
 }
 
@@ -297,9 +304,9 @@ mod tests {
 
     #[test]
     fn owner_ids_tell_slots_and_generations() {
-        let id = OwnerId::new(OwnerId::SLOTS - 1, 0x1_8003);
+        let id = OwnerId::new(OwnerId::SLOTS - 1, (1 << 22) + 0x8003);
         assert_eq!(id.slot(), OwnerId::SLOTS - 1);
-        assert!(id.is_of(3) && !id.is_of(4));
+        assert!(id.is_of(0x8003) && !id.is_of(3) && !id.is_of(0x8004));
         assert_ne!(OwnerId::new(0, 0).0, 0);
     }
 }
