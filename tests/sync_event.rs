@@ -57,17 +57,18 @@ fn hammer(arguments: &[&str]) {
 
 /// Two events with automatic reset, and processes that answer.
 struct Workers {
+    /// First: they are killed before the events are closed, which then leaves nothing.
+    processes: Vec<Process>,
     addresses: [String; 2],
     work: Event,
     done: Event,
-    processes: Vec<Process>,
 }
 
 impl Workers {
     fn new(tag: &str, count: usize) -> Self {
         let addresses = ["work", "done"].map(|which| name(&format!("{tag}.{which}")));
         let [work, done] = addresses.each_ref().map(|at| Event::create(at, Reset::Auto).unwrap());
-        let mut this = Self { addresses, work, done, processes: Vec::new() };
+        let mut this = Self { processes: Vec::new(), addresses, work, done };
         for _ in 0..count {
             let process = this.spawn();
             this.processes.push(process);
@@ -317,7 +318,8 @@ async fn tasks_wait_too() {
 async fn a_cancelled_task_passes_the_signal_on() {
     use std::future::Future;
     let _watchdog = watchdog("cancelled", Duration::from_secs(50));
-    let event = std::sync::Arc::new(Event::create(name("cancelled"), Reset::Auto).unwrap());
+    let name = name("cancelled");
+    let event = std::sync::Arc::new(Event::create(&name, Reset::Auto).unwrap());
     for round in 0..50 {
         let mut waiters = tokio::task::JoinSet::new();
         let aborted: Vec<_> = (0..3)
@@ -352,4 +354,6 @@ async fn a_cancelled_task_passes_the_signal_on() {
         assert_eq!(woken, 2);
         event.reset().unwrap();
     }
+    // What was forgotten holds the memory.
+    anyipc::Registry::global().remove(&name, true).unwrap();
 }
