@@ -297,6 +297,9 @@ fn locks() -> Vec<Row> {
         ours("pthread robust mutex", Handover, "pthread_mutex robust", 1.0),
         ours("Boost named_mutex", Handover, "boost_mutex", 1.0),
         ours("std Mutex, two threads", Handover, "std-mutex", 0.0),
+        against("bare futex, with a message", RoundTrip, &["futex"])
+            .ours("Event, block", "anyipc-event block", 1.0)
+            .at(&[(64, 1.0 / 1.1)]),
     ]
     .concat()
 }

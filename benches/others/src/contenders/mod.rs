@@ -2,6 +2,7 @@
 
 mod anyipc_channel;
 mod anyipc_costs;
+mod anyipc_event;
 mod anyipc_queue;
 mod anyipc_task;
 mod iceoryx;
@@ -36,6 +37,7 @@ pub(crate) fn first(job: &Job) -> Result<f64> {
     match job.contender.as_str() {
         "anyipc" => anyipc_channel::first(job),
         "anyipc-costs" => anyipc_costs::first(job),
+        "anyipc-event" => anyipc_event::first(job),
         "anyipc-mutex" => locks::first(job),
         "anyipc-queue" => anyipc_queue::first(job),
         "anyipc-task" => tasks::first::<anyipc_task::Owner>(job),
@@ -55,6 +57,7 @@ pub(crate) fn second(job: &Job, place: &str) -> Result<()> {
     match job.contender.as_str() {
         "anyipc" => anyipc_channel::second(job, place),
         "anyipc-costs" => anyipc_costs::second(job, place),
+        "anyipc-event" => anyipc_event::second(job, place),
         "anyipc-mutex" => locks::second(job, place),
         "anyipc-queue" => anyipc_queue::second(job, place),
         "anyipc-task" => tasks::second::<anyipc_task::Owner>(job, place),
