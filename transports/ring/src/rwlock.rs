@@ -1,7 +1,7 @@
 //! A lock for one writer or many readers that survives all of them.
 //!
-//! The writer's word is that of a [mutex](crate::mutex), so its fairness and its takeover are the
-//! mutex's. Each reader counts itself in the [cell](crate::cells) of its slot.
+//! The writer's word is that of a [mutex], so its fairness and its takeover are the mutex's. Each
+//! reader counts itself in the [cell](crate::cells) of its slot.
 //!
 //! ```text
 //! reader                                   writer
@@ -20,7 +20,7 @@
 //! that still waited for readers, and nobody is told. The state stays until a writer has repaired
 //! what the lock protects; until then each reader is told as well.
 //!
-//! Ordering: as in [`mutex`](crate::mutex). A reader leaves by a release, which the writer's look
+//! Ordering: as in [`mutex`]. A reader leaves by a release, which the writer's look
 //! at the cells acquires.
 
 use crate::cells::{self, Cells};
