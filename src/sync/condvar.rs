@@ -184,7 +184,8 @@ impl Condvar {
     ///
     /// # Errors
     /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
-    /// another participant, which a task that waits is; those of `wait`.
+    /// another participant, which a task that waits is; `Io` without a free descriptor; those of
+    /// `wait`.
     #[cfg(feature = "tokio")]
     pub async fn wait_async<'a, T: Plain>(
         &self,

@@ -164,7 +164,8 @@ impl Event {
     ///
     /// # Errors
     /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
-    /// another participant, which a task that waits is; those of `wait`.
+    /// another participant, which a task that waits is; `Io` without a free descriptor; those of
+    /// `wait`.
     #[cfg(feature = "tokio")]
     pub async fn wait_async(&self) -> Result<()> {
         Waiting::new(self.raw.waiter(), self.wait).wait_async(Operation::Lock).await

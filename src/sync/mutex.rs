@@ -145,7 +145,8 @@ impl<T: Plain> Mutex<T> {
     ///
     /// # Errors
     /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
-    /// another participant, which a task that waits is; those of `lock`.
+    /// another participant, which a task that waits is; `Io` without a free descriptor; those of
+    /// `lock`.
     #[cfg(feature = "tokio")]
     pub async fn lock_async(&self) -> Result<LockResult<MutexGuard<'_, T>>> {
         let mut waiting = Waiting::new(self.raw.waiter(), self.wait);

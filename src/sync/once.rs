@@ -145,7 +145,8 @@ impl Once {
     ///
     /// # Errors
     /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
-    /// another participant, which a task that waits is; those of `call`.
+    /// another participant, which a task that waits is; `Io` without a free descriptor; those of
+    /// `call`.
     #[cfg(feature = "tokio")]
     pub async fn call_async(&self, f: impl AsyncFnOnce(OnceState)) -> Result<()> {
         if self.is_completed()? {
@@ -179,7 +180,8 @@ impl Once {
     ///
     /// # Errors
     /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
-    /// another participant, which a task that waits is; those of `wait`.
+    /// another participant, which a task that waits is; `Io` without a free descriptor; those of
+    /// `wait`.
     #[cfg(feature = "tokio")]
     pub async fn wait_async(&self) -> Result<()> {
         let mut waiting = Waiting::new(self.raw.waiter(false), self.wait);

@@ -161,7 +161,8 @@ impl<T: Plain> RwLock<T> {
     ///
     /// # Errors
     /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
-    /// another participant, which a task that waits is; those of `read`.
+    /// another participant, which a task that waits is; `Io` without a free descriptor; those of
+    /// `read`.
     #[cfg(feature = "tokio")]
     pub async fn read_async(&self) -> Result<LockResult<RwLockReadGuard<'_, T>>> {
         let mut waiting = Waiting::new(self.raw.reader(), self.wait);
@@ -200,7 +201,8 @@ impl<T: Plain> RwLock<T> {
     ///
     /// # Errors
     /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
-    /// another participant, which a task that waits is; those of `write`.
+    /// another participant, which a task that waits is; `Io` without a free descriptor; those of
+    /// `write`.
     #[cfg(feature = "tokio")]
     pub async fn write_async(&self) -> Result<LockResult<RwLockWriteGuard<'_, T>>> {
         let mut waiting = Waiting::new(self.raw.writer(), self.wait);

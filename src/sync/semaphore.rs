@@ -133,7 +133,8 @@ impl Semaphore {
     ///
     /// # Errors
     /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
-    /// another participant, which a task that waits is; those of `acquire`.
+    /// another participant, which a task that waits is; `Io` without a free descriptor; those of
+    /// `acquire`.
     #[cfg(feature = "tokio")]
     pub async fn acquire_async(&self) -> Result<Permit<'_>> {
         self.acquire_many_async(1).await
@@ -173,7 +174,8 @@ impl Semaphore {
     ///
     /// # Errors
     /// `Unsupported` outside of a tokio runtime; `OutOfMemory` if the memory has no place for
-    /// another participant, which a task that waits is; those of `acquire_many`.
+    /// another participant, which a task that waits is; `Io` without a free descriptor; those of
+    /// `acquire_many`.
     #[cfg(feature = "tokio")]
     pub async fn acquire_many_async(&self, count: u32) -> Result<Permit<'_>> {
         let mut waiting = Waiting::new(self.raw.waiter(count), self.wait);
