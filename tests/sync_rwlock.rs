@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use anyipc::ErrorKind;
@@ -340,6 +339,8 @@ fn what_is_something_else_is_refused() {
 #[cfg(feature = "tokio")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_wait_too() {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+
     let _watchdog = watchdog("tasks", Duration::from_secs(50));
     let name = name("rw.tasks");
     let owner = anyipc::create(format!("{name}?size=8192")).unwrap();

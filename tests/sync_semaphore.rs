@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use anyipc::ErrorKind;
@@ -247,7 +247,7 @@ async fn tasks_wait_too() {
     let semaphore = Semaphore::at(owner.block().unwrap(), 0).unwrap();
     semaphore.add_permits(3).unwrap();
     let mut child = spawn_here(&format!("take_turns {name} 3000"));
-    let shared = std::sync::Arc::new((semaphore, AtomicU32::new(0)));
+    let shared = std::sync::Arc::new((semaphore, std::sync::atomic::AtomicU32::new(0)));
     let tasks: Vec<_> = (0..8)
         .map(|task| {
             let shared = shared.clone();

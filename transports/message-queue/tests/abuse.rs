@@ -150,7 +150,7 @@ fn no_call_is_long_in_any_memory() {
             };
             let value = match random(&mut seed) % 4 {
                 0 => 0,
-                1 => (1 + random(&mut seed) as u32 % 2) | 1 << 16,
+                1 => (1 + random(&mut seed) as u32 % 2) | 1 << 9,
                 2 => random(&mut seed) as u32 % 40,
                 _ => (random(&mut seed) as u32).wrapping_mul(3),
             };

@@ -135,10 +135,10 @@ fn counts_are_never_more_than_fits() {
                     while !stop.load(SeqCst) {
                         let status = queue.status().unwrap();
                         let plausible = status.messages <= 8 && status.bytes <= 1024;
-                        assert!(
-                            plausible && (status.messages == 0) == (status.bytes == 0),
-                            "{status:?}"
-                        );
+                        // Without a futex a process that shares its core may stand still within a
+                        // call for longer than the count waits: that message is counted by half.
+                        let agree = (status.messages == 0) == (status.bytes == 0) || cfg!(windows);
+                        assert!(plausible && agree, "{status:?}");
                     }
                 });
             }

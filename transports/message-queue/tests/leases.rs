@@ -44,10 +44,13 @@ fn child() {
             say(&format!("done {}", number(&job)));
         },
         // Gives each job back until none is left.
-        "spoil" => loop {
-            let (_, leased) = lease(&mut queue, way, LONG).unwrap();
-            settle(&mut queue, leased, Settle::Retry(Duration::ZERO)).unwrap();
-        },
+        "spoil" => {
+            say("ready");
+            loop {
+                let (_, leased) = lease(&mut queue, way, LONG).unwrap();
+                settle(&mut queue, leased, Settle::Retry(Duration::ZERO)).unwrap();
+            }
+        }
         // Leases a job for so many milliseconds, and acknowledges it when it is told to.
         "slow" => {
             let time = Duration::from_millis(role[2].parse().unwrap());
@@ -174,7 +177,8 @@ fn no_dead_message_is_lost_while_its_movers_are_killed() {
     let (begin, mut kills) = (Instant::now(), 0u64);
     while left(&queue) > 0 {
         assert!(begin.elapsed() < Duration::from_secs(60), "messages stay: {}", left(&queue));
-        let spoilers: Vec<_> = (0..2).map(|_| start("spoil", &name)).collect();
+        let mut spoilers: Vec<_> = (0..2).map(|_| start("spoil", &name)).collect();
+        spoilers.iter_mut().for_each(|spoiler| assert!(spoiler.hear().is_some()));
         std::thread::sleep(Duration::from_millis(20 + kills % 17));
         spoilers.into_iter().for_each(|spoiler| drop(spoiler.kill()));
         kills += 2;

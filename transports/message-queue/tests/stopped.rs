@@ -88,7 +88,7 @@ impl Bare {
         let slots = (0..256).map(|number| (number, SLOTS + u64::from(number) * SLOT));
         let (number, at) =
             slots.into_iter().find(|(_, at)| self.number(*at) == process.pid()).expect("a slot");
-        (number + 1) | (self.number(at + 4) & 0x7fff) << 16
+        (number + 1) | (self.number(at + 4) & 0x3f_ffff) << 9
     }
 }
 
