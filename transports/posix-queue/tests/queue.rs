@@ -160,7 +160,7 @@ fn the_kernels_limits_are_told() {
     let mut queue = owner.queue().unwrap();
     let error = failed(queue.try_send(0, &vec![0; 100_000]));
     assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
-    let words = format!("/proc/sys/fs/mqueue/msgsize_max, which is {}", limit("msgsize_max"));
+    let words = format!("/proc/sys/fs/mqueue/msgsize_max, {}", limit("msgsize_max"));
     assert!(error.to_string().contains(&words), "{error}");
     let name = common::name("large");
     // Above the largest limit that the kernel can be given.
