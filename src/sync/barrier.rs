@@ -2,10 +2,9 @@ use std::time::Duration;
 
 use anyipc_core::{ErrorKind, Operation, Result};
 use anyipc_shared_memory::Block;
-use anyipc_sync::Place;
 
-use super::Named;
 use super::waiting::Waiting;
+use super::{Named, place};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 
@@ -73,8 +72,7 @@ impl Barrier {
     /// [`open`](crate::open).
     pub fn open(address: impl IntoAddress) -> Result<Self> {
         let named = Named::new(address)?;
-        let place = Place::new(named.find()?.participants()?, 0, false);
-        let raw = anyipc_sync::Barrier::find(place).map_err(|e| e.at(&named.address))?;
+        let raw = named.open(anyipc_sync::Barrier::find)?;
         Ok(Self { raw, wait: named.wait })
     }
 
@@ -96,24 +94,16 @@ impl Barrier {
     /// else, or it has another number of parties; `Corrupt`; `OutOfMemory` if the block has no
     /// place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize, parties: u32) -> Result<Self> {
-        Self::inside(block, offset, true, parties, WaitMode::Adaptive)
+        let raw = anyipc_sync::Barrier::new(place(block, offset)?, parties)?;
+        Ok(Self { raw, wait: WaitMode::Adaptive })
     }
 
     fn make(named: &Named, parties: u32, adopts: bool) -> Result<Self> {
         let identity = anyipc_sync::Barrier::fresh(parties).map_err(|e| e.at(&named.address))?;
-        let block = named.make(Self::size(parties), &[(0, &identity)], adopts)?;
-        Self::inside(&block, 0, false, parties, named.wait).map_err(|e| e.at(&named.address))
-    }
-
-    fn inside(
-        block: &Block,
-        offset: usize,
-        makes: bool,
-        parties: u32,
-        wait: WaitMode,
-    ) -> Result<Self> {
-        let place = Place::new(block.participants()?, offset, makes);
-        Ok(Self { raw: anyipc_sync::Barrier::new(place, parties)?, wait })
+        let raw = named.make(Self::size(parties), &[(0, &identity)], adopts, |place| {
+            anyipc_sync::Barrier::new(place, parties)
+        })?;
+        Ok(Self { raw, wait: named.wait })
     }
 
     /// How many participants end a round.

@@ -2,11 +2,10 @@ use std::time::Duration;
 
 use anyipc_core::{ErrorKind, Operation, Result};
 use anyipc_shared_memory::Block;
-use anyipc_sync::Place;
 
 use super::mutex::{LockResult, MutexGuard};
 use super::waiting::Waiting;
-use super::{Named, Plain};
+use super::{Named, Plain, place};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 
@@ -79,7 +78,8 @@ impl Condvar {
     /// [`open`](crate::open).
     pub fn open(address: impl IntoAddress) -> Result<Self> {
         let named = Named::new(address)?;
-        Self::inside(&named.find()?, 0, false, named.wait).map_err(|e| e.at(&named.address))
+        let raw = named.open(anyipc_sync::Condvar::new)?;
+        Ok(Self { raw, wait: named.wait })
     }
 
     /// Opens a condition variable, or makes it.
@@ -98,18 +98,14 @@ impl Condvar {
     /// `OutOfBounds`; `Mismatch` or `Corrupt` if there is something else; `OutOfMemory` if the
     /// block has no place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize) -> Result<Self> {
-        Self::inside(block, offset, true, WaitMode::Adaptive)
+        let raw = anyipc_sync::Condvar::new(place(block, offset)?)?;
+        Ok(Self { raw, wait: WaitMode::Adaptive })
     }
 
     fn make(named: &Named, adopts: bool) -> Result<Self> {
         let identity = anyipc_sync::Condvar::fresh();
-        let block = named.make(Self::SIZE, &[(0, &identity)], adopts)?;
-        Self::inside(&block, 0, false, named.wait).map_err(|e| e.at(&named.address))
-    }
-
-    fn inside(block: &Block, offset: usize, makes: bool, wait: WaitMode) -> Result<Self> {
-        let place = Place::new(block.participants()?, offset, makes);
-        Ok(Self { raw: anyipc_sync::Condvar::new(place)?, wait })
+        let raw = named.make(Self::SIZE, &[(0, &identity)], adopts, anyipc_sync::Condvar::new)?;
+        Ok(Self { raw, wait: named.wait })
     }
 
     /// Notifies a waiter, if there is any. Others may return as well.

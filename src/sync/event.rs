@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result, Wait};
 use anyipc_shared_memory::Block;
-use anyipc_sync::{Place, Reset};
+use anyipc_sync::Reset;
 
-use super::Named;
 use super::waiting::Waiting;
+use super::{Named, place};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 use crate::wait::select::{Arming, Member};
@@ -61,8 +61,7 @@ impl Event {
     /// [`open`](crate::open).
     pub fn open(address: impl IntoAddress) -> Result<Self> {
         let named = Named::new(address)?;
-        let place = Place::new(named.find()?.participants()?, 0, false);
-        let raw = anyipc_sync::Event::find(place).map_err(|e| e.at(&named.address))?;
+        let raw = named.open(anyipc_sync::Event::find)?;
         Ok(Self { raw, wait: named.wait })
     }
 
@@ -83,24 +82,16 @@ impl Event {
     /// `OutOfBounds`; `Mismatch` if there is something else, or its reset is the other one;
     /// `Corrupt`; `OutOfMemory` if the block has no place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize, reset: Reset) -> Result<Self> {
-        Self::inside(block, offset, true, reset, WaitMode::Adaptive)
+        let raw = anyipc_sync::Event::new(place(block, offset)?, reset)?;
+        Ok(Self { raw, wait: WaitMode::Adaptive })
     }
 
     fn make(named: &Named, reset: Reset, adopts: bool) -> Result<Self> {
         let identity = anyipc_sync::Event::fresh(reset);
-        let block = named.make(Self::SIZE, &[(0, &identity)], adopts)?;
-        Self::inside(&block, 0, false, reset, named.wait).map_err(|e| e.at(&named.address))
-    }
-
-    fn inside(
-        block: &Block,
-        offset: usize,
-        makes: bool,
-        reset: Reset,
-        wait: WaitMode,
-    ) -> Result<Self> {
-        let place = Place::new(block.participants()?, offset, makes);
-        Ok(Self { raw: anyipc_sync::Event::new(place, reset)?, wait })
+        let raw = named.make(Self::SIZE, &[(0, &identity)], adopts, |place| {
+            anyipc_sync::Event::new(place, reset)
+        })?;
+        Ok(Self { raw, wait: named.wait })
     }
 
     /// Sets the event: all waits end, or one with [`Reset::Auto`].

@@ -43,6 +43,7 @@ mod waiting;
 
 use anyipc_core::{Error, ErrorKind, Operation, Options, Result};
 use anyipc_shared_memory::{Block, SharedMemory};
+use anyipc_sync::Place;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::address::settings::{Settings, WaitMode};
@@ -85,14 +86,29 @@ impl Named {
         Ok(Self { address, options, wait })
     }
 
-    /// A block with these first contents; `adopt`: or the one that is there.
-    fn make(&self, size: usize, contents: &[(usize, &[u8])], adopt: bool) -> Result<Block> {
-        SharedMemory::make_block(self.address.name(), &self.options, size, contents, adopt)
+    /// Makes the object's block, with these first contents, and finds the object in it. `adopts`:
+    /// or in the block that is there.
+    fn make<R>(
+        &self,
+        size: usize,
+        contents: &[(usize, &[u8])],
+        adopts: bool,
+        find: impl FnOnce(Place) -> Result<R>,
+    ) -> Result<R> {
+        SharedMemory::make_block(self.address.name(), &self.options, size, contents, adopts)
+            .and_then(|block| find(Place::new(block.participants()?, 0, false)))
             .map_err(|e| e.at(&self.address))
     }
 
-    fn find(&self) -> Result<Block> {
+    /// Finds the object in its block.
+    fn open<R>(&self, find: impl FnOnce(Place) -> Result<R>) -> Result<R> {
         SharedMemory::find_block(self.address.name(), &self.options)
+            .and_then(|block| find(Place::new(block.participants()?, 0, false)))
             .map_err(|e| e.at(&self.address))
     }
+}
+
+/// The place at an offset of a block, where an object is made if the bytes are zero.
+fn place(block: &Block, offset: usize) -> Result<Place> {
+    Ok(Place::new(block.participants()?, offset, true))
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_shared_memory::Block;
-use anyipc_sync::{Effort, Place, Taken};
+use anyipc_sync::{Effort, Taken};
 
 use super::waiting::Waiting;
-use super::{Named, Plain};
+use super::{Named, Plain, place};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 
@@ -76,7 +76,8 @@ impl<T: Plain> Mutex<T> {
     /// [`open`](crate::open).
     pub fn open(address: impl IntoAddress) -> Result<Self> {
         let named = Named::new(address)?;
-        Self::inside(&named.find()?, 0, false, named.wait).map_err(|e| e.at(&named.address))
+        let raw = named.open(|place| anyipc_sync::Mutex::new(place, size_of::<T>()))?;
+        Ok(Self { raw, wait: named.wait, value: PhantomData })
     }
 
     /// Opens a mutex, or makes it with this value.
@@ -95,20 +96,17 @@ impl<T: Plain> Mutex<T> {
     /// `OutOfBounds`; `Mismatch` or `Corrupt` if there is something else; `OutOfMemory` if the
     /// block has no place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize) -> Result<Self> {
-        Self::inside(block, offset, true, WaitMode::Adaptive)
+        let raw = anyipc_sync::Mutex::new(place(block, offset)?, size_of::<T>())?;
+        Ok(Self { raw, wait: WaitMode::Adaptive, value: PhantomData })
     }
 
     fn make(named: &Named, value: &T, adopts: bool) -> Result<Self> {
         let (identity, at) = anyipc_sync::Mutex::fresh(size_of::<T>());
         let contents: &[(usize, &[u8])] = &[(0, &identity), (at, value.as_bytes())];
-        let block = named.make(Self::SIZE, contents, adopts)?;
-        Self::inside(&block, 0, false, named.wait).map_err(|e| e.at(&named.address))
-    }
-
-    fn inside(block: &Block, offset: usize, makes: bool, wait: WaitMode) -> Result<Self> {
-        let place = Place::new(block.participants()?, offset, makes);
-        let raw = anyipc_sync::Mutex::new(place, size_of::<T>())?;
-        Ok(Self { raw, wait, value: PhantomData })
+        let raw = named.make(Self::SIZE, contents, adopts, |place| {
+            anyipc_sync::Mutex::new(place, size_of::<T>())
+        })?;
+        Ok(Self { raw, wait: named.wait, value: PhantomData })
     }
 
     /// Locks. Blocks without a limit of time while another guard exists, in any process.

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use anyipc_core::{Operation, Result};
 use anyipc_shared_memory::Block;
-use anyipc_sync::{Duty, Place};
+use anyipc_sync::Duty;
 
-use super::Named;
 use super::waiting::Waiting;
+use super::{Named, place};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 
@@ -72,7 +72,8 @@ impl Once {
     /// [`open`](crate::open).
     pub fn open(address: impl IntoAddress) -> Result<Self> {
         let named = Named::new(address)?;
-        Self::inside(&named.find()?, 0, false, named.wait).map_err(|e| e.at(&named.address))
+        let raw = named.open(anyipc_sync::Once::new)?;
+        Ok(Self { raw, wait: named.wait })
     }
 
     /// Opens a once, or makes it.
@@ -91,18 +92,14 @@ impl Once {
     /// `OutOfBounds`; `Mismatch` or `Corrupt` if there is something else; `OutOfMemory` if the
     /// block has no place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize) -> Result<Self> {
-        Self::inside(block, offset, true, WaitMode::Adaptive)
+        let raw = anyipc_sync::Once::new(place(block, offset)?)?;
+        Ok(Self { raw, wait: WaitMode::Adaptive })
     }
 
     fn make(named: &Named, adopts: bool) -> Result<Self> {
         let identity = anyipc_sync::Once::fresh();
-        let block = named.make(Self::SIZE, &[(0, &identity)], adopts)?;
-        Self::inside(&block, 0, false, named.wait).map_err(|e| e.at(&named.address))
-    }
-
-    fn inside(block: &Block, offset: usize, makes: bool, wait: WaitMode) -> Result<Self> {
-        let place = Place::new(block.participants()?, offset, makes);
-        Ok(Self { raw: anyipc_sync::Once::new(place)?, wait })
+        let raw = named.make(Self::SIZE, &[(0, &identity)], adopts, anyipc_sync::Once::new)?;
+        Ok(Self { raw, wait: named.wait })
     }
 
     /// True if it is done.

@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
 use anyipc_shared_memory::Block;
-use anyipc_sync::{Effort, Place};
+use anyipc_sync::Effort;
 
-use super::Named;
 use super::waiting::Waiting;
+use super::{Named, place};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 
@@ -70,7 +70,8 @@ impl Semaphore {
     /// `NotFound`; `Mismatch` if there is something else; those of [`open`](crate::open).
     pub fn open(address: impl IntoAddress) -> Result<Self> {
         let named = Named::new(address)?;
-        Self::inside(&named.find()?, 0, false, named.wait).map_err(|e| e.at(&named.address))
+        let raw = named.open(anyipc_sync::Semaphore::new)?;
+        Ok(Self { raw, wait: named.wait })
     }
 
     /// Opens a semaphore, or makes it with so many permits.
@@ -89,18 +90,14 @@ impl Semaphore {
     /// `OutOfBounds`; `Mismatch` or `Corrupt` if there is something else; `OutOfMemory` if the
     /// block has no place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize) -> Result<Self> {
-        Self::inside(block, offset, true, WaitMode::Adaptive)
+        let raw = anyipc_sync::Semaphore::new(place(block, offset)?)?;
+        Ok(Self { raw, wait: WaitMode::Adaptive })
     }
 
     fn make(named: &Named, permits: u32, adopts: bool) -> Result<Self> {
         let fresh = anyipc_sync::Semaphore::fresh(permits).map_err(|e| e.at(&named.address))?;
-        let block = named.make(Self::SIZE, &[(0, &fresh)], adopts)?;
-        Self::inside(&block, 0, false, named.wait).map_err(|e| e.at(&named.address))
-    }
-
-    fn inside(block: &Block, offset: usize, makes: bool, wait: WaitMode) -> Result<Self> {
-        let place = Place::new(block.participants()?, offset, makes);
-        Ok(Self { raw: anyipc_sync::Semaphore::new(place)?, wait })
+        let raw = named.make(Self::SIZE, &[(0, &fresh)], adopts, anyipc_sync::Semaphore::new)?;
+        Ok(Self { raw, wait: named.wait })
     }
 
     /// Takes a permit. Blocks without a limit of time while there is none.
