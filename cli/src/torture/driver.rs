@@ -142,6 +142,11 @@ impl<'p> Driver<'p> {
 
     /// Kills or stops one worker.
     fn strike(&mut self) -> Result<()> {
+        let kills = self.plan.kills.saturating_sub(self.kills);
+        let stops = self.plan.stops.saturating_sub(self.stops);
+        if kills + stops == 0 {
+            return Ok(());
+        }
         // Some are hit while they start, few before they have noticed another one's death.
         let starting = self.random.below(4) == 0;
         let owing = self.random.below(16) == 0;
@@ -160,14 +165,7 @@ impl<'p> Driver<'p> {
             return Ok(());
         }
         let slot = able[self.random.below(able.len() as u64) as usize];
-        let (kills, stops) = match self.plan.duration {
-            Some(_) => (self.plan.kills, self.plan.stops),
-            None => (
-                self.plan.kills.saturating_sub(self.kills),
-                self.plan.stops.saturating_sub(self.stops),
-            ),
-        };
-        if self.random.below((kills + stops).max(1)) < stops {
+        if self.random.below(kills + stops) < stops {
             self.stop(slot)
         } else {
             self.kill(slot)?;

@@ -192,15 +192,13 @@ impl Context {
 
     fn got_unlucky(&self, id: Id) {
         self.log.write(What::Got, id);
-        if id.number != UNLUCKY {
-            return;
-        }
-        if self.has(Fault::Hang) {
+        // No later message helps: whatever process replaces this one hangs, too.
+        if self.has(Fault::Hang) && id.number >= UNLUCKY {
             loop {
                 thread::park();
             }
         }
-        if self.has(Fault::Leave) {
+        if self.has(Fault::Leave) && id.number == UNLUCKY {
             std::process::exit(3);
         }
     }

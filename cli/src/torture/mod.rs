@@ -128,12 +128,15 @@ pub(crate) struct Args {
 /// Bytes of a message or value.
 const SIZES: RangeInclusive<usize> = message::SHORTEST..=64 << 20;
 
+/// More kills than a run has time for; a sum of two is still a number.
+const NO_LIMIT: u64 = 1 << 40;
+
 /// A run as the command line asks for it.
 #[derive(Debug)]
 struct Plan {
     address: Address,
     kind: Kind,
-    /// Without a duration, the run ends after these.
+    /// At most; without a duration, the run ends after these and the stops.
     kills: u64,
     stops: u64,
     duration: Option<Duration>,
@@ -152,7 +155,7 @@ impl Plan {
         if args.stops.is_some_and(|stops| stops > 0) && !sys::CAN_STOP {
             return Err(Failure::Usage("--stops: this system cannot stop processes".into()));
         }
-        let kills = args.kills.unwrap_or(500);
+        let kills = args.kills.unwrap_or(if args.duration.is_some() { NO_LIMIT } else { 500 });
         let stops = if sys::CAN_STOP { args.stops.unwrap_or(kills / 4) } else { 0 };
         let time =
             || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64);
