@@ -27,6 +27,9 @@ ip addr add 10.9.0.1/24 dev here
 ip link set here up
 nsenter --net --target $other ip addr add 10.9.0.2/24 dev there
 nsenter --net --target $other ip link set there up
+# The kernel brings a link up later, and drops packets until then.
+until ip link show here | grep -q 'state UP'; do sleep 0.01; done
+until nsenter --net --target $other ip link show there | grep -q 'state UP'; do sleep 0.01; done
 [ -z "$SEND_BUFFERS" ] || echo "$SEND_BUFFERS" >/proc/sys/net/ipv4/tcp_wmem
 OTHER=$other "$@""#;
 const WRAPPER: &[&str] = &["unshare", "--net", "sh", "-c", NETWORK, "sh"];
@@ -39,7 +42,7 @@ fn child() {
 /// `owner <length> <how>`: sends until there is no room, then only receives.
 fn owner(words: &[&str]) {
     let len: usize = words[0].parse().unwrap();
-    let owner = anyipc::create("tcp://10.9.0.1:0?allow_remote=true").unwrap();
+    let owner = anyipc::create("tcp://10.9.0.1:0?allow_remote=true&timeout=20s").unwrap();
     let other = std::env::var("OTHER").unwrap();
     let dir = std::env::var("ANYIPC_DIR").unwrap();
     let wrapper = ["nsenter", "--net", "--target", &other];
@@ -87,7 +90,8 @@ fn opener(words: &[&str]) {
 
 /// Sends messages of many lengths as fast as the other side takes them.
 fn streamer(_words: &[&str]) {
-    let owner = anyipc::create("tcp://10.9.0.1:0?allow_remote=true&capacity=64KiB").unwrap();
+    let owner =
+        anyipc::create("tcp://10.9.0.1:0?allow_remote=true&capacity=64KiB&timeout=20s").unwrap();
     let other = std::env::var("OTHER").unwrap();
     let dir = std::env::var("ANYIPC_DIR").unwrap();
     let wrapper = ["nsenter", "--net", "--target", &other];
