@@ -104,6 +104,13 @@ fn locks_and_events_hold() {
     holds(&["shm://torture", "--as", "event"], &["lost", "twice", "late"]);
 }
 
+#[test]
+fn condvars_barriers_and_onces_hold() {
+    holds(&["shm://torture", "--as", "condvar"], &["exclusion", "value", "late"]);
+    holds(&["shm://torture", "--as", "barrier"], &["round", "late"]);
+    holds(&["shm://torture", "--as", "once"], &["twice", "unsent", "false_death", "late"]);
+}
+
 /// The check that finds the fault, as the last words of a run. Without kills of its own it has
 /// none, and a second: nobody else can have had the message that was lost.
 #[track_caller]
@@ -214,6 +221,19 @@ fn every_fault_of_locks_and_events_is_found() {
     finds("duplicate", &event, "twice", "waits have ended");
     let event = ["shm://torture", "--as", "event", "--late-after", "1s"];
     finds("lose", &event, "lost", "no wait ended");
+}
+
+#[test]
+fn every_fault_of_condvars_barriers_and_onces_is_found() {
+    let condvar = ["shm://torture", "--as", "condvar"];
+    finds("overlap", &condvar, "exclusion", "took the lock while it was held by");
+    let condvar = ["shm://torture", "--as", "condvar", "--late-after", "200ms"];
+    finds("lose", &condvar, "late", "after it was notified");
+    finds("overlap", &["shm://torture", "--as", "barrier"], "round", "counted");
+    let once = ["shm://torture", "--as", "once"];
+    finds("duplicate", &once, "twice", "message 3");
+    let once = ["shm://torture", "--as", "once", "--kills", "40"];
+    finds("silence", &once, "untold", "was not told");
 }
 
 #[test]

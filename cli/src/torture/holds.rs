@@ -4,11 +4,17 @@
 //! that all processes share: two holds that exclude each other never overlap in the reports. A
 //! process that was killed with a lock holds it no longer than to its kill.
 
+use std::collections::HashMap;
+
+use super::condvar::{ALL, ONE};
+use super::kind::Role;
 use super::lives::Lives;
 use super::mutex::OWNER_DIED;
 use super::oracle::{Check, Findings, Oracle};
 use super::queue::silent;
 use super::record::{EXCLUSIVE, Record, What};
+
+const MS: u64 = 1_000_000;
 
 /// One hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +28,14 @@ struct Hold {
     found: u64,
     left: u64,
     told: bool,
+    /// What is notified of it: its holder is about to do that, or has.
+    notifies: Option<Notifies>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Notifies {
+    One,
+    All,
 }
 
 /// What a lock allows.
@@ -79,6 +93,7 @@ impl Oracle for Holds {
                     found,
                     left: found,
                     told,
+                    notifies: None,
                 });
             }
             What::Freed => {
@@ -86,6 +101,11 @@ impl Oracle for Holds {
                 if let Some(hold) = index.and_then(|index| self.all.get_mut(index)) {
                     hold.to = Some(record.at);
                     hold.left = record.id.number;
+                    hold.notifies = match record.text.as_str() {
+                        ONE => Some(Notifies::One),
+                        ALL => Some(Notifies::All),
+                        _ => None,
+                    };
                 }
             }
             _ => {}
@@ -109,6 +129,7 @@ impl Oracle for Holds {
         if self.rules.counts {
             self.values(lives, findings);
         }
+        self.waits(lives, findings);
         let exclusive = self.all.iter().filter(|hold| hold.lane == EXCLUSIVE).count();
         findings.count("exclusive holds", exclusive as u64);
         findings.count("shared holds", (self.all.len() - exclusive) as u64);
@@ -201,6 +222,52 @@ impl Holds {
             }
         }
     }
+
+    /// What is notified in the midst of a wait ends it in time, or another one if it is for one.
+    fn waits(&self, lives: &Lives, findings: &mut Findings) {
+        let mut unlocked: HashMap<u32, u64> = HashMap::new();
+        let mut waits = Vec::new();
+        for hold in &self.all {
+            if lives.get(hold.life).is_none_or(|of| of.role != Role::Receiver) {
+                continue;
+            }
+            if let Some(since) = unlocked.remove(&hold.life) {
+                findings.checked(Check::Late);
+                waits.push(Wait { life: hold.life, since, to: hold.from });
+            }
+            unlocked.extend(hold.to.map(|to| (hold.life, to)));
+        }
+        let soon = lives.soon.as_nanos() as u64;
+        for wait in waits.iter().filter(|wait| wait.to.saturating_sub(wait.since) > soon) {
+            let late = self.all.iter().find(|hold| wait.is_late(hold, &waits, lives));
+            if let Some(at) = late.and_then(|hold| hold.to) {
+                let what = format!("waited for {} ms after it was notified", (wait.to - at) / MS);
+                findings.violation(Check::Late, at, lives.name(wait.life), what);
+            }
+        }
+    }
+}
+
+/// A wait of a condition variable, from unlock to lock.
+struct Wait {
+    life: u32,
+    since: u64,
+    to: u64,
+}
+
+impl Wait {
+    /// True if a notification at the end of this hold should have ended it.
+    fn is_late(&self, hold: &Hold, waits: &[Self], lives: &Lives) -> bool {
+        let (Some(at), Some(notifies)) = (hold.to, hold.notifies) else { return false };
+        if !(self.since..self.to).contains(&at) {
+            return false;
+        }
+        let end = lives.deadline(at, at);
+        // One that was killed may not have notified.
+        let notified = lives.killed(hold.life).is_none_or(|killed| killed > end);
+        let ended = |other: &Self| other.life != self.life && (at..=end).contains(&other.to);
+        end < self.to && notified && (notifies == Notifies::All || !waits.iter().any(ended))
+    }
 }
 
 #[cfg(test)]
@@ -208,7 +275,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::torture::kind::Role;
 
     const ONE: Rules = Rules { most: 1, tells: true, counts: true };
 
@@ -230,7 +296,7 @@ mod tests {
         let mut holds = Holds::new(rules);
         holds.all.extend(all.iter().map(|&(life, lane, from, to, found, told)| {
             let left = found + u64::from(to.is_some() && lane == EXCLUSIVE);
-            Hold { life, lane, from, to, found, left, told }
+            Hold { life, lane, from, to, found, left, told, notifies: None }
         }));
         let mut findings = Findings::new(0, 0);
         holds.conclude(lives, &mut findings);
@@ -286,5 +352,35 @@ mod tests {
         let dead = lives(&[Some(3), None]);
         assert_eq!(found(ONE, &dead, &[one, (1, 1, 4, Some(5), 0, true)]), []);
         assert_eq!(found(ONE, &dead, &[one, (1, 1, 4, Some(5), 7, true)]), [Check::Value]);
+    }
+
+    #[test]
+    fn a_notification_ends_a_wait_in_time() {
+        let mut lives = Lives::new(Duration::MAX, Duration::from_nanos(5));
+        for (life, role) in [(0, Role::Sender), (1, Role::Receiver), (2, Role::Receiver)] {
+            lives.start(life as usize, role, life, 0);
+        }
+        let hold = |life, from, notifies| {
+            let (to, told, lane) = (Some(from + 1), false, EXCLUSIVE);
+            Hold { life, lane, from, to, found: 0, left: 0, told, notifies }
+        };
+        let rules = Rules { counts: false, ..ONE };
+        let found = |lives: &Lives, all: &[Hold]| {
+            let mut holds = Holds { all: all.to_vec(), ..Holds::new(rules) };
+            let mut findings = Findings::new(0, 0);
+            holds.conclude(lives, &mut findings);
+            findings.violations.len()
+        };
+        let first = [hold(1, 1, None), hold(2, 3, None)];
+        let after = |notifies, ends: [u64; 2]| {
+            let [one, two] = [hold(1, ends[0], None), hold(2, ends[1], None)];
+            [&first[..], &[hold(0, 5, Some(notifies)), one, two]].concat()
+        };
+        assert_eq!(found(&lives, &after(Notifies::All, [7, 9])), 0);
+        assert_eq!(found(&lives, &after(Notifies::All, [7, 15])), 1);
+        assert_eq!(found(&lives, &after(Notifies::One, [7, 15])), 0);
+        assert_eq!(found(&lives, &after(Notifies::One, [13, 15])), 2);
+        lives.kill(0, 8, 8);
+        assert_eq!(found(&lives, &after(Notifies::All, [7, 15])), 0);
     }
 }

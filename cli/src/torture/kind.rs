@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::connections::Connections;
 use super::context::Context;
 use super::holds::{Holds, Rules};
+use super::lease::Jobs;
 use super::lock::PERMITS;
 use super::oracle::Oracle;
-use super::{block, channel, event, inbox, lease, lock, mutex, queue, tidy};
+use super::{barrier, block, channel, condvar, event, inbox, lock, mutex, once, queue, tidy};
 use crate::failure::{Failure, Result};
 
 /// What the workers do.
@@ -35,6 +36,12 @@ pub(super) enum Kind {
     Semaphore,
     /// Setters and waiters of one event
     Event,
+    /// Processes that notify of a changed value, and others that wait for that
+    Condvar,
+    /// Participants of one barrier, two to a round
+    Barrier,
+    /// Processes that do many things, each of them once
+    Once,
 }
 
 /// What one worker does.
@@ -56,7 +63,7 @@ pub(super) enum Role {
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 13] = [
         Self::Channel,
         Self::Inbox,
         Self::Queue,
@@ -67,6 +74,9 @@ impl Kind {
         Self::Rwlock,
         Self::Semaphore,
         Self::Event,
+        Self::Condvar,
+        Self::Barrier,
+        Self::Once,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -81,6 +91,9 @@ impl Kind {
             Self::Rwlock => "rwlock",
             Self::Semaphore => "semaphore",
             Self::Event => "event",
+            Self::Condvar => "condvar",
+            Self::Barrier => "barrier",
+            Self::Once => "once",
         }
     }
 
@@ -132,7 +145,7 @@ impl Kind {
             Self::Channel | Self::Inbox => {
                 one_and(Role::Owner, vec![Role::Connector; workers.saturating_sub(1)])
             }
-            Self::Queue | Self::Lease | Self::Watch | Self::Event => {
+            Self::Queue | Self::Lease | Self::Watch | Self::Event | Self::Condvar => {
                 let pairs = [Role::Sender, Role::Receiver].into_iter().cycle();
                 one_and(Role::Keeper, pairs.take(workers).collect())
             }
@@ -147,6 +160,9 @@ impl Kind {
             Self::Block | Self::Watch if address.get("size").is_none() => {
                 address.with("size", &(4 * size + 4096).to_string())
             }
+            Self::Once if address.get("size").is_none() => {
+                address.with("size", &once::SIZE.to_string())
+            }
             _ => address,
         }
     }
@@ -156,9 +172,13 @@ impl Kind {
         Ok(match self {
             Self::Channel | Self::Inbox => Box::new(Connections::new(delivers)),
             Self::Queue => Box::new(queue::Oracle::default()),
-            Self::Lease => Box::new(lease::Jobs::default()),
+            Self::Lease => Box::new(Jobs::new(false)),
+            Self::Once => Box::new(Jobs::new(true)),
+            Self::Barrier => Box::new(barrier::Rounds::default()),
             Self::Block | Self::Watch => Box::new(block::Oracle::default()),
-            Self::Mutex => Box::new(Holds::new(Rules { most: 1, tells: true, counts: true })),
+            Self::Mutex | Self::Condvar => {
+                Box::new(Holds::new(Rules { most: 1, tells: true, counts: true }))
+            }
             Self::Rwlock => {
                 Box::new(Holds::new(Rules { most: usize::MAX, tells: true, counts: true }))
             }
@@ -183,6 +203,9 @@ impl Kind {
             (Self::Mutex, role) => mutex::work(role, context),
             (Self::Rwlock | Self::Semaphore, role) => lock::work(self, role, context),
             (Self::Event, role) => event::work(role, context),
+            (Self::Condvar, role) => condvar::work(role, context),
+            (Self::Barrier, role) => barrier::work(role, context),
+            (Self::Once, role) => once::work(role, context),
         }
     }
 }

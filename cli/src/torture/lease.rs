@@ -22,7 +22,7 @@ const RECHECK: Duration = Duration::from_millis(50);
 const LAST: Duration = Duration::from_millis(500);
 
 /// What a worker does with a job.
-const ACK: &str = "ack";
+pub(super) const ACK: &str = "ack";
 const BACK: &str = "back";
 
 /// Leases and acknowledges, or gives back, until there is nothing and the worker is to finish.
@@ -75,11 +75,12 @@ fn one(context: &Context, queue: &mut Queue, wait: Duration, random: &mut Random
     Ok(true)
 }
 
-/// One lease.
+/// One lease, or one process that did what is to be done once.
 #[derive(Debug)]
 struct Lease {
     life: u32,
     from: u64,
+    /// This one and those before it; of a once, 2 if it was told that there was one.
     attempts: u64,
     /// When the worker was about to end it, and how.
     to: Option<(u64, bool)>,
@@ -91,6 +92,8 @@ struct Job {
     sent: bool,
     acked: Option<u64>,
     leases: Vec<Lease>,
+    /// A worker found it done.
+    found: Option<(u64, u32)>,
 }
 
 /// The oracle.
@@ -101,6 +104,14 @@ pub(super) struct Jobs {
     last: HashMap<(u32, u64, u8), u64>,
     /// More than one priority: a job may wait for more urgent ones.
     has_priorities: bool,
+    /// The jobs are things to be done once. A process that does one again is told of that.
+    once: bool,
+}
+
+impl Jobs {
+    pub(super) fn new(once: bool) -> Self {
+        Self { once, ..Self::default() }
+    }
 }
 
 impl super::oracle::Oracle for Jobs {
@@ -138,6 +149,10 @@ impl super::oracle::Oracle for Jobs {
                     lease.to = Some((record.at, record.text == ACK));
                 }
             }
+            What::Got => {
+                findings.went_on(life, record.at, lives);
+                self.all.entry(key).or_default().found.get_or_insert((record.at, life));
+            }
             What::Acked => {
                 self.all.entry(key).or_default().acked.get_or_insert(record.at);
             }
@@ -160,6 +175,9 @@ impl super::oracle::Oracle for Jobs {
             job.leases.sort_unstable_by_key(|lease| lease.from);
             let id = Id { stream, lane, number };
             self.judge(id, &job, lives, findings);
+            if self.once {
+                Self::judge_once(id, &job, lives, findings);
+            }
             findings.count("jobs", u64::from(job.sent));
             findings.count("leases", job.leases.len() as u64);
             findings.count("jobs acknowledged", u64::from(job.acked.is_some()));
@@ -190,11 +208,13 @@ impl Jobs {
             if next.from < end(before) {
                 let what = format!("{id} was leased to {} as well", lives.name(before.life));
                 findings.violation(Check::Exclusion, next.from, lives.name(next.life), what);
+            } else if self.once {
+                self.judge_again(id, before, next, lives, findings);
             } else if next.attempts <= before.attempts {
                 let what = format!("{id} came again as attempt {}", next.attempts);
                 findings.violation(Check::Value, next.from, lives.name(next.life), what);
             }
-            findings.checked(Check::Value);
+            findings.checked(if self.once { Check::Untold } else { Check::Value });
             // A holder that died gives the job back in time.
             let died = lives.get(before.life).and_then(|of| of.killed.zip(of.over));
             if let (None, Some((killed, over)), false) = (before.to, died, self.has_priorities) {
@@ -211,6 +231,46 @@ impl Jobs {
         if let Some(lease) = job.leases.iter().find(after) {
             let what = format!("{id} came again after it was acknowledged");
             findings.violation(Check::Twice, lease.from, lives.name(lease.life), what);
+        }
+    }
+    /// It is done again only if the one before died or gave up, and with that news.
+    fn judge_again(
+        &self,
+        id: Id,
+        before: &Lease,
+        next: &Lease,
+        lives: &Lives,
+        findings: &mut Findings,
+    ) {
+        let gave_up = before.to.is_some_and(|(_, acks)| !acks);
+        if !gave_up && lives.killed(before.life).is_none() {
+            let what = format!("{id} was done by {} already", lives.name(before.life));
+            findings.violation(Check::Twice, next.from, lives.name(next.life), what);
+        } else if next.attempts == 1 {
+            let what = format!("{id} had begun before, and it was not told");
+            findings.violation(Check::Untold, next.from, lives.name(next.life), what);
+        }
+    }
+
+    /// What the first one to begin was told, and what those that found it done have seen.
+    fn judge_once(id: Id, job: &Job, lives: &Lives, findings: &mut Findings) {
+        if let Some(first) = job.leases.first() {
+            findings.checked(Check::FalseDeath);
+            // One that was killed may have begun without a word.
+            let mut deaths = lives.iter().filter_map(|(_, of)| of.killed.zip(of.over));
+            let is_near =
+                |(killed, over)| killed <= first.from && first.from <= lives.deadline(killed, over);
+            if first.attempts > 1 && !deaths.any(is_near) {
+                let what = format!("{id}: was told that another had begun; nobody had");
+                findings.violation(Check::FalseDeath, first.from, lives.name(first.life), what);
+            }
+        }
+        let Some((at, life)) = job.found else { return };
+        findings.checked(Check::Unsent);
+        let is_done = |lease: &Lease| lease.to.is_some_and(|(done, acks)| acks && done <= at);
+        if !job.leases.iter().any(is_done) {
+            let what = format!("found {id} done, and nobody had done it");
+            findings.violation(Check::Unsent, at, lives.name(life), what);
         }
     }
 }

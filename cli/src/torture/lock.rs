@@ -1,16 +1,13 @@
 //! Processes that take one read-write lock, or permits of one semaphore, and die meanwhile.
 
-use std::thread;
-use std::time::Duration;
-
 use anyipc::Result;
 use anyipc::sync::{LockResult, RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore};
 
-use super::context::{Context, Fault};
+use super::context::Context;
 use super::kind::{Kind, Role};
-use super::mutex::{Value, fault, is_later, linger, value};
+use super::mutex::{Value, contend, fault, linger, raise, value};
 use super::random::Random;
-use super::record::{EXCLUSIVE, What};
+use super::record::EXCLUSIVE;
 use crate::sys;
 
 /// Permits of the semaphore.
@@ -18,10 +15,6 @@ pub(super) const PERMITS: u32 = 2;
 
 /// The lane of a hold beside others.
 const SHARED: u8 = 0;
-/// Calls between two rests.
-const BURST: u64 = 8;
-const REST: Duration = Duration::from_millis(1);
-
 pub(super) fn work(kind: Kind, role: Role, context: &Context) -> Result<()> {
     let address = &context.order.address;
     let keeps = role == Role::Keeper;
@@ -32,30 +25,6 @@ pub(super) fn work(kind: Kind, role: Role, context: &Context) -> Result<()> {
     }
     let lock = if keeps { RwLock::create(address, [0; 3]) } else { RwLock::open(address) }?;
     contend(context, |random| read_or_write(context, &lock, random))
-}
-
-/// One call after the other, or, for the keeper, none.
-fn contend(context: &Context, mut call: impl FnMut(&mut Random) -> Result<()>) -> Result<()> {
-    let before = sys::descriptors();
-    context.log.say(What::Ready, &context.order.address);
-    let mut random = Random::new(context.order.seed ^ u64::from(context.order.life));
-    if !context.order.role.is_victim() {
-        context.wait_to_finish();
-    }
-    while !context.is_finishing() {
-        for _ in 0..BURST {
-            match call(&mut random) {
-                Err(error) if is_later(error.kind()) => context.log.say(What::Waited, ""),
-                done => done?,
-            }
-            if context.has(Fault::Overlap) && random.below(16) == 0 {
-                context.pretend_to_hold(EXCLUSIVE);
-            }
-        }
-        thread::sleep(REST);
-    }
-    context.count_descriptors(before);
-    Ok(())
 }
 
 fn permit(context: &Context, semaphore: &Semaphore, random: &mut Random) -> Result<()> {
@@ -118,8 +87,6 @@ fn write(
         *guard = value(guard[0], context.order.life);
         guard.make_consistent();
     }
-    linger(random);
-    let count = guard[0] + 1;
-    *guard = value(count, context.order.life);
+    let count = raise(context, &mut guard, random);
     context.freed(EXCLUSIVE, count);
 }

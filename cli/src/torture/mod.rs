@@ -1,19 +1,21 @@
 //! `anyipc torture`: kills and stops workers at random, and checks what the transport promises.
 //!
-//! - `kind`: the kinds of work; `channel`, `inbox`, `queue`, `lease`, `block`, `mutex`, `lock` and
-//!   `event`: what their workers do
+//! - `kind`: the kinds of work; `channel`, `inbox`, `queue`, `lease`, `block`, `mutex`, `lock`,
+//!   `event`, `condvar`, `barrier` and `once`: what their workers do
 //! - `connector`, `link`, `plan`: what channels and inboxes share; `message`: messages that show
 //!   damage
 //! - `context`: what each worker has; `record`: what it reports, through a pipe that outlives it
 //! - `driver`, `lives`, `news`: the process that starts, kills and stops the workers
 //! - `oracle`: what is checked; `connections`, `lanes` judge channels and inboxes, `holds` locks,
-//!   `queue`, `lease`, `block` and `event` their own kind
+//!   `lease` also what is done once, `queue`, `block`, `event` and `barrier` their own kind
 //! - `tidy`: what is left over; `report`, `progress`: what is shown
 //!
 //! The driver and the oracle use no transport: they know what workers report, and the kills.
 
+mod barrier;
 mod block;
 mod channel;
+mod condvar;
 mod connections;
 mod connector;
 mod context;
@@ -30,6 +32,7 @@ mod lock;
 mod message;
 mod mutex;
 mod news;
+mod once;
 mod oracle;
 mod plan;
 mod progress;

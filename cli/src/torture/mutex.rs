@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use anyipc::sync::{LockResult, Mutex};
+use anyipc::sync::{LockResult, Mutex, MutexGuard};
 use anyipc::{ErrorKind, Result};
 
 use super::context::{Context, Fault};
@@ -15,7 +15,7 @@ use crate::sys;
 
 /// Calls between two rests.
 const BURST: u64 = 8;
-const REST: Duration = Duration::from_millis(1);
+pub(super) const REST: Duration = Duration::from_millis(1);
 
 /// What the lock protects: a count of changes, the life that made the last one, and a sum of both.
 pub(super) type Value = [u64; 3];
@@ -36,31 +36,36 @@ pub(super) fn work(role: Role, context: &Context) -> Result<()> {
     let address = &context.order.address;
     let keeps = role == Role::Keeper;
     let mutex = if keeps { Mutex::create(address, [0; 3]) } else { Mutex::open(address) }?;
-    let before = sys::descriptors();
-    context.log.say(What::Ready, address);
-    if keeps {
-        context.wait_to_finish();
-    } else {
-        contend(context, &mutex)?;
-    }
-    context.count_descriptors(before);
-    Ok(())
+    contend(context, |random| {
+        let since = sys::now();
+        let taken = match random.below(8) {
+            0 => mutex.try_lock(),
+            1 => mutex.lock_timeout(random.instant(13)),
+            _ => mutex.lock(),
+        }?;
+        let mut guard = take(context, taken, since);
+        let count = raise(context, &mut guard, random);
+        context.freed(EXCLUSIVE, count);
+        Ok(())
+    })
 }
 
-fn contend(context: &Context, mutex: &Mutex<Value>) -> Result<()> {
+/// Bursts of calls, or, for the keeper, none.
+pub(super) fn contend(
+    context: &Context,
+    mut call: impl FnMut(&mut Random) -> Result<()>,
+) -> Result<()> {
+    let before = sys::descriptors();
+    context.log.say(What::Ready, &context.order.address);
     let mut random = Random::new(context.order.seed ^ u64::from(context.order.life));
+    if !context.order.role.is_victim() {
+        context.wait_to_finish();
+    }
     while !context.is_finishing() {
         for _ in 0..BURST {
-            let since = sys::now();
-            let taken = match random.below(8) {
-                0 => mutex.try_lock(),
-                1 => mutex.lock_timeout(random.instant(13)),
-                _ => mutex.lock(),
-            };
-            match taken {
-                Ok(taken) => hold(context, taken, since, &mut random),
+            match call(&mut random) {
                 Err(error) if is_later(error.kind()) => context.log.say(What::Waited, ""),
-                Err(error) => return Err(error),
+                done => done?,
             }
             if context.has(Fault::Overlap) && random.below(16) == 0 {
                 context.pretend_to_hold(EXCLUSIVE);
@@ -68,6 +73,7 @@ fn contend(context: &Context, mutex: &Mutex<Value>) -> Result<()> {
         }
         thread::sleep(REST);
     }
+    context.count_descriptors(before);
     Ok(())
 }
 
@@ -76,12 +82,12 @@ pub(super) fn is_later(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::TimedOut | ErrorKind::WouldBlock)
 }
 
-fn hold(
+/// Reports a hold, and repairs what a dead owner has left.
+pub(super) fn take<'a>(
     context: &Context,
-    taken: LockResult<anyipc::sync::MutexGuard<'_, Value>>,
+    taken: LockResult<MutexGuard<'a, Value>>,
     since: u64,
-    random: &mut Random,
-) {
+) -> MutexGuard<'a, Value> {
     let died = taken.owner_died();
     let mut guard = taken.into_inner();
     context.held(EXCLUSIVE, guard[0], since, died, fault(&guard));
@@ -90,10 +96,15 @@ fn hold(
         *guard = value(guard[0], context.order.life);
         guard.make_consistent();
     }
+    guard
+}
+
+/// Changes the value. Returns the new count.
+pub(super) fn raise(context: &Context, value_of: &mut Value, random: &mut Random) -> u64 {
     linger(random);
-    let count = guard[0] + 1;
-    *guard = value(count, context.order.life);
-    context.freed(EXCLUSIVE, count);
+    let count = value_of[0] + 1;
+    *value_of = value(count, context.order.life);
+    count
 }
 
 /// Long enough to be killed in.
