@@ -30,7 +30,8 @@
 //! | [`Endpoint`] | a handle of a named object, of its owner or an opener | [`create`], [`open`] |
 //! | [`Channel`] | a duplex connection to one peer: whole messages, in order | [`connect()`] |
 //! | [`Sender`], [`Receiver`] | its halves, for two threads | [`Channel::split`] |
-//! | [`TypedChannel`] | a channel of serde values | [`Endpoint::connect_typed`] |
+//! | [`TypedChannel`] | a channel of serde values | [`connect_typed`] |
+//! | [`Message`] | a type with a name that both programs write alike | `#[derive(Message)]` |
 //! | [`Inbox`] | an owner's connections to many peers, in one thread | [`Inbox::new`] |
 //! | [`Queue`] | a bounded queue with many senders and receivers | [`Endpoint::queue`] |
 //! | [`Block`] | a named block of shared memory | [`Endpoint::block`] |
@@ -52,6 +53,7 @@
 //! | `postcard` | yes | typed channels, the codec `postcard`; `serde` |
 //! | `bincode`, `json` | no | the codec of that name; `serde` |
 //! | `serde` | with a codec | [`TypedChannel`], [`BlockExt`]; alone it has no codec |
+//! | `derive` | yes | `#[derive(Message)]` |
 //! | `config` | no | [`Config`]: addresses by name, from a TOML file and the environment |
 //! | `tokio` | no | the async calls |
 //!
@@ -104,11 +106,13 @@ mod wait;
 #[cfg(feature = "config")]
 pub use address::config::Config;
 pub use address::{Address, IntoAddress};
+#[cfg(feature = "derive")]
+pub use anyipc_derive::Message;
 #[cfg(feature = "tokio")]
 pub use asynchronous::{AsyncChannel, AsyncQueue, AsyncReceiver, AsyncSender, connect_async};
 #[cfg(feature = "shared-memory")]
 pub use block::{BlockExt, BlockWatch};
-pub use channel::message::Message;
+pub use channel::message::{Message, MessageName};
 pub use channel::receiver::Receiver;
 pub use channel::sender::Sender;
 #[cfg(feature = "serde")]
@@ -116,6 +120,8 @@ pub use channel::typed::{TypedChannel, TypedReceiver, TypedSender};
 pub use channel::{Channel, Stats};
 pub use endpoint::Endpoint;
 pub use endpoint::acceptor::Acceptor;
+#[cfg(feature = "serde")]
+pub use endpoint::typed::TypedAcceptor;
 pub use inbox::{Event, Inbox, PeerId};
 pub use queue::{Job, Queue};
 pub use registry::Registry;
@@ -134,6 +140,7 @@ pub use anyipc_shared_memory::Block;
 #[cfg(all(
     doctest,
     feature = "config",
+    feature = "derive",
     feature = "message-queue",
     feature = "postcard",
     feature = "shared-memory"
@@ -183,4 +190,45 @@ pub fn alloc_lpsz(address: impl IntoAddress, text: impl AsRef<[u8]>) -> Result<E
 /// the name is alive under another scheme; and those of [`Endpoint::connect`].
 pub fn connect(address: impl IntoAddress) -> Result<Channel> {
     Registry::global().connect(address)
+}
+
+/// As [`connect()`], for values: waits for the owner, which must have the same types and codec.
+///
+/// `Out` is what this side sends, `In` what it receives; [`Message`] gives both their names. Take
+/// `()` for a direction without values.
+///
+/// ```
+/// # #[cfg(all(feature = "derive", feature = "in-process", feature = "postcard"))]
+/// # fn main() -> anyipc::Result<()> {
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize, anyipc::Message)]
+/// #[message(name = "edix.Diagnostic/1")]
+/// struct Diagnostic {
+///     line: u32,
+/// }
+///
+/// let editor = anyipc::create("inproc://connect.typed")?;
+/// let compiler = std::thread::spawn(|| -> anyipc::Result<()> {
+///     let mut channel = anyipc::connect_typed::<Diagnostic, ()>("inproc://connect.typed")?;
+///     channel.send(&Diagnostic { line: 7 })
+/// });
+/// let mut channel = editor.accept_typed::<(), Diagnostic>()?;
+/// assert_eq!(channel.recv()?, Diagnostic { line: 7 });
+/// # compiler.join().unwrap()
+/// # }
+/// # #[cfg(not(all(feature = "derive", feature = "in-process", feature = "postcard")))]
+/// # fn main() {}
+/// ```
+///
+/// # Errors
+/// Those of [`connect()`]; `Mismatch` (−3) if the owner's types or codec differ; `Unsupported` if
+/// the codec was not compiled in.
+#[cfg(feature = "serde")]
+pub fn connect_typed<Out, In>(address: impl IntoAddress) -> Result<TypedChannel<Out, In>>
+where
+    Out: Message + serde::Serialize + ?Sized,
+    In: Message + serde::de::DeserializeOwned,
+{
+    Registry::global().connect_typed(address)
 }

@@ -7,7 +7,7 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use anyipc::{ErrorKind, Message, TypedChannel};
+use anyipc::{ErrorKind, Message, Select, TypedChannel};
 use serde::{Deserialize, Serialize};
 use support::channels::pair;
 use support::schemes::{self, another, each};
@@ -89,6 +89,128 @@ fn other_types_are_turned_away() {
         assert!(text.contains("test.Edit/1") && text.contains("test.Diagnostic/1"), "{text}");
         assert_eq!(owner.rejections().count, 1);
     });
+}
+
+#[test]
+fn a_typed_connect_waits_for_its_owner() {
+    each("waits", |url| {
+        let theirs = url.to_owned();
+        let client = thread::spawn(move || {
+            let mut channel = anyipc::connect_typed::<str, Vec<(u32, bool)>>(&theirs).unwrap();
+            assert_eq!(channel.address().to_string(), theirs);
+            channel.send("how many?").unwrap();
+            channel.recv().unwrap()
+        });
+        // The connector is there first, most times.
+        thread::sleep(Duration::from_millis(20));
+        let owner = anyipc::create(url).unwrap();
+        let mut channel = owner.accept_typed::<[(u32, bool)], String>().unwrap();
+        assert_eq!(channel.peer().hello.receives.as_deref(), Some("Vec<(u32, bool)>"));
+        assert_eq!(channel.recv().unwrap(), "how many?");
+        channel.send(&[(1, true), (2, false)]).unwrap();
+        assert_eq!(client.join().unwrap(), [(1, true), (2, false)]);
+
+        let absent = format!("{}?timeout=10ms", another(url));
+        let error = anyipc::connect_typed::<(), ()>(absent).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoOwner, "{error}");
+    });
+}
+
+#[test]
+fn a_select_waits_for_values_and_typed_connectors() {
+    each("select", |url| {
+        let owner = anyipc::create(url).unwrap();
+        let mut acceptor = owner.acceptor_typed::<Edit, Diagnostic>().unwrap();
+        let mut select = Select::new().unwrap();
+        assert_eq!(
+            select.try_wait(&mut [&mut acceptor]).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
+        assert_eq!(acceptor.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+
+        let theirs = url.to_owned();
+        let client = thread::spawn(move || {
+            let opener = anyipc::open(&theirs).unwrap();
+            let swapped = opener.connect_typed::<Edit, Diagnostic>().unwrap_err();
+            assert_eq!(swapped.kind(), ErrorKind::Mismatch);
+            let mut channel = opener.connect_typed::<Diagnostic, Edit>().unwrap();
+            channel.send(&sample(1)).unwrap();
+            assert_eq!(channel.recv().unwrap(), Edit::Undo);
+        });
+        // The one with other types is no event.
+        assert_eq!(select.wait(&mut [&mut acceptor]).unwrap(), 0);
+        let channel = acceptor.try_accept().unwrap();
+        let (mut sender, mut receiver) = channel.split();
+        assert_eq!(select.wait(&mut [&mut acceptor, &mut receiver]).unwrap(), 1);
+        assert_eq!(receiver.try_recv().unwrap(), sample(1));
+        sender.send(&Edit::Undo).unwrap();
+        client.join().unwrap();
+        assert_eq!(select.wait(&mut [&mut acceptor, &mut receiver]).unwrap(), 1);
+        assert_eq!(receiver.try_recv().unwrap_err().kind(), ErrorKind::Closed);
+    });
+}
+
+#[cfg(feature = "derive")]
+mod derived {
+    use super::*;
+
+    /// With a bound, a lifetime and a default, and where `Message` and `Result` are something else.
+    #[derive(Debug, PartialEq, Serialize, Deserialize, anyipc::Message)]
+    #[message(name = "test.Reply/1")]
+    enum Reply<T: Clone, E = ()>
+    where
+        T: PartialEq,
+    {
+        Done(T),
+        Failed { error: E },
+    }
+
+    #[derive(anyipc::Message)]
+    #[message(name = "test.Lent/2")]
+    struct Lent<'a>(#[allow(dead_code, reason = "only its name matters")] &'a str);
+
+    #[allow(dead_code, reason = "in the way of what the derive writes")]
+    mod elsewhere {
+        struct Result;
+        struct Cow;
+        trait Message {}
+
+        #[derive(::anyipc::Message)]
+        #[message(name = "test.Moved/1", crate = "::anyipc")]
+        pub(super) struct Moved<T>(T);
+    }
+
+    #[test]
+    fn names_are_those_that_were_written() {
+        assert_eq!(Reply::<u32>::NAME, "test.Reply/1<u32, ()>");
+        assert_eq!(
+            Reply::<Option<Edit>, String>::NAME,
+            "test.Reply/1<Option<test.Edit/1>, String>"
+        );
+        assert_eq!(Lent::NAME, "test.Lent/2");
+        assert_eq!(elsewhere::Moved::<u8>::NAME, "test.Moved/1<u8>");
+    }
+
+    #[test]
+    fn a_generic_message_matches_its_own_parameters_alone() {
+        each("generic", |url| {
+            let owner = anyipc::create(url).unwrap();
+            let theirs = url.to_owned();
+            let client = thread::spawn(move || {
+                let opener = anyipc::open(&theirs).unwrap();
+                let other = opener.connect_typed::<Reply<u64>, ()>().unwrap_err();
+                let mut channel = opener.connect_typed::<Reply<u32>, ()>().unwrap();
+                channel.send(&Reply::Done(7)).unwrap();
+                channel.close().unwrap();
+                other
+            });
+            let mut channel = owner.accept_typed::<(), Reply<u32>>().unwrap();
+            assert_eq!(channel.recv().unwrap(), Reply::Done(7));
+            let other = client.join().unwrap();
+            assert_eq!(other.kind(), ErrorKind::Mismatch);
+            assert!(other.to_string().contains("test.Reply/1<u64, ()> on"), "{other}");
+        });
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Channels: whole messages between two sides, over the frames of a backend.
 //!
-//! `sender` and `receiver` are the two halves, `typed` sends values instead of bytes. This module
-//! knows addresses (for error messages and limits) and waiting; it does not know how channels are
-//! made.
+//! `sender` and `receiver` are the two halves; `typed` sends values (`encoder` makes their bytes).
+//! This module knows addresses (for error messages and limits) and waiting; it does not know how
+//! channels are made.
 
+#[cfg(feature = "serde")]
+pub(crate) mod encoder;
 pub(crate) mod message;
 pub(crate) mod receiver;
 pub(crate) mod sender;
@@ -18,7 +20,7 @@ use anyipc_core::{DynHalves, Error, ErrorKind, Peer, Result};
 
 use crate::address::Address;
 use crate::address::settings::Settings;
-use crate::wait::select::{Arming, Member};
+use crate::wait::select::select_as;
 use receiver::Receiver;
 use sender::Sender;
 
@@ -283,17 +285,4 @@ impl Channel {
     }
 }
 
-impl Member for Channel {
-    fn is_ready(&mut self) -> bool {
-        self.receiver.is_ready()
-    }
-    fn arm_in_select(&mut self, arming: Arming<'_>) -> Result<bool> {
-        self.receiver.arm_in_select(arming)
-    }
-    fn disarm_in_select(&mut self) {
-        self.receiver.disarm_in_select();
-    }
-    fn may_spin(&mut self) -> bool {
-        self.receiver.may_spin()
-    }
-}
+select_as!([] Channel, receiver);

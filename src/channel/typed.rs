@@ -4,30 +4,31 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use anyipc_core::{Error, KEPT, Peer, Result, give_back};
+use anyipc_core::{Error, Peer, Result};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::encoder::Encoder;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use super::{Channel, Stats};
+use crate::address::Address;
 use crate::codec::CodecId;
+use crate::wait::select::select_as;
 
 /// A channel that sends values of one type and receives values of another.
+///
+/// `Out` may be what a sender lends: `TypedChannel<str, String>` sends a `&str`.
 #[derive(Debug)]
-pub struct TypedChannel<Out, In> {
+pub struct TypedChannel<Out: ?Sized, In> {
     sender: TypedSender<Out>,
     receiver: TypedReceiver<In>,
 }
 
 /// The sending half of a [`TypedChannel`].
-pub struct TypedSender<Out> {
+#[derive(Debug)]
+pub struct TypedSender<Out: ?Sized> {
     inner: Sender,
-    codec: CodecId,
-    /// The bytes of the last value.
-    buffer: Vec<u8>,
-    /// Values in a row that needed at most [`KEPT`] bytes; a large buffer is freed after some.
-    shorter: u64,
-    marker: PhantomData<fn(&Out)>,
+    encoder: Encoder<Out>,
 }
 
 /// The receiving half of a [`TypedChannel`].
@@ -46,24 +47,22 @@ impl Channel {
     ///
     /// # Errors
     /// `Unsupported` if the codec was not compiled in.
-    pub fn typed<Out: Serialize, In: DeserializeOwned>(self) -> Result<TypedChannel<Out, In>> {
-        let (inner, receiver) = self.split();
-        let codec = inner.settings().codec.unwrap_or_default();
-        let codec = codec.available().map_err(|e| e.at(inner.address()))?;
+    pub fn typed<Out, In>(self) -> Result<TypedChannel<Out, In>>
+    where
+        Out: Serialize + ?Sized,
+        In: DeserializeOwned,
+    {
+        let (sender, receiver) = self.split();
+        let codec = sender.settings().codec.unwrap_or_default();
+        let codec = codec.available().map_err(|e| e.at(sender.address()))?;
         Ok(TypedChannel {
-            sender: TypedSender {
-                inner,
-                codec,
-                buffer: Vec::new(),
-                shorter: 0,
-                marker: PhantomData,
-            },
+            sender: TypedSender { inner: sender, encoder: Encoder::new(codec) },
             receiver: TypedReceiver { inner: receiver, codec, marker: PhantomData },
         })
     }
 }
 
-impl<Out: Serialize, In: DeserializeOwned> TypedChannel<Out, In> {
+impl<Out: Serialize + ?Sized, In: DeserializeOwned> TypedChannel<Out, In> {
     /// Sends one value. Blocks while there is no room, without a limit of time.
     ///
     /// # Errors
@@ -122,9 +121,14 @@ impl<Out: Serialize, In: DeserializeOwned> TypedChannel<Out, In> {
         self.sender.inner.peer()
     }
 
+    /// The address of the endpoint that the channel came from.
+    pub fn address(&self) -> &Address {
+        self.sender.inner.address()
+    }
+
     /// The codec in use.
     pub fn codec(&self) -> CodecId {
-        self.sender.codec
+        self.receiver.codec
     }
 
     /// Messages and bytes that went through so far, and calls that had to wait.
@@ -141,15 +145,15 @@ impl<Out: Serialize, In: DeserializeOwned> TypedChannel<Out, In> {
     }
 }
 
-impl<Out: Serialize> TypedSender<Out> {
+impl<Out: Serialize + ?Sized> TypedSender<Out> {
     /// Sends one value. Blocks while there is no room, without a limit of time. Two sides that both
     /// send before they receive can wait for each other forever: [`Sender::send`] says what to do.
     ///
     /// # Errors
     /// `Codec` if the value cannot be encoded, and those of [`Sender::send`].
     pub fn send(&mut self, value: &Out) -> Result<()> {
-        self.encode(value)?;
-        self.inner.send(&self.buffer)
+        let bytes = self.encoder.encode(value).map_err(|e| self.inner.explain(e))?;
+        self.inner.send(bytes)
     }
 
     /// Sends one value of one frame, without blocking.
@@ -157,8 +161,8 @@ impl<Out: Serialize> TypedSender<Out> {
     /// # Errors
     /// `Codec`, and those of [`Sender::try_send`].
     pub fn try_send(&mut self, value: &Out) -> Result<()> {
-        self.encode(value)?;
-        self.inner.try_send(&self.buffer)
+        let bytes = self.encoder.encode(value).map_err(|e| self.inner.explain(e))?;
+        self.inner.try_send(bytes)
     }
 
     /// As [`send`](Self::send), for `timeout` at most.
@@ -166,8 +170,8 @@ impl<Out: Serialize> TypedSender<Out> {
     /// # Errors
     /// `TimedOut`, and those of `send`.
     pub fn send_timeout(&mut self, value: &Out, timeout: Duration) -> Result<()> {
-        self.encode(value)?;
-        self.inner.send_timeout(&self.buffer, timeout)
+        let bytes = self.encoder.encode(value).map_err(|e| self.inner.explain(e))?;
+        self.inner.send_timeout(bytes, timeout)
     }
 
     /// Flushes and closes this direction. Blocks as long as the address's `timeout` at most.
@@ -176,14 +180,6 @@ impl<Out: Serialize> TypedSender<Out> {
     /// Those of [`Sender::close`].
     pub fn close(self) -> Result<()> {
         self.inner.close()
-    }
-
-    fn encode(&mut self, value: &Out) -> Result<()> {
-        give_back(&mut self.buffer, self.shorter);
-        self.buffer.clear();
-        self.codec.encode(value, &mut self.buffer).map_err(|e| self.inner.explain(e))?;
-        self.shorter = if self.buffer.len() <= KEPT { self.shorter + 1 } else { 0 };
-        Ok(())
     }
 }
 
@@ -224,15 +220,6 @@ impl<In: DeserializeOwned> TypedReceiver<In> {
     }
 }
 
-impl<Out> fmt::Debug for TypedSender<Out> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TypedSender")
-            .field("inner", &self.inner)
-            .field("codec", &self.codec)
-            .finish()
-    }
-}
-
 impl<In> fmt::Debug for TypedReceiver<In> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TypedReceiver")
@@ -241,3 +228,7 @@ impl<In> fmt::Debug for TypedReceiver<In> {
             .finish()
     }
 }
+
+// A message that is no `In` is ready, too: the next call returns `Codec`.
+select_as!([In] TypedReceiver<In>, inner);
+select_as!([Out: ?Sized, In] TypedChannel<Out, In>, receiver);

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Result, Role, Wait};
+use anyipc_core::{Hello, Result, Role, Wait};
 
 use super::Endpoint;
 use super::next_channel::NextChannel;
@@ -25,11 +25,17 @@ impl Endpoint {
     /// # Errors
     /// `WrongRole`.
     pub fn acceptor(&self) -> Result<Acceptor<'_>> {
-        Ok(Acceptor { next: NextChannel::new(self, Role::Owner, self.hello())?, found: None })
+        Acceptor::new(self, self.hello())
     }
 }
 
-impl Acceptor<'_> {
+impl<'a> Acceptor<'a> {
+    /// # Errors
+    /// `WrongRole`.
+    pub(super) fn new(endpoint: &'a Endpoint, hello: Hello) -> Result<Self> {
+        Ok(Self { next: NextChannel::new(endpoint, Role::Owner, hello)?, found: None })
+    }
+
     /// Accepts a peer if there is one, without blocking.
     ///
     /// # Errors

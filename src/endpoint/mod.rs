@@ -7,7 +7,7 @@ pub(crate) mod absence;
 pub(crate) mod acceptor;
 pub(crate) mod next_channel;
 #[cfg(feature = "serde")]
-mod typed;
+pub(crate) mod typed;
 
 use std::any::Any;
 use std::ffi::CString;

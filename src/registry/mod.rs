@@ -13,10 +13,14 @@ use anyipc_core::{
     COMMON_KEYS, Capabilities, DynEndpoint, DynTransport, Error, ErrorKind, Name, Object,
     ObjectState, Operation, Options, Result, Transport, excerpt, keys,
 };
+#[cfg(feature = "serde")]
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::address::settings::Settings;
 use crate::address::{Address, IntoAddress};
 use crate::channel::Channel;
+#[cfg(feature = "serde")]
+use crate::channel::{message::Message, typed::TypedChannel};
 use crate::endpoint::Endpoint;
 use opening::{Opening, open_then_connect};
 use reclaim::make_reclaiming;
@@ -235,7 +239,22 @@ impl Registry {
     /// # Errors
     /// Those of [`connect`](crate::connect()).
     pub fn connect(&self, address: impl IntoAddress) -> Result<Channel> {
-        open_then_connect(&mut self.opening(address)?)
+        open_then_connect(&mut self.opening(address)?, |endpoint| Ok(endpoint.hello()))
+    }
+
+    /// Opens and connects for values, as [`connect_typed`](crate::connect_typed) with this
+    /// registry.
+    ///
+    /// # Errors
+    /// Those of [`connect_typed`](crate::connect_typed).
+    #[cfg(feature = "serde")]
+    pub fn connect_typed<Out, In>(&self, address: impl IntoAddress) -> Result<TypedChannel<Out, In>>
+    where
+        Out: Message + Serialize + ?Sized,
+        In: Message + DeserializeOwned,
+    {
+        let hello = |endpoint: &Endpoint| endpoint.typed_hello::<Out, In>(Operation::Connect);
+        open_then_connect(&mut self.opening(address)?, hello)?.typed()
     }
 
     pub(crate) fn opening(&self, address: impl IntoAddress) -> Result<Opening> {

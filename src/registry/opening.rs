@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Armed, Error, ErrorKind, Operation, Result, Wait, Waiter};
+use anyipc_core::{Armed, Error, ErrorKind, Hello, Operation, Result, Wait, Waiter};
 
 use super::Registry;
 use crate::address::Address;
@@ -104,8 +104,11 @@ impl Waitable for Opening {
     }
 }
 
-/// Opens and connects, both within the address's `timeout`. Blocks.
-pub(crate) fn open_then_connect(opening: &mut Opening) -> Result<Channel> {
+/// Opens and connects, both within the address's `timeout`. `hello` says what this side is. Blocks.
+pub(crate) fn open_then_connect(
+    opening: &mut Opening,
+    hello: impl FnOnce(&Endpoint) -> Result<Hello>,
+) -> Result<Channel> {
     let deadline = opening.deadline();
     let endpoint = match opening.try_open() {
         Err(error) if error.is_would_block() => {
@@ -114,5 +117,5 @@ pub(crate) fn open_then_connect(opening: &mut Opening) -> Result<Channel> {
         done => done,
     }
     .map_err(|error| opening.explain(error))?;
-    endpoint.connect_until(endpoint.hello(), deadline)
+    endpoint.connect_until(hello(&endpoint)?, deadline)
 }

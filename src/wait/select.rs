@@ -46,10 +46,12 @@ pub struct Select {
 
 /// What a [`Select`] can wait for, and what it is then ready for:
 ///
-/// - a [`Channel`](crate::Channel) or a [`Receiver`](crate::Receiver): `try_recv` returns a
-///   message, or how the channel ended. The message has left the transport, at the cost of one more
-///   copy;
-/// - an [`Acceptor`](crate::Acceptor): `try_accept` returns a channel, or an error;
+/// - a [`Channel`](crate::Channel) or a [`Receiver`](crate::Receiver), also a
+///   [`TypedChannel`](crate::TypedChannel) or [`TypedReceiver`](crate::TypedReceiver): `try_recv`
+///   returns a message, or how the channel ended. The message has left the transport, at the cost
+///   of one more copy;
+/// - an [`Acceptor`](crate::Acceptor) or [`TypedAcceptor`](crate::TypedAcceptor): `try_accept`
+///   returns a channel, or an error;
 /// - an [`Inbox`](crate::Inbox): `try_next_event` returns an event;
 /// - a [`Queue`](crate::Queue): it has messages. Another receiver may be faster; `try_recv` then
 ///   returns `WouldBlock`;
@@ -77,6 +79,30 @@ pub trait Member {
     #[doc(hidden)]
     fn may_spin(&mut self) -> bool;
 }
+
+/// Makes a wrapper a member, as its field is one.
+macro_rules! select_as {
+    ([$($generics:tt)*] $type:ty, $field:ident) => {
+        impl<$($generics)*> $crate::wait::select::Member for $type {
+            fn is_ready(&mut self) -> bool {
+                $crate::wait::select::Member::is_ready(&mut self.$field)
+            }
+            fn arm_in_select(
+                &mut self,
+                arming: $crate::wait::select::Arming<'_>,
+            ) -> anyipc_core::Result<bool> {
+                self.$field.arm_in_select(arming)
+            }
+            fn disarm_in_select(&mut self) {
+                self.$field.disarm_in_select();
+            }
+            fn may_spin(&mut self) -> bool {
+                $crate::wait::select::Member::may_spin(&mut self.$field)
+            }
+        }
+    };
+}
+pub(crate) use select_as;
 
 /// What a member adds itself to before a [`Select`] sleeps; only a `Select` makes one, which seals
 /// [`Member`].
