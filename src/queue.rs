@@ -222,8 +222,9 @@ impl Queue {
         Ok(self.len()? == 0)
     }
 
-    /// The content of the queue, its limits, and the number of messages dropped. The message of a
-    /// process that was stopped within a call may be counted or not.
+    /// The content of the queue at the time of the call, its limits, and the number of messages
+    /// dropped. Moves nothing. The message of a process that was stopped within a call may be counted
+    /// or not, and what becomes due while it is stopped is not counted as `messages` yet.
     ///
     /// # Errors
     /// Those of [`len`](Self::len).

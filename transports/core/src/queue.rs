@@ -98,11 +98,14 @@ fn without_leases(operation: Operation) -> Error {
 /// The numbers of a queue, from [`Queue::status`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueStatus {
-    /// Messages that a receiver can get now.
+    /// Messages that a receiver can get now, also those that have become due, or that a dead holder
+    /// had, since any receiver looked.
     pub messages: u64,
-    /// Messages that are leased: invisible until their lease ends.
+    /// Messages that are leased: invisible until their lease ends. Also one without an attempt
+    /// left, until a receiver looks and moves or drops it.
     pub leased: u64,
-    /// Messages that wait for their time, after a delayed send or a retry.
+    /// Messages that wait for their time, after a delayed send or a retry. Also one without an
+    /// attempt left, as above.
     pub delayed: u64,
     /// The bytes of all these messages.
     pub bytes: u64,

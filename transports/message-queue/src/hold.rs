@@ -231,6 +231,36 @@ impl Store {
         (self.get(hot::LEASED).min(most), if delayed > most { 0 } else { delayed })
     }
 
+    /// How many leased and how many delayed messages a receiver would get now: their time is over,
+    /// or their holder is one of the dead, and they have an attempt left. Under both locks, in a
+    /// queue with times.
+    pub(crate) fn count_due(&self, now: u64, dead: &[OwnerId]) -> Checked<(u32, u32)> {
+        let (mut leased, mut delayed) = (0, 0);
+        // Delayed ones may be among the new messages.
+        self.sort()?;
+        // Ends, as each place of the heap is below one place.
+        let mut places = vec![0];
+        while let Some(place) = places.pop() {
+            if place >= self.held() {
+                continue;
+            }
+            let first = self.at_place(place)?;
+            let holder = self.get(self.hold(first, hold::HOLDER));
+            let in_time = self.key(first).0 > now;
+            // Those below are due later.
+            if !in_time || !dead.is_empty() {
+                places.extend([2 * place + 1, 2 * place + 2]);
+            }
+            let of_the_dead = OwnerId::from_bits(holder).is_some_and(|of| dead.contains(&of));
+            if in_time && !of_the_dead || self.is_spent(&self.message(first)?) {
+                continue;
+            }
+            let count = if is_lease(holder) { &mut leased } else { &mut delayed };
+            *count += 1;
+        }
+        Ok((leased, delayed))
+    }
+
     /// True if a message that comes back has no attempt left.
     fn is_spent(&self, found: &Found) -> bool {
         let most = self.geometry().attempts;

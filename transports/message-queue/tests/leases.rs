@@ -291,6 +291,47 @@ fn leased_messages_take_room_until_they_are_acknowledged() {
     settle(&mut queue, leased, Settle::Ack).unwrap();
 }
 
+/// What a status says is so at the time of the call, and no receiver has to look before.
+#[test]
+fn a_status_counts_what_is_due_and_what_the_dead_had() {
+    let _alone = alone();
+    let (name, go_on) = (name("status"), name("status-go"));
+    let _go_on = create(&go_on, "");
+    let owner = create(&name, "priorities=2&attempts=2");
+    let mut queue = owner.queue().unwrap();
+    let status = |queue: &Handle| {
+        let status = queue.status().unwrap();
+        (status.messages, status.leased, status.delayed)
+    };
+    let until = |what: &str, queue: &Handle, is: (u64, u64, u64)| {
+        let begin = Instant::now();
+        while status(queue) != is {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{what}: {:?}", status(queue));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    for (priority, time) in [(0, SHORT), (1, LONG), (1, SHORT), (0, Duration::ZERO)] {
+        queue.try_send_after(time, priority, b"later").unwrap();
+    }
+    until("delays", &queue, (3, 0, 1));
+    let leased = try_lease(&mut *queue, LONG).unwrap().1;
+    assert_eq!(status(&queue), (2, 1, 1));
+    settle(&mut queue, leased, Settle::Extend(SHORT)).unwrap();
+    until("the end of a lease", &queue, (3, 0, 1));
+    assert_eq!(queue.purge().unwrap(), 4);
+    queue.try_send(0, &message(1)).unwrap();
+    // At the last attempt it is dead: a receiver drops it, until then it is no message.
+    for is in [(1, 0, 0), (0, 1, 0)] {
+        let mut worker = spawn(&format!("slow {name} 3600000 {go_on}"));
+        assert_eq!(worker.hear().unwrap(), "got");
+        assert_eq!(status(&queue), (0, 1, 0));
+        worker.kill();
+        assert_eq!(status(&queue), is);
+    }
+    assert!(failed(try_recv(&mut *queue)).is_would_block());
+    assert_eq!((status(&queue), queue.status().unwrap().dead), ((0, 0, 0), 1));
+}
+
 #[test]
 fn without_a_queue_for_them_dead_messages_are_dropped_and_counted() {
     let (_owner, mut queue) = queue("spent", "attempts=2");

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Full, LeaseId, Operation, Result};
-use anyipc_memory::Region;
+use anyipc_memory::{Region, boot_nanos};
 use anyipc_ring::robust::{LockBackend, OwnerId, unlock};
 
 use crate::layout::{Geometry, chunks_for, hot};
@@ -113,8 +113,9 @@ impl<P: PeerWakers> QueueClient<P> {
     }
 
     /// The number of messages and their bytes, at some moment of the call. Takes the locks only if
-    /// one is held, or its owner died, or the counts are half-changed. If a stopped process holds
-    /// one, the message that it was about to send or to receive is counted or not.
+    /// messages are held back, or one is held, or its owner died, or the counts are half-changed. If
+    /// a stopped process holds one, the message that it was about to send or to receive is counted
+    /// or not, and what became due is counted as before.
     pub(crate) fn counts(&self, operation: Operation) -> Result<Counts> {
         let store = &self.store;
         let count = || Counts::of(store);
@@ -123,10 +124,12 @@ impl<P: PeerWakers> QueueClient<P> {
         if is_still() {
             let tally = store.tally();
             let counts = count();
-            if store.tally() == tally && is_still() {
+            if counts.leased == 0 && counts.delayed == 0 && store.tally() == tally && is_still() {
                 return Ok(counts);
             }
         }
+        // Before the locks, unless it is the first time: it asks the kernel.
+        let known = store.is_timed().then(|| self.dead_holders());
         if self.is_stuck(None) || self.enter_both(COUNT_TIMEOUT).is_none() {
             // Two equal reads: nothing changed in between.
             let mut seen = count();
@@ -139,9 +142,29 @@ impl<P: PeerWakers> QueueClient<P> {
             return Ok(seen);
         }
         let repaired = if store.has_state(state::DAMAGED) { store.repair() } else { Ok(()) };
-        let counts = repaired.map(|()| count());
+        let counts = repaired.and_then(|()| {
+            let (mut leased, mut delayed) = (0, 0);
+            if store.is_timed() {
+                let dead = known.unwrap_or_else(|| self.dead_holders());
+                (leased, delayed) = store.count_due(boot_nanos(), &dead)?;
+            }
+            let counts = count();
+            Ok(Counts {
+                ready: counts.ready + leased + delayed,
+                leased: counts.leased.saturating_sub(leased),
+                delayed: counts.delayed.saturating_sub(delayed),
+                ..counts
+            })
+        });
         self.leave_both();
         counts.map_err(|Corrupt| corrupt(operation))
+    }
+
+    /// The dead handles that had leases.
+    fn dead_holders(&self) -> Vec<OwnerId> {
+        let mut holders = self.store.holders();
+        holders.retain(|holder| self.peers.is_dead(*holder));
+        holders
     }
 
     /// True if a message can be received now, or damage can be reported. False also while a stopped
