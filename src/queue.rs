@@ -223,8 +223,8 @@ impl Queue {
     }
 
     /// The content of the queue at the time of the call, its limits, and the number of messages
-    /// dropped. Moves nothing. The message of a process that was stopped within a call may be counted
-    /// or not, and what becomes due while it is stopped is not counted as `messages` yet.
+    /// dropped. Moves nothing. The message of a process that was stopped within a call may be
+    /// counted or not, and what becomes due while it is stopped is not counted as `messages` yet.
     ///
     /// # Errors
     /// Those of [`len`](Self::len).

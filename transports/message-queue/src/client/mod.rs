@@ -113,9 +113,9 @@ impl<P: PeerWakers> QueueClient<P> {
     }
 
     /// The number of messages and their bytes, at some moment of the call. Takes the locks only if
-    /// messages are held back, or one is held, or its owner died, or the counts are half-changed. If
-    /// a stopped process holds one, the message that it was about to send or to receive is counted
-    /// or not, and what became due is counted as before.
+    /// messages are held back, a lock is held, its owner died, or the counts are half-changed. If a
+    /// stopped process holds one, the message that it was about to send or to receive is counted or
+    /// not, and what became due is counted as before.
     pub(crate) fn counts(&self, operation: Operation) -> Result<Counts> {
         let store = &self.store;
         let count = || Counts::of(store);
