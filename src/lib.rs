@@ -32,7 +32,7 @@
 //! | [`Sender`], [`Receiver`] | its halves, for two threads | [`Channel::split`] |
 //! | [`TypedChannel`] | a channel of serde values | [`connect_typed`] |
 //! | [`Message`] | a type with a name that both programs write alike | `#[derive(Message)]` |
-//! | [`Inbox`] | an owner's connections to many peers, in one thread | [`Inbox::new`] |
+//! | [`Inbox`], [`TypedInbox`] | an owner's connections to many peers | [`Inbox::new`] |
 //! | [`Queue`] | a bounded queue with many senders and receivers | [`Endpoint::queue`] |
 //! | [`Block`] | a named block of shared memory | [`Endpoint::block`] |
 //! | [`Select`] | waits for channels, acceptors, inboxes and queues | [`Select::new`] |
@@ -122,6 +122,8 @@ pub use endpoint::Endpoint;
 pub use endpoint::acceptor::Acceptor;
 #[cfg(feature = "serde")]
 pub use endpoint::typed::TypedAcceptor;
+#[cfg(feature = "serde")]
+pub use inbox::typed::TypedInbox;
 pub use inbox::{Event, Inbox, PeerId};
 pub use queue::{Job, Queue};
 pub use registry::Registry;

@@ -7,8 +7,8 @@ use anyipc_core::MAX_TYPE_NAME;
 /// A type with a name that both programs agree on.
 ///
 /// The name travels in the handshake of typed channels ([`connect_typed`](crate::connect_typed),
-/// [`Endpoint::accept_typed`](crate::Endpoint::accept_typed)): two sides that disagree refuse each
-/// other. Choose the name yourself, with a version that rises
+/// [`Endpoint::accept_typed`](crate::Endpoint::accept_typed), [`TypedInbox`](crate::TypedInbox)):
+/// two sides that disagree refuse each other. Choose the name yourself, with a version that rises
 /// when the type changes; the compiler's own names differ between programs and compilers.
 ///
 /// ```

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyipc_core::{Armed, Attempt, Error, ErrorKind, Result, Waiter};
+use anyipc_core::{Armed, Attempt, Error, ErrorKind, Hello, Result, Waiter};
 
 use crate::channel::Channel;
 use crate::endpoint::Endpoint;
@@ -48,8 +48,8 @@ pub(super) enum Covered {
 }
 
 impl Listener {
-    pub(super) fn new(endpoint: &Endpoint) -> Self {
-        let mut attempt = Attempt::new(endpoint.hello());
+    pub(super) fn new(hello: Hello) -> Self {
+        let mut attempt = Attempt::new(hello);
         attempt.inbox = true;
         Self {
             attempt,

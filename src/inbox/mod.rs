@@ -1,18 +1,20 @@
 //! The owner's side of many connections, in one thread.
 //!
 //! `listener` accepts, `schedule` says which peer is tried next, `peers` holds the connections.
-//! `turn` joins them to one step, and `sleep` waits for the next.
+//! `turn` joins them to one step, and `sleep` waits for the next. `typed` decodes.
 
 mod listener;
 mod peers;
 mod schedule;
 mod sleep;
 mod turn;
+#[cfg(feature = "serde")]
+pub(crate) mod typed;
 
 use std::fmt;
 use std::time::Duration;
 
-use anyipc_core::{Error, ErrorKind, Operation, Peer, Result, Role};
+use anyipc_core::{Error, ErrorKind, Hello, Operation, Peer, Result, Role};
 
 use crate::channel::sender::Sender;
 use crate::endpoint::Endpoint;
@@ -37,17 +39,18 @@ impl fmt::Display for PeerId {
     }
 }
 
-/// Something that happened in an [`Inbox`].
+/// Something that happened in an [`Inbox`], or with values in a [`TypedInbox`](crate::TypedInbox).
 #[derive(Debug)]
-pub enum Event {
+pub enum Event<M = Vec<u8>> {
     /// A peer connected.
     Connected(PeerId),
     /// A peer sent a message.
-    Message(PeerId, Vec<u8>),
+    Message(PeerId, M),
     /// A peer sends no more, and everything that arrived was received. The reason is `Closed` (in
-    /// order), `PeerGone` (it died) or `Corrupt` (it broke the protocol). After `Closed` it may
-    /// still receive, if it has ended only its sending half: [`Inbox::send`] reaches it as long as
-    /// it does.
+    /// order), `PeerGone` (it died), `Corrupt` (it broke the protocol), or, of a typed inbox,
+    /// `Codec` (it sent something else than a value of the type; what came after that was not
+    /// received). After `Closed` it may still receive, if it has ended only its sending half:
+    /// [`Inbox::send`] reaches it as long as it does.
     Disconnected(PeerId, Error),
 }
 
@@ -77,6 +80,11 @@ impl Inbox {
     /// # Errors
     /// `WrongRole` for an opener's endpoint, `Io` if the process has no descriptor left.
     pub fn new(endpoint: Endpoint) -> Result<Self> {
+        let hello = endpoint.hello();
+        Self::with_hello(endpoint, hello)
+    }
+
+    fn with_hello(endpoint: Endpoint, hello: Hello) -> Result<Self> {
         if endpoint.role() != Role::Owner {
             return Err(Error::new(Operation::Accept, ErrorKind::WrongRole)
                 .because("an inbox is the owner's; an opener connects")
@@ -86,7 +94,7 @@ impl Inbox {
             Error::io(Operation::Accept, "making the inbox's waker", error).at(endpoint.address())
         })?;
         Ok(Self {
-            listener: Listener::new(&endpoint),
+            listener: Listener::new(hello),
             schedule: Schedule::new(),
             peers: Peers::default(),
             interrupted: false,
@@ -123,8 +131,7 @@ impl Inbox {
     /// `WouldBlock` if there is no message, and those of `recv`.
     pub fn try_recv(&mut self) -> Result<(PeerId, Vec<u8>)> {
         let mut read = Some(|id, message: &[u8]| (id, message.to_vec()));
-        self.listener.request();
-        self.try_message(&mut read).map_err(|e| self.explain(e))
+        self.attempt(|inbox| inbox.try_message(&mut read))
     }
 
     /// As [`recv`](Self::recv), but shows the message where it lies. If `read` panics, the message
@@ -142,7 +149,7 @@ impl Inbox {
     /// # Errors
     /// Those of [`recv`](Self::recv).
     pub fn next_event(&mut self) -> Result<Event> {
-        self.event(None)
+        self.wait_for(None, Self::try_event)
     }
 
     /// As [`next_event`](Self::next_event), for `timeout` at most.
@@ -150,7 +157,7 @@ impl Inbox {
     /// # Errors
     /// `TimedOut`, and those of `recv`.
     pub fn next_event_timeout(&mut self, timeout: Duration) -> Result<Event> {
-        self.event(Some(timeout))
+        self.wait_for(Some(timeout), Self::try_event)
     }
 
     /// As [`next_event`](Self::next_event), without blocking.
@@ -158,8 +165,7 @@ impl Inbox {
     /// # Errors
     /// `WouldBlock` if there is no event, and those of `recv`.
     pub fn try_next_event(&mut self) -> Result<Event> {
-        self.listener.request();
-        self.try_event().map_err(|e| self.explain(e))
+        self.attempt(Self::try_event)
     }
 
     /// True if [`try_next_event`](Self::try_next_event) returns an event or an error.
@@ -241,11 +247,24 @@ impl Inbox {
         read: impl FnOnce(PeerId, &[u8]) -> R,
     ) -> Result<R> {
         let mut read = Some(read);
-        match self.try_message(&mut read) {
+        self.wait_for(timeout, |inbox| inbox.try_message(&mut read))
+    }
+
+    /// One attempt of a call that does not wait.
+    fn attempt<R>(&mut self, attempt: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        self.listener.request();
+        attempt(self).map_err(|e| self.explain(e))
+    }
+
+    /// Attempts until one returns anything but `WouldBlock`.
+    fn wait_for<R>(
+        &mut self,
+        timeout: Option<Duration>,
+        mut attempt: impl FnMut(&mut Self) -> Result<R>,
+    ) -> Result<R> {
+        match attempt(self) {
             Err(error) if error.is_would_block() => {
-                wait(self, Operation::Receive, deadline(timeout), |inbox| {
-                    inbox.try_message(&mut read)
-                })
+                wait(self, Operation::Receive, deadline(timeout), attempt)
             }
             done => done,
         }
@@ -258,25 +277,30 @@ impl Inbox {
                 return Ok(result);
             }
         }
-        self.listener.due = true;
-        self.interrupted = true;
-        Err(Error::new(Operation::Receive, ErrorKind::WouldBlock))
+        Err(self.interrupt())
     }
 
-    fn event(&mut self, timeout: Option<Duration>) -> Result<Event> {
-        match self.try_event() {
-            Err(error) if error.is_would_block() => {
-                wait(self, Operation::Receive, deadline(timeout), Self::try_event)
-            }
-            done => done,
-        }
-        .map_err(|e| self.explain(e))
+    /// The result of an attempt that stops early, so that its caller can look at its clock.
+    fn interrupt(&mut self) -> Error {
+        self.listener.due = true;
+        self.interrupted = true;
+        Error::new(Operation::Receive, ErrorKind::WouldBlock)
     }
 
     fn try_event(&mut self) -> Result<Event> {
-        let mut read = Some(|id, message: &[u8]| Event::Message(id, message.to_vec()));
+        self.try_event_as(|message| Ok(message.to_vec()))
+    }
+
+    /// The next event, with the message as `read` makes it. A message that `read` refuses ends its
+    /// connection.
+    fn try_event_as<M>(&mut self, read: impl FnOnce(&[u8]) -> Result<M>) -> Result<Event<M>> {
+        let mut read = Some(|id, message: &[u8]| (id, read(message)));
         Ok(match self.turn(&mut read)? {
-            Turn::Message(event) => event,
+            Turn::Message((id, Ok(message))) => Event::Message(id, message),
+            Turn::Message((id, Err(reason))) => {
+                self.disconnect(id);
+                Event::Disconnected(id, self.explain(reason))
+            }
             Turn::Connected(id) => Event::Connected(id),
             Turn::Disconnected(id, reason) => Event::Disconnected(id, reason),
         })

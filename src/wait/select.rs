@@ -52,7 +52,8 @@ pub struct Select {
 ///   of one more copy;
 /// - an [`Acceptor`](crate::Acceptor) or [`TypedAcceptor`](crate::TypedAcceptor): `try_accept`
 ///   returns a channel, or an error;
-/// - an [`Inbox`](crate::Inbox): `try_next_event` returns an event;
+/// - an [`Inbox`](crate::Inbox) or [`TypedInbox`](crate::TypedInbox): `try_next_event` returns an
+///   event;
 /// - a [`Queue`](crate::Queue): it has messages. Another receiver may be faster; `try_recv` then
 ///   returns `WouldBlock`;
 /// - an [`EventWaiter`](crate::sync::EventWaiter): its event is set. Another waiter may take the
