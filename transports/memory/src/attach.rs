@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result};
 
-use crate::attachment::{Attachment, remove};
+use crate::attachment::{Attachment, remove, remove_companions};
 use crate::header::{Header, LPSZ, PERSIST, advice, check_size};
 use crate::kind::Kind;
 use crate::region::Region;
@@ -172,6 +172,8 @@ impl<'a> Attach<'a> {
                     .map_err(|e| self.failed("removing the stale", e))?;
                 return Ok(Found::Changing);
             }
+            // Of waits that died.
+            remove_companions(dir, kind, &self.file);
             (self.repair)(&Region::contents(&Arc::new(self.map_file(&fd, &header)?)))?;
             // Another process may come in between: it repairs again, or removes the file.
             unlock(&fd);

@@ -120,21 +120,26 @@ impl Attachment {
         // First: a `flock` that cannot be upgraded is lost, and on Windows a file's own lock
         // refuses the upgrade, and lasts until the last view is unmapped.
         unlock(&self.fd);
-        // The exclusive lock keeps others from attaching until the file is removed.
-        if (last_removes || unused.is_some())
+        // The exclusive lock keeps others from attaching until the files are removed.
+        if (last_removes || unused.is_some() || has_companions)
             && try_lock(&self.fd, Lock::Exclusive).unwrap_or(false)
-            && (last_removes || unused.is_some_and(|unused| unused()))
         {
-            // Also for a segment that was removed by force: what it names is its own, and may have
-            // been made anew.
-            clean(self.kind, &self.fd);
+            let removes = last_removes || unused.is_some_and(|unused| unused());
+            if removes {
+                // Also for a segment that was removed by force: what it names is its own, and may
+                // have been made anew.
+                clean(self.kind, &self.fd);
+            }
             // Another process may have removed the file in between, and the name may be another
             // file's by now.
             if self.is_named().unwrap_or(false) {
                 if has_companions {
+                    // Also of a segment that stays: they are of waits that died.
                     remove_companions(&self.dir, self.kind, &self.file);
                 }
-                let _ = self.dir.unlink(&self.file);
+                if removes {
+                    let _ = self.dir.unlink(&self.file);
+                }
             }
         }
         let fail = |why: &str| {

@@ -302,3 +302,47 @@ fn what_does_not_persist_is_reclaimed() {
         assert!(MessageQueue.inspect(&name, &none).unwrap().is_empty());
     }
 }
+
+/// The FIFO that a killed task slept on goes with the last holder, or with the next one if that was
+/// killed, too. Meanwhile it stays: a FIFO for each participant slot at most.
+#[cfg(unix)]
+#[test]
+fn what_a_killed_task_slept_on_goes_with_the_last_holder() {
+    let _alone = alone();
+    for persist in ["", "persist=true"] {
+        let name = name("fifo");
+        let owner = create(&name, persist);
+        let path = MessageQueue.inspect(&name, &options("")).unwrap().remove(0).path;
+        let (directory, stem) = path.rsplit_once('/').unwrap();
+        let stem = stem.split_once('.').unwrap().0;
+        let files = || {
+            let all = std::fs::read_dir(directory).unwrap().flatten();
+            let ours = all.filter(|file| file.file_name().to_string_lossy().starts_with(stem));
+            ours.count()
+        };
+        let sleeper = || {
+            // It waits as a task.
+            let (before, begin, task) = (files(), Instant::now(), start("recv", &name, 0));
+            while files() == before {
+                assert!(begin.elapsed() < Duration::from_secs(20), "no FIFO appears");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            task
+        };
+        let before = files();
+        sleeper().kill();
+        assert_eq!(files(), before + 1, "{persist}");
+        drop(owner);
+        assert_eq!(files(), usize::from(!persist.is_empty()), "{persist}");
+        if persist.is_empty() {
+            continue;
+        }
+        sleeper().kill();
+        assert_eq!(files(), 2);
+        let next = open(&name);
+        assert_eq!(files(), 1);
+        drop(next);
+        MessageQueue.remove(&name, &options(""), false).unwrap();
+        assert_eq!(files(), 0);
+    }
+}
