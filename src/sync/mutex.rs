@@ -8,7 +8,7 @@ use anyipc_shared_memory::Block;
 use anyipc_sync::{Effort, Taken};
 
 use super::waiting::Waiting;
-use super::{Named, Plain, place};
+use super::{Named, Plain, Value, place};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 
@@ -52,7 +52,7 @@ pub enum LockResult<G> {
 pub struct MutexGuard<'a, T: Plain> {
     mutex: &'a Mutex<T>,
     value: T,
-    is_changed: bool,
+    state: Value,
 }
 
 impl<T: Plain> Mutex<T> {
@@ -114,7 +114,7 @@ impl<T: Plain> Mutex<T> {
     /// # Errors
     /// `Poisoned`; `Removed` (found while waiting: the name leads to other memory, or to none);
     /// `Forked`.
-    #[inline]
+    #[inline(always)]
     pub fn lock(&self) -> Result<LockResult<MutexGuard<'_, T>>> {
         self.lock_within(None)
     }
@@ -159,7 +159,7 @@ impl<T: Plain> Mutex<T> {
         self.raw.clear_poison()
     }
 
-    #[inline]
+    #[inline(always)]
     fn lock_within(&self, timeout: Option<Duration>) -> Result<LockResult<MutexGuard<'_, T>>> {
         match self.raw.try_lock(Effort::Fresh, false)? {
             Some(taken) => Ok(self.guard(taken)),
@@ -173,11 +173,11 @@ impl<T: Plain> Mutex<T> {
         Ok(self.guard(waiting.wait(Operation::Lock, timeout)?))
     }
 
-    #[inline]
+    #[inline(always)]
     fn guard(&self, taken: Taken) -> LockResult<MutexGuard<'_, T>> {
         let mut value = T::new_zeroed();
         self.raw.load(value.as_mut_bytes());
-        LockResult::new(taken, MutexGuard { mutex: self, value, is_changed: false })
+        LockResult::new(taken, MutexGuard { mutex: self, value, state: Value::Same })
     }
 }
 
@@ -188,6 +188,7 @@ impl<T> fmt::Debug for Mutex<T> {
 }
 
 impl<G> LockResult<G> {
+    #[inline(always)]
     pub(super) fn new(taken: Taken, guard: G) -> Self {
         match taken {
             Taken::Free => Self::Locked(guard),
@@ -202,6 +203,7 @@ impl<G> LockResult<G> {
 
     /// The guard, whatever happened before. If an owner died, the lock is poisoned when the guard
     /// is dropped, unless it is made consistent.
+    #[inline]
     pub fn into_inner(self) -> G {
         match self {
             Self::Locked(guard) | Self::OwnerDied(guard) => guard,
@@ -211,6 +213,7 @@ impl<G> LockResult<G> {
 
 impl<'a, T: Plain> LockResult<MutexGuard<'a, T>> {
     /// The guard. If the owner before died, `repair` makes the value consistent first.
+    #[inline]
     pub fn recover(self, repair: impl FnOnce(&mut T)) -> MutexGuard<'a, T> {
         match self {
             Self::Locked(guard) => guard,
@@ -232,37 +235,32 @@ impl<'a, T: Plain> MutexGuard<'a, T> {
     /// Says that what the lock protects is consistent again after the death of an owner. Stores the
     /// value first, as it is in the guard. Without a death it changes nothing.
     pub fn make_consistent(&mut self) {
-        self.store();
-        self.mutex.raw.make_consistent();
-    }
-
-    fn store(&mut self) {
-        if std::mem::take(&mut self.is_changed) {
-            self.mutex.raw.store(self.value.as_bytes());
-        }
+        let state = std::mem::replace(&mut self.state, Value::Same);
+        self.mutex.raw.make_consistent(state.to_store(&self.value));
     }
 }
 
 impl<T: Plain> Deref for MutexGuard<'_, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.value
     }
 }
 
 impl<T: Plain> DerefMut for MutexGuard<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        self.is_changed = true;
+        self.state = Value::Changed;
         &mut self.value
     }
 }
 
 impl<T: Plain> Drop for MutexGuard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        self.store();
-        self.mutex.raw.unlock();
+        self.mutex.raw.unlock(self.state.to_store(&self.value));
     }
 }
 

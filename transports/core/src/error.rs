@@ -26,25 +26,27 @@ pub struct Error {
     detail: Option<Box<Detail>>,
 }
 
-/// Operation and kind in one number, a byte each; plus one, so that it is never zero.
+/// Operation and kind in one number, a byte each; plus one, so that it is never zero. A whole word:
+/// the compiler copies a `Result` in pieces of the fields of both variants, and a short one here
+/// would cut the words of a value beside it in two.
 #[derive(Clone, Copy)]
-struct Case(NonZero<u16>);
+struct Case(NonZero<usize>);
 
 impl Case {
     const fn new(operation: Operation, kind: ErrorKind) -> Self {
-        Self(NonZero::<u16>::MIN.saturating_add((operation as u16) << 8 | kind as u16))
+        Self(NonZero::<usize>::MIN.saturating_add((operation as usize) << 8 | kind as usize))
     }
 
     const fn operation(self) -> Operation {
-        Operation::ALL[((self.0.get() - 1) >> 8) as usize]
+        Operation::ALL[(self.0.get() - 1) >> 8]
     }
 
     const fn is(self, kind: ErrorKind) -> bool {
-        (self.0.get() - 1) & 0xff == kind as u16
+        (self.0.get() - 1) & 0xff == kind as usize
     }
 
     const fn kind(self) -> ErrorKind {
-        ErrorKind::ALL[((self.0.get() - 1) & 0xff) as usize]
+        ErrorKind::ALL[(self.0.get() - 1) & 0xff]
     }
 }
 

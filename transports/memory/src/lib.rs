@@ -26,7 +26,7 @@ pub use inventory::{inspect, list, remove, sweep};
 pub use kind::{CLEAN, Kind};
 pub use participant_slots::{ParticipantSlot, ParticipantSlots, SLOT_HEADER};
 pub use participants::{MAX_PARTICIPANTS, Participants, WaitPlace, WaitPlaces};
-pub use region::{Extent, Region, sleep, wake, wake_most};
+pub use region::{Extent, Line, Region, sleep, wake, wake_most};
 pub use segment::Segment;
 pub use sys::{
     Anonymous, Map, Second, anonymous, boot_nanos, check_anonymous, check_platform, coarse_ticks,

@@ -1,3 +1,4 @@
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
@@ -14,34 +15,48 @@ use crate::words::Words;
 #[derive(Debug, Clone)]
 pub struct Region {
     map: Arc<Map>,
-    /// A multiple of 8.
-    start: usize,
-    /// A multiple of 8, and not 0.
+    /// In the mapping, aligned to 8 bytes. Kept, so that no access goes by way of the mapping.
+    start: NonNull<u8>,
+    /// Bytes of the mapping from `start` on that belong to it: a multiple of 8, and not 0.
     len: usize,
 }
+
+// SAFETY: `start` is an address in `map`, which is `Send` and `Sync`; what lies there is reached by
+// atomic accesses only.
+unsafe impl Send for Region {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Region {}
 
 impl Region {
     /// The header's page of a segment.
     pub(crate) fn header(map: &Arc<Map>) -> Self {
-        Self { map: Arc::clone(map), start: 0, len: sys::page_size() }
+        Self::within(Arc::clone(map), 0, sys::page_size())
     }
 
     /// The control words of a segment's users.
     pub(crate) fn control(map: &Arc<Map>) -> Self {
-        Self { map: Arc::clone(map), start: CONTROL, len: CONTROL_LEN }
+        Self::within(Arc::clone(map), CONTROL, CONTROL_LEN)
     }
 
     /// The contents of a segment: all behind the header's page.
     pub(crate) fn contents(map: &Arc<Map>) -> Self {
         let page = sys::page_size();
         // A segment has a page of contents or more.
-        Self { map: Arc::clone(map), start: page, len: map.len() - page }
+        Self::within(Arc::clone(map), page, map.len() - page)
     }
 
     /// All of a mapping.
     pub fn whole(map: Map) -> Self {
         let len = map.len();
-        Self { map: Arc::new(map), start: 0, len }
+        Self::within(Arc::new(map), 0, len)
+    }
+
+    /// These bytes of a mapping, which has them.
+    fn within(map: Arc<Map>, start: usize, len: usize) -> Self {
+        assert!(start <= map.len() && len <= map.len() - start, "outside of the mapping");
+        // SAFETY: inside the mapping, as was just checked, and a mapping does not begin at null.
+        let start = unsafe { NonNull::new_unchecked(map.as_ptr().add(start)) };
+        Self { map, start, len }
     }
 
     /// A part. `None` if it does not lie inside, or its start or length is no multiple of 8, or it
@@ -51,9 +66,15 @@ impl Region {
         let aligned = start.is_multiple_of(8) && len.is_multiple_of(8) && len > 0;
         (inside && aligned).then(|| Self {
             map: Arc::clone(&self.map),
-            start: self.start + start,
+            // SAFETY: inside this part of the mapping.
+            start: unsafe { self.start.add(start) },
             len,
         })
+    }
+
+    /// The cache line at an offset, a multiple of 8. `None` if it does not lie inside.
+    pub fn line(&self, at: usize) -> Option<Line> {
+        self.part(at, LINE).map(Line)
     }
 
     /// The mapping that it lies in.
@@ -73,7 +94,7 @@ impl Region {
         let at = if at <= self.len - 4 { at & !3 } else { 0 };
         // SAFETY: four bytes inside the range, aligned, mapped as long as `self`, and used as
         // atomics only.
-        unsafe { &*self.map.as_ptr().add(self.start + at).cast() }
+        unsafe { &*self.start.as_ptr().add(at).cast() }
     }
 
     /// The atomic at an offset, a multiple of 8.
@@ -81,7 +102,7 @@ impl Region {
     pub fn u64(&self, at: usize) -> &AtomicU64 {
         let at = if at <= self.len - 8 { at & !7 } else { 0 };
         // SAFETY: as in `u32`, with eight bytes.
-        unsafe { &*self.map.as_ptr().add(self.start + at).cast() }
+        unsafe { &*self.start.as_ptr().add(at).cast() }
     }
 
     /// All of it as aligned words, for users that access the same bytes in any order and at any
@@ -90,21 +111,19 @@ impl Region {
     pub fn words(&self) -> Words<'_> {
         let count = self.len / size_of::<AtomicU64>();
         // SAFETY: as in `u32`: `count` aligned words inside the range.
-        Words::new(unsafe {
-            std::slice::from_raw_parts(self.map.as_ptr().add(self.start).cast(), count)
-        })
+        Words::new(unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), count) })
     }
 
     /// Prefetches the cache line at an offset; reads nothing.
     #[inline]
     pub fn prefetch(&self, at: usize) {
-        bytes::prefetch(self.map.as_ptr().wrapping_add(self.start + at));
+        bytes::prefetch(self.start.as_ptr().wrapping_add(at));
     }
 
     /// As [`prefetch`](Self::prefetch), to be written: other processors give the line up.
     #[inline]
     pub fn prefetch_to_write(&self, at: usize) {
-        bytes::prefetch_to_write(self.map.as_ptr().wrapping_add(self.start + at));
+        bytes::prefetch_to_write(self.start.as_ptr().wrapping_add(at));
     }
 
     /// Copies bytes in. False, and nothing happens, if they do not fit.
@@ -113,7 +132,7 @@ impl Region {
         let fits = at.checked_add(from.len()).is_some_and(|end| end <= self.len);
         if fits {
             // SAFETY: inside the range, which is mapped as long as `self` and used as atomics only.
-            unsafe { bytes::store(self.map.as_ptr().add(self.start + at), from) };
+            unsafe { bytes::store(self.start.as_ptr().add(at), from) };
         }
         fits
     }
@@ -124,9 +143,7 @@ impl Region {
         let fits = at.checked_add(to.len()).is_some_and(|end| end <= self.len);
         if fits {
             // SAFETY: as in `store`.
-            unsafe {
-                bytes::load(self.map.as_ptr().add(self.start + at), to.as_mut_ptr(), to.len())
-            };
+            unsafe { bytes::load(self.start.as_ptr().add(at), to.as_mut_ptr(), to.len()) };
         }
         fits
     }
@@ -140,11 +157,37 @@ impl Region {
             let spare = to.spare_capacity_mut().as_mut_ptr();
             // SAFETY: as in `store`; there is room for all of them, which are initialised then.
             unsafe {
-                bytes::load(self.map.as_ptr().add(self.start + at), spare.cast(), len);
+                bytes::load(self.start.as_ptr().add(at), spare.cast(), len);
                 to.set_len(to.len() + len);
             }
         }
         fits
+    }
+}
+
+/// Bytes of a [`Line`].
+const LINE: usize = 64;
+
+/// A cache line of a [`Region`], for words at offsets that the compiler knows: no access checks
+/// where it goes.
+#[derive(Debug, Clone)]
+pub struct Line(Region);
+
+impl Line {
+    /// The atomic at an offset, a multiple of 4 below 64.
+    #[inline(always)]
+    pub fn u32<const AT: usize>(&self) -> &AtomicU32 {
+        const { assert!(AT.is_multiple_of(4) && AT < LINE) };
+        // SAFETY: as for a region; this one has `LINE` bytes.
+        unsafe { &*self.0.start.as_ptr().add(AT).cast() }
+    }
+
+    /// The atomic at an offset, a multiple of 8 below 64.
+    #[inline(always)]
+    pub fn u64<const AT: usize>(&self) -> &AtomicU64 {
+        const { assert!(AT.is_multiple_of(8) && AT < LINE) };
+        // SAFETY: as in `u32`.
+        unsafe { &*self.0.start.as_ptr().add(AT).cast() }
     }
 }
 

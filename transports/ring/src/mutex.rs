@@ -34,7 +34,7 @@ pub enum Effort {
 
 /// Takes the lock. `None` if it is held, or left to those that have waited. `looks` is whether to
 /// ask for the owner's death, which costs a system call.
-#[inline]
+#[inline(always)]
 pub fn try_lock(
     word: &AtomicU32,
     own_id: OwnerId,
@@ -100,7 +100,7 @@ pub fn await_release(word: &AtomicU32, effort: Effort) -> bool {
 }
 
 /// Releases the lock, which the caller holds. `wake_next` wakes a waiter; false if there is none.
-#[inline]
+#[inline(always)]
 pub fn unlock(word: &AtomicU32, starving: &AtomicU32, wake_next: impl Fn() -> bool) {
     // A flag that is seen late costs one more turn.
     if starving.load(Ordering::Relaxed) != 0 {

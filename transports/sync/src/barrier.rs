@@ -98,7 +98,7 @@ impl BarrierWords for Barrier {
         self.parties
     }
     fn round(&self) -> &AtomicU64 {
-        self.object.region.u64(ROUND)
+        self.object.line.u64::<ROUND>()
     }
     fn cell(&self, index: u32) -> &AtomicU64 {
         self.object.region.u64(CELLS + index as usize * 8)

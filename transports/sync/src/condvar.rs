@@ -89,7 +89,7 @@ impl Condvar {
     }
 
     fn count(&self) -> &AtomicU64 {
-        self.object.region.u64(COUNT)
+        self.object.line.u64::<COUNT>()
     }
 }
 

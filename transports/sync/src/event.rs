@@ -111,7 +111,7 @@ impl Event {
 
     #[inline]
     fn signal(&self) -> &AtomicU32 {
-        self.object.region.u32(SIGNAL)
+        self.object.line.u32::<SIGNAL>()
     }
 }
 

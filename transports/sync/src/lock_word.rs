@@ -23,19 +23,19 @@ impl Object {
     /// The lock word.
     #[inline]
     pub(crate) fn word(&self) -> &AtomicU32 {
-        self.region.u32(WORD)
+        self.line.u32::<WORD>()
     }
 
     /// The state of what the lock protects.
     #[inline]
     pub(crate) fn state(&self) -> &AtomicU32 {
-        self.region.u32(STATE)
+        self.line.u32::<STATE>()
     }
 
     /// Not 0: a waiter starves.
     #[inline]
     pub(crate) fn starving(&self) -> &AtomicU32 {
-        self.region.u32(STARVING)
+        self.line.u32::<STARVING>()
     }
 
     /// Wakes a waiter for the lock word. False if there is none.

@@ -36,7 +36,6 @@ const POISONED: u32 = 2;
 #[derive(Debug)]
 pub struct Mutex {
     object: Object,
-    len: usize,
 }
 
 impl Mutex {
@@ -55,7 +54,7 @@ impl Mutex {
     /// # Errors
     /// See [`Place`]: `OutOfBounds`, `Mismatch`, `Corrupt`, `Forked`.
     pub fn new(place: Place, len: usize) -> Result<Self> {
-        Ok(Self { object: place.settle(identity(len), Self::size(len))?, len })
+        Ok(Self { object: place.settle(identity(len), Self::size(len))? })
     }
 
     /// Tries to lock. `None`: another participant has it. `looks`: a dead owner is followed, for
@@ -63,7 +62,7 @@ impl Mutex {
     ///
     /// # Errors
     /// `Poisoned`, `Forked`.
-    #[inline]
+    #[inline(always)]
     pub fn try_lock(&self, effort: Effort, looks: bool) -> Result<Option<Taken>> {
         self.object.check()?;
         // Both before the lock, behind which everything is read anew.
@@ -73,13 +72,13 @@ impl Mutex {
         match taken {
             Some(Taken::Free) if state.load(Relaxed) == CONSISTENT => {}
             None => {}
-            Some(taken) => return self.taken_inconsistent(taken).map(Some),
+            Some(taken) => return self.taken_inconsistent(taken),
         }
         Ok(taken)
     }
 
     #[cold]
-    fn taken_inconsistent(&self, taken: Taken) -> Result<Taken> {
+    fn taken_inconsistent(&self, taken: Taken) -> Result<Option<Taken>> {
         if self.object.state().load(Relaxed) == POISONED {
             self.release();
             return Err(poisoned());
@@ -88,31 +87,43 @@ impl Mutex {
             self.object.state().store(INCONSISTENT, Relaxed);
         }
         // Free and inconsistent: another process wrote over it.
-        Ok(Taken::OwnerDied)
+        Ok(Some(Taken::OwnerDied))
     }
 
-    /// Unlocks. The caller holds the lock. If it followed a dead owner, the mutex is poisoned
-    /// unless [`make_consistent`](Self::make_consistent) was called.
-    #[inline]
-    pub fn unlock(&self) {
+    /// Copies the value in, if there is one, and unlocks. The caller holds the lock. If it followed
+    /// a dead owner, the mutex is poisoned unless [`make_consistent`](Self::make_consistent) was
+    /// called.
+    #[inline(always)]
+    pub fn unlock(&self, value: Option<&[u8]>) {
         if self.object.check().is_err() {
             return;
         }
-        let state = self.object.state();
-        if state.load(Relaxed) != CONSISTENT {
-            state.store(POISONED, Relaxed);
+        if let Some(value) = value {
+            self.write(value);
+        }
+        if self.object.state().load(Relaxed) != CONSISTENT {
+            self.poison();
         }
         self.release();
     }
 
-    #[inline]
+    #[cold]
+    fn poison(&self) {
+        self.object.state().store(POISONED, Relaxed);
+    }
+
+    #[inline(always)]
     fn release(&self) {
         unlock(self.object.word(), self.object.starving(), || self.object.wake_next());
     }
 
-    /// Says that what the lock protects is consistent. The caller holds the lock.
-    pub fn make_consistent(&self) {
+    /// Copies the value in, if there is one, and says that what the lock protects is consistent.
+    /// The caller holds the lock.
+    pub fn make_consistent(&self, value: Option<&[u8]>) {
         if self.object.check().is_ok() {
+            if let Some(value) = value {
+                self.write(value);
+            }
             self.object.state().store(CONSISTENT, Relaxed);
         }
     }
@@ -127,8 +138,9 @@ impl Mutex {
         Ok(())
     }
 
-    /// Copies the value out. The caller has just taken the lock.
-    #[inline]
+    /// Copies the value out, of the length with which the mutex was found. The caller has just
+    /// taken the lock.
+    #[inline(always)]
     pub fn load(&self, value: &mut [u8]) {
         let region = &self.object.region;
         if value.len() > SHORT {
@@ -141,11 +153,17 @@ impl Mutex {
         }
     }
 
-    /// Copies the value in. The caller holds the lock.
-    #[inline]
-    pub fn store(&self, value: &[u8]) {
-        if value.len() == self.len && self.object.check().is_ok() {
-            self.object.region.store(VALUE, value);
+    #[inline(always)]
+    fn write(&self, value: &[u8]) {
+        let region = &self.object.region;
+        if value.len() > SHORT || !value.len().is_multiple_of(8) {
+            region.store(VALUE, value);
+            return;
+        }
+        for (index, part) in value.chunks_exact(8).enumerate() {
+            if let Ok(word) = part.try_into() {
+                region.u64(VALUE + index * 8).store(u64::from_ne_bytes(word), Relaxed);
+            }
         }
     }
 

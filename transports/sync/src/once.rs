@@ -62,7 +62,7 @@ impl Once {
     }
 
     fn state(&self) -> &AtomicU32 {
-        self.object.region.u32(STATE)
+        self.object.line.u32::<STATE>()
     }
 }
 

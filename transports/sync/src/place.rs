@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use anyipc_core::{Error, ErrorKind, Operation, Result};
-use anyipc_memory::{Participants, Region, WaitSet, check_generation};
+use anyipc_memory::{Line, Participants, Region, WaitSet, check_generation};
 use anyipc_ring::robust::OwnerId;
 
 /// What the offset of an object is a multiple of: a cache line.
@@ -157,7 +157,8 @@ impl Place {
             Some(_) => contents.part(offset, len),
             None => None,
         };
-        let Some(region) = region else {
+        let region = region.and_then(|region| Some((region.line(0)?, region)));
+        let Some((line, region)) = region else {
             // An object of another size that is there says more than where this one would end.
             let other = there.filter(|word| *word != 0 && *word != identity.word());
             if let Some(error) = other.map(|word| identity.refuse(word))
@@ -171,7 +172,7 @@ impl Place {
                 memory.len()
             ));
         };
-        let word = region.u64(IDENTITY);
+        let word = line.u64::<IDENTITY>();
         let found = match word.load(Acquire) {
             0 if makes => word
                 .compare_exchange(0, identity.word(), AcqRel, Acquire)
@@ -183,7 +184,7 @@ impl Place {
         }
         let waiters = WaitSet::new(&region, WAITERS);
         let (own_id, generation) = (participants.owner_id(), memory.generation());
-        Ok(Object { participants, own_id, generation, region, waiters })
+        Ok(Object { participants, own_id, generation, line, region, waiters })
     }
 }
 
@@ -194,13 +195,15 @@ pub(crate) struct Object {
     /// This handle's id in lock words.
     pub(crate) own_id: OwnerId,
     generation: u32,
+    /// Its first words.
+    pub(crate) line: Line,
     pub(crate) region: Region,
     pub(crate) waiters: WaitSet,
 }
 
 impl Object {
     /// `Forked` in a child of the process that opened it: the memory is not mapped there.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check(&self) -> Result<()> {
         check_generation(self.generation, Operation::Lock)
     }

@@ -160,19 +160,19 @@ impl SemaphoreWords for Words {
     }
     #[inline]
     fn total(&self) -> &AtomicU32 {
-        self.object.region.u32(TOTAL)
+        self.object.line.u32::<TOTAL>()
     }
     #[inline]
     fn turn(&self) -> &AtomicU64 {
-        self.object.region.u64(TURN)
+        self.object.line.u64::<TURN>()
     }
     #[inline]
     fn first(&self) -> &AtomicU64 {
-        self.object.region.u64(FIRST)
+        self.object.line.u64::<FIRST>()
     }
     #[inline]
     fn large(&self) -> &AtomicU32 {
-        self.object.region.u32(LARGE)
+        self.object.line.u32::<LARGE>()
     }
     #[inline]
     fn wake_one(&self) {
