@@ -36,7 +36,8 @@
 //! | [`Queue`] | a bounded queue with many senders and receivers | [`Endpoint::queue`] |
 //! | [`Block`] | a named block of shared memory | [`Endpoint::block`] |
 //! | [`Select`] | waits for channels, acceptors, inboxes and queues | [`Select::new`] |
-//! | [`AsyncChannel`], [`AsyncQueue`] | the same calls for tokio | [`connect_async`] |
+//! | [`InboxSender`] | answers the peers of an inbox from other threads | [`Inbox::split`] |
+//! | [`AsyncChannel`], [`AsyncInbox`], [`AsyncQueue`] | the same for tokio | [`connect_async`] |
 //! | [`Registry`] | the transports that addresses can name; takes your own | [`Registry::new`] |
 //! | [`Error`] | kind, operation, address and reason; a number from -1 to -5 | every call |
 //!
@@ -87,7 +88,7 @@
 //   inbox         wait, channel, endpoint
 //   block         codec, endpoint; a backend
 //   sync          address, wait, registry, asynchronous; backends
-//   asynchronous  address, wait, channel, endpoint, registry, queue; tokio
+//   asynchronous  address, wait, channel, endpoint, registry, queue, inbox; tokio
 mod address;
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -109,7 +110,10 @@ pub use address::{Address, IntoAddress};
 #[cfg(feature = "derive")]
 pub use anyipc_derive::Message;
 #[cfg(feature = "tokio")]
-pub use asynchronous::{AsyncChannel, AsyncQueue, AsyncReceiver, AsyncSender, connect_async};
+pub use asynchronous::{
+    AsyncChannel, AsyncInbox, AsyncInboxSender, AsyncQueue, AsyncReceiver, AsyncSender,
+    connect_async,
+};
 #[cfg(feature = "shared-memory")]
 pub use block::{BlockExt, BlockWatch};
 pub use channel::message::{Message, MessageName};
@@ -122,6 +126,7 @@ pub use endpoint::Endpoint;
 pub use endpoint::acceptor::Acceptor;
 #[cfg(feature = "serde")]
 pub use endpoint::typed::TypedAcceptor;
+pub use inbox::sender::InboxSender;
 #[cfg(feature = "serde")]
 pub use inbox::typed::TypedInbox;
 pub use inbox::{Event, Inbox, PeerId};

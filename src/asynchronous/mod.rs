@@ -1,12 +1,13 @@
 //! The async calls, for tokio: the only module that names it. They use the transports' own
 //! non-blocking calls and add no thread, but for opening (`connect`).
 //!
-//! `channel`, `queue` and `connect` are the public calls, each a `wait` with the same attempt as
-//! its blocking twin. `wait` tries, spins (`spin`), and sleeps by a `registration` with the
-//! `reactor`. `reactor` uses only `sys`, so that an endpoint can hold one.
+//! `channel`, `queue`, `inbox` and `connect` are the public calls, each a `wait` with the same
+//! attempt as its blocking twin. `wait` tries, spins (`spin`), and sleeps by a `registration` with
+//! the `reactor`. `reactor` uses only `sys`, so that an endpoint can hold one.
 
 mod channel;
 mod connect;
+mod inbox;
 mod queue;
 pub(crate) mod reactor;
 mod registration;
@@ -22,6 +23,7 @@ use anyipc_core::{Operation, Result};
 use crate::wait::Waitable;
 pub use channel::{AsyncChannel, AsyncReceiver, AsyncSender};
 pub use connect::connect_async;
+pub use inbox::{AsyncInbox, AsyncInboxSender};
 pub use queue::AsyncQueue;
 /// Waits for something that keeps nothing from one wait to the next.
 ///

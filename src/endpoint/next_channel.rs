@@ -1,9 +1,6 @@
 //! Connecting and accepting as something to wait for, by threads and tasks alike.
 
 use std::fmt;
-use std::sync::Arc;
-use std::task::{Wake, Waker};
-use std::thread::{Thread, ThreadId};
 use std::time::{Duration, Instant};
 
 use anyipc_core::{
@@ -15,6 +12,7 @@ use super::absence::Absence;
 use crate::address::settings::WaitMode;
 use crate::channel::Channel;
 use crate::wait::spin::Spinner;
+use crate::wait::unpark::Unpark;
 use crate::wait::{Waitable, wait};
 
 /// The next channel of an endpoint: an opener's connect, or an owner's accept with its half-open
@@ -29,8 +27,7 @@ pub(crate) struct NextChannel<'a> {
     spinner: Spinner,
     /// Arming found more to do, and one try takes as long as one may: a task yields after the next.
     interrupted: bool,
-    /// Unparks the thread that waited last.
-    waker: Option<(ThreadId, Waker)>,
+    unpark: Unpark,
 }
 
 impl<'a> NextChannel<'a> {
@@ -52,7 +49,7 @@ impl<'a> NextChannel<'a> {
             absence: Absence::new(),
             spinner: Spinner::new(WaitMode::Block),
             interrupted: false,
-            waker: None,
+            unpark: Unpark::default(),
         })
     }
 
@@ -104,15 +101,6 @@ fn operation(role: Role) -> Operation {
     }
 }
 
-/// A waker that unparks a thread.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
 impl Wait for NextChannel<'_> {
     fn source(&self) -> Result<Source> {
         self.endpoint.raw().source(&self.attempt)
@@ -126,12 +114,8 @@ impl Wait for NextChannel<'_> {
             Waiter::Task(_) => self.endpoint.raw().arm(&mut self.attempt, waiter)?,
             // An endpoint cannot park a thread, but may wake a task: the thread waits as a task.
             Waiter::Thread => {
-                let thread = std::thread::current();
-                self.waker.take_if(|(id, _)| *id != thread.id());
-                let (_, waker) = self
-                    .waker
-                    .get_or_insert_with(|| (thread.id(), Waker::from(Arc::new(Unpark(thread)))));
-                match self.endpoint.raw().arm(&mut self.attempt, Waiter::Task(waker))? {
+                let waiter = Waiter::Task(self.unpark.waker());
+                match self.endpoint.raw().arm(&mut self.attempt, waiter)? {
                     Armed::Waker => Armed::Park,
                     armed => armed,
                 }

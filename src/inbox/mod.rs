@@ -1,11 +1,15 @@
 //! The owner's side of many connections, in one thread.
 //!
 //! `listener` accepts, `schedule` says which peer is tried next, `peers` holds the connections.
-//! `turn` joins them to one step, and `sleep` waits for the next. `typed` decodes.
+//! `turn` joins them to one step, and `sleep` waits for the next. `sender` answers, also from other
+//! threads (`shared_sender`); `sending` is a message on its way. `typed` decodes.
 
 mod listener;
 mod peers;
 mod schedule;
+pub(crate) mod sender;
+pub(crate) mod sending;
+mod shared_sender;
 mod sleep;
 mod turn;
 #[cfg(feature = "serde")]
@@ -16,7 +20,6 @@ use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Peer, Result, Role};
 
-use crate::channel::sender::Sender;
 use crate::endpoint::Endpoint;
 use crate::wait::sleeper::Sleeper;
 use crate::wait::spin::Spinner;
@@ -24,6 +27,8 @@ use crate::wait::{deadline, wait};
 use listener::Listener;
 use peers::Peers;
 use schedule::Schedule;
+use sender::{PeerSender, not_connected};
+use sending::{Broadcast, Sending};
 use turn::Turn;
 
 /// The most turns without a message in one try of `recv`, before the caller looks at its clock.
@@ -185,9 +190,10 @@ impl Inbox {
     /// [`try_send`](Self::try_send) limit that.
     ///
     /// # Errors
-    /// `PeerGone` if the peer is not connected (any more), and those of [`Sender::send`].
+    /// `PeerGone` if the peer is not connected (any more), and those of
+    /// [`Sender::send`](crate::Sender::send).
     pub fn send(&mut self, to: PeerId, message: &[u8]) -> Result<()> {
-        self.sender(to)?.send(message)
+        self.sender(to)?.send(message, None)
     }
 
     /// As [`send`](Self::send), for `timeout` at most.
@@ -195,15 +201,42 @@ impl Inbox {
     /// # Errors
     /// `TimedOut`, and those of `send`.
     pub fn send_timeout(&mut self, to: PeerId, message: &[u8], timeout: Duration) -> Result<()> {
-        self.sender(to)?.send_timeout(message, timeout)
+        self.sender(to)?.send(message, Some(timeout))
     }
 
     /// As [`send`](Self::send) for a message of one frame, without blocking.
     ///
     /// # Errors
-    /// `PeerGone` as `send`, and those of [`Sender::try_send`].
+    /// `PeerGone` as `send`, and those of [`Sender::try_send`](crate::Sender::try_send).
     pub fn try_send(&mut self, to: PeerId, message: &[u8]) -> Result<()> {
         self.sender(to)?.try_send(message)
+    }
+
+    /// Sends a message to every peer, also to those that have ended their sending half, without
+    /// blocking. Returns the peers that do not get it, in order of their ids, each with the reason;
+    /// none of its bytes arrives there.
+    ///
+    /// The reason is `WouldBlock` for a peer that has no room for the whole message now, and
+    /// otherwise an error of [`send`](Self::send). A message longer than the channel's `capacity`
+    /// reaches only peers that receive meanwhile: use
+    /// [`broadcast_timeout`](Self::broadcast_timeout).
+    pub fn broadcast(&mut self, message: &[u8]) -> Vec<(PeerId, Error)> {
+        self.begin_broadcast(message).try_all()
+    }
+
+    /// As [`broadcast`](Self::broadcast), but waits for the peers without room, for `timeout` at
+    /// most in all. No peer waits for another. The reason of those that have no room until then is
+    /// `TimedOut`.
+    pub fn broadcast_timeout(&mut self, message: &[u8], timeout: Duration) -> Vec<(PeerId, Error)> {
+        self.begin_broadcast(message).send(deadline(Some(timeout)))
+    }
+
+    pub(crate) fn begin_send(&mut self, to: PeerId) -> Result<Sending<'_>> {
+        Ok(self.sender(to)?.sending())
+    }
+
+    pub(crate) fn begin_broadcast<'a, 'm>(&'a mut self, message: &'m [u8]) -> Broadcast<'a, 'm> {
+        Broadcast::new(message, self.peers.sendings())
     }
 
     /// The peers that are connected and have not ended their sending half.
@@ -213,7 +246,7 @@ impl Inbox {
 
     /// What the transport reports about a peer.
     pub fn peer(&self, id: PeerId) -> Option<&Peer> {
-        self.peers.sender(id).map(Sender::peer)
+        self.peers.sender(id).map(PeerSender::peer)
     }
 
     /// Ends one connection. Messages of the peer that were not received yet are lost; its calls
@@ -232,13 +265,9 @@ impl Inbox {
         self.endpoint
     }
 
-    fn sender(&mut self, id: PeerId) -> Result<&mut Sender> {
-        match self.peers.sender_mut(id) {
-            Some(sender) => Ok(sender),
-            None => Err(Error::new(Operation::Send, ErrorKind::PeerGone)
-                .because(format!("peer {id} is not connected"))
-                .at(self.endpoint.address())),
-        }
+    fn sender(&mut self, id: PeerId) -> Result<&mut PeerSender> {
+        let address = self.endpoint.address();
+        self.peers.sender_mut(id).ok_or_else(|| not_connected(id, address))
     }
 
     fn message<R>(
@@ -271,7 +300,10 @@ impl Inbox {
         .map_err(|e| self.explain(e))
     }
 
-    fn try_message<R, F: FnOnce(PeerId, &[u8]) -> R>(&mut self, read: &mut Option<F>) -> Result<R> {
+    pub(crate) fn try_message<R, F: FnOnce(PeerId, &[u8]) -> R>(
+        &mut self,
+        read: &mut Option<F>,
+    ) -> Result<R> {
         for _ in 0..TURNS {
             if let Turn::Message(result) = self.turn(read)? {
                 return Ok(result);
@@ -287,7 +319,7 @@ impl Inbox {
         Error::new(Operation::Receive, ErrorKind::WouldBlock)
     }
 
-    fn try_event(&mut self) -> Result<Event> {
+    pub(crate) fn try_event(&mut self) -> Result<Event> {
         self.try_event_as(|message| Ok(message.to_vec()))
     }
 
@@ -306,7 +338,7 @@ impl Inbox {
         })
     }
 
-    fn explain(&self, error: Error) -> Error {
+    pub(crate) fn explain(&self, error: Error) -> Error {
         let error = error.during(Operation::Receive);
         if error.is_would_block() { error } else { error.at(self.endpoint.address()) }
     }

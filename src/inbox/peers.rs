@@ -1,16 +1,18 @@
 //! The connections of an inbox. Each has a place, by which a hint finds it without a search.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::PeerId;
+use super::sender::{PeerSender, Senders};
+use super::sending::Sending;
 use crate::channel::Channel;
 use crate::channel::receiver::Receiver;
-use crate::channel::sender::Sender;
 
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) id: PeerId,
-    pub(super) sender: Sender,
+    pub(super) sender: PeerSender,
     pub(super) receiver: Receiver,
     /// Its place is in the queue of the schedule.
     pub(super) queued: bool,
@@ -27,11 +29,13 @@ pub(super) struct Peers {
     /// The places of the connections with hints, by the number in the hints.
     tokens: HashMap<u64, usize>,
     /// Peers that have ended their sending half in order and may still receive.
-    receive_only: BTreeMap<PeerId, Sender>,
+    receive_only: BTreeMap<PeerId, PeerSender>,
     /// At this length of `receive_only`, those that have left are removed.
     receive_only_limit: usize,
     /// The last id given; 0 is never one.
     last_id: u64,
+    /// The list of all senders, if they are shared.
+    shared: Option<Arc<Senders>>,
 }
 
 impl Peers {
@@ -45,6 +49,7 @@ impl Peers {
         if let Some(token) = receiver.token() {
             self.tokens.insert(token, place);
         }
+        let sender = PeerSender::new(id, sender, self.shared.as_ref());
         let connection = Some(Connection { id, sender, receiver, queued: true });
         match self.places.get_mut(place) {
             Some(free) => *free = connection,
@@ -91,12 +96,12 @@ impl Peers {
     }
 
     /// The sender of a connection, or of a peer that only receives.
-    pub(super) fn sender(&self, id: PeerId) -> Option<&Sender> {
+    pub(super) fn sender(&self, id: PeerId) -> Option<&PeerSender> {
         self.get(id).map(|connection| &connection.sender).or_else(|| self.receive_only.get(&id))
     }
 
     /// As [`sender`](Self::sender); forgets a peer that has left.
-    pub(super) fn sender_mut(&mut self, id: PeerId) -> Option<&mut Sender> {
+    pub(super) fn sender_mut(&mut self, id: PeerId) -> Option<&mut PeerSender> {
         if let Some(place) = self.ids.get(&id) {
             return self.places.get_mut(*place)?.as_mut().map(|connection| &mut connection.sender);
         }
@@ -104,6 +109,32 @@ impl Peers {
             self.receive_only.remove(&id);
         }
         self.receive_only.get_mut(&id)
+    }
+
+    /// One message to each peer, also to those that only receive.
+    pub(super) fn sendings(&mut self) -> impl Iterator<Item = (PeerId, Sending<'_>)> {
+        let connected = self.places.iter_mut().flatten().map(|at| (at.id, &mut at.sender));
+        let receiving = self.receive_only.iter_mut().map(|(id, sender)| (*id, sender));
+        connected.chain(receiving).map(|(id, sender)| (id, sender.sending()))
+    }
+
+    /// The list of all senders. Makes it, and shares them, if they are not shared yet.
+    pub(super) fn share(&mut self, make: impl FnOnce() -> Senders) -> Arc<Senders> {
+        if let Some(list) = &self.shared {
+            return Arc::clone(list);
+        }
+        let list = Arc::new(make());
+        for place in &mut self.places {
+            *place = place.take().map(|Connection { id, sender, receiver, queued }| Connection {
+                id,
+                sender: sender.share(id, &list),
+                receiver,
+                queued,
+            });
+        }
+        let receiving = std::mem::take(&mut self.receive_only).into_iter();
+        self.receive_only = receiving.map(|(id, sender)| (id, sender.share(id, &list))).collect();
+        self.shared.insert(list).clone()
     }
 
     /// The connection at a place; `None` if it was removed.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyipc_core::{Armed, Result, Wait, Waiter};
+use anyipc_core::{Armed, Result, Source, Wait, Waiter};
 
 use super::Inbox;
 use super::listener::Covered;
@@ -11,7 +11,11 @@ use crate::wait::select::{Arming, Member};
 use crate::wait::spin::Spinner;
 
 impl Wait for Inbox {
-    fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
+    fn source(&self) -> Result<Source> {
+        self.sleeper.source()
+    }
+
+    fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
         let Self { endpoint, listener, schedule, peers, sleeper, .. } = self;
         if schedule.request_scan()
             || std::mem::take(&mut self.interrupted)
@@ -20,7 +24,7 @@ impl Wait for Inbox {
         {
             return Ok(Armed::Ready);
         }
-        sleeper.reset();
+        sleeper.reset(waiter);
         let covered = listener.arm(endpoint, sleeper)?;
         if covered == Covered::Ready {
             // The next try may take as long again: a task yields after it.
@@ -44,7 +48,11 @@ impl Wait for Inbox {
             schedule.enqueue(place, connection);
             return Ok(Armed::Ready);
         }
-        Ok(Armed::Park)
+        sleeper.armed()
+    }
+
+    fn due(&self) -> Option<Duration> {
+        self.sleeper.due()
     }
 
     fn park(&mut self, timeout: Duration) {

@@ -7,6 +7,7 @@
 pub(crate) mod select;
 pub(crate) mod sleeper;
 pub(crate) mod spin;
+pub(crate) mod unpark;
 
 use std::time::{Duration, Instant};
 

@@ -216,8 +216,8 @@ impl Waiting<'_, '_> {
 }
 
 impl Wait for Waiting<'_, '_> {
-    fn arm(&mut self, _waiter: Waiter<'_>) -> Result<Armed> {
-        self.select.sleeper.reset();
+    fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
+        self.select.sleeper.reset(waiter);
         for member in self.members.iter_mut() {
             match member.arm_in_select(Arming(&mut self.select.sleeper)) {
                 Ok(true) => {}
@@ -227,7 +227,7 @@ impl Wait for Waiting<'_, '_> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Armed::Park)
+        self.select.sleeper.armed()
     }
 
     fn park(&mut self, timeout: Duration) {

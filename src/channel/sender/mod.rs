@@ -255,6 +255,14 @@ impl Sender {
         &self.link.settings
     }
 
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    pub(crate) fn as_wait(&self) -> &dyn Wait {
+        &*self.half
+    }
+
     /// False if the receiver is known to have left or died.
     pub(crate) fn is_heard(&mut self) -> bool {
         self.half.is_heard()

@@ -218,6 +218,25 @@ impl Set {
     }
 }
 
+#[derive(Debug)]
+pub struct SourceSet(Infallible);
+
+impl SourceSet {
+    pub fn new() -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    pub fn watch_only(
+        &mut self,
+        _sources: &[(Source, Interest)],
+        _moment: Option<Instant>,
+    ) -> io::Result<()> {
+        match self.0 {}
+    }
+    pub fn source(&self) -> Source {
+        match self.0 {}
+    }
+}
+
 pub fn holders(_id: FileId) -> Option<Vec<u32>> {
     None
 }

@@ -11,6 +11,7 @@ mod lock;
 mod macos;
 mod short;
 mod socket;
+mod source_set;
 mod text;
 mod wake_fifo;
 
@@ -29,6 +30,7 @@ pub use lock::{
 pub use rustix::param::page_size;
 pub use short::{Spare, Watched, is_shortage, lacks_descriptors};
 pub use socket::{discard, hung_up, recv_descriptors, stream_pair};
+pub use source_set::SourceSet;
 pub use system::{
     NO_SIGNAL, Set, accept_stream, no_signal, peer_of, stream_socket, take_descriptors,
 };

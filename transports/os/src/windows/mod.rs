@@ -14,6 +14,7 @@ mod security;
 mod set;
 mod short;
 mod socket;
+mod source_set;
 mod wait;
 mod wake_fifo;
 
@@ -30,6 +31,7 @@ pub use pipe_listener::PipeListener;
 pub use set::Set;
 pub use short::{Spare, Watched, is_shortage, lacks_descriptors};
 pub use socket::{SocketEvent, ask_once, claim_port, is_writable};
+pub use source_set::SourceSet;
 pub use wait::{Readiness, sleep, sleep_on};
 pub use wake_fifo::WakeFifo;
 
