@@ -38,6 +38,7 @@
 //! | [`Select`] | waits for channels, acceptors, inboxes and queues | [`Select::new`] |
 //! | [`InboxSender`] | answers the peers of an inbox from other threads | [`Inbox::split`] |
 //! | [`AsyncChannel`], [`AsyncInbox`], [`AsyncQueue`] | the same for tokio | [`connect_async`] |
+//! | [`AsyncTypedChannel`] | values, for tokio | [`connect_typed_async`] |
 //! | [`Registry`] | the transports that addresses can name; takes your own | [`Registry::new`] |
 //! | [`Error`] | kind, operation, address and reason; a number from -1 to -5 | every call |
 //!
@@ -113,6 +114,10 @@ pub use anyipc_derive::Message;
 pub use asynchronous::{
     AsyncChannel, AsyncInbox, AsyncInboxSender, AsyncQueue, AsyncReceiver, AsyncSender,
     connect_async,
+};
+#[cfg(all(feature = "serde", feature = "tokio"))]
+pub use asynchronous::{
+    AsyncTypedChannel, AsyncTypedReceiver, AsyncTypedSender, connect_typed_async,
 };
 #[cfg(feature = "shared-memory")]
 pub use block::{BlockExt, BlockWatch};

@@ -150,6 +150,64 @@ fn a_select_waits_for_values_and_typed_connectors() {
     });
 }
 
+#[cfg(feature = "tokio")]
+#[test]
+fn tasks_send_and_receive_values() {
+    each("tasks", |url| {
+        let url = url.to_owned();
+        support::channels::alone().block_on(async move {
+            let connecting = anyipc::connect_typed_async::<Edit, Diagnostic>(&url);
+            let owning = async {
+                // The connector waits for the owner.
+                tokio::task::yield_now().await;
+                let owner = anyipc::create(&url).unwrap();
+                let channel = owner.accept_typed_async::<Diagnostic, Edit>().await.unwrap();
+                (owner, channel)
+            };
+            let (theirs, (owner, mut ours)) = tokio::join!(connecting, owning);
+            let mut theirs = theirs.unwrap();
+            assert_eq!(ours.peer().hello.sends.as_deref(), Some("test.Edit/1"));
+
+            // A dropped `recv` takes nothing.
+            tokio::select! {
+                biased;
+                value = ours.recv() => panic!("{value:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+            assert_eq!(ours.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+            let edit = Edit::Insert { at: 3, text: "x".repeat(500_000) };
+            let (sent, received) = tokio::join!(theirs.send(&edit), ours.recv());
+            sent.unwrap();
+            assert_eq!(received.unwrap(), edit);
+            let (mut sender, receiver) = ours.split();
+            sender.try_send(&sample(4)).unwrap();
+            assert_eq!(theirs.recv().await.unwrap(), sample(4));
+
+            // Blocking and back.
+            let mut theirs = theirs.into_sync();
+            theirs.send(&Edit::Undo).unwrap();
+            let theirs = theirs.into_async().unwrap();
+            let mut receiver = receiver;
+            assert_eq!(receiver.recv().await.unwrap(), Edit::Undo);
+            assert_eq!(theirs.stats().messages_sent, 2);
+            theirs.close().await.unwrap();
+            assert_eq!(receiver.recv().await.unwrap_err().kind(), ErrorKind::Closed);
+
+            let opener = anyipc::open(&url).unwrap();
+            let (accepted, [swapped, untyped]) =
+                tokio::join!(owner.accept_typed_async::<Diagnostic, Edit>(), async {
+                    let swapped = opener.connect_typed_async::<Diagnostic, Edit>().await;
+                    let mut untyped = opener.connect_async().await.unwrap();
+                    untyped.send(&[0xff; 20]).await.unwrap();
+                    [swapped.map(drop), untyped.close().await]
+                });
+            assert_eq!(swapped.unwrap_err().kind(), ErrorKind::Mismatch);
+            untyped.unwrap();
+            assert_eq!(accepted.unwrap().recv().await.unwrap_err().kind(), ErrorKind::Codec);
+        });
+    });
+}
+
 #[cfg(feature = "derive")]
 mod derived {
     use super::*;

@@ -135,6 +135,11 @@ impl AsyncChannel {
         (self.sender, self.receiver)
     }
 
+    #[cfg(feature = "serde")]
+    pub(super) fn join(sender: AsyncSender, receiver: AsyncReceiver) -> Self {
+        Self { sender, receiver }
+    }
+
     /// Makes the channel blocking again.
     pub fn into_sync(self) -> Channel {
         Channel::join(self.sender.inner, self.receiver.inner)
@@ -267,6 +272,11 @@ impl AsyncSender {
     pub fn stats(&self) -> Stats {
         self.inner.stats()
     }
+
+    #[cfg(feature = "serde")]
+    pub(super) fn sender(&self) -> &Sender {
+        &self.inner
+    }
 }
 
 impl AsyncReceiver {
@@ -322,8 +332,22 @@ impl AsyncReceiver {
         self.inner.try_recv_into(buffer)
     }
 
+    /// Receives one message if there is one and shows it to `read` where it lies, without waiting.
+    /// If `read` panics, the message is used up.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::try_recv_with`].
+    pub fn try_recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        self.inner.try_recv_with(read)
+    }
+
     /// Messages and bytes received so far, and calls that had to wait.
     pub fn stats(&self) -> Stats {
         self.inner.stats()
+    }
+
+    #[cfg(feature = "serde")]
+    pub(super) fn receiver(&self) -> &Receiver {
+        &self.inner
     }
 }

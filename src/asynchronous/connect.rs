@@ -4,7 +4,7 @@ use std::future::Future;
 use std::panic::resume_unwind;
 use std::time::Instant;
 
-use anyipc_core::{Error, ErrorKind, Operation, Result, Role};
+use anyipc_core::{Error, ErrorKind, Hello, Operation, Result, Role};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout_at};
 
@@ -13,6 +13,7 @@ use super::reactor::check_runtime;
 use super::registration::Retained;
 use super::wait::wait;
 use crate::address::IntoAddress;
+use crate::channel::Channel;
 use crate::endpoint::Endpoint;
 use crate::endpoint::next_channel::NextChannel;
 use crate::registry::Registry;
@@ -28,7 +29,7 @@ impl Endpoint {
     /// # Panics
     /// In a tokio runtime without I/O and time.
     pub async fn accept_async(&self) -> Result<AsyncChannel> {
-        self.next_async(Role::Owner, None).await
+        self.next_async(Role::Owner, self.hello(), None).await?.into_async()
     }
 
     /// As [`connect`](Self::connect), async. Cancel-safe.
@@ -39,18 +40,24 @@ impl Endpoint {
     /// # Panics
     /// In a tokio runtime without I/O and time.
     pub async fn connect_async(&self) -> Result<AsyncChannel> {
-        self.next_async(Role::Opener, deadline(Some(self.settings().timeout))).await
+        let deadline = deadline(Some(self.settings().timeout));
+        self.next_async(Role::Opener, self.hello(), deadline).await?.into_async()
     }
 
-    async fn next_async(&self, role: Role, deadline: Option<Instant>) -> Result<AsyncChannel> {
+    /// Accepts or connects with this hello.
+    pub(super) async fn next_async(
+        &self,
+        role: Role,
+        hello: Hello,
+        deadline: Option<Instant>,
+    ) -> Result<Channel> {
         check_runtime().map_err(|e| e.at(self.address()))?;
-        let mut next = NextChannel::new(self, role, self.hello())?;
+        let mut next = NextChannel::new(self, role, hello)?;
         let operation = next.operation();
         let mut retained = Retained::default();
         wait(&mut next, &self.reactor, &mut retained, operation, deadline, NextChannel::try_next)
             .await
-            .map_err(|error| next.explain(error))?
-            .into_async()
+            .map_err(|error| next.explain(error))
     }
 }
 
@@ -63,10 +70,19 @@ impl Registry {
     /// # Panics
     /// In a tokio runtime without I/O and time.
     pub async fn connect_async(&self, address: impl IntoAddress) -> Result<AsyncChannel> {
+        let (endpoint, deadline) = self.opened_async(address).await?;
+        endpoint.next_async(Role::Opener, endpoint.hello(), deadline).await?.into_async()
+    }
+
+    /// The object, once it is there, and the end of the time for connecting to its owner.
+    pub(super) async fn opened_async(
+        &self,
+        address: impl IntoAddress,
+    ) -> Result<(Endpoint, Option<Instant>)> {
         check_runtime()?;
         let opening = self.opening(address)?;
         let deadline = opening.deadline();
-        open(opening).await?.next_async(Role::Opener, deadline).await
+        Ok((open(opening).await?, deadline))
     }
 }
 

@@ -2,8 +2,8 @@
 //! non-blocking calls and add no thread, but for opening (`connect`).
 //!
 //! `channel`, `queue`, `inbox` and `connect` are the public calls, each a `wait` with the same
-//! attempt as its blocking twin. `wait` tries, spins (`spin`), and sleeps by a `registration` with
-//! the `reactor`. `reactor` uses only `sys`, so that an endpoint can hold one.
+//! attempt as its blocking twin; `typed` is for values. `wait` tries, spins (`spin`), and sleeps by
+//! a `registration` with the `reactor`. `reactor` uses only `sys`, so that an endpoint can hold one.
 
 mod channel;
 mod connect;
@@ -14,6 +14,8 @@ mod registration;
 mod spin;
 mod sys;
 mod turn;
+#[cfg(feature = "serde")]
+mod typed;
 mod wait;
 
 #[cfg(feature = "shared-memory")]
@@ -25,6 +27,8 @@ pub use channel::{AsyncChannel, AsyncReceiver, AsyncSender};
 pub use connect::connect_async;
 pub use inbox::{AsyncInbox, AsyncInboxSender};
 pub use queue::AsyncQueue;
+#[cfg(feature = "serde")]
+pub use typed::{AsyncTypedChannel, AsyncTypedReceiver, AsyncTypedSender, connect_typed_async};
 /// Waits for something that keeps nothing from one wait to the next.
 ///
 /// # Errors

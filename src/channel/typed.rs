@@ -52,17 +52,22 @@ impl Channel {
         Out: Serialize + ?Sized,
         In: DeserializeOwned,
     {
-        let (sender, receiver) = self.split();
-        let codec = sender.settings().codec.unwrap_or_default();
-        let codec = codec.available().map_err(|e| e.at(sender.address()))?;
-        Ok(TypedChannel {
-            sender: TypedSender { inner: sender, encoder: Encoder::new(codec) },
-            receiver: TypedReceiver { inner: receiver, codec, marker: PhantomData },
-        })
+        let codec = self.sender.settings().codec.unwrap_or_default();
+        let codec = codec.available().map_err(|e| e.at(self.address()))?;
+        Ok(TypedChannel::new(self, codec))
     }
 }
 
 impl<Out: Serialize + ?Sized, In: DeserializeOwned> TypedChannel<Out, In> {
+    /// The codec is available.
+    pub(crate) fn new(channel: Channel, codec: CodecId) -> Self {
+        let (sender, receiver) = channel.split();
+        Self {
+            sender: TypedSender { inner: sender, encoder: Encoder::new(codec) },
+            receiver: TypedReceiver { inner: receiver, codec, marker: PhantomData },
+        }
+    }
+
     /// Sends one value. Blocks while there is no room, without a limit of time.
     ///
     /// # Errors
@@ -114,6 +119,11 @@ impl<Out: Serialize + ?Sized, In: DeserializeOwned> TypedChannel<Out, In> {
     /// The two halves, for two threads.
     pub fn split(self) -> (TypedSender<Out>, TypedReceiver<In>) {
         (self.sender, self.receiver)
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_untyped(self) -> Channel {
+        Channel::join(self.sender.inner, self.receiver.inner)
     }
 
     /// The other side, as far as the transport reports it.
