@@ -69,8 +69,8 @@ where
     }
 
     /// Receives the next value of any peer. Blocks until there is one, without a limit of time.
-    /// Meanwhile it accepts connectors and removes connections that end, those of peers that sent no
-    /// `In` included; [`next_event`](Self::next_event) reports each.
+    /// Meanwhile it accepts connectors and removes connections that end, also those of peers that
+    /// sent no `In`; [`next_event`](Self::next_event) reports each.
     ///
     /// # Errors
     /// Those of [`Inbox::recv`].
