@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyipc::sync::{Barrier, Mutex, Once, RwLock, Semaphore};
 use anyipc::{ErrorKind, Queue};
 use support::place::Scratch;
-use support::process::{hear, linger, say, serve, spawn_under};
+use support::process::{hear, linger, say, serve, spawn, spawn_under};
 use support::schemes::unique;
 use support::watchdog::watchdog;
 
@@ -24,7 +25,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[test]
 fn child() {
     serve(&[
-        ("hold", |_| hold()),
+        ("hold", |_| hold(linger)),
+        ("replace", |_| hold(replace)),
         ("follow", |_| follow()),
         ("full", |_| full()),
         ("ahead", ahead),
@@ -53,8 +55,14 @@ fn is_empty(queue: &mut Queue) {
     assert_eq!(queue.len().unwrap(), 0);
 }
 
-/// Holds one of everything until it is killed.
-fn hold() {
+/// Goes on as another program when it is told to.
+fn replace() {
+    hear();
+    panic!("{}", Command::new("cat").exec());
+}
+
+/// Holds one of everything.
+fn hold(then: fn()) {
     let mutex = Mutex::create("shm://mutex", 7u64).unwrap();
     let lock = RwLock::create("shm://lock", 7u64).unwrap();
     let semaphore = Semaphore::create("shm://permits", 1).unwrap();
@@ -69,7 +77,7 @@ fn hold() {
         scope.spawn(|| barrier.wait().unwrap());
         once.call_once(|| {
             say("holds");
-            linger();
+            then();
         })
         .unwrap();
     });
@@ -131,6 +139,24 @@ fn locks_and_leases_reach_from_one_pid_namespace_to_another() {
     holder.kill();
     follower.expect("followed");
     follower.finish();
+}
+
+/// The process lives on, and has given up everything.
+#[test]
+fn a_program_that_replaces_itself_has_given_back_locks_and_leases() {
+    let _watchdog = watchdog("exec", Duration::from_secs(60));
+    let place = Scratch::new("held.exec");
+    let mut holder = spawn(place.path(), "replace");
+    holder.expect("holds");
+    let mut follower = spawn(place.path(), "follow");
+    follower.expect("held");
+    holder.say("go on");
+    follower.expect("followed");
+    follower.finish();
+    let pid = rustix::process::Pid::from_raw(holder.pid() as i32).unwrap();
+    assert!(rustix::process::test_kill_process(pid).is_ok());
+    holder.hush();
+    holder.finish();
 }
 
 /// In a directory of its own that has no room left.

@@ -93,3 +93,70 @@ fn waits_keep_their_time_in_a_storm_of_signals() {
         });
     });
 }
+
+/// Locks, events and leases: a limit of time is kept, and a wait without one ends when it should.
+#[cfg(all(feature = "sync", feature = "message-queue"))]
+#[test]
+fn locks_and_leases_wait_through_a_storm_of_signals() {
+    use anyipc::sync::{Barrier, Condvar, Event, Mutex, Once, Reset, RwLock, Semaphore};
+    let _watchdog = support::watchdog::watchdog("storm", Duration::from_secs(60));
+    let name = |what: &str| format!("shm://{}.{what}", support::schemes::unique("storm"));
+    let (mutex, other) = (Mutex::create(name("m"), 0u32), Mutex::create(name("o"), 0u32));
+    let (mutex, other) = (mutex.unwrap(), other.unwrap());
+    let (lock, permits) = (RwLock::create(name("l"), 0u32), Semaphore::create(name("s"), 1));
+    let (lock, permits) = (lock.unwrap(), permits.unwrap());
+    let (event, condvar) = (Event::create(name("e"), Reset::Auto), Condvar::create(name("c")));
+    let (event, condvar) = (event.unwrap(), condvar.unwrap());
+    let (once, barrier) = (Once::create(name("n")).unwrap(), Barrier::create(name("b"), 2));
+    let barrier = barrier.unwrap();
+    let jobs = anyipc::create(format!("mq://{}", support::schemes::unique("storm"))).unwrap();
+    let mut queue = jobs.queue().unwrap();
+    let timed_out = |over: bool| {
+        let error = anyipc::Error::new(anyipc::Operation::Lock, ErrorKind::TimedOut);
+        if over { Err(error) } else { Ok(()) }
+    };
+    in_a_storm(|| {
+        let late = [ErrorKind::TimedOut];
+        // The guards are taken and given back by the thread that the signals interrupt.
+        let guards = (mutex.lock().unwrap(), lock.write().unwrap(), permits.acquire().unwrap());
+        keeps_time("lock", &late, || mutex.lock_timeout(TIME).map(drop));
+        keeps_time("read", &late, || lock.read_timeout(TIME).map(drop));
+        keeps_time("write", &late, || lock.write_timeout(TIME).map(drop));
+        keeps_time("acquire", &late, || permits.acquire_timeout(TIME).map(drop));
+        drop(guards);
+        keeps_time("event", &late, || event.wait_timeout(TIME));
+        keeps_time("barrier", &late, || barrier.wait_timeout(TIME));
+        keeps_time("once", &late, || once.wait_timeout(TIME));
+        keeps_time("lease", &late, || queue.lease_timeout(TIME, TIME).map(drop));
+        keeps_time("condvar", &late, || {
+            let guard = other.lock()?.into_inner();
+            timed_out(condvar.wait_timeout(guard, TIME)?.1.timed_out())
+        });
+        // What another thread does after the time ends each of these, and nothing before it.
+        let guard = mutex.lock().unwrap();
+        let waits = |what: &str, end: &(dyn Fn() + Sync), wait: &mut dyn FnMut()| {
+            let start = Instant::now();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(TIME);
+                    end();
+                });
+                wait();
+            });
+            assert!(start.elapsed() >= TIME, "{what} ended after {:?}", start.elapsed());
+        };
+        let guard = std::sync::Mutex::new(Some(guard));
+        let unlock = || drop(guard.lock().unwrap().take());
+        waits("lock", &unlock, &mut || drop(mutex.lock().unwrap()));
+        waits("event", &|| event.set().unwrap(), &mut || event.wait().unwrap());
+        let pass = || assert!(barrier.wait().is_ok());
+        waits("barrier", &pass, &mut || pass());
+        waits("once", &|| once.call_once(|| {}).unwrap(), &mut || once.wait().unwrap());
+        waits("condvar", &|| condvar.notify_all().unwrap(), &mut || {
+            let guard = other.lock().unwrap().into_inner();
+            drop(condvar.wait(guard).unwrap());
+        });
+        let send = || jobs.queue().unwrap().send(0, b"job").unwrap();
+        waits("lease", &send, &mut || queue.lease(TIME).unwrap().ack().unwrap());
+    });
+}

@@ -104,7 +104,11 @@ const KINDS: &[(&str, Open)] = &[
     ("once", |block| {
         Ok(calls(
             Once::at(block, 0)?,
-            &[|once| drop(once.is_completed()), |once| drop(once.wait_timeout(SHORT))],
+            &[
+                |once| drop(once.is_completed()),
+                |once| drop(once.wait_timeout(SHORT)),
+                |once| drop(once.call(|_| {})),
+            ],
         ))
     }),
 ];
@@ -139,6 +143,84 @@ fn scribbled_memory_costs_no_more_than_time() {
             }
         }
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn child() {
+    support::process::serve(&[("scribble", scribble)]);
+}
+
+#[cfg(target_os = "linux")]
+/// Writes anything anywhere behind the header, at random, until the parent ends it.
+fn scribble(arguments: &[&str]) {
+    use std::os::unix::fs::FileExt as _;
+    support::process::end_with_parent();
+    let file = std::fs::OpenOptions::new().write(true).open(arguments[0]).unwrap();
+    let len = file.metadata().unwrap().len();
+    let mut random = Random::new(arguments[1].parse().unwrap());
+    support::process::say("begun");
+    loop {
+        // The header is read when the memory is opened, and checked then.
+        let at = 1024 + random.below(len - 1024) / 4 * 4;
+        let value = match random.below(4) {
+            0 => 0,
+            1 => u32::MAX,
+            2 => random.below(8) as u32,
+            _ => random.below(u64::from(u32::MAX)) as u32,
+        };
+        file.write_all_at(&value.to_ne_bytes(), at).unwrap();
+    }
+}
+
+/// The most bytes of memory that this process has had.
+#[cfg(target_os = "linux")]
+fn peak() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap() << 10
+}
+
+/// Whatever stands in the memory, and however another process changes it in the midst of calls:
+/// these end in time, without a panic, and need no more memory.
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_that_a_process_scribbles_on_hangs_nobody() {
+    let _watchdog = watchdog("scribbled", Duration::from_secs(55));
+    let before = peak();
+    let seed = Random::run_seed();
+    for (kind, open) in KINDS {
+        let endpoint = endpoint("scribbler");
+        let object = anyipc::Registry::global().inspect(endpoint.address()).unwrap().remove(0);
+        let opened = std::sync::Barrier::new(3);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let block = endpoint.block().unwrap();
+                    let calls = open(block).unwrap();
+                    // All have their objects, then it is scribbled on.
+                    opened.wait();
+                    opened.wait();
+                    for _ in 0..20 {
+                        for call in &calls {
+                            let start = Instant::now();
+                            call();
+                            assert!(start.elapsed() < SLACK, "a {kind} took {:?}", start.elapsed());
+                        }
+                        drop(open(block));
+                    }
+                });
+            }
+            opened.wait();
+            let mut scribbler =
+                support::process::spawn_here(&format!("scribble {} {seed}", object.path));
+            scribbler.expect("begun");
+            opened.wait();
+            scribbler
+        });
+    }
+    let grown = peak() - before;
+    assert!(grown < 64 << 20, "{grown} bytes more");
 }
 
 /// A once in a state that there is not says so.

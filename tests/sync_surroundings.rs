@@ -1,12 +1,11 @@
-//! The locks of `anyipc::sync` in unfriendly surroundings: memory that another process scribbles
-//! on, more participants than there is room for, names that are removed, programs that replace
-//! themselves, clocks that differ, a full file system; and how long the unluckiest one waits.
+//! The locks of `anyipc::sync` in unfriendly surroundings: more participants than there is room for,
+//! names that are removed, programs that replace themselves, clocks that differ, a full file system;
+//! and how long the unluckiest one waits.
 #![cfg(all(target_os = "linux", feature = "sync"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
 mod support;
 
-use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -15,7 +14,6 @@ use anyipc::sync::{Mutex, RwLock, Semaphore};
 use anyipc::{Error, ErrorKind, Registry, Result};
 use support::place::Scratch;
 use support::process::{end_with_parent, hear, linger, say, serve, spawn_here, spawn_under};
-use support::random::Random;
 use support::schemes::unique;
 use support::settings::setting;
 use support::watchdog::watchdog;
@@ -29,7 +27,6 @@ fn child() {
     serve(&[
         ("hold", hold),
         ("hold_and_exec", hold_and_exec),
-        ("scribble", scribble),
         ("elsewhen", elsewhen),
         ("full", full),
         ("turns", turns),
@@ -213,84 +210,6 @@ fn participants_come_to_an_end() {
     });
     crowd.truncate(175);
     drop(RwLock::<u8>::open(&name).unwrap());
-}
-
-/// Writes anything anywhere behind the header, at random, until the parent ends it.
-fn scribble(arguments: &[&str]) {
-    end_with_parent();
-    let file = std::fs::OpenOptions::new().write(true).open(arguments[0]).unwrap();
-    let len = file.metadata().unwrap().len();
-    let mut random = Random::new(arguments[1].parse().unwrap());
-    say("begun");
-    loop {
-        // The header is read when the memory is opened, and checked then.
-        let at = 1024 + random.below(len - 1024) / 4 * 4;
-        let value = match random.below(4) {
-            0 => 0,
-            1 => u32::MAX,
-            2 => random.below(8) as u32,
-            _ => random.below(u64::from(u32::MAX)) as u32,
-        };
-        file.write_all_at(&value.to_ne_bytes(), at).unwrap();
-    }
-}
-
-/// Whatever stands in the memory, and however it changes: calls end in time, without a panic.
-#[test]
-fn scribbled_memory_hangs_nobody() {
-    let _watchdog = watchdog("scribbled", Duration::from_secs(100));
-    let bounded = |what: &str, start: Instant| {
-        // 20 ms were asked for; the rest is for a busy machine.
-        assert!(start.elapsed() < Duration::from_secs(5), "{what}: {:?}", start.elapsed());
-    };
-    let base = std::env::var_os("ANYIPC_DIR").unwrap_or("/dev/shm".into());
-    let dir = support::place::private_dir(base.as_ref());
-    let timeout = Duration::from_millis(20);
-    for seed in 0..setting("ANYIPC_SCRIBBLES", 2) {
-        let tag = unique("scr");
-        let name = |what: &str| format!("shm://{tag}.{what}");
-        let mutex = Mutex::create(name("m"), [1u64; 4]).unwrap();
-        let lock = RwLock::create(name("l"), [1u64; 4]).unwrap();
-        let semaphore = Semaphore::create(name("s"), 3).unwrap();
-        let files = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
-        let ours = files.filter(|path| {
-            let file = path.file_name().unwrap().to_string_lossy();
-            file.contains(&tag) && path.metadata().is_ok_and(|m| m.len() > 4096)
-        });
-        let mut scribblers: Vec<_> =
-            ours.map(|path| spawn_here(&format!("scribble {} {seed}", path.display()))).collect();
-        assert_eq!(scribblers.len(), 3);
-        scribblers.iter_mut().for_each(|scribbler| scribbler.expect("begun"));
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    for _ in 0..40 {
-                        let start = Instant::now();
-                        let _ = mutex.lock_timeout(timeout).map(|guard| drop(guard.into_inner()));
-                        let _ = mutex.try_lock();
-                        let _ = mutex.clear_poison();
-                        bounded("mutex", start);
-                        let start = Instant::now();
-                        let _ = lock.read_timeout(timeout).map(|guard| drop(guard.into_inner()));
-                        let _ = lock.write_timeout(timeout).map(|guard| drop(guard.into_inner()));
-                        let _ = lock.try_read();
-                        let _ = lock.try_write();
-                        let _ = lock.clear_poison();
-                        bounded("rwlock", start);
-                        let start = Instant::now();
-                        let _ = semaphore.acquire_many_timeout(2, timeout);
-                        let _ = semaphore.try_acquire();
-                        let _ = semaphore.available();
-                        let _ = semaphore.add_permits(1);
-                        if let Ok(permit) = semaphore.try_acquire_many(2) {
-                            permit.forget();
-                        }
-                        bounded("semaphore", start);
-                    }
-                });
-            }
-        });
-    }
 }
 
 /// A process with a monotonic clock of its own, a day ahead.
