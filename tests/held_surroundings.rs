@@ -1,5 +1,5 @@
-//! Locks and leases in unfriendly surroundings: processes of two PID namespaces, a full file system,
-//! clocks that differ.
+//! Locks and leases in unfriendly surroundings: processes of two PID namespaces, programs that
+//! replace themselves, a full file system, clocks that differ.
 #![cfg(all(target_os = "linux", feature = "sync", feature = "message-queue"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 

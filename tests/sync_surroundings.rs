@@ -1,6 +1,6 @@
-//! The locks of `anyipc::sync` in unfriendly surroundings: more participants than there is room for,
-//! names that are removed, programs that replace themselves, clocks that differ, a full file system;
-//! and how long the unluckiest one waits.
+//! The locks of `anyipc::sync` in unfriendly surroundings: more participants than there is room
+//! for, names that are removed, programs that replace themselves, clocks that differ, a full file
+//! system; and how long the unluckiest one waits.
 #![cfg(all(target_os = "linux", feature = "sync"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 
