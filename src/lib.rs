@@ -105,6 +105,8 @@ mod registry;
 pub mod sync;
 mod wait;
 
+use std::time::Duration;
+
 #[cfg(feature = "config")]
 pub use address::config::Config;
 pub use address::{Address, IntoAddress};
@@ -113,7 +115,7 @@ pub use anyipc_derive::Message;
 #[cfg(feature = "tokio")]
 pub use asynchronous::{
     AsyncChannel, AsyncInbox, AsyncInboxSender, AsyncQueue, AsyncReceiver, AsyncSender,
-    connect_async,
+    connect_async, open_async, open_timeout_async,
 };
 #[cfg(all(feature = "serde", feature = "tokio"))]
 pub use asynchronous::{
@@ -176,13 +178,23 @@ pub fn create(address: impl IntoAddress) -> Result<Endpoint> {
     Registry::global().create(address)
 }
 
-/// Opens a live object. Does not wait for one; [`connect()`] does.
+/// Opens a live object. Does not wait for one; [`open_timeout`] and [`connect()`] do.
 ///
 /// # Errors
 /// `NotFound` (its text names another scheme under which the name is alive), `Mismatch`, a bad
 /// address, and others: all −3, except `OutOfMemory` (−4).
 pub fn open(address: impl IntoAddress) -> Result<Endpoint> {
     Registry::global().open(address)
+}
+
+/// Opens an object. Blocks until it is there, as long as `timeout` at most; its owner need not be
+/// there.
+///
+/// # Errors
+/// `NotFound` (−3) if it did not come; `Mismatch` (−3) if nothing is there after half a second and
+/// the name is alive under another scheme; and those of [`open`].
+pub fn open_timeout(address: impl IntoAddress, timeout: Duration) -> Result<Endpoint> {
+    Registry::global().open_timeout(address, timeout)
 }
 
 /// Creates an object of `text.len() + 1` bytes that holds the text and a NUL; [`Endpoint::lpsz`]

@@ -335,3 +335,54 @@ fn an_unusable_directory_is_told_at_once() {
         .unwrap();
     assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
 }
+
+#[test]
+fn messages_are_written_in_place_without_waiting_or_for_a_limited_time() {
+    each("fill", |url| {
+        let (_owner, mut a, mut b) = pair(url);
+        let write = |frame: &mut [u8]| {
+            frame.fill(7);
+            Some(frame.len())
+        };
+        a.try_send_with(100, write).unwrap();
+        assert_eq!(b.recv().unwrap(), [7; 100]);
+        let long = thread::spawn(move || (b.recv().unwrap() == [8; 200_000], b));
+        a.send_with_timeout(300_000, Duration::from_secs(20), |frame| {
+            frame.fill(8);
+            Some(200_000)
+        })
+        .unwrap();
+        let (whole, mut b) = long.join().unwrap();
+        assert!(whole);
+        // Nothing is sent.
+        a.try_send_with(100, |_| None).unwrap();
+        let error = a.try_send_with(1, |_| Some(2)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
+        let error = a.try_send_with(a.max_message() + 1, |_| panic!("too long")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
+        let mut sent = 0;
+        loop {
+            match a.try_send_with(1000, write) {
+                Ok(()) => sent += 1,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    break;
+                }
+            }
+        }
+        let short = Duration::from_millis(50);
+        let started = Instant::now();
+        let error = a.send_with_timeout(9 << 20, short, write).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert!(started.elapsed() >= short);
+        let sending = thread::spawn(move || {
+            a.send_with_timeout(4, Duration::from_secs(20), write).unwrap();
+            a
+        });
+        for _ in 0..sent {
+            assert_eq!(b.recv().unwrap(), [7; 1000]);
+        }
+        assert_eq!(b.recv().unwrap(), [7; 4]);
+        drop(sending.join().unwrap());
+    });
+}

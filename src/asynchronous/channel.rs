@@ -253,6 +253,18 @@ impl AsyncSender {
         self.inner.try_send(message)
     }
 
+    /// Sends one message of one frame, of at most `max` bytes that `fill` writes, without waiting.
+    ///
+    /// # Errors
+    /// Those of [`Sender::try_send_with`].
+    pub fn try_send_with(
+        &mut self,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        self.inner.try_send_with(max, fill)
+    }
+
     /// Waits until everything that was sent has left this process. Cancel-safe.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::panic::resume_unwind;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Result, Role};
 use tokio::task::spawn_blocking;
@@ -62,6 +62,33 @@ impl Endpoint {
 }
 
 impl Registry {
+    /// Opens a live object, as [`open_async`] with this registry. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of [`open_async`].
+    pub async fn open_async(&self, address: impl IntoAddress) -> Result<Endpoint> {
+        check_runtime()?;
+        let (registry, operation) = (self.clone(), Operation::Open);
+        let address = address.into_address().map_err(|e| e.during(operation))?;
+        on_a_thread(operation, move || registry.open(address)).await?
+    }
+
+    /// Opens an object and waits for it, as [`open_timeout_async`] with this registry. Cancel-safe.
+    ///
+    /// # Errors
+    /// Those of [`open_timeout_async`].
+    ///
+    /// # Panics
+    /// In a tokio runtime without time.
+    pub async fn open_timeout_async(
+        &self,
+        address: impl IntoAddress,
+        timeout: Duration,
+    ) -> Result<Endpoint> {
+        check_runtime()?;
+        open(self.opening(address, Some(timeout))?).await
+    }
+
     /// Opens and connects, as [`connect_async`] with this registry. Cancel-safe.
     ///
     /// # Errors
@@ -80,7 +107,7 @@ impl Registry {
         address: impl IntoAddress,
     ) -> Result<(Endpoint, Option<Instant>)> {
         check_runtime()?;
-        let opening = self.opening(address)?;
+        let opening = self.opening(address, None)?;
         let deadline = opening.deadline();
         Ok((open(opening).await?, deadline))
     }
@@ -98,22 +125,49 @@ pub async fn connect_async(address: impl IntoAddress) -> Result<AsyncChannel> {
     Registry::global().connect_async(address).await
 }
 
+/// As [`open`](crate::open()), async: on a thread of the runtime for blocking calls. Cancel-safe: an
+/// object that is opened for a dropped future is closed.
+///
+/// # Errors
+/// Those of `open`; `Unsupported` outside of a tokio runtime.
+pub async fn open_async(address: impl IntoAddress) -> Result<Endpoint> {
+    Registry::global().open_async(address).await
+}
+
+/// As [`open_timeout`](crate::open_timeout), async. Cancel-safe, as [`open_async`].
+///
+/// # Errors
+/// Those of `open_timeout`; `Unsupported` outside of a tokio runtime.
+///
+/// # Panics
+/// In a tokio runtime without time.
+pub async fn open_timeout_async(address: impl IntoAddress, timeout: Duration) -> Result<Endpoint> {
+    Registry::global().open_timeout_async(address, timeout).await
+}
+
+/// Runs `blocking` on a thread of the runtime for blocking calls.
+async fn on_a_thread<T: Send + 'static>(
+    operation: Operation,
+    blocking: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    match spawn_blocking(blocking).await {
+        Ok(done) => Ok(done),
+        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+        Err(error) => Err(Error::new(operation, ErrorKind::Io)
+            .because("the runtime is shutting down")
+            .from_source(error)),
+    }
+}
+
 /// Tries on a thread for blocking calls until the object is open, or until the opening's deadline.
 /// A try that is abandoned goes on there until its own deadline, and what it opens is closed.
 async fn open(mut opening: Opening) -> Result<Endpoint> {
     let deadline = opening.deadline();
     loop {
         let late = opening.if_late();
-        let attempt = spawn_blocking(move || (opening.try_open(), opening));
-        let (tried, back) = match by(deadline, attempt).await.ok_or_else(late)? {
-            Ok(done) => done,
-            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-            Err(error) => {
-                return Err(Error::new(Operation::Connect, ErrorKind::Io)
-                    .because("the runtime is shutting down")
-                    .from_source(error));
-            }
-        };
+        let operation = opening.operation();
+        let attempt = on_a_thread(operation, move || (opening.try_open(), opening));
+        let (tried, back) = by(deadline, attempt).await.ok_or_else(late)??;
         opening = back;
         match tried {
             Err(error) if error.is_would_block() => {}

@@ -24,7 +24,7 @@ use anyipc_core::{Operation, Result};
 #[cfg(feature = "shared-memory")]
 use crate::wait::Waitable;
 pub use channel::{AsyncChannel, AsyncReceiver, AsyncSender};
-pub use connect::connect_async;
+pub use connect::{connect_async, open_async, open_timeout_async};
 pub use inbox::{AsyncInbox, AsyncInboxSender};
 pub use queue::AsyncQueue;
 #[cfg(feature = "serde")]

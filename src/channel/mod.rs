@@ -140,6 +140,31 @@ impl Channel {
         self.sender.send_with(max, fill)
     }
 
+    /// As [`send_with`](Self::send_with) for a message of one frame, without blocking.
+    ///
+    /// # Errors
+    /// Those of [`Sender::try_send_with`].
+    pub fn try_send_with(
+        &mut self,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        self.sender.try_send_with(max, fill)
+    }
+
+    /// As [`send_with`](Self::send_with), for `timeout` at most.
+    ///
+    /// # Errors
+    /// Those of [`Sender::send_with_timeout`].
+    pub fn send_with_timeout(
+        &mut self,
+        max: usize,
+        timeout: Duration,
+        fill: impl FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        self.sender.send_with_timeout(max, timeout, fill)
+    }
+
     /// Sends messages in order, in batches where the transport can, and returns their number.
     /// Blocks as [`send`](Self::send).
     ///

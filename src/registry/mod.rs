@@ -161,6 +161,15 @@ impl Registry {
         })
     }
 
+    /// Opens an object and waits for it, as [`open_timeout`](crate::open_timeout) with this
+    /// registry.
+    ///
+    /// # Errors
+    /// Those of [`open_timeout`](crate::open_timeout).
+    pub fn open_timeout(&self, address: impl IntoAddress, timeout: Duration) -> Result<Endpoint> {
+        self.opening(address, Some(timeout))?.open()
+    }
+
     /// As [`open`](Self::open), without a hint at other schemes, and within `time` instead of the
     /// address's `timeout`.
     fn open_here(&self, address: &Address, time: Option<Duration>) -> Result<Endpoint> {
@@ -239,7 +248,7 @@ impl Registry {
     /// # Errors
     /// Those of [`connect`](crate::connect()).
     pub fn connect(&self, address: impl IntoAddress) -> Result<Channel> {
-        open_then_connect(&mut self.opening(address)?, |endpoint| Ok(endpoint.hello()))
+        open_then_connect(&mut self.opening(address, None)?, |endpoint| Ok(endpoint.hello()))
     }
 
     /// Opens and connects for values, as [`connect_typed`](crate::connect_typed) with this
@@ -254,16 +263,23 @@ impl Registry {
         In: Message + DeserializeOwned,
     {
         let hello = |endpoint: &Endpoint| endpoint.typed_hello::<Out, In>(Operation::Connect);
-        open_then_connect(&mut self.opening(address)?, hello)?.typed()
+        open_then_connect(&mut self.opening(address, None)?, hello)?.typed()
     }
 
-    pub(crate) fn opening(&self, address: impl IntoAddress) -> Result<Opening> {
-        let address = address.into_address().map_err(|e| e.during(Operation::Connect))?;
+    /// Opening for a connect, within the address's `timeout`, or for itself, within `timeout`.
+    pub(crate) fn opening(
+        &self,
+        address: impl IntoAddress,
+        timeout: Option<Duration>,
+    ) -> Result<Opening> {
+        let operation = if timeout.is_some() { Operation::Open } else { Operation::Connect };
+        let address = address.into_address().map_err(|e| e.during(operation))?;
         let settings = self
             .find(&address)
             .and_then(|(_, options)| Settings::new(&options))
-            .map_err(|e| e.during(Operation::Connect).at(&address))?;
-        Ok(Opening::new(self.clone(), address, settings.timeout))
+            .map_err(|e| e.during(operation).at(&address))?;
+        let timeout = timeout.unwrap_or(settings.timeout);
+        Ok(Opening::new(self.clone(), address, operation, timeout))
     }
 
     /// The objects of all transports that list theirs ([`Capabilities::INVENTORY`]), each with its

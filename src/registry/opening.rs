@@ -25,6 +25,8 @@ const LOOK_ELSEWHERE: Duration = Duration::from_millis(500);
 pub(crate) struct Opening {
     registry: Registry,
     address: Address,
+    /// `Open`, or `Connect` if a connect follows.
+    operation: Operation,
     deadline: Option<Instant>,
     absence: Absence,
     /// When to look for the name under other schemes next.
@@ -34,10 +36,16 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    pub(crate) fn new(registry: Registry, address: Address, timeout: Duration) -> Self {
+    pub(crate) fn new(
+        registry: Registry,
+        address: Address,
+        operation: Operation,
+        timeout: Duration,
+    ) -> Self {
         Self {
             registry,
             address,
+            operation,
             deadline: deadline(Some(timeout)),
             absence: Absence::new(),
             look_elsewhere: Instant::now() + LOOK_ELSEWHERE,
@@ -48,11 +56,17 @@ impl Opening {
     /// The error to return if the next try has not ended by the deadline.
     #[cfg(feature = "tokio")]
     pub(crate) fn if_late(&self) -> impl FnOnce() -> Error + use<> {
-        let (mut absence, address) = (self.absence, self.address.clone());
+        let (mut absence, operation) = (self.absence, self.operation);
+        let address = self.address.clone();
         move || {
-            let error = Error::new(Operation::Connect, ErrorKind::TimedOut);
-            absence.explain(error).during(Operation::Connect).at(address)
+            let error = Error::new(operation, ErrorKind::TimedOut);
+            explain(&mut absence, operation, error).at(address)
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn operation(&self) -> Operation {
+        self.operation
     }
 
     /// When to give up; `None` if never.
@@ -64,19 +78,32 @@ impl Opening {
     pub(crate) fn try_open(&mut self) -> Result<Endpoint> {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let opened =
-            self.absence.defer(self.registry.open_here(&self.address, left), Operation::Connect);
+            self.absence.defer(self.registry.open_here(&self.address, left), self.operation);
         if self.absence.absent && Instant::now() >= self.look_elsewhere {
             self.look_elsewhere = Instant::now() + LOOK_ELSEWHERE;
             if let Some(hint) = self.registry.elsewhere(&self.address) {
                 self.absence.absent = false;
-                return Err(Error::new(Operation::Connect, ErrorKind::Mismatch).because(hint));
+                return Err(Error::new(self.operation, ErrorKind::Mismatch).because(hint));
             }
         }
         opened
     }
 
     pub(crate) fn explain(&mut self, error: Error) -> Error {
-        self.absence.explain(error).during(Operation::Connect).at(&self.address)
+        explain(&mut self.absence, self.operation, error).at(&self.address)
+    }
+
+    /// Opens as a thread, until the deadline at most.
+    ///
+    /// # Errors
+    /// Those of opening; `NotFound`, or `NoOwner` before a connect, at the deadline.
+    pub(crate) fn open(&mut self) -> Result<Endpoint> {
+        let (operation, deadline) = (self.operation, self.deadline);
+        match self.try_open() {
+            Err(error) if error.is_would_block() => wait(self, operation, deadline, Self::try_open),
+            done => done,
+        }
+        .map_err(|error| self.explain(error))
     }
 
     /// How long to wait before the next try.
@@ -104,18 +131,22 @@ impl Waitable for Opening {
     }
 }
 
+/// Says what was missing at the deadline: an owner to connect to, or an object to open.
+fn explain(absence: &mut Absence, operation: Operation, error: Error) -> Error {
+    let error = absence.explain(error).during(operation);
+    if operation == Operation::Open && error.kind() == ErrorKind::NoOwner {
+        return Error::new(operation, ErrorKind::NotFound)
+            .because("nothing came there in time; create it first, or wait for longer");
+    }
+    error
+}
+
 /// Opens and connects, both within the address's `timeout`. `hello` says what this side is. Blocks.
 pub(crate) fn open_then_connect(
     opening: &mut Opening,
     hello: impl FnOnce(&Endpoint) -> Result<Hello>,
 ) -> Result<Channel> {
     let deadline = opening.deadline();
-    let endpoint = match opening.try_open() {
-        Err(error) if error.is_would_block() => {
-            wait(opening, Operation::Connect, deadline, Opening::try_open)
-        }
-        done => done,
-    }
-    .map_err(|error| opening.explain(error))?;
+    let endpoint = opening.open()?;
     endpoint.connect_until(hello(&endpoint)?, deadline)
 }

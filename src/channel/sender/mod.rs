@@ -161,20 +161,62 @@ impl Sender {
         max: usize,
         fill: impl FnMut(&mut [u8]) -> Option<usize>,
     ) -> Result<()> {
-        let mut fill = fill;
+        self.send_with_within(max, None, fill)
+    }
+
+    /// As [`send_with`](Self::send_with), for `timeout` at most. After `TimedOut` nothing of the
+    /// message arrives.
+    ///
+    /// # Errors
+    /// `TimedOut`, and those of `send_with`.
+    pub fn send_with_timeout(
+        &mut self,
+        max: usize,
+        timeout: Duration,
+        fill: impl FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        self.send_with_within(max, Some(timeout), fill)
+    }
+
+    fn send_with_within(
+        &mut self,
+        max: usize,
+        timeout: Option<Duration>,
+        mut fill: impl FnMut(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
         if max > self.lengths.direct && !self.reserve(max) {
             let Some(message) = self.write_scratch(max, &mut fill)? else { return Ok(()) };
-            let sent = self.send(&message);
+            let sent = self.send_within(&message, timeout);
             self.return_scratch(message);
             return sent;
         }
         match self.try_fill(max, &mut fill) {
             Err(error) if error.is_would_block() => {
-                wait(self, Operation::Send, None, |sender| sender.try_fill(max, &mut fill))
+                wait(self, Operation::Send, deadline(timeout), |sender| {
+                    sender.try_fill(max, &mut fill)
+                })
             }
             done => done,
         }
         .map_err(|e| self.explain(e))
+    }
+
+    /// As [`send_with`](Self::send_with) for a message of one frame, without blocking. `fill` is
+    /// called only if there is room.
+    ///
+    /// # Errors
+    /// `WouldBlock` (no room now), `MessageTooLarge` (also if `max` is longer than a frame), and
+    /// those of `send_with`.
+    pub fn try_send_with(
+        &mut self,
+        max: usize,
+        fill: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Result<()> {
+        if max > self.lengths.direct && !self.reserve(max) {
+            return Err(self.too_large(max, true));
+        }
+        let mut fill = Some(fill);
+        self.try_fill(max, |frame| fill.take()?(frame)).map_err(|e| self.explain(e))
     }
 
     /// Sends messages in order, in batches where the transport can, [flushes](Self::flush) once at

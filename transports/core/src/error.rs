@@ -1,4 +1,5 @@
 mod code;
+mod into_io;
 mod kind;
 
 use std::fmt;

@@ -248,8 +248,12 @@ impl ErrorKind {
         }
     }
 
-    /// The kind that an error of the operating system means.
+    /// The kind that an error of the operating system means; of an [`Error`](super::Error) that
+    /// became an error of the standard library, its own kind.
     pub fn of_io(error: &io::Error) -> Self {
+        if let Some(ours) = error.get_ref().and_then(|inner| inner.downcast_ref::<super::Error>()) {
+            return ours.kind();
+        }
         match error.kind() {
             io::ErrorKind::StorageFull
             | io::ErrorKind::OutOfMemory
