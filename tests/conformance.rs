@@ -19,7 +19,9 @@ use support::schemes::{self, url};
 fn transports() -> impl Iterator<Item = Fixture<'static>> {
     schemes::all().iter().map(|scheme| {
         let address: Address = url(scheme, "any").parse().unwrap();
-        let fixture = Fixture::of(Registry::global().resolve(&address).unwrap().0);
+        let (transport, _) = Registry::global().resolve(&address).unwrap();
+        anyipc_conformance::make_room(transport);
+        let fixture = Fixture::of(transport);
         let fixture = fixture.sleeper(anyipc_os::sleep);
         if *scheme == "tcp" { fixture.names(|_| loopback()) } else { fixture }
     })

@@ -101,6 +101,7 @@ fn an_address_with_native_is_told_where_the_kernels_queues_are() {
 fn the_kernels_queues_are_names_of_their_own() {
     let ours = url("mq", "apart");
     let kernels = format!("posix-{ours}");
+    support::schemes::room_for_kernel_queues();
     let owner = anyipc::create(format!("{kernels}?capacity=4KiB")).unwrap();
     let error = anyipc::open(&ours).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);

@@ -175,6 +175,7 @@ fn queue_of(url: &str, name: &str) -> (Endpoint, anyipc::Queue) {
 }
 
 fn each_queue(tag: &'static str, test: fn(&str, &str)) {
+    support::schemes::room_for_kernel_queues();
     for scheme in ["mq", "posix-mq"] {
         let name = format!("{tag}{}.{}", scheme.len(), std::process::id());
         let url = format!("{scheme}://{name}");

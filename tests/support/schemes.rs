@@ -12,6 +12,13 @@ use super::watchdog::watched;
 /// for tests that run side by side. `tests/conformance.rs` and `tests/queue.rs` have their own.
 pub(crate) const SCARCE: &str = "posix-mq";
 
+/// Removes what killed runs have left of the kernel's queues, and panics if there is no room for
+/// one: the first step of each test of them.
+pub(crate) fn room_for_kernel_queues() {
+    let address = format!("{SCARCE}://any").parse().unwrap();
+    anyipc_conformance::make_room(Registry::global().resolve(&address).unwrap().0);
+}
+
 /// The transports with channels on this platform, each by its first scheme, without [`SCARCE`].
 pub(crate) fn all() -> &'static [&'static str] {
     static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| {

@@ -9,7 +9,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -22,6 +22,43 @@ use tempfile::TempDir;
 /// A wait longer than this fails the test.
 pub(crate) const WATCHDOG: Duration = Duration::from_secs(60);
 
+const PREFIX: &str = "anyipc-cli-";
+
+/// Removes what killed test runs have left, also the kernel's queues, which count against
+/// `ulimit -q`.
+fn remove_places_of_the_dead(base: &Path) {
+    let is_dead = |name: &str| {
+        let number = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
+        number.is_some_and(|(number, _)| {
+            Path::new("/proc/self").exists() && !Path::new("/proc").join(number).exists()
+        })
+    };
+    for place in std::fs::read_dir(base).into_iter().flatten().flatten() {
+        if !is_dead(&place.file_name().to_string_lossy()) {
+            continue;
+        }
+        // A run of `anyipc torture` in it has a directory of its own.
+        let inner = std::fs::read_dir(place.path()).into_iter().flatten().flatten();
+        let inner = inner.map(|entry| entry.path()).filter(|path| path.is_dir());
+        for dir in inner.chain([place.path()]) {
+            let run = |args: &[&str]| {
+                let mut command = Command::new(assert_cmd::cargo::cargo_bin!("anyipc"));
+                let output = command.args(args).env("ANYIPC_DIR", &dir).output();
+                output.map_or(Vec::new(), |output| output.stdout)
+            };
+            run(&["doctor", "--fix"]);
+            let left = run(&["--json", "ls"]);
+            for line in left.split(|byte| *byte == b'\n') {
+                let object: Value = serde_json::from_slice(line).unwrap_or_default();
+                if let Some(address) = object["address"].as_str() {
+                    run(&["rm", address]);
+                }
+            }
+        }
+        let _ = std::fs::remove_dir_all(place.path());
+    }
+}
+
 /// A private directory for objects.
 pub(crate) struct Place {
     dir: TempDir,
@@ -30,8 +67,11 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new() -> Self {
         let memory = cfg!(target_os = "linux").then(|| "/dev/shm".into());
-        let base = memory.unwrap_or_else(std::env::temp_dir);
-        Self { dir: TempDir::with_prefix_in("anyipc-cli-", base).unwrap() }
+        let base: PathBuf = memory.unwrap_or_else(std::env::temp_dir);
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| remove_places_of_the_dead(&base));
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        Self { dir: TempDir::with_prefix_in(prefix, base).unwrap() }
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -138,6 +138,7 @@ pub(crate) fn survive(share: usize, random: &mut Random) {
 
 /// The kernel's queues: their names are the kernel's, too, and outlive all processes.
 fn of_the_kernel(random: &mut Random) {
+    crate::support::schemes::room_for_kernel_queues();
     let url = format!(
         "posix-mq://steps.{}?capacity={}&create=open_or_create",
         std::process::id(),

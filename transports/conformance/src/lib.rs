@@ -29,6 +29,7 @@
 //! | [`Fixture`], [`Sleeper`] | a transport under test, its options, how to sleep on its sources |
 //! | [`loopback`] | names for a transport that takes `host:port` |
 //! | [`WaitLoop`] | waiting calls with a watchdog, for a transport's own tests |
+//! | [`make_room`] | removes what killed runs left of a transport with a limit for each user |
 //! | [`kills`], [`victim`] | scenes of processes that are killed; a process that a test kills |
 #![forbid(unsafe_code)]
 #![expect(clippy::expect_used, reason = "a failed check is a panic")]
@@ -39,12 +40,14 @@ mod fixture;
 pub mod kills;
 mod loopback;
 mod noise;
+mod room;
 pub mod victim;
 mod wait_loop;
 
 pub use check::{Check, Outcome, run_all};
 pub use fixture::{Fixture, Sleeper};
 pub use loopback::loopback;
+pub use room::make_room;
 pub use wait_loop::{WATCHDOG, WaitLoop};
 
 /// Every check of the suite, with its rule.

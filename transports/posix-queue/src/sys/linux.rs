@@ -170,8 +170,9 @@ pub(crate) fn explain(error: &io::Error, shape: &Shape) -> (ErrorKind, String) {
         }
         Some(libc::EMFILE) => {
             let why = "all queues of this user together, or the descriptors of this process, are \
-                       at their limit (`ulimit -q`, `ulimit -n`); raise it, close queues, or \
-                       choose a smaller capacity=";
+                       at their limit (`ulimit -q`, `ulimit -n`); raise it, close queues, remove \
+                       those of killed processes (`anyipc doctor --fix`), or choose a smaller \
+                       capacity=";
             (ErrorKind::OutOfMemory, why.to_owned())
         }
         Some(libc::ENOSPC) => {

@@ -14,8 +14,10 @@ use anyipc_posix_queue::{PosixQueue, PosixQueueEndpoint};
 pub(crate) use calls::*;
 pub(crate) use process::*;
 
-/// A name that no other test and no other process uses.
+/// A name that no other test and no other process uses. Before the first one, the queues of killed
+/// runs are removed.
 pub(crate) fn name(tag: &str) -> Name {
+    anyipc_conformance::make_room(&PosixQueue);
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let serial = NEXT.fetch_add(1, Relaxed);
     Name::new(&format!("posix-mq-{tag}-{}-{serial}", std::process::id())).unwrap()
