@@ -33,6 +33,7 @@
 //! | [`TypedChannel`] | a channel of serde values | [`connect_typed`] |
 //! | [`Message`] | a type with a name that both programs write alike | `#[derive(Message)]` |
 //! | [`Inbox`], [`TypedInbox`] | an owner's connections to many peers | [`Inbox::new`] |
+//! | [`Client`], [`serve`] | calls of a server, many at once; [`request`] | [`Client::connect`] |
 //! | [`Queue`] | a bounded queue with many senders and receivers | [`Endpoint::queue`] |
 //! | [`Block`] | a named block of shared memory | [`Endpoint::block`] |
 //! | [`Select`] | waits for channels, acceptors, inboxes and queues | [`Select::new`] |
@@ -54,7 +55,7 @@
 //! | `sync` | yes | [`sync`]: locks and events in shared memory |
 //! | `postcard` | yes | typed channels, the codec `postcard`; `serde` |
 //! | `bincode`, `json` | no | the codec of that name; `serde` |
-//! | `serde` | with a codec | [`TypedChannel`], [`BlockExt`]; alone it has no codec |
+//! | `serde` | with a codec | [`TypedChannel`], [`request`], [`BlockExt`]; alone it has no codec |
 //! | `derive` | yes | `#[derive(Message)]` |
 //! | `config` | no | [`Config`]: addresses by name, from a TOML file and the environment |
 //! | `tokio` | no | the async calls |
@@ -87,6 +88,7 @@
 //   registry      address, wait, channel, endpoint; the backends
 //   queue         address, wait, endpoint
 //   inbox         wait, channel, endpoint
+//   request       wait, channel, codec, endpoint, registry, inbox
 //   block         codec, endpoint; a backend
 //   sync          address, wait, registry, asynchronous; backends
 //   asynchronous  address, wait, channel, endpoint, registry, queue, inbox; tokio
@@ -101,6 +103,8 @@ mod endpoint;
 mod inbox;
 mod queue;
 mod registry;
+#[cfg(feature = "serde")]
+pub mod request;
 #[cfg(feature = "sync")]
 pub mod sync;
 mod wait;
@@ -139,6 +143,8 @@ pub use inbox::typed::TypedInbox;
 pub use inbox::{Event, Inbox, PeerId};
 pub use queue::{Job, Queue};
 pub use registry::Registry;
+#[cfg(feature = "serde")]
+pub use request::{Client, Failure, serve, serve_stream};
 pub use wait::select::{Select, Selectable};
 
 /// The contract with transports: what a backend of your own implements.

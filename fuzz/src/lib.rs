@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyipc::codec::CodecId;
+use anyipc::request::Frame;
 use anyipc::transport::{FrameHeader, Hello, MAX_HELLO, Reply};
 use anyipc::{Address, Config, ErrorKind, Registry};
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,15 @@ pub fn codec(bytes: &[u8]) {
         Err(error) => {
             assert!(wire.len() < bytes.len() && error.kind() == ErrorKind::Codec, "{error}")
         }
+    }
+}
+
+/// A message of a request channel.
+pub fn request(bytes: &[u8]) {
+    if let Ok((frame, payload)) = Frame::decode(bytes) {
+        let head = frame.encode();
+        assert_eq!([&head, payload].concat(), bytes);
+        assert_eq!(Frame::decode(bytes).expect("read before").0, frame);
     }
 }
 

@@ -36,6 +36,11 @@ fn handshake() {
 }
 
 #[test]
+fn request() {
+    replay("request", anyipc_fuzz::request);
+}
+
+#[test]
 fn segment() {
     replay("segment", anyipc_fuzz::segment);
     fs::remove_dir_all(std::env::var_os("ANYIPC_DIR").unwrap()).unwrap();

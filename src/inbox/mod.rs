@@ -11,7 +11,7 @@ pub(crate) mod sender;
 pub(crate) mod sending;
 mod shared_sender;
 mod sleep;
-mod turn;
+pub(crate) mod turn;
 #[cfg(feature = "serde")]
 pub(crate) mod typed;
 
@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Peer, Result, Role};
 
+#[cfg(feature = "serde")]
+use crate::channel::sender::Sender;
 use crate::endpoint::Endpoint;
 use crate::wait::sleeper::Sleeper;
 use crate::wait::spin::Spinner;
@@ -89,7 +91,8 @@ impl Inbox {
         Self::with_hello(endpoint, hello)
     }
 
-    fn with_hello(endpoint: Endpoint, hello: Hello) -> Result<Self> {
+    /// As [`new`](Self::new), with another hello.
+    pub(crate) fn with_hello(endpoint: Endpoint, hello: Hello) -> Result<Self> {
         if endpoint.role() != Role::Owner {
             return Err(Error::new(Operation::Accept, ErrorKind::WrongRole)
                 .because("an inbox is the owner's; an opener connects")
@@ -108,6 +111,12 @@ impl Inbox {
             found: None,
             endpoint,
         })
+    }
+
+    /// Says another hello to the connectors that come from now on.
+    #[cfg(feature = "serde")]
+    pub(crate) fn set_hello(&mut self, hello: Hello) {
+        self.listener = Listener::new(hello);
     }
 
     /// Receives the next message of any peer. Blocks until there is one, without a limit of time.
@@ -263,6 +272,19 @@ impl Inbox {
     /// Ends all connections and returns the endpoint.
     pub fn into_endpoint(self) -> Endpoint {
         self.endpoint
+    }
+
+    /// The sender of one peer for its only user.
+    ///
+    /// # Errors
+    /// `PeerGone` if the peer is not connected; `Unsupported` if the inbox was split.
+    #[cfg(feature = "serde")]
+    pub(crate) fn own_sender(&mut self, id: PeerId) -> Result<&mut Sender> {
+        match self.sender(id)? {
+            PeerSender::Own(sender) => Ok(sender),
+            PeerSender::Shared(_) => Err(Error::new(Operation::Send, ErrorKind::Unsupported)
+                .because("the inbox was split: others may send between two parts of a message")),
+        }
     }
 
     fn sender(&mut self, id: PeerId) -> Result<&mut PeerSender> {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyipc_core::{Armed, Result, Source, Wait, Waiter};
 
-use super::Inbox;
 use super::listener::Covered;
+use super::sender::PeerSender;
+use super::{Inbox, PeerId};
 use crate::wait::Waitable;
 use crate::wait::select::{Arming, Member};
 use crate::wait::spin::Spinner;
@@ -16,6 +17,30 @@ impl Wait for Inbox {
     }
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
+        self.arm_with(waiter, &[])
+    }
+
+    fn due(&self) -> Option<Duration> {
+        self.sleeper.due()
+    }
+
+    fn park(&mut self, timeout: Duration) {
+        self.sleeper.sleep(timeout);
+    }
+
+    // Nothing is disarmed: no other waiter waits for these channels, and each sender wakes in vain
+    // once at most.
+}
+
+impl Inbox {
+    /// What ends the sleep that was armed last.
+    #[cfg(feature = "serde")]
+    pub(crate) fn waker(&self) -> std::task::Waker {
+        self.sleeper.waker()
+    }
+
+    /// Arms everything, and room for the next message to each of these peers.
+    pub(crate) fn arm_with(&mut self, waiter: Waiter<'_>, congested: &[PeerId]) -> Result<Armed> {
         let Self { endpoint, listener, schedule, peers, sleeper, .. } = self;
         if schedule.request_scan()
             || std::mem::take(&mut self.interrupted)
@@ -48,19 +73,29 @@ impl Wait for Inbox {
             schedule.enqueue(place, connection);
             return Ok(Armed::Ready);
         }
+        for id in congested {
+            // One that has left is found by the next try.
+            let Some(PeerSender::Own(sender)) = peers.sender_mut(*id) else {
+                return Ok(Armed::Ready);
+            };
+            let half = sender.target();
+            let armed = half.arm(task)?;
+            if !sleeper.add(armed, || half.source())? {
+                return Ok(Armed::Ready);
+            }
+        }
         sleeper.armed()
     }
 
-    fn due(&self) -> Option<Duration> {
-        self.sleeper.due()
+    /// Takes back what was armed for these peers.
+    #[cfg(feature = "serde")]
+    pub(crate) fn disarm_senders(&mut self, congested: &[PeerId]) {
+        for id in congested {
+            if let Some(PeerSender::Own(sender)) = self.peers.sender_mut(*id) {
+                sender.target().disarm();
+            }
+        }
     }
-
-    fn park(&mut self, timeout: Duration) {
-        self.sleeper.sleep(timeout);
-    }
-
-    // Nothing is disarmed: no other waiter waits for these channels, and each sender wakes in vain
-    // once at most.
 }
 
 impl Waitable for Inbox {

@@ -7,7 +7,7 @@ use super::{Event, Inbox, PeerId};
 use crate::wait::Waitable;
 
 /// An event, with the message as the caller's closure read it.
-pub(super) enum Turn<R> {
+pub(crate) enum Turn<R> {
     Message(R),
     Connected(PeerId),
     Disconnected(PeerId, Error),
@@ -15,7 +15,7 @@ pub(super) enum Turn<R> {
 
 impl Inbox {
     /// The next event. `WouldBlock` if there is none.
-    pub(super) fn turn<R, F: FnOnce(PeerId, &[u8]) -> R>(
+    pub(crate) fn turn<R, F: FnOnce(PeerId, &[u8]) -> R>(
         &mut self,
         read: &mut Option<F>,
     ) -> Result<Turn<R>> {
@@ -38,7 +38,7 @@ impl Inbox {
         {
             return Ok(Turn::Connected(id));
         }
-        if let Some(turn) = self.serve(read)? {
+        if let Some(turn) = self.try_peers(read)? {
             return Ok(turn);
         }
         if let Some(id) = self.accept()? {
@@ -61,7 +61,7 @@ impl Inbox {
     }
 
     /// Tries the queued peers until one has a message or has left. Queues others once if none has.
-    fn serve<R, F: FnOnce(PeerId, &[u8]) -> R>(
+    fn try_peers<R, F: FnOnce(PeerId, &[u8]) -> R>(
         &mut self,
         read: &mut Option<F>,
     ) -> Result<Option<Turn<R>>> {

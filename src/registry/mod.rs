@@ -274,12 +274,16 @@ impl Registry {
     ) -> Result<Opening> {
         let operation = if timeout.is_some() { Operation::Open } else { Operation::Connect };
         let address = address.into_address().map_err(|e| e.during(operation))?;
-        let settings = self
-            .find(&address)
-            .and_then(|(_, options)| Settings::new(&options))
-            .map_err(|e| e.during(operation).at(&address))?;
+        let settings = self.settings(&address, operation)?;
         let timeout = timeout.unwrap_or(settings.timeout);
         Ok(Opening::new(self.clone(), address, operation, timeout))
+    }
+
+    /// What the options of an address say to the facade.
+    pub(crate) fn settings(&self, address: &Address, operation: Operation) -> Result<Settings> {
+        self.find(address)
+            .and_then(|(_, options)| Settings::new(&options))
+            .map_err(|e| e.during(operation).at(address))
     }
 
     /// The objects of all transports that list theirs ([`Capabilities::INVENTORY`]), each with its

@@ -17,6 +17,9 @@ pub(crate) mod place;
 pub(crate) mod process;
 /// Random numbers that a second run can repeat.
 pub(crate) mod random;
+/// Types of requests, and servers in this process.
+#[cfg(feature = "serde")]
+pub(crate) mod requests;
 /// What this process holds: descriptors, mappings, memory.
 #[cfg(target_os = "linux")]
 pub(crate) mod resources;

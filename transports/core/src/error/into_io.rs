@@ -52,7 +52,8 @@ impl Error {
             ErrorKind::StatFailed
             | ErrorKind::Forked
             | ErrorKind::OwnerDied
-            | ErrorKind::Poisoned => io::ErrorKind::Other,
+            | ErrorKind::Poisoned
+            | ErrorKind::Failed => io::ErrorKind::Other,
         }
     }
 }

@@ -37,11 +37,15 @@ pub enum Operation {
     Queue,
     /// Locking, signalling, or waiting for a lock or an event in shared memory.
     Lock,
+    /// Sending a request and receiving its response.
+    Call,
+    /// Receiving requests and sending their responses.
+    Serve,
 }
 
 impl Operation {
     /// All of them, each at the index of its number.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Address,
         Self::Create,
         Self::AllocLpsz,
@@ -58,6 +62,8 @@ impl Operation {
         Self::Block,
         Self::Queue,
         Self::Lock,
+        Self::Call,
+        Self::Serve,
     ];
 
     /// The lower-case word used in messages.
@@ -79,6 +85,8 @@ impl Operation {
             Self::Block => "block",
             Self::Queue => "queue",
             Self::Lock => "lock",
+            Self::Call => "call",
+            Self::Serve => "serve",
         }
     }
 }
@@ -146,11 +154,13 @@ pub enum ErrorKind {
     /// The owner of a lock died, and the next one released it without saying that what it protects
     /// is consistent again.
     Poisoned,
+    /// The request arrived, and the service answered with a failure.
+    Failed,
 }
 
 impl ErrorKind {
     /// All of them, each at the index of its number.
-    pub(super) const ALL: [Self; 28] = [
+    pub(super) const ALL: [Self; 29] = [
         Self::Exists,
         Self::NotFound,
         Self::NoOwner,
@@ -179,6 +189,7 @@ impl ErrorKind {
         Self::Io,
         Self::Removed,
         Self::Poisoned,
+        Self::Failed,
     ];
 
     /// The kind in snake case, as the command line's JSON prints it.
@@ -212,6 +223,7 @@ impl ErrorKind {
             Self::Io => "io",
             Self::Removed => "removed",
             Self::Poisoned => "poisoned",
+            Self::Failed => "failed",
         }
     }
 
@@ -245,6 +257,7 @@ impl ErrorKind {
             Self::Io => "input/output error",
             Self::Removed => "the name was removed while it was held",
             Self::Poisoned => "the lock is poisoned",
+            Self::Failed => "the service answered with a failure",
         }
     }
 
