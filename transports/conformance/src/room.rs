@@ -16,10 +16,9 @@ use anyipc_core::{COMMON_KEYS, DynTransport, Name, ObjectState, Options};
 /// # Panics
 /// If there is no room for one object then. The message says what to do.
 pub fn make_room(transport: &dyn DynTransport) {
-    static ROOM: OnceLock<Result<(), String>> = OnceLock::new();
-    if let Err(why) = ROOM.get_or_init(|| try_make_room(transport)) {
-        panic!("{why}");
-    }
+    static REFUSAL: OnceLock<String> = OnceLock::new();
+    let why = REFUSAL.get_or_init(|| try_make_room(transport).err().unwrap_or_default());
+    assert!(why.is_empty(), "{why}");
 }
 
 fn try_make_room(transport: &dyn DynTransport) -> Result<(), String> {
