@@ -66,21 +66,20 @@ pub trait Plain: FromBytes + IntoBytes + Immutable {}
 
 impl<T: FromBytes + IntoBytes + Immutable> Plain for T {}
 
-/// Whether the value in a guard is another one than that in memory. A whole word: a byte would be
-/// written alone and then copied with the padding behind it, and such a load waits until all
-/// earlier stores have left the store buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(usize)]
-enum Value {
-    Same,
-    Changed,
-}
+/// A boolean of a guard. A whole word: a byte would be written alone and then copied with the
+/// padding behind it, and such a load waits until all earlier stores have left the store buffer.
+#[derive(Debug, Clone, Copy)]
+struct Flag(usize);
 
-impl Value {
-    /// The bytes of a value that was changed.
+impl Flag {
     #[inline(always)]
-    fn to_store<T: Plain>(self, value: &T) -> Option<&[u8]> {
-        (self == Self::Changed).then(|| value.as_bytes())
+    fn new(is_set: bool) -> Self {
+        Self(usize::from(is_set))
+    }
+
+    #[inline(always)]
+    fn is_set(self) -> bool {
+        self.0 != 0
     }
 }
 

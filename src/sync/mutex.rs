@@ -8,7 +8,7 @@ use anyipc_shared_memory::Block;
 use anyipc_sync::{Effort, Taken};
 
 use super::waiting::Waiting;
-use super::{Named, Plain, Value, place};
+use super::{Flag, Named, Plain, place};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 
@@ -52,7 +52,7 @@ pub enum LockResult<G> {
 pub struct MutexGuard<'a, T: Plain> {
     mutex: &'a Mutex<T>,
     value: T,
-    state: Value,
+    is_changed: Flag,
 }
 
 impl<T: Plain> Mutex<T> {
@@ -177,7 +177,7 @@ impl<T: Plain> Mutex<T> {
     fn guard(&self, taken: Taken) -> LockResult<MutexGuard<'_, T>> {
         let mut value = T::new_zeroed();
         self.raw.load(value.as_mut_bytes());
-        LockResult::new(taken, MutexGuard { mutex: self, value, state: Value::Same })
+        LockResult::new(taken, MutexGuard { mutex: self, value, is_changed: Flag::new(false) })
     }
 }
 
@@ -235,8 +235,14 @@ impl<'a, T: Plain> MutexGuard<'a, T> {
     /// Says that what the lock protects is consistent again after the death of an owner. Stores the
     /// value first, as it is in the guard. Without a death it changes nothing.
     pub fn make_consistent(&mut self) {
-        let state = std::mem::replace(&mut self.state, Value::Same);
-        self.mutex.raw.make_consistent(state.to_store(&self.value));
+        self.mutex.raw.make_consistent(self.changed());
+        self.is_changed = Flag::new(false);
+    }
+
+    /// The bytes of the value, if it was changed.
+    #[inline(always)]
+    fn changed(&self) -> Option<&[u8]> {
+        self.is_changed.is_set().then(|| self.value.as_bytes())
     }
 }
 
@@ -252,7 +258,7 @@ impl<T: Plain> Deref for MutexGuard<'_, T> {
 impl<T: Plain> DerefMut for MutexGuard<'_, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        self.state = Value::Changed;
+        self.is_changed = Flag::new(true);
         &mut self.value
     }
 }
@@ -260,7 +266,7 @@ impl<T: Plain> DerefMut for MutexGuard<'_, T> {
 impl<T: Plain> Drop for MutexGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.mutex.raw.unlock(self.state.to_store(&self.value));
+        self.mutex.raw.unlock(self.changed());
     }
 }
 

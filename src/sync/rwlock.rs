@@ -8,7 +8,7 @@ use anyipc_shared_memory::Block;
 use anyipc_sync::{Effort, Taken};
 
 use super::waiting::Waiting;
-use super::{LockResult, Named, Plain, place};
+use super::{Flag, LockResult, Named, Plain, place};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 
@@ -67,9 +67,9 @@ pub struct RwLockReadGuard<'a, T: Plain> {
 pub struct RwLockWriteGuard<'a, T: Plain> {
     lock: &'a RwLock<T>,
     value: T,
-    is_changed: bool,
+    is_changed: Flag,
     /// No writer died before, or what it left was repaired.
-    is_consistent: bool,
+    is_consistent: Flag,
 }
 
 impl<T: Plain> RwLock<T> {
@@ -132,7 +132,7 @@ impl<T: Plain> RwLock<T> {
     /// # Errors
     /// `Poisoned`; `Removed` (found while waiting: the name leads to other memory, or to none);
     /// `Forked`.
-    #[inline]
+    #[inline(always)]
     pub fn read(&self) -> Result<LockResult<RwLockReadGuard<'_, T>>> {
         self.read_within(None)
     }
@@ -172,7 +172,7 @@ impl<T: Plain> RwLock<T> {
     ///
     /// # Errors
     /// Those of [`read`](Self::read).
-    #[inline]
+    #[inline(always)]
     pub fn write(&self) -> Result<LockResult<RwLockWriteGuard<'_, T>>> {
         self.write_within(None)
     }
@@ -215,44 +215,56 @@ impl<T: Plain> RwLock<T> {
         self.raw.clear_poison()
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_within(&self, timeout: Option<Duration>) -> Result<LockResult<RwLockReadGuard<'_, T>>> {
-        let taken = match self.raw.try_read(Effort::Fresh, false)? {
-            Some(taken) => taken,
-            None => Waiting::new(self.raw.reader(), self.wait).wait(Operation::Lock, timeout)?,
-        };
-        Ok(self.read_guard(taken))
+        match self.raw.try_read(Effort::Fresh, false)? {
+            Some(taken) => Ok(self.read_guard(taken)),
+            None => self.read_later(timeout),
+        }
     }
 
-    #[inline]
+    #[cold]
+    fn read_later(&self, timeout: Option<Duration>) -> Result<LockResult<RwLockReadGuard<'_, T>>> {
+        let mut waiting = Waiting::new(self.raw.reader(), self.wait);
+        Ok(self.read_guard(waiting.wait(Operation::Lock, timeout)?))
+    }
+
+    #[inline(always)]
     fn write_within(
         &self,
         timeout: Option<Duration>,
     ) -> Result<LockResult<RwLockWriteGuard<'_, T>>> {
-        let taken = match self.raw.try_write(Effort::Fresh, false)? {
-            Some(taken) => taken,
-            None => Waiting::new(self.raw.writer(), self.wait).wait(Operation::Lock, timeout)?,
-        };
-        Ok(self.write_guard(taken))
+        match self.raw.try_write(Effort::Fresh, false)? {
+            Some(taken) => Ok(self.write_guard(taken)),
+            None => self.write_later(timeout),
+        }
     }
 
-    #[inline]
+    #[cold]
+    fn write_later(
+        &self,
+        timeout: Option<Duration>,
+    ) -> Result<LockResult<RwLockWriteGuard<'_, T>>> {
+        let mut waiting = Waiting::new(self.raw.writer(), self.wait);
+        Ok(self.write_guard(waiting.wait(Operation::Lock, timeout)?))
+    }
+
+    #[inline(always)]
     fn load(&self) -> T {
         let mut value = T::new_zeroed();
         self.raw.load(value.as_mut_bytes());
         value
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_guard(&self, taken: Taken) -> LockResult<RwLockReadGuard<'_, T>> {
         LockResult::new(taken, RwLockReadGuard { lock: self, value: self.load() })
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_guard(&self, taken: Taken) -> LockResult<RwLockWriteGuard<'_, T>> {
-        let is_consistent = taken == Taken::Free;
-        let guard =
-            RwLockWriteGuard { lock: self, value: self.load(), is_changed: false, is_consistent };
+        let (is_changed, is_consistent) = (Flag::new(false), Flag::new(taken == Taken::Free));
+        let guard = RwLockWriteGuard { lock: self, value: self.load(), is_changed, is_consistent };
         LockResult::new(taken, guard)
     }
 }
@@ -285,20 +297,24 @@ impl<T: Plain> RwLockWriteGuard<'_, T> {
     /// Says that what the lock protects is consistent again after the death of a writer. Stores the
     /// value first, as it is in the guard. Without a death it changes nothing.
     pub fn make_consistent(&mut self) {
-        self.store();
-        self.is_consistent = true;
+        if let Some(value) = self.changed() {
+            self.lock.raw.store(value);
+        }
+        self.is_changed = Flag::new(false);
+        self.is_consistent = Flag::new(true);
     }
 
-    fn store(&mut self) {
-        if std::mem::take(&mut self.is_changed) {
-            self.lock.raw.store(self.value.as_bytes());
-        }
+    /// The bytes of the value, if it was changed.
+    #[inline(always)]
+    fn changed(&self) -> Option<&[u8]> {
+        self.is_changed.is_set().then(|| self.value.as_bytes())
     }
 }
 
 impl<T: Plain> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.value
     }
@@ -307,30 +323,31 @@ impl<T: Plain> Deref for RwLockReadGuard<'_, T> {
 impl<T: Plain> Deref for RwLockWriteGuard<'_, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.value
     }
 }
 
 impl<T: Plain> DerefMut for RwLockWriteGuard<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        self.is_changed = true;
+        self.is_changed = Flag::new(true);
         &mut self.value
     }
 }
 
 impl<T: Plain> Drop for RwLockReadGuard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.lock.raw.unlock_read();
     }
 }
 
 impl<T: Plain> Drop for RwLockWriteGuard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        self.store();
-        self.lock.raw.unlock_write(self.is_consistent);
+        self.lock.raw.unlock_write(self.changed(), self.is_consistent.is_set());
     }
 }
 

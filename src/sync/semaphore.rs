@@ -43,7 +43,8 @@ pub struct Semaphore {
 #[must_use = "a permit that is dropped at once allows nothing"]
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
-    count: u32,
+    /// At most [`MAX_PERMITS`](Semaphore::MAX_PERMITS). A whole word, see [`Flag`](super::Flag).
+    count: u64,
 }
 
 impl Semaphore {
@@ -104,7 +105,7 @@ impl Semaphore {
     ///
     /// # Errors
     /// `Removed` (found while waiting: the name leads to other memory, or to none); `Forked`.
-    #[inline]
+    #[inline(always)]
     pub fn acquire(&self) -> Result<Permit<'_>> {
         self.acquire_within(1, None)
     }
@@ -161,7 +162,7 @@ impl Semaphore {
     /// `WouldBlock`, and those of `acquire_many`.
     pub fn try_acquire_many(&self, count: u32) -> Result<Permit<'_>> {
         if self.raw.try_acquire(count, Effort::Once, true)? {
-            return Ok(Permit { semaphore: self, count });
+            return Ok(Permit { semaphore: self, count: count.into() });
         }
         Err(Error::new(Operation::Lock, ErrorKind::WouldBlock))
     }
@@ -177,7 +178,7 @@ impl Semaphore {
     pub async fn acquire_many_async(&self, count: u32) -> Result<Permit<'_>> {
         let mut waiting = Waiting::new(self.raw.waiter(count), self.wait);
         waiting.wait_async(Operation::Lock).await?;
-        Ok(Permit { semaphore: self, count })
+        Ok(Permit { semaphore: self, count: count.into() })
     }
 
     /// How many permits are left at the moment.
@@ -196,12 +197,18 @@ impl Semaphore {
         self.raw.add_permits(count)
     }
 
-    #[inline]
+    #[inline(always)]
     fn acquire_within(&self, count: u32, timeout: Option<Duration>) -> Result<Permit<'_>> {
-        if !self.raw.try_acquire(count, Effort::Fresh, false)? {
-            Waiting::new(self.raw.waiter(count), self.wait).wait(Operation::Lock, timeout)?;
+        if self.raw.try_acquire(count, Effort::Fresh, false)? {
+            return Ok(Permit { semaphore: self, count: count.into() });
         }
-        Ok(Permit { semaphore: self, count })
+        self.acquire_later(count, timeout)
+    }
+
+    #[cold]
+    fn acquire_later(&self, count: u32, timeout: Option<Duration>) -> Result<Permit<'_>> {
+        Waiting::new(self.raw.waiter(count), self.wait).wait(Operation::Lock, timeout)?;
+        Ok(Permit { semaphore: self, count: count.into() })
     }
 }
 
@@ -213,26 +220,27 @@ impl fmt::Debug for Semaphore {
 
 impl Permit<'_> {
     /// How many permits it is.
+    #[inline]
     pub fn count(&self) -> u32 {
-        self.count
+        self.count as u32
     }
 
     /// Destroys the permits: the semaphore has so many less from now on.
     pub fn forget(self) {
-        self.semaphore.raw.forget(self.count);
+        self.semaphore.raw.forget(self.count());
         std::mem::forget(self);
     }
 }
 
 impl Drop for Permit<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        self.semaphore.raw.release(self.count);
+        self.semaphore.raw.release(self.count());
     }
 }
 
 impl fmt::Debug for Permit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("Permit").field("count", &self.count()).finish_non_exhaustive()
     }
 }

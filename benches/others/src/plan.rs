@@ -284,15 +284,33 @@ fn costs() -> Vec<Row> {
 
 /// The value of a lock of ours has 8 bytes.
 fn locks() -> Vec<Row> {
+    let one = |what: &str, pattern, theirs: &str, label: &str, words: &str, goal| {
+        against(what, pattern, &[theirs]).ours(label, words, 1.0).at(&[(64, goal)])
+    };
     let ours = |what: &str, pattern, theirs: &str, goal| {
-        against(what, pattern, &[theirs])
-            .ours("Mutex, block", "anyipc-mutex block", 1.0)
-            .at(&[(64, goal)])
+        one(what, pattern, theirs, "Mutex, block", "anyipc-mutex block", goal)
     };
     [
         ours("pthread robust mutex", Lock, "pthread_mutex robust", 1.0 / 1.2),
         ours("Boost named_mutex", Lock, "boost_mutex", 1.0),
         ours("std Mutex, one process", Lock, "std-mutex", 0.0),
+        one(
+            "pthread rwlock",
+            Lock,
+            "pthread_rwlock read",
+            "RwLock, read",
+            "anyipc-rwlock read",
+            0.0,
+        ),
+        one(
+            "pthread rwlock",
+            Lock,
+            "pthread_rwlock write",
+            "RwLock, write",
+            "anyipc-rwlock write",
+            0.0,
+        ),
+        one("POSIX semaphore", Lock, "posix_semaphore", "Semaphore", "anyipc-semaphore", 0.0),
         ours("bare futex mutex", Handover, "futex_mutex", 1.0 / 1.15),
         ours("pthread robust mutex", Handover, "pthread_mutex robust", 1.0),
         ours("Boost named_mutex", Handover, "boost_mutex", 1.0),

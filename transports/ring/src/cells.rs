@@ -14,6 +14,11 @@ pub trait Cells {
     fn count(&self) -> u32;
     /// The cell of a slot, which is below [`count`](Self::count).
     fn cell(&self, slot: u32) -> &AtomicU64;
+    /// The cell of the participant that uses this.
+    #[inline]
+    fn own(&self, own_id: OwnerId) -> &AtomicU64 {
+        self.cell(own_id.slot())
+    }
     /// A bit for each of the slots `64 * index` and up: true once a holder of it has joined. The
     /// other cells need no look.
     fn joined(&self, index: u32) -> &AtomicU64;
@@ -52,18 +57,23 @@ pub fn join(cells: &impl Cells, own_id: OwnerId) {
 /// The holder has this much more.
 #[inline]
 pub fn add(cells: &impl Cells, own_id: OwnerId, more: u32) {
-    let cell = cells.cell(own_id.slot());
+    let cell = cells.own(own_id);
     let before = cell.fetch_add(u64::from(more), SeqCst);
-    // Another process wrote over it.
     if owner_bits(before) != own_id.bits() {
-        cell.store(of(own_id, more), SeqCst);
+        mend(cell, own_id, more);
     }
+}
+
+/// Another process wrote over it.
+#[cold]
+fn mend(cell: &AtomicU64, own_id: OwnerId, amount: u32) {
+    cell.store(of(own_id, amount), SeqCst);
 }
 
 /// The holder has this much less. Returns what it still has.
 #[inline]
 pub fn remove(cells: &impl Cells, own_id: OwnerId, less: u32) -> u32 {
-    let before = cells.cell(own_id.slot()).fetch_sub(u64::from(less), SeqCst);
+    let before = cells.own(own_id).fetch_sub(u64::from(less), SeqCst);
     // Less than nothing: another process wrote over it, and the next `add` mends it.
     amount(before).saturating_sub(less)
 }

@@ -25,7 +25,7 @@
 
 use crate::cells::{self, Cells};
 use crate::mutex::{self, Effort};
-use crate::primitive::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst, fence, fence_behind_swap};
+use crate::primitive::{AtomicU32, Ordering::Relaxed, fence_behind_swap};
 use crate::robust::{LockBackend, OwnerId, Taken};
 
 /// What the lock protects is as the last writer wanted it.
@@ -115,7 +115,8 @@ pub fn leave(words: &impl RwWords, own_id: OwnerId) {
 /// True if a reader is inside. The caller has the word. `looks`: at the deaths of those that are.
 #[inline]
 pub fn has_readers(words: &impl RwWords, looks: bool, backend: &impl LockBackend) -> bool {
-    fence(SeqCst);
+    // Behind the compare-and-swap by which the caller took the word.
+    fence_behind_swap();
     cells::held(words.readers(), looks, backend).next().is_some()
 }
 
@@ -150,6 +151,7 @@ pub fn clear_poison(words: &impl RwWords) {
     let _ = words.state().compare_exchange(POISONED, CONSISTENT, Relaxed, Relaxed);
 }
 
+#[inline]
 fn judge(words: &impl RwWords) -> Told {
     match words.state().load(Relaxed) {
         CONSISTENT => Told::Locked(Taken::Free),

@@ -57,6 +57,7 @@ const fn note(own_id: OwnerId, wanted: u32) -> u64 {
 }
 
 /// How many permits are left. `looks`: those of the dead are.
+#[inline]
 pub fn available(words: &impl SemaphoreWords, looks: bool, backend: &impl LockBackend) -> u32 {
     let held: u64 = cells::held(words.held(), looks, backend).map(u64::from).sum();
     u64::from(words.total().load(SeqCst)).saturating_sub(held) as u32
@@ -73,28 +74,68 @@ pub fn try_acquire(
     looks: bool,
     backend: &impl LockBackend,
 ) -> bool {
-    let mut has_withdrawn = false;
+    match claim(words, own_id, wanted, effort, looks, backend) {
+        Claim::Good => true,
+        Claim::TooFew => false,
+        Claim::Withdrawn => claim_again(words, own_id, wanted, effort, looks, backend),
+    }
+}
+
+/// After a claim that was withdrawn.
+#[cold]
+fn claim_again(
+    words: &impl SemaphoreWords,
+    own_id: OwnerId,
+    wanted: u32,
+    effort: Effort,
+    looks: bool,
+    backend: &impl LockBackend,
+) -> bool {
     // A turn that advances for ever is no semaphore's.
-    for _ in 0..MAX_CLAIMS {
-        let seen = words.turn().load(SeqCst);
-        let needed = wanted.saturating_add(left_to_first(words, own_id, wanted, effort));
-        if available(words, looks, backend) < needed {
-            break;
+    for _ in 1..MAX_CLAIMS {
+        match claim(words, own_id, wanted, effort, looks, backend) {
+            Claim::Good => return true,
+            Claim::TooFew => break,
+            Claim::Withdrawn => {}
         }
-        cells::add(words.held(), own_id, wanted);
-        if words.turn().compare_exchange(seen, seen.wrapping_add(1), SeqCst, SeqCst).is_ok() {
-            return true;
-        }
-        cells::remove(words.held(), own_id, wanted);
-        has_withdrawn = true;
     }
-    if has_withdrawn {
-        wake(words, wanted);
-    }
+    wake(words, wanted);
     false
 }
 
+/// What became of a claim.
+enum Claim {
+    Good,
+    /// There was none: too few permits are left.
+    TooFew,
+    /// Another participant took in between.
+    Withdrawn,
+}
+
+#[inline]
+fn claim(
+    words: &impl SemaphoreWords,
+    own_id: OwnerId,
+    wanted: u32,
+    effort: Effort,
+    looks: bool,
+    backend: &impl LockBackend,
+) -> Claim {
+    let seen = words.turn().load(SeqCst);
+    let needed = wanted.saturating_add(left_to_first(words, own_id, wanted, effort));
+    if available(words, looks, backend) < needed {
+        return Claim::TooFew;
+    }
+    cells::add(words.held(), own_id, wanted);
+    if words.turn().compare_exchange(seen, seen.wrapping_add(1), SeqCst, SeqCst).is_ok() {
+        return Claim::Good;
+    }
+    cells::remove(words.held(), own_id, wanted);
+    Claim::Withdrawn
+}
+
 /// What is left to the waiter that is first: 0 for itself, and for those that do not wait.
+#[inline]
 fn left_to_first(words: &impl SemaphoreWords, own_id: OwnerId, wanted: u32, effort: Effort) -> u32 {
     let first = words.first().load(SeqCst);
     if effort == Effort::Once || first == note(own_id, wanted) { 0 } else { first as u32 }
@@ -195,6 +236,7 @@ pub fn forget(words: &impl SemaphoreWords, own_id: OwnerId, count: u32) {
 }
 
 /// Wakes waiters that this many more permits may serve.
+#[inline]
 fn wake(words: &impl SemaphoreWords, count: u32) {
     fence_behind_swap();
     // A waiter for many sets this anew, and one that is not served by what it finds leaves it to

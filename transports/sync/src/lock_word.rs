@@ -1,4 +1,5 @@
-//! What mutex and rwlock have in common: a lock word with its state, and the wait for that word.
+//! What mutex and rwlock have in common: a lock word with its state, the wait for that word, and
+//! copies of a value.
 
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,6 +16,9 @@ use crate::place::Object;
 const WORD: usize = 8;
 const STATE: usize = 12;
 const STARVING: usize = 16;
+
+/// Up to so many bytes a value is copied word by word, in the caller's code.
+const SHORT: usize = 64;
 
 /// How long a waiter lets others pass.
 pub(crate) const STARVES_AFTER: Duration = Duration::from_micros(500);
@@ -36,6 +40,33 @@ impl Object {
     #[inline]
     pub(crate) fn starving(&self) -> &AtomicU32 {
         self.line.u32::<STARVING>()
+    }
+
+    /// Copies a value out, from an offset that is a multiple of 8. The memory is mapped.
+    #[inline(always)]
+    pub(crate) fn read(&self, at: usize, value: &mut [u8]) {
+        if value.len() > SHORT {
+            self.region.load(at, value);
+            return;
+        }
+        for (index, part) in value.chunks_mut(8).enumerate() {
+            let word = self.region.u64(at + index * 8).load(Relaxed).to_ne_bytes();
+            part.copy_from_slice(&word[..part.len()]);
+        }
+    }
+
+    /// Copies a value in, to an offset that is a multiple of 8. The memory is mapped.
+    #[inline(always)]
+    pub(crate) fn write(&self, at: usize, value: &[u8]) {
+        if value.len() > SHORT || !value.len().is_multiple_of(8) {
+            self.region.store(at, value);
+            return;
+        }
+        for (index, part) in value.chunks_exact(8).enumerate() {
+            if let Ok(word) = part.try_into() {
+                self.region.u64(at + index * 8).store(u64::from_ne_bytes(word), Relaxed);
+            }
+        }
     }
 
     /// Wakes a waiter for the lock word. False if there is none.

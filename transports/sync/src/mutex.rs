@@ -22,9 +22,6 @@ use crate::place::{Identity, Kind, Object, Place};
 
 const VALUE: usize = 64;
 
-/// Up to so many bytes a value is copied word by word, in the caller's code.
-const SHORT: usize = 64;
-
 /// No owner has died that was not made good.
 const CONSISTENT: u32 = 0;
 /// An owner died, and its follower has not yet said that all is well.
@@ -99,7 +96,7 @@ impl Mutex {
             return;
         }
         if let Some(value) = value {
-            self.write(value);
+            self.object.write(VALUE, value);
         }
         if self.object.state().load(Relaxed) != CONSISTENT {
             self.poison();
@@ -122,7 +119,7 @@ impl Mutex {
     pub fn make_consistent(&self, value: Option<&[u8]>) {
         if self.object.check().is_ok() {
             if let Some(value) = value {
-                self.write(value);
+                self.object.write(VALUE, value);
             }
             self.object.state().store(CONSISTENT, Relaxed);
         }
@@ -142,29 +139,7 @@ impl Mutex {
     /// taken the lock.
     #[inline(always)]
     pub fn load(&self, value: &mut [u8]) {
-        let region = &self.object.region;
-        if value.len() > SHORT {
-            region.load(VALUE, value);
-            return;
-        }
-        for (index, part) in value.chunks_mut(8).enumerate() {
-            let word = region.u64(VALUE + index * 8).load(Relaxed).to_ne_bytes();
-            part.copy_from_slice(&word[..part.len()]);
-        }
-    }
-
-    #[inline(always)]
-    fn write(&self, value: &[u8]) {
-        let region = &self.object.region;
-        if value.len() > SHORT || !value.len().is_multiple_of(8) {
-            region.store(VALUE, value);
-            return;
-        }
-        for (index, part) in value.chunks_exact(8).enumerate() {
-            if let Ok(word) = part.try_into() {
-                region.u64(VALUE + index * 8).store(u64::from_ne_bytes(word), Relaxed);
-            }
-        }
+        self.object.read(VALUE, value);
     }
 
     /// A waiter for the lock.

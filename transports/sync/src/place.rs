@@ -188,6 +188,12 @@ impl Place {
     }
 }
 
+/// An object without room for its cells: its size was checked before.
+#[cold]
+pub(crate) fn too_small() -> Error {
+    Error::new(Operation::Open, ErrorKind::OutOfBounds)
+}
+
 /// An object that was found: its bytes, its waiters, and the participants.
 #[derive(Debug)]
 pub(crate) struct Object {

@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use anyipc_core::{Armed, Error, ErrorKind, Operation, Result, Source, Wait, Waiter};
 use anyipc_memory::WaitSet;
-use anyipc_ring::cells::join;
 use anyipc_ring::mutex::Effort;
 use anyipc_ring::robust::{OwnerId, Taken};
 use anyipc_ring::rwlock::{
@@ -27,7 +26,7 @@ use anyipc_ring::wait_set::wake_one;
 
 use crate::attempt::{Attempt, lock_slice};
 use crate::lock_word::{WordWaiter, poisoned};
-use crate::place::{Identity, Kind, Object, Place};
+use crate::place::{Identity, Kind, Object, Place, too_small};
 use crate::slot_cells::SlotCells;
 
 const DRAIN: usize = 64;
@@ -41,7 +40,6 @@ const LOOKS: u32 = 32;
 #[derive(Debug)]
 pub struct RwLock {
     words: Words,
-    len: usize,
 }
 
 #[derive(Debug)]
@@ -69,10 +67,9 @@ impl RwLock {
     /// See [`Place`]: `OutOfBounds`, `Mismatch`, `Corrupt`, `Forked`.
     pub fn new(place: Place, len: usize) -> Result<Self> {
         let object = place.settle(identity(len), Self::size(len))?;
-        let readers = SlotCells::new(&object.region, READERS);
-        join(&readers, object.own_id);
+        let readers = SlotCells::join(&object, READERS).ok_or_else(too_small)?;
         let drain = WaitSet::new(&object.region, DRAIN);
-        Ok(Self { words: Words { object, readers, drain }, len })
+        Ok(Self { words: Words { object, readers, drain } })
     }
 
     /// Tries to lock as a reader. `None`: a writer has it. `looks`: a dead writer is followed, for
@@ -80,7 +77,7 @@ impl RwLock {
     ///
     /// # Errors
     /// `Poisoned`, `Forked`.
-    #[inline]
+    #[inline(always)]
     pub fn try_read(&self, effort: Effort, looks: bool) -> Result<Option<Taken>> {
         self.words.object.check()?;
         match try_read(&self.words, self.own_id(), effort) {
@@ -97,7 +94,7 @@ impl RwLock {
     ///
     /// # Errors
     /// `Poisoned`, `Forked`.
-    #[inline]
+    #[inline(always)]
     pub fn try_write(&self, effort: Effort, looks: bool) -> Result<Option<Taken>> {
         self.words.object.check()?;
         if !self.take(effort, looks) {
@@ -121,18 +118,21 @@ impl RwLock {
     }
 
     /// Ends a reader's lock.
-    #[inline]
+    #[inline(always)]
     pub fn unlock_read(&self) {
         if self.words.object.check().is_ok() {
             leave(&self.words, self.own_id());
         }
     }
 
-    /// Ends the writer's lock. `is_consistent`: no writer died before, or what that left was
-    /// repaired. Otherwise the lock is poisoned.
-    #[inline]
-    pub fn unlock_write(&self, is_consistent: bool) {
+    /// Copies the value in, if there is one, and ends the writer's lock. `is_consistent`: no writer
+    /// died before, or what that left was repaired. Otherwise the lock is poisoned.
+    #[inline(always)]
+    pub fn unlock_write(&self, value: Option<&[u8]>, is_consistent: bool) {
         if self.words.object.check().is_ok() {
+            if let Some(value) = value {
+                self.words.object.write(VALUE, value);
+            }
             end_write(&self.words, is_consistent);
         }
     }
@@ -147,19 +147,17 @@ impl RwLock {
         Ok(())
     }
 
-    /// Copies the value out. The caller has a lock.
-    #[inline]
+    /// Copies the value out, of the length with which the rwlock was found. The caller has just
+    /// taken a lock.
+    #[inline(always)]
     pub fn load(&self, value: &mut [u8]) {
-        if self.words.object.check().is_ok() {
-            self.words.object.region.load(VALUE, value);
-        }
+        self.words.object.read(VALUE, value);
     }
 
     /// Copies the value in. The caller has the writer's lock.
-    #[inline]
     pub fn store(&self, value: &[u8]) {
-        if value.len() == self.len && self.words.object.check().is_ok() {
-            self.words.object.region.store(VALUE, value);
+        if self.words.object.check().is_ok() {
+            self.words.object.write(VALUE, value);
         }
     }
 
@@ -178,14 +176,17 @@ impl RwLock {
         }
     }
 
+    #[inline]
     fn own_id(&self) -> OwnerId {
         self.words.object.own_id
     }
 
+    #[inline]
     fn take(&self, effort: Effort, looks: bool) -> bool {
         try_take(&self.words, self.own_id(), effort, looks, &*self.words.object.participants)
     }
 
+    #[inline]
     fn has_readers(&self, looks: bool) -> bool {
         has_readers(&self.words, looks, &*self.words.object.participants)
     }

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Armed, Error, ErrorKind, Operation, Result, Source, Wait, Waiter};
 use anyipc_memory::SetWaiter;
-use anyipc_ring::cells::join;
 use anyipc_ring::mutex::Effort;
 use anyipc_ring::robust::OwnerId;
 use anyipc_ring::semaphore::{
@@ -26,7 +25,7 @@ use anyipc_ring::wait_set::{wake_all, wake_one};
 
 use crate::attempt::{Attempt, lock_slice};
 use crate::lock_word::STARVES_AFTER;
-use crate::place::{Identity, Kind, Object, Place};
+use crate::place::{Identity, Kind, Object, Place, too_small};
 use crate::slot_cells::SlotCells;
 
 const TOTAL: usize = 8;
@@ -77,8 +76,7 @@ impl Semaphore {
     /// See [`Place`]: `OutOfBounds`, `Mismatch`, `Corrupt`, `Forked`.
     pub fn new(place: Place) -> Result<Self> {
         let object = place.settle(IDENTITY, Self::SIZE)?;
-        let held = SlotCells::new(&object.region, HELD);
-        join(&held, object.own_id);
+        let held = SlotCells::join(&object, HELD).ok_or_else(too_small)?;
         Ok(Self { words: Words { object, held } })
     }
 
@@ -87,7 +85,7 @@ impl Semaphore {
     ///
     /// # Errors
     /// `InvalidOption` for more than [`MAX_PERMITS`](Self::MAX_PERMITS); `Forked`.
-    #[inline]
+    #[inline(always)]
     pub fn try_acquire(&self, wanted: u32, effort: Effort, looks: bool) -> Result<bool> {
         let words = &self.words;
         words.object.check()?;
@@ -98,7 +96,7 @@ impl Semaphore {
     }
 
     /// Gives back permits that were taken.
-    #[inline]
+    #[inline(always)]
     pub fn release(&self, count: u32) {
         if self.words.object.check().is_ok() {
             release(&self.words, self.words.own_id(), count);
@@ -146,6 +144,7 @@ impl Semaphore {
 }
 
 impl Words {
+    #[inline]
     fn own_id(&self) -> OwnerId {
         self.object.own_id
     }
@@ -184,6 +183,7 @@ impl SemaphoreWords for Words {
     }
 }
 
+#[inline]
 fn check_count(operation: Operation, count: u32) -> Result<()> {
     if count <= MAX_PERMITS { Ok(()) } else { Err(too_many(operation)) }
 }

@@ -39,7 +39,54 @@ impl Lock for Mutex<u64> {
     }
 }
 
-/// anyipc, with the variant as `wait=`.
+/// An rwlock that is taken to read.
+struct Reads(anyipc::sync::RwLock<u64>);
+
+impl Lock for Reads {
+    type Guard<'a> = anyipc::sync::RwLockReadGuard<'a, u64>;
+
+    #[inline]
+    fn lock(&self) -> Result<Self::Guard<'_>> {
+        Ok(self.0.read()?.into_inner())
+    }
+}
+
+/// An rwlock that is taken to write.
+struct Writes(anyipc::sync::RwLock<u64>);
+
+impl Lock for Writes {
+    type Guard<'a> = anyipc::sync::RwLockWriteGuard<'a, u64>;
+
+    #[inline]
+    fn lock(&self) -> Result<Self::Guard<'_>> {
+        Ok(self.0.write()?.into_inner())
+    }
+}
+
+impl Lock for anyipc::sync::Semaphore {
+    type Guard<'a> = anyipc::sync::Permit<'a>;
+
+    #[inline]
+    fn lock(&self) -> Result<Self::Guard<'_>> {
+        Ok(self.acquire()?)
+    }
+}
+
+/// anyipc's rwlock, which one process takes to do what the variant says.
+pub(super) fn rwlock(job: &Job) -> Result<f64> {
+    let rwlock = anyipc::sync::RwLock::create(format!("shm://{}", name("rwlock")), 0)?;
+    match job.variant.as_str() {
+        "read" => lock(&Reads(rwlock), job),
+        _ => lock(&Writes(rwlock), job),
+    }
+}
+
+/// anyipc's semaphore of one permit, which one process takes.
+pub(super) fn semaphore(job: &Job) -> Result<f64> {
+    lock(&anyipc::sync::Semaphore::create(format!("shm://{}", name("semaphore")), 1)?, job)
+}
+
+/// anyipc's mutex, with the variant as `wait=`.
 pub(super) fn first(job: &Job) -> Result<f64> {
     let address = format!("shm://{}", name("mutex"));
     let locks = open(&address, &job.variant)?;

@@ -19,7 +19,7 @@ use anyipc_measure::process::Second;
 use crate::job::Job;
 
 /// The programs that `run` builds where their headers are installed.
-pub(crate) const PROGRAMS: [&str; 10] = [
+pub(crate) const PROGRAMS: [&str; 12] = [
     "boost_mutex",
     "boost_queue",
     "boost_ring",
@@ -28,7 +28,9 @@ pub(crate) const PROGRAMS: [&str; 10] = [
     "futex_mutex",
     "nng",
     "posix_mq",
+    "posix_semaphore",
     "pthread_mutex",
+    "pthread_rwlock",
     "zeromq",
 ];
 
@@ -40,6 +42,8 @@ pub(crate) fn first(job: &Job) -> Result<f64> {
         "anyipc-event" => anyipc_event::first(job),
         "anyipc-mutex" => locks::first(job),
         "anyipc-queue" => anyipc_queue::first(job),
+        "anyipc-rwlock" => locks::rwlock(job),
+        "anyipc-semaphore" => locks::semaphore(job),
         "anyipc-task" => tasks::first::<anyipc_task::Owner>(job),
         "iceoryx2" => iceoryx::first(job),
         "interprocess" => interprocess::first(job),
