@@ -21,21 +21,29 @@ const PARTIES: u32 = 2;
 /// A participant looks this often whether it is to finish.
 const RECHECK: Duration = Duration::from_millis(50);
 
-/// The lane of a wait that ended its round.
+/// The lanes of a wait: it ended its round; it was cancelled, counted or not.
 const LEADER: u8 = 1;
+const CANCELLED: u8 = 2;
 
 pub(super) fn work(role: Role, context: &Context) -> Result<()> {
     let address = &context.order.address;
     let keeps = role == Role::Keeper;
     let barrier = if keeps { Barrier::create(address, PARTIES) } else { Barrier::open(address) }?;
-    contend(context, |random| {
+    contend(context, move |random| {
         let since = sys::now();
+        let mut id = Id { stream: 0, lane: 0, number: 0 };
         let done = match random.below(8) {
             0 => barrier.wait_timeout(random.instant(13)),
             1 => barrier.wait_timeout(Duration::ZERO),
+            2 => {
+                let done = context.within(random.instant(16), barrier.wait_async());
+                if done.is_err() {
+                    context.log.record(What::Got, Id { lane: CANCELLED, ..id }, since, "");
+                }
+                done
+            }
             _ => barrier.wait_timeout(RECHECK),
         };
-        let mut id = Id { stream: 0, lane: 0, number: 0 };
         if context.has(Fault::Overlap) && done.is_err() {
             context.log.record(What::Got, id, since, "");
         }
@@ -57,7 +65,7 @@ struct Passage {
 enum Part {
     Leader,
     Other,
-    /// Its process was killed while it waited: either of these, or it did not count.
+    /// It was cancelled, or its process killed: either of these, or it did not count.
     Unknown,
 }
 
@@ -73,7 +81,11 @@ impl super::oracle::Oracle for Rounds {
         if record.what == What::Got {
             findings.checked(Check::Round);
             findings.went_on(life, record.at, lives);
-            let part = if record.id.lane == LEADER { Part::Leader } else { Part::Other };
+            let part = match record.id.lane {
+                LEADER => Part::Leader,
+                CANCELLED => Part::Unknown,
+                _ => Part::Other,
+            };
             self.all.push(Passage { since: record.since, at: record.at, part });
         }
     }

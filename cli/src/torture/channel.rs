@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyipc::{Channel, ErrorKind, Receiver, Result, Sender};
+use anyipc::{Channel, ErrorKind, Result};
 
 use super::context::{Context, Fault};
-use super::link::{Outgoing, TO_CONNECTOR, TO_OWNER};
+use super::link::{Outgoing, Receives, Sends, TO_CONNECTOR, TO_OWNER, Tasks};
 use super::message::Id;
 use super::plan::{Pattern, Plan};
 use super::record::{BOTH, RECEIVE, SEND, What};
@@ -77,8 +77,21 @@ impl Context {
 fn serve(context: &Context, channel: Channel, stream: u64) {
     let number = channel.peer().pid.unwrap_or(0).into();
     context.log.write(What::Open, Id { stream, lane: 0, number });
+    if !context.is_async(stream) {
+        let (tx, rx) = channel.split();
+        return serve_by(context, tx, rx, stream);
+    }
+    match context.in_runtime(|| channel.into_async()) {
+        Ok(channel) => {
+            let (tx, rx) = channel.split();
+            serve_by(context, Tasks(context, tx), Tasks(context, rx), stream);
+        }
+        Err(error) => context.end(stream, SEND, &error),
+    }
+}
+
+fn serve_by(context: &Context, mut tx: impl Sends + Send, mut rx: impl Receives, stream: u64) {
     let plan = Plan::new(context.order.kind, context.order.seed, stream);
-    let (mut tx, mut rx) = channel.split();
     let mut out = Outgoing::new(context, stream, TO_CONNECTOR);
     // The first message tells the connector its number.
     if let Err(error) = out.send_surely(&mut tx) {
@@ -108,7 +121,7 @@ fn serve(context: &Context, channel: Channel, stream: u64) {
 }
 
 /// Sends so many messages and gives the half up.
-pub(super) fn stream_out(context: &Context, mut tx: Sender, mut out: Outgoing<'_>, count: u64) {
+pub(super) fn stream_out(context: &Context, mut tx: impl Sends, mut out: Outgoing<'_>, count: u64) {
     for _ in 0..count {
         if context.is_finishing() {
             break;
@@ -121,7 +134,7 @@ pub(super) fn stream_out(context: &Context, mut tx: Sender, mut out: Outgoing<'_
 }
 
 /// Receives until that fails.
-pub(super) fn drain(context: &Context, rx: &mut Receiver, stream: u64, lane: u8) {
+pub(super) fn drain(context: &Context, rx: &mut impl Receives, stream: u64, lane: u8) {
     loop {
         match rx.recv() {
             Ok(message) => context.got(&message, stream, lane),
@@ -131,7 +144,13 @@ pub(super) fn drain(context: &Context, rx: &mut Receiver, stream: u64, lane: u8)
 }
 
 /// Waits for a message that does not come.
-pub(super) fn idle(context: &Context, rx: &mut Receiver, stream: u64, lane: u8, time: Duration) {
+pub(super) fn idle(
+    context: &Context,
+    rx: &mut impl Receives,
+    stream: u64,
+    lane: u8,
+    time: Duration,
+) {
     match rx.recv_timeout(time) {
         Ok(message) => context.got(&message, stream, lane),
         Err(error) if error.kind() == ErrorKind::TimedOut => {}

@@ -4,8 +4,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use anyipc::Result;
 use anyipc::sync::{Condvar, Mutex};
+use anyipc::{ErrorKind, Result};
 
 use super::context::{Context, Fault};
 use super::kind::Role;
@@ -42,6 +42,7 @@ pub(super) fn work(role: Role, context: &Context) -> Result<()> {
         }
         _ => until_finished(context, &condvar, || watch(context, &mutex, &condvar, &mut random))?,
     }
+    drop((mutex, condvar));
     context.count_descriptors(before);
     Ok(())
 }
@@ -116,6 +117,11 @@ fn watch(
         let since = sys::now();
         let locked = match random.below(8) {
             0 => condvar.wait_timeout(guard, random.instant(13))?.0,
+            1 => match context.task(random, condvar.wait_async(guard)) {
+                // The dropped future has unlocked.
+                Err(error) if error.kind() == ErrorKind::TimedOut => mutex.lock()?,
+                locked => locked?,
+            },
             _ => condvar.wait(guard)?,
         };
         guard = take(context, locked, since);

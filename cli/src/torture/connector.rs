@@ -8,7 +8,7 @@ use anyipc::{Channel, ErrorKind, Result};
 use super::channel::{drain, idle, stream_out};
 use super::context::Context;
 use super::kind::Kind;
-use super::link::{Outgoing, TO_CONNECTOR, TO_OWNER};
+use super::link::{Outgoing, Receives, Sends, TO_CONNECTOR, TO_OWNER, Tasks};
 use super::message::{self, Id};
 use super::plan::{Pattern, Plan};
 use super::record::{BOTH, RECEIVE, SEND, What};
@@ -63,8 +63,28 @@ fn connected(kind: Kind, context: &Context, channel: Channel, welcome: &[u8]) {
     };
     context.log.write(What::Open, Id { stream, lane: 0, number: 0 });
     context.got(welcome, stream, TO_CONNECTOR);
+    // The other side chooses for itself.
+    if !context.is_async(!stream) {
+        let (tx, rx) = channel.split();
+        return talk(kind, context, tx, rx, stream);
+    }
+    match context.in_runtime(|| channel.into_async()) {
+        Ok(channel) => {
+            let (tx, rx) = channel.split();
+            talk(kind, context, Tasks(context, tx), Tasks(context, rx), stream);
+        }
+        Err(error) => context.end(stream, SEND, &error),
+    }
+}
+
+fn talk(
+    kind: Kind,
+    context: &Context,
+    mut tx: impl Sends + Send,
+    mut rx: impl Receives,
+    stream: u64,
+) {
     let plan = Plan::new(kind, context.order.seed, stream);
-    let (mut tx, mut rx) = channel.split();
     let mut out = Outgoing::new(context, stream, TO_OWNER);
     match plan.pattern {
         Pattern::In => {

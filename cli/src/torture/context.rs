@@ -4,11 +4,16 @@ use std::io::{self, BufRead};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
+use anyipc::{Error, ErrorKind, Operation};
 use anyipc_measure::process::end_with_parent;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 use super::kind::{Kind, Role};
+use super::random::{Random, mix};
 use super::record::{Log, What};
 use crate::failure::{Failure, Result};
 use crate::sys;
@@ -25,6 +30,9 @@ pub(super) struct Order {
     /// Bytes of the longest message.
     pub(super) size: usize,
 }
+
+/// Longer than any run.
+pub(super) const FOREVER: Duration = Duration::from_secs(1 << 24);
 
 /// The line that tells a worker to finish in order. At the end of its input it ends at once.
 pub(super) const FINISH: &str = "finish";
@@ -92,12 +100,57 @@ pub(super) struct Context {
     pub(super) log: Log,
     fault: Option<Fault>,
     finishing: AtomicBool,
+    tasks: Runtime,
 }
 
 impl Context {
     /// True once the worker has to finish in order.
     pub(super) fn is_finishing(&self) -> bool {
         self.finishing.load(Ordering::Relaxed)
+    }
+
+    /// True if this part of the work waits as tasks do: a quarter of all.
+    pub(super) fn is_async(&self, part: u64) -> bool {
+        mix(self.order.seed ^ part).is_multiple_of(4)
+    }
+
+    /// Makes something async.
+    pub(super) fn in_runtime<R>(&self, make: impl FnOnce() -> R) -> R {
+        let _runtime = self.tasks.enter();
+        make()
+    }
+
+    /// A call of a task, which is cancelled after this time: `TimedOut`.
+    pub(super) fn within<R>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = anyipc::Result<R>>,
+    ) -> anyipc::Result<R> {
+        let cancelled = || Err(Error::new(Operation::Receive, ErrorKind::TimedOut));
+        let limited = async { timeout(limit, call).await.unwrap_or_else(|_| cancelled()) };
+        self.tasks.block_on(limited)
+    }
+
+    /// A call of a task. It is cancelled if it takes longer than a millisecond, and made again: a
+    /// cancelled one has done nothing.
+    pub(super) fn again<R>(
+        &self,
+        mut call: impl AsyncFnMut() -> anyipc::Result<R>,
+    ) -> anyipc::Result<R> {
+        match self.within(Duration::from_millis(1), call()) {
+            Err(error) if error.kind() == ErrorKind::TimedOut => self.within(FOREVER, call()),
+            done => done,
+        }
+    }
+
+    /// A call of a task, of which half are cancelled.
+    pub(super) fn task<R>(
+        &self,
+        random: &mut Random,
+        call: impl Future<Output = anyipc::Result<R>>,
+    ) -> anyipc::Result<R> {
+        let limit = if random.below(2) == 0 { random.instant(13) } else { FOREVER };
+        self.within(limit, call)
     }
 
     /// True if this has to go wrong.
@@ -118,7 +171,9 @@ pub(super) fn run() -> Result<()> {
     io::stdin().read_line(&mut line).map_err(|why| failed("reading the order", why))?;
     let order = serde_json::from_str(&line).map_err(|why| failed("the order", why.into()))?;
     let (fault, finishing) = (Fault::from_environment(), AtomicBool::new(false));
-    let context = Arc::new(Context { order, log, fault, finishing });
+    let tasks = Builder::new_current_thread().enable_all().build();
+    let tasks = tasks.map_err(|why| failed("making a runtime", why))?;
+    let context = Arc::new(Context { order, log, fault, finishing, tasks });
     let obeying = Arc::clone(&context);
     thread::Builder::new()
         .spawn(move || obey(&obeying))

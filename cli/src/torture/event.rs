@@ -45,6 +45,7 @@ pub(super) fn work(role: Role, context: &Context) -> Result<()> {
             let woken = match random.below(8) {
                 0 => event.try_wait(),
                 1 => event.wait_timeout(random.instant(10)),
+                2 => context.within(random.instant(16), event.wait_async()),
                 _ => event.wait_timeout(RECHECK),
             };
             match woken {
@@ -64,6 +65,7 @@ pub(super) fn work(role: Role, context: &Context) -> Result<()> {
             }
         },
     }
+    drop(event);
     context.count_descriptors(before);
     Ok(())
 }

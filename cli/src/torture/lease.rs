@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyipc::{ErrorKind, Queue, Result};
+use anyipc::{ErrorKind, Job, Result};
 
 use super::context::{Context, Fault};
 use super::lives::Lives;
@@ -14,8 +14,6 @@ use super::queue::silent;
 use super::random::Random;
 use super::record::{Record, What};
 
-/// Longer than any run waits: a lease ends by the death of its holder, or by its own will.
-const LEASE: Duration = Duration::from_secs(3600);
 /// A worker looks this often whether it is to finish.
 const RECHECK: Duration = Duration::from_millis(50);
 /// The keeper waits this long for a job that comes back.
@@ -23,25 +21,37 @@ const LAST: Duration = Duration::from_millis(500);
 
 /// What a worker does with a job.
 pub(super) const ACK: &str = "ack";
-const BACK: &str = "back";
+pub(super) const BACK: &str = "back";
 
 /// Leases and acknowledges, or gives back, until there is nothing and the worker is to finish.
-pub(super) fn work(context: &Context, queue: &mut Queue) -> Result<()> {
+/// A lease ends by the death of its holder, or by its own will.
+pub(super) fn work(
+    context: &Context,
+    mut lease: impl FnMut(Duration) -> Result<Job>,
+) -> Result<()> {
     let mut random = Random::new(context.order.seed ^ u64::from(context.order.life));
-    while one(context, queue, RECHECK, &mut random)? || !context.is_finishing() {}
+    while one(context, &mut lease, RECHECK, &mut random)? || !context.is_finishing() {}
     Ok(())
 }
 
 /// Acknowledges what is left when all others have ended.
-pub(super) fn keep(context: &Context, queue: &mut Queue) -> Result<()> {
+pub(super) fn keep(
+    context: &Context,
+    lease: &mut impl FnMut(Duration) -> Result<Job>,
+) -> Result<()> {
     let mut random = Random::new(context.order.seed);
-    while one(context, queue, LAST, &mut random)? {}
+    while one(context, lease, LAST, &mut random)? {}
     Ok(())
 }
 
 /// One job. False if there was none within the time.
-fn one(context: &Context, queue: &mut Queue, wait: Duration, random: &mut Random) -> Result<bool> {
-    let job = match queue.lease_timeout(LEASE, wait) {
+fn one(
+    context: &Context,
+    lease: &mut impl FnMut(Duration) -> Result<Job>,
+    wait: Duration,
+    random: &mut Random,
+) -> Result<bool> {
+    let job = match lease(wait) {
         Ok(job) => job,
         Err(error) if error.kind() == ErrorKind::TimedOut => {
             context.log.say(What::Waited, "");
@@ -86,9 +96,9 @@ struct Lease {
     to: Option<(u64, bool)>,
 }
 
-/// One job.
+/// One job, or one thing to be done once.
 #[derive(Debug, Default)]
-struct Job {
+struct Task {
     sent: bool,
     acked: Option<u64>,
     leases: Vec<Lease>,
@@ -99,7 +109,7 @@ struct Job {
 /// The oracle.
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
-    all: HashMap<(u64, u8, u64), Job>,
+    all: HashMap<(u64, u8, u64), Task>,
     /// The highest number that each worker has had first of all, by lane.
     last: HashMap<(u32, u64, u8), u64>,
     /// More than one priority: a job may wait for more urgent ones.
@@ -186,7 +196,7 @@ impl super::oracle::Oracle for Jobs {
 }
 
 impl Jobs {
-    fn judge(&self, id: Id, job: &Job, lives: &Lives, findings: &mut Findings) {
+    fn judge(&self, id: Id, job: &Task, lives: &Lives, findings: &mut Findings) {
         let end = |lease: &Lease| match lease.to {
             Some((to, _)) => to,
             None => lives.killed(lease.life).unwrap_or(u64::MAX),
@@ -253,7 +263,7 @@ impl Jobs {
     }
 
     /// What the first one to begin was told, and what those that found it done have seen.
-    fn judge_once(id: Id, job: &Job, lives: &Lives, findings: &mut Findings) {
+    fn judge_once(id: Id, job: &Task, lives: &Lives, findings: &mut Findings) {
         if let Some(first) = job.leases.first() {
             findings.checked(Check::FalseDeath);
             // One that was killed may have begun without a word.

@@ -3,7 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
-use anyipc::{Error, ErrorKind, Inbox, PeerId, Queue, Result, Sender};
+use anyipc::{
+    AsyncQueue, AsyncReceiver, AsyncSender, Error, ErrorKind, Inbox, PeerId, Queue, Receiver,
+    Result, Sender,
+};
 
 use super::context::{Context, Fault};
 use super::message::{self, Id};
@@ -53,6 +56,67 @@ impl Sends for (&mut Inbox, PeerId) {
 
     fn try_send(&mut self, message: &[u8]) -> Result<()> {
         self.0.try_send(self.1, message)
+    }
+}
+
+/// What is used as tasks do, from this worker's threads.
+pub(super) struct Tasks<'c, T>(pub(super) &'c Context, pub(super) T);
+
+impl Sends for Tasks<'_, AsyncSender> {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.0.again(async || self.1.send(message).await)
+    }
+
+    fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<()> {
+        self.0.within(timeout, self.1.send(message))
+    }
+
+    fn try_send(&mut self, message: &[u8]) -> Result<()> {
+        self.1.try_send(message)
+    }
+}
+
+/// With a priority.
+impl Sends for Tasks<'_, (&mut AsyncQueue, u32)> {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        let (queue, priority) = &mut self.1;
+        self.0.again(async || queue.send(*priority, message).await)
+    }
+
+    fn send_timeout(&mut self, message: &[u8], timeout: Duration) -> Result<()> {
+        let (queue, priority) = &mut self.1;
+        self.0.within(timeout, queue.send(*priority, message))
+    }
+
+    fn try_send(&mut self, message: &[u8]) -> Result<()> {
+        let (queue, priority) = &mut self.1;
+        queue.try_send(*priority, message)
+    }
+}
+
+/// What messages are received with.
+pub(super) trait Receives {
+    fn recv(&mut self) -> Result<Vec<u8>>;
+    fn recv_timeout(&mut self, timeout: Duration) -> Result<Vec<u8>>;
+}
+
+impl Receives for Receiver {
+    fn recv(&mut self) -> Result<Vec<u8>> {
+        self.recv()
+    }
+
+    fn recv_timeout(&mut self, timeout: Duration) -> Result<Vec<u8>> {
+        self.recv_timeout(timeout)
+    }
+}
+
+impl Receives for Tasks<'_, AsyncReceiver> {
+    fn recv(&mut self) -> Result<Vec<u8>> {
+        self.0.again(async || self.1.recv().await)
+    }
+
+    fn recv_timeout(&mut self, timeout: Duration) -> Result<Vec<u8>> {
+        self.0.within(timeout, self.1.recv())
     }
 }
 

@@ -21,10 +21,10 @@ pub(super) fn work(kind: Kind, role: Role, context: &Context) -> Result<()> {
     if kind == Kind::Semaphore {
         let semaphore =
             if keeps { Semaphore::create(address, PERMITS) } else { Semaphore::open(address) }?;
-        return contend(context, |random| permit(context, &semaphore, random));
+        return contend(context, move |random| permit(context, &semaphore, random));
     }
     let lock = if keeps { RwLock::create(address, [0; 3]) } else { RwLock::open(address) }?;
-    contend(context, |random| read_or_write(context, &lock, random))
+    contend(context, move |random| read_or_write(context, &lock, random))
 }
 
 fn permit(context: &Context, semaphore: &Semaphore, random: &mut Random) -> Result<()> {
@@ -33,6 +33,7 @@ fn permit(context: &Context, semaphore: &Semaphore, random: &mut Random) -> Resu
     let _permit = match random.below(8) {
         0 => semaphore.try_acquire_many(count),
         1 => semaphore.acquire_many_timeout(count, random.instant(13)),
+        2 => context.task(random, semaphore.acquire_many_async(count)),
         _ => semaphore.acquire_many(count),
     }?;
     context.held(lane, 0, since, false, "");
@@ -47,6 +48,7 @@ fn read_or_write(context: &Context, lock: &RwLock<Value>, random: &mut Random) -
         let taken = match random.below(8) {
             0 => lock.try_write(),
             1 => lock.write_timeout(random.instant(13)),
+            2 => context.task(random, lock.write_async()),
             _ => lock.write(),
         };
         write(context, taken?, since, random);
@@ -54,6 +56,7 @@ fn read_or_write(context: &Context, lock: &RwLock<Value>, random: &mut Random) -
         let taken = match random.below(8) {
             0 => lock.try_read(),
             1 => lock.read_timeout(random.instant(13)),
+            2 => context.task(random, lock.read_async()),
             _ => lock.read(),
         };
         read(context, taken?, since, random);

@@ -36,11 +36,12 @@ pub(super) fn work(role: Role, context: &Context) -> Result<()> {
     let address = &context.order.address;
     let keeps = role == Role::Keeper;
     let mutex = if keeps { Mutex::create(address, [0; 3]) } else { Mutex::open(address) }?;
-    contend(context, |random| {
+    contend(context, move |random| {
         let since = sys::now();
         let taken = match random.below(8) {
             0 => mutex.try_lock(),
             1 => mutex.lock_timeout(random.instant(13)),
+            2 => context.task(random, mutex.lock_async()),
             _ => mutex.lock(),
         }?;
         let mut guard = take(context, taken, since);
@@ -50,7 +51,7 @@ pub(super) fn work(role: Role, context: &Context) -> Result<()> {
     })
 }
 
-/// Bursts of calls, or, for the keeper, none.
+/// Bursts of calls, or, for the keeper, none. The calls own what they use.
 pub(super) fn contend(
     context: &Context,
     mut call: impl FnMut(&mut Random) -> Result<()>,
@@ -73,6 +74,7 @@ pub(super) fn contend(
         }
         thread::sleep(REST);
     }
+    drop(call);
     context.count_descriptors(before);
     Ok(())
 }

@@ -3,12 +3,12 @@
 
 use std::thread;
 
-use anyipc::sync::Once;
+use anyipc::sync::{Once, OnceState};
 use anyipc::{Block, Error, ErrorKind, Operation, Result};
 
 use super::context::{Context, Fault};
 use super::kind::Role;
-use super::lease::ACK;
+use super::lease::{ACK, BACK};
 use super::message::Id;
 use super::mutex::{REST, contend};
 use super::record::What;
@@ -20,9 +20,9 @@ pub(super) fn work(role: Role, context: &Context) -> Result<()> {
     let address = &context.order.address;
     let keeps = role == Role::Keeper;
     let endpoint = if keeps { anyipc::create(address) } else { anyipc::open(address) }?;
-    let block = endpoint.block()?;
-    let mut next = if keeps { 0 } else { first(block)? };
-    contend(context, |random| {
+    let mut next = if keeps { 0 } else { first(endpoint.block()?)? };
+    contend(context, move |random| {
+        let block = endpoint.block()?;
         if next == count(block) {
             // A rest until the end of the run.
             thread::sleep(REST);
@@ -30,22 +30,52 @@ pub(super) fn work(role: Role, context: &Context) -> Result<()> {
         }
         let once = Once::at(block, next * Once::SIZE)?;
         let id = Id { stream: 0, lane: 0, number: next as u64 };
-        let mut ours = false;
-        once.call(|state| {
-            ours = true;
-            let died = state.is_after_death() && !context.has(Fault::Silence);
-            context.log.record(What::Held, id, if died { 2 } else { 1 }, "");
-            thread::sleep(random.instant(12));
-            context.log.record(What::Freed, id, 0, ACK);
-        })?;
+        let (mut ours, time) = (false, random.instant(12));
+        if random.below(4) == 0 {
+            let call = once.call_async(async |state| {
+                ours = true;
+                let mut doing = Doing::begin(context, id, state);
+                tokio::time::sleep(time).await;
+                doing.is_done = true;
+            });
+            context.task(random, call)?;
+        } else {
+            once.call(|state| {
+                ours = true;
+                let mut doing = Doing::begin(context, id, state);
+                thread::sleep(time);
+                doing.is_done = true;
+            })?;
+        }
         context.log.write(if ours { What::Acked } else { What::Got }, id);
         if context.has(Fault::Duplicate) && next == 3 {
             context.log.record(What::Held, id, 2, "");
         }
         next += 1;
         Ok(())
-    })?;
-    endpoint.close()
+    })
+}
+
+/// One that is being done. Its drop reports how that ends, before the others can see it.
+struct Doing<'c> {
+    context: &'c Context,
+    id: Id,
+    is_done: bool,
+}
+
+impl<'c> Doing<'c> {
+    fn begin(context: &'c Context, id: Id, state: OnceState) -> Self {
+        let died = state.is_after_death() && !context.has(Fault::Silence);
+        context.log.record(What::Held, id, if died { 2 } else { 1 }, "");
+        Self { context, id, is_done: false }
+    }
+}
+
+impl Drop for Doing<'_> {
+    fn drop(&mut self) {
+        let how = if self.is_done { ACK } else { BACK };
+        self.context.log.record(What::Freed, self.id, 0, how);
+    }
 }
 
 fn count(block: &Block) -> usize {

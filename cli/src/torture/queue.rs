@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
-use anyipc::{Endpoint, Error, ErrorKind, Operation, Queue, Result};
+use anyipc::{AsyncQueue, Endpoint, Error, ErrorKind, Operation, Queue, Result};
 
-use super::context::Context;
+use super::context::{Context, FOREVER};
 use super::kind::{Kind, Role};
 use super::lease;
-use super::link::Outgoing;
+use super::link::{Outgoing, Tasks};
 use super::lives::{Life, Lives};
 use super::message::Id;
 use super::oracle::{Check, Findings};
@@ -34,22 +34,48 @@ pub(super) fn work(kind: Kind, role: Role, context: &Context) -> Result<()> {
             .at(endpoint.address()));
     }
     context.log.say(What::Ready, &endpoint.address().to_string());
-    match (role, kind) {
-        (Role::Keeper, _) => {
-            context.wait_to_finish();
-            if kind == Kind::Lease {
-                lease::keep(context, &mut queue)
-            } else {
-                keep(context, &endpoint, &mut queue)
-            }
+    if role == Role::Keeper {
+        context.wait_to_finish();
+        let mut lease = |wait| queue.lease_timeout(FOREVER, wait);
+        if kind == Kind::Lease {
+            lease::keep(context, &mut lease)?;
+        } else {
+            keep(context, &endpoint, &mut queue)?;
         }
-        (Role::Sender, _) => send(context, &mut queue),
-        (_, Kind::Lease) => lease::work(context, &mut queue),
-        _ => receive(context, &mut queue),
-    }?;
+        drop(queue);
+    } else if context.is_async(context.order.life.into()) {
+        let queue = context.in_runtime(|| queue.into_async())?;
+        with_tasks(kind, role, context, queue)?;
+    } else {
+        with_threads(kind, role, context, queue)?;
+    }
     context.count_descriptors(before);
-    drop(queue);
     endpoint.close()
+}
+
+fn with_threads(kind: Kind, role: Role, context: &Context, mut queue: Queue) -> Result<()> {
+    let priorities = queue.status()?.priorities;
+    match (role, kind) {
+        (Role::Sender, _) => {
+            send(context, priorities, |out, priority| out.send(&mut (&mut queue, priority)))
+        }
+        (_, Kind::Lease) => lease::work(context, |wait| queue.lease_timeout(FOREVER, wait)),
+        _ => receive(context, |wait| queue.recv_timeout(wait)),
+    }
+}
+
+fn with_tasks(kind: Kind, role: Role, context: &Context, mut queue: AsyncQueue) -> Result<()> {
+    let priorities = queue.status()?.priorities;
+    match (role, kind) {
+        (Role::Sender, _) => send(context, priorities, |out, priority| {
+            out.send(&mut Tasks(context, (&mut queue, priority)))
+        }),
+        // Many are cancelled.
+        (_, Kind::Lease) => {
+            lease::work(context, |wait| context.within(wait / 16, queue.lease(FOREVER)))
+        }
+        _ => receive(context, |wait| context.within(wait / 16, queue.recv())),
+    }
 }
 
 /// Receives what is left when all others have ended.
@@ -66,16 +92,19 @@ fn keep(context: &Context, endpoint: &Endpoint, queue: &mut Queue) -> Result<()>
     Ok(())
 }
 
-fn send(context: &Context, queue: &mut Queue) -> Result<()> {
+fn send(
+    context: &Context,
+    priorities: u32,
+    mut send: impl FnMut(&mut Outgoing<'_>, u32) -> Result<()>,
+) -> Result<()> {
     let life = context.order.life;
-    let priorities = queue.status()?.priorities;
     let lanes = 0..u8::try_from(priorities).unwrap_or(u8::MAX);
     let mut lanes: Vec<_> = lanes.map(|lane| Outgoing::new(context, life.into(), lane)).collect();
     let mut random = Random::new(context.order.seed ^ u64::from(life));
     while !context.is_finishing() {
         let priority = random.below(priorities.into());
         let Some(out) = lanes.get_mut(priority as usize) else { break };
-        match out.send(&mut (&mut *queue, priority as u32)) {
+        match send(out, priority as u32) {
             // `full=error`.
             Err(error) if error.kind() == ErrorKind::Full => thread::yield_now(),
             done => done?,
@@ -84,10 +113,13 @@ fn send(context: &Context, queue: &mut Queue) -> Result<()> {
     Ok(())
 }
 
-fn receive(context: &Context, queue: &mut Queue) -> Result<()> {
+fn receive(
+    context: &Context,
+    mut recv: impl FnMut(Duration) -> Result<(u32, Vec<u8>)>,
+) -> Result<()> {
     let mut random = Random::new(context.order.seed ^ u64::from(context.order.life));
     loop {
-        match queue.recv_timeout(RECHECK) {
+        match recv(RECHECK) {
             Ok((_, message)) => context.got_any(&message),
             Err(error) if error.kind() != ErrorKind::TimedOut => return Err(error),
             // The senders have ended before the receivers are told to finish.

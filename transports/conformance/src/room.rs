@@ -10,7 +10,7 @@ use anyipc_core::{COMMON_KEYS, DynTransport, Name, ObjectState, Options};
 /// processes by the transport's own word, and those that persist if a dead process's number is the
 /// last but one part of their name (`tag-number-serial`).
 ///
-/// For transports whose objects count against a limit for each user, such as `ulimit -q`. Objects
+/// For a transport with objects that count against a limit of the user, such as `ulimit -q`. Objects
 /// of runs with a directory of their own are not found.
 ///
 /// # Panics
