@@ -10,8 +10,8 @@ use anyipc_core::{COMMON_KEYS, DynTransport, Name, ObjectState, Options};
 /// processes by the transport's own word, and those that persist if a dead process's number is the
 /// last but one part of their name (`tag-number-serial`).
 ///
-/// For a transport with objects that count against a limit of the user, such as `ulimit -q`. Objects
-/// of runs with a directory of their own are not found.
+/// For a transport with objects that count against a limit of the user, such as `ulimit -q`.
+/// Objects of runs with a directory of their own are not found.
 ///
 /// # Panics
 /// If there is no room for one object then. The message says what to do.
