@@ -222,6 +222,33 @@ pub fn connect(address: impl IntoAddress) -> Result<Channel> {
     Registry::global().connect(address)
 }
 
+/// Both ends of a new channel, connected: for two threads, or for tests.
+///
+/// `pair("shm://")` needs no name; the options are those of both ends. The object has a name that
+/// nobody else knows, and is gone when this returns. A child process inherits neither end: for that
+/// `create` an address such as `shm://?unique`, and pass on what [`Endpoint::address`] says.
+///
+/// Blocks for the handshake: well below a millisecond, and as long as the address's `timeout` (5 s
+/// by default) at most.
+///
+/// ```
+/// # #[cfg(feature = "in-process")]
+/// # fn main() -> anyipc::Result<()> {
+/// let (mut here, mut there) = anyipc::pair("inproc://")?;
+/// let worker = std::thread::spawn(move || there.send(b"done"));
+/// assert_eq!(here.recv()?, b"done");
+/// # worker.join().unwrap()
+/// # }
+/// # #[cfg(not(feature = "in-process"))]
+/// # fn main() {}
+/// ```
+///
+/// # Errors
+/// Those of [`create`] and [`connect()`]; `Unsupported` for a transport without channels.
+pub fn pair(address: impl IntoAddress) -> Result<(Channel, Channel)> {
+    Registry::global().pair(address)
+}
+
 /// As [`connect()`], for values: waits for the owner, which must have the same types and codec.
 ///
 /// `Out` is what this side sends, `In` what it receives; [`Message`] gives both their names. Take

@@ -22,8 +22,15 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The address. A fault of it is a failure of `operation`.
+    /// The address, with the scheme that `best` stands for. A fault of it is a failure of
+    /// `operation`.
     pub(crate) fn address(&self, operation: Operation) -> Result<Address> {
+        let address = Registry::global().canonical(self.given(operation)?);
+        Ok(address.map_err(|error| error.during(operation))?)
+    }
+
+    /// The address as it was given.
+    pub(crate) fn given(&self, operation: Operation) -> Result<Address> {
         let address = if self.url.contains("://") { self.url.parse() } else { self.look_up() };
         Ok(address.map_err(|error: Error| error.during(operation))?)
     }

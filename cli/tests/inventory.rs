@@ -187,6 +187,23 @@ fn addresses_are_explained() {
 }
 
 #[test]
+fn best_and_unique_are_explained() {
+    let place = Place::new();
+    let best = place.run(["--json", "explain", "best://why?wait=block"]).records().remove(0);
+    assert_eq!(best["address"], "best://why?wait=block");
+    assert_eq!((&best["scheme"], &best["unique"]), (&json!("shm"), &json!(false)));
+    let text = place.run(["explain", "best://why"]).ok();
+    assert!(text.contains("shm: what best:// is") && text.contains("create works"), "{text}");
+    let unique = place.run(["--json", "explain", "shm://why?unique"]).records().remove(0);
+    assert_eq!((&unique["name"], &unique["unique"]), (&json!("why"), &json!(true)));
+    assert!(place.run(["explain", "shm://?unique"]).ok().contains("another name"));
+    // The command's other parts take both.
+    let owner = place.start_owner(["recv", "best://why", "--follow"]);
+    assert!(place.run(["explain", "shm://why"]).ok().contains("live owner"));
+    owner.kill();
+}
+
+#[test]
 fn a_capacity_without_one_default_is_explained_in_words() {
     let place = Place::new();
     let capacity = |url: &str| {

@@ -10,7 +10,14 @@ use std::str::FromStr;
 
 use anyipc_core::{Error, ErrorKind, Name, Operation, Result, excerpt};
 
+/// The name of an address that has none, with `unique`.
+pub(crate) const UNNAMED: &str = "unique";
+
 /// Where an object is: `scheme://name?key=value&key=value`, percent-decoded once.
+///
+/// A word `unique` among the options, without a value, stands for a name that nobody has:
+/// [`create`](crate::create) makes it of 128 random bits, behind the name of the address if that has
+/// one. `Endpoint::address` then has the name, to be passed on.
 ///
 /// Parsing checks the form and the name. The [`Registry`](crate::Registry) that the address is
 /// given to checks whether the scheme exists and takes the options.
@@ -26,6 +33,8 @@ use anyipc_core::{Error, ErrorKind, Name, Operation, Result, excerpt};
 pub struct Address {
     scheme: String,
     name: Name,
+    /// `name` is only the start of a name that is yet to be made, or [`UNNAMED`].
+    unique: bool,
     pairs: Vec<(String, String)>,
 }
 
@@ -35,9 +44,15 @@ impl Address {
         &self.scheme
     }
 
-    /// The object's name.
+    /// The object's name. With `unique` what its name will begin with, and `unique` if the address
+    /// has no name.
     pub fn name(&self) -> &Name {
         &self.name
+    }
+
+    /// True if [`create`](crate::create) has yet to make the name.
+    pub fn is_unique(&self) -> bool {
+        self.unique
     }
 
     /// The options, in the order given.
@@ -51,9 +66,18 @@ impl Address {
     }
 
     /// The same address with another name.
-    pub(crate) fn named(mut self, name: Name) -> Self {
-        self.name = name;
-        self
+    pub(crate) fn named(self, name: Name) -> Self {
+        Self { name, unique: false, ..self }
+    }
+
+    /// The same address with a name that is yet to be made.
+    pub(crate) fn unique(self) -> Self {
+        Self { unique: true, ..self }
+    }
+
+    /// The same address with another scheme.
+    pub(crate) fn with_scheme(self, scheme: &str) -> Self {
+        Self { scheme: scheme.into(), ..self }
     }
 
     /// The same address with one option set, replacing an earlier value.
@@ -71,7 +95,7 @@ impl FromStr for Address {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        parse(text).map_err(|error| error.at(format_args!("{text:.300}")))
+        parse(text, false)
     }
 }
 
@@ -79,7 +103,12 @@ fn fault(why: impl Into<String>) -> Error {
     Error::new(Operation::Address, ErrorKind::InvalidAddress).because(why)
 }
 
-fn parse(text: &str) -> Result<Address> {
+/// Reads an address, which may be one without a name if it is `unnamed`.
+fn parse(text: &str, unnamed: bool) -> Result<Address> {
+    read(text, unnamed).map_err(|error| error.at(format_args!("{text:.300}")))
+}
+
+fn read(text: &str, unnamed: bool) -> Result<Address> {
     let (scheme, rest) = text
         .split_once("://")
         .ok_or_else(|| fault("`://` is missing; an address reads scheme://name?key=value"))?;
@@ -95,9 +124,15 @@ fn parse(text: &str) -> Result<Address> {
         Some((name, query)) => (name, Some(query)),
         None => (rest, None),
     };
-    let name = Name::new(&decode(name)?)?;
+    let mut unique = false;
     let mut pairs: Vec<(String, String)> = Vec::new();
     for pair in query.into_iter().flat_map(|q| q.split('&')) {
+        if pair == "unique" {
+            if std::mem::replace(&mut unique, true) {
+                return Err(twice(pair));
+            }
+            continue;
+        }
         let Some((key, value)) = pair.split_once('=') else {
             return Err(fault(format!(
                 "{pair} is no key=value; options read ?key=value&key=value",
@@ -105,16 +140,25 @@ fn parse(text: &str) -> Result<Address> {
             )));
         };
         let (key, value) = (decode(key)?, decode(value)?);
+        if key == "unique" {
+            return Err(fault("`unique` has no value: write ?unique, or leave it out")
+                .as_kind(ErrorKind::InvalidOption));
+        }
         if pairs.iter().any(|(k, _)| *k == key) {
-            return Err(fault(format!(
-                "the key {key} is given twice; give it once",
-                key = excerpt(&key)
-            ))
-            .as_kind(ErrorKind::InvalidOption));
+            return Err(twice(&key));
         }
         pairs.push((key, value));
     }
-    Ok(Address { scheme: scheme.into(), name, pairs })
+    let name = match decode(name)? {
+        name if name.is_empty() && (unique || unnamed) => Name::new(UNNAMED)?,
+        name => Name::new(&name)?,
+    };
+    Ok(Address { scheme: scheme.into(), name, unique, pairs })
+}
+
+fn twice(key: &str) -> Error {
+    fault(format!("the key {} is given twice; give it once", excerpt(key)))
+        .as_kind(ErrorKind::InvalidOption)
 }
 
 fn decode(text: &str) -> Result<String> {
@@ -148,9 +192,14 @@ fn decode(text: &str) -> Result<String> {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, Encoded(self.name.as_str()))?;
-        for (index, (key, value)) in self.pairs.iter().enumerate() {
-            let lead = if index == 0 { '?' } else { '&' };
+        let mut lead = '?';
+        if self.unique {
+            write!(f, "{lead}unique")?;
+            lead = '&';
+        }
+        for (key, value) in &self.pairs {
             write!(f, "{lead}{}={}", Encoded(key), Encoded(value))?;
+            lead = '&';
         }
         Ok(())
     }
@@ -182,6 +231,15 @@ pub trait IntoAddress {
     /// # Errors
     /// `InvalidAddress`, `InvalidName` or `InvalidOption` if the text is no address.
     fn into_address(self) -> Result<Address>;
+
+    /// The address of a [`pair`](crate::pair()), which may have no name.
+    #[doc(hidden)]
+    fn into_pair_address(self) -> Result<Address>
+    where
+        Self: Sized,
+    {
+        self.into_address()
+    }
 }
 
 impl IntoAddress for Address {
@@ -196,23 +254,20 @@ impl IntoAddress for &Address {
     }
 }
 
-impl IntoAddress for &str {
-    fn into_address(self) -> Result<Address> {
-        self.parse()
-    }
+macro_rules! text_into_address {
+    ($($text:ty),*) => {$(
+        impl IntoAddress for $text {
+            fn into_address(self) -> Result<Address> {
+                parse(self.as_ref(), false)
+            }
+            fn into_pair_address(self) -> Result<Address> {
+                parse(self.as_ref(), true)
+            }
+        }
+    )*};
 }
 
-impl IntoAddress for &String {
-    fn into_address(self) -> Result<Address> {
-        self.parse()
-    }
-}
-
-impl IntoAddress for String {
-    fn into_address(self) -> Result<Address> {
-        self.parse()
-    }
-}
+text_into_address!(&str, &String, String);
 
 #[cfg(test)]
 mod tests {
@@ -260,6 +315,28 @@ mod tests {
     }
 
     #[test]
+    fn a_unique_address_has_no_name_or_the_start_of_one() {
+        for (text, name) in [
+            ("shm://?unique", "unique"),
+            ("shm://?capacity=1MiB&unique&wait=spin", "unique"),
+            ("shm://edix.reply?unique", "edix.reply"),
+        ] {
+            let address: Address = text.parse().unwrap();
+            assert!(address.is_unique() && address.name().as_str() == name, "{text}");
+            assert_eq!(address.to_string().parse::<Address>().unwrap(), address);
+            assert_eq!(address.get("unique"), None);
+            let named = address.named(Name::new("a").unwrap());
+            assert!(!named.is_unique() && !named.to_string().contains("unique"), "{named}");
+        }
+        let kind = |text: &str| text.parse::<Address>().unwrap_err().kind();
+        for bad in ["shm://?unique&unique", "shm://x?unique=true", "shm://x?%75nique=1"] {
+            assert_eq!(kind(bad), ErrorKind::InvalidOption, "{bad}");
+        }
+        assert_eq!("shm://".into_pair_address().unwrap().name().as_str(), "unique");
+        assert_eq!("shm:///".into_pair_address().unwrap_err().kind(), ErrorKind::InvalidName);
+    }
+
+    #[test]
     fn with_replaces() {
         let address: Address = "shm://x?wait=spin".parse().unwrap();
         assert_eq!(
@@ -273,10 +350,11 @@ mod tests {
         fn display_reads_back(
             scheme in "[a-z][a-z0-9+.-]{0,8}",
             name in "\\PC{1,40}",
+            unique in any::<bool>(),
             pairs in proptest::collection::vec((".{0,9}", ".{0,9}"), 0..4),
         ) {
             let Ok(name) = Name::new(&name) else { return Ok(()) };
-            let mut address = Address { scheme, name, pairs: Vec::new() };
+            let mut address = Address { scheme, name, unique, pairs: Vec::new() };
             for (key, value) in &pairs {
                 address = address.with(key, value);
             }

@@ -25,15 +25,17 @@ impl Endpoint {
     /// # Errors
     /// `WrongRole`.
     pub fn acceptor(&self) -> Result<Acceptor<'_>> {
-        Acceptor::new(self, self.hello())
+        Acceptor::new(self, Role::Owner, self.hello())
     }
 }
 
 impl<'a> Acceptor<'a> {
+    /// With the role of an opener it connects instead.
+    ///
     /// # Errors
     /// `WrongRole`.
-    pub(super) fn new(endpoint: &'a Endpoint, hello: Hello) -> Result<Self> {
-        Ok(Self { next: NextChannel::new(endpoint, Role::Owner, hello)?, found: None })
+    pub(crate) fn new(endpoint: &'a Endpoint, role: Role, hello: Hello) -> Result<Self> {
+        Ok(Self { next: NextChannel::new(endpoint, role, hello)?, found: None })
     }
 
     /// Accepts a peer if there is one, without blocking.
@@ -64,7 +66,7 @@ impl<'a> Acceptor<'a> {
         self.accept_until(deadline(Some(timeout)))
     }
 
-    fn accept_until(&mut self, deadline: Option<Instant>) -> Result<Channel> {
+    pub(crate) fn accept_until(&mut self, deadline: Option<Instant>) -> Result<Channel> {
         match self.found.take() {
             Some(found) => found.map_err(|error| self.next.explain(error)),
             None => self.next.next(deadline),

@@ -61,8 +61,8 @@ impl Endpoint {
         }
     }
 
-    /// The address that the handle was made with. Port 0 is replaced by the port that the system
-    /// chose.
+    /// The address that the handle was made with, as it can be passed on: with the scheme that
+    /// `best` stands for, the name that `unique` made, and the port that the system chose for 0.
     pub fn address(&self) -> &Address {
         &self.address
     }

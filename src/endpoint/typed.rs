@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use anyipc_core::{Hello, Operation, Result};
+use anyipc_core::{Hello, Operation, Result, Role};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Endpoint;
@@ -76,7 +76,7 @@ impl Endpoint {
         In: Message + DeserializeOwned,
     {
         let hello = self.typed_hello::<Out, In>(Operation::Accept)?;
-        Ok(TypedAcceptor { inner: Acceptor::new(self, hello)?, marker: PhantomData })
+        Ok(TypedAcceptor { inner: Acceptor::new(self, Role::Owner, hello)?, marker: PhantomData })
     }
 
     /// What this side says of itself with these types.

@@ -240,6 +240,7 @@ impl Inbox {
         self.begin_broadcast(message).send(deadline(Some(timeout)))
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn begin_send(&mut self, to: PeerId) -> Result<Sending<'_>> {
         Ok(self.sender(to)?.sending())
     }

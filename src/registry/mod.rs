@@ -1,10 +1,14 @@
 //! From addresses to transports. The only module that names backends, but for the re-exports in
 //! `lib.rs` and for `block`.
 //!
-//! `opening` waits for objects that are not there yet; `reclaim` frees a full file system.
+//! `naming` says what an address means; `opening` waits for objects that are not there yet; `pair`
+//! makes both ends of a channel; `reclaim` frees a full file system.
 
+mod naming;
 pub(crate) mod opening;
+mod pair;
 mod reclaim;
+mod sys;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -115,7 +119,10 @@ impl Registry {
     }
 
     fn find(&self, address: &Address) -> Result<(&Arc<dyn DynTransport>, Options)> {
-        let scheme = address.scheme();
+        let scheme = match self.alias(address.scheme())? {
+            Some(scheme) => scheme,
+            None => address.scheme(),
+        };
         let Some(transport) = self.transports.iter().find(|t| t.schemes().contains(&scheme)) else {
             let known: Vec<_> = self.transports().flat_map(|t| t.schemes()).copied().collect();
             let known =
@@ -141,6 +148,7 @@ impl Registry {
     /// # Errors
     /// Those of [`create`](crate::create).
     pub fn create(&self, address: impl IntoAddress) -> Result<Endpoint> {
+        let address = self.made(address, Operation::Create)?;
         self.make(address, Operation::Create, |t, name, options| t.create(name, options))
     }
 
@@ -149,7 +157,7 @@ impl Registry {
     /// # Errors
     /// Those of [`open`](crate::open).
     pub fn open(&self, address: impl IntoAddress) -> Result<Endpoint> {
-        let address = address.into_address().map_err(|e| e.during(Operation::Open))?;
+        let address = self.found(address, Operation::Open)?;
         self.open_here(&address, None).map_err(|error| {
             let absent = error.kind() == ErrorKind::NotFound;
             match if absent { self.elsewhere(&address) } else { None } {
@@ -173,7 +181,7 @@ impl Registry {
     /// As [`open`](Self::open), without a hint at other schemes, and within `time` instead of the
     /// address's `timeout`.
     fn open_here(&self, address: &Address, time: Option<Duration>) -> Result<Endpoint> {
-        self.make(address, Operation::Open, |t, name, options| match time {
+        self.make(address.clone(), Operation::Open, |t, name, options| match time {
             Some(time) => t.open(name, &options.clone().with_span(keys::TIMEOUT, time)),
             None => t.open(name, options),
         })
@@ -207,6 +215,7 @@ impl Registry {
         address: impl IntoAddress,
         text: impl AsRef<[u8]>,
     ) -> Result<Endpoint> {
+        let address = self.made(address, Operation::AllocLpsz)?;
         let text = text.as_ref();
         let refuse =
             |why| Err(Error::new(Operation::AllocLpsz, ErrorKind::InvalidOption).because(why));
@@ -225,11 +234,10 @@ impl Registry {
 
     fn make(
         &self,
-        address: impl IntoAddress,
+        address: Address,
         operation: Operation,
         make: impl Fn(&dyn DynTransport, &Name, &Options) -> Result<Box<dyn DynEndpoint>>,
     ) -> Result<Endpoint> {
-        let address = address.into_address().map_err(|e| e.during(operation))?;
         let made = self.find(&address).and_then(|(transport, options)| {
             let settings = Settings::new(&options)?;
             let endpoint = make_reclaiming(self, || make(&**transport, address.name(), &options))?;
@@ -273,7 +281,7 @@ impl Registry {
         timeout: Option<Duration>,
     ) -> Result<Opening> {
         let operation = if timeout.is_some() { Operation::Open } else { Operation::Connect };
-        let address = address.into_address().map_err(|e| e.during(operation))?;
+        let address = self.found(address, operation)?;
         let settings = self.settings(&address, operation)?;
         let timeout = timeout.unwrap_or(settings.timeout);
         Ok(Opening::new(self.clone(), address, operation, timeout))
@@ -345,7 +353,7 @@ impl Registry {
         operation: Operation,
         look: impl FnOnce(&dyn DynTransport, &Name, &Options) -> Result<T>,
     ) -> Result<T> {
-        let address = address.into_address().map_err(|e| e.during(operation))?;
+        let address = self.found(address, operation)?;
         self.find(&address)
             .and_then(|(transport, options)| look(&**transport, address.name(), &options))
             .map_err(|e| e.during(operation).at(&address))

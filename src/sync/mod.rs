@@ -92,8 +92,9 @@ struct Named {
 
 impl Named {
     fn new(address: impl IntoAddress) -> Result<Self> {
-        let address = address.into_address()?;
-        let (_, options) = Registry::global().resolve(&address)?;
+        let registry = Registry::global();
+        let address = registry.found(address, Operation::Address)?;
+        let (_, options) = registry.resolve(&address)?;
         if address.scheme() != "shm" {
             return Err(Error::new(Operation::Address, ErrorKind::Unsupported)
                 .because("locks and events live in shared memory: write shm://name")

@@ -168,7 +168,7 @@ impl Select {
         Waiting { select: self, members }.attempt()
     }
 
-    fn wait_until(
+    pub(crate) fn wait_until(
         &mut self,
         members: &mut [&mut dyn Selectable],
         deadline: Option<Instant>,

@@ -11,11 +11,11 @@ use crate::table;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-Creates and holds nothing. Prints the transport and its capabilities, every option with its value, \
+Creates and holds nothing. Prints the transport (also what best:// is) and its capabilities, every option with its value, \
 whether messages are read in place, and the existing objects with their holders.
 
 Examples:
-  anyipc explain shm://hello
+  anyipc explain best://hello
   anyipc explain 'shm://hello?trust=same-user&wait=spin' --json";
 
 /// Explain what an address means, and show its objects
@@ -29,8 +29,11 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Explanation<'a> {
     address: String,
+    /// What `best` stands for, and the transport.
     scheme: &'a str,
     name: &'a str,
+    /// True if `create` has yet to make the name, or the rest of it.
+    unique: bool,
     /// The beginning of its files' names; `None` without files.
     system_name: Option<String>,
     /// The reason, if this platform has no such objects.
@@ -62,6 +65,7 @@ struct Choice<'a> {
 }
 
 pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
+    let given = args.target.given(Operation::Address)?;
     let address = args.target.address(Operation::Address)?;
     let (transport, options) = Registry::global().resolve(&address)?;
     let capabilities = transport.capabilities();
@@ -77,9 +81,10 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         }
     }
     let explanation = Explanation {
-        address: address.to_string(),
+        address: given.to_string(),
         scheme: address.scheme(),
         name: address.name().as_str(),
+        unique: address.is_unique(),
         system_name: transport.file_stem(address.name(), &options),
         unsupported,
         capabilities: capabilities.names().collect(),
@@ -153,9 +158,13 @@ fn print(
     objects: &[Object],
     out: &Output,
 ) -> Result<()> {
+    let mut transport = explanation.scheme.to_owned();
+    if !explanation.address.starts_with(&format!("{transport}://")) {
+        transport.push_str(": what best:// is on this platform, for every program");
+    }
     let mut facts = vec![
         ("address", explanation.address.clone()),
-        ("transport", explanation.scheme.to_owned()),
+        ("transport", transport),
         ("can", explanation.capabilities.join(", ")),
         ("made of", explanation.made_of.to_owned()),
     ];
@@ -185,6 +194,11 @@ fn print(
         out.line(table::columns(["", ""], rows))?;
     }
     out.line("")?;
+    if explanation.unique {
+        return out.line(
+            "Each create makes another name, of 128 random bits; open and connect need that name.",
+        );
+    }
     match &explanation.unsupported {
         Some(why) => out.line(format!("It is unsupported here: {why}.")),
         None if lists => out.line(verdict(objects)),

@@ -20,6 +20,7 @@ pub trait DynTransport: Debug + Send + Sync {
     fn capabilities(&self) -> Capabilities;
     fn about(&self) -> &'static str;
     fn file_stem(&self, name: &Name, options: &Options) -> Option<String>;
+    fn unique_name(&self, start: Option<&Name>, random: &str) -> Result<Name>;
     fn create(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>>;
     fn open(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>>;
     fn alloc_lpsz(
@@ -50,6 +51,9 @@ impl<T: Transport> DynTransport for T {
     }
     fn file_stem(&self, name: &Name, options: &Options) -> Option<String> {
         Transport::file_stem(self, name, options)
+    }
+    fn unique_name(&self, start: Option<&Name>, random: &str) -> Result<Name> {
+        Transport::unique_name(self, start, random)
     }
     fn create(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>> {
         Ok(Box::new(Transport::create(self, name, options)?))

@@ -50,6 +50,16 @@ pub trait Transport: Debug + Send + Sync + 'static {
         None
     }
 
+    /// A name that no object has, from 128 random bits in hexadecimal digits. `start` is what it
+    /// begins with, if the address says so. A transport for which the system finds free names gives
+    /// the one that asks for that.
+    ///
+    /// # Errors
+    /// `InvalidName` if there is no such name, for example since `start` is too long.
+    fn unique_name(&self, start: Option<&Name>, random: &str) -> Result<Name> {
+        Name::new(&format!("{}-{random}", start.map_or("unique", Name::as_str)))
+    }
+
     /// Creates the named object and becomes its owner. With `create=open_or_create` a live object
     /// is opened instead, and the handle is an opener's.
     ///

@@ -67,6 +67,17 @@ impl Transport for Tcp {
         Capabilities::CROSS_PROCESS | Capabilities::LPSZ | Capabilities::CHANNEL
     }
 
+    /// The system finds a free port.
+    fn unique_name(&self, start: Option<&Name>, _random: &str) -> Result<Name> {
+        match start {
+            None => Name::new("127.0.0.1:0"),
+            Some(start) if start.as_str().ends_with(":0") => Ok(start.clone()),
+            Some(start) => Err(Error::new(Operation::Create, ErrorKind::InvalidName).because(
+                format!("{start}: with ?unique leave the name out, or end it with port 0"),
+            )),
+        }
+    }
+
     fn create(&self, name: &Name, options: &Options) -> Result<StreamEndpoint> {
         own(name, options, None, Operation::Create)
     }
