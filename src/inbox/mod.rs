@@ -30,7 +30,7 @@ use listener::Listener;
 use peers::Peers;
 use schedule::Schedule;
 use sender::{PeerSender, not_connected};
-use sending::{Broadcast, Sending};
+use sending::Broadcast;
 use turn::Turn;
 
 /// The most turns without a message in one try of `recv`, before the caller looks at its clock.
@@ -241,7 +241,7 @@ impl Inbox {
     }
 
     #[cfg(feature = "tokio")]
-    pub(crate) fn begin_send(&mut self, to: PeerId) -> Result<Sending<'_>> {
+    pub(crate) fn begin_send(&mut self, to: PeerId) -> Result<sending::Sending<'_>> {
         Ok(self.sender(to)?.sending())
     }
 
