@@ -16,8 +16,8 @@ pub(crate) const UNNAMED: &str = "unique";
 /// Where an object is: `scheme://name?key=value&key=value`, percent-decoded once.
 ///
 /// A word `unique` among the options, without a value, stands for a name that nobody has:
-/// [`create`](crate::create) makes it of 128 random bits, behind the name of the address if that has
-/// one. `Endpoint::address` then has the name, to be passed on.
+/// [`create`](crate::create) makes it of 128 random bits, behind the name of the address if there
+/// is one. `Endpoint::address` then has the name, to be passed on.
 ///
 /// Parsing checks the form and the name. The [`Registry`](crate::Registry) that the address is
 /// given to checks whether the scheme exists and takes the options.

@@ -125,8 +125,8 @@ pub async fn connect_async(address: impl IntoAddress) -> Result<AsyncChannel> {
     Registry::global().connect_async(address).await
 }
 
-/// As [`open`](crate::open()), async: on a thread of the runtime for blocking calls. Cancel-safe: an
-/// object that is opened for a dropped future is closed.
+/// As [`open`](crate::open()), async: on a thread of the runtime for blocking calls. Cancel-safe:
+/// an object that is opened for a dropped future is closed.
 ///
 /// # Errors
 /// Those of `open`; `Unsupported` outside of a tokio runtime.

@@ -3,7 +3,7 @@
 //!
 //! `channel`, `queue`, `inbox` and `connect` are the public calls, each a `wait` with the same
 //! attempt as its blocking twin; `typed` is for values. `wait` tries, spins (`spin`), and sleeps by
-//! a `registration` with the `reactor`. `reactor` uses only `sys`, so that an endpoint can hold one.
+//! a `registration` with the `reactor`. `reactor` uses only `sys`: an endpoint can hold one.
 
 mod channel;
 mod connect;

@@ -16,8 +16,8 @@ use crate::wait::select::select_as;
 
 /// As [`Inbox`], for values: `In` from the peers, `Out` to each.
 ///
-/// A connector with other types or another codec is turned away, and told so by `Mismatch`. One that
-/// names no types (`connect`) is let in.
+/// A connector with other types or another codec is turned away, and told so by `Mismatch`. One
+/// that names no types (`connect`) is let in.
 ///
 /// **A message that is no `In` ends its connection**: [`next_event`](Self::next_event) reports
 /// [`Event::Disconnected`] with the kind `Codec` and the codec's reason, the peer's calls return

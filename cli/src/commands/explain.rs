@@ -11,8 +11,9 @@ use crate::table;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-Creates and holds nothing. Prints the transport (also what best:// is) and its capabilities, every option with its value, \
-whether messages are read in place, and the existing objects with their holders.
+Creates and holds nothing. Prints the transport (also that of best://) and its capabilities, every \
+option with its value, whether messages are read in place, and the existing objects with their \
+holders.
 
 Examples:
   anyipc explain best://hello
