@@ -40,6 +40,7 @@
 //! | [`InboxSender`] | answers the peers of an inbox from other threads | [`Inbox::split`] |
 //! | [`AsyncChannel`], [`AsyncInbox`], [`AsyncQueue`] | the same for tokio | [`connect_async`] |
 //! | [`AsyncTypedChannel`] | values, for tokio | [`connect_typed_async`] |
+//! | [`Framed`], [`Io`] | a channel as stream and sink of messages or bytes | [`AsyncChannel`] |
 //! | [`Registry`] | the transports that addresses can name; takes your own | [`Registry::new`] |
 //! | [`Error`] | kind, operation, address and reason; a number from -1 to -5 | every call |
 //!
@@ -59,6 +60,8 @@
 //! | `derive` | yes | `#[derive(Message)]` |
 //! | `config` | no | [`Config`]: addresses by name, from a TOML file and the environment |
 //! | `tokio` | no | the async calls |
+//! | `tokio-util` | no | [`Io`]: a channel as tokio's `AsyncRead` and `AsyncWrite`; `tokio` |
+//! | `futures` | no | [`Framed`]: `Stream` and `Sink`; [`Listener`]; `futures-io`; `tokio-util` |
 //!
 //! # Errors and blocking
 //! A call that can fail returns [`Result`]. `try_*` calls never block and return `WouldBlock`
@@ -70,6 +73,7 @@
 #![cfg_attr(
     not(all(
         feature = "config",
+        feature = "futures",
         feature = "message-queue",
         feature = "serde",
         feature = "shared-memory",
@@ -116,6 +120,8 @@ pub use address::config::Config;
 pub use address::{Address, IntoAddress};
 #[cfg(feature = "derive")]
 pub use anyipc_derive::Message;
+#[cfg(feature = "tokio-util")]
+pub use asynchronous::Io;
 #[cfg(feature = "tokio")]
 pub use asynchronous::{
     AsyncChannel, AsyncInbox, AsyncInboxSender, AsyncQueue, AsyncReceiver, AsyncSender,
@@ -125,6 +131,8 @@ pub use asynchronous::{
 pub use asynchronous::{
     AsyncTypedChannel, AsyncTypedReceiver, AsyncTypedSender, connect_typed_async,
 };
+#[cfg(feature = "futures")]
+pub use asynchronous::{Framed, Incoming, Listener};
 #[cfg(feature = "shared-memory")]
 pub use block::{BlockExt, BlockWatch};
 pub use channel::message::{Message, MessageName};

@@ -13,6 +13,8 @@ use crate::channel::receiver::Receiver;
 use crate::channel::sender::Sender;
 use crate::channel::{Channel, Stats};
 use crate::wait::deadline;
+#[cfg(feature = "tokio-util")]
+use crate::wait::done;
 
 /// A [`Channel`] with async calls in place of the blocking ones.
 ///
@@ -280,6 +282,32 @@ impl AsyncSender {
             .map_err(|e| self.inner.explain(e))
     }
 
+    /// Adds the message to the current batch. False if it must be sent on its own.
+    ///
+    /// # Errors
+    /// `MessageTooLarge`.
+    #[cfg(feature = "futures")]
+    pub(super) fn try_batch(&mut self, message: &[u8]) -> Result<bool> {
+        self.inner.check_len(message.len())?;
+        Ok(self.inner.try_batch(message))
+    }
+
+    /// Flushes if that is possible without waiting.
+    #[cfg(feature = "futures")]
+    pub(super) fn try_flush_at_once(&mut self) -> Option<Result<()>> {
+        done(self.inner.try_flush()).map(|flushed| flushed.map_err(|e| self.inner.explain(e)))
+    }
+
+    /// The part of `len` bytes that goes into one frame, in bytes.
+    #[cfg(feature = "tokio-util")]
+    pub(super) fn frame_for(&mut self, len: usize) -> usize {
+        if len <= self.inner.direct() || self.inner.reserve(len) {
+            len
+        } else {
+            self.inner.direct()
+        }
+    }
+
     /// Messages and bytes sent so far, and calls that had to wait.
     pub fn stats(&self) -> Stats {
         self.inner.stats()
@@ -351,6 +379,18 @@ impl AsyncReceiver {
     /// Those of [`Receiver::try_recv_with`].
     pub fn try_recv_with<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
         self.inner.try_recv_with(read)
+    }
+
+    /// Receives a message and shows it to `read` if there is one, and if that is worth a try.
+    #[cfg(feature = "tokio-util")]
+    pub(super) fn try_at_once<R, F: FnOnce(&[u8]) -> R>(
+        &mut self,
+        read: &mut Option<F>,
+    ) -> Option<Result<R>> {
+        if self.retained.makes_try_useless(&mut self.inner) {
+            return None;
+        }
+        done(self.inner.try_with(read)).map(|received| received.map_err(|e| self.inner.explain(e)))
     }
 
     /// Messages and bytes received so far, and calls that had to wait.

@@ -5,6 +5,8 @@
 //! attempt as its blocking twin; `typed` is for values. `wait` tries, spins (`spin`), and sleeps by
 //! a `registration` with the `reactor`. `reactor` uses only `sys`: an endpoint can hold one.
 
+#[cfg(feature = "tokio-util")]
+mod adaptor;
 mod channel;
 mod connect;
 mod inbox;
@@ -23,6 +25,10 @@ use anyipc_core::{Operation, Result};
 
 #[cfg(feature = "shared-memory")]
 use crate::wait::Waitable;
+#[cfg(feature = "tokio-util")]
+pub use adaptor::Io;
+#[cfg(feature = "futures")]
+pub use adaptor::{Framed, Incoming, Listener};
 pub use channel::{AsyncChannel, AsyncReceiver, AsyncSender};
 pub use connect::{connect_async, open_async, open_timeout_async};
 pub use inbox::{AsyncInbox, AsyncInboxSender};
