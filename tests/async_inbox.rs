@@ -215,7 +215,7 @@ fn the_end_of_a_connection_ends_what_waits_to_send() {
             let waiting: Vec<_> = (0..3)
                 .map(|_| {
                     let answers = answers.clone();
-                    tokio::spawn(async move { answers.send(full, &[0; 9 << 20]).await })
+                    tokio::spawn(async move { answers.send(full, &[0; 15 << 20]).await })
                 })
                 .collect();
             // They sleep.
@@ -243,7 +243,7 @@ fn a_broadcast_waits_for_all_at_once() {
                 readers.push(tokio::spawn(async move { (channel.recv().await, channel) }));
             }
             // Longer than any channel. One peer receives when the others are done.
-            let long = vec![5; 9 << 20];
+            let long = vec![5; 15 << 20];
             let expected = long.clone();
             let all = tokio::spawn(async move {
                 let mut channels = Vec::new();

@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(50);
 
 /// More than any channel holds.
-static LONGER: [u8; 9 << 20] = [0; 9 << 20];
+static LONGER: [u8; 15 << 20] = [0; 15 << 20];
 
 /// An inbox with this many peers, and their ends in order of their ids.
 fn crowd(url: &str, peers: usize) -> (Inbox, Vec<(PeerId, Channel)>) {
