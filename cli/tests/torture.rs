@@ -295,21 +295,44 @@ fn usage_is_checked() {
     assert!(std::fs::read_dir(place.path()).unwrap().next().is_none());
 }
 
+/// A run that has objects.
+#[cfg(unix)]
+fn started(place: &Place) -> common::Running {
+    let running = place.start(["torture", "shm://torture", "--duration", "60s"]);
+    let start = std::time::Instant::now();
+    let entries = |path: &std::path::Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+    let has_objects = || {
+        let mut inner = entries(place.path()).flat_map(|run| entries(&run.path()));
+        inner.any(|entry| entry.path().is_dir())
+    };
+    while !has_objects() {
+        assert!(start.elapsed() < common::WATCHDOG, "no object appears");
+        std::thread::yield_now();
+    }
+    running
+}
+
+/// What a killed run leaves, the next one removes.
+#[cfg(unix)]
+#[test]
+fn a_run_removes_what_a_killed_one_left() {
+    let place = Place::new();
+    started(&place).kill();
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
+    let (done, _) = torture(&place, None, &["shm://torture", "--kills", "1"]);
+    assert_eq!(done.code(), Some(0));
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
 /// The workers are dead, and nothing is left.
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_the_run() {
     let place = Place::new();
-    let running = place.start(["torture", "shm://torture", "--duration", "60s"]);
-    let start = std::time::Instant::now();
-    let inner = || std::fs::read_dir(place.path()).unwrap().flatten().next();
-    while inner().is_none_or(|run| std::fs::read_dir(run.path()).unwrap().next().is_none()) {
-        assert!(start.elapsed() < common::WATCHDOG, "no object appears");
-        std::thread::yield_now();
-    }
+    let running = started(&place);
     running.signal(rustix::process::Signal::INT);
     let (status, data, errors) = running.end();
     assert_eq!(status.code(), Some(130), "{errors:?}");
     assert!(data.is_empty() && errors.is_empty(), "{data:?} {errors:?}");
-    assert!(inner().is_none());
+    assert!(std::fs::read_dir(place.path()).unwrap().next().is_none());
 }

@@ -1,7 +1,6 @@
 //! Starts the workers, kills and stops them at random, and reads what they report.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
@@ -16,6 +15,7 @@ use super::kind::{Kind, Role};
 use super::lives::Lives;
 use super::news::{News, follow};
 use super::oracle::{Check, Findings, Oracle};
+use super::place::Place;
 use super::progress::Progress;
 use super::random::Random;
 use super::record::{Record, What};
@@ -44,8 +44,7 @@ pub(super) struct Driver<'p> {
     kind: Kind,
     /// Where the workers meet; the system may have chosen the port.
     address: Address,
-    /// The private directory of the run.
-    place: PathBuf,
+    place: Place,
     slots: Vec<Slot>,
     pub(super) lives: Lives,
     oracle: Box<dyn Oracle>,
@@ -79,9 +78,7 @@ impl<'p> Driver<'p> {
     /// The private directory cannot be made.
     pub(super) fn new(plan: &'p Plan, progress: Progress) -> Result<Self> {
         let oracle = plan.kind.oracle(&plan.address)?;
-        let place = sys::base().join(format!("anyipc-torture-{}", std::process::id()));
-        std::fs::create_dir(&place)
-            .map_err(|why| Failure::Io(format!("making {}", place.display()), why))?;
+        let place = Place::new(&sys::base())?;
         let roles = plan.kind.roles(plan.workers);
         Ok(Self {
             plan,
@@ -251,7 +248,7 @@ impl<'p> Driver<'p> {
             second_process().map_err(|why| failed(std::io::Error::other(why)))?;
         command
             .args(["torture", "--worker", "-"])
-            .env("ANYIPC_DIR", &self.place)
+            .env("ANYIPC_DIR", self.place.path())
             .stdout(Stdio::piped());
         keep_signals_off(&mut command);
         let mut child = command.spawn().map_err(failed)?;
@@ -462,7 +459,7 @@ impl<'p> Driver<'p> {
             }
         }
         self.findings.checked(Check::Left);
-        for file in files(&self.place) {
+        for file in files(self.place.path()) {
             self.left(sys::now(), file);
         }
         if !cut_short && !self.stuck {
@@ -478,6 +475,5 @@ impl Drop for Driver<'_> {
             let _ = worker.child.kill();
             let _ = worker.child.wait();
         }
-        let _ = std::fs::remove_dir_all(&self.place);
     }
 }
