@@ -133,6 +133,11 @@ fn the_lesser_limit_of_both_sides_holds() {
 fn try_send_takes_one_frame() {
     each("frame", |url| {
         let (_owner, mut a, mut b) = pair(url);
+        let longest = a.max_frame();
+        assert!((1000..=a.max_message()).contains(&longest), "{longest}");
+        a.try_send(&pattern(longest, 1)).unwrap();
+        assert!(b.recv().unwrap() == pattern(longest, 1));
+        assert!(a.max_frame() >= longest);
         let error = a.try_send(&vec![0; 1 << 20]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
         assert!(error.to_string().contains("one frame"), "{error}");
@@ -297,6 +302,23 @@ fn a_sleeper_hears_of_the_end() {
             drop(a);
             assert_eq!(sleeper.join().unwrap(), ErrorKind::Closed);
         }
+    });
+}
+
+#[test]
+fn a_sender_can_tell_whether_it_is_heard() {
+    each("heard", |url| {
+        let (_owner, a, b) = pair(url);
+        let (mut sender, _receiver) = a.split();
+        let (_other, hearing) = b.split();
+        assert!(sender.is_heard());
+        hearing.close();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while sender.is_heard() {
+            assert!(Instant::now() < deadline, "the receiver has left");
+            thread::yield_now();
+        }
+        assert_eq!(kind(sender.send(b"x")), ErrorKind::Closed);
     });
 }
 

@@ -3,7 +3,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::bench;
 use crate::commands::{
-    block, call, doctor, explain, generate, inspect, lpsz, ls, queue, recv, rm, send, serve,
+    block, call, connect, doctor, explain, generate, inspect, lpsz, ls, queue, recv, rm, send,
+    serve,
 };
 use crate::torture;
 
@@ -65,6 +66,7 @@ pub(crate) enum Command {
     Recv(recv::Args),
     Serve(serve::Args),
     Call(call::Args),
+    Connect(connect::Args),
     Block(block::Args),
     Queue(queue::Args),
     Lpsz(lpsz::Args),

@@ -25,7 +25,8 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::commands::{
-    block, call, doctor, explain, generate, inspect, lpsz, ls, queue, recv, rm, send, serve,
+    block, call, connect, doctor, explain, generate, inspect, lpsz, ls, queue, recv, rm, send,
+    serve,
 };
 use crate::failure::{Failure, Result};
 use crate::output::Output;
@@ -51,6 +52,7 @@ fn run(command: &Command, out: &Output) -> Result<ExitCode> {
         Command::Recv(args) => recv::run(args, out),
         Command::Serve(args) => serve::run(args, out),
         Command::Call(args) => call::run(args, out),
+        Command::Connect(args) => connect::run(args, out),
         Command::Block(args) => block::run(args, out),
         Command::Queue(args) => queue::run(args, out),
         Command::Lpsz(args) => lpsz::run(args, out),

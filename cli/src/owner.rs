@@ -44,6 +44,8 @@ impl<'a> Owner<'a> {
                     }
                 }
                 Event::Disconnected(id, reason) => {
+                    // It has said everything and was answered: its other direction ends, too.
+                    self.inbox.disconnect(id);
                     let peer = self.peers.remove(&id);
                     if reason.kind() != ErrorKind::Closed {
                         self.out.note(format_args!("{}: {reason}", describe(id, peer.as_ref())));

@@ -295,6 +295,12 @@ impl Channel {
         self.sender.max_message()
     }
 
+    /// The length of the longest message that is one frame, in bytes: what `try_send` takes. See
+    /// [`Sender::max_frame`] for when it grows.
+    pub fn max_frame(&self) -> usize {
+        self.sender.max_frame()
+    }
+
     /// Messages and bytes that went through so far, and calls that had to wait.
     pub fn stats(&self) -> Stats {
         self.sender.stats() + self.receiver.stats()

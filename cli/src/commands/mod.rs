@@ -2,6 +2,7 @@
 
 pub(crate) mod block;
 pub(crate) mod call;
+pub(crate) mod connect;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod generate;

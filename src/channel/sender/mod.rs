@@ -282,6 +282,20 @@ impl Sender {
         self.lengths.limit
     }
 
+    /// The length of the longest message that is one frame, in bytes: [`try_send`](Self::try_send)
+    /// takes it, and [`send_with`](Self::send_with) writes it in one piece. At most
+    /// [`max_message`](Self::max_message). It never falls; over `shm://` it grows with the ring,
+    /// where a `try_send` that is too long for it is what lets it grow.
+    pub fn max_frame(&self) -> usize {
+        self.half.max_frame().clamp(self.lengths.direct, self.lengths.limit)
+    }
+
+    /// False once the receiver has left or died. Sends nothing, and does not block. True says
+    /// nothing of the next send: the receiver may leave at any time.
+    pub fn is_heard(&mut self) -> bool {
+        self.half.is_heard()
+    }
+
     /// Messages and bytes sent so far, and calls that had to wait.
     pub fn stats(&self) -> Stats {
         Stats {
@@ -303,11 +317,6 @@ impl Sender {
 
     pub(crate) fn as_wait(&self) -> &dyn Wait {
         &*self.half
-    }
-
-    /// False if the receiver is known to have left or died.
-    pub(crate) fn is_heard(&mut self) -> bool {
-        self.half.is_heard()
     }
 
     pub(crate) fn explain(&self, error: Error) -> Error {
