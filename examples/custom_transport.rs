@@ -60,7 +60,7 @@ impl Transport for Queue {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::CHANNEL
+        Capabilities::CHANNEL | Capabilities::HANDSHAKE
     }
 
     fn create(&self, name: &Name, options: &Options) -> Result<Handle> {

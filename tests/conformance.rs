@@ -3,6 +3,7 @@
     feature = "in-process",
     feature = "message-queue",
     feature = "named-pipe",
+    feature = "plain-socket",
     feature = "posix-queue",
     feature = "shared-memory",
     feature = "socket"
@@ -28,6 +29,21 @@ fn transports() -> impl Iterator<Item = Fixture<'static>> {
 }
 
 anyipc_conformance::suite!(for transports());
+
+/// Names of at most 107 bytes; not by lines, which take no line feed.
+#[cfg(all(feature = "plain-socket", target_os = "linux"))]
+mod plain {
+    use super::*;
+
+    fn plain() -> Fixture<'static> {
+        let address: Address = "plain://any".parse().unwrap();
+        let fixture = Fixture::of(Registry::global().resolve(&address).unwrap().0);
+        let fixture = fixture.sleeper(anyipc_os::sleep).option("frames", "length32le");
+        fixture.names(|_| schemes::unique("conformance"))
+    }
+
+    anyipc_conformance::suite!(plain());
+}
 
 /// The kernel's queues, small: all queues of a user share a limit.
 #[cfg(all(feature = "posix-queue", target_os = "linux"))]

@@ -214,7 +214,7 @@ fn transports_describe_themselves() {
     // Every transport is tested.
     if cfg!(target_os = "linux") {
         let channels = registry.transports().filter(|t| {
-            t.capabilities().contains(Capabilities::CHANNEL)
+            t.capabilities().contains(Capabilities::CHANNEL | Capabilities::HANDSHAKE)
                 && !t.schemes().contains(&schemes::SCARCE)
         });
         assert_eq!(schemes::all().len(), channels.count());

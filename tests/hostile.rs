@@ -51,7 +51,7 @@ impl Transport for Scripted {
         &[keys::CAPACITY]
     }
     fn capabilities(&self) -> Capabilities {
-        Capabilities::CHANNEL
+        Capabilities::CHANNEL | Capabilities::HANDSHAKE
     }
     fn create(&self, _: &Name, _: &Options) -> Result<Handle> {
         Ok(Handle(self.clone()))

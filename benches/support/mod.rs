@@ -28,12 +28,12 @@ pub(crate) struct Subject {
     pub(crate) across: bool,
 }
 
-/// All transports that have channels, but the kernel's queues: their limits are below [`SIZES`],
-/// and below the number of channels to an inbox.
+/// All transports that have channels between two sides of this library, but the kernel's queues:
+/// their limits are below [`SIZES`], and below the number of channels to an inbox.
 pub(crate) fn subjects() -> Vec<Subject> {
     Registry::global()
         .transports()
-        .filter(|t| t.capabilities().contains(Capabilities::CHANNEL))
+        .filter(|t| t.capabilities().contains(Capabilities::CHANNEL | Capabilities::HANDSHAKE))
         .filter(|t| !t.schemes().contains(&"posix-mq"))
         .map(|t| Subject {
             scheme: t.schemes()[0],

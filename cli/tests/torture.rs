@@ -58,7 +58,7 @@ fn holds(args: &[&str], checks: &[&str]) {
 
 #[test]
 fn channels_hold() {
-    for scheme in schemes(Capabilities::CHANNEL) {
+    for scheme in schemes(Capabilities::CHANNEL | Capabilities::HANDSHAKE) {
         let checks = ["lost", "torn", "twice", "order", "unsent", "late", "false_death"];
         holds(&[&url(scheme), "--as", "channel"], &checks);
     }
@@ -66,7 +66,7 @@ fn channels_hold() {
 
 #[test]
 fn inboxes_hold() {
-    for scheme in schemes(Capabilities::CHANNEL) {
+    for scheme in schemes(Capabilities::CHANNEL | Capabilities::HANDSHAKE) {
         holds(&[&url(scheme), "--as", "inbox"], &["lost", "twice", "order", "false_death"]);
     }
 }

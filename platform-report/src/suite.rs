@@ -22,10 +22,13 @@ const SETTINGS: &[(&str, Pairs)] = &[
     ("shm", &[("trust", "same-user")]),
     ("mq", &[("capacity", "1KiB")]),
     ("pipe", &[("capacity", "4KiB")]),
+    ("plain", &[("frames", "content-length")]),
 ];
 
 /// All queues of a user share a limit of the kernel.
 const SCARCE: (&str, Pairs) = ("posix-mq", &[("capacity", "4KiB")]);
+/// By default a message is a line, which takes no line feed.
+const LINES: (&str, Pairs) = ("plain", &[("frames", "length32le")]);
 
 /// A transport with settings.
 #[derive(Debug, Clone)]
@@ -49,7 +52,12 @@ impl Fixture {
         for (key, value) in self.settings {
             fixture = fixture.option(key, value);
         }
-        Ok(if self.scheme == "tcp" { fixture.names(|_| conformance::loopback()) } else { fixture })
+        Ok(match self.scheme {
+            "tcp" => fixture.names(|_| conformance::loopback()),
+            // A name is a socket's, of at most 107 bytes.
+            "plain" => fixture.names(|serial| format!("report.{}.{serial}", std::process::id())),
+            _ => fixture,
+        })
     }
 
     /// Why the transport is not there on this platform.
@@ -69,7 +77,8 @@ pub(crate) fn fixtures() -> Vec<Fixture> {
     let mut all = Vec::new();
     for transport in Registry::global().transports() {
         let Some(&scheme) = transport.schemes().first() else { continue };
-        let settings = if scheme == SCARCE.0 { SCARCE.1 } else { &[] };
+        let usual = [SCARCE, LINES].into_iter().find(|(its, _)| *its == scheme);
+        let settings = usual.map_or(&[][..], |(_, settings)| settings);
         all.push(Fixture::new(scheme, settings));
         let more = SETTINGS.iter().filter(|(its, _)| *its == scheme);
         all.extend(more.map(|(_, settings)| Fixture::new(scheme, settings)));

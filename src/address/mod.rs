@@ -13,7 +13,8 @@ use anyipc_core::{Error, ErrorKind, Name, Operation, Result, excerpt};
 /// The name of an address that has none, with `unique`.
 pub(crate) const UNNAMED: &str = "unique";
 
-/// Where an object is: `scheme://name?key=value&key=value`, percent-decoded once.
+/// Where an object is: `scheme://name?key=value&key=value`, percent-decoded once. For a transport
+/// of plain sockets it may be `scheme:///path`.
 ///
 /// A word `unique` among the options, without a value, stands for a name that nobody has:
 /// [`create`](crate::create) makes it of 128 random bits, behind the name of the address if there
@@ -151,6 +152,7 @@ fn read(text: &str, unnamed: bool) -> Result<Address> {
     }
     let name = match decode(name)? {
         name if name.is_empty() && (unique || unnamed) => Name::new(UNNAMED)?,
+        path if path.starts_with('/') => Name::path(&path)?,
         name => Name::new(&name)?,
     };
     Ok(Address { scheme: scheme.into(), name, unique, pairs })

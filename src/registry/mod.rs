@@ -25,6 +25,7 @@ use crate::address::{Address, IntoAddress};
 use crate::channel::Channel;
 #[cfg(feature = "serde")]
 use crate::channel::{message::Message, typed::TypedChannel};
+use crate::codec::CodecId;
 use crate::endpoint::Endpoint;
 use opening::{Opening, open_then_connect};
 use reclaim::make_reclaiming;
@@ -38,6 +39,7 @@ const FEATURES: &[(&str, &str, bool)] = &[
     ("local", "socket", cfg!(feature = "socket")),
     ("tcp", "socket", cfg!(feature = "socket")),
     ("inproc", "in-process", cfg!(feature = "in-process")),
+    ("plain", "plain-socket", cfg!(feature = "plain-socket")),
 ];
 
 /// The transports that addresses can name.
@@ -71,6 +73,8 @@ impl Registry {
         let registry = Self::empty();
         #[cfg(feature = "in-process")]
         let registry = registry.with(anyipc_in_process::InProcess);
+        #[cfg(feature = "plain-socket")]
+        let registry = registry.with(anyipc_plain_socket::PlainSocket);
         #[cfg(feature = "socket")]
         let registry = registry.with(anyipc_socket::Tcp).with(anyipc_socket::Local);
         #[cfg(feature = "named-pipe")]
@@ -138,6 +142,10 @@ impl Registry {
             };
             return Err(Error::new(Operation::Address, ErrorKind::InvalidAddress).because(why));
         };
+        if address.name().is_path() && !transport.takes_paths() {
+            return Err(Error::new(Operation::Address, ErrorKind::InvalidName)
+                .because(format!("{scheme}:// takes a name, and no path; plain:// takes both")));
+        }
         let options = Options::parse(address.pairs(), &[COMMON_KEYS, transport.keys()])?;
         Ok((transport, options))
     }
@@ -239,7 +247,11 @@ impl Registry {
         make: impl Fn(&dyn DynTransport, &Name, &Options) -> Result<Box<dyn DynEndpoint>>,
     ) -> Result<Endpoint> {
         let made = self.find(&address).and_then(|(transport, options)| {
-            let settings = Settings::new(&options)?;
+            let mut settings = Settings::new(&options)?;
+            if !transport.capabilities().contains(Capabilities::HANDSHAKE) {
+                // Nothing tells the other side which codec it is, and it may be any program.
+                settings.codec.get_or_insert(CodecId::Json);
+            }
             let endpoint = make_reclaiming(self, || make(&**transport, address.name(), &options))?;
             Ok((transport, endpoint, settings))
         });

@@ -19,13 +19,15 @@ pub(crate) fn room_for_kernel_queues() {
     anyipc_conformance::make_room(Registry::global().resolve(&address).unwrap().0);
 }
 
-/// The transports with channels on this platform, each by its first scheme, without [`SCARCE`].
+/// The transports with channels between two sides of this library on this platform, each by its
+/// first scheme, without [`SCARCE`]. Those without a handshake are in `tests/plain.rs`.
 pub(crate) fn all() -> &'static [&'static str] {
     static ALL: LazyLock<Vec<&str>> = LazyLock::new(|| {
         let schemes = Registry::global().transports().map(|transport| transport.schemes()[0]);
         schemes
             .filter(|scheme| *scheme != SCARCE)
-            .filter(|scheme| has(scheme, Capabilities::CHANNEL) && works(scheme))
+            .filter(|scheme| has(scheme, Capabilities::CHANNEL | Capabilities::HANDSHAKE))
+            .filter(|scheme| works(scheme))
             .collect()
     });
     &ALL

@@ -278,8 +278,12 @@ fn options(
     let chosen = args.method.option.iter().any(|(key, _)| key == "capacity");
     let large = (carrier == Carrier::Queue && size > LARGE && !chosen)
         .then(|| ("capacity".to_owned(), (IN_FLIGHT * size).to_string()));
+    // The messages are any bytes, which are no lines.
+    let framed = knows("frames") && !args.method.option.iter().any(|(key, _)| key == "frames");
+    let frames = framed.then(|| ("frames".to_owned(), "length32le".to_owned()));
     [("wait".to_owned(), wait.name().to_owned())]
         .into_iter()
+        .chain(frames)
         .chain(large)
         .chain(args.method.option.iter().cloned().chain(trust).filter(|(key, _)| knows(key)))
         .chain((size > 16 << 20).then(|| ("max_message".to_owned(), size.to_string())))

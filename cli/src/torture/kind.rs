@@ -130,7 +130,8 @@ impl Kind {
 
     fn needs(self) -> Capabilities {
         match self {
-            Self::Channel | Self::Inbox => Capabilities::CHANNEL,
+            // A death must be told from a close.
+            Self::Channel | Self::Inbox => Capabilities::CHANNEL.and(Capabilities::HANDSHAKE),
             Self::Queue => Capabilities::QUEUE,
             Self::Lease => Capabilities::QUEUE.and(Capabilities::LEASES),
             // Locks and events lie in blocks.

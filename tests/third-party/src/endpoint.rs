@@ -87,7 +87,10 @@ impl Transport for Mailbox {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::CHANNEL | Capabilities::QUEUE | Capabilities::PRIORITIES
+        Capabilities::CHANNEL
+            | Capabilities::HANDSHAKE
+            | Capabilities::QUEUE
+            | Capabilities::PRIORITIES
     }
 
     fn create(&self, name: &Name, options: &Options) -> Result<MailboxEndpoint> {

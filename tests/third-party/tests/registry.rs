@@ -139,7 +139,10 @@ fn it_stands_beside_the_others_and_only_where_it_was_added() {
 fn what_it_does_not_claim_is_unsupported() {
     let registry = registry();
     let mailbox = registry.transports().find(|t| t.schemes().contains(&"mailbox")).unwrap();
-    let claimed = Capabilities::CHANNEL | Capabilities::QUEUE | Capabilities::PRIORITIES;
+    let claimed = Capabilities::CHANNEL
+        | Capabilities::HANDSHAKE
+        | Capabilities::QUEUE
+        | Capabilities::PRIORITIES;
     assert_eq!(mailbox.capabilities(), claimed);
     let error = registry.alloc_lpsz("mailbox://third.text", "text").unwrap_err();
     assert_eq!(

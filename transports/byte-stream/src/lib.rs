@@ -5,6 +5,7 @@
 //! | `wire`, `sender`, `receiver` | the bytes of a channel; its halves over any carrier of bytes |
 //! | `stream` | what a carrier has to offer: [`Outgoing`], [`Incoming`] |
 //! | `credit` | flow control for carriers that have none |
+//! | `bare` | the bytes of one system's stream without any of this library's words among them |
 //! | `halves`, `control` | the halves over the system's streams, local ones and TCP |
 //! | `endpoint` | the handle of a name, and both sides of the handshake |
 //! | `opening`, `proof`, `text` | first bytes over TCP, proof of a secret, the text of an owner |
@@ -14,6 +15,7 @@
 //! This crate is internal and follows no semantic versioning. Use a transport.
 #![forbid(unsafe_code)]
 
+mod bare;
 mod control;
 mod credit;
 mod endpoint;
@@ -33,6 +35,7 @@ mod tests;
 mod text;
 mod wire;
 
+pub use bare::{BareIncoming, BareOutgoing, bare};
 pub use credit::{BUFFER, CREDIT, MOST_UNITS, ReceiveCredit, SendCredit};
 pub use endpoint::{Acceptor, Authentication, Place, StreamEndpoint};
 pub use halves::{StreamReceiver, StreamSender};
@@ -42,6 +45,6 @@ pub use proof::Key;
 pub use receiver::FrameReceiver;
 pub use sender::FrameSender;
 pub use stream::{Incoming, Outgoing};
-pub use sys::{Listener, Stream};
+pub use sys::{Credentials, Listener, Stream};
 pub use text::Text;
 pub use wire::{BYE, MARK, MAX_ENCODED, MAX_FRAME, STOP, TAKEN};

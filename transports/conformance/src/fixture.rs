@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyipc_core::{
-    COMMON_KEYS, Capabilities, DynEndpoint, DynHalves, DynTransport, Hello, Interest, Name,
-    Options, Peer, RecvHalf, SendHalf, Source, Transport,
+    COMMON_KEYS, Capabilities, DynEndpoint, DynHalves, DynTransport, ErrorKind, Hello, Interest,
+    Name, Options, Peer, RecvHalf, SendHalf, Source, Transport,
 };
 
 use crate::wait_loop::WaitLoop;
@@ -132,6 +132,11 @@ impl<'t> Fixture<'t> {
         self.skipped.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// What a death is called: without a handshake it cannot be told from an orderly close.
+    pub(crate) fn death(&self) -> ErrorKind {
+        if self.can(Capabilities::HANDSHAKE) { ErrorKind::PeerGone } else { ErrorKind::Closed }
+    }
+
     pub(crate) fn has_key(&self, name: &str) -> bool {
         self.transport().keys().iter().any(|key| key.name == name)
     }
@@ -149,7 +154,7 @@ impl<'t> Fixture<'t> {
             Some(namer) => namer(serial),
             None => format!("{like}conformance-{}-{serial}", process::id()),
         };
-        Name::new(&name).expect("a legal name")
+        Name::new(&name).or_else(|_| Name::path(&name)).expect("a legal name or a path")
     }
 
     /// The fixture's options with these, which count for a key that both have.

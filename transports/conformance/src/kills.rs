@@ -88,7 +88,7 @@ pub fn sender(fixture: &Fixture<'_>) {
             }
             got += 1;
         };
-        assert_eq!(error.kind(), ErrorKind::PeerGone, "{error} in round {round}");
+        assert_eq!(error.kind(), fixture.death(), "{error} in round {round}");
         assert!(died.elapsed() < NOTICED, "{:?} in round {round}", died.elapsed());
         if fixture.can(Capabilities::DELIVERS_AFTER_DEATH) {
             assert!(got >= promised, "{got} arrived of {promised} in round {round}");
@@ -144,7 +144,7 @@ pub fn owner(fixture: &Fixture<'_>) {
         assert!(end.peer.pid.is_none_or(|pid| pid == child.id()), "{:?}", end.peer);
         thread::sleep(moment(round));
         child.kill();
-        assert_eq!(failed(fixture.recv(&mut end)), ErrorKind::PeerGone);
+        assert_eq!(failed(fixture.recv(&mut end)), fixture.death());
         cannot_send(fixture, &mut end);
         assert_eq!(failed(fixture.connect(&*opener)), ErrorKind::NoOwner);
         assert_eq!(failed(transport.open(&name, &options)), ErrorKind::NotFound);
@@ -172,7 +172,7 @@ fn cannot_send(fixture: &Fixture<'_>, end: &mut End) {
             Err(error) => break error,
         }
     };
-    assert_eq!(error.kind(), ErrorKind::PeerGone, "{error}");
+    assert_eq!(error.kind(), fixture.death(), "{error}");
 }
 
 fn nothing_is_left(fixture: &Fixture<'_>, name: &Name) {

@@ -148,7 +148,8 @@ macro_rules! suite {
                 "one owner has separate channels with many openers at once"
                 "Endpoint::try_connect"
             connect nobody_there_would_block
-                "try_connect is WouldBlock while no peer is there, and the attempt stays usable"
+                "try_connect is WouldBlock while no peer is there, and the attempt stays usable; \
+                 without HANDSHAKE an opener may be connected before its owner accepts"
                 "Endpoint::try_connect, Attempt"
             connect no_owner_until_one_comes
                 "without an owner connecting is NoOwner (-3); it succeeds once there is another one"
@@ -165,6 +166,9 @@ macro_rules! suite {
             handshake untyped_matches_anything
                 "a hello without codec or type names matches any other"
                 "Hello::check"
+            handshake without_a_handshake_types_are_unsupported
+                "without Capabilities::HANDSHAKE a hello that names a type is Unsupported"
+                "Capabilities::HANDSHAKE"
             handshake another_codec_is_refused
                 "hellos with different codecs are a Mismatch on both sides, in the same words"
                 "Hello::check, Endpoint::rejections"
@@ -181,8 +185,8 @@ macro_rules! suite {
                 "a frame over max_frame is MessageTooLarge, and fill is not called"
                 "SendHalf::try_send_with"
             frames flags_are_carried
-                "flags arrive with their frame, unread"
-                "Flags"
+                "flags arrive with their frame, unread; without HANDSHAKE they are Unsupported"
+                "Flags, Capabilities::HANDSHAKE"
             frames order_is_kept
                 "frames arrive in the order in which they were sent"
                 "SendHalf, RecvHalf"

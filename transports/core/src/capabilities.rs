@@ -34,8 +34,14 @@ impl Capabilities {
 
     /// Messages of a queue can be leased, and sent with a delay.
     pub const LEASES: Self = Self(1 << 11);
+    /// Both sides of a channel run this library: they exchange hellos, so that a mismatch is
+    /// refused and [`Peer::hello`](crate::Peer::hello) is the other side's; an opener waits until
+    /// its owner accepts; frames carry [`Flags`](crate::Flags); and a death is told from an orderly
+    /// close. Without it a death is `Closed` as well, types cannot be compared, and a message of
+    /// several frames cannot be called off.
+    pub const HANDSHAKE: Self = Self(1 << 12);
 
-    const NAMES: [(Self, &'static str); 12] = [
+    const NAMES: [(Self, &'static str); 13] = [
         (Self::CROSS_PROCESS, "cross-process"),
         (Self::BLOCK, "block"),
         (Self::OUTLIVES_CREATOR, "outlives-creator"),
@@ -48,6 +54,7 @@ impl Capabilities {
         (Self::QUEUE, "queue"),
         (Self::INVENTORY, "inventory"),
         (Self::LEASES, "leases"),
+        (Self::HANDSHAKE, "handshake"),
     ];
 
     /// The union of both sets, in constant context.

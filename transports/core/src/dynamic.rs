@@ -19,6 +19,7 @@ pub trait DynTransport: Debug + Send + Sync {
     fn keys(&self) -> &'static [Key];
     fn capabilities(&self) -> Capabilities;
     fn about(&self) -> &'static str;
+    fn takes_paths(&self) -> bool;
     fn file_stem(&self, name: &Name, options: &Options) -> Option<String>;
     fn unique_name(&self, start: Option<&Name>, random: &str) -> Result<Name>;
     fn create(&self, name: &Name, options: &Options) -> Result<Box<dyn DynEndpoint>>;
@@ -48,6 +49,9 @@ impl<T: Transport> DynTransport for T {
     }
     fn about(&self) -> &'static str {
         Transport::about(self)
+    }
+    fn takes_paths(&self) -> bool {
+        Transport::takes_paths(self)
     }
     fn file_stem(&self, name: &Name, options: &Options) -> Option<String> {
         Transport::file_stem(self, name, options)

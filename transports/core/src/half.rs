@@ -19,7 +19,9 @@ pub trait SendHalf: Wait + Debug + Send + 'static {
     }
 
     /// Announces a message of `len` bytes, more than one frame takes, and perhaps more like it: the
-    /// half may prepare for longer frames. A hint without an effect on what is sent.
+    /// half may prepare for longer frames. Before the first fragment of each message the caller
+    /// announces that message with its exact length, which a half without
+    /// [`HANDSHAKE`](crate::Capabilities::HANDSHAKE) may have to send ahead.
     fn reserve(&mut self, _len: usize) {}
 
     /// Sends one frame that `fill` writes in place. `fill` is called at most once, with exactly

@@ -6,7 +6,8 @@ use crate::{Error, ErrorKind, Operation, Result, excerpt};
 pub const MAX_NAME: usize = 255;
 
 /// The name of an object: UTF-8 of 1 to 255 bytes without NUL, `/`, `\` and control characters, and
-/// not `.` or `..`.
+/// not `.` or `..`. Or a [path](Self::path), for a transport that
+/// [takes paths](crate::Transport::takes_paths).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(Box<str>);
 
@@ -35,6 +36,32 @@ impl Name {
         };
         Err(Error::new(Operation::Address, ErrorKind::InvalidName)
             .because(format!("{}: {fault}", excerpt(name))))
+    }
+
+    /// An absolute path in place of a name: UTF-8 of 2 to 255 bytes that begins with `/`, without
+    /// NUL, control characters and a `/` at the end.
+    ///
+    /// # Errors
+    /// `InvalidName`; the message says which rule is broken.
+    pub fn path(path: &str) -> Result<Self> {
+        let fault = if !path.starts_with('/') {
+            "an absolute path begins with `/`".to_owned()
+        } else if path.len() > MAX_NAME {
+            format!("{} bytes are more than the {MAX_NAME} a path may have", path.len())
+        } else if path.ends_with('/') {
+            "a path ends with the name of a file".to_owned()
+        } else if let Some(c) = path.chars().find(|c| c.is_control()) {
+            format!("{c:?} may not stand in a path")
+        } else {
+            return Ok(Self(path.into()));
+        };
+        Err(Error::new(Operation::Address, ErrorKind::InvalidName)
+            .because(format!("{}: {fault}", excerpt(path))))
+    }
+
+    /// True if this is an absolute path.
+    pub fn is_path(&self) -> bool {
+        self.0.starts_with('/')
     }
 
     /// The name as given.
@@ -93,6 +120,18 @@ mod tests {
         for good in ["a", "...", "ä ö", "x-y_z.1", &"x".repeat(255), "日本語"] {
             assert!(Name::new(good).is_ok(), "{good:?}");
         }
+    }
+
+    #[test]
+    fn a_path_is_absolute_and_names_a_file() {
+        for bad in ["", "a", "a/b", "/", "/a/", "/a\0b", "/a\nb", &format!("/{}", "x".repeat(255))]
+        {
+            assert_eq!(Name::path(bad).unwrap_err().kind(), ErrorKind::InvalidName, "{bad:?}");
+        }
+        for good in ["/a", "/tmp/a b.sock", "/../ä", "/a\\b"] {
+            assert!(Name::path(good).unwrap().is_path(), "{good:?}");
+        }
+        assert!(!Name::new("a").unwrap().is_path());
     }
 
     proptest! {

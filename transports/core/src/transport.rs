@@ -45,6 +45,11 @@ pub trait Transport: Debug + Send + Sync + 'static {
         ""
     }
 
+    /// True if an address may have an absolute path in place of a name: `scheme:///path`. Constant.
+    fn takes_paths(&self) -> bool {
+        false
+    }
+
     /// The common beginning of the file names of a name's objects; `None` if they are no files.
     fn file_stem(&self, _name: &Name, _options: &Options) -> Option<String> {
         None

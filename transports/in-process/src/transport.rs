@@ -59,7 +59,10 @@ impl Transport for InProcess {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::CHANNEL | Capabilities::LPSZ | Capabilities::INVENTORY
+        Capabilities::CHANNEL
+            | Capabilities::HANDSHAKE
+            | Capabilities::LPSZ
+            | Capabilities::INVENTORY
     }
 
     fn create(&self, name: &Name, options: &Options) -> Result<InProcessEndpoint> {

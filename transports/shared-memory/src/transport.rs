@@ -49,6 +49,7 @@ impl Transport for SharedMemory {
             | Capabilities::OUTLIVES_CREATOR
             | Capabilities::LPSZ
             | Capabilities::CHANNEL
+            | Capabilities::HANDSHAKE
             | Capabilities::DELIVERS_AFTER_DEATH
             | Capabilities::PEER_CREDENTIALS
             | Capabilities::INVENTORY

@@ -115,6 +115,7 @@ impl Transport for NamedStreams {
         Capabilities::CROSS_PROCESS
             | Capabilities::LPSZ
             | Capabilities::CHANNEL
+            | Capabilities::HANDSHAKE
             | Capabilities::DELIVERS_AFTER_DEATH
             | Capabilities::PEER_CREDENTIALS
             | Capabilities::INVENTORY

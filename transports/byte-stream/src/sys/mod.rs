@@ -27,9 +27,9 @@ pub(crate) use system::SendRoom;
 
 /// The process and the user on the other side of a local socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Credentials {
+pub struct Credentials {
     /// `None` for a process without a number in this PID namespace.
-    pub(crate) pid: Option<u32>,
+    pub pid: Option<u32>,
     /// `None` where users have no numbers. There the system admits only this process's user.
-    pub(crate) uid: Option<u32>,
+    pub uid: Option<u32>,
 }

@@ -41,7 +41,7 @@ impl Stream {
     pub fn connected(&self) -> io::Result<bool> {
         match self.0 {}
     }
-    pub(crate) fn credentials(&self) -> io::Result<Credentials> {
+    pub fn credentials(&self) -> io::Result<Credentials> {
         match self.0 {}
     }
     pub(crate) fn send(&self, _bytes: &[u8]) -> io::Result<usize> {
@@ -53,7 +53,7 @@ impl Stream {
     pub(crate) fn send_with(&self, _bytes: &[u8], _other: &Self) -> io::Result<usize> {
         match self.0 {}
     }
-    pub(crate) fn has_bytes(&self) -> io::Result<bool> {
+    pub fn has_bytes(&self) -> io::Result<bool> {
         match self.0 {}
     }
     pub(crate) fn recv(&self, _bytes: &mut [u8]) -> io::Result<usize> {
@@ -120,7 +120,7 @@ impl Listener {
     pub fn address(&self) -> io::Result<SocketAddr> {
         match self.0 {}
     }
-    pub(crate) fn accept(&self) -> io::Result<Option<Stream>> {
+    pub fn accept(&self) -> io::Result<Option<Stream>> {
         match self.0 {}
     }
 }

@@ -4,7 +4,7 @@ use std::thread;
 use anyipc_core::{Capabilities, ErrorKind, Flags};
 
 use super::connect::expect;
-use super::failed;
+use super::{assert_unsupported, failed};
 use crate::Fixture;
 use crate::fixture::{End, Pair};
 use crate::noise::bytes;
@@ -95,6 +95,16 @@ pub fn flags_are_carried(fixture: &Fixture<'_>) {
     }
     let Pair { mut here, mut there, .. } = fixture.pair();
     let both = Flags::from_bits(Flags::MORE.bits() | Flags::ABORT.bits()).expect("known flags");
+    if !fixture.can(Capabilities::HANDSHAKE) {
+        for flags in [Flags::MORE, Flags::ABORT, both] {
+            for payload in [&b""[..], b"a fragment"] {
+                assert_unsupported(here.sender.try_send(flags, payload));
+                let filled = here.sender.try_send_with(9, flags, &mut |_| Some(9));
+                assert_unsupported(filled);
+            }
+        }
+        return assert_silent(fixture, &mut here, &mut there);
+    }
     let frames: Vec<Frame> = [Flags::MORE, Flags::NONE, Flags::ABORT, both, Flags::MORE]
         .into_iter()
         .flat_map(|flags| [(flags, Vec::new()), (flags, bytes(1, 100))])
@@ -181,8 +191,8 @@ pub fn receiving_appends(fixture: &Fixture<'_>) {
     let error = failed(there.receiver.try_recv_into(&mut buffer));
     assert_eq!((error.kind(), buffer.as_slice()), (ErrorKind::WouldBlock, b"kept".as_slice()));
     let wait_loop = WaitLoop::thread(fixture);
-    for (flags, payload) in
-        [(Flags::MORE, b" one".as_slice()), (Flags::NONE, b""), (Flags::NONE, b" two")]
+    let more = if fixture.can(Capabilities::HANDSHAKE) { Flags::MORE } else { Flags::NONE };
+    for (flags, payload) in [(more, b" one".as_slice()), (Flags::NONE, b""), (Flags::NONE, b" two")]
     {
         wait_loop.send(&mut *here.sender, flags, payload).expect("send");
         let watchdog = Watchdog::new("try_recv_into");

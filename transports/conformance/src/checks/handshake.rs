@@ -1,9 +1,9 @@
 use std::thread;
 
-use anyipc_core::{Capabilities, ErrorKind, Hello, MAX_TYPE_NAME, SmCode};
+use anyipc_core::{Attempt, Capabilities, ErrorKind, Hello, MAX_TYPE_NAME, SmCode};
 
 use super::connect::talk;
-use super::failed;
+use super::{assert_unsupported, failed};
 use crate::Fixture;
 use crate::wait_loop::WaitLoop;
 
@@ -42,6 +42,19 @@ pub fn untyped_matches_anything(fixture: &Fixture<'_>) {
     );
 }
 
+/// Without a handshake a type that was asked for would go unchecked.
+pub fn without_a_handshake_types_are_unsupported(fixture: &Fixture<'_>) {
+    if fixture.skips_with(Capabilities::HANDSHAKE) || fixture.skips_without(Capabilities::CHANNEL) {
+        return;
+    }
+    let name = fixture.name();
+    let (owner, opener) = (fixture.create(&name), fixture.open(&name));
+    let typed = Hello { sends: Some("Ask/1".into()), ..fixture.hello() };
+    for endpoint in [&owner, &opener] {
+        assert_unsupported(endpoint.try_connect(&mut Attempt::new(typed.clone())));
+    }
+}
+
 pub fn another_codec_is_refused(fixture: &Fixture<'_>) {
     let codec = |codec| Hello { codec, ..fixture.hello() };
     refused(fixture, codec(1), codec(2), "codec");
@@ -58,7 +71,8 @@ pub fn another_type_is_refused(fixture: &Fixture<'_>) {
 pub fn another_capacity_is_refused(fixture: &Fixture<'_>) {
     let capacity = |capacity| Hello { capacity, ..fixture.hello() };
     refused(fixture, capacity(32 << 10), capacity(64 << 10), "capacities");
-    if !fixture.has_key("capacity") || !fixture.can(Capabilities::CHANNEL) {
+    let able = Capabilities::CHANNEL | Capabilities::HANDSHAKE;
+    if !fixture.has_key("capacity") || !fixture.can(able) {
         return;
     }
     let name = fixture.name();
@@ -90,7 +104,7 @@ pub fn another_capacity_is_refused(fixture: &Fixture<'_>) {
 
 /// Connects with these hellos, exchanges frames, and checks the hello that each side got.
 fn admitted(fixture: &Fixture<'_>, ours: Hello, theirs: Hello) {
-    if fixture.skips_without(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL | Capabilities::HANDSHAKE) {
         return;
     }
     let name = fixture.name();
@@ -115,7 +129,7 @@ fn admitted(fixture: &Fixture<'_>, ours: Hello, theirs: Hello) {
 /// The connector gets `Mismatch`. The owner counts it, and accepts the next connector.
 fn refused(fixture: &Fixture<'_>, ours: Hello, theirs: Hello, word: &str) {
     const REJECTED: u64 = 3;
-    if fixture.skips_without(Capabilities::CHANNEL) {
+    if fixture.skips_without(Capabilities::CHANNEL | Capabilities::HANDSHAKE) {
         return;
     }
     let name = fixture.name();

@@ -61,6 +61,7 @@ impl<C: Description> Transport for NamedQueues<C> {
             | Capabilities::OUTLIVES_CREATOR
             | Capabilities::LPSZ
             | Capabilities::CHANNEL
+            | Capabilities::HANDSHAKE
             | Capabilities::DELIVERS_AFTER_DEATH
             | Capabilities::PEER_CREDENTIALS
             | Capabilities::PERSISTS

@@ -39,6 +39,7 @@ impl Transport for NamedPipe {
         Capabilities::CROSS_PROCESS
             | Capabilities::LPSZ
             | Capabilities::CHANNEL
+            | Capabilities::HANDSHAKE
             | Capabilities::DELIVERS_AFTER_DEATH
             | Capabilities::INVENTORY
     }

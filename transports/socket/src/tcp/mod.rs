@@ -64,7 +64,10 @@ impl Transport for Tcp {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::CROSS_PROCESS | Capabilities::LPSZ | Capabilities::CHANNEL
+        Capabilities::CROSS_PROCESS
+            | Capabilities::LPSZ
+            | Capabilities::CHANNEL
+            | Capabilities::HANDSHAKE
     }
 
     /// The system finds a free port.

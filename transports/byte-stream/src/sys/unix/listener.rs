@@ -19,7 +19,15 @@ const MOST_GONE: usize = 16;
 #[derive(Debug)]
 pub struct Listener {
     socket: Fd,
-    tcp: bool,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Local,
+    Tcp,
+    /// Made elsewhere; any program may connect.
+    Adopted,
 }
 
 impl Listener {
@@ -34,7 +42,12 @@ impl Listener {
         // No connector has a reason to send descriptors.
         take_descriptors(&socket, false);
         listen(&socket, BACKLOG)?;
-        Ok(Self { socket, tcp: false })
+        Ok(Self { socket, kind: Kind::Local })
+    }
+
+    /// Takes over a listening local socket that does not block.
+    pub fn adopt(socket: Fd) -> Self {
+        Self { socket, kind: Kind::Adopted }
     }
 
     /// Listens at a port. `AddrInUse` if another socket does.
@@ -47,7 +60,7 @@ impl Listener {
         }
         bind(&socket, at)?;
         listen(&socket, BACKLOG)?;
-        Ok(Self { socket, tcp: true })
+        Ok(Self { socket, kind: Kind::Tcp })
     }
 
     /// The address of a TCP listener.
@@ -57,12 +70,15 @@ impl Listener {
 
     /// The next connector, if one is waiting. Skips at most [`MOST_GONE`] connectors that are gone
     /// already.
-    pub(crate) fn accept(&self) -> io::Result<Option<Stream>> {
+    pub fn accept(&self) -> io::Result<Option<Stream>> {
         for _ in 0..MOST_GONE {
             match Fd::make(|| accept_stream(&self.socket)) {
                 Ok(fd) => {
-                    let stream =
-                        if self.tcp { Stream::tcp_ready(fd) } else { Ok(Stream::ready(fd)) };
+                    let stream = match self.kind {
+                        Kind::Local => Ok(Stream::ready(fd)),
+                        Kind::Tcp => Stream::tcp_ready(fd),
+                        Kind::Adopted => Ok(Stream::adopt(fd)),
+                    };
                     // Setting options fails for a connector that is gone already.
                     if let Ok(stream) = stream {
                         return Ok(Some(stream));

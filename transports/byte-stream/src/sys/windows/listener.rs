@@ -57,7 +57,7 @@ impl Listener {
     }
 
     /// The next connector, if one is waiting.
-    pub(crate) fn accept(&self) -> io::Result<Option<Stream>> {
+    pub fn accept(&self) -> io::Result<Option<Stream>> {
         match self {
             Self::Local(pipe) => Ok(pipe.accept()?.map(|pipe| Stream::Local(Local::new(pipe)))),
             Self::Tcp(_, event) if event.is_quiet() => Ok(None),

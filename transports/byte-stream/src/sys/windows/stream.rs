@@ -76,7 +76,7 @@ impl Stream {
     }
 
     /// The peer of a local stream, as the system says. The pipe admits this user only.
-    pub(crate) fn credentials(&self) -> io::Result<Credentials> {
+    pub fn credentials(&self) -> io::Result<Credentials> {
         match self {
             Self::Local(local) => Ok(Credentials { pid: Some(local.pipe().peer()?), uid: None }),
             Self::Tcp(_) => Err(io::ErrorKind::Unsupported.into()),
@@ -105,7 +105,7 @@ impl Stream {
     }
 
     /// Not used, as [`PEEKS`](Self::PEEKS) is false.
-    pub(crate) fn has_bytes(&self) -> io::Result<bool> {
+    pub fn has_bytes(&self) -> io::Result<bool> {
         Ok(true)
     }
 

@@ -92,6 +92,13 @@ impl Stream {
         Self { fd, tcp: false, carries: AtomicBool::new(false) }
     }
 
+    /// Takes over a connected local socket that does not block. Its other end may be any program's.
+    pub fn adopt(fd: Fd) -> Self {
+        let stream = Self::ready(fd);
+        stream.refuse_descriptors();
+        stream
+    }
+
     /// Limits the direction that this end sends to about `bytes` in flight; 0 is the default. Never
     /// so few that a frame has no room; of a local stream never more than `net.core.wmem_max`.
     pub(crate) fn limit_sending(&mut self, bytes: u64) -> io::Result<SendRoom> {
@@ -124,7 +131,7 @@ impl Stream {
 
     /// The peer of a local stream, as the kernel says: the process that called `connect` or
     /// `listen`.
-    pub(crate) fn credentials(&self) -> io::Result<Credentials> {
+    pub fn credentials(&self) -> io::Result<Credentials> {
         socket::credentials(&self.fd)
     }
 
@@ -152,7 +159,7 @@ impl Stream {
 
     /// True if there is something to receive; it stays there. An error once the other side has hung
     /// up and nothing is left.
-    pub(crate) fn has_bytes(&self) -> io::Result<bool> {
+    pub fn has_bytes(&self) -> io::Result<bool> {
         socket::has_bytes(&self.fd)
     }
 

@@ -78,6 +78,11 @@ impl Stream {
         Self { fd, kind: Kind::Local(Flow::new()) }
     }
 
+    /// Takes over a connected local socket that does not block. Its other end may be any program's.
+    pub fn adopt(fd: Fd) -> Self {
+        Self::ready(fd)
+    }
+
     pub(in super::super) fn tcp_ready(fd: Fd) -> io::Result<Self> {
         prepare_tcp(&fd)?;
         Ok(Self::over_tcp(fd))
@@ -124,7 +129,7 @@ impl Stream {
 
     /// The peer of a local stream, as the kernel says: the process that called `connect` or
     /// `listen`.
-    pub(crate) fn credentials(&self) -> io::Result<Credentials> {
+    pub fn credentials(&self) -> io::Result<Credentials> {
         socket::credentials(&self.fd)
     }
 
@@ -148,7 +153,7 @@ impl Stream {
 
     /// True if there is something to receive; it stays there. An error once the other side has hung
     /// up and nothing is left.
-    pub(crate) fn has_bytes(&self) -> io::Result<bool> {
+    pub fn has_bytes(&self) -> io::Result<bool> {
         socket::has_bytes(&self.fd)
     }
 
