@@ -71,6 +71,11 @@ impl Transport for PlainSocket {
         true
     }
 
+    fn unique_name(&self, start: Option<&Name>, random: &str) -> Result<Name> {
+        let name = format!("{}-{random}", start.map_or("unique", Name::as_str));
+        if name.starts_with('/') { Name::path(&name) } else { Name::new(&name) }
+    }
+
     fn create(&self, name: &Name, options: &Options) -> Result<PlainEndpoint> {
         let operation = Operation::Create;
         let settings = read(options, operation)?;
