@@ -174,7 +174,8 @@ fn every_fault_of_an_inbox_is_found() {
 
 #[test]
 fn every_fault_of_a_queue_is_found() {
-    let args = ["mq://torture"];
+    // One receiver has all of a lane.
+    let args = ["mq://torture", "--workers", "2"];
     for (fault, check, words) in [
         ("lose", "lost", "no killed receiver can have had it"),
         ("duplicate", "twice", "message 3"),
@@ -188,7 +189,7 @@ fn every_fault_of_a_queue_is_found() {
 
 #[test]
 fn every_fault_of_a_lease_is_found() {
-    let args = ["mq://torture", "--as", "lease"];
+    let args = ["mq://torture", "--as", "lease", "--workers", "2"];
     for (fault, check, words) in [
         ("lose", "lost", "never acknowledged"),
         ("duplicate", "twice", "after it was acknowledged"),
