@@ -19,11 +19,9 @@ pub fn coarse_ticks() -> u64 {
 /// also in those of other time namespaces, and no change of the day's time changes it.
 pub fn boot_nanos() -> u64 {
     let now = clock_gettime(ClockId::Boottime);
-    nanos(now.tv_sec, now.tv_nsec).saturating_sub(ahead()).max(0) as u64
-}
-
-fn nanos(seconds: i64, nanos: i64) -> i64 {
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+    let nanos =
+        (now.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as u64);
+    nanos.saturating_add_signed(ahead().saturating_neg())
 }
 
 /// How far the clock of this process's time namespace is ahead of the machine's, in nanoseconds.
@@ -51,8 +49,9 @@ fn read_ahead() -> Option<i64> {
 
 fn parse_ahead(offsets: &str) -> Option<i64> {
     let line = offsets.lines().find_map(|line| line.strip_prefix("boottime"))?;
-    let mut words = line.split_whitespace().map(|word| word.parse().ok());
-    Some(nanos(words.next()??, words.next()??))
+    let mut words = line.split_whitespace().map(|word| word.parse::<i64>().ok());
+    let (seconds, nanos) = (words.next()??, words.next()??);
+    Some(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
 #[cfg(test)]
