@@ -29,6 +29,7 @@
 //! |---|---|---|
 //! | [`Endpoint`] | a handle of a named object, of its owner or an opener | [`create`], [`open`] |
 //! | [`Channel`] | a duplex connection to one peer: whole messages, in order | [`connect()`] |
+//! | [`Instance`] | an owner's endpoint, or a channel to the owner there is | [`first()`] |
 //! | [`Sender`], [`Receiver`] | its halves, for two threads | [`Channel::split`] |
 //! | [`TypedChannel`] | a channel of serde values | [`connect_typed`] |
 //! | [`Message`] | a type with a name that both programs write alike | `#[derive(Message)]` |
@@ -125,11 +126,11 @@ pub use asynchronous::Io;
 #[cfg(feature = "tokio")]
 pub use asynchronous::{
     AsyncChannel, AsyncInbox, AsyncInboxSender, AsyncQueue, AsyncReceiver, AsyncSender,
-    connect_async, open_async, open_timeout_async,
+    connect_async, first_async, open_async, open_timeout_async,
 };
 #[cfg(all(feature = "serde", feature = "tokio"))]
 pub use asynchronous::{
-    AsyncTypedChannel, AsyncTypedReceiver, AsyncTypedSender, connect_typed_async,
+    AsyncTypedChannel, AsyncTypedReceiver, AsyncTypedSender, connect_typed_async, first_typed_async,
 };
 #[cfg(feature = "futures")]
 pub use asynchronous::{Framed, Incoming, Listener};
@@ -151,6 +152,7 @@ pub use inbox::typed::TypedInbox;
 pub use inbox::{Event, Inbox, PeerId};
 pub use queue::{Job, Queue};
 pub use registry::Registry;
+pub use registry::first::Instance;
 #[cfg(feature = "serde")]
 pub use request::{Client, Failure, serve, serve_stream};
 pub use wait::select::{Select, Selectable};
@@ -255,6 +257,66 @@ pub fn connect(address: impl IntoAddress) -> Result<Channel> {
 /// Those of [`create`] and [`connect()`]; `Unsupported` for a transport without channels.
 pub fn pair(address: impl IntoAddress) -> Result<(Channel, Channel)> {
     Registry::global().pair(address)
+}
+
+/// Becomes the owner of the name, or connects to the owner that it has: for programs of which one
+/// serves the others.
+///
+/// Of all processes that call this at once, exactly one is first. An owner that leaves or is killed
+/// meanwhile is in no one's way: a later process takes its place, or connects to the one that did.
+/// So this never fails because of a race, and needs no loop.
+///
+/// An address of `first` is one of [`create`] with `create=open_or_create`: a block that outlived
+/// its owner is taken over with its contents. Owners of other users are not looked for: each user
+/// has a first process of its own, and so has each `ANYIPC_DIR`.
+///
+/// Blocks until the owner accepts, as long as the address's `timeout` (5 s by default) at most.
+///
+/// ```
+/// # #[cfg(feature = "in-process")]
+/// # fn main() -> anyipc::Result<()> {
+/// use anyipc::Instance;
+///
+/// // In each program:
+/// match anyipc::first("inproc://first.editor")? {
+///     Instance::First(owner) => {
+///         // ... the editor: serves all others.
+/// #       let later = std::thread::spawn(|| match anyipc::first("inproc://first.editor") {
+/// #           Ok(Instance::Later(mut editor)) => editor.send(b"open main.rs"),
+/// #           other => panic!("{other:?}"),
+/// #       });
+///         let (_, request) = anyipc::Inbox::new(owner)?.recv()?;
+/// #       later.join().unwrap()?;
+///     }
+///     Instance::Later(mut editor) => editor.send(b"open main.rs")?,
+/// }
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "in-process"))]
+/// # fn main() {}
+/// ```
+///
+/// # Errors
+/// `TimedOut` if there is an owner that does not accept, because it is stopped or busy; its process
+/// id is in the text, where the transport knows it (not `tcp`). Those of [`create`] except for
+/// `Exists`, and those of [`connect()`] except for `NotFound`.
+pub fn first(address: impl IntoAddress) -> Result<Instance> {
+    Registry::global().first(address)
+}
+
+/// As [`first()`], for values: a later process sends `Out` and receives `In`. The first one accepts
+/// them by [`Endpoint::accept_typed`] or a [`TypedInbox`].
+///
+/// # Errors
+/// Those of [`first()`]; `Mismatch` (−3) if the owner's types or codec differ; `Unsupported` if the
+/// codec was not compiled in.
+#[cfg(feature = "serde")]
+pub fn first_typed<Out, In>(address: impl IntoAddress) -> Result<Instance<TypedChannel<Out, In>>>
+where
+    Out: Message + serde::Serialize + ?Sized,
+    In: Message + serde::de::DeserializeOwned,
+{
+    Registry::global().first_typed(address)
 }
 
 /// As [`connect()`], for values: waits for the owner, which must have the same types and codec.

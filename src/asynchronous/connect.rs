@@ -52,7 +52,14 @@ impl Endpoint {
         deadline: Option<Instant>,
     ) -> Result<Channel> {
         check_runtime().map_err(|e| e.at(self.address()))?;
-        let mut next = NextChannel::new(self, role, hello)?;
+        self.wait_for(NextChannel::new(self, role, hello)?, deadline).await
+    }
+
+    pub(super) async fn wait_for(
+        &self,
+        mut next: NextChannel<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<Channel> {
         let operation = next.operation();
         let mut retained = Retained::default();
         wait(&mut next, &self.reactor, &mut retained, operation, deadline, NextChannel::try_next)
@@ -146,7 +153,7 @@ pub async fn open_timeout_async(address: impl IntoAddress, timeout: Duration) ->
 }
 
 /// Runs `blocking` on a thread of the runtime for blocking calls.
-async fn on_a_thread<T: Send + 'static>(
+pub(super) async fn on_a_thread<T: Send + 'static>(
     operation: Operation,
     blocking: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
@@ -179,7 +186,7 @@ async fn open(mut opening: Opening) -> Result<Endpoint> {
 }
 
 /// The output of the future; `None` at the deadline.
-async fn by<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
+pub(super) async fn by<F: Future>(deadline: Option<Instant>, future: F) -> Option<F::Output> {
     match deadline {
         Some(at) => timeout_at(at.into(), future).await.ok(),
         None => Some(future.await),

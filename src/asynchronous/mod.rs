@@ -1,14 +1,16 @@
 //! The async calls, for tokio: the only module that names it. They use the transports' own
 //! non-blocking calls and add no thread, but for opening (`connect`).
 //!
-//! `channel`, `queue`, `inbox` and `connect` are the public calls, each a `wait` with the same
-//! attempt as its blocking twin; `typed` is for values. `wait` tries, spins (`spin`), and sleeps by
-//! a `registration` with the `reactor`. `reactor` uses only `sys`: an endpoint can hold one.
+//! `channel`, `queue`, `inbox`, `connect`, `first` are the public calls, each a `wait` with the
+//! same attempt as its blocking twin; `typed` is for values. `wait` tries, spins (`spin`), and
+//! sleeps by a `registration` with the `reactor`. `reactor` uses only `sys`: an endpoint can hold
+//! one.
 
 #[cfg(feature = "tokio-util")]
 mod adaptor;
 mod channel;
 mod connect;
+mod first;
 mod inbox;
 mod queue;
 pub(crate) mod reactor;
@@ -31,6 +33,9 @@ pub use adaptor::Io;
 pub use adaptor::{Framed, Incoming, Listener};
 pub use channel::{AsyncChannel, AsyncReceiver, AsyncSender};
 pub use connect::{connect_async, open_async, open_timeout_async};
+pub use first::first_async;
+#[cfg(feature = "serde")]
+pub use first::first_typed_async;
 pub use inbox::{AsyncInbox, AsyncInboxSender};
 pub use queue::AsyncQueue;
 #[cfg(feature = "serde")]

@@ -36,11 +36,14 @@ impl Absence {
 
     /// How to wait for the next try if nothing was there.
     pub(crate) fn pause(&mut self) -> Option<Armed> {
+        self.absent.then(|| Armed::After(self.next_pause()))
+    }
+
+    /// The next pause, longer each time.
+    pub(crate) fn next_pause(&mut self) -> Duration {
         let pause = self.pause;
-        self.absent.then(|| {
-            self.pause = (pause * 2).min(PAUSE.1);
-            Armed::After(pause)
-        })
+        self.pause = (pause * 2).min(PAUSE.1);
+        pause
     }
 
     /// Turns `TimedOut` into `NoOwner` if the last try found none.

@@ -168,4 +168,9 @@ impl Endpoint {
     pub(crate) fn connect_until(&self, hello: Hello, deadline: Option<Instant>) -> Result<Channel> {
         NextChannel::new(self, Role::Opener, hello)?.next(deadline)
     }
+
+    /// The channel to the owner there is. Without an owner it fails at once.
+    pub(crate) fn reach(&self, hello: Hello) -> Result<NextChannel<'_>> {
+        Ok(NextChannel::new(self, Role::Opener, hello)?.without_waiting_for_an_owner())
+    }
 }

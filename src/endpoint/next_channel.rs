@@ -23,6 +23,8 @@ pub(crate) struct NextChannel<'a> {
     attempt: Attempt,
     /// For openers: whether there is an owner.
     absence: Absence,
+    /// An opener waits for an owner to come.
+    awaits_owner: bool,
     /// Never spins: nothing is gained by meeting a peer some microseconds earlier.
     spinner: Spinner,
     /// Arming found more to do, and one try takes as long as one may: a task yields after the next.
@@ -47,10 +49,17 @@ impl<'a> NextChannel<'a> {
             endpoint,
             attempt: Attempt::new(hello),
             absence: Absence::new(),
+            awaits_owner: true,
             spinner: Spinner::new(WaitMode::Block),
             interrupted: false,
             unpark: Unpark::default(),
         })
+    }
+
+    /// Of an opener: without an owner the error is `NoOwner`, at once.
+    pub(crate) fn without_waiting_for_an_owner(mut self) -> Self {
+        self.awaits_owner = false;
+        self
     }
 
     pub(crate) fn operation(&self) -> Operation {
@@ -61,8 +70,8 @@ impl<'a> NextChannel<'a> {
     pub(crate) fn try_next(&mut self) -> Result<Channel> {
         let halves = self.endpoint.raw().try_connect(&mut self.attempt);
         let halves = match self.endpoint.role() {
-            Role::Opener => self.absence.defer(halves, Operation::Connect)?,
-            Role::Owner => halves?,
+            Role::Opener if self.awaits_owner => self.absence.defer(halves, Operation::Connect)?,
+            _ => halves?,
         };
         Ok(Channel::new(halves, self.endpoint.address(), self.endpoint.settings()))
     }

@@ -1,9 +1,10 @@
 //! From addresses to transports. The only module that names backends, but for the re-exports in
 //! `lib.rs` and for `block`.
 //!
-//! `naming` says what an address means; `opening` waits for objects that are not there yet; `pair`
-//! makes both ends of a channel; `reclaim` frees a full file system.
+//! `naming` says what an address means; `opening` waits for objects that are not there yet; `first`
+//! creates or connects; `pair` makes both ends of a channel; `reclaim` frees a full file system.
 
+pub(crate) mod first;
 mod naming;
 pub(crate) mod opening;
 mod pair;

@@ -165,6 +165,22 @@ impl Process {
         self.child.kill().unwrap();
     }
 
+    /// Stops the child; returns once it stands still.
+    #[cfg(unix)]
+    pub(crate) fn stop(&self) {
+        use rustix::process::{Signal, WaitOptions, kill_process, waitpid};
+        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
+    }
+
+    /// Lets a stopped child go on.
+    #[cfg(unix)]
+    pub(crate) fn resume(&self) {
+        let pid = rustix::process::Pid::from_raw(self.pid().cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    }
+
     /// `kill -9`, and removes what this leaves of the address, damaged or not.
     pub(crate) fn kill_with(mut self, address: &str) {
         self.kill();

@@ -256,6 +256,15 @@ impl Options {
         self
     }
 
+    /// The same options with a [`KeyKind::Choice`] or [`KeyKind::Text`] key set to `text`, in place
+    /// of an earlier value.
+    #[must_use]
+    pub fn with_text(mut self, key: Key, text: &str) -> Self {
+        self.0.retain(|(name, _)| *name != key.name);
+        self.0.push((key.name, Value::Text(text.into())));
+        self
+    }
+
     /// The value of a [`KeyKind::Flag`] key; false if it was not given.
     pub fn flag(&self, key: Key) -> bool {
         matches!(self.value(key), Some(Value::Flag(true)))
