@@ -57,7 +57,7 @@
 //! | `sync` | yes | [`sync`]: locks and events in shared memory |
 //! | `postcard` | yes | typed channels, the codec `postcard`; `serde` |
 //! | `bincode`, `json` | no | the codec of that name; `serde` |
-//! | `serde` | with a codec | [`TypedChannel`], [`request`], [`BlockExt`]; alone it has no codec |
+//! | `serde` | with a codec | [`TypedChannel`], [`request`], [`BlockExt`], [`Address`] as a text |
 //! | `derive` | yes | `#[derive(Message)]` |
 //! | `config` | no | [`Config`]: addresses by name, from a TOML file and the environment |
 //! | `tokio` | no | the async calls |

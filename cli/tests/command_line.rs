@@ -160,7 +160,12 @@ fn names_come_from_the_environment_then_the_file() {
         missing.stderr().contains("errors") && missing.stderr().contains("ANYIPC_WARNINGS_URL")
     );
     assert_eq!(explained(&["errors", "--config", "/nowhere"], &[]).failure().0, 1);
+    assert_eq!(address(&["errors", "--config", "/nowhere"], &[url]), "inproc://environment");
     fs::write(file, "[adresses]\n").unwrap();
+    let misspelt = explained(&["errors", "--config", file], &[]);
+    assert_eq!(misspelt.failure(), (2, "invalid_address".into(), None));
+    assert!(misspelt.stderr().contains("no [addresses] but: adresses"), "{}", misspelt.stderr());
+    fs::write(file, "addresses").unwrap();
     assert_eq!(
         explained(&["errors", "--config", file], &[]).failure(),
         (2, "invalid_option".into(), None)

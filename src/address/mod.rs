@@ -3,6 +3,8 @@
 
 #[cfg(feature = "config")]
 pub(crate) mod config;
+#[cfg(feature = "serde")]
+mod serde;
 pub(crate) mod settings;
 
 use std::fmt;
