@@ -19,8 +19,8 @@ use super::Address;
 /// ```
 ///
 /// The file may be the program's own: other keys and sections are ignored. A program that reads its
-/// file itself takes the addresses from the table ([`from_table`](Self::from_table)), has a `Config`
-/// among its settings, or an [`Address`] for each: both implement `Deserialize`.
+/// file itself takes the addresses from the table ([`from_table`](Self::from_table)), or has a
+/// `Config`, or an [`Address`] for each, among its settings: both implement `Deserialize`.
 ///
 /// The environment variable `ANYIPC_<NAME>_URL` (the name in upper case, with `_` for anything but
 /// ASCII letters and digits) overrides an entry, or replaces a missing one, also where there is no
