@@ -95,8 +95,8 @@ pub(super) fn first(job: &Job) -> Result<f64> {
     }
     let held = locks[0].lock()?.into_inner();
     let _second = start(job, &address)?;
-    // The second process has its first lock.
-    while locks[1].try_lock().is_ok() {
+    // The second process has its first lock, or has gone on to its second one.
+    while locks[1..].iter().all(|lock| lock.try_lock().is_ok()) {
         thread::yield_now();
     }
     leap(&locks, held, 0, job)
