@@ -156,6 +156,7 @@ pub use registry::first::Instance;
 #[cfg(feature = "serde")]
 pub use request::{Client, Failure, serve, serve_stream};
 pub use wait::select::{Select, Selectable};
+pub use wait::stop::{Stop, stop};
 
 /// The contract with transports: what a backend of your own implements.
 pub use anyipc_core as transport;

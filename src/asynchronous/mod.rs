@@ -16,6 +16,7 @@ mod queue;
 pub(crate) mod reactor;
 mod registration;
 mod spin;
+mod stop;
 mod sys;
 mod turn;
 #[cfg(feature = "serde")]

@@ -207,7 +207,10 @@ impl Condvar {
             Err(error) if error.kind() == ErrorKind::TimedOut => true,
             done => done.map(|()| false)?,
         };
-        Ok((mutex.lock()?, WaitTimeoutResult(timed_out)))
+        let notified = (!timed_out).then(|| Notified(&self.raw));
+        let locked = mutex.lock()?;
+        std::mem::forget(notified);
+        Ok((locked, WaitTimeoutResult(timed_out)))
     }
 }
 
@@ -217,11 +220,9 @@ impl std::fmt::Debug for Condvar {
     }
 }
 
-/// A task that was notified and has not locked yet. Dropped, it wakes another waiter instead.
-#[cfg(feature = "tokio")]
+/// A waiter that was notified and has not locked yet. Dropped, it wakes another one instead.
 struct Notified<'a>(&'a anyipc_sync::Condvar);
 
-#[cfg(feature = "tokio")]
 impl Drop for Notified<'_> {
     fn drop(&mut self) {
         self.0.pass_on();

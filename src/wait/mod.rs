@@ -7,6 +7,7 @@
 pub(crate) mod select;
 pub(crate) mod sleeper;
 pub(crate) mod spin;
+pub(crate) mod stop;
 pub(crate) mod unpark;
 
 use std::time::{Duration, Instant};
@@ -68,7 +69,7 @@ pub(crate) fn done<R>(tried: Result<R>) -> Option<Result<R>> {
 /// Waits until `attempt` returns anything but `WouldBlock`. Called after it returned that once.
 ///
 /// # Errors
-/// `TimedOut` at the deadline, and those of `attempt` and of arming.
+/// `TimedOut` at the deadline, `Stopped`, and those of `attempt` and of arming.
 #[cold]
 pub(crate) fn wait<W: Waitable + ?Sized, R>(
     on: &mut W,
@@ -83,7 +84,14 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
     }
     let on = Disarm(on);
     loop {
-        sleep_slice(&mut *on.0, deadline)?;
+        let slice = match deadline {
+            Some(at) => on.0.slice().min(at.saturating_duration_since(Instant::now())),
+            None => on.0.slice(),
+        };
+        match stop::handle() {
+            None => sleep_slice(&mut *on.0, slice)?,
+            Some(stop) => stop.sleep_slice(&mut *on.0, operation, slice)?,
+        }
         if let Some(done) = attempt(&mut *on.0) {
             return done;
         }
@@ -93,13 +101,8 @@ pub(crate) fn wait<W: Waitable + ?Sized, R>(
     }
 }
 
-/// Arms, then sleeps until a wake-up, the deadline or the end of the slice. May return early
-/// without a reason.
-fn sleep_slice<W: Waitable + ?Sized>(on: &mut W, deadline: Option<Instant>) -> Result<()> {
-    let slice = match deadline {
-        Some(deadline) => on.slice().min(deadline.saturating_duration_since(Instant::now())),
-        None => on.slice(),
-    };
+/// Arms, then sleeps until a wake-up or the end of the slice. May return early without a reason.
+fn sleep_slice<W: Waitable + ?Sized>(on: &mut W, slice: Duration) -> Result<()> {
     if on.take_interrupted() {
         on.target().disarm();
         return Ok(());

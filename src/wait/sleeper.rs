@@ -74,7 +74,7 @@ impl Sleeper {
     /// Adds everything that another sleeper, of a thread, sleeps on.
     pub(crate) fn add_all(&mut self, other: &Self) {
         self.sources.extend(other.sources.iter().cloned());
-        self.sources.push((other.event.source(), Interest::Readable));
+        self.watch(other.event.source());
         self.limit(other.longest);
     }
 
@@ -117,9 +117,16 @@ impl Sleeper {
         (self.longest < SLICE).then_some(self.longest)
     }
 
+    /// Adds an event that ends the sleep.
+    pub(crate) fn watch(&mut self, event: Source) {
+        self.sources.push((event, Interest::Readable));
+    }
+
     /// Sleeps as a thread.
     pub(crate) fn sleep(&mut self, timeout: Duration) {
-        self.sources.push((self.event.source(), Interest::Readable));
+        self.watch(self.event.source());
         sleep_on(&self.sources, timeout.min(self.longest));
+        // A source that is held would keep its descriptor open.
+        self.sources.clear();
     }
 }

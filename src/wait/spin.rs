@@ -129,7 +129,7 @@ impl Spinner {
 /// Tries for as long as the spinner of `on` allows. `None` if nothing came.
 ///
 /// # Errors
-/// `TimedOut` at the deadline, and those of `attempt`.
+/// `TimedOut` at the deadline, `Stopped`, and those of `attempt`.
 pub(super) fn spin<W: Waitable + ?Sized, R>(
     on: &mut W,
     operation: Operation,
@@ -162,6 +162,9 @@ pub(super) fn spin<W: Waitable + ?Sized, R>(
         now = Instant::now();
         if deadline.is_some_and(|deadline| now >= deadline) {
             return Some(Err(Error::new(operation, ErrorKind::TimedOut)));
+        }
+        if let Err(stopped) = super::stop::check(operation) {
+            return Some(Err(stopped));
         }
         // The peer may be waiting for this core.
         if now - started > YIELD {

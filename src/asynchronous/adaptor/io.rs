@@ -22,8 +22,8 @@ const LONGEST: usize = 64 << 10;
 ///
 /// A write that returned is in memory that outlives this process; there is nothing to flush. A
 /// future of a write that is dropped has written nothing. A shutdown closes this direction, so that
-/// the peer reads to the end, and the other direction goes on. An orderly end of the peer is the end
-/// of the stream, its death is the error `ConnectionReset`.
+/// the peer reads to the end; the other direction goes on. An orderly end of the peer is the end of
+/// the stream, its death is the error `ConnectionReset`.
 #[derive(Debug)]
 pub struct Io {
     receiver: PollReceiver,

@@ -53,7 +53,9 @@ impl Error {
             | ErrorKind::Forked
             | ErrorKind::OwnerDied
             | ErrorKind::Poisoned
-            | ErrorKind::Failed => io::ErrorKind::Other,
+            | ErrorKind::Failed
+            // Not `Interrupted`: the standard library would try again.
+            | ErrorKind::Stopped => io::ErrorKind::Other,
         }
     }
 }

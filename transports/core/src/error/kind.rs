@@ -156,11 +156,13 @@ pub enum ErrorKind {
     Poisoned,
     /// The request arrived, and the service answered with a failure.
     Failed,
+    /// The program ended the wait, by its own handle. Nothing was done.
+    Stopped,
 }
 
 impl ErrorKind {
     /// All of them, each at the index of its number.
-    pub(super) const ALL: [Self; 29] = [
+    pub(super) const ALL: [Self; 30] = [
         Self::Exists,
         Self::NotFound,
         Self::NoOwner,
@@ -190,6 +192,7 @@ impl ErrorKind {
         Self::Removed,
         Self::Poisoned,
         Self::Failed,
+        Self::Stopped,
     ];
 
     /// The kind in snake case, as the command line's JSON prints it.
@@ -224,6 +227,7 @@ impl ErrorKind {
             Self::Removed => "removed",
             Self::Poisoned => "poisoned",
             Self::Failed => "failed",
+            Self::Stopped => "stopped",
         }
     }
 
@@ -258,6 +262,7 @@ impl ErrorKind {
             Self::Removed => "the name was removed while it was held",
             Self::Poisoned => "the lock is poisoned",
             Self::Failed => "the service answered with a failure",
+            Self::Stopped => "stopped by this program",
         }
     }
 
