@@ -40,7 +40,7 @@
 //! | [`Select`] | waits for channels, acceptors, inboxes and queues | [`Select::new`] |
 //! | [`InboxSender`] | answers the peers of an inbox from other threads | [`Inbox::split`] |
 //! | [`AsyncChannel`], [`AsyncInbox`], [`AsyncQueue`] | the same for tokio | [`connect_async`] |
-//! | [`AsyncTypedChannel`] | values, for tokio | [`connect_typed_async`] |
+//! | [`AsyncTypedChannel`], [`AsyncTypedInbox`] | values, for tokio | [`connect_typed_async`] |
 //! | [`Framed`], [`Io`] | a channel as stream and sink of messages or bytes | [`AsyncChannel`] |
 //! | [`Registry`] | the transports that addresses can name; takes your own | [`Registry::new`] |
 //! | [`Error`] | kind, operation, address and reason; a number from -1 to -5 | every call |
@@ -130,7 +130,8 @@ pub use asynchronous::{
 };
 #[cfg(all(feature = "serde", feature = "tokio"))]
 pub use asynchronous::{
-    AsyncTypedChannel, AsyncTypedReceiver, AsyncTypedSender, connect_typed_async, first_typed_async,
+    AsyncTypedChannel, AsyncTypedInbox, AsyncTypedInboxSender, AsyncTypedReceiver,
+    AsyncTypedSender, connect_typed_async, first_typed_async,
 };
 #[cfg(feature = "futures")]
 pub use asynchronous::{Framed, Incoming, Listener};
@@ -148,7 +149,7 @@ pub use endpoint::acceptor::Acceptor;
 pub use endpoint::typed::TypedAcceptor;
 pub use inbox::sender::InboxSender;
 #[cfg(feature = "serde")]
-pub use inbox::typed::TypedInbox;
+pub use inbox::typed::{TypedInbox, TypedInboxSender};
 pub use inbox::{Event, Inbox, PeerId};
 pub use queue::{Job, Queue};
 pub use registry::Registry;

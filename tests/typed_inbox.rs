@@ -193,6 +193,79 @@ fn a_select_waits_for_a_typed_inbox() {
 }
 
 #[test]
+fn other_threads_answer_and_all_peers_are_told() {
+    each("split", |url| {
+        let (mut answers, mut inbox) = inbox(url).split();
+        let peers: Vec<_> = (0..3)
+            .map(|line| {
+                let url = url.to_owned();
+                thread::spawn(move || {
+                    let mut channel = anyipc::connect_typed::<Report, String>(&url).unwrap();
+                    channel.send(&error(line)).unwrap();
+                    assert_eq!(channel.recv_timeout(LONG).unwrap(), format!("got {line}"));
+                    assert_eq!(channel.recv_timeout(LONG).unwrap(), "now");
+                    assert_eq!(channel.recv_timeout(LONG).unwrap(), "later");
+                })
+            })
+            .collect();
+        for _ in 0..3 {
+            let (id, report) = inbox.recv_timeout(LONG).unwrap();
+            let Report::Error { line, .. } = report else { panic!("{report:?}") };
+            let mut answers = answers.clone();
+            let answered = thread::spawn(move || answers.send(id, &format!("got {line}")));
+            answered.join().unwrap().unwrap();
+        }
+        assert!(answers.broadcast("now").unwrap().is_empty());
+        assert!(inbox.broadcast_timeout("later", LONG).unwrap().is_empty());
+        peers.into_iter().for_each(|peer| peer.join().unwrap());
+    });
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_task_serves_typed_peers() {
+    each("task", |url| {
+        let url = url.to_owned();
+        support::channels::alone().block_on(async move {
+            let owner = anyipc::create(&url).unwrap();
+            let mut inbox = anyipc::AsyncTypedInbox::<str, Report>::new(owner).unwrap();
+            let serving = async {
+                let id = connected(inbox.next_event().await.unwrap());
+                assert_eq!(inbox.recv().await.unwrap(), (id, error(9)));
+                inbox.send(id, "task").await.unwrap();
+                let (mut answers, mut inbox) = inbox.split();
+                answers.send(id, "other task").await.unwrap();
+                assert!(answers.broadcast_timeout("all", LONG).await.unwrap().is_empty());
+                let gone = inbox.next_event().await.unwrap();
+                assert!(matches!(
+                    &gone,
+                    Event::Disconnected(who, why) if *who == id && why.kind() == ErrorKind::Codec
+                ));
+                inbox
+            };
+            let asking = async {
+                let mut channel = anyipc::connect_async(&url).await.unwrap();
+                let mut bytes = Vec::new();
+                let codec = anyipc::codec::CodecId::Postcard;
+                codec.encode(&error(9), &mut bytes).unwrap();
+                channel.send(&bytes).await.unwrap();
+                for expected in ["task", "other task", "all"] {
+                    let said: String = codec.decode(&channel.recv().await.unwrap()).unwrap();
+                    assert_eq!(said, expected);
+                }
+                channel.send(b"\xff").await.unwrap();
+                channel
+            };
+            let (inbox, channel) = tokio::join!(serving, asking);
+            drop(channel);
+            let mut inbox = inbox.into_sync();
+            assert_eq!(inbox.try_recv().unwrap_err().kind(), ErrorKind::WouldBlock);
+            assert_eq!(inbox.peers().count(), 0);
+        });
+    });
+}
+
+#[test]
 fn what_a_typed_inbox_cannot_be_made_of_is_refused() {
     let url = support::schemes::url("inproc", "refused");
     let owner = anyipc::create(&url).unwrap();

@@ -80,7 +80,11 @@ impl AsyncInbox {
         self.next(|inbox| inbox.try_message(&mut read)).await
     }
 
-    async fn next<R>(&mut self, attempt: impl FnMut(&mut Inbox) -> Result<R>) -> Result<R> {
+    /// What an attempt finds, once it finds something.
+    pub(super) async fn next<R>(
+        &mut self,
+        attempt: impl FnMut(&mut Inbox) -> Result<R>,
+    ) -> Result<R> {
         let Self { inner, reactor, retained } = self;
         wait(inner, reactor, retained, Operation::Receive, None, attempt)
             .await

@@ -2,9 +2,9 @@
 //! non-blocking calls and add no thread, but for opening (`connect`).
 //!
 //! `channel`, `queue`, `inbox`, `connect`, `first` are the public calls, each a `wait` with the
-//! same attempt as its blocking twin; `typed` is for values. `wait` tries, spins (`spin`), and
-//! sleeps by a `registration` with the `reactor`. `reactor` uses only `sys`: an endpoint can hold
-//! one.
+//! same attempt as its blocking twin; `typed` and `typed_inbox` are for values. `wait` tries, spins
+//! (`spin`), and sleeps by a `registration` with the `reactor`. `reactor` uses only `sys`: an
+//! endpoint can hold one.
 
 #[cfg(feature = "tokio-util")]
 mod adaptor;
@@ -21,6 +21,8 @@ mod sys;
 mod turn;
 #[cfg(feature = "serde")]
 mod typed;
+#[cfg(feature = "serde")]
+mod typed_inbox;
 mod wait;
 
 #[cfg(feature = "shared-memory")]
@@ -41,6 +43,8 @@ pub use inbox::{AsyncInbox, AsyncInboxSender};
 pub use queue::AsyncQueue;
 #[cfg(feature = "serde")]
 pub use typed::{AsyncTypedChannel, AsyncTypedReceiver, AsyncTypedSender, connect_typed_async};
+#[cfg(feature = "serde")]
+pub use typed_inbox::{AsyncTypedInbox, AsyncTypedInboxSender};
 /// Waits for something that keeps nothing from one wait to the next.
 ///
 /// # Errors

@@ -348,7 +348,10 @@ impl Inbox {
 
     /// The next event, with the message as `read` makes it. A message that `read` refuses ends its
     /// connection.
-    fn try_event_as<M>(&mut self, read: impl FnOnce(&[u8]) -> Result<M>) -> Result<Event<M>> {
+    pub(crate) fn try_event_as<M>(
+        &mut self,
+        read: impl FnOnce(&[u8]) -> Result<M>,
+    ) -> Result<Event<M>> {
         let mut read = Some(|id, message: &[u8]| (id, read(message)));
         Ok(match self.turn(&mut read)? {
             Turn::Message((id, Ok(message))) => Event::Message(id, message),

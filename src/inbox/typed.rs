@@ -4,9 +4,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use anyipc_core::{Operation, Peer, Result};
+use anyipc_core::{Error, Operation, Peer, Result};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::sender::InboxSender;
 use super::{Event, Inbox, PeerId, TURNS};
 use crate::channel::encoder::Encoder;
 use crate::channel::message::Message;
@@ -152,6 +153,51 @@ where
         self.inner.try_send(to, bytes)
     }
 
+    /// Sends a value to every peer that has room for it now. Returns the peers that do not get it,
+    /// each with the reason, as [`Inbox::broadcast`].
+    ///
+    /// # Errors
+    /// `Codec` if the value cannot be encoded.
+    pub fn broadcast(&mut self, value: &Out) -> Result<Vec<(PeerId, Error)>> {
+        let bytes = self.encoder.encode(value).map_err(|e| e.at(self.inner.endpoint.address()))?;
+        Ok(self.inner.broadcast(bytes))
+    }
+
+    /// As [`broadcast`](Self::broadcast), but waits for the peers without room, for `timeout` at
+    /// most in all, as [`Inbox::broadcast_timeout`].
+    ///
+    /// # Errors
+    /// `Codec` if the value cannot be encoded.
+    pub fn broadcast_timeout(
+        &mut self,
+        value: &Out,
+        timeout: Duration,
+    ) -> Result<Vec<(PeerId, Error)>> {
+        let bytes = self.encoder.encode(value).map_err(|e| e.at(self.inner.endpoint.address()))?;
+        Ok(self.inner.broadcast_timeout(bytes, timeout))
+    }
+
+    /// A handle with which other threads answer the peers, and the inbox, which goes on with all
+    /// its calls, as [`Inbox::split`].
+    pub fn split(self) -> (TypedInboxSender<Out>, Self) {
+        let Self { inner, encoder, marker } = self;
+        let (sender, inner) = inner.split();
+        let sender = TypedInboxSender { inner: sender, encoder: Encoder::new(encoder.codec) };
+        (sender, Self { inner, encoder, marker })
+    }
+
+    /// The inbox of bytes and the codec of the values.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn into_untyped(self) -> (Inbox, CodecId) {
+        (self.inner, self.encoder.codec)
+    }
+
+    /// The values of an inbox that compares these types.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn from_untyped(inner: Inbox, codec: CodecId) -> Self {
+        Self { inner, encoder: Encoder::new(codec), marker: PhantomData }
+    }
+
     /// The peers that are connected and have not ended their sending half.
     pub fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.inner.peers()
@@ -183,8 +229,76 @@ where
     }
 }
 
+/// Answers the peers of a [`TypedInbox`] from other threads, from [`TypedInbox::split`]; an
+/// [`InboxSender`] for values. Each clone has a buffer of its own.
+#[derive(Debug)]
+pub struct TypedInboxSender<Out: ?Sized> {
+    inner: InboxSender,
+    encoder: Encoder<Out>,
+}
+
+impl<Out: Serialize + ?Sized> TypedInboxSender<Out> {
+    /// Sends a value to one peer. Blocks as [`InboxSender::send`].
+    ///
+    /// # Errors
+    /// `Codec` if the value cannot be encoded, and those of [`InboxSender::send`].
+    pub fn send(&mut self, to: PeerId, value: &Out) -> Result<()> {
+        let bytes = self.encoder.encode(value).map_err(|e| e.at(self.inner.address()))?;
+        self.inner.send(to, bytes)
+    }
+
+    /// As [`send`](Self::send), for `timeout` at most.
+    ///
+    /// # Errors
+    /// `TimedOut`, and those of `send`.
+    pub fn send_timeout(&mut self, to: PeerId, value: &Out, timeout: Duration) -> Result<()> {
+        let bytes = self.encoder.encode(value).map_err(|e| e.at(self.inner.address()))?;
+        self.inner.send_timeout(to, bytes, timeout)
+    }
+
+    /// As [`send`](Self::send) for a value of one frame, without blocking.
+    ///
+    /// # Errors
+    /// `Codec`, and those of [`InboxSender::try_send`].
+    pub fn try_send(&mut self, to: PeerId, value: &Out) -> Result<()> {
+        let bytes = self.encoder.encode(value).map_err(|e| e.at(self.inner.address()))?;
+        self.inner.try_send(to, bytes)
+    }
+
+    /// As [`TypedInbox::broadcast`]; a peer that another thread is sending to is `WouldBlock`.
+    ///
+    /// # Errors
+    /// `Codec` if the value cannot be encoded.
+    pub fn broadcast(&mut self, value: &Out) -> Result<Vec<(PeerId, Error)>> {
+        let bytes = self.encoder.encode(value).map_err(|e| e.at(self.inner.address()))?;
+        Ok(self.inner.broadcast(bytes))
+    }
+
+    /// As [`TypedInbox::broadcast_timeout`].
+    ///
+    /// # Errors
+    /// `Codec` if the value cannot be encoded.
+    pub fn broadcast_timeout(
+        &mut self,
+        value: &Out,
+        timeout: Duration,
+    ) -> Result<Vec<(PeerId, Error)>> {
+        let bytes = self.encoder.encode(value).map_err(|e| e.at(self.inner.address()))?;
+        Ok(self.inner.broadcast_timeout(bytes, timeout))
+    }
+}
+
+impl<Out: Serialize + ?Sized> Clone for TypedInboxSender<Out> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), encoder: Encoder::new(self.encoder.codec) }
+    }
+}
+
 /// The next value of any peer if there is one within some events.
-fn try_value<In: DeserializeOwned>(inbox: &mut Inbox, codec: CodecId) -> Result<(PeerId, In)> {
+pub(crate) fn try_value<In: DeserializeOwned>(
+    inbox: &mut Inbox,
+    codec: CodecId,
+) -> Result<(PeerId, In)> {
     for _ in 0..TURNS {
         if let Event::Message(id, value) = inbox.try_event_as(|bytes| codec.decode(bytes))? {
             return Ok((id, value));
