@@ -30,6 +30,7 @@
 //! | [`Endpoint`] | a handle of a named object, of its owner or an opener | [`create`], [`open`] |
 //! | [`Channel`] | a duplex connection to one peer: whole messages, in order | [`connect()`] |
 //! | [`Instance`] | an owner's endpoint, or a channel to the owner there is | [`first()`] |
+//! | [`SingleInstance`] | the first instance of a program, or a later one | [`SingleInstance::start`] |
 //! | [`Sender`], [`Receiver`] | its halves, for two threads | [`Channel::split`] |
 //! | [`TypedChannel`] | a channel of serde values | [`connect_typed`] |
 //! | [`Message`] | a type with a name that both programs write alike | `#[derive(Message)]` |
@@ -60,6 +61,7 @@
 //! | `serde` | with a codec | [`TypedChannel`], [`request`], [`BlockExt`], [`Address`] as a text |
 //! | `derive` | yes | `#[derive(Message)]` |
 //! | `config` | no | [`Config`]: addresses by name, from a TOML file and the environment |
+//! | `single-instance` | no | [`SingleInstance`]: later instances hand over their arguments |
 //! | `tokio` | no | the async calls |
 //! | `tokio-util` | no | [`Io`]: a channel as tokio's `AsyncRead` and `AsyncWrite`; `tokio` |
 //! | `futures` | no | [`Framed`]: `Stream` and `Sink`; [`Listener`]; `futures-io`; `tokio-util` |
@@ -78,6 +80,7 @@
         feature = "message-queue",
         feature = "serde",
         feature = "shared-memory",
+        feature = "single-instance",
         feature = "tokio"
     )),
     allow(rustdoc::broken_intra_doc_links)
@@ -94,9 +97,10 @@
 //   queue         address, wait, endpoint
 //   inbox         wait, channel, endpoint
 //   request       wait, channel, codec, endpoint, registry, inbox
+//   single_instance  address, wait, channel, endpoint, registry, inbox
 //   block         codec, endpoint; a backend
 //   sync          address, wait, registry, asynchronous; backends
-//   asynchronous  address, wait, channel, endpoint, registry, queue, inbox; tokio
+//   asynchronous  address, wait, channel, endpoint, registry, queue, inbox, single_instance; tokio
 mod address;
 #[cfg(feature = "tokio")]
 mod asynchronous;
@@ -110,6 +114,8 @@ mod queue;
 mod registry;
 #[cfg(feature = "serde")]
 pub mod request;
+#[cfg(feature = "single-instance")]
+mod single_instance;
 #[cfg(feature = "sync")]
 pub mod sync;
 mod wait;
@@ -156,6 +162,13 @@ pub use registry::Registry;
 pub use registry::first::Instance;
 #[cfg(feature = "serde")]
 pub use request::{Client, Failure, serve, serve_stream};
+#[cfg(feature = "single-instance")]
+pub use single_instance::{
+    SingleInstance,
+    first::{FirstInstance, Handover},
+    later::LaterInstance,
+    launch::Launch,
+};
 pub use wait::select::{Select, Selectable};
 pub use wait::stop::{Stop, stop};
 

@@ -15,6 +15,8 @@ mod inbox;
 mod queue;
 pub(crate) mod reactor;
 mod registration;
+#[cfg(feature = "single-instance")]
+mod single_instance;
 mod spin;
 mod stop;
 mod sys;
@@ -25,10 +27,10 @@ mod typed;
 mod typed_inbox;
 mod wait;
 
-#[cfg(feature = "shared-memory")]
+#[cfg(any(feature = "shared-memory", feature = "single-instance"))]
 use anyipc_core::{Operation, Result};
 
-#[cfg(feature = "shared-memory")]
+#[cfg(any(feature = "shared-memory", feature = "single-instance"))]
 use crate::wait::Waitable;
 #[cfg(feature = "tokio-util")]
 pub use adaptor::Io;
@@ -49,7 +51,7 @@ pub use typed_inbox::{AsyncTypedInbox, AsyncTypedInboxSender};
 ///
 /// # Errors
 /// `Unsupported` outside of a tokio runtime, and those of [`wait::wait`].
-#[cfg(feature = "shared-memory")]
+#[cfg(any(feature = "shared-memory", feature = "single-instance"))]
 pub(crate) async fn wait_once<W: Waitable, R>(
     on: &mut W,
     operation: Operation,

@@ -259,6 +259,12 @@ impl Inbox {
         self.peers.sender(id).map(PeerSender::peer)
     }
 
+    /// False if the peer is known to receive nothing any more.
+    #[cfg(feature = "single-instance")]
+    pub(crate) fn is_heard(&mut self, id: PeerId) -> bool {
+        self.peers.sender_mut(id).is_some_and(PeerSender::is_heard)
+    }
+
     /// Ends one connection. Messages of the peer that were not received yet are lost; its calls
     /// return `Closed`. False if it was not connected.
     pub fn disconnect(&mut self, id: PeerId) -> bool {

@@ -3,6 +3,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "single-instance")]
+use anyipc_core::Capabilities;
 use anyipc_core::{Error, ErrorKind, Hello, ObjectState, Operation, Result, Role, keys};
 #[cfg(feature = "serde")]
 use serde::{Serialize, de::DeserializeOwned};
@@ -63,15 +65,6 @@ impl Registry {
         Race::new(self, address)?
             .run(|endpoint| endpoint.typed_hello::<Out, In>(Operation::Connect))?
             .try_map(Channel::typed)
-    }
-
-    /// The process that owns the name, where the transport lists its objects.
-    fn owner_of(&self, address: &Address) -> Option<u32> {
-        let objects = self.inspect(address).ok()?;
-        let mut rendezvous = objects
-            .iter()
-            .filter(|object| object.kind == "rendezvous" && object.state == ObjectState::Live);
-        rendezvous.next()?.holders.first().copied()
     }
 }
 
@@ -162,18 +155,41 @@ impl Race {
         self.deadline
     }
 
-    fn left(&self) -> Option<Duration> {
+    pub(crate) fn left(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// The error if there is an owner that has not accepted by the deadline.
     pub(crate) fn late(&self) -> Error {
-        let owner = match self.registry.owner_of(&self.address) {
+        let owner = match self.owner() {
             Some(pid) => format!("its owner, process {pid},"),
             None => "its owner".into(),
         };
         Error::new(Operation::Connect, ErrorKind::TimedOut)
             .because(format!("{owner} does not accept: it is stopped or busy"))
             .at(&self.address)
+    }
+
+    /// The process that owns the name now, where the transport lists its objects.
+    pub(crate) fn owner(&self) -> Option<u32> {
+        let objects = self.registry.inspect(&self.address).ok()?;
+        let mut rendezvous = objects
+            .iter()
+            .filter(|object| object.kind == "rendezvous" && object.state == ObjectState::Live);
+        rendezvous.next()?.holders.first().copied()
+    }
+}
+
+#[cfg(feature = "single-instance")]
+impl Race {
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// What a killed owner has sent arrives all the same.
+    pub(crate) fn delivers_after_death(&self) -> bool {
+        self.registry.find(&self.address).is_ok_and(|(transport, _)| {
+            transport.capabilities().contains(Capabilities::DELIVERS_AFTER_DEATH)
+        })
     }
 }
