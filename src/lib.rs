@@ -30,7 +30,7 @@
 //! | [`Endpoint`] | a handle of a named object, of its owner or an opener | [`create`], [`open`] |
 //! | [`Channel`] | a duplex connection to one peer: whole messages, in order | [`connect()`] |
 //! | [`Instance`] | an owner's endpoint, or a channel to the owner there is | [`first()`] |
-//! | [`SingleInstance`] | the first instance of a program, or a later one | [`SingleInstance::start`] |
+//! | [`SingleInstance`] | the first instance of a program, or a later one | its `start` |
 //! | [`Sender`], [`Receiver`] | its halves, for two threads | [`Channel::split`] |
 //! | [`TypedChannel`] | a channel of serde values | [`connect_typed`] |
 //! | [`Message`] | a type with a name that both programs write alike | `#[derive(Message)]` |

@@ -19,9 +19,9 @@ const EVENTS: usize = 64;
 /// The first instance of a program, from [`SingleInstance::start`](super::SingleInstance::start):
 /// gets what later instances hand over.
 ///
-/// Later instances wait for [`next`](Self::next) and its likes, as long as their address's `timeout`
-/// at most. A program that is busy in between, such as one with windows, calls them in a thread of
-/// its own.
+/// Later instances wait for [`next`](Self::next) and its likes, as long as their address's
+/// `timeout` at most. A program that is busy in between, such as one with windows, calls them in a
+/// thread of its own.
 ///
 /// Its drop gives the name back. A later instance that was not taken by then becomes the first one;
 /// one that was taken and has no answer yet gets an error.
@@ -72,8 +72,8 @@ impl FirstInstance {
         }
     }
 
-    /// As [`next`](Self::next), without blocking. A [`Select`](crate::Select) can wait for it; it is
-    /// ready also for what is no launch yet.
+    /// As [`next`](Self::next), without blocking. A [`Select`](crate::Select) can wait for it;
+    /// it is ready also for what is no launch yet.
     ///
     /// # Errors
     /// `WouldBlock` if there is no launch, and those of `next`.

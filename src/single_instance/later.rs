@@ -114,8 +114,8 @@ fn name(pid: Option<u32>) -> String {
     }
 }
 
-/// A later instance, from [`SingleInstance::start`](super::SingleInstance::start). The first one has
-/// taken its launch.
+/// A later instance, from [`SingleInstance::start`](super::SingleInstance::start). The first one
+/// has taken its launch.
 #[derive(Debug)]
 pub struct LaterInstance {
     channel: Channel,

@@ -51,9 +51,10 @@ use launch::Launch;
 ///
 /// Users do not share an instance, nor does an administrator's `sudo`; containers share one only if
 /// they share the directory of the objects. Let the name be that of your program, and take another
-/// name for a version that must run beside it. Any address will do; over `tcp` the process ids below
-/// are not known.
+/// name for a version that must run beside it. Any address will do; over `tcp` the process ids
+/// below are not known.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a process has one")]
 pub enum SingleInstance {
     /// This process is the first instance.
     First(FirstInstance),
@@ -71,9 +72,9 @@ impl SingleInstance {
     /// # Errors
     /// `TimedOut` if the first instance is stopped, hangs or is busy; the text has its process id
     /// and says whether it may still take the launch. Others are those of
-    /// [`first`](crate::first()): among them `Mismatch` if a program that is no single instance owns
-    /// the name. `MessageTooLarge` if the arguments are longer than `max_message`. `PeerGone` over
-    /// `tcp` if the first instance died and may have taken the launch.
+    /// [`first`](crate::first()): among them `Mismatch` or `Corrupt` if a program that is no single
+    /// instance owns the name. `MessageTooLarge` if the arguments are longer than `max_message`.
+    /// `PeerGone` over `tcp` if the first instance died and may have taken the launch.
     pub fn start(address: impl IntoAddress) -> Result<Self> {
         Self::start_with(address, &Launch::current())
     }
