@@ -18,10 +18,12 @@ pub fn coarse_ticks() -> u64 {
 /// Nanoseconds since the machine started, with the time that it slept. The same in all processes,
 /// also in those of other time namespaces, and no change of the day's time changes it.
 pub fn boot_nanos() -> u64 {
+    // First: it may take system calls, and the time is not to be old.
+    let ahead = ahead();
     let now = clock_gettime(ClockId::Boottime);
     let nanos =
         (now.tv_sec as u64).saturating_mul(1_000_000_000).saturating_add(now.tv_nsec as u64);
-    nanos.saturating_add_signed(ahead().saturating_neg())
+    nanos.saturating_add_signed(ahead.saturating_neg())
 }
 
 /// How far the clock of this process's time namespace is ahead of the machine's, in nanoseconds.
