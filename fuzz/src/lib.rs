@@ -13,6 +13,7 @@ use anyipc::codec::CodecId;
 use anyipc::request::Frame;
 use anyipc::transport::{FrameHeader, Hello, MAX_HELLO, Reply};
 use anyipc::{Address, Config, ErrorKind, Registry};
+use anyipc_plain_socket::{Decoder, Framing, MAX_HEADER, PIECE};
 use serde::{Deserialize, Serialize};
 
 /// An address as a user writes it, with its options as the transports read them.
@@ -50,6 +51,47 @@ pub fn handshake(bytes: &[u8]) {
     {
         assert_eq!(read.encode(), *header);
     }
+}
+
+/// What a peer without this library sends over `plain://`: the first byte chooses the framing, the
+/// second the length of the parts that arrive. In one part or in many, it is the same messages, and
+/// none is over the limit.
+pub fn framing(bytes: &[u8]) {
+    const MAX: u64 = 100_000;
+    let &[which, part, ref wire @ ..] = bytes else { return };
+    let word = Framing::WORDS[usize::from(which) % Framing::WORDS.len()];
+    let framing = Framing::from_word(word).expect("a word of the list");
+    let read = |part: usize| {
+        let mut decoder = Decoder::new(framing, MAX);
+        let (mut messages, mut message, mut buffer) = (Vec::new(), Vec::new(), Vec::new());
+        let mut rest = wire;
+        loop {
+            loop {
+                let piece = match decoder.next(&buffer) {
+                    Ok(Some(piece)) => piece,
+                    Ok(None) => break,
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::Corrupt);
+                        return (messages, None);
+                    }
+                };
+                message.extend_from_slice(&buffer[piece.start..piece.start + piece.len]);
+                buffer.drain(..piece.start + piece.len + piece.trailer);
+                assert!(message.len() as u64 <= MAX);
+                if !piece.more {
+                    messages.push(std::mem::take(&mut message));
+                }
+            }
+            if rest.is_empty() {
+                return (messages, Some(decoder.is_inside(&buffer)));
+            }
+            let room = PIECE + MAX_HEADER - buffer.len();
+            let (next, tail) = rest.split_at(part.min(room).min(rest.len()));
+            buffer.extend_from_slice(next);
+            rest = tail;
+        }
+    };
+    assert_eq!(read(usize::from(part) + 1), read(wire.len().max(1)));
 }
 
 /// A value that nests, repeats, and has elements that need no bytes.

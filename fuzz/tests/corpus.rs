@@ -31,6 +31,11 @@ fn config() {
 }
 
 #[test]
+fn framing() {
+    replay("framing", anyipc_fuzz::framing);
+}
+
+#[test]
 fn handshake() {
     replay("handshake", anyipc_fuzz::handshake);
 }
