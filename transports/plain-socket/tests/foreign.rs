@@ -1,5 +1,5 @@
-//! Real programs without this library on the other side: netcat, Python, Node, and one that uses the
-//! interprocess crate. A program that this machine lacks is left out by name.
+//! Real programs without this library on the other side: netcat, Python, Node, and one that uses
+//! the interprocess crate. A program that this machine lacks is left out by name.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 
