@@ -8,7 +8,8 @@
 //! - `driver`, `lives`, `news`: the process that starts, kills and stops the workers
 //! - `oracle`: what is checked; `connections`, `lanes` judge channels and inboxes, `holds` locks,
 //!   `lease` also what is done once, `queue`, `block`, `event` and `barrier` their own kind
-//! - `place`: where a run's objects are; `tidy`: what is left over; `report`, `progress`: what is shown
+//! - `place`: where a run's objects are; `tidy`: what is left over; `report`, `progress`: what is
+//!   shown
 //!
 //! The driver and the oracle use no transport: they know what workers report, and the kills.
 
