@@ -126,6 +126,7 @@ pub fn what_comes_back_is_the_first_of_its_priority(fixture: &Fixture<'_>) {
     for leased in [two, one] {
         leases.settle(leased.id, Settle::Retry(Duration::ZERO)).expect("a lease");
     }
+    assert_eq!(counts(&queue), (3, 0, 0), "a status counts what is due before any receiver looks");
     let all: Vec<_> = (0..3).map(|_| until(&mut queue, recv)).collect();
     assert_eq!(all[2], b"three", "what came back is before what was never leased: {all:?}");
     assert!(all.contains(&b"one".to_vec()) && all.contains(&b"two".to_vec()), "{all:?}");
