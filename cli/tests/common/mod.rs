@@ -37,25 +37,41 @@ fn remove_places_of_the_dead(base: &Path) {
         if !is_dead(&place.file_name().to_string_lossy()) {
             continue;
         }
-        // A run of `anyipc torture` in it has a directory of its own.
-        let inner = std::fs::read_dir(place.path()).into_iter().flatten().flatten();
-        let inner = inner.map(|entry| entry.path()).filter(|path| path.is_dir());
-        for dir in inner.chain([place.path()]) {
-            let run = |args: &[&str]| {
-                let mut command = Command::new(assert_cmd::cargo::cargo_bin!("anyipc"));
-                let output = command.args(args).env("ANYIPC_DIR", &dir).output();
-                output.map_or(Vec::new(), |output| output.stdout)
-            };
-            run(&["doctor", "--fix"]);
-            let left = run(&["--json", "ls"]);
-            for line in left.split(|byte| *byte == b'\n') {
-                let object: Value = serde_json::from_slice(line).unwrap_or_default();
-                if let Some(address) = object["address"].as_str() {
-                    run(&["rm", address]);
-                }
+        remove_kernel_queues(&place.path());
+        let _ = std::fs::remove_dir_all(place.path());
+    }
+}
+
+/// Removes the kernel's queues with records in this directory, or in one of a run of `anyipc
+/// torture` in it. Without their records nothing would find them.
+fn remove_kernel_queues(place: &Path) {
+    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+    let is_record =
+        |file: std::fs::DirEntry| file.file_name().to_string_lossy().starts_with("posix-mq+");
+    let inner = entries(place).map(|entry| entry.path());
+    for dir in inner.chain([place.to_owned()]) {
+        if !entries(&dir).flat_map(|private| entries(&private.path())).any(is_record) {
+            continue;
+        }
+        let run = |args: &[&str]| {
+            let mut command = Command::new(assert_cmd::cargo::cargo_bin!("anyipc"));
+            let output = command.args(args).env("ANYIPC_DIR", &dir).output();
+            output.map_or(Vec::new(), |output| output.stdout)
+        };
+        run(&["doctor", "--fix"]);
+        for line in run(&["--json", "ls"]).split(|byte| *byte == b'\n') {
+            let object: Value = serde_json::from_slice(line).unwrap_or_default();
+            if let Some(address) = object["address"].as_str() {
+                run(&["rm", address]);
             }
         }
-        let _ = std::fs::remove_dir_all(place.path());
+    }
+}
+
+/// Also of a test that failed, and left what it had started.
+impl Drop for Place {
+    fn drop(&mut self) {
+        remove_kernel_queues(self.path());
     }
 }
 
