@@ -1,9 +1,8 @@
 //! cargo run --example single_instance --features single-instance
-//! cargo run --example single_instance --features single-instance -- local://example.single
-//! cargo run --example single_instance --features single-instance -- tcp://127.0.0.1:47101
 //!
 //! An editor that runs once. Started again, it hands its files over to the one that runs, and exits
 //! with the code that it is answered. To show that, the first one starts itself again.
+//! Any address will do: add `-- local://example.editor`.
 
 use std::error::Error;
 use std::process::{Command, ExitCode, exit};

@@ -4,25 +4,12 @@
 
 mod support;
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use support::place::example;
 use support::schemes::{self, url};
 use support::watchdog::watchdog;
-
-/// The example, which cargo builds with the tests.
-fn program() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let program = format!("examples/one_program{}", std::env::consts::EXE_SUFFIX);
-    let program = tests.parent().and_then(|deps| deps.parent()).unwrap().join(program);
-    assert!(
-        program.exists(),
-        "{} is missing: `cargo build --examples` makes it",
-        program.display()
-    );
-    program
-}
 
 #[test]
 fn the_address_is_all_that_differs() {
@@ -30,7 +17,7 @@ fn the_address_is_all_that_differs() {
     let mut told = Vec::new();
     for url in schemes::all().iter().map(|scheme| url(scheme, "one")) {
         for wait in ["adaptive", "spin", "block"] {
-            let output = Command::new(program())
+            let output = Command::new(example("one_program"))
                 .env("ANYIPC_ERRORS_URL", format!("{url}?wait={wait}"))
                 .stderr(Stdio::inherit())
                 .output()

@@ -49,3 +49,16 @@ pub(crate) fn files(base: &Path) -> Vec<String> {
         Err(_) => Vec::new(),
     }
 }
+
+/// An example, which cargo builds with the tests.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let program = format!("examples/{name}{}", std::env::consts::EXE_SUFFIX);
+    let program = tests.parent().and_then(|deps| deps.parent()).unwrap().join(program);
+    assert!(
+        program.exists(),
+        "{} is missing: `cargo build --examples` makes it",
+        program.display()
+    );
+    program
+}
