@@ -16,7 +16,7 @@ use anyipc_core::{Armed, Error, ErrorKind, Operation, Result, Source, Wait, Wait
 use anyipc_ring::mutex::{Effort, try_lock, unlock};
 use anyipc_ring::robust::Taken;
 
-use crate::attempt::{Attempt, lock_slice};
+use crate::attempt::{Attempt, word_slice};
 use crate::lock_word::{WordWaiter, poisoned};
 use crate::place::{Identity, Kind, Object, Place};
 
@@ -171,7 +171,7 @@ impl Attempt for MutexWaiter<'_> {
     }
 
     fn slice(&self) -> Duration {
-        lock_slice(self.word.since)
+        word_slice(self.word.since)
     }
 }
 

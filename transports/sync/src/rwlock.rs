@@ -24,7 +24,7 @@ use anyipc_ring::rwlock::{
 };
 use anyipc_ring::wait_set::wake_one;
 
-use crate::attempt::{Attempt, lock_slice};
+use crate::attempt::{Attempt, word_slice};
 use crate::lock_word::{WordWaiter, poisoned};
 use crate::place::{Identity, Kind, Object, Place, too_small};
 use crate::slot_cells::SlotCells;
@@ -262,7 +262,7 @@ impl Attempt for ReadWaiter<'_> {
     }
 
     fn slice(&self) -> Duration {
-        lock_slice(self.word.since)
+        word_slice(self.word.since)
     }
 }
 
@@ -317,7 +317,7 @@ impl Attempt for WriteWaiter<'_> {
     }
 
     fn slice(&self) -> Duration {
-        lock_slice(self.word.since)
+        word_slice(self.word.since)
     }
 }
 
