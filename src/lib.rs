@@ -65,6 +65,7 @@
 //! | `tokio` | no | the async calls |
 //! | `tokio-util` | no | [`Io`]: a channel as tokio's `AsyncRead` and `AsyncWrite`; `tokio` |
 //! | `futures` | no | [`Framed`]: `Stream` and `Sink`; [`Listener`]; `futures-io`; `tokio-util` |
+//! | `tower` | no | clients and servers as services of tower; `serde`, `tokio` |
 //!
 //! # Errors and blocking
 //! A call that can fail returns [`Result`]. `try_*` calls never block and return `WouldBlock`
@@ -127,6 +128,9 @@ pub use address::config::Config;
 pub use address::{Address, IntoAddress};
 #[cfg(feature = "derive")]
 pub use anyipc_derive::Message;
+/// The attribute to implement [`Service`] with.
+#[cfg(feature = "tokio")]
+pub use async_trait::async_trait;
 #[cfg(feature = "tokio-util")]
 pub use asynchronous::Io;
 #[cfg(feature = "tokio")]
@@ -141,6 +145,8 @@ pub use asynchronous::{
 };
 #[cfg(feature = "futures")]
 pub use asynchronous::{Framed, Incoming, Listener};
+#[cfg(all(feature = "serde", feature = "tokio"))]
+pub use asynchronous::{Service, serve_async, serve_stream_async};
 #[cfg(feature = "shared-memory")]
 pub use block::{BlockExt, BlockWatch};
 pub use channel::message::{Message, MessageName};

@@ -323,7 +323,7 @@ fn events_tell_of_a_server_that_leaves_and_comes_back() {
         client.call(&Ask::Begun).unwrap();
         server.stop().unwrap();
         drop(server);
-        let error = Asker::builder(format!("{url}?timeout=50ms")).connect().unwrap_err();
+        let error = Asker::builder(format!("{url}?timeout=500ms")).connect().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoOwner, "{error}");
         let _server = start(url, service(), 0);
         // The end is noticed at the first call; what was not sent is sent to the next owner.

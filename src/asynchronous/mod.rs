@@ -15,6 +15,8 @@ mod inbox;
 mod queue;
 pub(crate) mod reactor;
 mod registration;
+#[cfg(feature = "serde")]
+mod requests;
 #[cfg(feature = "single-instance")]
 mod single_instance;
 mod spin;
@@ -43,6 +45,10 @@ pub use first::first_async;
 pub use first::first_typed_async;
 pub use inbox::{AsyncInbox, AsyncInboxSender};
 pub use queue::AsyncQueue;
+#[cfg(all(feature = "serde", feature = "tower"))]
+pub use requests::TowerService;
+#[cfg(feature = "serde")]
+pub use requests::{AsyncOutgoing, AsyncServer, Service, serve_async, serve_stream_async};
 #[cfg(feature = "serde")]
 pub use typed::{AsyncTypedChannel, AsyncTypedReceiver, AsyncTypedSender, connect_typed_async};
 #[cfg(feature = "serde")]

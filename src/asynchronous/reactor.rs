@@ -11,7 +11,7 @@ use super::sys::Registered;
 /// The registered sources of a channel or queue. Its halves may have two sources, and may wait in
 /// two runtimes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Reactor(Arc<Mutex<Vec<Arc<Registered>>>>);
+pub(crate) struct Reactor(Arc<Mutex<Vec<Arc<Registered>>>>);
 
 /// The source of an endpoint's attempts. It is registered only while one of them waits, because the
 /// source of a finished attempt becomes its channel's.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyipc_core::{Armed, Result, Source, Wait, Waiter};
+use anyipc_core::{Armed, Error, Operation, Result, Source, Wait, Waiter};
 
 use super::listener::Covered;
 use super::sender::PeerSender;
 use super::{Inbox, PeerId};
 use crate::wait::Waitable;
 use crate::wait::select::{Arming, Member};
+use crate::wait::sleeper::Sleeper;
 use crate::wait::spin::Spinner;
 
 impl Wait for Inbox {
@@ -17,7 +18,7 @@ impl Wait for Inbox {
     }
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
-        self.arm_with(waiter, &[])
+        self.arm_with(waiter, &[], &mut None)
     }
 
     fn due(&self) -> Option<Duration> {
@@ -40,7 +41,15 @@ impl Inbox {
     }
 
     /// Arms everything, and room for the next message to each of these peers.
-    pub(crate) fn arm_with(&mut self, waiter: Waiter<'_>, congested: &[PeerId]) -> Result<Armed> {
+    ///
+    /// A task cannot sleep on a source for reading and writing at once: `room` has the sources for
+    /// writing then, and is a source itself.
+    pub(crate) fn arm_with(
+        &mut self,
+        waiter: Waiter<'_>,
+        congested: &[PeerId],
+        room: &mut Option<Sleeper>,
+    ) -> Result<Armed> {
         let Self { endpoint, listener, schedule, peers, sleeper, .. } = self;
         if schedule.request_scan()
             || std::mem::take(&mut self.interrupted)
@@ -73,6 +82,20 @@ impl Inbox {
             schedule.enqueue(place, connection);
             return Ok(Armed::Ready);
         }
+        let mut room = match waiter {
+            Waiter::Task(_) if !congested.is_empty() => {
+                let room =
+                    match room {
+                        Some(room) => room,
+                        none => none.insert(Sleeper::new().map_err(|error| {
+                            Error::io(Operation::Send, "waiting for room", error)
+                        })?),
+                    };
+                room.reset(waiter);
+                Some(room)
+            }
+            _ => None,
+        };
         for id in congested {
             // One that has left is found by the next try.
             let Some(PeerSender::Own(sender)) = peers.sender_mut(*id) else {
@@ -80,9 +103,14 @@ impl Inbox {
             };
             let half = sender.target();
             let armed = half.arm(task)?;
-            if !sleeper.add(armed, || half.source())? {
+            let on = room.as_deref_mut().unwrap_or(&mut *sleeper);
+            if !on.add(armed, || half.source())? {
                 return Ok(Armed::Ready);
             }
+        }
+        if let Some(room) = room {
+            let armed = room.armed()?;
+            sleeper.add(armed, || room.source())?;
         }
         sleeper.armed()
     }

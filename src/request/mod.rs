@@ -60,6 +60,10 @@ pub(crate) mod server;
 
 use anyipc_core::{Error, ErrorKind, Hello, MAX_TYPE_NAME, Operation, Peer, Result};
 
+#[cfg(feature = "tower")]
+pub use crate::asynchronous::TowerService;
+#[cfg(feature = "tokio")]
+pub use crate::asynchronous::{AsyncOutgoing, AsyncServer};
 pub use client::{Client, ClientBuilder, ClientEvent, Pending, Resend, Responses};
 pub use failure::{Cause, Failure};
 pub use frame::{Frame, HEAD, MAX_CALLS};

@@ -14,6 +14,7 @@ use anyipc_core::{Error, ErrorKind, Operation, Result};
 
 use super::ClientEvent;
 use super::calls::{Call, Progress};
+use super::resending::Resending;
 use super::shared::{Out, Shared, State, wake};
 use crate::channel::Channel;
 use crate::channel::receiver::Receiver;
@@ -154,6 +155,8 @@ impl Shared {
                     state = self.lock();
                     continue;
                 }
+                // A task that leads sleeps while nobody needs a connection.
+                state.driver.take().into_iter().for_each(Waker::wake);
             }
             if has_passed(limit) {
                 return Err(if state.up { late() } else { absent() });
@@ -253,38 +256,12 @@ impl Shared {
     }
 
     /// Sends what is unsent over a new connection, in order, and puts the sender back.
-    fn send_unsent(&self, mut sender: Sender, epoch: u64, until: Option<Instant>) {
-        let mut repeated = 0;
-        let wakers = loop {
-            let mut state = self.lock();
-            if !state.up || state.epoch != epoch {
-                break Vec::new();
-            }
-            let Some((id, call)) = state.calls.first_unsent() else {
-                state.out = Out::Idle(sender);
-                break state.hand_over();
-            };
-            let limit = until.into_iter().chain(call.deadline).min();
-            let is_repeated = call.repeated;
-            let Some(request) = Self::take_request(&mut state, id) else { continue };
-            drop(state);
-            let sent = send_until(&mut sender, &request, limit);
-            let is_late = matches!(&sent, Err(error) if error.kind() == ErrorKind::TimedOut);
-            repeated += usize::from(is_repeated && sent.is_ok());
-            let mut state = self.lock();
-            self.put_sent(&mut state, id, epoch, sender, request, sent);
-            match std::mem::replace(&mut state.out, Out::Busy) {
-                Out::Idle(idle) if !is_late => sender = idle,
-                // The rest is sent by those that wait for it, or over the next connection.
-                out => {
-                    state.out = out;
-                    break state.hand_over();
-                }
-            }
-        };
-        wake(wakers);
-        if repeated > 0 {
-            self.event(ClientEvent::Resent(repeated));
+    fn send_unsent(&self, sender: Sender, epoch: u64, until: Option<Instant>) {
+        let mut resending = Resending::new(self, sender, epoch);
+        while let Some((sender, next)) = resending.next() {
+            let limit = until.into_iter().chain(next.until).min();
+            let sent = send_until(sender, &next.request, limit);
+            resending.sent(sent);
         }
     }
 
@@ -314,6 +291,7 @@ impl Shared {
             if has_passed(limit) {
                 return Err(absent());
             }
+            state.driver.take().into_iter().for_each(Waker::wake);
             state.room.push(unpark.waker().clone());
             drop(state);
             park_until(limit);

@@ -7,6 +7,7 @@
 pub(crate) mod calls;
 pub(crate) mod lead;
 mod pending;
+pub(crate) mod resending;
 pub(crate) mod shared;
 
 use std::cell::Cell;

@@ -55,6 +55,16 @@ impl<S: Deref<Target = Shared>> Begun<S> {
         .map_err(|e| self.shared.explain(e))
     }
 
+    /// The outcome of a call without a stream, after it has come; for tasks.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_take<Response: DeserializeOwned>(&mut self) -> Result<Response> {
+        self.over = true;
+        let outcome = take_outcome(&mut self.shared.lock(), self.id);
+        outcome
+            .and_then(|payload| self.shared.codec.decode(&payload))
+            .map_err(|e| self.shared.explain(e))
+    }
+
     /// Takes the next item of a stream, or its end, after something has come for it.
     pub(crate) fn take_item<Response: DeserializeOwned>(
         &mut self,

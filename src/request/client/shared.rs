@@ -66,6 +66,9 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     /// Handles of the user: clients and calls. The connection ends with the last.
     pub(super) handles: AtomicUsize,
+    /// The sources of both halves of the connection, as the runtime knows them.
+    #[cfg(feature = "tokio")]
+    pub(crate) reactor: crate::asynchronous::reactor::Reactor,
     state: Mutex<State>,
 }
 
@@ -92,7 +95,18 @@ impl Shared {
             closed: false,
         };
         let handles = AtomicUsize::new(0);
-        Self { registry, address, timeout, codec, names, options, handles, state: state.into() }
+        Self {
+            registry,
+            address,
+            timeout,
+            codec,
+            names,
+            options,
+            handles,
+            #[cfg(feature = "tokio")]
+            reactor: Default::default(),
+            state: state.into(),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -267,6 +281,22 @@ impl Shared {
         wakers.append(&mut state.room);
         drop(state);
         self.event(ClientEvent::Lost(reason));
+        wake(wakers);
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Shared {
+    /// No owner can be reached, for this reason: what waits for one fails.
+    pub(crate) fn fail_unsent(&self, reason: &Error) {
+        let mut state = self.lock();
+        let mut wakers = Vec::new();
+        while let Some((id, call)) = state.calls.first_unsent() {
+            wakers.extend(call.waker.take());
+            let error = Error::new(Operation::Call, reason.kind()).because(reason.to_string());
+            state.calls.set(id, Progress::Done(Err(error)));
+        }
+        drop(state);
         wake(wakers);
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn write_answer<Response: Serialize>(
     }
 }
 
-fn too_large(len: usize, max_message: usize) -> String {
+pub(crate) fn too_large(len: usize, max_message: usize) -> String {
     format!("the response of {len} bytes is longer than the channel's max_message={max_message}")
 }
 
@@ -92,7 +92,7 @@ pub(super) fn stream<Request, Response: Serialize>(
     frame: &mut Vec<u8>,
 ) {
     let Job { from, id, peer, until, request, max_message, control } = job;
-    let Some(control) = control else {
+    let Some(control) = control.filter(|control| control.is_stream()) else {
         return write_failure(id, &no_stream_asked(), frame);
     };
     let replies = Arc::clone(replies);

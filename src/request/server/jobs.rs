@@ -41,7 +41,7 @@ pub(crate) struct Reply {
     pub(crate) frame: Vec<u8>,
 }
 
-/// What the client lets a running stream do.
+/// What the client lets a running call do.
 #[derive(Debug)]
 pub(crate) struct Control {
     state: Mutex<Flow>,
@@ -133,6 +133,28 @@ impl Control {
                 }
             };
         }
+    }
+
+    /// A stream was asked for.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.window > 0
+    }
+
+    /// As [`take`](Self::take), for a task: after `WouldBlock` a change wakes it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_take(&self, bytes: usize, waker: &Waker) -> Result<()> {
+        let mut flow = lock(&self.state);
+        Self::try_take(&mut flow, bytes).inspect_err(|_| flow.waker = Some(waker.clone()))
+    }
+
+    /// True if the call was cancelled; if not, a change wakes the task.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_cancelled(&self, waker: &Waker) -> bool {
+        let mut flow = lock(&self.state);
+        if !flow.cancelled {
+            flow.waker = Some(waker.clone());
+        }
+        flow.cancelled
     }
 }
 

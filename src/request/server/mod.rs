@@ -8,7 +8,7 @@
 pub(crate) mod answer;
 pub(crate) mod intake;
 pub(crate) mod jobs;
-mod serving;
+pub(crate) mod serving;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::request::Names;
 use crate::request::failure::Failure;
 use answer::Outgoing;
 use jobs::{Job, Jobs, Replies, Reply};
-use serving::Serving;
+use serving::{Kind, Serving};
 
 /// What a server tells about its clients, see [`Server::on_event`].
 #[derive(Debug)]
@@ -42,8 +42,10 @@ pub enum ServerEvent {
     NotAccepted(Error),
 }
 
+pub(crate) type OnEvent<'h> = Box<dyn Fn(ServerEvent) + Send + 'h>;
+
 /// Where a server is.
-enum Place {
+pub(crate) enum Place {
     Address(Registry, Result<Address>),
     Endpoint(Endpoint),
 }
@@ -59,10 +61,9 @@ pub struct Server<'h, Request> {
     names: Names,
     /// Threads for handlers; `None`: the thread of the loop.
     threads: Option<usize>,
-    /// The handler answers with streams.
-    streams: bool,
+    kind: Kind,
     replies: Arc<Replies>,
-    on_event: Box<dyn Fn(ServerEvent) + Send + 'h>,
+    on_event: OnEvent<'h>,
 }
 
 /// Answers each request at this address with what `handler` returns. It serves when it
@@ -171,20 +172,36 @@ impl Inbox {
         let hello = names.server_hello(self.endpoint())?;
         let codec = codec(self.endpoint());
         self.set_hello(hello);
-        let mut serving =
-            Serving::new(self, codec, names, Arc::new(Replies::new()), false, &|_| {});
+        let mut serving = Serving::new(
+            self,
+            codec,
+            names,
+            Arc::new(Replies::new()),
+            Kind::Single,
+            Box::new(|_| {}),
+        );
         serving.adopt();
         let result = run_here(&mut serving, |job, frame| {
             answer::respond(&mut handler, job, codec, frame);
         });
+        drop(serving);
         self.set_hello(self.endpoint().hello());
         result
     }
 }
 
 impl Place {
-    fn of(address: impl IntoAddress) -> Self {
+    pub(crate) fn of(address: impl IntoAddress) -> Self {
         Self::Address(Registry::global().clone(), address.into_address())
+    }
+
+    pub(crate) fn create(self) -> Result<Endpoint> {
+        match self {
+            Self::Endpoint(endpoint) => Ok(endpoint),
+            Self::Address(registry, address) => {
+                registry.create(address.map_err(|e| e.during(Operation::Create))?)
+            }
+        }
     }
 }
 
@@ -197,7 +214,7 @@ impl<'h, Request: DeserializeOwned + Send> Server<'h, Request> {
     {
         Self::new::<Response>(
             place,
-            false,
+            Kind::Single,
             Box::new(move |job, _, codec, frame| answer::respond(&handler, job, codec, frame)),
         )
     }
@@ -210,14 +227,14 @@ impl<'h, Request: DeserializeOwned + Send> Server<'h, Request> {
     {
         Self::new::<Response>(
             place,
-            true,
+            Kind::Streams,
             Box::new(move |job, replies, codec, frame| {
                 answer::stream(&handler, job, codec, replies, frame);
             }),
         )
     }
 
-    fn new<Response: Message>(place: Place, streams: bool, handler: Handler<'h, Request>) -> Self
+    fn new<Response: Message>(place: Place, kind: Kind, handler: Handler<'h, Request>) -> Self
     where
         Request: Message,
     {
@@ -225,8 +242,8 @@ impl<'h, Request: DeserializeOwned + Send> Server<'h, Request> {
             place,
             handler,
             names: Names::of::<Request, Response>(),
-            threads: streams.then_some(1),
-            streams,
+            threads: (kind == Kind::Streams).then_some(1),
+            kind,
             replies: Arc::new(Replies::new()),
             on_event: Box::new(|_| {}),
         }
@@ -267,18 +284,13 @@ impl<'h, Request: DeserializeOwned + Send> Server<'h, Request> {
     /// are answered first), `Forked`, `Unsupported` if the codec was not compiled in. The fault of
     /// a client ends its connection only.
     pub fn run(self) -> Result<()> {
-        let Self { place, handler, names, threads, streams, replies, on_event } = self;
-        let endpoint = match place {
-            Place::Endpoint(endpoint) => endpoint,
-            Place::Address(registry, address) => {
-                registry.create(address.map_err(|e| e.during(Operation::Create))?)?
-            }
-        };
+        let Self { place, handler, names, threads, kind, replies, on_event } = self;
+        let endpoint = place.create()?;
         let codec = codec(&endpoint);
         let hello = names.server_hello(&endpoint)?;
         let mut inbox = Inbox::with_hello(endpoint, hello)?;
         let shared = Arc::clone(&replies);
-        let mut serving = Serving::new(&mut inbox, codec, names, shared, streams, &*on_event);
+        let mut serving = Serving::new(&mut inbox, codec, names, shared, kind, on_event);
         match threads {
             None => run_here(&mut serving, |job, frame| handler(job, &replies, codec, frame)),
             Some(threads) => run_on_threads(&mut serving, threads, &replies, |job, frame| {
@@ -301,7 +313,7 @@ impl<Request> fmt::Debug for Server<'_, Request> {
 
 /// Stops a [`Server`].
 #[derive(Clone)]
-pub struct Stopper(Arc<Replies>);
+pub struct Stopper(pub(crate) Arc<Replies>);
 
 impl Stopper {
     /// Stops the server: calls that have arrived are answered, later ones are refused, and then

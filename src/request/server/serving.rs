@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 use anyipc_core::{Armed, Error, ErrorKind, Operation, Peer, Result, Source, Wait, Waiter};
 use serde::de::DeserializeOwned;
 
-use super::ServerEvent;
 use super::answer::write_failure;
 use super::intake::{Asked, ById, Intake};
 use super::jobs::{Control, Job, Replies, Reply};
+use super::{OnEvent, ServerEvent};
 use crate::codec::CodecId;
 use crate::inbox::turn::Turn;
 use crate::inbox::{Inbox, PeerId};
 use crate::request::failure::{Cause, Failure};
 use crate::request::frame::{Frame, MAX_CALLS, broken};
 use crate::request::{Names, max_bytes};
+use crate::wait::sleeper::Sleeper;
 use crate::wait::spin::Spinner;
 use crate::wait::{Waitable, wait};
 
@@ -49,7 +50,18 @@ struct Client<Request> {
     max_message: usize,
 }
 
-pub(super) struct Serving<'a, Request> {
+/// How handlers are executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// In the loop or on threads: one response.
+    Single,
+    /// On threads: a stream of responses.
+    Streams,
+    /// As tasks.
+    Tasks,
+}
+
+pub(crate) struct Serving<'a, Request> {
     inbox: &'a mut Inbox,
     codec: CodecId,
     names: Names,
@@ -58,11 +70,15 @@ pub(super) struct Serving<'a, Request> {
     turns: VecDeque<PeerId>,
     /// Clients with answers in their outbox.
     congested: Vec<PeerId>,
+    /// What a task sleeps on until there is room for them.
+    room: Option<Sleeper>,
     replies: Arc<Replies>,
     /// Jobs that run.
     pub(super) running: usize,
-    streams: bool,
-    on_event: &'a (dyn Fn(ServerEvent) + 'a),
+    kind: Kind,
+    on_event: OnEvent<'a>,
+    /// Everything that has come was read.
+    has_read_all: bool,
     /// Why the server ends, other than by its stopper.
     fault: Option<Error>,
 }
@@ -80,13 +96,13 @@ enum Read<Request> {
 const MAX_WINDOW: u16 = 256;
 
 impl<'a, Request: DeserializeOwned> Serving<'a, Request> {
-    pub(super) fn new(
+    pub(crate) fn new(
         inbox: &'a mut Inbox,
         codec: CodecId,
         names: Names,
         replies: Arc<Replies>,
-        streams: bool,
-        on_event: &'a (dyn Fn(ServerEvent) + 'a),
+        kind: Kind,
+        on_event: OnEvent<'a>,
     ) -> Self {
         Self {
             inbox,
@@ -95,10 +111,12 @@ impl<'a, Request: DeserializeOwned> Serving<'a, Request> {
             clients: ById::default(),
             turns: VecDeque::new(),
             congested: Vec::new(),
+            room: None,
             replies,
             running: 0,
-            streams,
+            kind,
             on_event,
+            has_read_all: false,
             fault: None,
         }
     }
@@ -109,31 +127,47 @@ impl<'a, Request: DeserializeOwned> Serving<'a, Request> {
     /// # Errors
     /// `Forked`, `Removed`.
     pub(super) fn next(&mut self, limit: usize) -> Result<Option<Job<Request>>> {
-        let mut is_idle = false;
         loop {
-            if !is_idle {
-                // All that has come, so that no call is begun that was cancelled since.
-                for _ in 0..READS {
-                    match self.step() {
-                        Ok(()) => {}
-                        Err(error) if error.is_would_block() => break,
-                        Err(error) => return Err(error),
-                    }
+            match self.try_next(limit) {
+                Err(error) if error.is_would_block() => {
+                    wait(self, Operation::Serve, None, Self::idle_step)?;
+                }
+                next => return next,
+            }
+        }
+    }
+
+    /// As [`next`](Self::next), without blocking: after `WouldBlock`, wait for an
+    /// [`idle_step`](Self::idle_step).
+    pub(crate) fn try_next(&mut self, limit: usize) -> Result<Option<Job<Request>>> {
+        if !std::mem::take(&mut self.has_read_all) {
+            // All that has come, so that no call is begun that was cancelled since.
+            for _ in 0..READS {
+                match self.step() {
+                    Ok(()) => {}
+                    Err(error) if error.is_would_block() => break,
+                    Err(error) => return Err(error),
                 }
             }
-            if self.running < limit
-                && let Some(job) = self.begin()
-            {
-                return Ok(Some(job));
-            }
-            if self.is_over() {
-                return self.fault.take().map_or(Ok(None), Err);
-            }
-            let running = self.running;
-            wait(self, Operation::Serve, None, Self::step)?;
-            // If no job has ended meanwhile, this came to an idle server, and is all there is.
-            is_idle = running == self.running;
         }
+        if self.running < limit
+            && let Some(job) = self.begin()
+        {
+            return Ok(Some(job));
+        }
+        if self.is_over() {
+            return self.fault.take().map_or(Ok(None), Err);
+        }
+        Err(Error::new(Operation::Serve, ErrorKind::WouldBlock))
+    }
+
+    /// A step of a server that had nothing to do.
+    pub(crate) fn idle_step(&mut self) -> Result<()> {
+        let running = self.running;
+        self.step()?;
+        // If no job has ended meanwhile, this came to an idle server, and is all there is.
+        self.has_read_all = running == self.running;
+        Ok(())
     }
 
     /// Takes over the peers that have connected before.
@@ -169,10 +203,10 @@ impl<'a, Request: DeserializeOwned> Serving<'a, Request> {
         if !self.congested.is_empty() && self.flush() {
             return Ok(());
         }
-        let Self { inbox, clients, codec, streams, .. } = self;
+        let Self { inbox, clients, codec, kind, .. } = self;
         let mut read = Some(|id: PeerId, message: &[u8]| {
             let read = match clients.get_mut(&id) {
-                Some(client) => client.read(message, *codec, *streams),
+                Some(client) => client.read(message, *codec, *kind),
                 None => Read::Nothing,
             };
             (id, read)
@@ -361,10 +395,11 @@ impl<'a, Request: DeserializeOwned> Serving<'a, Request> {
 impl<Request: DeserializeOwned> Client<Request> {
     /// Reads one message of the client.
     #[inline]
-    fn read(&mut self, message: &[u8], codec: CodecId, streams: bool) -> Read<Request> {
+    fn read(&mut self, message: &[u8], codec: CodecId, kind: Kind) -> Read<Request> {
         let keep = |window: u16| {
             let window = window.min(MAX_WINDOW);
-            (streams && window > 0).then(|| Arc::new(Control::new(window)))
+            let has_control = kind == Kind::Tasks || kind == Kind::Streams && window > 0;
+            has_control.then(|| Arc::new(Control::new(window)))
         };
         match self.intake.take(message, keep) {
             Ok(Asked::Call { id, until, request, .. }) => match codec.decode(request) {
@@ -422,7 +457,7 @@ impl<Request> Wait for Serving<'_, Request> {
     }
 
     fn arm(&mut self, waiter: Waiter<'_>) -> Result<Armed> {
-        let armed = self.inbox.arm_with(waiter, &self.congested)?;
+        let armed = self.inbox.arm_with(waiter, &self.congested, &mut self.room)?;
         // First the waker, then the look: what comes from now on wakes.
         self.replies.set_waker(self.inbox.waker());
         Ok(if self.replies.has_news() { Armed::Ready } else { armed })
