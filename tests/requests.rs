@@ -277,7 +277,7 @@ fn a_stopped_server_answers_what_has_come_and_refuses_the_rest() {
 fn inboxes_serve_in_their_own_thread_with_a_handler_that_changes() {
     each("inbox", |url| {
         let mut inbox = anyipc::Inbox::new(anyipc::create(url).unwrap()).unwrap();
-        thread::spawn(move || {
+        let serving = thread::spawn(move || {
             let mut count = 0;
             inbox.serve(|peer: &Peer, ask: Ask| {
                 assert!(peer.hello.sends.is_some());
@@ -288,6 +288,10 @@ fn inboxes_serve_in_their_own_thread_with_a_handler_that_changes() {
         let client = Asker::connect(url).unwrap();
         assert_eq!(client.call(&Ask::Begun).unwrap(), Told(1, vec![1]));
         assert_eq!(client.call(&add(1)).unwrap(), Told(2, Vec::new()));
+        // An owner that nobody finds any more ends, where names can be removed.
+        if anyipc::Registry::global().remove(url, true).is_ok() {
+            assert_eq!(kind(serving.join().unwrap()), ErrorKind::Removed);
+        }
     });
 }
 

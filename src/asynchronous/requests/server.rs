@@ -228,8 +228,8 @@ impl<Request: Message + DeserializeOwned + Send + 'static> AsyncServer<Request> 
     }
 
     /// Creates the object, unless it is there already, and serves until the server is
-    /// [stopped](Stopper::stop). Dropping the future ends everything at once: the calls that run are
-    /// dropped, and their clients see the owner leave.
+    /// [stopped](Stopper::stop). Dropping the future ends everything at once: the calls that run
+    /// are dropped, and their clients see the owner leave.
     ///
     /// # Errors
     /// Those of [`Server::run`](crate::request::Server::run); `Unsupported` outside of a tokio

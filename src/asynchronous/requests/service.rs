@@ -34,8 +34,8 @@ pub trait Service<Request, Response>: Send + Sync {
     ///
     /// **It may be dropped at any `await`**: when the client cancels the call or leaves, when the
     /// time for the call is over, and when the server is dropped. What must not stay half-done
-    /// belongs into a task of its own (`tokio::spawn`), or after the last `await`. If it panics, the
-    /// client's call fails, and no other.
+    /// belongs into a task of its own (`tokio::spawn`), or after the last `await`. If it panics,
+    /// the client's call fails, and no other.
     async fn call(&self, peer: &Peer, request: Request) -> Result<Response, Failure>;
 }
 

@@ -29,8 +29,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let call = self.call_async(&request);
-        Box::pin(async move { call.await })
+        Box::pin(self.call_async(&request))
     }
 }
 
