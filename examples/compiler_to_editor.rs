@@ -119,6 +119,8 @@ fn watch(address: &str) -> Result<(), Box<dyn Error>> {
         assert!(success || file == "half.rs", "{file} was not reported");
     }
     kill(&mut editor)?;
+    // What a killed process leaves stays until its name is used again, or somebody sweeps.
+    anyipc::Registry::global().sweep(true)?;
     println!("all that the compilers reported was shown");
     Ok(())
 }

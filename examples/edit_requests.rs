@@ -92,5 +92,7 @@ fn watch(address: &str) -> Result<(), Box<dyn Error>> {
         assert!(terminal.wait()?.success(), "a terminal got no answer");
     }
     kill(&mut editor)?;
+    // What a killed process leaves stays until its name is used again, or somebody sweeps.
+    anyipc::Registry::global().sweep(true)?;
     Ok(())
 }

@@ -110,5 +110,7 @@ fn watch(address: &str) -> Result<(), Box<dyn Error>> {
         assert!(reader.wait()?.success(), "a reader got no index");
     }
     kill(&mut indexer)?;
+    // What a killed process leaves stays until its name is used again, or somebody sweeps.
+    anyipc::Registry::global().sweep(true)?;
     Ok(())
 }

@@ -87,5 +87,7 @@ fn watch() -> Result<(), Box<dyn std::error::Error>> {
     }
     server.kill()?;
     server.wait()?;
+    // What a killed process leaves stays until its name is used again, or somebody sweeps.
+    anyipc::Registry::global().sweep(true)?;
     Ok(())
 }
