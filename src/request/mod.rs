@@ -37,7 +37,7 @@
 //! ```
 //!
 //! # Promises
-//! - **One answer for each request**: the response, or an [`Error`](crate::Error). A handler that
+//! - **One answer for each request**: the response, or an [`Error`]. A handler that
 //!   panics answers with a failure, and harms no other call.
 //! - **Bounded.** At most [`MAX_CALLS`] calls of a client are in flight, and at most four times
 //!   `max_message` bytes of their requests; a call that finds no room waits for it. A server keeps
