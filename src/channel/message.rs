@@ -137,6 +137,24 @@ impl MessageName {
 }
 
 /// The name of a type in a handshake, checked by the compiler.
+///
+/// ```no_run
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Edit;
+/// impl anyipc::Message for Edit {
+///     const NAME: &'static str = "edix.Edit/1";
+/// }
+/// anyipc::connect_typed::<Edit, ()>("shm://edits");
+/// ```
+///
+/// ```compile_fail
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Edit;
+/// impl anyipc::Message for Edit {
+///     const NAME: &'static str = "";
+/// }
+/// anyipc::connect_typed::<Edit, ()>("shm://edits");
+/// ```
 #[cfg(feature = "serde")]
 pub(crate) const fn checked_name<T: Message + ?Sized>() -> &'static str {
     const {
