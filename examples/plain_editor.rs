@@ -1,8 +1,8 @@
 //! cargo run --features json --example plain_editor
 //!
-//! Compilers that use this library send their messages to an editor that does not: it is 25 lines of
-//! Python (`editor.py` beside this file), which reads lines of JSON from a local socket. Between two
-//! programs with this library take another address: see docs/plain.md for what this one lacks.
+//! Compilers that use this library send their messages to an editor that does not: it is 25 lines
+//! of Python (`editor.py` beside this file), which reads lines of JSON from a local socket. Between
+//! two programs with this library take another address: see docs/plain.md for what this one lacks.
 
 use std::process::{Command, Stdio};
 use std::{env, io, process, thread};

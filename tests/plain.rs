@@ -1,5 +1,5 @@
-//! `plain://` through the facade: messages of any length, values as JSON, threads, tasks and inboxes,
-//! and what it refuses. The other side is a bare socket of the standard library.
+//! `plain://` through the facade: messages of any length, values as JSON, threads, tasks and
+//! inboxes, and what it refuses. The other side is a bare socket of the standard library.
 #![cfg(all(feature = "plain-socket", target_os = "linux"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failing test panics")]
 

@@ -1,4 +1,5 @@
-//! Clients and servers in processes that are killed: what is answered, what fails, what is repeated.
+//! Clients and servers in processes that are killed: what is answered, what fails, what is
+//! repeated.
 #![cfg(all(feature = "postcard", feature = "tokio"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure is a panic here")]
 

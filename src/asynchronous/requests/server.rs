@@ -1,4 +1,4 @@
-//! Servers of tasks: the loop of `crate::request::server`, whose handlers run as tasks.
+//! Servers of tasks: the loop of `crate::request::server`, with handlers that run as tasks.
 
 use std::any::Any;
 use std::fmt;
