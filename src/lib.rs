@@ -199,6 +199,18 @@ pub use anyipc_shared_memory::Block;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// Compiles and runs the recipes.
+#[cfg(all(
+    doctest,
+    feature = "derive",
+    feature = "message-queue",
+    feature = "postcard",
+    feature = "shared-memory",
+    feature = "sync"
+))]
+#[doc = include_str!("../docs/cookbook.md")]
+struct Cookbook;
+
 /// Creates the named object and becomes its owner.
 ///
 /// With `create=open_or_create` and a live owner the result is an opener's handle, as [`open`]

@@ -278,10 +278,7 @@ impl Queue {
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue")
-            .field("address", &self.address)
-            .field("inner", &self.inner)
-            .finish_non_exhaustive()
+        write!(f, "Queue({})", self.address)
     }
 }
 

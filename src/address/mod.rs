@@ -32,7 +32,7 @@ pub(crate) const UNNAMED: &str = "unique";
 /// assert_eq!(address.get("wait"), Some("block"));
 /// # Ok::<(), anyipc::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address {
     scheme: String,
     name: Name,
@@ -272,6 +272,12 @@ macro_rules! text_into_address {
 }
 
 text_into_address!(&str, &String, String);
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address({self})")
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Channels with async calls in place of the blocking ones.
 
+use std::fmt;
 use std::time::Instant;
 
 use anyipc_core::{Operation, Peer, Result};
@@ -19,14 +20,12 @@ use crate::wait::done;
 /// A [`Channel`] with async calls in place of the blocking ones.
 ///
 /// Its calls need a tokio runtime with I/O and time enabled, and panic in one without.
-#[derive(Debug)]
 pub struct AsyncChannel {
     sender: AsyncSender,
     receiver: AsyncReceiver,
 }
 
 /// The sending half of an [`AsyncChannel`].
-#[derive(Debug)]
 pub struct AsyncSender {
     inner: Sender,
     /// Shared with the receiving half: both may have the same source.
@@ -35,7 +34,6 @@ pub struct AsyncSender {
 }
 
 /// The receiving half of an [`AsyncChannel`].
-#[derive(Debug)]
 pub struct AsyncReceiver {
     inner: Receiver,
     reactor: Reactor,
@@ -401,5 +399,23 @@ impl AsyncReceiver {
     #[cfg(feature = "serde")]
     pub(super) fn receiver(&self) -> &Receiver {
         &self.inner
+    }
+}
+
+impl fmt::Debug for AsyncChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Channel::show(f, "AsyncChannel", &self.sender.inner, &self.receiver.inner)
+    }
+}
+
+impl fmt::Debug for AsyncSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Async{:?}", self.inner)
+    }
+}
+
+impl fmt::Debug for AsyncReceiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Async{:?}", self.inner)
     }
 }

@@ -1,5 +1,6 @@
 //! Inboxes with async calls in place of the blocking ones.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyipc_core::{Error, Operation, Peer, Result};
@@ -17,7 +18,6 @@ use crate::wait::deadline;
 /// for many peers.
 ///
 /// Its calls need a tokio runtime with I/O and time enabled, and panic in one without.
-#[derive(Debug)]
 pub struct AsyncInbox {
     inner: Inbox,
     reactor: Reactor,
@@ -26,7 +26,7 @@ pub struct AsyncInbox {
 
 /// An [`InboxSender`] with async calls in place of the blocking ones, from [`AsyncInbox::split`].
 /// Clones answer the same peers. All calls take `&self` and are cancel-safe.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct AsyncInboxSender {
     inner: InboxSender,
     reactor: Reactor,
@@ -227,4 +227,16 @@ async fn broadcast(
         wait(&mut broadcast, reactor, &mut retained, Operation::Send, deadline, Broadcast::attempt)
             .await;
     broadcast.end(ended)
+}
+
+impl fmt::Debug for AsyncInbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Async{:?}", self.inner)
+    }
+}
+
+impl fmt::Debug for AsyncInboxSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Async{:?}", self.inner)
+    }
 }

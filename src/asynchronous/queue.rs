@@ -1,5 +1,6 @@
 //! Queues with async calls in place of the blocking ones.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyipc_core::{Operation, QueueStatus, Result};
@@ -12,7 +13,6 @@ use crate::queue::{Job, Messages, Queue, Room};
 /// A [`Queue`] with async calls in place of the blocking ones, all of them cancel-safe.
 ///
 /// Its calls need a tokio runtime with I/O and time enabled, and panic in one without.
-#[derive(Debug)]
 pub struct AsyncQueue {
     inner: Queue,
     reactor: Reactor,
@@ -138,5 +138,11 @@ impl AsyncQueue {
     /// Makes the handle blocking again.
     pub fn into_sync(self) -> Queue {
         self.inner
+    }
+}
+
+impl fmt::Debug for AsyncQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Async{:?}", self.inner)
     }
 }

@@ -8,6 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::channel::{AsyncChannel, AsyncReceiver, AsyncSender};
 use crate::address::{Address, IntoAddress};
+use crate::channel::Channel;
 use crate::channel::Stats;
 use crate::channel::encoder::Encoder;
 use crate::channel::message::Message;
@@ -20,14 +21,12 @@ use crate::wait::deadline;
 /// A [`TypedChannel`] with async calls in place of the blocking ones.
 ///
 /// Its calls need a tokio runtime with I/O and time enabled, and panic in one without.
-#[derive(Debug)]
 pub struct AsyncTypedChannel<Out: ?Sized, In> {
     sender: AsyncTypedSender<Out>,
     receiver: AsyncTypedReceiver<In>,
 }
 
 /// The sending half of an [`AsyncTypedChannel`].
-#[derive(Debug)]
 pub struct AsyncTypedSender<Out: ?Sized> {
     inner: AsyncSender,
     encoder: Encoder<Out>,
@@ -252,11 +251,21 @@ impl<In: DeserializeOwned> AsyncTypedReceiver<In> {
     }
 }
 
+impl<Out: ?Sized, In> fmt::Debug for AsyncTypedChannel<Out, In> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sender, receiver) = (self.sender.inner.sender(), self.receiver.inner.receiver());
+        Channel::show(f, "AsyncTypedChannel", sender, receiver)
+    }
+}
+
+impl<Out: ?Sized> fmt::Debug for AsyncTypedSender<Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AsyncTyped{:?}", self.inner.sender())
+    }
+}
+
 impl<In> fmt::Debug for AsyncTypedReceiver<In> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AsyncTypedReceiver")
-            .field("inner", &self.inner)
-            .field("codec", &self.codec)
-            .finish()
+        write!(f, "AsyncTyped{:?}", self.inner.receiver())
     }
 }

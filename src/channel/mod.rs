@@ -12,6 +12,7 @@ pub(crate) mod sender;
 #[cfg(feature = "serde")]
 pub(crate) mod typed;
 
+use std::fmt;
 use std::ops::Add;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,22 @@ impl Link {
             ErrorKind::WouldBlock | ErrorKind::Closed => error,
             _ => error.at(&self.address),
         }
+    }
+}
+
+impl Link {
+    /// `what(address, process 12, counts)`.
+    pub(crate) fn show(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        what: &str,
+        counts: fmt::Arguments<'_>,
+    ) -> fmt::Result {
+        write!(f, "{what}({}", self.address)?;
+        if let Some(pid) = self.peer.pid {
+            write!(f, ", process {pid}")?;
+        }
+        write!(f, ", {counts})")
     }
 }
 
@@ -78,7 +95,6 @@ impl Add for Stats {
 ///
 /// `Ok` of a send means that the whole message is in memory that outlives this process: it arrives
 /// even if this process is killed next.
-#[derive(Debug)]
 pub struct Channel {
     sender: Sender,
     receiver: Receiver,
@@ -274,6 +290,21 @@ impl Channel {
         (self.sender, self.receiver)
     }
 
+    /// Writes what both halves are together, in one line.
+    pub(crate) fn show(
+        f: &mut fmt::Formatter<'_>,
+        what: &str,
+        sender: &Sender,
+        receiver: &Receiver,
+    ) -> fmt::Result {
+        let (sent, received) = (sender.stats(), receiver.stats());
+        sender.link().show(
+            f,
+            what,
+            format_args!("{} sent, {} received", sent.messages_sent, received.messages_received),
+        )
+    }
+
     #[cfg(feature = "tokio")]
     pub(crate) fn join(sender: Sender, receiver: Receiver) -> Self {
         Self { sender, receiver }
@@ -313,6 +344,12 @@ impl Channel {
     /// Those of [`flush`](Self::flush), and `TimedOut`.
     pub fn close(self) -> Result<()> {
         self.sender.close()
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Self::show(f, "Channel", &self.sender, &self.receiver)
     }
 }
 

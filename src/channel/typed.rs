@@ -18,14 +18,12 @@ use crate::wait::select::select_as;
 /// A channel that sends values of one type and receives values of another.
 ///
 /// `Out` may be what a sender lends: `TypedChannel<str, String>` sends a `&str`.
-#[derive(Debug)]
 pub struct TypedChannel<Out: ?Sized, In> {
     sender: TypedSender<Out>,
     receiver: TypedReceiver<In>,
 }
 
 /// The sending half of a [`TypedChannel`].
-#[derive(Debug)]
 pub struct TypedSender<Out: ?Sized> {
     inner: Sender,
     encoder: Encoder<Out>,
@@ -230,12 +228,21 @@ impl<In: DeserializeOwned> TypedReceiver<In> {
     }
 }
 
+impl<Out: ?Sized, In> fmt::Debug for TypedChannel<Out, In> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Channel::show(f, "TypedChannel", &self.sender.inner, &self.receiver.inner)
+    }
+}
+
+impl<Out: ?Sized> fmt::Debug for TypedSender<Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Typed{:?}", self.inner)
+    }
+}
+
 impl<In> fmt::Debug for TypedReceiver<In> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TypedReceiver")
-            .field("inner", &self.inner)
-            .field("codec", &self.codec)
-            .finish()
+        write!(f, "Typed{:?}", self.inner)
     }
 }
 

@@ -46,12 +46,16 @@ impl Absence {
         pause
     }
 
-    /// Turns `TimedOut` into `NoOwner` if the last try found none.
-    pub(crate) fn explain(&mut self, error: Error) -> Error {
+    /// Turns `TimedOut` into `NoOwner`, for this reason, if the last try found none.
+    pub(crate) fn explain(&mut self, error: Error, why: impl FnOnce() -> String) -> Error {
         if !std::mem::take(&mut self.absent) || error.kind() != ErrorKind::TimedOut {
             return error;
         }
-        Error::new(Operation::Connect, ErrorKind::NoOwner)
-            .because("no owner accepts there; start the owner first, or raise timeout=")
+        Error::new(Operation::Connect, ErrorKind::NoOwner).because(why())
     }
+}
+
+/// The reason of a name without an owner. `held` is a remark on what holds it.
+pub(crate) fn no_owner(held: &str) -> String {
+    format!("no owner accepts there{held}; start the owner first, or raise timeout=")
 }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyipc_core::{Hello, Result, Role, Wait};
@@ -12,7 +13,6 @@ use crate::wait::select::{Arming, Member};
 ///
 /// Half-open handshakes stay between its calls, and a [`Select`](crate::Select) can wait for the
 /// next channel beside other things.
-#[derive(Debug)]
 pub struct Acceptor<'a> {
     next: NextChannel<'a>,
     /// What a [`Select`](crate::Select) found, a channel or an error: the result of the next call.
@@ -93,5 +93,11 @@ impl Member for Acceptor<'_> {
     fn may_spin(&mut self) -> bool {
         // A connector is not worth a spin, but does not forbid the others to spin either.
         true
+    }
+}
+
+impl fmt::Debug for Acceptor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Acceptor({})", self.next.address())
     }
 }

@@ -5,12 +5,14 @@
 
 pub(crate) mod absence;
 pub(crate) mod acceptor;
+pub(crate) mod holders;
 pub(crate) mod next_channel;
 #[cfg(feature = "serde")]
 pub(crate) mod typed;
 
 use std::any::Any;
 use std::ffi::CString;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +31,6 @@ use next_channel::NextChannel;
 ///
 /// Dropping the handle releases it as [`close`](Self::close) does, without a result. Its channels
 /// stay open.
-#[derive(Debug)]
 pub struct Endpoint {
     inner: Box<dyn DynEndpoint>,
     transport: Arc<dyn DynTransport>,
@@ -172,5 +173,11 @@ impl Endpoint {
     /// The channel to the owner there is. Without an owner it fails at once.
     pub(crate) fn reach(&self, hello: Hello) -> Result<NextChannel<'_>> {
         Ok(NextChannel::new(self, Role::Opener, hello)?.without_waiting_for_an_owner())
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({}, {})", self.address, self.role().as_str())
     }
 }

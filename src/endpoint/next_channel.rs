@@ -9,6 +9,7 @@ use anyipc_core::{
 
 use super::Endpoint;
 use super::absence::Absence;
+use crate::address::Address;
 use crate::address::settings::WaitMode;
 use crate::channel::Channel;
 use crate::wait::spin::Spinner;
@@ -62,6 +63,10 @@ impl<'a> NextChannel<'a> {
         self
     }
 
+    pub(crate) fn address(&self) -> &Address {
+        self.endpoint.address()
+    }
+
     pub(crate) fn operation(&self) -> Operation {
         operation(self.endpoint.role())
     }
@@ -87,17 +92,10 @@ impl<'a> NextChannel<'a> {
     }
 
     pub(crate) fn explain(&mut self, error: Error) -> Error {
-        let mut error = self.absence.explain(error).during(self.operation());
+        let endpoint = self.endpoint;
+        let mut error = self.absence.explain(error, || endpoint.absence()).during(self.operation());
         if error.kind() == ErrorKind::TimedOut && error.message().is_none() {
-            error = error.because(match self.endpoint.role() {
-                Role::Opener => {
-                    "an owner is there, but does not accept: it is busy, stopped, or out of \
-                     descriptors"
-                }
-                Role::Owner => {
-                    "no connector came, or none could be let in (see Endpoint::rejections)"
-                }
-            });
+            error = endpoint.explain_timeout(error);
         }
         if error.is_would_block() { error } else { error.at(self.endpoint.address()) }
     }

@@ -1,5 +1,6 @@
 //! Channels of values. The handshake compares their types.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -15,7 +16,6 @@ use crate::wait::deadline;
 use crate::wait::select::select_as;
 
 /// As [`Acceptor`], for values, from [`Endpoint::acceptor_typed`].
-#[derive(Debug)]
 pub struct TypedAcceptor<'a, Out: ?Sized, In> {
     inner: Acceptor<'a>,
     marker: PhantomData<fn(&Out) -> In>,
@@ -118,6 +118,12 @@ impl<Out: Serialize + ?Sized, In: DeserializeOwned> TypedAcceptor<'_, Out, In> {
     /// Those of [`Acceptor::accept_timeout`].
     pub fn accept_timeout(&mut self, timeout: Duration) -> Result<TypedChannel<Out, In>> {
         self.inner.accept_timeout(timeout).and_then(Channel::typed)
+    }
+}
+
+impl<Out: ?Sized, In> fmt::Debug for TypedAcceptor<'_, Out, In> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Typed{:?}", self.inner)
     }
 }
 

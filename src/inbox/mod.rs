@@ -378,9 +378,6 @@ impl Inbox {
 
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbox")
-            .field("endpoint", &self.endpoint)
-            .field("peers", &self.peers)
-            .finish_non_exhaustive()
+        write!(f, "Inbox({}, {} peers)", self.endpoint.address(), self.peers().count())
     }
 }

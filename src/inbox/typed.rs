@@ -309,10 +309,7 @@ pub(crate) fn try_value<In: DeserializeOwned>(
 
 impl<Out: ?Sized, In> fmt::Debug for TypedInbox<Out, In> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TypedInbox")
-            .field("inner", &self.inner)
-            .field("codec", &self.encoder.codec)
-            .finish()
+        write!(f, "Typed{:?}", self.inner)
     }
 }
 

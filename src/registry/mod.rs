@@ -11,6 +11,7 @@ mod pair;
 mod reclaim;
 mod sys;
 
+use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::channel::Channel;
 use crate::channel::{message::Message, typed::TypedChannel};
 use crate::codec::CodecId;
 use crate::endpoint::Endpoint;
+use crate::endpoint::holders::{Holders, adopting};
 use opening::{Opening, open_then_connect};
 use reclaim::make_reclaiming;
 
@@ -56,7 +58,7 @@ const FEATURES: &[(&str, &str, bool)] = &[
 /// # }
 /// # Ok::<(), anyipc::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Registry {
     /// The first one that has a scheme serves it.
     transports: Vec<Arc<dyn DynTransport>>,
@@ -253,7 +255,13 @@ impl Registry {
                 // Nothing tells the other side which codec it is, and it may be any program.
                 settings.codec.get_or_insert(CodecId::Json);
             }
-            let endpoint = make_reclaiming(self, || make(&**transport, address.name(), &options))?;
+            let endpoint = make_reclaiming(self, || make(&**transport, address.name(), &options))
+                .map_err(|error| match error.kind() {
+                ErrorKind::Exists => {
+                    Holders::of(&**transport, &address).explain_exists(error, adopting(operation))
+                }
+                _ => error,
+            })?;
             Ok((transport, endpoint, settings))
         });
         match made {
@@ -370,6 +378,13 @@ impl Registry {
         self.find(&address)
             .and_then(|(transport, options)| look(&**transport, address.name(), &options))
             .map_err(|e| e.during(operation).at(&address))
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schemes: Vec<_> = self.transports().flat_map(|t| t.schemes()).copied().collect();
+        write!(f, "Registry({})", schemes.join(", "))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::address::Address;
 use crate::address::settings::WaitMode;
 use crate::channel::Channel;
 use crate::endpoint::Endpoint;
-use crate::endpoint::absence::Absence;
+use crate::endpoint::absence::{Absence, no_owner};
 use crate::wait::spin::Spinner;
 use crate::wait::{Waitable, deadline, wait};
 
@@ -133,7 +133,7 @@ impl Waitable for Opening {
 
 /// Says what was missing at the deadline: an owner to connect to, or an object to open.
 fn explain(absence: &mut Absence, operation: Operation, error: Error) -> Error {
-    let error = absence.explain(error).during(operation);
+    let error = absence.explain(error, || no_owner("")).during(operation);
     if operation == Operation::Open && error.kind() == ErrorKind::NoOwner {
         return Error::new(operation, ErrorKind::NotFound)
             .because("nothing came there in time; create it first, or wait for longer");

@@ -48,6 +48,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::address::settings::{Settings, WaitMode};
 use crate::address::{Address, IntoAddress};
+use crate::endpoint::holders::Holders;
 use crate::registry::Registry;
 
 pub use anyipc_sync::Reset;
@@ -114,6 +115,10 @@ impl Named {
         find: impl FnOnce(Place) -> Result<R>,
     ) -> Result<R> {
         SharedMemory::make_block(self.address.name(), &self.options, size, contents, adopts)
+            .map_err(|error| {
+                Holders::of(&SharedMemory, &self.address)
+                    .explain_exists(error, "call open_or_create")
+            })
             .and_then(|block| find(Place::new(block.participants()?, 0, false)))
             .map_err(|e| e.at(&self.address))
     }

@@ -24,7 +24,6 @@ use crate::asynchronous::AsyncChannel;
 ///
 /// A future of `next`, `send`, `feed` or `flush` that is dropped loses nothing: a message that the
 /// sink has taken goes out with the next flush.
-#[derive(Debug)]
 pub struct Framed {
     receiver: PollReceiver,
     /// `None` once it is closed.
@@ -123,5 +122,11 @@ impl Sink<Bytes> for Framed {
         ready!(self.as_mut().poll_flush(cx))?;
         self.sender = None;
         Poll::Ready(Ok(()))
+    }
+}
+
+impl std::fmt::Debug for Framed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Framed({})", self.address)
     }
 }

@@ -24,7 +24,6 @@ const LONGEST: usize = 64 << 10;
 /// future of a write that is dropped has written nothing. A shutdown closes this direction, so that
 /// the peer reads to the end; the other direction goes on. An orderly end of the peer is the end of
 /// the stream, its death is the error `ConnectionReset`.
-#[derive(Debug)]
 pub struct Io {
     receiver: PollReceiver,
     /// What was received and not read yet.
@@ -263,5 +262,11 @@ impl futures_io::AsyncWrite for Io {
     fn poll_close(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.shut_down();
         Poll::Ready(Ok(()))
+    }
+}
+
+impl std::fmt::Debug for Io {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Io({})", self.address)
     }
 }

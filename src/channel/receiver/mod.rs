@@ -5,6 +5,7 @@
 
 mod assembly;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,6 @@ use assembly::{Assembly, State};
 /// The receiving half of a channel.
 ///
 /// Dropping it tells the sender that nothing is received any more: its calls return `Closed`.
-#[derive(Debug)]
 pub struct Receiver {
     half: Box<dyn RecvHalf>,
     link: Arc<Link>,
@@ -355,5 +355,11 @@ impl Member for Receiver {
     }
     fn may_spin(&mut self) -> bool {
         self.spinner.may_spin()
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.link.show(f, "Receiver", format_args!("{} received", self.messages))
     }
 }

@@ -7,6 +7,7 @@
 mod frames;
 mod scratch;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,6 @@ use scratch::Scratch;
 /// The sending half of a channel.
 ///
 /// Dropping it closes this direction: the peer receives everything that was sent, then `Closed`.
-#[derive(Debug)]
 pub struct Sender {
     half: Box<dyn SendHalf>,
     link: Arc<Link>,
@@ -357,5 +357,11 @@ impl Waitable for Sender {
     }
     fn spinner(&mut self) -> &mut Spinner {
         &mut self.spinner
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.link.show(f, "Sender", format_args!("{} sent", self.messages))
     }
 }

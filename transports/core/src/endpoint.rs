@@ -1,6 +1,6 @@
 use std::any::Any;
 use std::ffi::CStr;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use crate::{
     Armed, Error, ErrorKind, Hello, Name, Operation, Queue, RecvHalf, Result, SendHalf, Source,
@@ -27,7 +27,7 @@ impl Role {
 }
 
 /// The other side of a channel.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Peer {
     /// Its process, where the transport knows. Also `None` for a process that has no number in this
     /// PID namespace (another container), for which the kernel reports 0.
@@ -36,6 +36,19 @@ pub struct Peer {
     pub uid: Option<u32>,
     /// The hello that it sent.
     pub hello: Hello,
+}
+
+/// `Peer(process 12, user 1000, Hello(shm))`.
+impl Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Peer(")?;
+        for (what, number) in [("process", self.pid), ("user", self.uid)] {
+            if let Some(number) = number {
+                write!(f, "{what} {number}, ")?;
+            }
+        }
+        write!(f, "{:?})", self.hello)
+    }
 }
 
 /// The connectors that an owner rejected. Over most transports a connector that gave up before its

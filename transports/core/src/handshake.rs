@@ -4,7 +4,9 @@
 //! eight bytes: `AIPC`, the protocol version (u16) and the body's length (u16), little-endian. The
 //! prefix never changes, so that two versions always recognise each other.
 
-use crate::{Error, ErrorKind, Operation, Result};
+use std::fmt;
+
+use crate::{Error, ErrorKind, Operation, Result, excerpt, keys};
 
 /// The version of the handshake and of the frames after it.
 pub const PROTOCOL_VERSION: u16 = 6;
@@ -17,7 +19,7 @@ const MAGIC: [u8; 4] = *b"AIPC";
 const PREFIX: usize = 8;
 
 /// What one side tells the other about itself.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Hello {
     /// The transport's scheme, such as `shm`.
     pub transport: String,
@@ -48,7 +50,7 @@ impl Hello {
             return differ("transports", &self.transport, &other.transport);
         }
         if self.codec != 0 && other.codec != 0 && self.codec != other.codec {
-            return differ("codec ids", &self.codec.to_string(), &other.codec.to_string());
+            return differ("codecs", &codec_name(self.codec), &codec_name(other.codec));
         }
         if self.capacity != 0 && other.capacity != 0 && self.capacity != other.capacity {
             return differ("capacities", &self.capacity.to_string(), &other.capacity.to_string());
@@ -101,6 +103,35 @@ impl Hello {
             return Err(not_ours("bytes follow the hello"));
         }
         Ok(Self { transport, codec, max_message, capacity, sends, receives })
+    }
+}
+
+/// What was given, and no more: `Hello(shm, codec json, sends "edix.Diagnostic/1")`.
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hello({}", self.transport)?;
+        if self.codec != 0 {
+            write!(f, ", codec {}", codec_name(self.codec))?;
+        }
+        for (what, number) in [("max_message", self.max_message), ("capacity", self.capacity)] {
+            if number != 0 {
+                write!(f, ", {what} {number}")?;
+            }
+        }
+        for (what, name) in [("sends", &self.sends), ("receives", &self.receives)] {
+            if let Some(name) = name {
+                write!(f, ", {what} {}", excerpt(name))?;
+            }
+        }
+        f.write_str(")")
+    }
+}
+
+/// The name of the codec with this id.
+fn codec_name(id: u8) -> String {
+    match keys::CODECS.get(usize::from(id).wrapping_sub(1)) {
+        Some(name) => (*name).into(),
+        None => format!("an unknown one (id {id})"),
     }
 }
 

@@ -27,14 +27,11 @@ pub mod keys {
     /// `timeout`: the longest wait for an owner.
     pub const TIMEOUT: Key =
         Key::new("timeout", Span, Both, "longest wait for an owner or a handshake").or("5s");
+    /// The names of codecs. The id in a handshake is the place in this list, counted from 1.
+    pub const CODECS: &[&str] = &["postcard", "bincode", "json"];
     /// `codec`: the codec of typed channels.
-    pub const CODEC: Key = Key::new(
-        "codec",
-        Choice(&["postcard", "bincode", "json"]),
-        Both,
-        "codec of typed channels",
-    )
-    .or("postcard");
+    pub const CODEC: Key =
+        Key::new("codec", Choice(CODECS), Both, "codec of typed channels").or("postcard");
     /// `scope`: which users may reach the object.
     pub const SCOPE: Key = Key::new(
         "scope",
@@ -69,7 +66,8 @@ pub mod keys {
         "persist",
         Flag,
         Owner,
-        "true: the queue and its messages stay without a holder, until it is removed",
+        "true: the queue and its messages stay without a holder, until `anyipc rm`; on Linux \
+         a reboot ends them, too",
     )
     .or("false");
     /// `attempts`: how often a message of a queue is leased at most.

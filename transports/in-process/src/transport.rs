@@ -135,7 +135,7 @@ fn add(name: &Name, text: Option<CString>, options: &Options) -> Result<InProces
         }
         Entry::Occupied(entry) if adopt => attach(name, entry.get(), options, operation),
         Entry::Occupied(_) => Err(Error::new(operation, ErrorKind::Exists)
-            .because("its owner is alive; open it, or create it with create=open_or_create")),
+            .because("its owner is alive: open it, or create it with create=open_or_create")),
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyipc_core::{Error, ErrorKind, Name, Object, ObjectState, Operation, Result};
 
-use crate::{Dir, Fd, FileKind, FileNaming, Lock, Status, holders, is_held, same_file, try_lock};
+use crate::{
+    Dir, Fd, FileKind, FileNaming, Lock, Status, holders, is_held, is_stopped, same_file, try_lock,
+};
 
 /// A kind of objects: files that belong together, one of which its holder keeps locked.
 #[derive(Debug, Clone, Copy)]
@@ -243,6 +245,11 @@ impl Group {
             },
         };
         object.holders = known.unwrap_or_default();
+        let stopped = object.holders.iter().filter(|pid| is_stopped(**pid));
+        let stopped: Vec<_> = stopped.map(u32::to_string).collect();
+        if !stopped.is_empty() {
+            object.facts.push(("stopped", stopped.join(", ")));
+        }
         match persists {
             Ok(_) if live => object.state = ObjectState::Live,
             Ok(true) => object.state = ObjectState::Persistent,

@@ -1,4 +1,5 @@
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,7 +26,6 @@ use anyipc_memory::{Participants, Region, Segment, Words};
 /// A crash of any holder leaves the contents as they are. After a `fork` the child's calls return
 /// `Forked`; it opens the name anew to get its own handle. A process of the same user that
 /// truncates the file kills the holders with a signal; other users cannot reach the file.
-#[derive(Debug)]
 pub struct Block {
     contents: Region,
     control: Region,
@@ -328,5 +328,11 @@ impl Block {
         }
         Err(Error::new(Operation::Block, ErrorKind::OutOfBounds)
             .because(format!("offset {offset} is no multiple of {align}")))
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Block({} bytes)", self.len())
     }
 }

@@ -24,8 +24,8 @@ pub use dir::Dir;
 pub use fd::Fd;
 pub use fork::{NoFork, generation, register};
 pub use lock::{
-    hold, holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock,
-    unlock_number, write_unlock,
+    hold, holders, is_held, is_number_locked, is_stopped, try_lock, try_lock_number,
+    try_write_lock, unlock, unlock_number, write_unlock,
 };
 pub use rustix::param::page_size;
 pub use short::{Spare, Watched, is_shortage, lacks_descriptors};

@@ -140,6 +140,11 @@ pub fn holders(_id: FileId) -> Option<Vec<u32>> {
     None
 }
 
+/// False: the system does not tell.
+pub fn is_stopped(_pid: u32) -> bool {
+    false
+}
+
 fn lock_bytes(file: HANDLE, start: u64, count: u64, lock: Lock) -> io::Result<bool> {
     let flags = match lock {
         Lock::Shared => LOCKFILE_FAIL_IMMEDIATELY,

@@ -22,8 +22,8 @@ pub use dir::Dir;
 pub use event::Event;
 pub use fd::{Fd, overwrite, read_text};
 pub use lock::{
-    hold, holders, is_held, is_number_locked, try_lock, try_lock_number, try_write_lock, unlock,
-    unlock_number, write_unlock,
+    hold, holders, is_held, is_number_locked, is_stopped, try_lock, try_lock_number,
+    try_write_lock, unlock, unlock_number, write_unlock,
 };
 pub use page::page_size;
 pub use pipe::Pipe;

@@ -149,7 +149,8 @@ fn own(
                     return Ok(StreamEndpoint::opener(Place::Tcp { address, key, timeout }));
                 }
                 return Err(Error::new(operation, ErrorKind::Exists).because(format!(
-                    "another socket listens at {address}; open it, or choose another port"
+                    "another socket listens at {address}: open it, create it with \
+                     create=open_or_create, or choose another port"
                 )));
             }
             Err(error) => {

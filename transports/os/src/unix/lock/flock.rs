@@ -29,6 +29,16 @@ pub fn unlock(fd: &Fd) {
     let _ = flock(fd, FlockOperation::Unlock);
 }
 
+/// True if the process is stopped, by a signal or a debugger. False if `/proc` does not tell. For
+/// display only.
+pub fn is_stopped(pid: u32) -> bool {
+    // "1234 (name) T …": the name may have blanks and brackets.
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        matches!(state, Some('T' | 't'))
+    })
+}
+
 /// The processes that took a `flock` on the file and still run, those of this PID namespace.
 /// `None` without `/proc/locks`. For display only.
 pub fn holders(id: FileId) -> Option<Vec<u32>> {

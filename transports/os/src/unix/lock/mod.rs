@@ -14,9 +14,9 @@ use std::os::fd::{AsFd, AsRawFd};
 use crate::Fd;
 
 #[cfg(any(target_os = "macos", anyipc_as_macos))]
-pub use byte::{holders, try_lock, unlock};
+pub use byte::{holders, is_stopped, try_lock, unlock};
 #[cfg(not(any(target_os = "macos", anyipc_as_macos)))]
-pub use flock::{holders, try_lock, unlock};
+pub use flock::{holders, is_stopped, try_lock, unlock};
 
 /// The byte that writers of a snapshot lock.
 const WRITER: i64 = 0;
