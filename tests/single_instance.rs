@@ -9,6 +9,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Barrier;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use anyipc::{
     Capabilities, ErrorKind, FirstInstance, Handover, LaterInstance, Launch, Select, SingleInstance,
 };
 use support::place::Scratch;
+#[cfg(target_os = "linux")]
+use support::process::spawn_under;
 use support::process::{Process, end_with_parent, hear, say, serve, spawn};
 use support::random::Random;
 use support::schemes::{between_processes, can, each, url};
@@ -195,6 +198,34 @@ fn another_program_is_refused_and_disturbs_nothing() {
     });
 }
 
+/// It has told its user that nothing will happen.
+#[test]
+fn a_launch_of_one_that_gave_up_is_not_taken() {
+    each("gave-up", |url| {
+        let mut one = first(start(url, &[]));
+        thread::scope(|scope| {
+            let (is_invited, invited) = channel();
+            let (is_busy, busy) = channel();
+            let peer = scope.spawn(move || {
+                let mut channel = anyipc::connect(url).unwrap();
+                assert_eq!(channel.recv_timeout(LONG).unwrap(), b"R");
+                is_invited.send(()).unwrap();
+                busy.recv().unwrap();
+                // No arguments, no directory, no data.
+                channel.send(&[0; 12]).unwrap();
+                channel.close().unwrap();
+            });
+            while invited.try_recv().is_err() {
+                let _ = one.next_timeout(Duration::from_millis(5));
+            }
+            is_busy.send(()).unwrap();
+            peer.join().unwrap();
+        });
+        let error = one.next_timeout(Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+    });
+}
+
 #[cfg(unix)]
 #[test]
 fn no_byte_of_an_argument_is_lost() {
@@ -245,6 +276,41 @@ fn tasks_are_instances_as_threads_are() {
     });
 }
 
+#[cfg(unix)]
+#[test]
+fn a_start_from_a_removed_directory_has_no_directory() {
+    for scheme in between_processes() {
+        let _watch = watchdog("a removed directory", LONG * 3);
+        let place = Scratch::new("single.dir");
+        let url = url(scheme, "single.dir");
+        let mut one = spawn(place.path(), &format!("lost {url}"));
+        one.expect("first");
+        let mut two = spawn(place.path(), &format!("lost {url}"));
+        one.expect("took None");
+        two.expect("code 0");
+    }
+}
+
+/// Starts in a directory that is gone.
+#[cfg(unix)]
+fn lost(arguments: &[&str]) {
+    end_with_parent();
+    let place = Scratch::new("lost");
+    std::env::set_current_dir(place.path()).unwrap();
+    drop(place);
+    match SingleInstance::start(arguments[0]).unwrap() {
+        SingleInstance::First(mut first) => {
+            say("first");
+            let handover = first.next().unwrap();
+            say(&format!("took {:?}", handover.launch().dir));
+            assert_eq!(handover.launch().args.len(), std::env::args_os().len());
+            handover.answer(0).unwrap();
+            support::process::linger();
+        }
+        SingleInstance::Later(later) => say(&format!("code {}", later.wait().unwrap())),
+    }
+}
+
 /// A start that is not served in time is told so, and never served after that.
 #[cfg(unix)]
 #[test]
@@ -273,6 +339,38 @@ fn a_stopped_first_one_is_named_and_takes_no_launch_afterwards() {
         one.resume();
         role(3, "20s").expect("code 3");
         assert_eq!(std::fs::read_to_string(&log).unwrap(), "3\n");
+    }
+}
+
+/// Each process of such a namespace has the number that one in another has, too: no process id may
+/// decide what is alive.
+#[cfg(target_os = "linux")]
+#[test]
+fn containers_that_share_a_directory_share_an_instance() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("not root: left out");
+    }
+    for scheme in between_processes() {
+        let _watch = watchdog("containers", LONG * 3);
+        let place = Scratch::new("single.pid");
+        let url = url(scheme, "single.pid") + "?timeout=20s";
+        let log = place.path().join("log");
+        let contained = |id: u32| {
+            let role = format!("start {url} {id} {}", log.display());
+            let wrapper = ["unshare", "--pid", "--fork", "--kill-child"];
+            let mut process = spawn_under(&wrapper, place.path(), &role);
+            process.expect("there");
+            process.say("go");
+            process
+        };
+        let mut one = contained(1);
+        one.expect("first");
+        contained(2).expect("code 2");
+        one.kill();
+        one.wait();
+        let mut three = contained(3);
+        three.expect("first");
+        contained(4).expect("code 4");
     }
 }
 
@@ -408,13 +506,23 @@ fn storm(
     }
 }
 
+/// Every second start is a task's.
+fn start_any(url: &str, id: &str) -> anyipc::Result<SingleInstance> {
+    #[cfg(feature = "tokio")]
+    if id.parse().is_ok_and(|id: u32| id % 2 == 1) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(SingleInstance::start_async(url, &launch(&[id])));
+    }
+    start(url, &[id])
+}
+
 /// Starts as the instance `id`: a first one takes launches until it is killed.
 fn play(arguments: &[&str]) {
     let &[url, id, log] = arguments else { panic!("{arguments:?}") };
     say("there");
     assert_eq!(hear().as_deref(), Some("go"));
     end_with_parent();
-    match start(url, &[id]) {
+    match start_any(url, id) {
         Ok(SingleInstance::First(mut first)) => {
             say("first");
             loop {
@@ -439,5 +547,9 @@ fn play(arguments: &[&str]) {
 
 #[test]
 fn child() {
-    serve(&[("start", play)]);
+    serve(&[
+        ("start", play),
+        #[cfg(unix)]
+        ("lost", lost),
+    ]);
 }
