@@ -58,7 +58,7 @@ fn tasks(words: &[&str]) {
     });
 }
 
-/// A client whose call waits for ever.
+/// A client with a call that waits for ever.
 fn stuck(words: &[&str]) {
     let client = Asker::connect(words[0]).unwrap();
     let call = client.start(&Ask::Wait(1)).unwrap();
