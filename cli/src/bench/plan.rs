@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyipc::transport::{COMMON_KEYS, DynTransport, Key};
-use anyipc::{Capabilities, Registry};
+use anyipc::{Capabilities, ErrorKind, Name, Options, Registry};
 use anyipc_measure::baseline::Baseline;
 use anyipc_measure::pattern::Pattern;
 use anyipc_measure::pattern::pace::Pace;
@@ -174,6 +174,14 @@ fn traffic(args: &Args) -> Result<Vec<(Pattern, Pace)>, Failure> {
 /// Measured only if `--transports` names it: the kernel's limits are below the default sizes.
 const ON_REQUEST: &str = "posix-mq";
 
+/// True if the transport is measured without being named: not [`ON_REQUEST`], and on this platform.
+fn is_usual(transport: &dyn DynTransport) -> bool {
+    let opened = Name::new("anyipc.bench.nobody")
+        .and_then(|name| transport.open(&name, &Options::default()).map(drop));
+    !transport.schemes().contains(&ON_REQUEST)
+        && opened.err().is_none_or(|error| error.kind() != ErrorKind::Unsupported)
+}
+
 /// A transport or a baseline, as rows are made from it.
 enum Subject<'a> {
     Transport(&'a dyn DynTransport, Carrier),
@@ -206,7 +214,7 @@ fn subjects<'a>(args: &Args, registry: &'a Registry) -> Result<Vec<Subject<'a>>,
                 .patterns
                 .iter()
                 .any(|choice| (*choice == Choice::Queue) == (carrier == Carrier::Queue));
-        let default = args.rows.transports.is_empty() && !t.schemes().contains(&ON_REQUEST);
+        let default = args.rows.transports.is_empty() && is_usual(t);
         pattern && (default || args.rows.transports.iter().any(|name| named(t, name)))
     };
     let transports = all
@@ -335,7 +343,7 @@ mod tests {
     fn everything_by_default() {
         let plan = plan(&["--quick"]).unwrap();
         let registry = Registry::new();
-        let usual = || registry.transports().filter(|t| !t.schemes().contains(&ON_REQUEST));
+        let usual = || registry.transports().filter(|t| is_usual(*t));
         let count = |able| usual().filter(|t| t.capabilities().contains(able)).count();
         assert_eq!(
             plan.cases.len(),

@@ -350,7 +350,7 @@ pub(crate) fn schemes(capabilities: Capabilities) -> Vec<&'static str> {
 
 /// True if the backend exists on this platform.
 pub(crate) fn works(scheme: &str) -> bool {
-    cfg!(target_os = "linux") || scheme != "posix-mq"
+    cfg!(target_os = "linux") || !["plain", "posix-mq"].contains(&scheme)
 }
 
 /// The processes that hold an object, as `--json` prints them. Windows does not tell.
