@@ -373,6 +373,10 @@ mod tests {
             let keys: Vec<_> = case.options.iter().map(|(k, _)| k.as_str()).collect();
             match case.carrier {
                 Carrier::Queue => assert_eq!(keys, ["wait", "capacity", "timeout", "max_message"]),
+                // The messages are no lines.
+                _ if case.transport == "plain" => {
+                    assert_eq!(keys, ["wait", "frames", "timeout", "max_message"]);
+                }
                 _ => assert_eq!(keys, ["wait", "timeout", "max_message"]),
             }
         }
