@@ -51,6 +51,18 @@ impl Holders {
         error.because(why)
     }
 
+    /// The owner's process, where it has a number here.
+    #[cfg(feature = "single-instance")]
+    pub(crate) fn owner_pid(&self) -> Option<u32> {
+        self.owner()?.holders.first().copied()
+    }
+
+    /// True if the owner is known to be stopped.
+    #[cfg(feature = "single-instance")]
+    pub(crate) fn owner_is_stopped(&self) -> bool {
+        self.owner().is_some_and(|owner| fact(owner, "stopped").is_some())
+    }
+
     /// The reason of an owner that is there and does not accept.
     fn silence(&self) -> String {
         let Some(owner) = self.owner() else {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "single-instance")]
 use anyipc_core::Capabilities;
-use anyipc_core::{Error, ErrorKind, Hello, ObjectState, Operation, Result, Role, keys};
+use anyipc_core::{Error, ErrorKind, Hello, Operation, Result, Role, keys};
 #[cfg(feature = "serde")]
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -16,6 +16,8 @@ use crate::channel::Channel;
 use crate::channel::{message::Message, typed::TypedChannel};
 use crate::endpoint::Endpoint;
 use crate::endpoint::absence::Absence;
+#[cfg(feature = "single-instance")]
+use crate::endpoint::holders::Holders;
 use crate::wait::deadline;
 
 /// What [`first`](crate::first()) found: this process is the name's owner, or it has a channel to
@@ -128,7 +130,6 @@ impl Race {
                 | ErrorKind::NoOwner
                 | ErrorKind::PeerGone
                 | ErrorKind::Closed => Ok(None),
-                ErrorKind::TimedOut => Err(self.late()),
                 _ => Err(error),
             },
         }
@@ -159,24 +160,12 @@ impl Race {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// The error if there is an owner that has not accepted by the deadline.
+    /// The error if a step has not ended by the deadline.
+    #[cfg(feature = "tokio")]
     pub(crate) fn late(&self) -> Error {
-        let owner = match self.owner() {
-            Some(pid) => format!("its owner, process {pid},"),
-            None => "its owner".into(),
-        };
         Error::new(Operation::Connect, ErrorKind::TimedOut)
-            .because(format!("{owner} does not accept: it is stopped or busy"))
+            .because("the name could be neither created nor opened in time")
             .at(&self.address)
-    }
-
-    /// The process that owns the name now, where the transport lists its objects.
-    pub(crate) fn owner(&self) -> Option<u32> {
-        let objects = self.registry.inspect(&self.address).ok()?;
-        let mut rendezvous = objects
-            .iter()
-            .filter(|object| object.kind == "rendezvous" && object.state == ObjectState::Live);
-        rendezvous.next()?.holders.first().copied()
     }
 }
 
@@ -184,6 +173,12 @@ impl Race {
 impl Race {
     pub(crate) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// The processes that hold the name now.
+    pub(crate) fn holders(&self) -> Option<Holders> {
+        let (transport, _) = self.registry.find(&self.address).ok()?;
+        Some(Holders::of(&**transport, &self.address))
     }
 
     /// What a killed owner has sent arrives all the same.

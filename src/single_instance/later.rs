@@ -80,7 +80,7 @@ impl Race {
             Err(error) => match error.kind() {
                 // Over most transports, what a process has sent outlives it: there was no `Taken`.
                 ErrorKind::PeerGone if is_handed_over && !self.delivers_after_death() => {
-                    let first = name(pid.or_else(|| self.owner()));
+                    let first = name(pid);
                     Err(error.because(format!("{first} died, and may have taken the launch")))
                 }
                 ErrorKind::Closed | ErrorKind::PeerGone => Ok(false),
@@ -95,11 +95,14 @@ impl Race {
 
     /// The error if the first instance does not answer in time.
     fn unserved(&self, pid: Option<u32>, launch: &str) -> Error {
-        let first = name(pid.or_else(|| self.owner()));
+        let holders = self.holders();
+        let first = name(pid.or_else(|| holders.as_ref()?.owner_pid()));
+        let why = match holders {
+            Some(holders) if holders.owner_is_stopped() => "is stopped",
+            _ => "is stopped, hangs or is busy",
+        };
         Error::new(Operation::Connect, ErrorKind::TimedOut)
-            .because(format!(
-                "{first} takes no launch: it is stopped, hangs or is busy; this launch {launch}"
-            ))
+            .because(format!("{first} takes no launch: it {why}; this launch {launch}"))
             .at(self.address())
     }
 }
@@ -124,7 +127,7 @@ pub struct LaterInstance {
 
 impl LaterInstance {
     pub(crate) fn new(channel: Channel, race: &Race) -> Self {
-        let first = channel.peer().pid.or_else(|| race.owner());
+        let first = channel.peer().pid.or_else(|| race.holders()?.owner_pid());
         Self { channel, first }
     }
 
