@@ -76,6 +76,61 @@ fn a_watch_prints_each_value() {
     assert!(errors.last().unwrap().contains("shm://watch"), "{errors:?}");
 }
 
+#[test]
+fn values_are_stored_and_loaded_as_json() {
+    let place = Place::new();
+    let _holder = place.hold(["block", "create", "shm://value?size=256", "--hold"]);
+    let url = "shm://value?codec=json";
+    let empty = place.run(["--json", "block", "load", url]);
+    assert_eq!(empty.failure(), (1, "not_found".into(), None));
+
+    let stored = place.run(["--json", "block", "store", url, r#"{"theme": "dark", "size": 11}"#]);
+    assert_eq!(
+        stored.records(),
+        [json!({ "schema": 1, "address": url, "version": 1, "written": 26 })]
+    );
+    assert_eq!(place.run(["block", "load", url]).ok(), "{\"size\":11,\"theme\":\"dark\"}\n");
+    let value = json!({ "theme": "dark", "size": 11 });
+    let loaded = json!({ "schema": 1, "address": url, "version": 1, "value": value });
+    assert_eq!(place.run(["--json", "block", "load", url]).records(), [loaded]);
+    // What a watch prints is the same.
+    assert_eq!(
+        place.run(["block", "watch", "shm://value", "--count", "1"]).ok(),
+        "{\"size\":11,\"theme\":\"dark\"}\n"
+    );
+
+    place.run_with(["block", "store", url], b" [1,\n 2.5, null] \n").ok();
+    assert_eq!(place.run(["block", "load", url]).ok(), "[1,2.5,null]\n");
+    place.run(["block", "store", url, "-7"]).ok();
+    assert_eq!(place.run(["block", "load", url]).ok(), "-7\n");
+
+    for (input, kind) in [("{", "codec"), ("", "codec"), ("1 2", "codec")] {
+        let failed = place.run_with(["--json", "block", "store", url, "-"], input.as_bytes());
+        assert_eq!(failed.failure(), (1, kind.into(), None), "{input}");
+    }
+    let long = format!("\"{}\"", "x".repeat(200));
+    let failed = place.run(["--json", "block", "store", url, &long]);
+    assert_eq!(failed.failure(), (1, "message_too_large".into(), None));
+    assert_eq!(place.run(["block", "load", url]).ok(), "-7\n", "the value before stays");
+}
+
+/// Bytes of another codec could be read as some JSON: `1` is the letter of a postcard number.
+#[test]
+fn values_of_other_codecs_are_not_guessed() {
+    let place = Place::new();
+    let _holder = place.hold(["block", "create", "shm://other?size=64", "--hold"]);
+    place.run_with(["block", "write", "shm://other", "--value"], b"\x05dark").ok();
+    for url in ["shm://other", "shm://other?codec=postcard", "shm://other?codec=bincode"] {
+        for args in [&["load", url][..], &["store", url, "1"]] {
+            let failed = place.run([&["--json", "block"], args].concat());
+            assert_eq!(failed.failure(), (2, "invalid_option".into(), None), "{args:?}");
+            assert!(failed.error()["message"].as_str().unwrap().contains("codec=json"));
+        }
+    }
+    let failed = place.run(["--json", "block", "load", "shm://other?codec=json"]);
+    assert_eq!(failed.failure(), (1, "codec".into(), None));
+}
+
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_a_watch() {

@@ -14,6 +14,7 @@ const COMMANDS: &[&str] = &[
     "call",
     "connect",
     "block",
+    "queue",
     "lpsz",
     "ls",
     "inspect",
@@ -35,8 +36,11 @@ fn every_command_has_help_with_examples() {
         assert!(help.contains("Example") && help.contains("anyipc "), "{command}: {help}");
         assert!(help.contains("--json"), "{command}");
     }
-    for command in ["create", "open", "write", "cat", "stat", "watch"] {
+    for command in ["create", "open", "write", "cat", "store", "load", "stat", "watch"] {
         assert!(place.run(["block", command, "--help"]).ok().contains("Example"), "{command}");
+    }
+    for command in ["send", "recv", "ack", "retry", "extend", "len", "status", "purge"] {
+        assert!(place.run(["queue", command, "--help"]).ok().contains("Example"), "{command}");
     }
     assert!(place.run(["--version"]).ok().starts_with("anyipc 0."));
 }
@@ -229,6 +233,10 @@ fn completions_and_manuals_are_generated() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         assert!(place.run(["completions", shell]).ok().contains("explain"), "{shell}");
+    }
+    let bash = place.run(["completions", "bash"]).ok();
+    for words in ["block load", "block store", "queue ack", "queue retry", "queue extend"] {
+        assert!(bash.contains(&words.replace(' ', "__subcmd__")), "{words}");
     }
     assert!(place.run(["man"]).ok().contains(".TH anyipc 1"));
     let pages = place.path().join("man");

@@ -2,12 +2,16 @@
 
 mod cat;
 mod create;
+mod load;
 mod open;
 mod stat;
+mod store;
 mod watch;
 mod write;
 
 use std::process::ExitCode;
+
+use anyipc::{Address, Error, ErrorKind, Operation};
 
 use crate::failure::Result;
 use crate::output::Output;
@@ -20,6 +24,8 @@ Examples:
   echo hello | anyipc block write shm://scratch --offset 16 # in another
   anyipc block cat shm://scratch --offset 16 --len 6
   anyipc block stat shm://scratch
+  anyipc block store 'shm://settings?codec=json' '{\"theme\":\"dark\"}'
+  anyipc block load 'shm://settings?codec=json'
   anyipc block watch shm://settings                         # each value that is stored";
 
 /// Create, open, read, write and watch named blocks of memory
@@ -36,6 +42,8 @@ enum Command {
     Open(open::Args),
     Write(write::Args),
     Cat(cat::Args),
+    Store(store::Args),
+    Load(load::Args),
     Stat(stat::Args),
     Watch(watch::Args),
 }
@@ -46,7 +54,20 @@ pub(crate) fn run(args: &Args, out: &Output) -> Result<ExitCode> {
         Command::Open(args) => open::run(args, out),
         Command::Write(args) => write::run(args, out),
         Command::Cat(args) => cat::run(args, out),
+        Command::Store(args) => store::run(args, out),
+        Command::Load(args) => load::run(args, out),
         Command::Stat(args) => stat::run(args, out),
         Command::Watch(args) => watch::run(args, out),
     }
+}
+
+/// Fails unless the address says that the stored value is JSON, the only codec that describes
+/// itself.
+fn json_codec(address: &Address) -> Result<()> {
+    if address.get("codec") == Some("json") {
+        return Ok(());
+    }
+    let why = "write codec=json in the address: values of other codecs do not describe themselves, \
+               and cannot be shown or made without their type; `block watch` prints their bytes";
+    Err(Error::new(Operation::Block, ErrorKind::InvalidOption).because(why).at(address).into())
 }
