@@ -175,6 +175,7 @@ pub use single_instance::{
     later::LaterInstance,
     launch::Launch,
 };
+pub use wait::readiness::Readiness;
 pub use wait::select::{Select, Selectable};
 pub use wait::stop::{Stop, stop};
 

@@ -4,10 +4,12 @@
 //! channel, a queue, an inbox and an attempt to connect are each [`Waitable`]. Tasks wait in
 //! `asynchronous::wait`.
 
+pub(crate) mod readiness;
 pub(crate) mod select;
 pub(crate) mod sleeper;
 pub(crate) mod spin;
 pub(crate) mod stop;
+mod sys;
 pub(crate) mod unpark;
 
 use std::time::{Duration, Instant};

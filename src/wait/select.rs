@@ -105,11 +105,15 @@ macro_rules! select_as {
 }
 pub(crate) use select_as;
 
-/// What a member adds itself to before a [`Select`] sleeps; only a `Select` makes one, which seals
+/// What a member adds itself to before a [`Select`] sleeps; only this crate makes one, which seals
 /// [`Member`].
 pub struct Arming<'a>(&'a mut Sleeper);
 
-impl Arming<'_> {
+impl<'a> Arming<'a> {
+    pub(super) fn new(sleeper: &'a mut Sleeper) -> Self {
+        Self(sleeper)
+    }
+
     /// Arms `on` to end the sleep. False if it is ready.
     pub(crate) fn arm(self, on: &mut dyn Wait) -> Result<bool> {
         let waker = self.0.waker();

@@ -122,6 +122,12 @@ impl Sleeper {
         self.sources.push((event, Interest::Readable));
     }
 
+    /// What a sleep of a thread would be on.
+    pub(crate) fn take_sources(&mut self) -> Vec<(Source, Interest)> {
+        self.watch(self.event.source());
+        std::mem::take(&mut self.sources)
+    }
+
     /// Sleeps as a thread.
     pub(crate) fn sleep(&mut self, timeout: Duration) {
         self.watch(self.event.source());
