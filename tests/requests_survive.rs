@@ -219,13 +219,15 @@ fn a_killed_client_is_noticed_and_harms_no_other() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_stopped_server_loses_nothing() {
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
     each("stopped", |url| {
         let server = start("server", url);
         let pid = Pid::from_raw(server.pid() as i32).unwrap();
         let client = Asker::connect(url).unwrap();
         client.call(&add(1)).unwrap();
         kill_process(pid, Signal::STOP).unwrap();
+        // The signal stops it some time later.
+        waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
         let late = client.call_timeout(&add(2), Duration::from_millis(50)).unwrap_err();
         assert_eq!(late.kind(), ErrorKind::TimedOut);
         let other = client.clone();

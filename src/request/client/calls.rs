@@ -72,7 +72,7 @@ pub(crate) struct Call {
     pub(crate) deadline: Option<Instant>,
     /// Wakes the thread or the task that waits for this call.
     pub(crate) waker: Option<Waker>,
-    pub(crate) stream: Option<Stream>,
+    pub(crate) stream: Option<Box<Stream>>,
     /// It was sent, over a connection that was lost.
     pub(crate) repeated: bool,
 }
@@ -86,7 +86,7 @@ impl Call {
             order: 0,
             deadline,
             waker: None,
-            stream: (window > 0).then(|| Stream::new(window)),
+            stream: (window > 0).then(|| Box::new(Stream::new(window))),
             repeated: false,
         }
     }
@@ -167,16 +167,27 @@ impl Calls {
         self.places[index].call.as_mut()
     }
 
-    /// Removes a call; its id is not used again for a long time.
-    pub(crate) fn remove(&mut self, id: u32) -> Option<Call> {
+    /// Removes a call and tells how far it was; its id is not used again for a long time.
+    pub(crate) fn remove(&mut self, id: u32) -> Option<Progress> {
         let index = self.index(id)?;
+        let progress =
+            std::mem::replace(&mut self.places[index].call.as_mut()?.progress, Progress::Abandoned);
+        self.unsent -= usize::from(matches!(progress, Progress::Unsent));
+        self.forget(id);
+        Some(progress)
+    }
+
+    /// Removes a call; nothing is moved.
+    pub(crate) fn forget(&mut self, id: u32) {
+        let Some(index) = self.index(id) else { return };
         let place = &mut self.places[index];
-        let call = place.call.take()?;
+        if let Some(call) = &place.call {
+            self.bytes -= call.len;
+            self.unsent -= usize::from(matches!(call.progress, Progress::Unsent));
+        }
+        place.call = None;
         place.generation = (place.generation + 1) & (u32::MAX >> PLACE_BITS);
         self.free.push(index as u32);
-        self.bytes -= call.len;
-        self.unsent -= usize::from(matches!(call.progress, Progress::Unsent));
-        Some(call)
     }
 
     /// Moves a call on.
@@ -237,7 +248,7 @@ impl Calls {
             Progress::Sent | Progress::Sending => {}
             Progress::Abandoned => {
                 if !matches!(frame, Frame::Item { .. }) {
-                    self.remove(id);
+                    self.forget(id);
                 }
                 return Ok(None);
             }
@@ -294,7 +305,7 @@ impl Calls {
         }
         self.unsent += unsent;
         for id in abandoned {
-            self.remove(id);
+            self.forget(id);
         }
         wakers
     }

@@ -361,7 +361,7 @@ impl Drop for Leader<'_> {
             state.receiver = Some(receiver);
         }
         if let Some(id) = self.read {
-            state.calls.remove(id);
+            state.calls.forget(id);
         }
         let wakers = state.hand_over();
         drop(state);

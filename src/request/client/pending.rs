@@ -108,7 +108,7 @@ impl<S: Deref<Target = Shared>> Drop for Begun<S> {
 }
 
 fn take_outcome(state: &mut State, id: u32) -> Result<Vec<u8>> {
-    match state.calls.remove(id).map(|call| call.progress) {
+    match state.calls.remove(id) {
         Some(Progress::Done(outcome)) => outcome,
         _ => Err(Error::new(Operation::Call, ErrorKind::Closed)),
     }

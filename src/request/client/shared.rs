@@ -214,7 +214,7 @@ impl Shared {
             }
             // No answer will come.
             Progress::Abandoned if !matches!(next, Progress::Sent) => {
-                state.calls.remove(id);
+                state.calls.forget(id);
             }
             // Its answer has come meanwhile.
             _ => {}
@@ -228,7 +228,7 @@ impl Shared {
         let Some(call) = state.calls.get(id) else { return };
         call.waker = None;
         match call.progress {
-            Progress::Unsent | Progress::Done(_) => drop(state.calls.remove(id)),
+            Progress::Unsent | Progress::Done(_) => state.calls.forget(id),
             Progress::Sending | Progress::Sent => {
                 state.calls.set(id, Progress::Abandoned);
                 state.control.push(Frame::Cancel { id }.encode());
