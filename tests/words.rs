@@ -67,6 +67,8 @@ fn channels_and_endpoints_are_shown_in_one_line() {
         addressed(&sender, url);
         let inbox: TypedInbox<String, u32> = TypedInbox::new(inbox.into_endpoint()).unwrap();
         addressed(&inbox, url);
+        let (sender, _inbox) = inbox.split();
+        addressed(&sender, url);
     });
 }
 
@@ -94,6 +96,11 @@ fn async_handles_are_shown_in_one_line() {
         let inbox = anyipc::AsyncInbox::new(owner).unwrap();
         addressed(&inbox, &url);
         addressed(&inbox.split().0, &url);
+        let url = support::schemes::url("shm", "shown.async.typed");
+        let owner = anyipc::create(&url).unwrap();
+        let inbox = anyipc::AsyncTypedInbox::<String, u32>::new(owner).unwrap();
+        addressed(&inbox, &url);
+        addressed(&inbox.split().0, &url);
         let url = support::schemes::url("mq", "shown.async");
         let queue = anyipc::create(&url).unwrap().queue().unwrap().into_async().unwrap();
         addressed(&queue, &url);
@@ -119,6 +126,22 @@ fn clients_are_shown_in_one_line() {
     let url = url("inproc", "shown.client");
     let client = anyipc::Client::<u32, u32>::builder(&url).lazy().unwrap();
     addressed(&client, &url);
+    short(&anyipc::stop().unwrap());
+}
+
+#[cfg(feature = "single-instance")]
+#[test]
+fn instances_are_shown_in_one_line() {
+    let url = url("shm", "shown.instance");
+    let first = anyipc::SingleInstance::start(&url).unwrap();
+    addressed(&first, &url);
+    let anyipc::SingleInstance::First(mut first) = first else { panic!("it is the first") };
+    let later = std::thread::spawn({
+        let url = url.clone();
+        move || addressed(&anyipc::SingleInstance::start(&url).unwrap(), &url)
+    });
+    first.next().unwrap().answer(0).unwrap();
+    later.join().unwrap();
 }
 
 #[test]
@@ -375,18 +398,19 @@ fn the_readme_and_the_transports_agree_on_options_and_defaults() {
 
 /// The types of the facade that are no handles: values, errors, traits and their data.
 const VALUES: &str = "
-    BlockExt Capabilities Config Error ErrorKind Event Failure Instance IntoAddress Key
-    LeaseId Message MessageName Name Object ObjectState Operation Options PeerId QueueStatus
-    Result Role Selectable Settle SmCode Stats
+    BlockExt Capabilities Config Error ErrorKind Event Failure Handover Instance IntoAddress
+    Key Launch LeaseId Message MessageName Name Object ObjectState Operation Options PeerId
+    QueueStatus Result Role Selectable Service Settle SmCode Stats
 ";
 
 /// The handles, which the tests above check.
 const HANDLES: &str = "
     Acceptor Address AsyncChannel AsyncInbox AsyncInboxSender AsyncQueue AsyncReceiver
-    AsyncSender AsyncTypedChannel AsyncTypedReceiver AsyncTypedSender Block BlockWatch Channel
-    Client Endpoint Framed Inbox InboxSender Incoming Io Job Listener Peer Queue Receiver
-    Registry Rejections Select Sender TypedAcceptor TypedChannel TypedInbox TypedReceiver
-    TypedSender
+    AsyncSender AsyncTypedChannel AsyncTypedInbox AsyncTypedInboxSender AsyncTypedReceiver
+    AsyncTypedSender Block BlockWatch Channel Client Endpoint FirstInstance Framed Inbox
+    InboxSender Incoming Io Job LaterInstance Listener Peer Queue Receiver Registry Rejections
+    Select Sender SingleInstance Stop TypedAcceptor TypedChannel TypedInbox TypedInboxSender
+    TypedReceiver TypedSender
 ";
 
 #[test]

@@ -231,7 +231,6 @@ where
 
 /// Answers the peers of a [`TypedInbox`] from other threads, from [`TypedInbox::split`]; an
 /// [`InboxSender`] for values. Each clone has a buffer of its own.
-#[derive(Debug)]
 pub struct TypedInboxSender<Out: ?Sized> {
     inner: InboxSender,
     encoder: Encoder<Out>,
@@ -308,6 +307,12 @@ pub(crate) fn try_value<In: DeserializeOwned>(
 }
 
 impl<Out: ?Sized, In> fmt::Debug for TypedInbox<Out, In> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Typed{:?}", self.inner)
+    }
+}
+
+impl<Out: ?Sized> fmt::Debug for TypedInboxSender<Out> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Typed{:?}", self.inner)
     }

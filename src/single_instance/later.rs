@@ -1,5 +1,6 @@
 //! A later instance: offers its launch, and waits for the exit code.
 
+use std::fmt;
 use std::time::Duration;
 
 use anyipc_core::{Error, ErrorKind, Hello, Operation, Result};
@@ -119,7 +120,6 @@ fn name(pid: Option<u32>) -> String {
 
 /// A later instance, from [`SingleInstance::start`](super::SingleInstance::start). The first one
 /// has taken its launch.
-#[derive(Debug)]
 pub struct LaterInstance {
     channel: Channel,
     first: Option<u32>,
@@ -179,4 +179,14 @@ pub(crate) fn code(said: Result<Vec<u8>>, first: Option<u32>, address: &Address)
         },
     };
     Err(error.at(address))
+}
+
+impl fmt::Debug for LaterInstance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LaterInstance({}", self.channel.address())?;
+        match self.first {
+            Some(pid) => write!(f, ", the first is process {pid})"),
+            None => f.write_str(")"),
+        }
+    }
 }

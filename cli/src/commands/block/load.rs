@@ -12,8 +12,8 @@ use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-Prints the stored value as one line of JSON, its keys in alphabetical order; with the global --json \
-as {\"schema\":1,\"address\",\"version\",\"value\"}. The version counts the stores.
+Prints the stored value as one line of JSON, its keys in alphabetical order; with --json as \
+{\"schema\":1,\"address\",\"version\",\"value\"}. The version counts the stores.
 
 The value must have been stored as JSON, and the address must say so: codec=json. That is what \
 `anyipc block store` does, and a program with `Block::store_bytes` and `codec::Json`. \

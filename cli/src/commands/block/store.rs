@@ -13,8 +13,9 @@ use crate::output::Output;
 use crate::target::Target;
 
 const EXAMPLES: &str = "\
-The value is JSON, and the address says so: codec=json. It takes at most half of the block. Readers \
-see it as a whole, and those that wait are woken. What is no JSON is refused, and nothing is stored.
+The value is JSON, and the address says so: codec=json. It takes at most half of the block. \
+Readers see it as a whole, and those that wait are woken. What is no JSON is \
+refused, and nothing is stored.
 
 A program reads it with `Block::load_bytes` and `codec::Json`; `BlockExt::load` reads postcard, \
 which only a program that knows the type can write.
