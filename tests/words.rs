@@ -127,6 +127,7 @@ fn clients_are_shown_in_one_line() {
     let client = anyipc::Client::<u32, u32>::builder(&url).lazy().unwrap();
     addressed(&client, &url);
     short(&anyipc::stop().unwrap());
+    short(&anyipc::Readiness::new().unwrap());
 }
 
 #[cfg(feature = "single-instance")]
@@ -216,6 +217,12 @@ fn child() {
     ]);
 }
 
+/// Ends a child in order, so that it leaves nothing.
+fn end(mut child: process::Process) {
+    child.hush();
+    child.finish();
+}
+
 /// The transports whose objects are listed, with their owners.
 fn listed() -> Vec<&'static str> {
     with(Capabilities::CROSS_PROCESS | Capabilities::INVENTORY)
@@ -236,6 +243,7 @@ fn exists_names_the_owner_and_the_cure() {
         }
         let error = anyipc::alloc_lpsz(&url, "x").unwrap_err().to_string();
         assert!(error.contains("another name") && !error.contains("create="), "{error}");
+        end(owner);
     }
 }
 
@@ -268,7 +276,7 @@ fn exists_says_that_the_owner_has_left_and_what_still_holds_it() {
         let error = anyipc::connect(format!("{url}?timeout=50ms")).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoOwner);
         assert!(error.to_string().contains(&format!("holds its {object}")), "{error}");
-        drop(holder);
+        end(holder);
         if scheme == "mq" {
             let error = anyipc::create(format!("{url}{query}")).unwrap_err().to_string();
             assert!(error.contains("stays without a holder (persist=true)"), "{error}");
@@ -306,6 +314,7 @@ fn a_connect_in_vain_names_the_owner() {
             assert!(error.contains(&format!("{named}stopped")), "{error}");
             owner.resume();
         }
+        end(owner);
     }
 }
 
@@ -408,9 +417,9 @@ const HANDLES: &str = "
     Acceptor Address AsyncChannel AsyncInbox AsyncInboxSender AsyncQueue AsyncReceiver
     AsyncSender AsyncTypedChannel AsyncTypedInbox AsyncTypedInboxSender AsyncTypedReceiver
     AsyncTypedSender Block BlockWatch Channel Client Endpoint FirstInstance Framed Inbox
-    InboxSender Incoming Io Job LaterInstance Listener Peer Queue Receiver Registry Rejections
-    Select Sender SingleInstance Stop TypedAcceptor TypedChannel TypedInbox TypedInboxSender
-    TypedReceiver TypedSender
+    InboxSender Incoming Io Job LaterInstance Listener Peer Queue Readiness Receiver Registry
+    Rejections Select Sender SingleInstance Stop TypedAcceptor TypedChannel TypedInbox
+    TypedInboxSender TypedReceiver TypedSender
 ";
 
 #[test]
