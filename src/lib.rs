@@ -37,8 +37,11 @@
 //! | [`Inbox`], [`TypedInbox`] | an owner's connections to many peers | [`Inbox::new`] |
 //! | [`Client`], [`serve`] | calls of a server, many at once; [`request`] | [`Client::connect`] |
 //! | [`Queue`] | a bounded queue with many senders and receivers | [`Endpoint::queue`] |
+//! | [`Job`] | a message that is leased, until it is acknowledged | [`Queue::lease`] |
 //! | [`Block`] | a named block of shared memory | [`Endpoint::block`] |
-//! | [`Select`] | waits for channels, acceptors, inboxes and queues | [`Select::new`] |
+//! | [`BlockExt`] | the value that a block stores, and waits for its change | a `use` of it |
+//! | [`sync`] | locks and events that processes share | `create`, `open`, `at` |
+//! | [`Select`] | waits for channels, inboxes, queues, events, blocks, … | [`Select::new`] |
 //! | [`InboxSender`] | answers the peers of an inbox from other threads | [`Inbox::split`] |
 //! | [`AsyncChannel`], [`AsyncInbox`], [`AsyncQueue`] | the same for tokio | [`connect_async`] |
 //! | [`AsyncTypedChannel`], [`AsyncTypedInbox`] | values, for tokio | [`connect_typed_async`] |
@@ -54,6 +57,7 @@
 //! | `posix-queue` | yes | `posix-mq://`; queues |
 //! | `named-pipe` | yes | `pipe://` |
 //! | `socket` | yes | `local://`, `tcp://` |
+//! | `plain-socket` | yes | `plain://` |
 //! | `in-process` | yes | `inproc://` |
 //! | `sync` | yes | [`sync`]: locks and events in shared memory |
 //! | `postcard` | yes | typed channels, the codec `postcard`; `serde` |

@@ -233,8 +233,7 @@ impl Queue {
     }
 
     /// Removes all messages, also those that are leased or wait for their time, and returns their
-    /// number.  Blocks for a second at most if another
-    /// process holds the queue.
+    /// number. Blocks for a second at most if another process holds the queue.
     ///
     /// # Errors
     /// `Busy` if that process does not run, and those of [`len`](Self::len).

@@ -335,6 +335,60 @@ fn an_accept_in_vain_says_what_was_turned_away() {
     });
 }
 
+#[test]
+fn the_errors_of_locks_and_stored_values_name_their_memory() {
+    const SOON: Duration = Duration::from_millis(5);
+    #[track_caller]
+    fn named<T>(result: anyipc::Result<T>, kind: ErrorKind, address: &str) {
+        let error = result.err().unwrap();
+        assert_eq!(error.kind(), kind);
+        assert!(error.to_string().contains(address), "{error} does not name {address}");
+    }
+    let url = url("shm", "memory of errors");
+    let held = anyipc::create(format!("{url}?size=16KiB")).unwrap();
+    let address = url.replace(' ', "%20");
+    let block = held.block().unwrap();
+
+    named(block.load_newer::<u32>(&mut 0, SOON), ErrorKind::TimedOut, &address);
+    named(block.wait_u32(8192, 0, SOON), ErrorKind::TimedOut, &address);
+    named(block.wait_u32(1 << 20, 0, SOON), ErrorKind::OutOfBounds, &address);
+    named(block.watch().unwrap().wait_timeout(SOON), ErrorKind::TimedOut, &address);
+    named(block.store(&vec![7u8; 16 << 10]), ErrorKind::MessageTooLarge, &address);
+
+    let mutex = sync::Mutex::<u64>::at(block, 0).unwrap();
+    let guard = mutex.lock().unwrap();
+    named(mutex.lock_timeout(SOON), ErrorKind::TimedOut, &address);
+    drop(guard);
+    // As the next locker finds it after a death that nobody repaired.
+    let forgotten = anyipc::open(&url).unwrap();
+    std::mem::forget(
+        sync::Mutex::<u64>::at(forgotten.block().unwrap(), 512).unwrap().lock().unwrap(),
+    );
+    forgotten.close().unwrap();
+    let mutex = sync::Mutex::<u64>::at(block, 512).unwrap();
+    drop(mutex.lock_timeout(Duration::from_secs(5)).unwrap().into_inner());
+    named(mutex.lock(), ErrorKind::Poisoned, &address);
+    named(mutex.try_lock(), ErrorKind::Poisoned, &address);
+    named(sync::Mutex::<[u64; 2]>::at(block, 0), ErrorKind::Mismatch, &address);
+    named(sync::Semaphore::at(block, 8), ErrorKind::OutOfBounds, &address);
+    let rwlock = sync::RwLock::<u64>::at(block, 1024).unwrap();
+    let guard = rwlock.read().unwrap();
+    named(rwlock.write_timeout(SOON), ErrorKind::TimedOut, &address);
+    drop(guard);
+    let semaphore = sync::Semaphore::at(block, 4096).unwrap();
+    named(semaphore.acquire_timeout(SOON), ErrorKind::TimedOut, &address);
+    let event = sync::Event::at(block, 7168, sync::Reset::Auto).unwrap();
+    named(event.wait_timeout(SOON), ErrorKind::TimedOut, &address);
+    let barrier = sync::Barrier::at(block, 7424, 2).unwrap();
+    named(barrier.wait_timeout(SOON), ErrorKind::TimedOut, &address);
+    let once = sync::Once::at(block, 7232).unwrap();
+    named(once.wait_timeout(SOON), ErrorKind::TimedOut, &address);
+    let named_lock = sync::Mutex::create(format!("{url}2"), 0u64).unwrap();
+    let guard = named_lock.lock().unwrap();
+    named(named_lock.lock_timeout(SOON), ErrorKind::TimedOut, &format!("{address}2"));
+    drop(guard);
+}
+
 /// The rows of the README's table with this header, as cells.
 fn table(header: &str) -> Vec<Vec<String>> {
     let text = include_str!("../README.md");

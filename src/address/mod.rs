@@ -209,6 +209,12 @@ impl fmt::Display for Address {
     }
 }
 
+/// The address of memory with this name, for errors.
+#[cfg(feature = "shared-memory")]
+pub(crate) fn of_memory(name: &str) -> String {
+    format!("shm://{}", Encoded(name))
+}
+
 /// Text of an address, percent-encoded where a character would end it or confuse a reader or a log.
 struct Encoded<'a>(&'a str);
 

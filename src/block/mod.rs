@@ -9,6 +9,7 @@ use anyipc_shared_memory::Block;
 #[cfg(feature = "serde")]
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::address::of_memory;
 use crate::address::settings::WaitMode;
 #[cfg(feature = "serde")]
 use crate::codec::CodecId;
@@ -66,6 +67,10 @@ impl Endpoint {
 pub trait BlockExt {
     /// Replaces the value. Blocks while another writer does the same. Wakes all that wait for it:
     /// without any, that costs a few nanoseconds.
+    ///
+    /// A [`load`](Self::load) and a `store` after it are two calls: writers that change a part of
+    /// the value share a [`Mutex`](crate::sync::Mutex) at an address of its own, or one of two
+    /// changes is lost.
     ///
     /// # Errors
     /// `Codec` if the value cannot be encoded, `MessageTooLarge` if it is too long for the block,
@@ -158,28 +163,33 @@ impl BlockExt for Block {
     #[cfg(feature = "serde")]
     fn store<T: Serialize + ?Sized>(&self, value: &T) -> Result<()> {
         let mut bytes = Vec::new();
-        CodecId::default().encode(value, &mut bytes).map_err(|e| e.during(Operation::Block))?;
-        self.store_bytes(&bytes)
+        CodecId::default()
+            .encode(value, &mut bytes)
+            .map_err(|e| located(e.during(Operation::Block), self.name()))?;
+        self.store_bytes(&bytes).map_err(|error| located(error, self.name()))
     }
 
     #[cfg(feature = "serde")]
     fn load<T: DeserializeOwned>(&self) -> Result<Option<T>> {
-        self.load_bytes()?.map(|bytes| decode(&bytes)).transpose()
+        self.load_bytes()
+            .and_then(|stored| stored.map(|bytes| decode(&bytes)).transpose())
+            .map_err(|error| located(error, self.name()))
     }
 
     #[cfg(feature = "serde")]
     fn load_newer<T: DeserializeOwned>(&self, seen: &mut u64, timeout: Duration) -> Result<T> {
-        decode(&self.load_newer_bytes(seen, timeout)?)
+        decode(&self.load_newer_bytes(seen, timeout)?).map_err(|error| located(error, self.name()))
     }
 
     fn load_newer_bytes(&self, seen: &mut u64, timeout: Duration) -> Result<Vec<u8>> {
         if let Some(done) = done(self.try_load_newer_bytes(seen)) {
-            return done;
+            return done.map_err(|error| located(error, self.name()));
         }
         let mut waiting = Waiting::new(self.value_waiter(*seen), WaitMode::Block);
         wait(&mut waiting, Operation::Block, deadline(Some(timeout)), |_| {
             self.try_load_newer_bytes(seen)
         })
+        .map_err(|error| located(error, self.name()))
     }
 
     fn watch(&self) -> Result<BlockWatch> {
@@ -192,23 +202,37 @@ impl BlockExt for Block {
     }
 
     fn wait_u32(&self, offset: usize, seen: u32, timeout: Duration) -> Result<u32> {
-        let mut waiting = Waiting::new(self.word_waiter(offset, seen)?, WaitMode::Block);
+        let mut waiting = Waiting::new(
+            self.word_waiter(offset, seen).map_err(|error| located(error, self.name()))?,
+            WaitMode::Block,
+        );
         if let Some(done) = done(waiting.waiter.try_wait()) {
-            return done;
+            return done.map_err(|error| located(error, self.name()));
         }
         wait(&mut waiting, Operation::Block, deadline(Some(timeout)), |waiting| {
             waiting.waiter.try_wait()
         })
+        .map_err(|error| located(error, self.name()))
     }
 
     #[cfg(feature = "tokio")]
     async fn wait_u32_async(&self, offset: usize, seen: u32) -> Result<u32> {
-        let mut waiting = Waiting::new(self.word_waiter(offset, seen)?, WaitMode::Block);
+        let mut waiting = Waiting::new(
+            self.word_waiter(offset, seen).map_err(|error| located(error, self.name()))?,
+            WaitMode::Block,
+        );
         crate::asynchronous::wait_once(&mut waiting, Operation::Block, |waiting| {
             waiting.waiter.try_wait()
         })
         .await
+        .map_err(|error| located(error, self.name()))
     }
+}
+
+/// The error, with the block's address; `WouldBlock` stays as it is.
+#[cold]
+fn located(error: Error, name: &str) -> Error {
+    if error.is_would_block() { error } else { error.at(of_memory(name)) }
 }
 
 #[cfg(feature = "serde")]

@@ -4,6 +4,7 @@ use std::time::Duration;
 use anyipc_core::{Operation, Result, Wait};
 use anyipc_shared_memory::ValueWaiter;
 
+use super::located;
 use crate::address::settings::WaitMode;
 use crate::wait::select::{Arming, Member};
 use crate::wait::spin::Spinner;
@@ -85,7 +86,10 @@ impl BlockWatch {
     /// # Errors
     /// `WouldBlock` if the version is the one seen, and those of `wait`.
     pub fn try_wait(&mut self) -> Result<u64> {
-        self.waiting.waiter.try_wait()
+        self.waiting
+            .waiter
+            .try_wait()
+            .map_err(|error| located(error, self.waiting.waiter.memory_name()))
     }
 
     /// As [`wait`](Self::wait), for a task. A dropped future has no effect.
@@ -99,6 +103,7 @@ impl BlockWatch {
             waiting.waiter.try_wait()
         })
         .await
+        .map_err(|error| located(error, self.waiting.waiter.memory_name()))
     }
 
     fn wait_within(&mut self, timeout: Option<Duration>) -> Result<u64> {
@@ -108,6 +113,7 @@ impl BlockWatch {
         wait(&mut self.waiting, Operation::Block, deadline(timeout), |waiting| {
             waiting.waiter.try_wait()
         })
+        .map_err(|error| located(error, self.waiting.waiter.memory_name()))
     }
 }
 

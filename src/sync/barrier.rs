@@ -4,7 +4,7 @@ use anyipc_core::{ErrorKind, Operation, Result};
 use anyipc_shared_memory::Block;
 
 use super::waiting::Waiting;
-use super::{Named, place};
+use super::{Named, within};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 
@@ -50,7 +50,8 @@ impl Barrier {
     /// The most parties.
     pub const MAX_PARTIES: u32 = anyipc_sync::Barrier::MAX_PARTIES;
 
-    /// Bytes of a barrier with so many parties in a block, for [`at`](Self::at).
+    /// Bytes of a barrier with so many parties in a block, for [`at`](Self::at). The next object
+    /// begins at a multiple of 64.
     pub const fn size(parties: u32) -> usize {
         anyipc_sync::Barrier::size(parties)
     }
@@ -94,7 +95,7 @@ impl Barrier {
     /// else, or it has another number of parties; `Corrupt`; `OutOfMemory` if the block has no
     /// place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize, parties: u32) -> Result<Self> {
-        let raw = anyipc_sync::Barrier::new(place(block, offset)?, parties)?;
+        let raw = within(block, offset, |place| anyipc_sync::Barrier::new(place, parties))?;
         Ok(Self { raw, wait: WaitMode::Adaptive })
     }
 

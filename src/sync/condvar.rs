@@ -5,7 +5,7 @@ use anyipc_shared_memory::Block;
 
 use super::mutex::{LockResult, MutexGuard};
 use super::waiting::Waiting;
-use super::{Named, Plain, place};
+use super::{Named, Plain, within};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 
@@ -58,7 +58,8 @@ impl WaitTimeoutResult {
 }
 
 impl Condvar {
-    /// Bytes of a condition variable in a block, for [`at`](Self::at).
+    /// Bytes of a condition variable in a block, for [`at`](Self::at). The next object begins at a
+    /// multiple of 64.
     pub const SIZE: usize = anyipc_sync::Condvar::SIZE;
 
     /// Makes a condition variable, at an address of its own. It lives until its last handle is
@@ -98,7 +99,7 @@ impl Condvar {
     /// `OutOfBounds`; `Mismatch` or `Corrupt` if there is something else; `OutOfMemory` if the
     /// block has no place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize) -> Result<Self> {
-        let raw = anyipc_sync::Condvar::new(place(block, offset)?)?;
+        let raw = within(block, offset, anyipc_sync::Condvar::new)?;
         Ok(Self { raw, wait: WaitMode::Adaptive })
     }
 

@@ -5,7 +5,7 @@ use anyipc_shared_memory::Block;
 use anyipc_sync::Reset;
 
 use super::waiting::Waiting;
-use super::{Named, place};
+use super::{Named, within};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 use crate::wait::select::{Arming, Member};
@@ -41,7 +41,8 @@ pub struct Event {
 }
 
 impl Event {
-    /// Bytes of an event in a block, for [`at`](Self::at).
+    /// Bytes of an event in a block, for [`at`](Self::at). The next object begins at a
+    /// multiple of 64.
     pub const SIZE: usize = anyipc_sync::Event::SIZE;
 
     /// Makes an event that is not set, at an address of its own. It lives until its last handle is
@@ -82,7 +83,7 @@ impl Event {
     /// `OutOfBounds`; `Mismatch` if there is something else, or its reset is the other one;
     /// `Corrupt`; `OutOfMemory` if the block has no place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize, reset: Reset) -> Result<Self> {
-        let raw = anyipc_sync::Event::new(place(block, offset)?, reset)?;
+        let raw = within(block, offset, |place| anyipc_sync::Event::new(place, reset))?;
         Ok(Self { raw, wait: WaitMode::Adaptive })
     }
 

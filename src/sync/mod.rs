@@ -29,6 +29,32 @@
 //! return `Forked`, and guards do nothing; the child opens the address anew. A program that
 //! replaces itself (`exec`) has given back everything, as if it had died.
 //!
+//! # Several objects in one block
+//! Each object begins at a multiple of 64 and has `SIZE` bytes, which may be no such multiple.
+//! Zeroes are a free object, so it does not matter which process comes first; what it has to begin
+//! with, such as the permits of a semaphore, is the work of a [`Once`].
+//!
+//! ```
+//! use anyipc::sync::{Mutex, Once, Semaphore};
+//!
+//! const COUNTERS: usize = 0;
+//! const READERS: usize = (COUNTERS + Mutex::<[u64; 2]>::SIZE).next_multiple_of(64);
+//! const BEGUN: usize = (READERS + Semaphore::SIZE).next_multiple_of(64);
+//!
+//! let holder = anyipc::create("shm://sync.indexer?size=4KiB&create=open_or_create")?;
+//! let block = holder.block()?;
+//! let counters = Mutex::<[u64; 2]>::at(block, COUNTERS)?;
+//! let readers = Semaphore::at(block, READERS)?;
+//! Once::at(block, BEGUN)?.call(|_| {
+//!     // Also after a death in between there are two.
+//!     readers.add_permits(2 - readers.available().expect("2 at most")).expect("few");
+//! })?;
+//! let permit = readers.acquire()?;
+//! counters.lock()?.recover(|_| {})[0] += 1;
+//! # drop(permit);
+//! # Ok::<(), anyipc::Error>(())
+//! ```
+//!
 //! One block has at most 176 participants: handles with which a process locks, and tasks that
 //! wait.
 
@@ -47,7 +73,7 @@ use anyipc_sync::Place;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::address::settings::{Settings, WaitMode};
-use crate::address::{Address, IntoAddress};
+use crate::address::{Address, IntoAddress, of_memory};
 use crate::endpoint::holders::Holders;
 use crate::registry::Registry;
 
@@ -63,8 +89,33 @@ pub use semaphore::{Permit, Semaphore};
 /// Values that shared memory can hold: of any bytes, without padding, without pointers. The traits
 /// of the crate `zerocopy` say so; derive them for structs of your own. Integers, and arrays of
 /// such types, have them.
+///
+/// ```
+/// // zerocopy = { version = "0.8", features = ["derive"] }
+/// use zerocopy::{FromBytes, Immutable, IntoBytes};
+///
+/// #[derive(FromBytes, IntoBytes, Immutable)]
+/// #[repr(C)]
+/// struct Counters {
+///     done: u64,
+///     failed: u32,
+///     late: u32, // Without it there would be 4 bytes of padding: an error of the derive.
+/// }
+///
+/// let counters = Counters { done: 0, failed: 0, late: 0 };
+/// let counters = anyipc::sync::Mutex::create("shm://sync.counters", counters)?;
+/// counters.lock()?.recover(|_| {}).done += 1;
+/// # Ok::<(), anyipc::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no value that processes can share in memory",
+    label = "is no `anyipc::sync::Plain`",
+    note = "for a struct of your own: #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, \
+            zerocopy::Immutable)] #[repr(C)], with zerocopy 0.8 and its feature `derive`"
+)]
 pub trait Plain: FromBytes + IntoBytes + Immutable {}
 
+#[diagnostic::do_not_recommend]
 impl<T: FromBytes + IntoBytes + Immutable> Plain for T {}
 
 /// A boolean of a guard. A whole word: a byte would be written alone and then copied with the
@@ -131,7 +182,10 @@ impl Named {
     }
 }
 
-/// The place at an offset of a block, where an object is made if the bytes are zero.
-fn place(block: &Block, offset: usize) -> Result<Place> {
-    Ok(Place::new(block.participants()?, offset, true))
+/// Finds the object at an offset of a block, where it is made if the bytes are zero.
+fn within<R>(block: &Block, offset: usize, find: impl FnOnce(Place) -> Result<R>) -> Result<R> {
+    block
+        .participants()
+        .and_then(|participants| find(Place::new(participants, offset, true)))
+        .map_err(|error| error.at(of_memory(block.name())))
 }

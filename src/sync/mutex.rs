@@ -8,8 +8,9 @@ use anyipc_shared_memory::Block;
 use anyipc_sync::{Effort, Taken};
 
 use super::waiting::Waiting;
-use super::{Flag, Named, Plain, place};
+use super::{Flag, Named, Plain, within};
 use crate::address::IntoAddress;
+use crate::address::of_memory;
 use crate::address::settings::WaitMode;
 
 /// A mutual exclusion lock with a value that processes share.
@@ -56,7 +57,8 @@ pub struct MutexGuard<'a, T: Plain> {
 }
 
 impl<T: Plain> Mutex<T> {
-    /// Bytes of a mutex in a block, for [`at`](Self::at).
+    /// Bytes of a mutex in a block, for [`at`](Self::at). The next object begins at a
+    /// multiple of 64.
     pub const SIZE: usize = anyipc_sync::Mutex::size(size_of::<T>());
 
     /// Makes a mutex with this value, at an address of its own. It lives until its last handle is
@@ -96,7 +98,7 @@ impl<T: Plain> Mutex<T> {
     /// `OutOfBounds`; `Mismatch` or `Corrupt` if there is something else; `OutOfMemory` if the
     /// block has no place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize) -> Result<Self> {
-        let raw = anyipc_sync::Mutex::new(place(block, offset)?, size_of::<T>())?;
+        let raw = within(block, offset, |place| anyipc_sync::Mutex::new(place, size_of::<T>()))?;
         Ok(Self { raw, wait: WaitMode::Adaptive, value: PhantomData })
     }
 
@@ -132,7 +134,7 @@ impl<T: Plain> Mutex<T> {
     /// # Errors
     /// `WouldBlock`, and those of `lock`.
     pub fn try_lock(&self) -> Result<LockResult<MutexGuard<'_, T>>> {
-        match self.raw.try_lock(Effort::Once, true)? {
+        match self.raw.try_lock(Effort::Once, true).map_err(|e| self.located(e))? {
             Some(taken) => Ok(self.guard(taken)),
             None => Err(Error::new(Operation::Lock, ErrorKind::WouldBlock)),
         }
@@ -161,10 +163,15 @@ impl<T: Plain> Mutex<T> {
 
     #[inline(always)]
     fn lock_within(&self, timeout: Option<Duration>) -> Result<LockResult<MutexGuard<'_, T>>> {
-        match self.raw.try_lock(Effort::Fresh, false)? {
+        match self.raw.try_lock(Effort::Fresh, false).map_err(|e| self.located(e))? {
             Some(taken) => Ok(self.guard(taken)),
             None => self.lock_later(timeout),
         }
+    }
+
+    #[cold]
+    fn located(&self, error: Error) -> Error {
+        error.at(of_memory(self.raw.memory_name()))
     }
 
     #[cold]

@@ -5,7 +5,7 @@ use anyipc_shared_memory::Block;
 use anyipc_sync::Duty;
 
 use super::waiting::Waiting;
-use super::{Named, place};
+use super::{Named, within};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 
@@ -52,7 +52,8 @@ impl OnceState {
 }
 
 impl Once {
-    /// Bytes of a once in a block, for [`at`](Self::at).
+    /// Bytes of a once in a block, for [`at`](Self::at). The next object begins at a
+    /// multiple of 64.
     pub const SIZE: usize = anyipc_sync::Once::SIZE;
 
     /// Makes a once of something that is not done, at an address of its own. It lives until its
@@ -92,7 +93,7 @@ impl Once {
     /// `OutOfBounds`; `Mismatch` or `Corrupt` if there is something else; `OutOfMemory` if the
     /// block has no place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize) -> Result<Self> {
-        let raw = anyipc_sync::Once::new(place(block, offset)?)?;
+        let raw = within(block, offset, anyipc_sync::Once::new)?;
         Ok(Self { raw, wait: WaitMode::Adaptive })
     }
 

@@ -8,8 +8,9 @@ use anyipc_shared_memory::Block;
 use anyipc_sync::{Effort, Taken};
 
 use super::waiting::Waiting;
-use super::{Flag, LockResult, Named, Plain, place};
+use super::{Flag, LockResult, Named, Plain, within};
 use crate::address::IntoAddress;
+use crate::address::of_memory;
 use crate::address::settings::WaitMode;
 
 /// A lock for one writer or many readers, with a value that processes share.
@@ -73,7 +74,8 @@ pub struct RwLockWriteGuard<'a, T: Plain> {
 }
 
 impl<T: Plain> RwLock<T> {
-    /// Bytes of an rwlock in a block, for [`at`](Self::at).
+    /// Bytes of an rwlock in a block, for [`at`](Self::at). The next object begins at a
+    /// multiple of 64.
     pub const SIZE: usize = anyipc_sync::RwLock::size(size_of::<T>());
 
     /// Makes an rwlock with this value, at an address of its own. It lives until its last handle is
@@ -113,7 +115,7 @@ impl<T: Plain> RwLock<T> {
     /// `OutOfBounds`; `Mismatch` or `Corrupt` if there is something else; `OutOfMemory` if the
     /// block has no place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize) -> Result<Self> {
-        let raw = anyipc_sync::RwLock::new(place(block, offset)?, size_of::<T>())?;
+        let raw = within(block, offset, |place| anyipc_sync::RwLock::new(place, size_of::<T>()))?;
         Ok(Self { raw, wait: WaitMode::Adaptive, value: PhantomData })
     }
 
@@ -150,7 +152,7 @@ impl<T: Plain> RwLock<T> {
     /// # Errors
     /// `WouldBlock`, also while another call tries to lock at the same moment; those of `read`.
     pub fn try_read(&self) -> Result<LockResult<RwLockReadGuard<'_, T>>> {
-        let taken = self.raw.try_read(Effort::Once, true)?;
+        let taken = self.raw.try_read(Effort::Once, true).map_err(|e| self.located(e))?;
         taken.map(|taken| self.read_guard(taken)).ok_or_else(would_block)
     }
 
@@ -190,7 +192,7 @@ impl<T: Plain> RwLock<T> {
     /// # Errors
     /// `WouldBlock`, also while another call tries to lock at the same moment; those of `write`.
     pub fn try_write(&self) -> Result<LockResult<RwLockWriteGuard<'_, T>>> {
-        let taken = self.raw.try_write(Effort::Once, true)?;
+        let taken = self.raw.try_write(Effort::Once, true).map_err(|e| self.located(e))?;
         taken.map(|taken| self.write_guard(taken)).ok_or_else(would_block)
     }
 
@@ -217,10 +219,15 @@ impl<T: Plain> RwLock<T> {
 
     #[inline(always)]
     fn read_within(&self, timeout: Option<Duration>) -> Result<LockResult<RwLockReadGuard<'_, T>>> {
-        match self.raw.try_read(Effort::Fresh, false)? {
+        match self.raw.try_read(Effort::Fresh, false).map_err(|e| self.located(e))? {
             Some(taken) => Ok(self.read_guard(taken)),
             None => self.read_later(timeout),
         }
+    }
+
+    #[cold]
+    fn located(&self, error: Error) -> Error {
+        error.at(of_memory(self.raw.memory_name()))
     }
 
     #[cold]
@@ -234,7 +241,7 @@ impl<T: Plain> RwLock<T> {
         &self,
         timeout: Option<Duration>,
     ) -> Result<LockResult<RwLockWriteGuard<'_, T>>> {
-        match self.raw.try_write(Effort::Fresh, false)? {
+        match self.raw.try_write(Effort::Fresh, false).map_err(|e| self.located(e))? {
             Some(taken) => Ok(self.write_guard(taken)),
             None => self.write_later(timeout),
         }

@@ -6,7 +6,7 @@ use anyipc_shared_memory::Block;
 use anyipc_sync::Effort;
 
 use super::waiting::Waiting;
-use super::{Named, place};
+use super::{Named, within};
 use crate::address::IntoAddress;
 use crate::address::settings::WaitMode;
 
@@ -48,7 +48,8 @@ pub struct Permit<'a> {
 }
 
 impl Semaphore {
-    /// Bytes of a semaphore in a block, for [`at`](Self::at).
+    /// Bytes of a semaphore in a block, for [`at`](Self::at). The next object begins at a
+    /// multiple of 64.
     pub const SIZE: usize = anyipc_sync::Semaphore::SIZE;
 
     /// The most permits of a semaphore: 16,777,215.
@@ -91,7 +92,7 @@ impl Semaphore {
     /// `OutOfBounds`; `Mismatch` or `Corrupt` if there is something else; `OutOfMemory` if the
     /// block has no place for another participant; `Forked`.
     pub fn at(block: &Block, offset: usize) -> Result<Self> {
-        let raw = anyipc_sync::Semaphore::new(place(block, offset)?)?;
+        let raw = within(block, offset, anyipc_sync::Semaphore::new)?;
         Ok(Self { raw, wait: WaitMode::Adaptive })
     }
 

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
-use anyipc_core::{Operation, Result, Wait};
+use anyipc_core::{Error, Operation, Result, Wait};
 use anyipc_sync::Attempt;
 
+use crate::address::of_memory;
 use crate::address::settings::WaitMode;
 use crate::wait::spin::Spinner;
 use crate::wait::{Waitable, deadline, done, wait};
@@ -28,6 +29,7 @@ impl<W: Attempt> Waiting<W> {
         timeout: Option<Duration>,
     ) -> Result<W::Got> {
         wait(self, operation, deadline(timeout), |waiting| waiting.waiter.attempt())
+            .map_err(|error| self.located(error))
     }
 
     /// As [`wait`](Self::wait), after a try.
@@ -49,7 +51,17 @@ impl<W: Attempt> Waiting<W> {
     #[cfg(feature = "tokio")]
     pub(super) async fn wait_async(&mut self, operation: Operation) -> Result<W::Got> {
         let attempt = |waiting: &mut Self| waiting.waiter.attempt();
-        crate::asynchronous::wait_once(self, operation, attempt).await
+        crate::asynchronous::wait_once(self, operation, attempt)
+            .await
+            .map_err(|error| self.located(error))
+    }
+}
+
+impl<W: Attempt> Waiting<W> {
+    /// The error, with the address of the object's memory.
+    #[cold]
+    fn located(&self, error: Error) -> Error {
+        error.at(of_memory(self.waiter.memory_name()))
     }
 }
 

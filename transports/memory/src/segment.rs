@@ -22,6 +22,11 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// The name, as its address has it.
+    pub fn name(&self) -> &str {
+        self.header.name.as_str()
+    }
+
     pub(crate) fn new(map: Map, mut attachment: Attachment, header: Header) -> Self {
         let map = Arc::new(map);
         attachment.header = Some(Region::header(&map));

@@ -80,6 +80,12 @@ impl Block {
         self.participants.get().ok_or(Error::new(Operation::Block, ErrorKind::Io))
     }
 
+    /// The name, as its address has it. For the facade's errors.
+    #[doc(hidden)]
+    pub fn name(&self) -> &str {
+        self.segment.name()
+    }
+
     /// Bytes of contents, as given when the block was created.
     #[expect(clippy::len_without_is_empty, reason = "a block has 1 byte or more")]
     pub fn len(&self) -> usize {

@@ -96,6 +96,12 @@ pub struct ValueWaiter {
 }
 
 impl ValueWaiter {
+    /// The name of the block, for the facade's errors.
+    #[doc(hidden)]
+    pub fn memory_name(&self) -> &str {
+        self.memory.name()
+    }
+
     /// The version of the stored value, if it is not [`seen`](Self::seen), which it becomes.
     ///
     /// # Errors
@@ -154,6 +160,12 @@ pub struct WordWaiter {
 }
 
 impl WordWaiter {
+    /// The name of the block, for the facade's errors.
+    #[doc(hidden)]
+    pub fn memory_name(&self) -> &str {
+        self.memory.name()
+    }
+
     /// The word, if it is not the value that was seen.
     ///
     /// # Errors

@@ -21,6 +21,9 @@ pub trait Attempt: Wait {
 
     /// The longest sleep before the next try.
     fn slice(&self) -> Duration;
+
+    /// The name of the memory that the object lies in, for errors.
+    fn memory_name(&self) -> &str;
 }
 
 /// The slice of a waiter for a lock word: at first until it starves. A waiter that was woken and is

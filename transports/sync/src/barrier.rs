@@ -159,6 +159,10 @@ impl Attempt for BarrierWaiter<'_> {
     fn slice(&self) -> Duration {
         lock_slice(self.since)
     }
+
+    fn memory_name(&self) -> &str {
+        self.barrier.object.memory_name()
+    }
 }
 
 impl Wait for BarrierWaiter<'_> {

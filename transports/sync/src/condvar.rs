@@ -119,6 +119,10 @@ impl Attempt for CondvarWaiter<'_> {
     fn slice(&self) -> Duration {
         lock_slice(self.since)
     }
+
+    fn memory_name(&self) -> &str {
+        self.condvar.object.memory_name()
+    }
 }
 
 impl Wait for CondvarWaiter<'_> {

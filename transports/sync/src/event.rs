@@ -149,6 +149,10 @@ impl Attempt for EventWaiter<'_> {
     fn slice(&self) -> Duration {
         lock_slice(self.since)
     }
+
+    fn memory_name(&self) -> &str {
+        self.event.object.memory_name()
+    }
 }
 
 impl Wait for EventWaiter<'_> {

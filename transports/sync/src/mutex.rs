@@ -36,6 +36,11 @@ pub struct Mutex {
 }
 
 impl Mutex {
+    /// The name of the memory that it lies in, for errors.
+    pub fn memory_name(&self) -> &str {
+        self.object.memory_name()
+    }
+
     /// Bytes of a mutex with a value of this many bytes.
     pub const fn size(len: usize) -> usize {
         VALUE + len.next_multiple_of(8)
@@ -172,6 +177,10 @@ impl Attempt for MutexWaiter<'_> {
 
     fn slice(&self) -> Duration {
         word_slice(self.word.since)
+    }
+
+    fn memory_name(&self) -> &str {
+        self.mutex.object.memory_name()
     }
 }
 

@@ -144,6 +144,10 @@ impl<'a> Attempt for OnceWaiter<'a> {
     fn slice(&self) -> Duration {
         lock_slice(self.since)
     }
+
+    fn memory_name(&self) -> &str {
+        self.once.object.memory_name()
+    }
 }
 
 impl Wait for OnceWaiter<'_> {

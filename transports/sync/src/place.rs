@@ -194,6 +194,13 @@ pub(crate) fn too_small() -> Error {
     Error::new(Operation::Open, ErrorKind::OutOfBounds)
 }
 
+impl Object {
+    /// The name of the memory that it lies in.
+    pub(crate) fn memory_name(&self) -> &str {
+        self.participants.memory().name()
+    }
+}
+
 /// An object that was found: its bytes, its waiters, and the participants.
 #[derive(Debug)]
 pub(crate) struct Object {

@@ -51,6 +51,11 @@ struct Words {
 }
 
 impl RwLock {
+    /// The name of the memory that it lies in, for errors.
+    pub fn memory_name(&self) -> &str {
+        self.words.object.memory_name()
+    }
+
     /// Bytes of an rwlock with a value of this many bytes.
     pub const fn size(len: usize) -> usize {
         VALUE + len.next_multiple_of(8)
@@ -264,6 +269,10 @@ impl Attempt for ReadWaiter<'_> {
     fn slice(&self) -> Duration {
         word_slice(self.word.since)
     }
+
+    fn memory_name(&self) -> &str {
+        self.lock.words.object.memory_name()
+    }
 }
 
 impl Wait for ReadWaiter<'_> {
@@ -318,6 +327,10 @@ impl Attempt for WriteWaiter<'_> {
 
     fn slice(&self) -> Duration {
         word_slice(self.word.since)
+    }
+
+    fn memory_name(&self) -> &str {
+        self.lock.words.object.memory_name()
     }
 }
 

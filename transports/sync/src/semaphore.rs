@@ -246,6 +246,10 @@ impl Attempt for SemaphoreWaiter<'_> {
     fn slice(&self) -> Duration {
         lock_slice(self.since)
     }
+
+    fn memory_name(&self) -> &str {
+        self.words.object.memory_name()
+    }
 }
 
 impl Wait for SemaphoreWaiter<'_> {
