@@ -68,8 +68,7 @@ impl Listener {
         Ok(SocketAddr::try_from(getsockname(&self.socket)?)?)
     }
 
-    /// The next connector, if one is waiting. Skips at most [`MOST_GONE`] connectors that are gone
-    /// already.
+    /// The next connector, if one is waiting. Skips at most 16 connectors that are gone already.
     pub fn accept(&self) -> io::Result<Option<Stream>> {
         for _ in 0..MOST_GONE {
             match Fd::make(|| accept_stream(&self.socket)) {
