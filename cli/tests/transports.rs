@@ -9,9 +9,15 @@ use common::{Place, Running, parse, schemes, works};
 /// Runs a test for each transport with these capabilities, with an address for an owner.
 fn each(capabilities: Capabilities, test: fn(&Place, &str)) {
     for scheme in schemes(capabilities) {
-        // The system chooses a port.
-        let name = if scheme == "tcp" { "127.0.0.1:0" } else { "each" };
-        test(&Place::new(), &format!("{scheme}://{name}"));
+        let place = Place::new();
+        let name = match scheme {
+            // The system chooses a port.
+            "tcp" => "127.0.0.1:0".into(),
+            // A name without a path would be that of the other tests, too.
+            "plain" => place.path().join("each").display().to_string(),
+            _ => "each".into(),
+        };
+        test(&place, &format!("{scheme}://{name}"));
     }
 }
 
