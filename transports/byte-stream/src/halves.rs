@@ -31,7 +31,7 @@ pub(crate) fn halves(
     receives.limit_receiving(capacity)?;
     let (sends, receives) = (Arc::new(sends), Arc::new(receives));
     Ok((
-        StreamSender::new(SendEnd { stream: sends, room, control: None }),
+        StreamSender::new(SendEnd { stream: sends, room, control: None, stopped: false }),
         StreamReceiver::new(RecvEnd { stream: receives, control: None, sleeps: None }),
     ))
 }
@@ -49,7 +49,12 @@ pub(crate) fn duplex(
     let control = Arc::new(Control::new(control, Arc::clone(&data)));
     let watch = Some(ControlWatch::new(Arc::clone(&control), looks));
     Ok((
-        StreamSender::new(SendEnd { stream: Arc::clone(&data), room, control: watch }),
+        StreamSender::new(SendEnd {
+            stream: Arc::clone(&data),
+            room,
+            control: watch,
+            stopped: false,
+        }),
         StreamReceiver::new(RecvEnd { stream: data, control: Some(control), sleeps: None }),
     ))
 }
@@ -61,6 +66,8 @@ pub struct SendEnd {
     room: SendRoom,
     /// Where the receiver says [`STOP`]. `None`: back over the stream, which is this half's alone.
     control: Option<ControlWatch>,
+    /// The receiver said so over the stream.
+    stopped: bool,
 }
 
 impl SendEnd {
@@ -106,17 +113,30 @@ impl Outgoing for SendEnd {
     fn stopped(&mut self) -> bool {
         match &self.control {
             Some(watch) => watch.control().stopped(),
-            None => reads_stop(&self.stream),
+            None => {
+                self.stopped |= reads_stop(&self.stream);
+                self.stopped
+            }
         }
     }
 
     fn has_receiver(&mut self) -> bool {
-        match &self.control {
-            Some(watch) => watch.control().has_receiver(),
-            // A byte is a `STOP`, and the end of the stream is no receiver either.
-            None => self.stream.recv(&mut [0]).is_err_and(|error| {
+        if let Some(watch) = &self.control {
+            return watch.control().has_receiver();
+        }
+        if self.stopped() {
+            return false;
+        }
+        let mut word = [0];
+        match self.stream.recv(&mut word) {
+            Ok(got) => {
+                // Either the end of the stream, or a `STOP` that came after the look above.
+                self.stopped = got > 0 && word == [STOP];
+                false
+            }
+            Err(error) => {
                 matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-            }),
+            }
         }
     }
 

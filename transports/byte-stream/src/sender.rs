@@ -229,7 +229,14 @@ impl<O: Outgoing> SendHalf for FrameSender<O> {
     }
 
     fn is_heard(&mut self) -> bool {
-        self.generation == generation() && self.end.is_none() && self.stream.has_receiver()
+        if self.generation != generation() {
+            return false;
+        }
+        // Then no send succeeds either: some systems go on taking what nobody receives.
+        if self.end.is_none() && !self.stream.has_receiver() {
+            let _reason = self.failed(io::ErrorKind::BrokenPipe.into());
+        }
+        self.end.is_none()
     }
 
     fn try_send_with(

@@ -14,6 +14,7 @@
 //! ```
 
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -58,12 +59,19 @@ pub fn child(fixture: &Fixture<'_>) {
     }
 }
 
+/// The scenes of one process take turns: one of them counts the descriptors of the process.
+fn turn() -> MutexGuard<'static, ()> {
+    static SCENES: Mutex<()> = Mutex::new(());
+    SCENES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Kills an opener that sends. Without [`Capabilities::DELIVERS_AFTER_DEATH`] what arrives may be
 /// less than what was sent.
 ///
 /// # Panics
 /// If a message is lost or torn, if the owner is not told, or if descriptors leak.
 pub fn sender(fixture: &Fixture<'_>) {
+    let _turn = turn();
     let name = fixture.name();
     let owner = fixture.create(&name);
     let mut before = 0;
@@ -108,6 +116,7 @@ pub fn sender(fixture: &Fixture<'_>) {
 /// # Panics
 /// If the owner is not told.
 pub fn receiver(fixture: &Fixture<'_>) {
+    let _turn = turn();
     let name = fixture.name();
     let owner = fixture.create(&name);
     for round in 0..kills() {
@@ -133,6 +142,7 @@ pub fn receiver(fixture: &Fixture<'_>) {
 /// # Panics
 /// If the opener is not told, or if something is left.
 pub fn owner(fixture: &Fixture<'_>) {
+    let _turn = turn();
     let name = fixture.name();
     let (transport, options) = (fixture.transport(), fixture.options(&[]));
     for round in 0..kills() {

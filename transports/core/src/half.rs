@@ -57,8 +57,8 @@ pub trait SendHalf: Wait + Debug + Send + 'static {
     }
 
     /// True if the receiver is still there, as far as this half can tell without sending. False
-    /// after it closed or died, so that a connection of which the other direction has ended is not
-    /// kept for ever.
+    /// after it closed or died, and then every later send fails. So a connection of which the other
+    /// direction has ended is not kept for ever.
     fn is_heard(&mut self) -> bool {
         match self.try_send_with(0, Flags::NONE, &mut |_| None) {
             Err(error) => error.is_would_block(),

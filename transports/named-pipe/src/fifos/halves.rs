@@ -103,7 +103,7 @@ impl Outgoing for SendEnd {
     }
 
     fn has_receiver(&mut self) -> bool {
-        !self.stopped && !self.back.hung_up()
+        !self.stopped && self.look().is_ok()
     }
 
     /// A goodbye among the frames would need room.
