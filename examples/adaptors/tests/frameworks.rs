@@ -123,6 +123,8 @@ async fn calls_fail_when_the_server_is_killed() {
         let call = timeout(LONG, compiler.version(file)).await;
         assert!(call.unwrap_or_else(|_| panic!("{second} hangs")).is_err());
     }
+    // The killed servers have left their names.
+    anyipc::Registry::global().sweep(true).unwrap();
 }
 
 /// A runtime that goes down closes its channels: nothing hangs.
